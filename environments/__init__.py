@@ -1,0 +1,1 @@
+"""First floor: what is asked of a model, and the protocol that environment authors type against."""

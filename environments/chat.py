@@ -1,0 +1,122 @@
+"""The protocol that environments converse through; tokens stay on the other side of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..verifiers.message import Message, Role
+from ..verifiers.segment import Segment
+from ..verifiers.think import split_reasoning
+from ..verifiers.tool_call import ToolCall, read_tool_calls
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the policy said.
+
+    Attributes:
+        text: the answer, without reasoning and tool calls.
+        reasoning: what stood in ``<think>``.
+        tool_calls: the calls that could be read, in order; a call that could not be read has an ``error``.
+        stop: ``stop`` (the policy ended its turn) or ``length`` (it ran into a limit).
+        raw: all of it, as sampled.
+        tokens: how many tokens were sampled.
+    """
+
+    text: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    stop: str = "stop"
+    raw: str = ""
+    tokens: int = 0
+
+
+class Chat(Protocol):
+    """One agent's conversation: append-only, and the sole owner of its tokens."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far, as text."""
+        ...
+
+    def add(self, role: Role, content: str, **extra: Any) -> None:
+        """Append a message. Never generates."""
+        ...
+
+    async def reply(self, **sampling: Any) -> Reply:
+        """Let the policy speak; ``sampling`` overrides temperature, top_p, max_tokens, … for this reply."""
+        ...
+
+    def fork(self) -> "Chat":
+        """A second conversation with the same history; its tokens are new segments."""
+        ...
+
+    def rewrite(self, messages: Sequence[Message]) -> None:
+        """Replace the history; what follows is a new segment."""
+        ...
+
+    def segments(self) -> list[Segment]:
+        """The training samples so far, forks included; empty where the policy gives no tokens."""
+        ...
+
+
+class Policy(Protocol):
+    """Opens conversations with one model."""
+
+    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> Chat:
+        """A new conversation; ``tools`` are JSON schemas in the OpenAI shape, ``seed`` is the episode's own."""
+        ...
+
+
+@dataclass
+class ScriptedChat:
+    """A chat that speaks given replies: for tests, for scripted players, and for scoring text offline."""
+
+    script: list[str]
+    history: list[Message] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far."""
+        return self.history
+
+    def add(self, role: Role, content: str, **extra: Any) -> None:
+        """Append a message."""
+        self.history.append({"role": role, "content": content, **extra})  # type: ignore[typeddict-item]
+
+    async def reply(self, **sampling: Any) -> Reply:
+        """The next line of the script, an empty reply after its end."""
+        raw = self.script.pop(0) if self.script else ""
+        self.add("assistant", raw)
+        return read_reply(raw, stop="stop", tokens=0)
+
+    def fork(self) -> "ScriptedChat":
+        """A second conversation that goes on from here."""
+        return ScriptedChat(list(self.script), list(self.history))
+
+    def rewrite(self, messages: Sequence[Message]) -> None:
+        """Replace the history."""
+        self.history[:] = messages
+
+    def segments(self) -> list[Segment]:
+        """None: nothing was sampled."""
+        return []
+
+
+@dataclass(frozen=True)
+class ScriptedPolicy:
+    """Opens chats that all follow one script."""
+
+    script: tuple[str, ...]
+
+    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> ScriptedChat:
+        """A new conversation with the whole script before it."""
+        return ScriptedChat(list(self.script))
+
+
+def read_reply(raw: str, stop: str, tokens: int) -> Reply:
+    """Read reasoning, answer and tool calls out of what was sampled."""
+
+    reasoning, rest = split_reasoning(raw)
+    calls, text = read_tool_calls(rest)
+    return Reply(text, reasoning, tuple(calls), stop, raw, tokens)

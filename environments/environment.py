@@ -1,0 +1,141 @@
+"""What is asked of a model: tasks, a rubric, and how an episode goes."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..verifiers.case import Case
+from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.reward import Reward
+from ..verifiers.rubric import Rubric
+from ..verifiers.task import Task
+from ..verifiers.trajectory import POLICY, StopReason, Trajectory
+from .chat import ScriptedPolicy
+from .episode import Episode, play
+from .limits import Limits
+
+Split = Literal["train", "test"]
+
+
+class EnvironmentConfig(BaseModel):
+    """What every environment can be told; subclass it as ``Config`` for more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system_prompt: str = ""
+    """Put before every conversation, where not empty."""
+    limits: Limits = Limits()
+    """How far an episode may go."""
+
+
+class Environment:
+    """Tasks and a rubric; and, where it is not single-turn, one async ``run``.
+
+    An episode runs setup → run → finish → close → verify. Verifiers see only what ``finish`` left in the artifacts and
+    the messages, so that every score can be computed again offline.
+
+    Args:
+        settings: the fields of ``Config``.
+
+    Raises:
+        ConfigError: an unknown or impossible setting, by name.
+    """
+
+    Config: ClassVar[type[EnvironmentConfig]] = EnvironmentConfig
+    agents: ClassVar[tuple[str, ...]] = (POLICY,)
+    rubric: Rubric = Rubric()
+
+    def __init__(self, **settings: Any) -> None:
+        self.label = type(self).__name__
+        self.config: Any = _configured(self, settings)
+        self.rubric = type(self).rubric.with_methods(self)
+
+    def tasks(self, split: Split, seed: int) -> Iterable[Task]:
+        """The tasks of ``split`` in the order of ``seed``; may be infinite, and is started anew when it ends."""
+        raise NotImplementedError(f"{type(self).__name__} has no tasks(split, seed)")
+
+    def tools(self, episode: Episode) -> list[Any]:
+        """Typed functions, or objects whose public methods are tools, made for this episode."""
+        return []
+
+    async def setup(self, episode: Episode) -> None:
+        """Prepare what the episode needs."""
+
+    async def run(self, episode: Episode) -> None:
+        """Converse. Default: ask the task and let the policy reply, again after each round of tool calls."""
+        chat = episode.chat()
+        for message in episode.task.messages:
+            chat.add(**message)
+        while (reply := await chat.reply()).tool_calls and episode.tools.tools:
+            await episode.call_tools(chat, reply.tool_calls)
+
+    async def finish(self, episode: Episode) -> None:
+        """Leave in ``episode.artifacts`` what the verifiers need."""
+
+    async def close(self, episode: Episode) -> None:
+        """Give back what ``setup`` took; always called."""
+
+    def demonstration(self, task: Task) -> str:
+        """A perfect reply to the task's prompt, for supervised warm starts. Default: the answer itself."""
+        return str(task.answer)
+
+    async def judge(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with each agent's reward: what the episode gave, and the rubric's verdicts.
+
+        A trajectory that an error ended is returned without rewards: nothing was judged.
+        """
+        if trajectory.stop in (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR):
+            return trajectory.with_rewards({})
+        rewards = {}
+        for agent in self.agents:
+            judged = await self.rubric.judge(Case(trajectory, agent))
+            given = trajectory.rewards.get(agent, Reward())
+            labels = self.rubric.weights
+            rewards[agent] = judged.extended(part for part in given.components if part.label not in labels)
+        return trajectory.with_rewards(rewards)
+
+    async def attempt(self, task: Task, replies: Iterable[str]) -> Trajectory:
+        """Play an episode in which every agent speaks ``replies``, and judge it. Needs no engine."""
+        script = ScriptedPolicy(tuple(replies))
+        trajectory = await play(self, task, {agent: script for agent in self.agents}, seed=(0,), inline=True)
+        return await self.judge(trajectory)
+
+    def score(self, task: Task, *replies: str) -> Reward:
+        """The reward of the first agent for saying ``replies``. Needs no engine, works in a notebook too."""
+        with ThreadPoolExecutor(1) as thread:
+            trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies))).result()
+        if trajectory.error:
+            raise ConfigError(f"the episode failed: {trajectory.error}")
+        return trajectory.rewards[self.agents[0]]
+
+
+def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
+    """The environment's tasks, started anew with the next seed each time they end.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    epoch = 0
+    while True:
+        found = False
+        for task in environment.tasks(split, seed + epoch):
+            found = True
+            yield task
+        if not found:
+            raise ConfigError(f"{environment.label} has no tasks in split {split!r}; check its dataset")
+        epoch += 1
+
+
+def _configured(environment: Environment, settings: dict[str, Any]) -> EnvironmentConfig:
+    model, name = type(environment).Config, type(environment).__name__
+    try:
+        return model(**settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            raise ConfigError(f"{name} has no setting {where!r}; {nearest(where, model.model_fields)}") from None
+        raise ConfigError(f"{name}: setting {where!r}: {fault['msg']}, found {fault['input']!r:.80}") from None

@@ -1,0 +1,18 @@
+"""How far an episode may go; each limit has its stop reason."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Limits(BaseModel):
+    """What an episode may use up. Reaching one ends the episode in order: it is scored as it stands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    turns: int = Field(16, ge=1)
+    """Replies of one agent."""
+    tokens: int = Field(1 << 20, ge=1)
+    """Sampled tokens of one agent, over all its replies."""
+    tool_calls: int = Field(64, ge=0)
+    """Tool calls of the whole episode."""
+    seconds: float = Field(600.0, gt=0)
+    """Wall-clock time of the whole episode, verification not counted."""

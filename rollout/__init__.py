@@ -1,0 +1,1 @@
+"""Second floor: how trajectories are made, by engines, token-exact chats, workers and the dispatcher."""

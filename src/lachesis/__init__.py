@@ -1,0 +1,81 @@
+"""Lachesis: RL environments, verifiers and a GRPO trainer for language models.
+
+The public names are imported on first use, so that ``import lachesis`` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .environments.chat import Chat, Reply
+    from .environments.environment import Environment, EnvironmentConfig
+    from .environments.episode import Episode
+    from .environments.limits import Limits
+    from .verifiers.case import Case
+    from .verifiers.errors import LachesisError
+    from .verifiers.group import Group
+    from .verifiers.jsonl import read_jsonl
+    from .verifiers.reward import Reward
+    from .verifiers.rubric import Rubric, reward, use
+    from .verifiers.segment import Segment
+    from .verifiers.task import Task
+    from .verifiers.trajectory import StopReason, Trajectory
+    from .verifiers.verdict import Verdict
+
+_HOME = {
+    "Case": "verifiers.case",
+    "Chat": "environments.chat",
+    "Environment": "environments.environment",
+    "EnvironmentConfig": "environments.environment",
+    "Episode": "environments.episode",
+    "Group": "verifiers.group",
+    "LachesisError": "verifiers.errors",
+    "Limits": "environments.limits",
+    "Reply": "environments.chat",
+    "Reward": "verifiers.reward",
+    "Rubric": "verifiers.rubric",
+    "Segment": "verifiers.segment",
+    "StopReason": "verifiers.trajectory",
+    "Task": "verifiers.task",
+    "Trajectory": "verifiers.trajectory",
+    "Verdict": "verifiers.verdict",
+    "read_jsonl": "verifiers.jsonl",
+    "reward": "verifiers.rubric",
+    "use": "verifiers.rubric",
+}
+
+__all__ = [  # noqa: RUF022 - in the order of _HOME, which a test holds equal to it
+    "Case",
+    "Chat",
+    "Environment",
+    "EnvironmentConfig",
+    "Episode",
+    "Group",
+    "LachesisError",
+    "Limits",
+    "Reply",
+    "Reward",
+    "Rubric",
+    "Segment",
+    "StopReason",
+    "Task",
+    "Trajectory",
+    "Verdict",
+    "read_jsonl",
+    "reward",
+    "use",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lachesis' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,1 @@
+"""Top floor: how groups of trajectories become new weights, and the command line."""

@@ -1,0 +1,1 @@
+"""Ground floor: tasks and trajectories as data, verdicts, rubrics and the verifiers themselves."""

@@ -1,0 +1,50 @@
+"""What a verifier gets to see: one agent's part in one finished trajectory."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .message import Message
+from .task import Task
+from .trajectory import POLICY, Trajectory
+
+
+@dataclass(frozen=True)
+class Case:
+    """Serialisable data only, so that every score can be computed again offline.
+
+    Attributes:
+        trajectory: the finished attempt.
+        agent: whose part is judged.
+        params: parameters of a verifier that the task itself names.
+        sandbox: runs untrusted programs; None where no verifier asked for one.
+    """
+
+    trajectory: Trajectory
+    agent: str = POLICY
+    params: dict[str, Any] = field(default_factory=dict)
+    sandbox: Any = None
+
+    @property
+    def task(self) -> Task:
+        """What was asked."""
+        return self.trajectory.task
+
+    @property
+    def answer(self) -> Any:
+        """What was expected."""
+        return self.trajectory.task.answer
+
+    @property
+    def artifacts(self) -> Any:
+        """What the episode left for its verifiers."""
+        return self.trajectory.artifacts
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The agent's conversation."""
+        return tuple(self.trajectory.messages.get(self.agent, ()))
+
+    @property
+    def completion(self) -> str:
+        """The raw text of the agent's last reply, ``<think>`` and all."""
+        return self.trajectory.completion(self.agent)

@@ -1,0 +1,58 @@
+"""Every error that Lachesis raises on purpose, in one tree.
+
+LachesisError
+├── InputError                 what the user gave is wrong: one line on the terminal, exit code 2
+│   ├── ConfigError            a setting, a command-line override, a name that is not known
+│   └── DataError              a record or a row of a file that cannot be what it claims
+├── EnvironmentFault           an environment's own code raised: harms its own trajectory only
+└── InfrastructureError        our machinery failed: never a reward, the work is done again
+    ├── EngineError            an engine refused or could not do a request
+    │   └── EngineLost         an engine died or stopped answering; another one may serve
+    └── DeadlineExceeded       a wait ran out of time
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LachesisError(Exception):
+    """Root of the tree; the message says what was wrong, with the value, and the cure."""
+
+
+class InputError(LachesisError):
+    """What the user gave is wrong; the command line prints one line and ends with exit code 2."""
+
+
+class ConfigError(InputError):
+    """A setting or a name that is not known or not possible."""
+
+
+class DataError(InputError):
+    """A record, or a row of a file, that cannot be what it claims to be."""
+
+
+class EnvironmentFault(LachesisError):
+    """An environment's own code raised; the message names its file and line."""
+
+
+class InfrastructureError(LachesisError):
+    """Our own machinery failed; the work is repeated and never scored."""
+
+
+class EngineError(InfrastructureError):
+    """An engine refused a request or could not carry it out."""
+
+
+class EngineLost(EngineError):
+    """An engine died or stopped answering; the same request may be served by another."""
+
+
+class DeadlineExceeded(InfrastructureError):
+    """A wait ran out of its time."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the cure for an unknown name: the closest known one, or the list of all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"

@@ -1,0 +1,42 @@
+"""The attempts at one task that are compared with each other."""
+
+from dataclasses import dataclass
+
+from .errors import DataError
+from .task import Task
+from .trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """n trajectories of one task; advantages are computed per (task, agent).
+
+    Attributes:
+        index: the admission index, which orders groups and seeds their sampling.
+        task: what was asked.
+        trajectories: the attempts, by sample number.
+    """
+
+    index: int
+    task: Task
+    trajectories: tuple[Trajectory, ...]
+
+    def __post_init__(self) -> None:
+        if not self.trajectories:
+            raise DataError(f"group {self.index} (task {self.task.id}) is empty")
+        for trajectory in self.trajectories:
+            if trajectory.task.hash != self.task.hash:
+                raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")
+        self._check_given_advantages()
+
+    def _check_given_advantages(self) -> None:
+        given = {
+            segment.advantages is not None
+            for attempt in self.trajectories
+            for segment in attempt.segments
+            if segment.trainable
+        }
+        if len(given) > 1:
+            raise DataError(
+                f"group {self.index} (task {self.task.id}): only some segments bring advantages; give all or none"
+            )

@@ -1,0 +1,31 @@
+"""JSON Lines files, read with errors that name the line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+
+
+def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the object on each non-blank line of ``path``.
+
+    Raises:
+        DataError: the file is missing, is not UTF-8, or a line (named by its number) is not a JSON object.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except ValueError as error:  # JSONDecodeError and UnicodeDecodeError alike
+                    raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
+                if not isinstance(row, dict):
+                    raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+                yield row
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None

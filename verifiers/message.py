@@ -1,0 +1,40 @@
+"""Chat messages in the OpenAI shape, as plain JSON objects."""
+
+from typing import Any, Literal, NotRequired, TypedDict, get_args
+
+from .errors import DataError
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: frozenset[str] = frozenset(get_args(Role))
+
+
+class Message(TypedDict):
+    """One message. ``content`` is the raw text; tool results carry ``name`` and ``tool_call_id``."""
+
+    role: Role
+    content: str
+    name: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
+
+
+def as_messages(prompt: Any) -> list[Message]:
+    """Return ``prompt`` (text, or a list of messages) as a checked list of messages."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    if not isinstance(prompt, list | tuple) or not prompt:
+        raise DataError(
+            f"a prompt is text or a non-empty list of messages, found {type(prompt).__name__}: {prompt!r:.80}"
+        )
+    return [check_message(message) for message in prompt]
+
+
+def check_message(message: Any) -> Message:
+    """Return ``message`` if it is one, else raise ``DataError``."""
+    if not isinstance(message, dict) or message.get("role") not in ROLES:
+        raise DataError(f"a message has a role among {sorted(ROLES)}, found {message!r:.120}")
+    if not isinstance(message.get("content"), str):
+        raise DataError(
+            f"a message's content is text, found {message.get('content')!r:.80} ({message['role']} message)"
+        )
+    return message  # type: ignore[return-value]

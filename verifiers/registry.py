@@ -1,0 +1,72 @@
+"""Verifiers by name: the built-in ones, imported on first use, and those of installed packages."""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeVar
+
+from .case import Case
+from .errors import ConfigError, nearest
+from .verdict import Verdict
+
+ENTRY_POINTS = "lachesis.verifiers"
+"""The entry-point group in which a package offers verifier classes."""
+
+_BUILT_IN = {"exact": "matching", "number": "matching", "math": "math_answer", "format": "think"}
+
+
+class Verifier(Protocol):
+    """Judges one case. A verifier is a frozen dataclass whose fields are its parameters."""
+
+    async def verify(self, case: Case) -> Verdict:
+        """Return the verdict; what the completion causes is a status, what we cause is ``infra_error``."""
+        ...
+
+
+VerifierClass = TypeVar("VerifierClass", bound=type)
+_CLASSES: dict[str, Callable[..., Verifier]] = {}
+
+
+def verifier(name: str) -> Callable[[VerifierClass], VerifierClass]:
+    """Class decorator: make the verifier known by ``name``."""
+
+    def register(cls: VerifierClass) -> VerifierClass:
+        if _CLASSES.setdefault(name, cls) is not cls:
+            raise ConfigError(f"two verifiers are named {name!r}: {_CLASSES[name]} and {cls}; rename one")
+        return cls
+
+    return register
+
+
+def known_verifiers() -> list[str]:
+    """The names that ``make_verifier`` takes."""
+    return sorted({*_BUILT_IN, *_CLASSES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+
+
+def make_verifier(name: str, params: dict[str, Any]) -> Verifier:
+    """Build the verifier ``name`` with ``params``.
+
+    Raises:
+        ConfigError: the name or a parameter is not known; the message names the nearest.
+    """
+    if name not in _CLASSES:
+        _load(name)
+    cls: Any = _CLASSES[name]
+    known = {field.name for field in fields(cls)} if is_dataclass(cls) else None
+    for param in params:
+        if known is not None and param not in known:
+            raise ConfigError(f"verifier {name!r} has no parameter {param!r}; {nearest(param, known)}")
+    made: Verifier = cls(**params)
+    return made
+
+
+def _load(name: str) -> None:
+    if name in _BUILT_IN:
+        import_module(f".{_BUILT_IN[name]}", __package__)
+        return
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == name:
+            _CLASSES.setdefault(name, entry.load())
+            return
+    raise ConfigError(f"no verifier is named {name!r}; {nearest(name, known_verifiers())}")

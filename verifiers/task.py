@@ -1,0 +1,69 @@
+"""One question: what is asked, what is expected, and what a verifier may need to know."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .errors import DataError
+from .message import Message, as_messages
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of the model. JSON only; the hash of its content is its identity.
+
+    Attributes:
+        prompt: text (one user message) or a list of messages.
+        answer: what is expected; never shown to the model.
+        info: anything else that the environment or a verifier needs; never shown to the model.
+        id: a name for people; the content's hash where none is given.
+        verify: verifier entries of this task's own, beside the environment's rubric.
+
+    Raises:
+        DataError: the prompt is neither text nor messages, or something in it is not JSON.
+    """
+
+    prompt: str | list[Message]
+    answer: Any = None
+    info: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+    verify: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        as_messages(self.prompt)
+        try:
+            content = json.dumps(
+                [self.prompt, self.answer, self.info, list(self.verify)], sort_keys=True, allow_nan=False
+            )
+        except (TypeError, ValueError) as error:
+            raise DataError(f"a task holds JSON only: {error}; convert the value before making the Task") from None
+        object.__setattr__(self, "_hash", hashlib.blake2b(content.encode(), digest_size=8).hexdigest())
+        if not self.id:
+            object.__setattr__(self, "id", self.hash)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits: the identity of the content, whatever the ``id`` says."""
+        return self._hash  # type: ignore[attr-defined, no-any-return]
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """The prompt as messages."""
+        return as_messages(self.prompt)
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as a JSON object."""
+        return {
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "info": self.info,
+            "id": self.id,
+            "verify": list(self.verify),
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Task":
+        """The task that ``to_json`` wrote."""
+        return cls(row["prompt"], row["answer"], row["info"], row["id"], tuple(row["verify"]))

@@ -1,0 +1,50 @@
+"""``<think>`` reasoning: how it is told from the answer, and the verifier that asks for it."""
+
+import re
+from dataclasses import dataclass
+
+from .case import Case
+from .registry import verifier
+from .verdict import Verdict, passed, wrong
+
+
+def split_reasoning(text: str, tag: str = "think") -> tuple[str, str]:
+    """Return (reasoning, answer) of a completion.
+
+    The opening tag may be missing (many templates write it into the prompt). An open block that is never closed is all
+    reasoning: it holds no answer.
+    """
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    head, closed, tail = text.rpartition(closing)
+    if closed:
+        return head.replace(opening, "", 1).strip(), tail.strip()
+    before, opened, after = text.partition(opening)
+    return (after.strip(), before.strip()) if opened else ("", text.strip())
+
+
+@verifier("format")
+@dataclass(frozen=True)
+class Format:
+    """Exactly one closed ``<tag>`` block, first, with an answer after it.
+
+    Attributes:
+        tag: the block's name.
+        required: with False, a reply without any block passes too.
+    """
+
+    tag: str = "think"
+    required: bool = True
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, or ``wrong`` with what is missing."""
+        text = case.completion.strip()
+        opened, closed = text.count(f"<{self.tag}>"), text.count(f"</{self.tag}>")
+        if not opened and not closed and not self.required:
+            return passed("no block, and none is required") if text else wrong("the reply is empty")
+        if (opened, closed) != (1, 1):
+            return wrong(f"expected one <{self.tag}> block, found {opened} opened and {closed} closed")
+        if not re.fullmatch(rf"<{re.escape(self.tag)}>.*</{re.escape(self.tag)}>(.*)", text, re.DOTALL):
+            return wrong(f"text stands before the <{self.tag}> block")
+        if not text.rpartition(f"</{self.tag}>")[2].strip():
+            return wrong(f"no answer after </{self.tag}>")
+        return passed()

@@ -1,0 +1,128 @@
+"""One attempt at a task, from the first prompt to the last reward: the record that flows to the loss."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from .errors import DataError
+from .message import Message, check_message
+from .reward import Reward
+from .segment import Segment
+from .task import Task
+
+SCHEMA_VERSION = 1
+"""Written into every stored trajectory; raised when the record's shape changes."""
+
+POLICY = "policy"
+"""The name of the agent where an environment has only one."""
+
+
+class StopReason(StrEnum):
+    """Why an episode ended."""
+
+    DONE = "done"
+    """The environment's ``run`` returned."""
+    LENGTH = "length"
+    """A reply reached its token limit, or the context was full."""
+    TURNS = "turns"
+    TOOL_CALLS = "tool_calls"
+    SECONDS = "seconds"
+    ENVIRONMENT_ERROR = "environment_error"
+    """The environment's own code raised; the trajectory is scored by what it left, or dropped."""
+    INFRA_ERROR = "infra_error"
+    """Our machinery failed; the trajectory is unscored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """One attempt at a task; each stage adds to it with ``replace`` and nothing flows back.
+
+    Attributes:
+        task: what was asked.
+        environment: the label of the environment in this run.
+        messages: agent → its conversation, as text.
+        segments: the training samples, in the order in which they were made.
+        artifacts: JSON that the episode leaves for its verifiers.
+        stop: why it ended.
+        error: file, line and message where something raised.
+        metrics: name → finite number.
+        timings: stage → seconds.
+        rewards: agent → reward; empty until it was verified.
+    """
+
+    task: Task
+    environment: str = ""
+    messages: Mapping[str, tuple[Message, ...]] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    artifacts: Mapping[str, Any] = field(default_factory=dict)
+    stop: StopReason = StopReason.DONE
+    error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    rewards: Mapping[str, Reward] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for conversation in self.messages.values():
+            for message in conversation:
+                check_message(message)
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise DataError(f"metric {name!r} is finite, found {value!r} (task {self.task.id})")
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has rewards and all of them were judged."""
+        return bool(self.rewards) and all(reward.scored for reward in self.rewards.values())
+
+    def completion(self, agent: str = POLICY) -> str:
+        """The raw text of the agent's last reply, empty where there is none."""
+        for message in reversed(self.messages.get(agent, ())):
+            if message["role"] == "assistant":
+                return str(message["content"])
+        return ""
+
+    def with_rewards(self, rewards: Mapping[str, Reward]) -> "Trajectory":
+        """This trajectory, judged."""
+        return replace(self, rewards=dict(rewards))
+
+    def to_json(self) -> dict[str, Any]:
+        """The trajectory as a JSON object, with its schema version."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "task": self.task.to_json(),
+            "environment": self.environment,
+            "messages": {agent: list(messages) for agent, messages in self.messages.items()},
+            "segments": [segment.to_json() for segment in self.segments],
+            "artifacts": dict(self.artifacts),
+            "stop": self.stop.value,
+            "error": self.error,
+            "metrics": dict(self.metrics),
+            "timings": dict(self.timings),
+            "rewards": {agent: reward.to_json() for agent, reward in self.rewards.items()},
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Trajectory":
+        """The trajectory that ``to_json`` wrote.
+
+        Raises:
+            DataError: it was written by another version of this record.
+        """
+        if row.get("schema") != SCHEMA_VERSION:
+            raise DataError(
+                f"trajectory schema {row.get('schema')!r} is not the {SCHEMA_VERSION} that this version reads"
+            )
+        return cls(
+            task=Task.from_json(row["task"]),
+            environment=row["environment"],
+            messages={agent: tuple(messages) for agent, messages in row["messages"].items()},
+            segments=tuple(Segment.from_json(segment) for segment in row["segments"]),
+            artifacts=row["artifacts"],
+            stop=StopReason(row["stop"]),
+            error=row["error"],
+            metrics=row["metrics"],
+            timings=row["timings"],
+            rewards={agent: Reward.from_json(rows) for agent, rows in row["rewards"].items()},
+        )

@@ -1,0 +1,82 @@
+"""What one verifier says of one trajectory."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from .errors import DataError
+
+Status = Literal["ok", "wrong", "unparseable", "timeout", "limit", "infra_error"]
+STATUSES: frozenset[str] = frozenset(get_args(Status))
+_ZERO = frozenset({"unparseable", "timeout", "limit"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement: a score, how it came about, and why.
+
+    Attributes:
+        score: finite; None exactly when ``status`` is ``infra_error`` (nothing was judged).
+        status: ``ok`` judged, at any score; ``wrong`` judged, below the pass mark; ``unparseable``, ``timeout`` and
+            ``limit``: the completion's own doing, score 0; ``infra_error``: ours, never a reward.
+        reason: one line for people.
+        evidence: JSON that shows how the score came about.
+        elapsed: seconds.
+    """
+
+    score: float | None
+    status: Status = "ok"
+    reason: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    elapsed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise DataError(f"a verdict's status is one of {sorted(STATUSES)}, found {self.status!r}")
+        if self.status == "infra_error":
+            if self.score is not None:
+                raise DataError(
+                    f"an infra_error has no score, found {self.score!r}: an infrastructure failure is never a reward"
+                )
+            return
+        if isinstance(self.score, bool) or not isinstance(self.score, int | float) or not math.isfinite(self.score):
+            raise DataError(
+                f"a verdict's score is a finite number, found {self.score!r} ({self.status}: {self.reason})"
+            )
+        if self.status in _ZERO and self.score != 0:
+            raise DataError(f"a verdict with status {self.status!r} scores 0, found {self.score!r}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was judged and not below the pass mark, with a positive score."""
+        return self.status == "ok" and self.score is not None and self.score > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as a JSON object."""
+        row: dict[str, Any] = {"score": self.score, "status": self.status, "reason": self.reason}
+        return row | {"evidence": self.evidence, "elapsed": self.elapsed}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> "Verdict":
+        """The verdict that ``to_json`` wrote."""
+        return cls(row["score"], row["status"], row["reason"], row["evidence"], row["elapsed"])
+
+
+def passed(reason: str = "", score: float = 1.0, **evidence: Any) -> Verdict:
+    """A verdict of status ``ok``."""
+    return Verdict(score, "ok", reason, evidence)
+
+
+def wrong(reason: str, score: float = 0.0, **evidence: Any) -> Verdict:
+    """A verdict of status ``wrong``."""
+    return Verdict(score, "wrong", reason, evidence)
+
+
+def unparseable(reason: str, **evidence: Any) -> Verdict:
+    """A verdict of status ``unparseable``: there is no answer that could be judged."""
+    return Verdict(0.0, "unparseable", reason, evidence)
+
+
+def infra_error(reason: str, **evidence: Any) -> Verdict:
+    """A verdict without a score: the checker itself failed."""
+    return Verdict(None, "infra_error", reason, evidence)
