@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.errors import ConfigError
 from ..verifiers.reward import Reward
 from ..verifiers.rubric import Rubric
+from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from .chat import ScriptedPolicy
@@ -20,10 +19,8 @@ from .limits import Limits
 Split = Literal["train", "test"]
 
 
-class EnvironmentConfig(BaseModel):
+class EnvironmentConfig(Settings):
     """What every environment can be told; subclass it as ``Config`` for more."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system_prompt: str = ""
     """Put before every conversation, where not empty."""
@@ -50,7 +47,7 @@ class Environment:
 
     def __init__(self, **settings: Any) -> None:
         self.label = type(self).__name__
-        self.config: Any = _configured(self, settings)
+        self.config: Any = validated(type(self).Config, settings, f"environment {type(self).__name__}")
         self.rubric = type(self).rubric.with_methods(self)
 
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:
@@ -127,15 +124,3 @@ def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]
         if not found:
             raise ConfigError(f"{environment.label} has no tasks in split {split!r}; check its dataset")
         epoch += 1
-
-
-def _configured(environment: Environment, settings: dict[str, Any]) -> EnvironmentConfig:
-    model, name = type(environment).Config, type(environment).__name__
-    try:
-        return model(**settings)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        if fault["type"] == "extra_forbidden":
-            raise ConfigError(f"{name} has no setting {where!r}; {nearest(where, model.model_fields)}") from None
-        raise ConfigError(f"{name}: setting {where!r}: {fault['msg']}, found {fault['input']!r:.80}") from None

@@ -1,12 +1,12 @@
 """How far an episode may go; each limit has its stop reason."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ..verifiers.settings import Settings
 
 
-class Limits(BaseModel):
+class Limits(Settings):
     """What an episode may use up. Reaching one ends the episode in order: it is scored as it stands."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     turns: int = Field(16, ge=1)
     """Replies of one agent."""

@@ -8,6 +8,7 @@ LachesisError
 └── InfrastructureError        our machinery failed: never a reward, the work is done again
     ├── EngineError            an engine refused or could not do a request
     │   └── EngineLost         an engine died or stopped answering; another one may serve
+    │       └── EngineStale    an engine holds older weights than a request needs; it may catch up
     └── DeadlineExceeded       a wait ran out of time
 """
 
@@ -45,6 +46,10 @@ class EngineError(InfrastructureError):
 
 class EngineLost(EngineError):
     """An engine died or stopped answering; the same request may be served by another."""
+
+
+class EngineStale(EngineLost):
+    """An engine holds older weights than the request needs, or none yet."""
 
 
 class DeadlineExceeded(InfrastructureError):

@@ -111,7 +111,9 @@ class Segment:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Segment":
         """The segment that ``to_json`` wrote."""
-        arrays: dict[str, Any] = {name: None if row[name] is None else _from_list(row[name], dtype) for name, dtype in _DTYPES.items()}
+        arrays: dict[str, Any] = {
+            name: None if row[name] is None else _from_list(row[name], dtype) for name, dtype in _DTYPES.items()
+        }
         extra = {name: _from_list(entry["values"], np.dtype(entry["dtype"])) for name, entry in row["extra"].items()}
         plain: dict[str, Any] = {
             f.name: row[f.name] for f in fields(cls) if f.name in ("agent", "trainable", "temperature")

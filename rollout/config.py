@@ -1,0 +1,75 @@
+"""Settings of the model and of everything that makes trajectories."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ..verifiers.settings import Settings
+
+
+class TinyConfig(Settings):
+    """Shape of the model that is made from nothing when ``model.path`` is ``tiny``."""
+
+    hidden: int = Field(128, ge=16)
+    """Width of the residual stream."""
+    layers: int = Field(2, ge=1)
+    """Transformer blocks."""
+    tied: bool = False
+    """Whether the output layer is the embedding."""
+
+
+class ModelConfig(Settings):
+    """Which policy is trained."""
+
+    path: str = "tiny"
+    """A folder or Hub id of a causal language model with a chat template, or ``tiny``: one made from nothing."""
+    tiny: TinyConfig = TinyConfig()
+    """Shape of the tiny model."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights in engines and forward passes."""
+    context: int = Field(1024, ge=16)
+    """Most tokens of prompt and completion together."""
+
+
+class SamplingConfig(Settings):
+    """How rollouts are sampled."""
+
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """1 for training: a filter would bias the policy ratio."""
+    top_k: int = Field(0, ge=0)
+    """0 (off) for training, for the same reason."""
+    max_tokens: int = Field(256, ge=1)
+    """Most tokens of one reply."""
+
+
+class RolloutConfig(Settings):
+    """Engines, workers and how they are driven."""
+
+    engine: Literal["torch", "vllm"] = "torch"
+    """``torch``: embedded, no further install. ``vllm``: for real models."""
+    engines: int = Field(2, ge=1)
+    """How many engine actors."""
+    workers: int = Field(2, ge=1)
+    """How many environment worker actors."""
+    slots: int = Field(64, ge=4)
+    """Requests that one engine advances together."""
+    gpus_per_engine: float = Field(0, ge=0)
+    """GPUs that Ray reserves for each engine; with vLLM also its tensor-parallel size where above 1."""
+    engine_options: dict[str, Any] = {}
+    """Further arguments of vLLM's ``EngineArgs``."""
+    address: str = ""
+    """A Ray cluster to join (``auto`` or host:port); empty starts one here."""
+    inline: bool = False
+    """Everything in this process, without Ray and threads, so that a breakpoint works."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How rollouts are sampled."""
+    staleness: int = Field(0, ge=0)
+    """S: at most (S+1) steps' groups are admitted and untrained; 0 is the synchronous algorithm."""
+    on_failure: Literal["retry", "drop", "fail"] = "retry"
+    """A trajectory that could not be scored: play it again, go on without it, or end the run."""
+    retries: int = Field(3, ge=0)
+    """How often, before it is dropped."""
+    deadline: float = Field(600.0, gt=0)
+    """Seconds that a group, an engine call or a weight update may take."""

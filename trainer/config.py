@@ -1,0 +1,202 @@
+"""One typed model for one TOML file a run, every field of which the command line can override."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ..environments.loading import EnvironmentSpec, describe
+from ..rollout.config import ModelConfig, RolloutConfig
+from ..verifiers.errors import ConfigError
+from ..verifiers.settings import Settings, validated
+
+
+class EnvironmentEntry(Settings):
+    """One environment of the run."""
+
+    use: str
+    """Built-in name, ``module:Class`` or ``file.py[:Class]``."""
+    label: str = ""
+    """What logs call it; its ``use`` where empty."""
+    weight: float = Field(1.0, gt=0)
+    """Share of the admitted groups."""
+    group_size: int = Field(8, ge=1)
+    """Attempts at each task."""
+    config: dict[str, Any] = {}
+    """The environment's own settings."""
+    rubric: dict[str, float] = {}
+    """Weights by label, where they differ from the environment's."""
+
+    def spec(self) -> EnvironmentSpec:
+        """What a worker needs to build it."""
+        return describe(self.use, config=self.config, weights=self.rubric, label=self.label or self.use)
+
+
+class WarmStartConfig(Settings):
+    """Supervised steps on demonstrations before the first rollout."""
+
+    steps: int = Field(0, ge=0)
+    """Most optimizer steps; 0 is none."""
+    batch: int = Field(64, ge=1)
+    """Demonstrations a step."""
+    lr: float = Field(1e-3, gt=0)
+    """Learning rate."""
+    target: float = Field(1.0, ge=0, le=1)
+    """Stop when held-out accuracy first reaches this."""
+    every: int = Field(10, ge=1)
+    """Steps between looks at the held-out accuracy."""
+
+
+class TrainerConfig(Settings):
+    """How groups become new weights."""
+
+    steps: int = Field(100, ge=0)
+    """Optimizer steps."""
+    prompts: int = Field(64, ge=1)
+    """P: groups a step."""
+    lr: float = Field(1e-6, gt=0)
+    """Learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Of AdamW."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Of AdamW."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    advantage: Literal["grpo"] = "grpo"
+    """How rewards of a group become advantages."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    """ε below 1 of the clipped ratio."""
+    clip_high: float = Field(0.2, gt=0)
+    """ε above 1 of the clipped ratio."""
+    micro_tokens: int = Field(16384, ge=1)
+    """Tokens, padding included, in one forward pass."""
+    threads: int = Field(1, ge=0)
+    """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
+    checkpoint_every: int = Field(50, ge=1)
+    """Steps between checkpoints; the last step always writes one."""
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that stay."""
+    probe_tolerance: float = Field(0.0, ge=0)
+    """Largest difference of the probe's logprobs, trainer against engine, before the run stops; 0: by dtype."""
+
+
+class EvalConfig(Settings):
+    """Held-out evaluation during training: greedy, one attempt a task."""
+
+    every: int = Field(20, ge=0)
+    """Steps between evaluations; 0: only at the start and the end."""
+    tasks: int = Field(500, ge=1)
+    """Most tasks of each environment's test split."""
+    max_tokens: int = Field(0, ge=0)
+    """Most tokens of one reply; 0: as in training."""
+    stop_at: float = Field(1.0, gt=0, le=1)
+    """End the run, met, when held-out accuracy reaches this."""
+
+
+class RunConfig(Settings):
+    """All of a run."""
+
+    name: str = "run"
+    """Begins the name of the run's folder."""
+    out: Path = Path("runs")
+    """Where runs' folders are made."""
+    seed: int = Field(0, ge=0)
+    """Of everything that is drawn."""
+    model: ModelConfig = ModelConfig()
+    """Which policy is trained."""
+    environments: list[EnvironmentEntry] = Field(min_length=1)
+    """What it is trained on."""
+    rollout: RolloutConfig = RolloutConfig()
+    """Engines and workers."""
+    trainer: TrainerConfig = TrainerConfig()
+    """How groups become new weights."""
+    warm_start: WarmStartConfig = WarmStartConfig()
+    """Supervised steps first."""
+    eval: EvalConfig = EvalConfig()
+    """Held-out evaluation."""
+
+
+def load_config(path: str | Path, overrides: list[str] = []) -> RunConfig:  # noqa: B006 - never changed
+    """Read a run's TOML file and apply ``--part.key value`` overrides.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is not possible; the message names the nearest key.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for key, value in parse_overrides(overrides):
+        _set(values, key, value)
+    config = validated(RunConfig, values, str(path))
+    _check(config)
+    return config
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse what no single field can see."""
+    labels = [entry.label or entry.use for entry in config.environments]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(f"two environments are labelled {label!r}; give one of them another label")
+    sampling = config.rollout.sampling
+    if sampling.top_p < 1 or sampling.top_k:
+        raise ConfigError(
+            f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
+            "the sampler's logprobs would not be the policy's"
+        )
+
+
+def parse_overrides(arguments: list[str]) -> list[tuple[str, Any]]:
+    """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``; values are TOML or text."""
+    pairs, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise ConfigError(f"expected --part.key value, found {word!r}")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise ConfigError(f"--{key} needs a value")
+            value = rest.pop(0)
+        pairs.append((key, _literal(value)))
+    return pairs
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put ``value`` at the dotted ``key``; numbers index lists."""
+    *parents, last = key.split(".")
+    place: Any = values
+    for parent in parents:
+        place = _enter(place, parent, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+    else:
+        place[last] = value
+
+
+def _enter(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    inner = place.setdefault(part, {})
+    if not isinstance(inner, dict | list):
+        raise ConfigError(f"--{key}: {part!r} is a value, not a table")
+    return inner
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries (counted from 0)")
+    return int(part)

@@ -1,0 +1,58 @@
+"""Typed settings whose errors name the key, the value and the nearest known key."""
+
+import types
+import typing
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import ConfigError, nearest
+
+
+class Settings(BaseModel):
+    """A part of a configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
+    """``values`` as a ``model``.
+
+    Raises:
+        ConfigError: the first fault, by its dotted key, with the value and the cure; ``what`` begins the message.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        path = [str(part) for part in fault["loc"]]
+        key = ".".join(path)
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(model, path[:-1])
+            raise ConfigError(f"{what}: unknown key {key!r}; {nearest(path[-1], known)}") from None
+        if fault["type"] == "missing":
+            raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
+        raise ConfigError(f"{what}: {key!r}: {fault['msg']}, found {fault['input']!r:.80}") from None
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """The field names of the model that stands at ``path`` inside ``model``."""
+    for part in path:
+        if part.isdigit():
+            continue
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings model inside an annotation such as ``list[Model]`` or ``Model | None``."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
