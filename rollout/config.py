@@ -57,7 +57,7 @@ class RolloutConfig(Settings):
     """Requests that one engine advances together."""
     gpus_per_engine: float = Field(0, ge=0)
     """GPUs that Ray reserves for each engine; with vLLM also its tensor-parallel size where above 1."""
-    engine_options: dict[str, Any] = {}
+    engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of vLLM's ``EngineArgs``."""
     address: str = ""
     """A Ray cluster to join (``auto`` or host:port); empty starts one here."""

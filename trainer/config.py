@@ -1,6 +1,7 @@
 """One typed model for one TOML file a run, every field of which the command line can override."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,9 @@ class EnvironmentEntry(Settings):
     """Share of the admitted groups."""
     group_size: int = Field(8, ge=1)
     """Attempts at each task."""
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
     """The environment's own settings."""
-    rubric: dict[str, float] = {}
+    rubric: dict[str, float] = Field(default_factory=dict)
     """Weights by label, where they differ from the environment's."""
 
     def spec(self) -> EnvironmentSpec:
@@ -119,7 +120,7 @@ class RunConfig(Settings):
     """Held-out evaluation."""
 
 
-def load_config(path: str | Path, overrides: list[str] = []) -> RunConfig:  # noqa: B006 - never changed
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's TOML file and apply ``--part.key value`` overrides.
 
     Raises:
@@ -152,7 +153,7 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def parse_overrides(arguments: list[str]) -> list[tuple[str, Any]]:
+def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
     """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``; values are TOML or text."""
     pairs, rest = [], list(arguments)
     while rest:

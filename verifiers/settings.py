@@ -1,6 +1,5 @@
 """Typed settings whose errors name the key, the value and the nearest known key."""
 
-import types
 import typing
 from typing import Any, TypeVar
 
@@ -53,6 +52,7 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The settings model inside an annotation such as ``list[Model]`` or ``Model | None``."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)
+    parts = typing.get_args(annotation)
+    if parts:
+        return next((found for part in parts if (found := _model_in(part))), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
