@@ -1,13 +1,17 @@
 """What generates tokens: the protocol that chats type against, and the records that cross it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..verifiers.errors import DataError
-from .weights import Weights
+
+if TYPE_CHECKING:  # environment workers type against engines without paying for torch
+    from .weights import Weights
 
 Stop = Literal["stop", "length", "abort"]
 
@@ -97,15 +101,19 @@ class EngineInfo:
     details: dict[str, str] = field(default_factory=dict)
 
 
-class Engine(Protocol):
-    """Generates and scores tokens under weights of a known version.
-
-    Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
-    """
+class Generator(Protocol):
+    """What a chat needs of an engine. May raise ``EngineError``."""
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt. A prompt that leaves no room gives an empty completion with stop ``length``."""
         ...
+
+
+class Engine(Generator, Protocol):
+    """Generates and scores tokens under weights of a known version.
+
+    Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
+    """
 
     async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it; the first is NaN. Same length as ``tokens``."""

@@ -1,0 +1,311 @@
+"""The pool on Ray: engines and environment workers as actors, watched and replaced. The only file that knows Ray."""
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..verifiers.errors import EngineError, EngineLost, InfrastructureError
+from .config import RolloutConfig
+from .engine import Completion, EngineInfo, Request
+from .local_engine import LocalEngine
+from .order import Order, Outcome
+from .pool import PoolSpec, check_delivery
+from .router import Router
+from .weights import Weights
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+import ray
+from ray.exceptions import RayActorError
+
+log = logging.getLogger("lachesis")
+
+Keyed = tuple[int, Completion | Exception]
+
+
+class EngineActor:
+    """Hosts one engine."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        _one_thread()
+        self._engine = LocalEngine(spec.build_engine())
+
+    async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Keyed]]:
+        """Yield what has ended, as it ends; a request's error is its own result."""
+        keys = {asyncio.ensure_future(self._engine.generate(request)): key for key, request in requests}
+        pending = set(keys)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                yield [(keys[task], _result(task)) for task in done]
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float) -> npt.NDArray[np.float32]:
+        """As in ``Engine``."""
+        return await self._engine.score(tokens, temperature)
+
+    async def update(self, weights: Weights) -> int:
+        """As in ``Engine``."""
+        return await self._engine.update(weights)
+
+    async def info(self) -> EngineInfo:
+        """As in ``Engine``."""
+        return await self._engine.info()
+
+
+class WorkerActor:
+    """Hosts one environment worker."""
+
+    def __init__(self, spec: PoolSpec, engines: list[Any]) -> None:
+        deadline = spec.rollout.deadline
+        remotes = [RemoteEngine(engine, deadline) for engine in engines]
+        self._worker = spec.build_worker(Router(remotes, deadline))
+
+    async def run(self, orders: list[Order]) -> list[Outcome]:
+        """As in ``GroupWorker``."""
+        return await self._worker.run(orders)
+
+    async def ready(self) -> int:
+        """The process id, once it is built."""
+        return os.getpid()
+
+
+class RemoteEngine:
+    """A generator in another process: the requests of one turn of the event loop travel in one call."""
+
+    def __init__(self, actor: Any, deadline: float) -> None:
+        self._actor = actor
+        self._deadline = deadline
+        self._keys = itertools.count()
+        self._outbox: list[tuple[int, Request]] = []
+        self._waiting: dict[int, asyncio.Future[Completion]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def generate(self, request: Request) -> Completion:
+        """As in ``Engine``; ``EngineLost`` when the actor died or did not answer in time."""
+        loop = asyncio.get_running_loop()
+        if not self._outbox:
+            loop.call_soon(self._flush)
+        key = next(self._keys)
+        self._outbox.append((key, request))
+        self._waiting[key] = loop.create_future()
+        try:
+            return await self._waiting[key]
+        finally:
+            self._waiting.pop(key, None)
+
+    def _flush(self) -> None:
+        batch, self._outbox = self._outbox, []
+        call = asyncio.get_running_loop().create_task(self._exchange(batch))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _exchange(self, batch: list[tuple[int, Request]]) -> None:
+        try:
+            stream = self._actor.generate_many.remote(batch)
+            async with asyncio.timeout(self._deadline):
+                async for reference in stream:
+                    for key, result in await reference:
+                        self._resolve(key, result)
+            lost = EngineLost("the engine ended a call without answering all of it")
+        except RayActorError as error:
+            lost = EngineLost(f"an engine actor died: {_first_line(error)}")
+        except TimeoutError:
+            lost = EngineLost(f"an engine did not answer within {self._deadline:g} s (rollout.deadline)")
+        for key, _ in batch:
+            self._resolve(key, lost)
+
+    def _resolve(self, key: int, result: Completion | Exception) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(result, Exception):
+            waiting.set_exception(result)
+        else:
+            waiting.set_result(result)
+
+
+class RayPool:
+    """Engines and workers as Ray actors; without a cluster to join, Ray is started here.
+
+    Actors that die are restarted by Ray. A restarted engine holds no weights and refuses requests until the supervisor
+    has sent it the current ones.
+    """
+
+    WATCH = 0.5
+    """Seconds between two looks at the engines."""
+    PATIENCE = 120.0
+    """Seconds after which an engine that answers nothing is killed, and so replaced."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self._config = spec.rollout
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            _start_ray(self._config)
+        engine, worker = ray.remote(EngineActor), ray.remote(WorkerActor)
+        always = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
+        gpus = self._config.gpus_per_engine
+        self._engines = [engine.options(**always, num_gpus=gpus).remote(spec) for _ in range(self._config.engines)]
+        self._workers = [worker.options(**always).remote(spec, self._engines) for _ in range(self._config.workers)]
+        self._load = [0] * len(self._workers)
+        self._locks = [asyncio.Lock() for _ in self._engines]
+        self._weights: Weights | None = None
+        self._reference: Any = None
+        self._supervisor = asyncio.create_task(self._watch())
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """As in ``Pool``: on the least loaded worker, and on another one if it dies."""
+        last = ""
+        end = time.monotonic() + 2 * self._config.deadline
+        while time.monotonic() < end:
+            chosen = min(range(len(self._workers)), key=self._load.__getitem__)
+            self._load[chosen] += len(orders)
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + end - time.monotonic()):
+                    outcomes: list[Outcome] = await self._workers[chosen].run.remote(list(orders))
+                return outcomes
+            except RayActorError as error:
+                last = _first_line(error)
+                log.warning("environment worker %d died; its groups are made again: %s", chosen, last)
+                self._load[chosen] += 1_000  # the others first, until it is back
+                asyncio.get_running_loop().call_later(5.0, self._forgive, chosen)
+                await asyncio.sleep(self.WATCH)
+            except TimeoutError:
+                last = "no answer in time"
+            finally:
+                self._load[chosen] -= len(orders)
+        raise InfrastructureError(f"groups could not be made by any worker (rollout.deadline): {last}")
+
+    def _forgive(self, worker: int) -> None:
+        self._load[worker] -= 1_000
+
+    async def publish(self, weights: Weights) -> None:
+        """As in ``Pool``."""
+        self._weights, self._reference = weights, ray.put(weights)
+        end = time.monotonic() + self._config.deadline
+        while True:
+            numbers = range(len(self._engines))
+            results = await asyncio.gather(*(self._refit(number) for number in numbers), return_exceptions=True)
+            failures = [result for result in results if isinstance(result, BaseException)]
+            for failure in failures:
+                if not isinstance(failure, EngineLost):
+                    raise failure
+            if len(failures) < len(results):
+                return
+            if time.monotonic() > end:
+                raise EngineError(f"no engine took weights version {weights.version} in time: {failures[0]}")
+            await asyncio.sleep(self.WATCH)
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+        """As in ``Pool``."""
+        return await self._ask_all("score", tokens, temperature)
+
+    async def infos(self) -> list[EngineInfo]:
+        """As in ``Pool``."""
+        return await self._ask_all("info")
+
+    async def worker_pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return list(await asyncio.gather(*(worker.ready.remote() for worker in self._workers)))
+
+    async def close(self) -> None:
+        """As in ``Pool``."""
+        self._supervisor.cancel()
+        await asyncio.gather(self._supervisor, return_exceptions=True)
+        for actor in [*self._workers, *self._engines]:
+            ray.kill(actor)
+        if self._started_ray:
+            ray.shutdown()
+
+    async def _ask_all(self, method: str, *arguments: Any) -> list[Any]:
+        """The answers of the engines that hold the current weights."""
+        calls = [self._ask(number, method, *arguments) for number in range(len(self._engines))]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        answers = [result for result in results if not isinstance(result, BaseException)]
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, EngineLost):
+                raise failure
+        if not answers:
+            raise failures[0]
+        return answers
+
+    async def _ask(self, number: int, method: str, *arguments: Any, deadline: float | None = None) -> Any:
+        """One call of one engine, with a deadline; a dead or silent engine is ``EngineLost``."""
+        try:
+            async with asyncio.timeout(deadline or self._config.deadline):
+                return await getattr(self._engines[number], method).remote(*arguments)
+        except RayActorError as error:
+            raise EngineLost(f"engine {number} died: {_first_line(error)}") from None
+        except TimeoutError:
+            raise EngineLost(f"engine {number} did not answer {method} in time") from None
+
+    async def _refit(self, number: int) -> None:
+        """Bring one engine to the current weights, unless it has them."""
+        async with self._locks[number]:
+            weights, reference = self._weights, self._reference
+            if weights is None or (await self._ask(number, "info")).version >= weights.version:
+                return
+            check_delivery(weights, await self._ask(number, "update", reference), f"engine {number}")
+
+    async def _watch(self) -> None:
+        """Find engines that died or hang, and give those that came back the current weights."""
+        silent_since: dict[int, float] = {}
+        while True:
+            await asyncio.sleep(self.WATCH)
+            for number in range(len(self._engines)):
+                try:
+                    info = await self._ask(number, "info", deadline=5.0)
+                    silent_since.pop(number, None)
+                    if self._weights is not None and info.version < self._weights.version:
+                        await self._refit(number)
+                        log.info("engine %d was refitted with weights version %d", number, self._weights.version)
+                except EngineLost as lost:
+                    since = silent_since.setdefault(number, time.monotonic())
+                    if time.monotonic() - since > self.PATIENCE:
+                        log.warning("engine %d is replaced: %s", number, lost)
+                        ray.kill(self._engines[number], no_restart=False)
+                        silent_since[number] = time.monotonic()
+                except EngineError as error:
+                    log.warning("engine %d: %s", number, error)
+
+
+def _start_ray(config: RolloutConfig) -> None:
+    if config.address:
+        ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    needed = config.engines + config.workers
+    ray.init(
+        address="local",
+        num_cpus=max(needed, os.cpu_count() or 1),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _one_thread() -> None:
+    """Engines of tiny models are faster on one thread, and the same bits need the same number."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+
+
+def _result(task: "asyncio.Future[Completion]") -> Completion | Exception:
+    error = task.exception()
+    if error is None:
+        return task.result()
+    return error if isinstance(error, Exception) else EngineLost(repr(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,151 @@
+"""Admits groups in order, keeps their number within the staleness bound, and hands them out in the same order."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..verifiers.errors import InfrastructureError
+from ..verifiers.group import Group
+from .engine import Sampling
+from .mixture import Draw
+from .order import TRAINING, Failure, Order, Outcome
+from .pool import Pool
+
+log = logging.getLogger("lachesis")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step is made of.
+
+    Attributes:
+        groups: P groups in admission order.
+        seconds: how long the trainer waited for them.
+        failures: groups that could not be made; others were admitted in their place.
+    """
+
+    groups: tuple[Group, ...]
+    seconds: float
+    failures: tuple[Failure, ...]
+
+
+class Dispatcher:
+    """At most (S+1)·P groups are admitted and untrained; groups are consumed strictly in admission order.
+
+    So no sampled token is more than S versions old when it is trained on, and nothing is discarded for its age.
+
+    Args:
+        pool: makes the groups.
+        draws: the tasks, from admission index ``start`` on.
+        seed: of the run.
+        sampling: how replies are drawn.
+        prompts: P, groups a step.
+        staleness: S.
+        start: the first admission index.
+        chunks: into how many calls a step's orders are split.
+        on_failure: ``fail`` ends the run with the first failure.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        draws: Iterable[Draw],
+        *,
+        seed: int,
+        sampling: Sampling,
+        prompts: int,
+        staleness: int = 0,
+        start: int = 0,
+        chunks: int = 8,
+        on_failure: str = "retry",
+    ) -> None:
+        self._pool = pool
+        self._draws = iter(draws)
+        self._seed = (seed, TRAINING)
+        self._sampling = sampling
+        self._prompts = prompts
+        self._window = (staleness + 1) * prompts
+        self._chunk = math.ceil(prompts / chunks)
+        self._on_failure = on_failure
+        self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admitted = self._consumed = start
+        self._untrained = 0
+        self.version = 0
+
+    @property
+    def position(self) -> int:
+        """The admission index of the next group to be consumed."""
+        return self._consumed
+
+    def trained(self, version: int) -> None:
+        """The last step's groups are in the weights ``version``, which the engines have acknowledged."""
+        self._untrained = 0
+        self.version = version
+
+    async def next_step(self) -> Step:
+        """Wait for P groups.
+
+        Raises:
+            InfrastructureError: a whole step's worth of groups failed in a row, or one did and the policy is ``fail``.
+        """
+        start = time.perf_counter()
+        groups: list[Group] = []
+        failures: list[Failure] = []
+        in_a_row = 0
+        while len(groups) < self._prompts:
+            self._admit()
+            outcome = await self._outcomes[self._consumed]
+            del self._outcomes[self._consumed]
+            self._consumed += 1
+            if isinstance(outcome, Group):
+                groups.append(outcome)
+                self._untrained += 1
+                in_a_row = 0
+                continue
+            failures.append(outcome)
+            in_a_row += 1
+            log.warning("group %d was not made: %s", outcome.index, outcome.reason)
+            if self._on_failure == "fail" or in_a_row >= self._prompts:
+                raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
+        return Step(tuple(groups), time.perf_counter() - start, tuple(failures))
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _admit(self) -> None:
+        """Fill the window, in chunks that workers take whole."""
+        room = self._window - self._untrained - (self._admitted - self._consumed)
+        end = self._admitted + room
+        while self._admitted < end:
+            chunk = range(self._admitted, min(self._admitted + self._chunk, end))
+            self._admitted = chunk.stop
+            orders = [self._order(index, next(self._draws)) for index in chunk]
+            for order in orders:
+                self._outcomes[order.index] = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(self._run(orders))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _order(self, index: int, draw: Draw) -> Order:
+        return Order(index, draw.environment, draw.task, draw.size, self._seed, self._sampling, self.version)
+
+    async def _run(self, orders: list[Order]) -> None:
+        """Every order's future is resolved exactly once, whatever happens to the pool."""
+        try:
+            outcomes = await self._pool.run(orders)
+        except InfrastructureError as error:
+            outcomes = [Failure(order.index, str(error)) for order in orders]
+        except BaseException as error:
+            for order in orders:
+                if not self._outcomes[order.index].done():
+                    self._outcomes[order.index].set_exception(error)
+            raise
+        for outcome in outcomes:
+            self._outcomes[outcome.index].set_result(outcome)

@@ -1,0 +1,91 @@
+"""Plays groups of episodes against an engine and has them judged: the inside of an environment worker."""
+
+import asyncio
+from collections.abc import Sequence
+
+from ..environments.environment import Environment
+from ..environments.episode import play
+from ..environments.loading import EnvironmentSpec
+from ..verifiers.errors import InfrastructureError
+from ..verifiers.group import Group
+from ..verifiers.trajectory import Trajectory
+from .config import RolloutConfig
+from .engine import Generator
+from .order import Failure, Order, Outcome
+from .renderer import Renderer
+from .token_chat import TokenPolicy
+
+
+class GroupWorker:
+    """Plays and judges; knows nothing of Ray or of where the engine is.
+
+    Args:
+        specs: the run's environments.
+        engine: where tokens come from.
+        renderer: of the model's chat template.
+        config: failure policy.
+        context: most tokens of prompt and completion together.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[EnvironmentSpec],
+        engine: Generator,
+        renderer: Renderer,
+        config: RolloutConfig,
+        context: int,
+    ) -> None:
+        self.environments = [spec.build() for spec in specs]
+        self._engine = engine
+        self._renderer = renderer
+        self._config = config
+        self._context = context
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """All the groups at once; each ends exactly once, as a group or as a failure."""
+        return await asyncio.gather(*(self._group(order) for order in orders))
+
+    async def _group(self, order: Order) -> Outcome:
+        environment = self.environments[order.environment]
+        try:
+            async with asyncio.timeout(self._config.deadline):
+                attempts = await asyncio.gather(
+                    *(self._attempt(environment, order, sample) for sample in range(order.size))
+                )
+        except TimeoutError:
+            return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
+        except InfrastructureError as error:
+            return Failure(order.index, str(error))
+        scored = tuple(attempt for attempt in attempts if attempt.scored)
+        if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
+            return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
+        return Group(order.index, order.task, scored)
+
+    async def _attempt(self, environment: Environment, order: Order, sample: int) -> Trajectory:
+        """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
+        policy = TokenPolicy(
+            self._engine,
+            self._renderer,
+            order.sampling,
+            context=self._context,
+            version=order.version,
+            route=order.index,
+        )
+        policies = dict.fromkeys(environment.agents, policy)
+        seed = (*order.seed, order.index, sample)
+        for _ in range(1 + self._config.retries * (self._config.on_failure == "retry")):
+            played = await play(environment, order.task, policies, seed, inline=self._config.inline)
+            trajectory = await environment.judge(played)
+            if trajectory.scored:
+                break
+        return trajectory
+
+
+def why_unscored(trajectory: Trajectory) -> str:
+    """One line for people."""
+    if trajectory.error:
+        return trajectory.error
+    for agent, reward in trajectory.rewards.items():
+        for label, _, verdict in reward.unjudged:
+            return f"reward {label!r} of agent {agent!r} was not judged: {verdict.reason}"
+    return "the environment gave no reward at all; add a rubric, a @reward method or episode.reward(…)"
