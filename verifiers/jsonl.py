@@ -14,6 +14,12 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     Raises:
         DataError: the file is missing, is not UTF-8, or a line (named by its number) is not a JSON object.
     """
+    for _, row in read_numbered_jsonl(path):
+        yield row
+
+
+def read_numbered_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) as ``read_jsonl`` does, for errors of the reader's own."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -26,6 +32,6 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
                     raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
                 if not isinstance(row, dict):
                     raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
-                yield row
+                yield number, row
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None

@@ -1,15 +1,18 @@
 """Verifiers that compare the answer as text or as a number."""
 
+import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 from .case import Case
+from .errors import ConfigError
+from .quantity import NUMERAL, read_quantity
 from .registry import verifier
 from .think import split_reasoning
 from .verdict import Verdict, infra_error, passed, unparseable, wrong
 
-_NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?", re.ASCII)
+_NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?(?:{NUMERAL})", re.ASCII)
 
 
 @verifier("exact")
@@ -44,25 +47,20 @@ class Number:
 
     tolerance: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < math.inf:
+            raise ConfigError(f"verifier 'number': tolerance is finite and not negative, found {self.tolerance!r}")
+
     async def verify(self, case: Case) -> Verdict:
         """``ok`` 1.0, ``wrong``, or ``unparseable`` where there is no number."""
-        _, text = split_reasoning(case.completion)
-        found = [match for match in _NUMBER.findall(text[-2000:]) if any(char.isdigit() for char in match)]
-        if not found:
-            return unparseable("no number in the answer")
-        expected = parse_number(str(case.answer))
+        expected = read_quantity(str(case.answer))
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
-        value = parse_number(found[-1])
-        if value is not None and abs(value - expected) <= Decimal(repr(self.tolerance)):
+        _, text = split_reasoning(case.completion)
+        found = _NUMBER.findall(text[-2000:])
+        if not found:
+            return unparseable("no number in the answer")
+        value = read_quantity(found[-1])
+        if value is not None and abs(value.value - expected.value) <= Fraction(self.tolerance):
             return passed(found=found[-1])
-        return wrong(f"expected {expected}, found {found[-1]:.80}", found=found[-1][:200])
-
-
-def parse_number(text: str) -> Decimal | None:
-    """The decimal that ``text`` is, thousands separators allowed, else None."""
-    try:
-        value = Decimal(text.strip().replace(",", "").replace("−", "-"))
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() else None
+        return wrong(f"expected {case.answer!s:.80}, found {found[-1]:.80}", found=found[-1][:200])

@@ -11,15 +11,14 @@ from .verdict import Verdict, passed, wrong
 def split_reasoning(text: str, tag: str = "think") -> tuple[str, str]:
     """Return (reasoning, answer) of a completion.
 
-    The opening tag may be missing (many templates write it into the prompt). An open block that is never closed is all
-    reasoning: it holds no answer.
+    The opening tag may be missing (many templates write it into the prompt). All up to the last closing tag is
+    reasoning, and so is what stands in a block that is never closed: neither holds the answer.
     """
     opening, closing = f"<{tag}>", f"</{tag}>"
-    head, closed, tail = text.rpartition(closing)
-    if closed:
-        return head.replace(opening, "", 1).strip(), tail.strip()
-    before, opened, after = text.partition(opening)
-    return (after.strip(), before.strip()) if opened else ("", text.strip())
+    head, _, tail = text.rpartition(closing)
+    answer, _, unclosed = tail.partition(opening)
+    reasoning = [part.strip() for part in (head.replace(opening, "", 1), unclosed)]
+    return "\n".join(filter(None, reasoning)), answer.strip()
 
 
 @verifier("format")
