@@ -1,0 +1,172 @@
+"""Trajectories on disk: JSON Lines in zstd, one frame a step, with an index so that reading can begin in the middle."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import zstandard
+
+from ..verifiers.errors import DataError, InfrastructureError
+from ..verifiers.group import Group
+from ..verifiers.trajectory import Trajectory
+
+log = logging.getLogger(__name__)
+
+
+class Frame(NamedTuple):
+    """Where one step's rows lie in the file; a line of the index."""
+
+    step: int
+    offset: int
+    length: int
+    rows: int
+
+
+class Stored(NamedTuple):
+    """One row: a trajectory and its place in the run."""
+
+    step: int
+    group: int
+    sample: int
+    trajectory: Trajectory
+
+
+class TrajectoryStore:
+    """The trajectories of a run, in the order of its steps.
+
+    Opening changes nothing, so that a run can be read while it is written. What a crash left behind the last complete
+    frame is not seen by readers, and cut off by the next ``append`` or ``rewind``. The index is a shortcut only: frames
+    that it misses are found in the file itself.
+
+    Args:
+        path: the ``.jsonl.zst`` file; ``<path>.index`` stands beside it. Neither need exist.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.index_path = self.path.with_name(self.path.name + ".index")
+        self._frames = self._load()
+        self._repaired = False
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have trajectories, in order."""
+        return sorted({frame.step for frame in self._frames})
+
+    def append(self, step: int, groups: Sequence[Group]) -> None:
+        """Write the groups of ``step`` as one frame.
+
+        Raises:
+            DataError: a later step has been written already; ``rewind`` first.
+            InfrastructureError: the disk refuses.
+        """
+        if self._frames and step < self._frames[-1].step:
+            raise DataError(f"{self.path} already holds step {self._frames[-1].step}; rewind before writing {step}")
+        lines = [
+            json.dumps({"step": step, "group": group.index, "sample": sample, **trajectory.to_json()}, allow_nan=False)
+            for group in groups
+            for sample, trajectory in enumerate(group.trajectories)
+        ]
+        data = zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
+        self._repair()
+        frame = Frame(step, self._end, len(data), len(lines))
+        try:
+            with self.path.open("ab") as file:
+                file.write(data)
+            with self.index_path.open("a") as index:
+                index.write(json.dumps(frame._asdict()) + "\n")
+        except OSError as error:
+            self._repaired = False
+            raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; free the disk and resume") from None
+        self._frames.append(frame)
+
+    def read(self, step: int | None = None) -> Iterator[Stored]:
+        """Every stored trajectory, or those of one step, in order.
+
+        Raises:
+            DataError: the file was damaged after it was written, or by another version of this record.
+        """
+        for frame in self._frames:
+            if step is None or frame.step == step:
+                yield from self._rows(frame)
+
+    def rewind(self, step: int) -> None:
+        """Forget every step after ``step``."""
+        self._frames = [frame for frame in self._frames if frame.step <= step]
+        self._repaired = False
+        self._repair()
+
+    @property
+    def _end(self) -> int:
+        return self._frames[-1].offset + self._frames[-1].length if self._frames else 0
+
+    def _rows(self, frame: Frame) -> Iterator[Stored]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(frame.offset)
+                text = zstandard.ZstdDecompressor().decompress(file.read(frame.length))
+        except (OSError, zstandard.ZstdError) as error:
+            raise DataError(f"{self.path}, step {frame.step}: damaged or unreadable ({error})") from None
+        for line in text.splitlines():
+            row = json.loads(line)
+            yield Stored(row["step"], row["group"], row["sample"], Trajectory.from_json(row))
+
+    def _load(self) -> list[Frame]:
+        """The complete frames, from the index and, behind its end, from the file."""
+        if not self.path.exists():
+            return []
+        size = self.path.stat().st_size
+        frames: list[Frame] = []
+        end = 0
+        for frame in self._indexed():
+            if frame.offset != end or frame.offset + frame.length > size:
+                break
+            frames.append(frame)
+            end += frame.length
+        with self.path.open("rb") as file:
+            file.seek(end)
+            frames.extend(_scan(file.read(), end))
+        return frames
+
+    def _indexed(self) -> Iterator[Frame]:
+        if not self.index_path.exists():
+            return
+        for line in self.index_path.read_text().splitlines():
+            try:
+                yield Frame(**json.loads(line))
+            except (ValueError, TypeError):  # a line that a crash cut off; the file itself knows better
+                return
+
+    def _repair(self) -> None:
+        """Cut off what stands behind the last frame, and write the index to agree with it."""
+        if self._repaired or not self.path.exists():
+            return
+        surplus = self.path.stat().st_size - self._end
+        if surplus > 0:
+            log.warning("%s: dropped %d bytes after step %s", self.path, surplus, self.steps[-1:] or "none")
+            os.truncate(self.path, self._end)
+        text = "".join(json.dumps(frame._asdict()) + "\n" for frame in self._frames)
+        draft = self.index_path.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self.index_path)
+        self._repaired = True
+
+
+def _scan(data: bytes, offset: int) -> Iterator[Frame]:
+    """The complete frames in ``data``, which begins at ``offset`` of its file."""
+    while data:
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            text = reader.decompress(data)
+        except zstandard.ZstdError:
+            return
+        if not reader.eof:
+            return
+        length = len(data) - len(reader.unused_data)
+        rows = text.splitlines()
+        if rows:
+            yield Frame(json.loads(rows[0])["step"], offset, length, len(rows))
+        data, offset = reader.unused_data, offset + length

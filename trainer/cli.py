@@ -1,0 +1,140 @@
+"""The command line.
+
+Every command imports what it needs inside itself: torch, Ray and the verifiers cost seconds that ``--help`` and a
+misspelt key need not wait for.
+"""
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from ..verifiers.errors import ConfigError, InputError, LachesisError, nearest
+
+if TYPE_CHECKING:
+    from .config import RunConfig
+    from .run_folder import RunFolder
+
+_PASS_ON = {"ignore_unknown_options": True}
+"""Options with a dot are overrides, for us to read."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lachesis-rl", prog_name="lachesis")
+def cli() -> None:
+    """Reinforcement-learning environments, verifiers and a GRPO trainer for language models."""
+
+
+@cli.command(context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--part.key VALUE]...")
+@click.option("--inline", is_flag=True, help="Everything in this process, without Ray, so that a breakpoint works.")
+@click.option("--resume", metavar="RUN", help="Go on with the run in this folder; CONFIG may be left out.")
+def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
+    """Train the model that CONFIG (a TOML file) describes; any field can be overridden, as in --trainer.lr 1e-5."""
+    paths, overrides = _split(words)
+    if len(paths) != 1 and not (resume and not paths):
+        raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
+    config = _load(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
+
+    from .run_folder import RunFolder
+
+    folder = RunFolder.open(resume) if resume else RunFolder.create(config)
+    folder.write_config(config)
+    click.echo(f"run: {folder.path}")
+    try:
+        summary = _train(config, folder, resume=resume is not None)
+    except KeyboardInterrupt:
+        folder.close()
+        _fail(f"stopped; last checkpoint: {folder.last_checkpoint() or 'none'}; --resume {folder.path} goes on", 130)
+    click.echo("  ".join(f"{key} {summary[key]}" for key in ("heldout_start", "heldout_final", "steps", "wall_s")))
+    click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
+
+
+def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
+    """The run's configuration, its environments seen to exist and to have tasks before anything is made."""
+    from ..environments.environment import endless
+    from .config import load_config
+
+    kept = Path(resume or "") / "config.toml"
+    config = load_config(path or kept, overrides)
+    if not path and "<redacted>" in kept.read_text():
+        raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
+    for entry in config.environments:
+        environment = entry.spec().build()
+        next(endless(environment, "train", config.seed))
+    return config
+
+
+def _train(config: "RunConfig", folder: "RunFolder", resume: bool) -> dict[str, Any]:
+    from .progress import Progress
+    from .train import train as run
+
+    try:
+        with Progress(config.trainer.steps) as progress:
+            summary: dict[str, Any] = asyncio.run(run(config, folder, progress, resume=resume))
+    finally:
+        folder.close()
+    return summary
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell positional words from ``--part.key value`` overrides."""
+    plain: list[str] = []
+    overrides: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            plain.append(word)
+            continue
+        if "." not in word.partition("=")[0]:
+            known = ["--" + parameter.name for parameter in _parameters() if parameter.name]
+            raise ConfigError(f"no option {word}; {nearest(word, [*known, '--part.key'])}")
+        overrides.append(word)
+        if "=" not in word and rest:
+            overrides.append(rest.pop(0))
+    return plain, overrides
+
+
+def _parameters() -> list[click.Parameter]:
+    """The options of the command that runs."""
+    command = click.get_current_context().command
+    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+
+def main() -> None:
+    """Run the command line; errors end in one line on stderr: exit code 2 for what was given, 1 for what failed."""
+    try:
+        cli.main(prog_name="lachesis", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(f"error: {error.format_message()}", 2)
+    except InputError as error:
+        _fail(f"error: {error}", 2)
+    except LachesisError as error:
+        _fail(f"error: {error}", 1)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("stopped", 130)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, a developer the traceback
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+        _fail(f"error: a bug: {place}; LACHESIS_DEBUG=1 shows all of it", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """One line on stderr, or the whole traceback where LACHESIS_DEBUG asks for it."""
+    if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    print("lachesis: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

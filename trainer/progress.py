@@ -1,0 +1,138 @@
+"""A run's live progress in the terminal: phase, step, rewards, held-out accuracy, speed and time left."""
+
+import logging
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_HISTORY = 40
+
+
+class Progress:
+    """Redraws a few lines on a terminal; elsewhere prints a plain line every few seconds.
+
+    Args:
+        total_steps: how many steps training has.
+        quiet: show nothing.
+        console: where to; standard output unless given.
+        interval: seconds between plain lines.
+    """
+
+    def __init__(
+        self, total_steps: int, quiet: bool = False, console: Console | None = None, interval: float = 5.0
+    ) -> None:
+        self.console = console or Console(quiet=quiet, highlight=False)
+        self._interval = interval
+        self._total_steps = total_steps
+        self._metrics: dict[str, float] = {}
+        self._rewards: list[float] = []
+        self._start = time.monotonic()
+        self._printed, self._shown = float("-inf"), True
+        self._logs = RichHandler(logging.WARNING, self.console, show_path=False, show_time=False)
+        self._phase, self._total, self._step = "starting", total_steps, 0
+        self._phase_start = self._start
+        self._first_step: int | None = None
+        self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=False)
+
+    def __enter__(self) -> Self:
+        logging.getLogger("lachesis").addHandler(self._logs)
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+        elif self._step > 0 and not self._shown:
+            self._print()
+        logging.getLogger("lachesis").removeHandler(self._logs)
+
+    def phase(self, text: str, total: int | None = None) -> None:
+        """Say what is being done now; ``total`` is how many steps that has, where it is not the training's number."""
+        self._phase, self._step = text, 0
+        self._total = self._total_steps if total is None else total
+        self._phase_start = time.monotonic()
+        self._first_step = None
+        if not self.console.is_terminal:
+            self.console.print(f"{_clock(time.monotonic() - self._start)}  {text}", markup=False)
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show that ``step`` is done; a metric that is not given keeps its last value."""
+        if self._first_step is None:
+            self._first_step = step
+        self._step, self._shown = step, False
+        self._metrics.update(metrics)
+        if "reward/total" in metrics:
+            self._rewards = [*self._rewards, metrics["reward/total"]][-_HISTORY:]
+        due = time.monotonic() - self._printed >= self._interval
+        if not self.console.is_terminal and (due or "heldout/accuracy" in metrics):
+            self._print()
+
+    def _time_left(self) -> str:
+        """From the pace of this phase; unknown before its second step."""
+        if self._first_step is None or self._step <= self._first_step:
+            return ""
+        done = self._step - self._first_step + 1
+        seconds = (time.monotonic() - self._phase_start) / done * max(0, self._total - self._step)
+        return f"{_clock(seconds)} left"
+
+    def _facts(self) -> list[str]:
+        """The numbers, the important first."""
+        metrics = self._metrics
+        labels = [name for name in sorted(metrics) if name.startswith("reward/") and name != "reward/total"]
+        facts = []
+        if "heldout/accuracy" in metrics:
+            facts.append(f"held-out {metrics['heldout/accuracy']:.3f}")
+        if "reward/total" in metrics:
+            parts = ", ".join(f"{name.removeprefix('reward/')} {metrics[name]:.3f}" for name in labels)
+            facts.append(f"reward {metrics['reward/total']:.3f}" + (f" ({parts})" if parts else ""))
+        if "loss" in metrics:
+            facts.append(f"loss {metrics['loss']:.4f}")
+        if "tokens_per_s" in metrics:
+            facts.append(f"{_count(metrics['tokens_per_s'])} tokens/s")
+        return facts
+
+    def _print(self) -> None:
+        self._printed, self._shown = time.monotonic(), True
+        parts = [_clock(self._printed - self._start), f"{self._phase} {self._step}/{self._total}", *self._facts()]
+        self.console.print("  ".join([*parts, self._time_left()]).rstrip(), markup=False, soft_wrap=True)
+
+    def _render(self) -> Group:
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self._phase, style="bold cyan"),
+            ProgressBar(total=max(1, self._total), completed=max(0, self._step), width=32),
+            f"step {self._step}/{self._total}",
+            Text(_clock(time.monotonic() - self._start), style="dim"),
+            self._time_left(),
+        )
+        line = Text("  ".join(self._facts()))
+        if len(self._rewards) > 1:
+            line.append("  " + _sparkline(self._rewards), style="green")
+        return Group(head, line)
+
+
+def _sparkline(values: list[float]) -> str:
+    """The values as blocks between their own least and largest."""
+    low, high = min(values), max(values)
+    return "".join(_SPARKS[round((value - low) / ((high - low) or 1) * (len(_SPARKS) - 1))] for value in values)
+
+
+def _count(value: float) -> str:
+    return f"{value / 1000:.1f}k" if value >= 10_000 else f"{value:,.0f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
