@@ -1,0 +1,54 @@
+"""How a token is drawn from logits: temperature, top-k, top-p, and one uniform number of the request's own stream."""
+
+import numpy as np
+import torch
+
+
+def uniforms(seed: int, count: int) -> torch.Tensor:
+    """The first ``count`` numbers, float64 in [0, 1), of the stream of ``seed``: counter-based, the same everywhere."""
+    bits = np.random.Philox(key=seed % 2**128).random_raw(count)
+    return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53)
+
+
+def draw(
+    logits: torch.Tensor, temperature: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one token a row by inverting the distribution function; a row's result depends on that row alone.
+
+    Temperature comes first, then top-k, then top-p, as in vLLM (whose ``processed_logprobs`` these are). Temperature 0
+    takes the most probable token, without filters and with logprobs at temperature 1.
+
+    Args:
+        logits: float32 ``[rows, vocabulary]``; not changed.
+        temperature: float32 ``[rows]``.
+        top_k: int64 ``[rows]``; 0 keeps all.
+        top_p: float32 ``[rows]``; 1 keeps all.
+        uniform: float64 ``[rows]`` in [0, 1).
+
+    Returns:
+        Tokens, int64 ``[rows]``, and their logprobs, float32 ``[rows]``, under the distribution that was drawn from.
+    """
+    greedy = temperature == 0
+    scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
+    filtered = ((top_k > 0) | (top_p < 1)) & ~greedy
+    if filtered.any():
+        scaled[filtered] = keep_top(scaled[filtered], top_k[filtered], top_p[filtered])
+    logprobs = scaled.log_softmax(-1)
+    mass = logprobs.exp().cumsum(-1, dtype=torch.float64)
+    # A token of probability 0 adds no mass, so `right=True` never lands on it; 1 - 2^-53 times the total is below it.
+    drawn = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0]
+    tokens = torch.where(greedy, scaled.argmax(-1), drawn.clamp(max=logits.shape[1] - 1))
+    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def keep_top(logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """``logits`` with -inf for what top-k, and then top-p among the rest, leave out; equals of the k-th stay."""
+    ascending, order = logits.sort(-1)
+    vocabulary = logits.shape[1]
+    kept = torch.where(top_k > 0, top_k.clamp(max=vocabulary), vocabulary)
+    least = ascending.gather(1, (vocabulary - kept)[:, None])
+    ascending = ascending.masked_fill(ascending < least, -torch.inf)
+    dropped = ascending.softmax(-1).cumsum(-1) <= 1 - top_p[:, None]
+    dropped &= top_p[:, None] < 1
+    dropped[:, -1] = False  # the most probable token always stays
+    return logits.scatter(1, order, ascending.masked_fill(dropped, -torch.inf))
