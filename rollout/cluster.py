@@ -151,7 +151,8 @@ class RayPool:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _start_ray(self._config)
-        engine, worker = ray.remote(EngineActor), ray.remote(WorkerActor)
+        engine: Any = ray.remote(EngineActor)
+        worker: Any = ray.remote(WorkerActor)
         always = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
         gpus = self._config.gpus_per_engine
         self._engines = [engine.options(**always, num_gpus=gpus).remote(spec) for _ in range(self._config.engines)]

@@ -70,7 +70,7 @@ class PoolSpec:
     def build_worker(self, router: Router) -> GroupWorker:
         """One worker."""
         return GroupWorker(
-            self.environments, router, Renderer.from_path(self.model.path), self.rollout, self.model.context
+            self.environments, router, Renderer.load(self.model.path), self.rollout, self.model.context
         )
 
 

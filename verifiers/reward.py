@@ -53,6 +53,12 @@ class Reward:
             raise DataError(f"there is no total: not judged because of an infrastructure error: {names}")
         return float(sum(weight * (verdict.score or 0.0) for _, weight, verdict in self.components))
 
+    @property
+    def passed(self) -> bool:
+        """Whether the heaviest component (the first of them) passed: what accuracy counts."""
+        heaviest = max(self.components, key=lambda part: part.weight, default=None)
+        return heaviest is not None and heaviest.verdict.passed
+
     def score(self, label: str) -> float | None:
         """The unweighted score of one component, None where it was not judged."""
         for part in self.components:

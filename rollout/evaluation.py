@@ -1,0 +1,66 @@
+"""Many tasks attempted under one set of weights: held-out accuracy during training, and ``lachesis eval``."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from ..verifiers.task import Task
+from .engine import Sampling
+from .order import EVALUATION, Order, Outcome
+from .pool import Pool
+
+CHUNK = 32
+"""Tasks that travel to a worker together."""
+
+
+async def evaluate(
+    pool: Pool,
+    environment: int,
+    tasks: Iterable[tuple[int, Task]],
+    *,
+    sampling: Sampling,
+    seed: int = 0,
+    attempts: int = 1,
+    version: int = 0,
+    concurrency: int = 512,
+) -> AsyncIterator[Outcome]:
+    """Yield a group (or the failure) for each numbered task, as they end.
+
+    Args:
+        pool: makes them.
+        environment: position in the pool's environments.
+        tasks: with their numbers, which seed the sampling: a task's result does not depend on the others.
+        sampling: how replies are drawn.
+        seed: of the evaluation.
+        attempts: at each task.
+        version: the lowest weights version that may serve.
+        concurrency: most tasks under way.
+    """
+    orders = (
+        Order(number, environment, task, attempts, (seed, EVALUATION), sampling, version) for number, task in tasks
+    )
+    running: set[asyncio.Task[list[Outcome]]] = set()
+    chunks = _chunks(orders)
+    try:
+        while True:
+            while len(running) * CHUNK < concurrency and (chunk := next(chunks, None)):
+                running.add(asyncio.create_task(pool.run(chunk)))
+            if not running:
+                return
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                for outcome in task.result():
+                    yield outcome
+    finally:
+        for task in running:
+            task.cancel()
+
+
+def _chunks(orders: Iterable[Order]) -> Iterator[list[Order]]:
+    chunk: list[Order] = []
+    for order in orders:
+        chunk.append(order)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,97 @@
+"""Checkpoints: a plain model folder, the optimizer and the run's position; complete when the manifest is there."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..verifiers.errors import ConfigError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        version: of the weights; never used again.
+        admitted: admission index of the next group.
+        facts: numbers that the summary needs (held-out accuracy at the start, seconds so far, …).
+    """
+
+    step: int
+    version: int
+    admitted: int
+    facts: dict[str, float]
+
+
+def begin(folder: Path, step: int) -> Path:
+    """An empty folder for the checkpoint of ``step``; what a crash left there is removed."""
+    path = folder / f"step-{step:06d}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def complete(path: Path, position: Position, keep: int) -> None:
+    """Seal a checkpoint with its manifest, and remove all but the newest ``keep`` beside it."""
+    (path / "position.json").write_text(json.dumps(asdict(position)))
+    files = {
+        str(file.relative_to(path)): {"bytes": file.stat().st_size, "blake2b": _digest(file)}
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+    for name in files:
+        _sync(path / name)
+    draft = path / f"{MANIFEST}.draft"
+    draft.write_text(json.dumps(files, indent=1))
+    _sync(draft)
+    draft.rename(path / MANIFEST)
+    _sync(path)
+    sealed = sorted(other for other in path.parent.iterdir() if (other / MANIFEST).exists())
+    for old in sealed[:-keep]:
+        shutil.rmtree(old)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete and undamaged checkpoint in ``folder``."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        if (path / MANIFEST).exists() and not damage(path):
+            return path
+    return None
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a sealed checkpoint, empty where nothing is."""
+    for name, facts in json.loads((path / MANIFEST).read_text()).items():
+        file = path / name
+        if not file.exists() or file.stat().st_size != facts["bytes"]:
+            return f"{file} is missing or has another size"
+        if _digest(file) != facts["blake2b"]:
+            return f"{file} has other content than the manifest says"
+    return ""
+
+
+def position_of(path: Path) -> Position:
+    """The position that a checkpoint holds."""
+    try:
+        return Position(**json.loads((path / "position.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is not a checkpoint of this version: {error}") from None
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""What is logged of a step's groups; every name but ``time/…`` and ``rate/…`` is the same for the same seed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean, pstdev
+
+import numpy as np
+
+from ..verifiers.group import Group
+from ..verifiers.trajectory import Trajectory
+
+Metrics = dict[str, float]
+
+
+def group_metrics(groups: Sequence[Group]) -> Metrics:
+    """Rewards by label, lengths, stop reasons and variance of what a step learns from."""
+    attempts = [attempt for group in groups for attempt in group.trajectories]
+    totals = [reward.total for attempt in attempts for reward in attempt.rewards.values()]
+    sampled = [sum(int(segment.sampled.sum()) for segment in attempt.segments) for attempt in attempts]
+    metrics: Metrics = {
+        "reward/total": fmean(totals),
+        "reward/std": pstdev(totals),
+        "groups/zero_variance": fmean(_zero_variance(group) for group in groups),
+        "groups/attempts": fmean(len(group.trajectories) for group in groups),
+        "tokens/reply": fmean(sampled),
+        "tokens/sampled": float(sum(sampled)),
+    }
+    metrics |= {f"reward/{label}": value for label, value in mean_scores(attempts).items()}
+    for attempt in attempts:
+        name = f"stop/{attempt.stop.value}"
+        metrics[name] = metrics.get(name, 0.0) + 1 / len(attempts)
+    names = sorted({name for attempt in attempts for name in attempt.metrics})
+    return metrics | {
+        f"episode/{name}": fmean(attempt.metrics[name] for attempt in attempts if name in attempt.metrics)
+        for name in names
+    }
+
+
+def mean_scores(attempts: Iterable[Trajectory]) -> Metrics:
+    """Label → mean unweighted score, over every agent that has the label."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for attempt in attempts:
+        for reward in attempt.rewards.values():
+            for label, _, verdict in reward.components:
+                if verdict.score is not None:
+                    scores[label].append(verdict.score)
+    return {label: fmean(values) for label, values in sorted(scores.items())}
+
+
+def version_age(groups: Sequence[Group], version: int) -> int:
+    """How many versions behind ``version`` the oldest sampled token is."""
+    versions = [
+        int(segment.versions[segment.sampled].min())
+        for group in groups
+        for attempt in group.trajectories
+        for segment in attempt.segments
+        if segment.sampled.any()
+    ]
+    return version - min(versions, default=version)
+
+
+def scoring_seconds(groups: Sequence[Group]) -> float:
+    """Seconds that verifiers took, summed over trajectories."""
+    return float(
+        sum(
+            part.verdict.elapsed
+            for group in groups
+            for attempt in group.trajectories
+            for reward in attempt.rewards.values()
+            for part in reward.components
+        )
+    )
+
+
+def _zero_variance(group: Group) -> float:
+    agents = {agent for attempt in group.trajectories for agent in attempt.rewards}
+    spreads = [
+        np.ptp([attempt.rewards[agent].total for attempt in group.trajectories if agent in attempt.rewards])
+        for agent in agents
+    ]
+    return float(max(spreads, default=0.0) == 0.0)

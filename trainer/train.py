@@ -1,0 +1,321 @@
+"""The main job: rollouts, advantages, a GRPO step, new weights for the engines; again until it is done."""
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..rollout.config import ModelConfig
+from ..rollout.dispatcher import Dispatcher
+from ..rollout.engine import Sampling
+from ..rollout.evaluation import evaluate
+from ..rollout.mixture import Mixture
+from ..rollout.pool import InlinePool, Pool, PoolSpec
+from ..rollout.renderer import Renderer
+from ..rollout.tiny_model import build_tiny_model
+from ..verifiers.errors import ConfigError, EngineError
+from ..verifiers.group import Group
+from . import checkpoint
+from .batch import samples_of
+from .checkpoint import Position
+from .config import RunConfig
+from .learner import Learner
+from .metrics import Metrics, group_metrics, mean_scores, scoring_seconds, version_age
+from .progress import Progress
+from .run_folder import RunFolder
+from .warm_start import demonstration_sample
+
+log = logging.getLogger("lachesis")
+
+PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
+"""Largest difference of logprobs, trainer against engine, that kernels may cause."""
+
+PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
+
+
+async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume: bool = False) -> dict[str, Any]:
+    """Run the main job in ``folder`` and return its summary.
+
+    Raises:
+        LachesisError: with one clear line; checkpoints written so far stay.
+    """
+    run = _Run(config, folder, progress, checkpoint.latest(folder.checkpoints) if resume else None)
+    try:
+        if not run.resumed:
+            await run.publish()
+            await run.warm_start()
+            await run.begin()
+        else:
+            await run.publish()
+        while not run.finished:
+            await run.step()
+        return run.summary()
+    finally:
+        await run.close()
+
+
+class _Run:
+    """What the main job holds while it runs."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, progress: Progress, resumed: Path | None) -> None:
+        self.config, self.folder, self.progress, self.resumed = config, folder, progress, resumed
+        self.started = time.perf_counter()
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.tokens_generated = 0
+        self.mismatch: list[float] = []
+        model = _materialised(config, folder)
+        specs = tuple(entry.spec() for entry in config.environments)
+        self.environments = [spec.build() for spec in specs]
+        self.pool: Pool = _open_pool(PoolSpec(model, config.rollout, specs))
+        trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
+        self.learner = Learner(trained, config.trainer)
+        self.renderer = Renderer.load(model.path)
+        self.position = Position(0, -1, 0, {})
+        if resumed:
+            self.position = checkpoint.position_of(resumed)
+            self.learner.load_optimizer(resumed)
+            folder.rewind(self.position.step)
+        self.dispatcher = self._dispatcher()
+        self.heldout = [
+            list(itertools.islice(env.tasks("test", config.seed), config.eval.tasks)) for env in self.environments
+        ]
+        self.probe = self._probe()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the steps are done or the goal is reached."""
+        reached = self.position.facts.get("heldout_final", 0.0) >= self.config.eval.stop_at
+        return self.position.step >= self.config.trainer.steps or reached
+
+    async def warm_start(self) -> None:
+        """Supervised steps on demonstrations, until held-out accuracy first reaches its target."""
+        settings = self.config.warm_start
+        if not settings.steps:
+            return
+        self.progress.phase("warm start", settings.steps)
+        draws = iter(self._mixture(self.config.seed + 1))
+        taken = 0
+        for taken in range(1, settings.steps + 1):
+            with self._timed("warm_start"):
+                batch = [
+                    demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
+                    for draw in itertools.islice(draws, settings.batch)
+                ]
+                metrics = self.learner.supervised_step(batch, settings.lr)
+            row = {"warm_start/loss": metrics["loss"]}
+            if taken % settings.every == 0 or taken == settings.steps:
+                await self.publish()
+                row |= await self.evaluate()
+            self.folder.log_metrics(taken - settings.steps, row)
+            self.progress.update(taken, row)
+            if row.get("heldout/accuracy", 0.0) >= settings.target:
+                break
+        self.learner.reset_optimizer()
+        self._learn_fact("warm_start_steps", float(taken))
+
+    async def begin(self) -> None:
+        """The state before the first GRPO step, evaluated and saved."""
+        self.progress.phase("training")
+        row = await self.evaluate()
+        self._learn_fact("heldout_start", row["heldout/accuracy"])
+        self._learn_fact("heldout_final", row["heldout/accuracy"])
+        self.folder.log_metrics(0, row)
+        self.progress.update(0, row)
+        self.save()
+
+    async def step(self) -> None:
+        """One step of the algorithm, logged."""
+        config = self.config.trainer
+        start = time.perf_counter()
+        wait = await self.dispatcher.next_step()
+        scoring = scoring_seconds(wait.groups) / self._workers
+        self.seconds["generation"] += max(0.0, wait.seconds - scoring)
+        self.seconds["scoring"] += scoring
+        metrics: Metrics = {**group_metrics(wait.groups), "groups/failed": float(len(wait.failures))}
+        metrics["staleness"] = float(version_age(wait.groups, self.position.version))
+        with self._timed("update"):
+            samples = samples_of(wait.groups, config.advantage, self.config.model.context)
+            metrics |= self.learner.policy_step(samples)
+        self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
+        metrics |= await self.publish()
+        self.dispatcher.trained(self.position.version)
+        self.tokens_generated += int(metrics["tokens/sampled"])
+        self.mismatch.append(metrics["mismatch_kl"])
+        await self._after_step(metrics, wait.groups, start)
+
+    async def _after_step(self, metrics: Metrics, groups: tuple[Group, ...], start: float) -> None:
+        """Evaluate, log and save where they are due."""
+        step = self.position.step
+        last = step == self.config.trainer.steps
+        metrics["time/step"] = time.perf_counter() - start
+        metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
+        if last or (self.config.eval.every and step % self.config.eval.every == 0):
+            metrics |= await self.evaluate()
+            self._learn_fact("heldout_final", metrics["heldout/accuracy"])
+        metrics |= {f"time/{phase}": seconds for phase, seconds in self.seconds.items()}
+        self.folder.log_metrics(step, metrics)
+        self.folder.log_trajectories(step, groups)
+        self.progress.update(step, metrics)
+        if self.finished or step % self.config.trainer.checkpoint_every == 0:
+            self.save()
+
+    async def publish(self) -> Metrics:
+        """Give the engines the learner's weights under a new version, and prove that they arrived and took effect.
+
+        Raises:
+            EngineError: a checksum or the probe's logprobs differ.
+        """
+        with self._timed("weight_sync"):
+            version = self.position.version + 1
+            await self.pool.publish(self.learner.weights(version))
+            self.position = replace(self.position, version=version)
+            expected = self.learner.score(self.probe)[1:]
+            answers = await self.pool.score(self.probe)
+            gap = max(float(np.abs(answer[1:] - expected).max()) for answer in answers)
+        allowed = self.config.trainer.probe_tolerance or PROBE_TOLERANCE[self.config.model.dtype]
+        if not gap <= allowed:
+            raise EngineError(
+                f"weights version {version} arrived whole but have no effect: the probe's logprobs differ by {gap:.3g} "
+                f"(trainer against engine, allowed {allowed:g}); check the engine's support for this model, or set "
+                "trainer.probe_tolerance"
+            )
+        return {"probe_gap": gap, "version": float(version)}
+
+    async def evaluate(self) -> Metrics:
+        """Held-out scores under the current weights: greedy, one attempt a task."""
+        sampling = self.config.rollout.sampling
+        greedy = Sampling(temperature=0.0, max_tokens=self.config.eval.max_tokens or sampling.max_tokens)
+        metrics: Metrics = {}
+        passes: list[bool] = []
+        with self._timed("evaluation"):
+            for number, tasks in enumerate(self.heldout):
+                outcomes = evaluate(
+                    self.pool,
+                    number,
+                    enumerate(tasks),
+                    sampling=greedy,
+                    seed=self.config.seed,
+                    version=self.position.version,
+                )
+                found = [outcome async for outcome in outcomes]
+                groups = sorted((group for group in found if isinstance(group, Group)), key=lambda group: group.index)
+                passed = [group.trajectories[0].rewards[self.environments[number].agents[0]].passed for group in groups]
+                scores = mean_scores(group.trajectories[0] for group in groups)
+                label = self.environments[number].label
+                prefix = f"heldout/{label}" if len(self.heldout) > 1 else "heldout"
+                metrics |= {f"{prefix}/score/{name}": value for name, value in scores.items()}
+                metrics[f"{prefix}/failed"] = float(len(found) - len(groups))
+                metrics[f"{prefix}/accuracy"] = fmean(passed) if passed else 0.0
+                passes += passed
+        return metrics | {"heldout/accuracy": fmean(passes) if passes else 0.0}
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        path = checkpoint.begin(self.folder.checkpoints, self.position.step)
+        self.learner.save(path)
+        self.renderer.save(path)
+        self._learn_fact("seconds", self._wall())
+        self._learn_fact("tokens_generated", self._facts("tokens_generated") + self.tokens_generated)
+        self.tokens_generated = 0
+        checkpoint.complete(path, self.position, self.config.trainer.keep)
+
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds; written, and the curve drawn."""
+        facts = self.position.facts
+        summary: dict[str, Any] = {
+            "engine": self.config.rollout.engine,
+            "seed": self.config.seed,
+            "steps": self.position.step,
+            "warm_start_steps": int(facts.get("warm_start_steps", 0)),
+            "wall_s": round(self._wall(), 2),
+            "heldout_start": facts.get("heldout_start"),
+            "heldout_final": facts.get("heldout_final"),
+            "tokens_generated": int(self._facts("tokens_generated") + self.tokens_generated),
+            "mismatch_kl": fmean(self.mismatch) if self.mismatch else None,
+            "phases": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "checkpoint": str(checkpoint.latest(self.folder.checkpoints)),
+        }
+        self.folder.write_summary(summary)
+        self.folder.plot(self.config.eval.stop_at)
+        return summary
+
+    async def close(self) -> None:
+        """Leave no process behind, whatever happened."""
+        await self.dispatcher.close()
+        await self.pool.close()
+
+    @property
+    def _workers(self) -> int:
+        return 1 if self.config.rollout.inline else self.config.rollout.workers
+
+    def _dispatcher(self) -> Dispatcher:
+        settings = self.config.rollout
+        sampling = Sampling(**settings.sampling.model_dump())
+        start = self.position.admitted
+        return Dispatcher(
+            self.pool,
+            itertools.islice(self._mixture(self.config.seed), start, None),
+            seed=self.config.seed,
+            sampling=sampling,
+            prompts=self.config.trainer.prompts,
+            staleness=settings.staleness,
+            start=start,
+            chunks=4 * self._workers,
+            on_failure=settings.on_failure,
+        )
+
+    def _mixture(self, seed: int) -> Mixture:
+        entries = self.config.environments
+        weights, sizes = [entry.weight for entry in entries], [entry.group_size for entry in entries]
+        return Mixture(self.environments, weights, sizes, "train", seed)
+
+    def _probe(self) -> npt.NDArray[np.int32]:
+        """A fixed prompt and its demonstration, cut to the context."""
+        draw = next(iter(self._mixture(self.config.seed)))
+        sample = demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
+        return sample.tokens[: self.config.model.context - 1]
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += time.perf_counter() - start
+
+    def _wall(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _facts(self, name: str) -> float:
+        return self.position.facts.get(name, 0.0)
+
+    def _learn_fact(self, name: str, value: float) -> None:
+        self.position = replace(self.position, facts={**self.position.facts, name: value})
+
+
+def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
+    """The model's settings with a path that can be loaded; the tiny model is made in the run's folder."""
+    if config.model.path != "tiny":
+        return config.model
+    path = folder.path / "model"
+    if not path.exists():
+        build_tiny_model(path, seed=config.seed, context=config.model.context, **config.model.tiny.model_dump())
+    return config.model.model_copy(update={"path": str(path.resolve())})
+
+
+def _open_pool(spec: PoolSpec) -> Pool:
+    if spec.rollout.inline:
+        return InlinePool(spec)
+    try:
+        from ..rollout.cluster import RayPool
+    except ImportError as error:
+        raise ConfigError(f"Ray cannot be imported ({error}); reinstall it, or train with --inline") from None
+    return RayPool(spec)
