@@ -16,6 +16,7 @@ float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
