@@ -1,12 +1,13 @@
 """What is asked of a model: tasks, a rubric, and how an episode goes."""
 
 import asyncio
+import inspect
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
 from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError
+from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.reward import Reward
 from ..verifiers.rubric import Rubric
 from ..verifiers.settings import Settings, validated
@@ -49,6 +50,15 @@ class Environment:
         self.label = type(self).__name__
         self.config: Any = validated(type(self).Config, settings, f"environment {type(self).__name__}")
         self.rubric = type(self).rubric.with_methods(self)
+        self._check_class()
+
+    def _check_class(self) -> None:
+        cls = type(self)
+        for name in ("setup", "run", "finish", "close"):
+            if not inspect.iscoroutinefunction(getattr(cls, name)):
+                raise ConfigError(f"{cls.__name__}.{name} is not a coroutine; write `async def {name}`")
+        for agent in self.rubric.agents - set(self.agents):
+            raise ConfigError(f"{cls.__name__}: the rubric judges agent {agent!r}; {nearest(agent, self.agents)}")
 
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:
         """The tasks of ``split`` in the order of ``seed``; may be infinite, and is started anew when it ends."""

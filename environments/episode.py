@@ -1,13 +1,16 @@
 """One attempt at a task while it is alive: its chats, tools, limits and what it leaves behind."""
 
 import asyncio
+import math
 import random
+import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..verifiers.errors import ConfigError, InfrastructureError, nearest
+from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
 from ..verifiers.message import Message, Role
 from ..verifiers.reward import Component, Reward
 from ..verifiers.segment import Segment
@@ -54,17 +57,16 @@ class Episode:
         self._policies = policies
         self._system_prompt = system_prompt
         self._chats: dict[str, _MeteredChat] = {}
-        self._rewards: dict[str, list[Component]] = {}
+        self._rewards: dict[str, tuple[Component, ...]] = {}
         self._metrics: dict[str, float] = {}
         self._tool_calls = 0
 
     def chat(self, agent: str = POLICY) -> Chat:
         """The agent's conversation: the same one at every call, holding only the system prompt (if any) at first."""
-        if agent not in self._policies:
-            raise ConfigError(f"the environment has no agent {agent!r}; {nearest(agent, self._policies)}")
+        self._check_agent(agent)
         if agent not in self._chats:
             inner = self._policies[agent].open(agent, self.seed, self.tools.schemas)
-            self._chats[agent] = _MeteredChat(inner, self.limits)
+            self._chats[agent] = _MeteredChat(inner, self.limits, _Meter())
             if self._system_prompt:
                 inner.add("system", self._system_prompt)
         return self._chats[agent]
@@ -81,21 +83,29 @@ class Episode:
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward here and now."""
+        self._check_agent(agent)
         verdict = score if isinstance(score, Verdict) else Verdict(float(score))
-        self._rewards.setdefault(agent, []).append(Component(label, weight, verdict))
+        parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
+        self._rewards[agent] = Reward(parts).components
 
     def metric(self, name: str, value: float) -> None:
-        """Log a number that earns nothing."""
+        """Log a finite number that earns nothing."""
+        if not math.isfinite(value):
+            raise DataError(f"metric {name!r} is finite, found {value!r}")
         self._metrics[name] = float(value)
+
+    def _check_agent(self, agent: str) -> None:
+        if agent not in self._policies:
+            raise ConfigError(f"the environment has no agent {agent!r}; {nearest(agent, self._policies)}")
 
     def trajectory(
         self, environment: str, stop: StopReason, error: str | None, timings: Mapping[str, float]
     ) -> Trajectory:
         """The record of this episode, with the rewards that it gave itself and no others."""
         segments: list[Segment] = [segment for chat in self._chats.values() for segment in chat.segments()]
-        if stop is StopReason.DONE and any(chat.last_stop == "length" for chat in self._chats.values()):
+        if stop is StopReason.DONE and any(chat.meter.last_stop == "length" for chat in self._chats.values()):
             stop = StopReason.LENGTH
-        turns = sum(chat.turns for chat in self._chats.values())
+        turns = sum(chat.meter.turns for chat in self._chats.values())
         counts = {"turns": turns, "tool_calls": self._tool_calls, "segments": len(segments)}
         return Trajectory(
             task=self.task,
@@ -107,19 +117,26 @@ class Episode:
             error=error,
             metrics={**{name: float(count) for name, count in counts.items()}, **self._metrics},
             timings=timings,
-            rewards={agent: Reward(tuple(parts)) for agent, parts in self._rewards.items()},
+            rewards={agent: Reward(parts) for agent, parts in self._rewards.items()},
         )
+
+
+@dataclass
+class _Meter:
+    """What one agent used up, forks included."""
+
+    turns: int = 0
+    tokens: int = 0
+    last_stop: str = ""
 
 
 class _MeteredChat:
     """A chat that ends the episode when a limit is reached."""
 
-    def __init__(self, inner: Chat, limits: Limits) -> None:
+    def __init__(self, inner: Chat, limits: Limits, meter: _Meter) -> None:
         self._inner = inner
         self._limits = limits
-        self.turns = 0
-        self.tokens = 0
-        self.last_stop = ""
+        self.meter = meter
 
     @property
     def messages(self) -> list[Message]:
@@ -129,19 +146,19 @@ class _MeteredChat:
         self._inner.add(role, content, **extra)
 
     async def reply(self, **sampling: Any) -> Reply:
-        if self.turns >= self._limits.turns:
+        if self.meter.turns >= self._limits.turns:
             raise LimitReached(StopReason.TURNS)
-        left = self._limits.tokens - self.tokens
+        left = self._limits.tokens - self.meter.tokens
         if left <= 0:
             raise LimitReached(StopReason.LENGTH)
-        reply = await self._inner.reply(**{"max_tokens": left, **sampling})
-        self.turns += 1
-        self.tokens += reply.tokens
-        self.last_stop = reply.stop
+        reply = await self._inner.reply(**{**sampling, "max_tokens": min(left, sampling.get("max_tokens", left))})
+        self.meter.turns += 1
+        self.meter.tokens += reply.tokens
+        self.meter.last_stop = reply.stop
         return reply
 
     def fork(self) -> "_MeteredChat":
-        return _MeteredChat(self._inner.fork(), self._limits)
+        return _MeteredChat(self._inner.fork(), self._limits, self.meter)
 
     def rewrite(self, messages: Sequence[Message]) -> None:
         self._inner.rewrite(messages)
@@ -158,10 +175,12 @@ async def play(
     *,
     inline: bool = False,
 ) -> Trajectory:
-    """Play one episode: setup, run, finish, close. Not verified yet; never raises for what the environment does."""
+    """Play one episode: setup, run, finish, close. Not verified yet; never raises for what the environment does.
+
+    ``close`` is called also where the episode failed or was cancelled.
+    """
     config = environment.config
     episode = Episode(task, policies, config.limits, seed, config.system_prompt)
-    stop, error = StopReason.DONE, None
     start = time.perf_counter()
 
     async def setup_and_run() -> None:
@@ -169,32 +188,45 @@ async def play(
         episode.tools = ToolBox(environment.tools(episode), inline)
         await environment.run(episode)
 
-    for stage in (setup_and_run, lambda: environment.finish(episode)):
-        try:
-            async with asyncio.timeout(config.limits.seconds):
-                await stage()
-        except LimitReached as limit:
-            stop = limit.reason
-        except TimeoutError:
-            stop = StopReason.SECONDS
-        except InfrastructureError as failure:
-            stop, error = StopReason.INFRA_ERROR, f"{type(failure).__name__}: {failure}"
-            break
-        except Exception as fault:  # noqa: BLE001 - the environment's code is not ours: it harms its own trajectory only
-            stop, error = StopReason.ENVIRONMENT_ERROR, _where(fault)
-            break
-    seconds = time.perf_counter() - start
     try:
-        async with asyncio.timeout(config.limits.seconds):
-            await environment.close(episode)
-    except Exception as fault:  # noqa: BLE001 - as above
-        stop, error = StopReason.ENVIRONMENT_ERROR, error or _where(fault)
-    episode.tools.close()
-    return episode.trajectory(environment.label, stop, error, {"episode": seconds})
+        stop, error = await _guarded(setup_and_run, environment)
+        if error is None:
+            finished, error = await _guarded(lambda: environment.finish(episode), environment)
+            stop = stop if finished is StopReason.DONE else finished
+        seconds = time.perf_counter() - start
+    finally:
+        closed, close_error = await _guarded(lambda: environment.close(episode), environment)
+        episode.tools.close()
+    if closed is not StopReason.DONE:
+        stop = stop if error else StopReason.ENVIRONMENT_ERROR
+        error = error or close_error or f"close reached the limit of {closed.value}"
+    try:
+        return episode.trajectory(environment.label, stop, error, {"episode": seconds})
+    except DataError as fault:  # what the environment left is no record
+        return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or str(fault))
 
 
-def _where(error: BaseException) -> str:
-    """One line with the type, the message and the innermost frame."""
+async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environment") -> tuple[StopReason, str | None]:
+    """Run one stage within the episode's seconds: how it ended, and the error where one was raised."""
+    clock = asyncio.timeout(environment.config.limits.seconds)
+    try:
+        async with clock:
+            await stage()
+    except LimitReached as limit:
+        return limit.reason, None
+    except InfrastructureError as failure:
+        return StopReason.INFRA_ERROR, f"{type(failure).__name__}: {failure}"
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 - the environment's code is not ours: it harms itself only
+        if isinstance(fault, TimeoutError) and clock.expired():
+            return StopReason.SECONDS, None
+        return StopReason.ENVIRONMENT_ERROR, _where(fault, environment)
+    return StopReason.DONE, None
+
+
+def _where(error: BaseException, environment: "Environment") -> str:
+    """One line with the type, the message and the innermost frame in the environment's own file, or of all."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    home = getattr(sys.modules.get(type(environment).__module__), "__file__", None)
+    own = [frame for frame in frames if frame.filename == home] or frames
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {error}{place}"

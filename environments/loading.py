@@ -89,6 +89,8 @@ def find_environment(name: str) -> type[Environment]:
             return _pick(import_module(module_name), class_name, name)
         except ModuleNotFoundError as error:
             raise ConfigError(f"environment {name!r}: {error}; install the package or check the spelling") from None
+        except (ImportError, SyntaxError) as error:
+            raise ConfigError(f"environment {name!r} does not import: {type(error).__name__}: {error}") from error
     raise ConfigError(f"no environment is named {name!r}; {nearest(name, known_environments())}")
 
 
@@ -103,7 +105,7 @@ def _module_of(source: str, filename: str) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(compile(source, filename, "exec"), module.__dict__)
-    except BaseException as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ConfigError(
             f"the environment file {filename} does not import: {type(error).__name__}: {error}"
@@ -114,9 +116,8 @@ def _module_of(source: str, filename: str) -> ModuleType:
 def _pick(module: ModuleType, class_name: str, name: str) -> type[Environment]:
     if class_name:
         if not hasattr(module, class_name):
-            raise ConfigError(
-                f"environment {name!r}: its module has no {class_name!r}; {nearest(class_name, vars(module))}"
-            )
+            classes = [known for known, value in vars(module).items() if _is_environment(value)]
+            raise ConfigError(f"environment {name!r}: its module has no {class_name!r}; {nearest(class_name, classes)}")
         return _checked(getattr(module, class_name), name)
     own = [value for value in vars(module).values() if _is_environment(value) and value.__module__ == module.__name__]
     if len(own) != 1:

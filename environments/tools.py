@@ -3,12 +3,15 @@
 import asyncio
 import inspect
 import json
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.tool_call import ToolCall
@@ -19,19 +22,10 @@ class Tool:
     """A callable with the schema that its signature and docstring spell."""
 
     name: str
-    description: str
     arguments: type[BaseModel]
+    schema: dict[str, Any]
+    """The tool as a JSON schema in the OpenAI shape."""
     function: Callable[..., Any]
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The tool as a JSON schema in the OpenAI shape."""
-        parameters = self.arguments.model_json_schema()
-        parameters.pop("title", None)
-        for field in parameters.get("properties", {}).values():
-            field.pop("title", None)
-        function = {"name": self.name, "description": self.description, "parameters": parameters}
-        return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True)
@@ -49,17 +43,40 @@ def make_tool(function: Callable[..., Any]) -> Tool:
     Raises:
         ConfigError: a parameter without a type, or of a kind that JSON arguments cannot fill.
     """
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    if plain not in _READ:
+        _READ[plain] = _read(function)
+    return Tool(*_READ[plain], function)
+
+
+_READ: WeakKeyDictionary[Callable[..., Any], tuple[str, type[BaseModel], dict[str, Any]]] = WeakKeyDictionary()
+"""What was read off each function: to build a model takes a millisecond, and every episode makes its tools anew."""
+
+
+def _read(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
+    """Name, arguments and schema."""
     name = getattr(function, "__name__", type(function).__name__)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ConfigError(f"tool {name!r}: parameter {parameter.name!r} cannot be given by name; write it out")
-        if parameter.annotation is parameter.empty:
-            raise ConfigError(f"tool {name!r}: parameter {parameter.name!r} has no type; annotate it")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (parameter.annotation, default)
-    model = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
-    return Tool(name, inspect.getdoc(function) or "", model, function)
+    try:
+        fields = {p.name: _field(name, p) for p in inspect.signature(function, eval_str=True).parameters.values()}
+        config = ConfigDict(extra="forbid", protected_namespaces=())
+        arguments: type[BaseModel] = create_model(name, __config__=config, **fields)
+        parameters = arguments.model_json_schema()
+    except (NameError, PydanticUserError) as error:
+        raise ConfigError(f"tool {name!r}: its signature cannot be read as JSON: {error!s:.300}") from None
+    parameters.pop("title", None)
+    for field in parameters.get("properties", {}).values():
+        field.pop("title", None)
+    described = {"name": name, "description": inspect.getdoc(function) or "", "parameters": parameters}
+    return name, arguments, {"type": "function", "function": described}
+
+
+def _field(tool: str, parameter: inspect.Parameter) -> Any:
+    """The parameter as pydantic wants it: (type, default)."""
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        raise ConfigError(f"tool {tool!r}: parameter {parameter.name!r} cannot be given by name; write it out")
+    if parameter.annotation is parameter.empty:
+        raise ConfigError(f"tool {tool!r}: parameter {parameter.name!r} has no type; annotate it")
+    return parameter.annotation, ... if parameter.default is parameter.empty else parameter.default
 
 
 class ToolBox:
@@ -75,7 +92,7 @@ class ToolBox:
         if len(self.tools) != len(functions):
             raise ConfigError(f"two tools have one name among {[function.__name__ for function in functions]}")
         self._inline = inline
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: _Thread | None = None
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
@@ -90,7 +107,7 @@ class ToolBox:
         if tool is None:
             return ToolResult(call.name, f"Error: no tool {call.name!r}; {nearest(call.name, self.tools)}", failed=True)
         try:
-            arguments = dict(tool.arguments.model_validate(call.arguments, strict=True))
+            arguments = dict(tool.arguments.model_validate_json(json.dumps(call.arguments), strict=True))
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             return ToolResult(call.name, f"Error: bad arguments: {faults}", failed=True)
@@ -108,13 +125,41 @@ class ToolBox:
         if self._inline:
             return tool.function(**arguments)
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="tools")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: tool.function(**arguments))
+            self._thread = _Thread()
+        return await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
 
     def close(self) -> None:
         """Let the thread go; a call that still runs on it is abandoned."""
         if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.close()
+
+
+class _Thread:
+    """One thread that runs calls in order. A daemon: a tool that hangs does not keep the process from ending."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="tools", daemon=True).start()
+
+    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+        """A future of what ``function`` returns or raises."""
+        future: Future[Any] = Future()
+        self._calls.put((future, function))
+        return future
+
+    def close(self) -> None:
+        """End after the calls that were submitted; those whose future was cancelled are not made."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while call := self._calls.get():
+            future, function = call
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - it is raised again where the future is awaited
+                future.set_exception(error)
 
 
 def _functions(source: Any) -> list[Callable[..., Any]]:

@@ -27,16 +27,12 @@ class Group:
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")
-        self._check_given_advantages()
+        self._check_given("advantages")
+        self._check_given("rewards")
 
-    def _check_given_advantages(self) -> None:
-        given = {
-            segment.advantages is not None
-            for attempt in self.trajectories
-            for segment in attempt.segments
-            if segment.trainable
-        }
-        if len(given) > 1:
+    def _check_given(self, name: str) -> None:
+        segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
+        if len({getattr(segment, name) is not None for segment in segments}) > 1:
             raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments bring advantages; give all or none"
+                f"group {self.index} (task {self.task.id}): only some segments bring {name}; give all or none"
             )

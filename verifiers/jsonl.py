@@ -1,4 +1,4 @@
-"""JSON Lines files, read with errors that name the line."""
+"""JSON: lines of a file, read with errors that name the line, and values that must be it."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError
+
+
+def check_json(value: Any, what: str) -> str:
+    """Return ``value`` as JSON text, keys sorted, or raise ``DataError`` with ``what`` it is."""
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{what} is JSON only: {error}; convert the value first") from None
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,8 @@ class Exact:
     async def verify(self, case: Case) -> Verdict:
         """``ok`` 1.0, or ``wrong``."""
         _, found = split_reasoning(case.completion)
+        if case.answer is None:
+            return infra_error("the task has no answer to compare with; repair the dataset")
         expected = str(case.answer).strip()
         same = found.lower() == expected.lower() if self.ignore_case else found == expected
         return (

@@ -57,7 +57,10 @@ def make_verifier(name: str, params: dict[str, Any]) -> Verifier:
     for param in params:
         if known is not None and param not in known:
             raise ConfigError(f"verifier {name!r} has no parameter {param!r}; {nearest(param, known)}")
-    made: Verifier = cls(**params)
+    try:
+        made: Verifier = cls(**params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"verifier {name!r} cannot be made with {params!r:.200}: {error}") from None
     return made
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -83,12 +84,17 @@ class Rubric:
     def __init__(self, *uses: Use, deadline: float = 60.0) -> None:
         self.deadline = deadline
         self._entries = tuple(_Entry(entry, make_verifier(entry.name, entry.params)) for entry in uses)
-        self._check_labels()
+        self._check_entries()
 
     @property
     def weights(self) -> dict[str, float]:
         """Label → weight."""
         return {entry.use.label: entry.use.weight for entry in self._entries}
+
+    @property
+    def agents(self) -> set[str]:
+        """Whose parts it judges."""
+        return {entry.use.agent for entry in self._entries}
 
     def with_methods(self, environment: object) -> "Rubric":
         """This rubric and the methods of ``environment`` that ``@reward`` marks."""
@@ -122,24 +128,29 @@ class Rubric:
 
     async def _verdict(self, verifier: Verifier, case: Case) -> Verdict:
         start = time.perf_counter()
+        clock = asyncio.timeout(self.deadline)
         try:
-            async with asyncio.timeout(self.deadline):
+            async with clock:
                 verdict = await verifier.verify(case)
-        except TimeoutError:
-            verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
+                if not isinstance(verdict, Verdict):
+                    raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
         except Exception as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
             where = traceback.extract_tb(error.__traceback__)[-1]
             verdict = infra_error(f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
+            if clock.expired():
+                verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
         return replace(verdict, elapsed=time.perf_counter() - start)
 
     def _with(self, entries: Iterable[_Entry]) -> "Rubric":
         other = Rubric(deadline=self.deadline)
         other._entries = tuple(entries)
-        other._check_labels()
+        other._check_entries()
         return other
 
-    def _check_labels(self) -> None:
+    def _check_entries(self) -> None:
         labels = [entry.use.label for entry in self._entries]
-        for label in labels:
+        for label, entry in zip(labels, self._entries, strict=True):
+            if not math.isfinite(entry.use.weight):
+                raise ConfigError(f"the weight of reward {label!r} is finite, found {entry.use.weight!r}")
             if labels.count(label) > 1:
                 raise ConfigError(f"two rewards are labelled {label!r}; give one of them another label=")

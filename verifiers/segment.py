@@ -53,6 +53,7 @@ class Segment:
     extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "extra", {name: np.asarray(value) for name, value in self.extra.items()})
         for name, dtype in _DTYPES.items():
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
@@ -79,9 +80,9 @@ class Segment:
         if not np.isfinite(self.temperature) or self.temperature < 0:
             raise DataError(f"a segment's temperature is finite and not negative, found {self.temperature!r}")
         known = self.logprobs[self.sampled]
-        if not (known <= 1e-3).all():  # NaN compares false; float32 rounding may lift a certain token above 0
-            worst = known[~(known <= 1e-3)][0]
-            raise DataError(f"sampled tokens have logprobs of 0 or less, found {worst}")
+        bad = ~(np.isfinite(known) & (known <= 1e-3))  # float32 rounding may lift a certain token above 0
+        if bad.any():
+            raise DataError(f"sampled tokens have finite logprobs of 0 or less, found {known[bad][0]}")
         if not np.isnan(self.logprobs[~self.sampled]).all():
             raise DataError("tokens that were not sampled have logprob NaN")
         versions = self.versions[self.sampled]

@@ -1,12 +1,11 @@
 """One question: what is asked, what is expected, and what a verifier may need to know."""
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .errors import DataError
+from .jsonl import check_json
 from .message import Message, as_messages
 
 
@@ -33,12 +32,7 @@ class Task:
 
     def __post_init__(self) -> None:
         as_messages(self.prompt)
-        try:
-            content = json.dumps(
-                [self.prompt, self.answer, self.info, list(self.verify)], sort_keys=True, allow_nan=False
-            )
-        except (TypeError, ValueError) as error:
-            raise DataError(f"a task holds JSON only: {error}; convert the value before making the Task") from None
+        content = check_json([self.prompt, self.answer, self.info, list(self.verify)], "a task")
         object.__setattr__(self, "_hash", hashlib.blake2b(content.encode(), digest_size=8).hexdigest())
         if not self.id:
             object.__setattr__(self, "id", self.hash)

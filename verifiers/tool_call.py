@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"\s*")
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,8 @@ def read_tool_calls(text: str) -> tuple[list[ToolCall], str]:
 
 
 def _read_one(text: str, start: int) -> tuple[ToolCall, int]:
-    body = re.compile(r"\s*").match(text, start)
-    begin = body.end() if body else start
+    space = _SPACE.match(text, start)
+    begin = space.end() if space else start
     try:
         value, end = _DECODER.raw_decode(text, begin)
     except (ValueError, RecursionError) as error:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from .errors import DataError
+from .jsonl import check_json
 from .message import Message, check_message
 from .reward import Reward
 from .segment import Segment
@@ -67,6 +68,8 @@ class Trajectory:
         for conversation in self.messages.values():
             for message in conversation:
                 check_message(message)
+        if self.artifacts:
+            check_json(dict(self.artifacts), f"what an episode leaves in its artifacts (task {self.task.id})")
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise DataError(f"metric {name!r} is finite, found {value!r} (task {self.task.id})")
@@ -108,21 +111,24 @@ class Trajectory:
         """The trajectory that ``to_json`` wrote.
 
         Raises:
-            DataError: it was written by another version of this record.
+            DataError: it was written by another version of this record, or is none.
         """
         if row.get("schema") != SCHEMA_VERSION:
             raise DataError(
                 f"trajectory schema {row.get('schema')!r} is not the {SCHEMA_VERSION} that this version reads"
             )
-        return cls(
-            task=Task.from_json(row["task"]),
-            environment=row["environment"],
-            messages={agent: tuple(messages) for agent, messages in row["messages"].items()},
-            segments=tuple(Segment.from_json(segment) for segment in row["segments"]),
-            artifacts=row["artifacts"],
-            stop=StopReason(row["stop"]),
-            error=row["error"],
-            metrics=row["metrics"],
-            timings=row["timings"],
-            rewards={agent: Reward.from_json(rows) for agent, rows in row["rewards"].items()},
-        )
+        try:
+            return cls(
+                task=Task.from_json(row["task"]),
+                environment=row["environment"],
+                messages={agent: tuple(messages) for agent, messages in row["messages"].items()},
+                segments=tuple(Segment.from_json(segment) for segment in row["segments"]),
+                artifacts=row["artifacts"],
+                stop=StopReason(row["stop"]),
+                error=row["error"],
+                metrics=row["metrics"],
+                timings=row["timings"],
+                rewards={agent: Reward.from_json(rows) for agent, rows in row["rewards"].items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"not a stored trajectory: {type(error).__name__}: {error}") from None

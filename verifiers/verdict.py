@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .errors import DataError
+from .jsonl import check_json
 
 Status = Literal["ok", "wrong", "unparseable", "timeout", "limit", "infra_error"]
 STATUSES: frozenset[str] = frozenset(get_args(Status))
@@ -33,6 +34,8 @@ class Verdict:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise DataError(f"a verdict's status is one of {sorted(STATUSES)}, found {self.status!r}")
+        if self.evidence:
+            check_json(self.evidence, f"a verdict's evidence ({self.reason})")
         if self.status == "infra_error":
             if self.score is not None:
                 raise DataError(
