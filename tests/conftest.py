@@ -1,15 +1,47 @@
 """What tests share: where the data lies, and one CPU thread so that results are the same everywhere."""
 
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models are slower, and differ, with more
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What LACHESIS_CI may forbid to be skipped, and the reasons for a skip that speak of it.
+REASONS = {"vllm": r"\bvllm\b", "ray": r"\bray\b", "data": r"\btest data\b"}
+
+
+def forbidden_skip(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """The reason of a skip that LACHESIS_CI (such as ``"vllm ray data"``, or ``1`` for all) forbids."""
+    names = os.environ.get("LACHESIS_CI", "").split()
+    names = list(REASONS) if names == ["1"] else names
+    if not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return None
+    reason = report.longrepr[2]
+    return reason if any(re.search(REASONS[name], reason, re.IGNORECASE) for name in names) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where LACHESIS_CI says so, a skip is a failure: a job that tests nothing must not be green."""
+    report = yield
+    if reason := forbidden_skip(report):
+        report.outcome, report.longrepr = "failed", f"LACHESIS_CI forbids this skip: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself."""
+    report = yield
+    if reason := forbidden_skip(report):
+        report.outcome, report.longrepr = "failed", f"LACHESIS_CI forbids this skip: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
