@@ -1,0 +1,114 @@
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from lachesis.rollout.dispatcher import Dispatcher, Step
+from lachesis.rollout.engine import Sampling
+from lachesis.rollout.mixture import Draw
+from lachesis.rollout.order import Failure, Order, Outcome
+from lachesis.verifiers.errors import InfrastructureError
+from lachesis.verifiers.group import Group
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import Trajectory
+
+
+class SlowPool:
+    """Makes groups after random delays, and fails those it is told to."""
+
+    def __init__(self, failing: frozenset[int] = frozenset(), crash: Exception | None = None) -> None:
+        self.failing, self.crash = failing, crash
+        self.orders: list[Order] = []
+        self._rng = random.Random(0)
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        self.orders += orders
+        await asyncio.sleep(self._rng.random() / 100)
+        if self.crash:
+            raise self.crash
+        return [
+            Failure(order.index, "told to")
+            if order.index in self.failing
+            else Group(order.index, order.task, (Trajectory(order.task),))
+            for order in orders
+        ]
+
+
+def draws() -> Iterator[Draw]:
+    return (Draw(0, Task(f"question {n}"), 2) for n in itertools.count())
+
+
+def dispatcher(pool: SlowPool, **options: object) -> Dispatcher:
+    return Dispatcher(pool, draws(), seed=0, sampling=Sampling(), prompts=4, **options)  # type: ignore[arg-type]
+
+
+async def consume(dispatch: Dispatcher, steps: int) -> list[Step]:
+    taken = []
+    for version in range(1, steps + 1):
+        taken.append(await asyncio.wait_for(dispatch.next_step(), 10))
+        dispatch.trained(version)
+    await dispatch.close()
+    return taken
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 3])
+def test_groups_are_consumed_strictly_in_admission_order(staleness: int) -> None:
+    steps = asyncio.run(consume(dispatcher(SlowPool(), staleness=staleness), 5))
+    indices = [group.index for step in steps for group in step.groups]
+    assert indices == list(range(20))
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 3])
+def test_no_more_than_the_window_is_admitted_and_untrained(staleness: int) -> None:
+    async def admitted_before_training() -> int:
+        pool = SlowPool()
+        dispatch = dispatcher(pool, staleness=staleness)
+        await dispatch.next_step()
+        await asyncio.sleep(0.05)
+        await dispatch.close()
+        return len(pool.orders)
+
+    assert asyncio.run(admitted_before_training()) == (staleness + 1) * 4
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_orders_are_never_older_than_the_staleness_when_trained(staleness: int) -> None:
+    pool = SlowPool()
+    asyncio.run(consume(dispatcher(pool, staleness=staleness), 6))
+    version_of = {order.index: order.version for order in pool.orders}
+    trained_at = {index: index // 4 for index in range(24)}
+    assert max(trained_at[index] - version_of[index] for index in range(24)) == staleness
+
+
+def test_a_failed_group_is_replaced_and_reported() -> None:
+    steps = asyncio.run(consume(dispatcher(SlowPool(failing=frozenset({1, 2}))), 2))
+    assert [group.index for group in steps[0].groups] == [0, 3, 4, 5]
+    assert [failure.index for failure in steps[0].failures] == [1, 2]
+    assert [group.index for group in steps[1].groups] == [6, 7, 8, 9]
+
+
+def test_a_step_without_a_single_group_ends_the_run_with_the_reason() -> None:
+    with pytest.raises(InfrastructureError, match="told to"):
+        asyncio.run(consume(dispatcher(SlowPool(failing=frozenset(range(100)))), 1))
+
+
+def test_with_the_policy_fail_the_first_failure_ends_the_run() -> None:
+    with pytest.raises(InfrastructureError, match="told to"):
+        asyncio.run(consume(dispatcher(SlowPool(failing=frozenset({2})), on_failure="fail"), 1))
+
+
+def test_an_unexpected_error_in_the_pool_surfaces_instead_of_hanging() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(consume(dispatcher(SlowPool(crash=ZeroDivisionError("bug"))), 1))
+
+
+def test_a_resumed_dispatcher_admits_what_the_first_would_have() -> None:
+    whole, second = SlowPool(), SlowPool()
+    asyncio.run(consume(dispatcher(whole), 4))
+    rest = itertools.islice(draws(), 8, None)
+    resumed = Dispatcher(second, rest, seed=0, sampling=Sampling(), prompts=4, start=8)  # type: ignore[arg-type]
+    asyncio.run(consume(resumed, 2))
+    identity = [(order.index, order.task.hash, order.seed) for order in whole.orders]
+    assert sorted(identity)[8:] == sorted((order.index, order.task.hash, order.seed) for order in second.orders)
