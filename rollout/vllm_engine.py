@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch._dynamo.config
 
 from ..verifiers.errors import ConfigError, EngineError
 from .engine import Completion, EngineInfo, Request, Sampling, Stop
@@ -96,7 +97,8 @@ class VllmEngine:
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
-        if on_cpu:  # nothing that splits or shares a prompt's computation according to its company
+        if on_cpu:  # A prompt is computed whole and for itself: bits do not depend on company, and vLLM 0.29 cannot
+            # split the prompt of a seeded request there (it rewinds the generator, which CPU generators refuse).
             settings |= {
                 "enforce_eager": True,
                 "enable_prefix_caching": False,
@@ -108,6 +110,8 @@ class VllmEngine:
                 config = EngineArgs(**settings | (extra or {})).create_engine_config()
                 # One more than the context: vLLM refuses to score a prompt that leaves no room for a token.
                 config.model_config.max_model_len = context + 1
+                if on_cpu:
+                    check_heads(path, config.model_config.get_head_size())
                 self._engine: Any = LLMEngine.from_vllm_config(config)
             except (ValueError, TypeError, OSError) as error:
                 raise ConfigError(f"vLLM cannot serve {path} with these settings: {error}") from error
@@ -316,8 +320,18 @@ def set_environment(on_cpu: bool) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start warns a dozen times of what is meant so
     if on_cpu:
-        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # or the sampler is compiled for 15 s, eager or not
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        # Or the sampler is compiled for 15 s, eager or not. The variable counts only where dynamo comes later.
+        torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
+
+
+def check_heads(path: str, size: int) -> None:
+    """Refuse attention heads that vLLM's CPU kernels lack, which vLLM itself finds only at the first token."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    sizes = CPUAttentionBackend.get_supported_head_sizes()
+    if size not in sizes:
+        raise ConfigError(f"{path} has attention heads of {size}; vLLM on a CPU runs {', '.join(map(str, sizes))}")
 
 
 @contextlib.contextmanager
