@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,11 +36,14 @@ def cli() -> None:
 @click.option("--resume", metavar="RUN", help="Go on with the run in this folder; CONFIG may be left out.")
 def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
     """Train the model that CONFIG (a TOML file) describes; any field can be overridden, as in --trainer.lr 1e-5."""
-    paths, overrides = _split(words)
+    from .config import RunConfig
+
+    paths, overrides = _split(words, RunConfig.model_fields)
     if len(paths) != 1 and not (resume and not paths):
         raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
     config = _load(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
 
+    from .checkpoint import latest
     from .run_folder import RunFolder
 
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
@@ -50,7 +53,9 @@ def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
         summary = _train(config, folder, resume=resume is not None)
     except KeyboardInterrupt:
         folder.close()
-        _fail(f"stopped; last checkpoint: {folder.last_checkpoint() or 'none'}; --resume {folder.path} goes on", 130)
+        last = latest(folder.checkpoints)
+        cure = f"; lachesis train --resume {folder.path} goes on" if last else ""
+        _fail(f"stopped; last checkpoint: {last or 'none'}{cure}", 130)
     click.echo("  ".join(f"{key} {summary[key]}" for key in ("heldout_start", "heldout_final", "steps", "wall_s")))
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
@@ -82,8 +87,8 @@ def _train(config: "RunConfig", folder: "RunFolder", resume: bool) -> dict[str, 
     return summary
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell positional words from ``--part.key value`` overrides."""
+def _split(words: Sequence[str], fields: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """Tell positional words from overrides: ``--part.key value``, or ``--field value`` for one of ``fields``."""
     plain: list[str] = []
     overrides: list[str] = []
     rest = list(words)
@@ -92,19 +97,20 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if not word.startswith("--"):
             plain.append(word)
             continue
-        if "." not in word.partition("=")[0]:
-            known = ["--" + parameter.name for parameter in _parameters() if parameter.name]
-            raise ConfigError(f"no option {word}; {nearest(word, [*known, '--part.key'])}")
+        key = word[2:].partition("=")[0]
+        if "." not in key and key not in fields:
+            raise ConfigError(
+                f"no option --{key}; {nearest('--' + key, [*_options(), *('--' + name for name in fields)])}"
+            )
         overrides.append(word)
         if "=" not in word and rest:
             overrides.append(rest.pop(0))
     return plain, overrides
 
 
-def _parameters() -> list[click.Parameter]:
+def _options() -> list[str]:
     """The options of the command that runs."""
-    command = click.get_current_context().command
-    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    return [name for parameter in click.get_current_context().command.params for name in parameter.opts if "--" in name]
 
 
 def main() -> None:

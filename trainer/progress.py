@@ -15,6 +15,7 @@ from rich.text import Text
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 40
+_NOT_LABELS = frozenset({"reward/total", "reward/std"})
 
 
 class Progress:
@@ -60,6 +61,7 @@ class Progress:
 
     def phase(self, text: str, total: int | None = None) -> None:
         """Say what is being done now; ``total`` is how many steps that has, where it is not the training's number."""
+        self._metrics.pop("warm_start/loss", None)
         self._phase, self._step = text, 0
         self._total = self._total_steps if total is None else total
         self._phase_start = time.monotonic()
@@ -90,17 +92,16 @@ class Progress:
     def _facts(self) -> list[str]:
         """The numbers, the important first."""
         metrics = self._metrics
-        labels = [name for name in sorted(metrics) if name.startswith("reward/") and name != "reward/total"]
+        labels = [name for name in sorted(metrics) if name.startswith("reward/") and name not in _NOT_LABELS]
         facts = []
         if "heldout/accuracy" in metrics:
             facts.append(f"held-out {metrics['heldout/accuracy']:.3f}")
         if "reward/total" in metrics:
             parts = ", ".join(f"{name.removeprefix('reward/')} {metrics[name]:.3f}" for name in labels)
             facts.append(f"reward {metrics['reward/total']:.3f}" + (f" ({parts})" if parts else ""))
-        if "loss" in metrics:
-            facts.append(f"loss {metrics['loss']:.4f}")
-        if "tokens_per_s" in metrics:
-            facts.append(f"{_count(metrics['tokens_per_s'])} tokens/s")
+        facts += [f"loss {metrics[name]:.4f}" for name in ("warm_start/loss", "loss") if name in metrics]
+        if "rate/tokens_per_s" in metrics:
+            facts.append(f"{_count(metrics['rate/tokens_per_s'])} tokens/s")
         return facts
 
     def _print(self) -> None:

@@ -95,11 +95,6 @@ class RunFolder:
         with _writing(self.path):
             _replace(self.path / "config.toml", tomli_w.dumps(_plain(config.model_dump())))
 
-    def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that is complete."""
-        complete = [manifest.parent for manifest in self.checkpoints.glob("*/manifest.json")]
-        return max(complete, key=lambda path: (path / "manifest.json").stat().st_mtime_ns, default=None)
-
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a row to ``metrics.jsonl``, on disk when this returns, and to TensorBoard; NaN and infinity become null.
 
