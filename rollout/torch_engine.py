@@ -16,7 +16,7 @@ float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ class TorchEngine:
 
     def __init__(self, model: PreTrainedModel, *, slots: int = 64, context: int = 1024, version: int = 0) -> None:
         _check_fit(model, slots, context)
-        self.model: Any = model
+        self.model = cast(Any, model)
         self.model.eval()
         self._version, self._context = version, context
         self._vocabulary = self.model.get_output_embeddings().weight.shape[0]
@@ -186,22 +186,24 @@ class TorchEngine:
     def _prefill(self, prefixes: Iterable[tuple[int, npt.NDArray[np.int32]]]) -> None:
         """Fill slots' caches: each prefix is computed once, or copied from a slot that holds it already."""
         wanted = {slot: ids.astype(np.int32).tobytes() for slot, ids in prefixes}
-        holders = {prefix: slot for slot, prefix in enumerate(self._prefixes) if slot not in wanted}
+        holders = {held: slot for slot, held in enumerate(self._prefixes) if held and slot not in wanted}
         fresh: dict[bytes, list[int]] = {}
         copies: list[tuple[int, int]] = []
         for slot, prefix in wanted.items():
-            if prefix == self._prefixes[slot] or not prefix:
+            if prefix == self._prefixes[slot]:
                 continue  # an idle slot keeps the prompt of its last request
             if prefix in holders:
                 copies.append((holders[prefix], slot))
-            else:
+            elif prefix:
                 fresh.setdefault(prefix, []).append(slot)
-        self._prefixes = [wanted.get(slot, prefix) for slot, prefix in enumerate(self._prefixes)]
+            self._prefixes[slot] = b""  # until it is computed
         if copies:
             sources, targets = (list(slots) for slots in zip(*copies, strict=True))
             self._cache.copy(sources, targets, max(len(wanted[slot]) for slot in targets) // 4)
         for batch in _batches(fresh):
             self._prefill_batch(batch, [fresh[prefix] for prefix in batch])
+        for slot, prefix in wanted.items():
+            self._prefixes[slot] = prefix
 
     def _prefill_batch(self, prefixes: list[bytes], slots: list[list[int]]) -> None:
         """Compute prefixes of one padded length, and write each to its slots."""
