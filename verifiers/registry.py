@@ -44,15 +44,24 @@ def known_verifiers() -> list[str]:
     return sorted({*_BUILT_IN, *_CLASSES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
+def verifier_class(name: str) -> Callable[..., Verifier]:
+    """The class behind a name, whose fields are its parameters.
+
+    Raises:
+        ConfigError: the name is not known; the message names the nearest.
+    """
+    if name not in _CLASSES:
+        _load(name)
+    return _CLASSES[name]
+
+
 def make_verifier(name: str, params: dict[str, Any]) -> Verifier:
     """Build the verifier ``name`` with ``params``.
 
     Raises:
         ConfigError: the name or a parameter is not known; the message names the nearest.
     """
-    if name not in _CLASSES:
-        _load(name)
-    cls: Any = _CLASSES[name]
+    cls: Any = verifier_class(name)
     known = {field.name for field in fields(cls)} if is_dataclass(cls) else None
     for param in params:
         if known is not None and param not in known:
