@@ -44,8 +44,9 @@ class VllmEngine:
     of its tokens carries the version that sampled it. On a CPU the same request gives the same bits in any company
     (eager float32, whole prompts, no prefix cache, a seed per request).
 
-    Seen working on CPU with vLLM 0.29. By its source only, not run: CUDA, bfloat16, and ``tensor_parallel`` above 1,
-    where vLLM starts a process per rank and ``update`` is pickled to each.
+    Seen working with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
+    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process a rank and ``update`` is pickled to each. CUDA
+    was only read in its source, not run.
 
     Args:
         path: the model's folder; no tokenizer is read.
@@ -113,7 +114,7 @@ class VllmEngine:
                 if on_cpu:
                     check_heads(path, config.model_config.get_head_size())
                 self._engine: Any = LLMEngine.from_vllm_config(config)
-            except (ValueError, TypeError, OSError) as error:
+            except (ValueError, TypeError, OSError, AssertionError, RuntimeError) as error:
                 raise ConfigError(f"vLLM cannot serve {path} with these settings: {error}") from error
         self._path = path
         self._model_config = config.model_config

@@ -34,8 +34,8 @@ class Served:
     def update(self, seed: int) -> None:
         """Give both new weights; a tied output layer is sent once or twice, as trainers do."""
         sharpened(self.model, seed)
-        state = self.model.state_dict() if seed % 2 else dict(self.model.named_parameters())
-        weights = Weights.pack(state, self.engine.info().version + 1)
+        state = self.model.state_dict().items() if seed % 2 else self.model.named_parameters()
+        weights = Weights.pack(dict(state), self.engine.info().version + 1)
         assert self.engine.update(weights) == weights.checksum
         assert self.engine.info().version == weights.version
 
