@@ -1,4 +1,4 @@
-"""Segment, Verdict, Reward, Task, Group and Trajectory: bad data is refused where it is made, good data survives JSON."""
+"""The records of a run: bad data is refused where it is made, good data survives JSON."""
 
 import json
 import math
@@ -203,7 +203,11 @@ def test_a_tasks_identity_is_its_content_and_not_its_name() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )

@@ -1,0 +1,317 @@
+"""Episodes: limits, stop reasons, and environments that misbehave."""
+
+import asyncio
+import sys
+import time
+from typing import Any, ClassVar
+
+import pytest
+
+from lachesis.environments.chat import Reply, ScriptedChat, ScriptedPolicy
+from lachesis.environments.environment import Environment
+from lachesis.environments.episode import Episode, play
+from lachesis.environments.limits import Limits
+from lachesis.verifiers.errors import EngineLost
+from lachesis.verifiers.rubric import Rubric, use
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import StopReason, Trajectory
+from lachesis.verifiers.verdict import infra_error
+
+CALL = '<tool_call>{"name": "ping", "arguments": {}}</tool_call>'
+
+
+class Base(Environment):
+    """Notes which stages ran; ``raises`` maps a stage to what it does."""
+
+    rubric = Rubric(use("exact"))
+    agents: ClassVar[tuple[str, ...]] = ("policy",)
+
+    def __init__(self, raises: dict[str, Any] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.raises = raises or {}
+        self.stages: list[str] = []
+
+    async def stage(self, name: str, episode: Episode) -> None:
+        self.stages.append(name)
+        if act := self.raises.get(name):
+            result = act(episode)
+            if asyncio.iscoroutine(result):
+                await result
+
+    async def setup(self, episode: Episode) -> None:
+        await self.stage("setup", episode)
+
+    async def run(self, episode: Episode) -> None:
+        await self.stage("run", episode)
+        await super().run(episode)
+
+    async def finish(self, episode: Episode) -> None:
+        await self.stage("finish", episode)
+
+    async def close(self, episode: Episode) -> None:
+        await self.stage("close", episode)
+
+    def tools(self, episode: Episode) -> list[Any]:
+        def ping() -> str:
+            return "pong"
+
+        return [ping]
+
+
+class MeteredPolicy:
+    """A scripted policy whose every reply costs ten tokens and notes what it was allowed."""
+
+    def __init__(self, *script: str, stop: str = "stop") -> None:
+        self.script, self.stop = script, stop
+        self.allowed: list[int] = []
+
+    def open(self, agent: str, seed: tuple[int, ...], tools: Any = ()) -> ScriptedChat:
+        return MeteredChat(list(self.script), policy=self)
+
+
+class MeteredChat(ScriptedChat):
+    def __init__(self, script: list[str], policy: MeteredPolicy) -> None:
+        super().__init__(script)
+        self.policy = policy
+
+    async def reply(self, **sampling: Any) -> Reply:
+        self.policy.allowed.append(sampling["max_tokens"])
+        reply = await super().reply(**sampling)
+        return Reply(reply.text, reply.reasoning, reply.tool_calls, self.policy.stop, reply.raw, 10)
+
+    def fork(self) -> "MeteredChat":
+        return MeteredChat(list(self.script), self.policy)
+
+
+def run(environment: Environment, *script: str, policy: Any = None) -> Trajectory:
+    policies = {agent: policy or ScriptedPolicy(script) for agent in environment.agents}
+    return asyncio.run(play(environment, Task("q", "42"), policies, seed=(0, 1)))
+
+
+def fail(episode: Episode) -> None:
+    raise RuntimeError("oh no")
+
+
+def hang(episode: Episode) -> Any:
+    return asyncio.sleep(60)
+
+
+def test_a_reply_ends_a_single_turn_episode() -> None:
+    environment = Base()
+    made = run(environment, "42")
+    assert (made.stop, made.error, made.completion()) == (StopReason.DONE, None, "42")
+    assert made.metrics == {"turns": 1.0, "tool_calls": 0.0, "segments": 0.0}
+    assert environment.stages == ["setup", "run", "finish", "close"]
+    assert asyncio.run(environment.judge(made)).rewards["policy"].total == 1.0
+
+
+def test_the_tool_loop_goes_on_until_a_reply_without_a_call() -> None:
+    made = run(Base(), CALL, CALL, "42")
+    assert [message["role"] for message in made.messages["policy"]] == ["user"] + ["assistant", "tool"] * 2 + [
+        "assistant"
+    ]
+    assert made.messages["policy"][2]["content"] == "pong"
+    assert (made.metrics["turns"], made.metrics["tool_calls"], made.metrics["tool_errors"]) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "stop", "turns"),
+    [
+        (Limits(turns=2), StopReason.TURNS, 2),
+        (Limits(tool_calls=2), StopReason.TOOL_CALLS, 3),
+        (Limits(tokens=25), StopReason.LENGTH, 3),
+    ],
+)
+def test_each_limit_ends_the_episode_in_order_with_its_reason(limits: Limits, stop: StopReason, turns: int) -> None:
+    environment = Base(limits=limits)
+    policy = MeteredPolicy(*[CALL] * 9)
+    made = run(environment, policy=policy)
+    assert (made.stop, made.error, made.metrics["turns"]) == (stop, None, turns)
+    assert environment.stages == ["setup", "run", "finish", "close"]
+    assert asyncio.run(environment.judge(made)).rewards["policy"].total == 0.0
+
+
+def test_the_token_limit_is_passed_down_and_no_sampling_option_lifts_it() -> None:
+    async def talk(episode: Episode) -> None:
+        for asked in ({}, {"max_tokens": 5}, {"max_tokens": 10_000}):
+            await episode.chat().reply(**asked)
+
+    policy = MeteredPolicy()
+    run(Base({"run": talk}, limits=Limits(tokens=100)), policy=policy)
+    assert policy.allowed[:3] == [100, 5, 80]
+
+
+def test_forks_use_up_the_limits_of_their_agent() -> None:
+    async def talk(episode: Episode) -> None:
+        while True:
+            await episode.chat().fork().reply()
+
+    made = run(Base({"run": talk}, limits=Limits(turns=3)), policy=MeteredPolicy())
+    assert (made.stop, made.metrics["turns"]) == (StopReason.TURNS, 3)
+
+
+def test_a_reply_cut_at_its_length_is_told_from_one_that_ended() -> None:
+    assert run(Base(), policy=MeteredPolicy("4", stop="length")).stop is StopReason.LENGTH
+    assert run(Base(), policy=MeteredPolicy("4", stop="stop")).stop is StopReason.DONE
+
+
+@pytest.mark.parametrize("stage", ["setup", "run", "finish"])
+def test_a_stage_that_hangs_ends_at_the_time_limit_and_is_closed(stage: str) -> None:
+    environment = Base({stage: hang}, limits=Limits(seconds=0.05))
+    start = time.monotonic()
+    made = run(environment, "42")
+    assert (made.stop, made.error) == (StopReason.SECONDS, None)
+    assert time.monotonic() - start < 5
+    assert environment.stages[-1] == "close"
+
+
+def test_a_timeout_of_the_environments_own_is_its_error_and_not_the_limit() -> None:
+    async def wait(episode: Episode) -> None:
+        await asyncio.wait_for(asyncio.sleep(60), 0.01)
+
+    made = run(Base({"run": wait}), "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert made.error is not None
+    assert made.error.startswith("TimeoutError")
+
+
+@pytest.mark.parametrize("stage", ["setup", "run", "finish", "close"])
+def test_a_stage_that_raises_harms_its_trajectory_with_file_and_line_and_is_closed(stage: str) -> None:
+    environment = Base({stage: fail})
+    made = run(environment, "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert made.error is not None
+    assert "RuntimeError: oh no" in made.error
+    assert f"{__file__}, line {fail.__code__.co_firstlineno + 1}" in made.error
+    assert environment.stages[-1] == "close"
+    assert not asyncio.run(environment.judge(made)).scored
+
+
+def test_the_line_named_is_the_environments_own_and_not_a_librarys() -> None:
+    def parse(episode: Episode) -> None:
+        import json
+
+        json.loads("{")
+
+    made = run(Base({"run": parse}), "42")
+    assert made.error is not None
+    assert f"({__file__}, line" in made.error
+
+
+def test_an_environment_that_exits_harms_only_its_trajectory() -> None:
+    made = run(Base({"run": lambda episode: sys.exit(3)}), "42")
+    assert (made.stop, (made.error or "")[:10]) == (StopReason.ENVIRONMENT_ERROR, "SystemExit")
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "message"),
+    [
+        (lambda e: e.metric("loss", float("nan")), "finite"),
+        (lambda e: e.metric("loss", "high"), "TypeError"),
+        (lambda e: e.reward("win", float("inf")), "finite"),
+        (lambda e: e.reward("win", None), "TypeError"),
+        (lambda e: (e.reward("win", 1), e.reward("win", 1)), "unique"),
+        (lambda e: e.reward("win", 1, agent="polcy"), "did you mean 'policy'"),
+        (lambda e: e.chat("polcy"), "did you mean 'policy'"),
+        (lambda e: e.artifacts.update(board={1, 2}), "JSON"),
+        (lambda e: e.chat().add("robot", "beep"), "role"),
+        (lambda e: e.chat().add("user", None), "content is text"),
+    ],
+)
+def test_nonsense_from_an_environment_harms_only_its_trajectory(nonsense: Any, message: str) -> None:
+    def act(episode: Episode) -> None:
+        nonsense(episode)
+
+    made = run(Base({"run": act}), "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert message in (made.error or "")
+    made.to_json()
+
+
+def test_tools_that_are_none_are_the_environments_error() -> None:
+    class NoList(Base):
+        def tools(self, episode: Episode) -> Any:
+            return None
+
+    assert run(NoList(), "42").stop is StopReason.ENVIRONMENT_ERROR
+
+
+def test_a_lost_engine_leaves_the_trajectory_unscored_and_is_no_fault_of_the_environment() -> None:
+    def lose(episode: Episode) -> None:
+        raise EngineLost("engine 2 died")
+
+    environment = Base({"run": lose})
+    made = run(environment)
+    assert (made.stop, made.error) == (StopReason.INFRA_ERROR, "EngineLost: engine 2 died")
+    assert environment.stages == ["setup", "run", "close"]
+    assert asyncio.run(environment.judge(made)).rewards == {}
+
+
+def test_a_cancelled_episode_is_closed_and_stays_cancelled() -> None:
+    environment = Base({"run": hang})
+
+    async def cancel() -> None:
+        playing = asyncio.ensure_future(play(environment, Task("q"), {"policy": ScriptedPolicy(())}, seed=(0,)))
+        await asyncio.sleep(0.05)
+        playing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+
+    asyncio.run(cancel())
+    assert environment.stages == ["setup", "run", "close"]
+
+
+def test_a_hanging_tool_ends_at_the_time_limit() -> None:
+    class Slow(Base):
+        def tools(self, episode: Episode) -> list[Any]:
+            def ping() -> str:
+                time.sleep(2)
+                return "late"
+
+            return [ping]
+
+    start = time.monotonic()
+    assert run(Slow(limits=Limits(seconds=0.1)), CALL, "42").stop is StopReason.SECONDS
+    assert time.monotonic() - start < 1.5
+
+
+def test_rewards_given_in_the_episode_join_the_rubrics() -> None:
+    def give(episode: Episode) -> None:
+        episode.reward("win", 1.0, weight=0.5)
+        episode.metric("moves", 3)
+
+    environment = Base({"run": give})
+    judged = asyncio.run(environment.judge(run(environment, "42")))
+    assert [(c.label, c.weight) for c in judged.rewards["policy"].components] == [("exact", 1.0), ("win", 0.5)]
+    assert judged.rewards["policy"].total == 1.5
+    assert judged.metrics["moves"] == 3
+    again = asyncio.run(environment.judge(judged))
+    assert again.rewards["policy"].total == 1.5
+
+
+def test_a_verdict_of_an_infrastructure_error_given_in_the_episode_leaves_it_unscored() -> None:
+    environment = Base({"run": lambda episode: episode.reward("win", infra_error("the server is down"))})
+    assert not asyncio.run(environment.judge(run(environment, "42"))).scored
+
+
+def test_equal_seeds_give_equal_randomness() -> None:
+    numbers = [Episode(Task("q"), {}, Limits(), seed).rng.random() for seed in ((0, 1), (0, 1), (1, 0))]
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_a_system_prompt_comes_first() -> None:
+    made = run(Base(system_prompt="Be brief."), "42")
+    assert [message["content"] for message in made.messages["policy"]] == ["Be brief.", "q", "42"]
+
+
+def test_a_single_turn_episode_costs_far_less_than_a_millisecond() -> None:
+    environment, task, policies = Environment(), Task("q", "42"), {"policy": ScriptedPolicy(("42",))}
+    environment.rubric = Rubric(use("exact"))
+
+    async def many(count: int) -> float:
+        start = time.process_time()
+        for _ in range(count):
+            await environment.judge(await play(environment, task, policies, seed=(0,)))
+        return (time.process_time() - start) / count
+
+    assert min(asyncio.run(many(200)) for _ in range(3)) < 300e-6

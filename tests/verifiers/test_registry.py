@@ -1,0 +1,49 @@
+"""Verifiers by name."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.registry import known_verifiers, make_verifier, verifier
+from lachesis.verifiers.verdict import Verdict, passed
+
+
+@pytest.mark.parametrize("name", ["exact", "number", "math", "format"])
+def test_the_built_in_verifiers_are_found_by_name(name: str) -> None:
+    assert name in known_verifiers()
+    assert hasattr(make_verifier(name, {}), "verify")
+
+
+def test_an_unknown_name_or_parameter_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'math'"):
+        make_verifier("maths", {})
+    with pytest.raises(ConfigError, match="no parameter 'tolerence'; did you mean 'tolerance'"):
+        make_verifier("number", {"tolerence": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("number", {"tolerance": "wide"}),
+        ("number", {"tolerance": -1}),
+        ("math", {"cpu_seconds": 0}),
+        ("math", {"extract": []}),
+    ],
+)
+def test_an_impossible_parameter_is_a_config_error(name: str, params: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        make_verifier(name, params)
+
+
+def test_two_verifiers_cannot_share_a_name() -> None:
+    @verifier("test_twice")
+    @dataclass(frozen=True)
+    class First:
+        async def verify(self, case: Any) -> Verdict:
+            return passed()
+
+    assert verifier("test_twice")(First) is First
+    with pytest.raises(ConfigError, match="two verifiers are named 'test_twice'"):
+        verifier("test_twice")(type("Second", (), {}))
