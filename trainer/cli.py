@@ -64,10 +64,11 @@ def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
     """The run's configuration, its environments seen to exist and to have tasks before anything is made."""
     from ..environments.environment import endless
     from .config import load_config
+    from .redaction import REDACTED
 
     kept = Path(resume or "") / "config.toml"
     config = load_config(path or kept, overrides)
-    if not path and "<redacted>" in kept.read_text():
+    if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
     for entry in config.environments:
         environment = entry.spec().build()
@@ -85,6 +86,69 @@ def _train(config: "RunConfig", folder: "RunFolder", resume: bool) -> dict[str, 
     finally:
         folder.close()
     return summary
+
+
+@cli.command("eval", context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV [--part.key VALUE]...")
+@click.option("--model", default="", help="Folder or Hub id; with --url, the endpoint's own name for it.")
+@click.option("--url", default="", help="OpenAI-compatible endpoint; its key is taken from OPENAI_API_KEY.")
+@click.option("--engine", type=click.Choice(["torch", "vllm"]), default="torch", show_default=True)
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--tasks", type=click.IntRange(1), default=1000, show_default=True, help="Most tasks.")
+@click.option("--attempts", type=click.IntRange(1), default=1, show_default=True, help="Attempts at each task.")
+@click.option("--temperature", type=click.FloatRange(0, 99), default=0.0, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1), default=1024, show_default=True, help="Of one reply.")
+@click.option("--concurrency", type=click.IntRange(1), default=64, show_default=True, help="Episodes under way.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="JSONL file of scores; continued where it exists.")
+@click.option("--inline", is_flag=True, help="Everything in this process, without Ray.")
+def evaluate(words: Sequence[str], **options: Any) -> None:
+    """Score a model on the environment ENV: its name, module:Class or file.py.
+
+    Settings are given as --config.key (of the environment), --model.key and --rollout.key (as in a run's CONFIG).
+    """
+    from .evaluate import evaluation_of, run_evaluation
+
+    names, overrides = _split(words)
+    if len(names) != 1:
+        raise ConfigError(f"eval takes one environment, found {len(names)}: {' '.join(names) or 'none'}")
+    evaluation = evaluation_of(names[0], overrides, options)
+    run_evaluation(evaluation, options["tasks"], options["attempts"], options["concurrency"], options["out"])
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where verdicts go; continued where it exists.")
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Verdicts under way.")
+def verify(file: Path, out: Path | None, jobs: int) -> None:
+    """Score FILE again: JSONL rows {"verifier", "completion", "answer", "params"}, or a run's folder."""
+    from .rescore import verify_file, verify_run
+
+    if file.is_dir() or file.suffix == ".zst":
+        verify_run(file, out, jobs)
+    else:
+        verify_file(file, out, jobs)
+
+
+@cli.command()
+@click.option("--verifiers", is_flag=True, help="Verifiers instead of environments.")
+def envs(verifiers: bool) -> None:
+    """List what is installed, with its settings."""
+    from .listing import print_environments, print_verifiers
+
+    if verifiers:
+        print_verifiers()
+    else:
+        print_environments()
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(as_json: bool) -> None:
+    """Show what this machine can do, what it lacks, and the cure."""
+    from .doctor import examine, print_findings
+
+    print_findings(examine(), as_json)
 
 
 def _split(words: Sequence[str], fields: Iterable[str] = ()) -> tuple[list[str], list[str]]:

@@ -2,13 +2,16 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -122,6 +125,16 @@ class Progress:
         if len(self._rewards) > 1:
             line.append("  " + _sparkline(self._rewards), style="green")
         return Group(head, line)
+
+
+@contextmanager
+def counting(title: str, total: int | None, done: int = 0) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, where that is a terminal; yields what moves it on by one."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total, completed=done)
+        yield lambda: bar.advance(task)
 
 
 def _sparkline(values: list[float]) -> str:

@@ -13,9 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from ..environments.environment import Environment
 from ..rollout.store import Stored, TrajectoryStore
 from ..verifiers.case import Case
@@ -26,6 +23,7 @@ from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, Trajectory
 from ..verifiers.verdict import Verdict
 from .config import load_config
+from .progress import counting
 
 Result = TypeVar("Result")
 STORE = "trajectories.jsonl.zst"
@@ -86,7 +84,7 @@ def verify_file(path: Path, out: Path | None, jobs: int) -> None:
     done = _lines_in(out) if out else 0
     if done > total:
         raise DataError(f"{out} holds {done} verdicts, but {path} only {total} rows; choose another -o")
-    with _bar("verifying", total, done) as tick, _output(out) as file:
+    with counting("verifying", total, done) as tick, _output(out) as file:
         counts = asyncio.run(_judge_rows(islice(_rows(path), done, None), file, jobs, tick))
     print(f"{total} rows, {done} done before: {_listed(counts) or 'none left'}", file=sys.stderr)
     if counts["infra_error"]:
@@ -107,7 +105,7 @@ def verify_run(path: Path, out: Path | None, jobs: int) -> None:
     config = load_config(file.parent / "config.toml")
     environments = {spec.label: spec.build() for spec in (entry.spec() for entry in config.environments)}
     tally = Tally()
-    with _bar("judging again", None, 0) as tick:
+    with counting("judging again", None) as tick:
         asyncio.run(_judge_store(TrajectoryStore(file), environments, jobs, tally, tick))
     if out:
         _write(out, "".join(json.dumps(_change_row(change)) + "\n" for change in tally.changes))
@@ -254,16 +252,6 @@ def _write(out: Path, text: str) -> None:
         out.write_text(text)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror}; choose another -o") from None
-
-
-@contextmanager
-def _bar(title: str, total: int | None, done: int) -> Iterator[Any]:
-    """A progress bar on standard error, where that is a terminal; yields what moves it on by one."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total, completed=done)
-        yield lambda: bar.advance(task)
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +18,7 @@ from ..verifiers.errors import ConfigError, DataError, InfrastructureError
 from ..verifiers.group import Group
 from .config import RunConfig
 from .plot import plot_learning_curve
-
-REDACTED = "<redacted>"
-"""What stands in ``config.toml`` for a secret."""
-
-_SECRET = re.compile(
-    r"(^|[_-])(token|password|passwd|secret|credentials?|(api|access|private)[_-]?key)$", re.IGNORECASE
-)
+from .redaction import redacted
 
 
 class RunFolder:
@@ -93,7 +86,7 @@ class RunFolder:
     def write_config(self, config: RunConfig) -> None:
         """Write the resolved ``config.toml``, which ``load_config`` reads again; secrets in it are redacted."""
         with _writing(self.path):
-            _replace(self.path / "config.toml", tomli_w.dumps(_plain(config.model_dump())))
+            _replace(self.path / "config.toml", tomli_w.dumps(redacted(config.model_dump())))
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a row to ``metrics.jsonl``, on disk when this returns, and to TensorBoard; NaN and infinity become null.
@@ -183,14 +176,3 @@ def _replace(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-
-
-def _plain(value: Any, key: str = "") -> Any:
-    """``value`` as TOML can hold it, secrets redacted."""
-    if isinstance(value, Mapping):
-        return {name: _plain(inner, name) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(inner, key) for inner in value]
-    if isinstance(value, Path):
-        return str(value)
-    return REDACTED if isinstance(value, str) and value and _SECRET.search(key) else value

