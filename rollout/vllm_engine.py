@@ -19,6 +19,19 @@ from .weights import Weights
 
 SCORE = "score"  # the request id of a running ``score``; generating requests have numbers
 
+EXACT: dict[str, Any] = {
+    "skip_tokenizer_init": True,
+    "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
+    "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
+    "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
+    "disable_log_stats": True,
+    "use_tqdm_on_load": False,
+}
+
+# On a CPU a prompt is computed whole and for itself: bits then do not depend on company, and vLLM 0.29 cannot split the
+# prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
+WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
+
 
 @dataclass
 class _Running:
@@ -83,29 +96,17 @@ class VllmEngine:
             from vllm.v1.engine.llm_engine import LLMEngine
         except ImportError as error:
             raise ConfigError(f"vLLM cannot be imported ({error}); see the README for how it is installed") from error
-        settings: dict[str, Any] = {
+        settings: dict[str, Any] = EXACT | {
             "model": path,
-            "skip_tokenizer_init": True,
-            "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
             "dtype": dtype,
             "max_model_len": context,
             "max_num_seqs": slots,
             "seed": seed,
             "gpu_memory_utilization": gpu_memory,
             "tensor_parallel_size": tensor_parallel,
-            "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
-            "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
-            "disable_log_stats": True,
-            "use_tqdm_on_load": False,
         }
-        if on_cpu:  # A prompt is computed whole and for itself: bits do not depend on company, and vLLM 0.29 cannot
-            # split the prompt of a seeded request there (it rewinds the generator, which CPU generators refuse).
-            settings |= {
-                "enforce_eager": True,
-                "enable_prefix_caching": False,
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(2048, context + slots),
-            }
+        if on_cpu:
+            settings |= WHOLE_PROMPTS | {"max_num_batched_tokens": max(2048, context + slots)}
         with process_kept():
             try:
                 config = EngineArgs(**settings | (extra or {})).create_engine_config()

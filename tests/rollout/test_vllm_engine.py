@@ -306,6 +306,18 @@ def test_it_says_what_it_is(served: Served) -> None:
     assert served.engine.info().tokens_generated == before.tokens_generated + 7
 
 
+def test_an_engine_without_weights_refuses_to_work_until_it_is_updated(served: Served) -> None:
+    engine = VllmEngine(str(served.folder), context=CONTEXT, version=-1)
+    request = request_of(0, max_tokens=2)
+    with pytest.raises(EngineError, match="no weights yet"):
+        engine.add(0, request)
+    with pytest.raises(EngineError, match="no weights yet"):
+        engine.score(request.prompt, 1.0)
+    engine.update(Weights.pack(served.model.state_dict(), 0))
+    assert finish(engine, {0: request})[0].versions.tolist() == [0, 0]
+    engine.close()
+
+
 def test_a_context_that_the_model_cannot_hold_is_refused(served: Served) -> None:
     with pytest.raises(ConfigError, match="max_model_len"):
         VllmEngine(str(served.folder), context=10 * CONTEXT)
