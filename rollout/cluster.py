@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -61,20 +62,24 @@ class EngineActor:
         """As in ``Engine``."""
         return await self._engine.info()
 
+    async def pid(self) -> int:
+        """The process id, once it is built."""
+        return os.getpid()
+
 
 class WorkerActor:
     """Hosts one environment worker."""
 
-    def __init__(self, spec: PoolSpec, engines: list[Any]) -> None:
+    def __init__(self, spec: PoolSpec, engines: list[str]) -> None:
         deadline = spec.rollout.deadline
-        remotes = [RemoteEngine(engine, deadline) for engine in engines]
+        remotes = [RemoteEngine(ray.get_actor(name), deadline) for name in engines]
         self._worker = spec.build_worker(Router(remotes, deadline))
 
     async def run(self, orders: list[Order]) -> list[Outcome]:
         """As in ``GroupWorker``."""
         return await self._worker.run(orders)
 
-    async def ready(self) -> int:
+    async def pid(self) -> int:
         """The process id, once it is built."""
         return os.getpid()
 
@@ -155,8 +160,9 @@ class RayPool:
         worker: Any = ray.remote(WorkerActor)
         always = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
         gpus = self._config.gpus_per_engine
-        self._engines = [engine.options(**always, num_gpus=gpus).remote(spec) for _ in range(self._config.engines)]
-        self._workers = [worker.options(**always).remote(spec, self._engines) for _ in range(self._config.workers)]
+        names = [f"lachesis-engine-{uuid.uuid4().hex}" for _ in range(self._config.engines)]
+        self._engines = [engine.options(**always, name=name, num_gpus=gpus).remote(spec) for name in names]
+        self._workers = [worker.options(**always).remote(spec, names) for _ in range(self._config.workers)]
         self._load = [0] * len(self._workers)
         self._locks = [asyncio.Lock() for _ in self._engines]
         self._weights: Weights | None = None
@@ -214,9 +220,13 @@ class RayPool:
         """As in ``Pool``."""
         return await self._ask_all("info")
 
+    async def engine_pids(self) -> list[int]:
+        """Process ids of the engines that live."""
+        return await self._ask_all("pid")
+
     async def worker_pids(self) -> list[int]:
         """Process ids of the workers."""
-        return list(await asyncio.gather(*(worker.ready.remote() for worker in self._workers)))
+        return list(await asyncio.gather(*(worker.pid.remote() for worker in self._workers)))
 
     async def close(self) -> None:
         """As in ``Pool``."""

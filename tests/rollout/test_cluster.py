@@ -1,0 +1,124 @@
+"""Ray for real: actors, the same bits as in one process, and what happens when they are killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from lachesis.environments.loading import describe
+from lachesis.rollout.cluster import RayPool
+from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.engine import Sampling
+from lachesis.rollout.model import load_model
+from lachesis.rollout.order import Order, Outcome
+from lachesis.rollout.pool import InlinePool, PoolSpec
+from lachesis.rollout.tiny_model import build_tiny_model
+from lachesis.rollout.weights import Weights
+from lachesis.verifiers.group import Group
+
+SAMPLING = Sampling(max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> PoolSpec:
+    path = build_tiny_model(tmp_path_factory.mktemp("model") / "tiny", hidden=32, layers=1, context=64)
+    config = RolloutConfig(engines=2, workers=2, slots=16, deadline=120)
+    return PoolSpec(ModelConfig(path=str(path), context=64), config, (describe("arithmetic"),))
+
+
+@pytest.fixture(scope="module")
+def weights(spec: PoolSpec) -> Weights:
+    return Weights.pack(load_model(spec.model.path, torch.float32, "cpu").state_dict(), version=0)
+
+
+@pytest.fixture(scope="module")
+def orders(spec: PoolSpec) -> list[Order]:
+    tasks = spec.environments[0].build().tasks("train", 0)
+    return [Order(index, 0, task, 4, (7, 0), SAMPLING) for index, task in zip(range(16), tasks, strict=False)]
+
+
+@pytest.fixture(scope="module")
+def expected(spec: PoolSpec, weights: Weights, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
+    async def inline() -> list[Outcome]:
+        pool = InlinePool(spec)
+        await pool.publish(weights)
+        return await pool.run(orders)
+
+    return [bits(outcome) for outcome in asyncio.run(inline())]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    yield
+    children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
+    assert not [name for name in names if "ray" in name or "gcs" in name], names
+
+
+def bits(outcome: Outcome) -> tuple[int, list[bytes]]:
+    """A group's tokens and logprobs, to the bit."""
+    assert isinstance(outcome, Group), outcome
+    segments = [segment for attempt in outcome.trajectories for segment in attempt.segments]
+    return outcome.index, [segment.tokens.tobytes() + segment.logprobs.tobytes() for segment in segments]
+
+
+def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
+    async def session() -> None:
+        pool = RayPool(spec)
+        try:
+            async with asyncio.timeout(240):
+                await use(pool)
+        finally:
+            await pool.close()
+
+    asyncio.run(session())
+
+
+async def run_in_chunks(pool: RayPool, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
+    chunks = [orders[start : start + 4] for start in range(0, len(orders), 4)]
+    outcomes = await asyncio.gather(*(pool.run(chunk) for chunk in chunks))
+    return [bits(outcome) for chunk in outcomes for outcome in chunk]
+
+
+def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_killed(
+    spec: PoolSpec, weights: Weights, orders: list[Order], expected: list[tuple[int, list[bytes]]]
+) -> None:
+    async def use(pool: RayPool) -> None:
+        await pool.publish(weights)
+        assert await run_in_chunks(pool, orders) == expected
+
+        engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
+        running = asyncio.create_task(run_in_chunks(pool, orders * 20))
+        await asyncio.sleep(0.3)
+        os.kill(engine, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        assert not running.done(), "the kill came too late to prove anything"
+        os.kill(worker, signal.SIGKILL)
+        assert await running == expected * 20
+
+        newer = Weights.pack({name: tensor * 1.01 for name, tensor in weights.unpack().items()}, version=1)
+        await pool.publish(newer)
+        while [info.version for info in await pool.infos()] != [1, 1]:  # noqa: ASYNC110 - the restarted one catches up
+            await asyncio.sleep(0.2)
+        assert engine not in await pool.engine_pids()
+        first, second = await pool.score(np.arange(3, 19, dtype=np.int32))
+        assert np.array_equal(first, second, equal_nan=True)
+
+    with_pool(spec, use)
+
+
+def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
+    spec: PoolSpec, orders: list[Order]
+) -> None:
+    hasty = PoolSpec(spec.model, spec.rollout.model_copy(update={"deadline": 5.0, "retries": 0}), spec.environments)
+
+    async def use(pool: RayPool) -> None:
+        await pool.worker_pids()
+        outcomes = await pool.run(orders[:1])
+        assert not isinstance(outcomes[0], Group)
+
+    with_pool(hasty, use)
