@@ -49,6 +49,5 @@ def keep_top(logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> 
     least = ascending.gather(1, (vocabulary - kept)[:, None])
     ascending = ascending.masked_fill(ascending < least, -torch.inf)
     dropped = ascending.softmax(-1).cumsum(-1) <= 1 - top_p[:, None]
-    dropped &= top_p[:, None] < 1
     dropped[:, -1] = False  # the most probable token always stays
     return logits.scatter(1, order, ascending.masked_fill(dropped, -torch.inf))

@@ -12,6 +12,8 @@ float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-
 - Attention in a prefill: a prompt is padded to a multiple of 16, a length of its own that no company changes, and is
   batched only with prompts of that length. Rows of a batch do not touch each other.
 - Every draw uses the request's own numbers (``sampling.uniforms``), at the place in its own completion.
+
+Not covered: mixtures of experts, where the rows that an expert sees depend on the company; CUDA; bfloat16.
 """
 
 from collections import deque
@@ -186,7 +188,7 @@ class TorchEngine:
     def _prefill(self, prefixes: Iterable[tuple[int, npt.NDArray[np.int32]]]) -> None:
         """Fill slots' caches: each prefix is computed once, or copied from a slot that holds it already."""
         wanted = {slot: ids.astype(np.int32).tobytes() for slot, ids in prefixes}
-        holders = {held: slot for slot, held in enumerate(self._prefixes) if held and slot not in wanted}
+        holders = {held: slot for slot, held in enumerate(self._prefixes) if held}
         fresh: dict[bytes, list[int]] = {}
         copies: list[tuple[int, int]] = []
         for slot, prefix in wanted.items():
@@ -197,7 +199,7 @@ class TorchEngine:
             elif prefix:
                 fresh.setdefault(prefix, []).append(slot)
             self._prefixes[slot] = b""  # until it is computed
-        if copies:
+        if copies:  # before anything is overwritten
             sources, targets = (list(slots) for slots in zip(*copies, strict=True))
             self._cache.copy(sources, targets, max(len(wanted[slot]) for slot in targets) // 4)
         for batch in _batches(fresh):

@@ -182,6 +182,14 @@ def test_equal_prompts_are_computed_once_with_the_bits_of_computing_each() -> No
     assert_same_bits([serve(TorchEngine(tiny(), slots=5), [asked])[0] for asked in group], shared)
 
 
+def test_a_prompt_can_be_copied_out_of_a_slot_that_is_given_to_another() -> None:
+    first = [request(40, seed, max_tokens=2) for seed in range(4)]
+    turned = [request(40, seed, max_tokens=9) for seed in (1, 2, 3, 0)]
+    engine = TorchEngine(tiny(), slots=4)
+    serve(engine, first)
+    assert_same_bits(serve(engine, turned), serve(TorchEngine(tiny(), slots=4), turned))
+
+
 def test_an_update_forgets_the_prompts_of_older_weights() -> None:
     engine, fresh = TorchEngine(tiny(), slots=4), TorchEngine(tiny(3), slots=4)
     serve(engine, [request(40)])
@@ -352,7 +360,7 @@ def test_weights_that_are_not_numbers_are_an_error_and_leave_no_trace() -> None:
     expected = serve(engine, [request(40)])
     broken = {name: torch.full_like(tensor, torch.nan) for name, tensor in tiny().state_dict().items()}
     engine.update(Weights.pack(broken, 1))
-    engine.add(0, request(40))
+    engine.add(0, request(300))
     with pytest.raises(EngineError, match="weights version 1 gives logits that are not finite"):
         engine.step()
     engine.abort(0)
