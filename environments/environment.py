@@ -57,7 +57,7 @@ class Environment:
         for name in ("setup", "run", "finish", "close"):
             if not inspect.iscoroutinefunction(getattr(cls, name)):
                 raise ConfigError(f"{cls.__name__}.{name} is not a coroutine; write `async def {name}`")
-        for agent in self.rubric.agents - set(self.agents):
+        for agent in sorted(self.rubric.agents - set(self.agents)):
             raise ConfigError(f"{cls.__name__}: the rubric judges agent {agent!r}; {nearest(agent, self.agents)}")
 
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:

@@ -34,7 +34,10 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
             raise ConfigError(f"{what}: unknown key {key!r}; {nearest(path[-1], known)}") from None
         if fault["type"] == "missing":
             raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
-        raise ConfigError(f"{what}: {key!r}: {fault['msg']}, found {fault['input']!r:.80}") from None
+        reason = fault["msg"].removeprefix("Value error, ")
+        if not path:  # each value is possible, but not all together: the model's own validator says which
+            raise ConfigError(f"{what}: {reason}") from None
+        raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -100,7 +100,7 @@ def test_a_stage_that_is_not_async_is_refused_before_the_first_episode() -> None
 
 
 def test_a_reward_for_an_agent_that_is_not_there_is_refused() -> None:
-    class TwoPlayers(Greeting):
+    class TwoPlayers(Environment):
         agents: ClassVar[tuple[str, ...]] = ("white", "black")
         rubric = Rubric(use("exact", agent="whte"))
 
