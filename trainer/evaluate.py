@@ -138,7 +138,6 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
     chosen = distinct_tasks(environment, evaluation, tasks)
     if out is None:
         out = evaluation.file_name()
-        out.parent.mkdir(parents=True, exist_ok=True)
     with ScoreFile(out, evaluation.header()) as file:
         wanted = [Attempt(number, task, sample) for number, task in enumerate(chosen) for sample in range(attempts)]
         missing = [attempt for attempt in wanted if not file.has(attempt.task.hash, attempt.sample)]
@@ -177,8 +176,8 @@ async def _make(
             if trajectory is not None:
                 file.add(sample, trajectory)
             failed = failed + 1 if reason else 0
-            if reason:
-                log.warning("not scored: %s", reason)
+            if failed == 1:
+                log.warning("an episode was not scored: %s", reason)
             if failed >= min(len(missing), max(8, concurrency)):
                 raise EngineError(f"{failed} episodes in a row could not be scored, the last: {reason}; run it again")
             tick()

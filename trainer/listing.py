@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..environments.environment import EnvironmentConfig
 from ..environments.loading import find_environment, known_environments
@@ -36,9 +37,7 @@ def print_verifiers() -> None:
     for name in known_verifiers():
         verifier: Any = verifier_class(name)
         params = fields(verifier) if is_dataclass(verifier) else ()
-        settings = [
-            f"{param.name}" + (f" = {param.default!r}" if param.default is not MISSING else "") for param in params
-        ]
+        settings = [param.name if param.default is MISSING else f"{param.name} = {param.default!r}" for param in params]
         rows.append((name, _first_line(verifier), "\n".join(settings)))
     _print("verifier", rows)
 
@@ -49,9 +48,9 @@ _COMMON = tuple(EnvironmentConfig.model_fields)
 def _print(kind: str, rows: Iterable[tuple[str, str, str]]) -> None:
     table = Table(kind, "what it is", "settings", header_style="bold", show_lines=True)
     for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table, markup=False)
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
 
 
 def _first_line(documented: Any) -> str:
-    return (inspect.getdoc(documented) or "").split("\n")[0]
+    return (inspect.getdoc(documented) or "").split("\n")[0].replace("``", "")

@@ -14,7 +14,7 @@ _SECRET = re.compile(
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """``value`` as plain tables, lists and scalars, the texts under keys such as ``api_key`` replaced; None is left out."""
+    """``value`` as plain tables, lists and scalars, without None and without texts under keys like ``api_key``."""
     if isinstance(value, Mapping):
         return {name: redacted(inner, name) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

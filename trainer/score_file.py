@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TextIO
 
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.jsonl import read_numbered_jsonl
@@ -53,16 +53,11 @@ class ScoreFile:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path = path
         self.scores: dict[tuple[str, int], Score] = {}
-        fresh = not path.exists() or not path.stat().st_size
-        if not fresh:
+        self._header = header
+        self._file: TextIO | None = None
+        if path.exists() and path.stat().st_size:
             _cut_torn_line(path)
-            self._take_over(header)
-        try:
-            self._file = path.open("a")
-            if fresh:
-                self._write({"header": header})
-        except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --out") from None
+            self._take_over()
 
     def __enter__(self) -> Self:
         return self
@@ -70,14 +65,15 @@ class ScoreFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def add(self, attempt: int, trajectory: Trajectory) -> Score:
         """Write one trajectory, on disk when this returns."""
         try:
             self._write({"attempt": attempt, **trajectory.to_json()})
         except OSError as error:
-            raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; free the disk, go on") from None
+            raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; then run it again") from None
         return self._note(attempt, trajectory)
 
     def has(self, task: str, attempt: int) -> bool:
@@ -91,17 +87,27 @@ class ScoreFile:
         return score
 
     def _write(self, row: Mapping[str, Any]) -> None:
+        if self._file is None:
+            self._file = self._open()
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._file.flush()
 
-    def _take_over(self, header: Mapping[str, Any]) -> None:
+    def _open(self) -> TextIO:
+        """The file, made with its header where it was not there: a run that scores nothing leaves nothing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a")
+        if not file.tell():
+            file.write(json.dumps({"header": self._header}) + "\n")
+        return file
+
+    def _take_over(self) -> None:
         rows = read_numbered_jsonl(self.path)
         _, first = next(rows, (1, {}))
         if "header" not in first:
             raise ConfigError(
                 f"{self.path} is not a file of scores (its first line is no header); choose another --out"
             )
-        there, here = _flat(first["header"]), _flat(json.loads(json.dumps(header)))
+        there, here = _flat(first["header"]), _flat(json.loads(json.dumps(self._header)))
         for key in sorted({*there, *here}):
             if there.get(key) != here.get(key):
                 raise ConfigError(
