@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..verifiers.errors import EngineError, EngineLost, InfrastructureError
+from ..verifiers.errors import EngineError, EngineLost, InfrastructureError, InputError, LachesisError
 from .config import RolloutConfig
 from .engine import Completion, EngineInfo, Request
 from .local_engine import LocalEngine
@@ -24,7 +24,7 @@ from .weights import Weights
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 log = logging.getLogger("lachesis")
 
@@ -36,7 +36,11 @@ class EngineActor:
 
     def __init__(self, spec: PoolSpec) -> None:
         _one_thread()
-        self._engine = LocalEngine(spec.build_engine())
+        self._refusal: InputError | None = None
+        try:
+            self._engine = LocalEngine(spec.build_engine())
+        except InputError as error:  # said when asked: an actor whose constructor raises can only be dug out of a log
+            self._refusal = error
 
     async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Keyed]]:
         """Yield what has ended, as it ends; a request's error is its own result."""
@@ -60,6 +64,8 @@ class EngineActor:
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
+        if self._refusal:
+            raise self._refusal
         return await self._engine.info()
 
     async def pid(self) -> int:
@@ -180,6 +186,8 @@ class RayPool:
                 async with asyncio.timeout_at(asyncio.get_running_loop().time() + end - time.monotonic()):
                     outcomes: list[Outcome] = await self._workers[chosen].run.remote(list(orders))
                 return outcomes
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, LachesisError) else error from None
             except RayActorError as error:
                 last = _first_line(error)
                 log.warning("environment worker %d died; its groups are made again: %s", chosen, last)
@@ -257,6 +265,8 @@ class RayPool:
                 return await getattr(self._engines[number], method).remote(*arguments)
         except RayActorError as error:
             raise EngineLost(f"engine {number} died: {_first_line(error)}") from None
+        except RayTaskError as error:  # the engine's own error, without Ray's traceback around it
+            raise error.cause from None
         except TimeoutError:
             raise EngineLost(f"engine {number} did not answer {method} in time") from None
 

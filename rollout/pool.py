@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..environments.loading import EnvironmentSpec
-from ..verifiers.errors import ConfigError, EngineError
+from ..verifiers.errors import EngineError
 from .config import ModelConfig, RolloutConfig
 from .engine import EngineCore, EngineInfo
 from .local_engine import LocalEngine
@@ -51,12 +51,8 @@ class PoolSpec:
         )
 
     def _build_vllm(self) -> EngineCore:
-        try:
-            from .vllm_engine import VllmEngine
-        except ImportError as error:
-            raise ConfigError(
-                f"rollout.engine is vllm, which cannot be imported ({error}); see README, Install"
-            ) from None
+        from .vllm_engine import VllmEngine
+
         return VllmEngine(
             self.model.path,
             dtype=self.model.dtype,
@@ -69,9 +65,7 @@ class PoolSpec:
 
     def build_worker(self, router: Router) -> GroupWorker:
         """One worker."""
-        return GroupWorker(
-            self.environments, router, Renderer.load(self.model.path), self.rollout, self.model.context
-        )
+        return GroupWorker(self.environments, router, Renderer.load(self.model.path), self.rollout, self.model.context)
 
 
 class Pool(Protocol):

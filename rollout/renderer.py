@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,17 @@ class Renderer:
             row.pop()
         return self._codec.decode(row)
 
+    def reply(self, text: str) -> Ids:
+        """The ids of a whole reply that says ``text``, with the token that ends the turn: what a demonstration teaches."""
+        marks = Marks(self._codec)
+        (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
+        end = self.end_of_turn if self.end_of_turn is not None else self._tokenizer.eos_token_id
+        return _frozen([*self._codec.encode(message["content"], marks), end])
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and its template into a model's folder."""
+        self._tokenizer.save_pretrained(folder)
+
     def _render_prompt(self, key: str) -> Ids:
         marks = Marks(self._codec)
         messages, tools = marks.conversation(key)
@@ -146,7 +158,7 @@ class Renderer:
                     messages, tools=tools or None, add_generation_prompt=True, tokenize=False, **self._options
                 )
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:  # the latter for what the template does to its variables
             raise DataError(f"the chat template refuses the conversation: {error}") from None
 
     def _find_end_of_turn(self) -> int | None:

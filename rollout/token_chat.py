@@ -12,7 +12,7 @@ from ..environments.chat import Reply, read_reply
 from ..verifiers.errors import ConfigError, EngineError, nearest
 from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
-from .engine import Completion, Engine, Request, Sampling
+from .engine import Completion, Generator, Request, Sampling
 from .renderer import Ids, Renderer
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens")
@@ -33,7 +33,7 @@ class TokenPolicy:
         trainable: whether the trainer may learn from the tokens.
     """
 
-    engine: Engine
+    engine: Generator
     renderer: Renderer
     sampling: Sampling
     _: KW_ONLY

@@ -58,7 +58,7 @@ class Learner:
             )
             torch.autograd.backward(terms.loss.sum() / total)
             detached_N = logprobs_N.detach()
-            sums["loss"] += float(terms.loss.sum())
+            sums["loss"] += float(terms.loss.detach().sum())
             sums["kl"] += float(kl_estimate(detached_N, micro.logprobs_N).sum())
             sums["ratio"] += float(terms.ratio.sum())
             sums["clipped"] += float(terms.clipped.sum())

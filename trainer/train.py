@@ -47,34 +47,41 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     Raises:
         LachesisError: with one clear line; checkpoints written so far stay.
     """
-    run = _Run(config, folder, progress, checkpoint.latest(folder.checkpoints) if resume else None)
+    resumed = checkpoint.latest(folder.checkpoints) if resume else None
+    model = _materialised(config, folder)
+    specs = tuple(entry.spec() for entry in config.environments)
+    pool = _open_pool(PoolSpec(model, config.rollout, specs))
     try:
-        if not run.resumed:
-            await run.publish()
+        run = _Run(config, folder, progress, pool, model, resumed)
+        await run.publish()
+        if not resumed:
             await run.warm_start()
             await run.begin()
-        else:
-            await run.publish()
         while not run.finished:
             await run.step()
         return run.summary()
     finally:
-        await run.close()
+        await pool.close()
 
 
 class _Run:
     """What the main job holds while it runs."""
 
-    def __init__(self, config: RunConfig, folder: RunFolder, progress: Progress, resumed: Path | None) -> None:
-        self.config, self.folder, self.progress, self.resumed = config, folder, progress, resumed
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        progress: Progress,
+        pool: Pool,
+        model: ModelConfig,
+        resumed: Path | None,
+    ) -> None:
+        self.config, self.folder, self.progress, self.pool = config, folder, progress, pool
         self.started = time.perf_counter()
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.tokens_generated = 0
         self.mismatch: list[float] = []
-        model = _materialised(config, folder)
-        specs = tuple(entry.spec() for entry in config.environments)
-        self.environments = [spec.build() for spec in specs]
-        self.pool: Pool = _open_pool(PoolSpec(model, config.rollout, specs))
+        self.environments = [entry.spec().build() for entry in config.environments]
         trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
         self.learner = Learner(trained, config.trainer)
         self.renderer = Renderer.load(model.path)
@@ -246,11 +253,6 @@ class _Run:
         self.folder.write_summary(summary)
         self.folder.plot(self.config.eval.stop_at)
         return summary
-
-    async def close(self) -> None:
-        """Leave no process behind, whatever happened."""
-        await self.dispatcher.close()
-        await self.pool.close()
 
     @property
     def _workers(self) -> int:
