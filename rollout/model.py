@@ -34,6 +34,21 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return cast(PreTrainedTokenizerBase, tokenizer)
 
 
+def check_context(model: PreTrainedModel, context: int) -> None:
+    """Raise ``ConfigError`` where ``model`` cannot attend to all of ``context`` tokens in every layer."""
+    config = model.config.get_text_config()
+    longest = getattr(config, "max_position_embeddings", None) or context
+    if context > longest:
+        raise ConfigError(f"a context of {context} is more than the model's {longest} positions; lower model.context")
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])  # a window without kinds is everywhere
+    window = getattr(config, "sliding_window", None) or context
+    if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):
+        raise ConfigError(
+            f"the torch engine computes full attention only, found {sorted(kinds)} with a window of {window} tokens in "
+            f"{config.model_type}; lower model.context to the window, or use rollout.engine = 'vllm'"
+        )
+
+
 def _refusal(path: str, kind: str, error: Exception) -> str:
     reason = str(error).strip().split("\n")[0]
     return f"{path!r} holds no {kind} that can be loaded ({reason:.160}); give a folder with config.json, or a Hub id"

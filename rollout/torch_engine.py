@@ -27,7 +27,7 @@ from transformers import PreTrainedModel
 
 from ..verifiers.errors import ConfigError, EngineError
 from .engine import Completion, EngineInfo, Request, Stop
-from .model import load_model
+from .model import check_context, load_model
 from .sampling import draw
 from .slot_cache import BLOCK, SlotCache, blocks
 from .slots import Slots
@@ -54,7 +54,9 @@ class TorchEngine:
     """
 
     def __init__(self, model: PreTrainedModel, *, slots: int = 64, context: int = 1024, version: int = 0) -> None:
-        _check_fit(model, slots, context)
+        if slots < 4:
+            raise ConfigError(f"the torch engine has at least 4 slots, found {slots}: fewer rows give other bits")
+        check_context(model, context)
         self.model = cast(Any, model)
         self.model.eval()
         self._version, self._context = version, context
@@ -63,6 +65,7 @@ class TorchEngine:
         self._cache = SlotCache(slots, context, model.device)
         self._columns = torch.arange(self._cache.capacity, device=model.device)
         self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds, from its start
+        self._keys: set[int] = set()  # queued, running, or ended and not yet returned
         self._queue: deque[tuple[int, Request]] = deque()
         self._running: dict[int, tuple[int, Request]] = {}  # by slot
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
@@ -93,8 +96,9 @@ class TorchEngine:
         """
         self._check_version(request.version)
         self._check_tokens(request.prompt)
-        if key in self._keys():
+        if key in self._keys:
             raise EngineError(f"request key {key} is in use")
+        self._keys.add(key)
         if len(request.prompt) >= self._context:
             self._ended.append((key, _nothing("length")))
         else:
@@ -107,10 +111,18 @@ class TorchEngine:
         if self._running:
             self._advance()
         ended, self._ended = self._ended, []
+        self._keys.difference_update(key for key, _ in ended)
         return ended
 
     def abort(self, key: int) -> Completion:
-        """End one request and return what it has; one that ended since the last step returns as it ended."""
+        """End one request and return what it has; one that ended since the last step returns as it ended.
+
+        Raises:
+            EngineError: no request has this key.
+        """
+        if key not in self._keys:
+            raise EngineError(f"no request has the key {key}")
+        self._keys.remove(key)
         for place, (ended, completion) in enumerate(self._ended):
             if ended == key:
                 del self._ended[place]
@@ -119,11 +131,8 @@ class TorchEngine:
             if running == key:
                 del self._running[slot]
                 return self._slots.end(slot, "abort")
-        for place, (waiting, _) in enumerate(self._queue):
-            if waiting == key:
-                del self._queue[place]
-                return _nothing("abort")
-        raise EngineError(f"no request has the key {key}")
+        self._queue = deque(waiting for waiting in self._queue if waiting[0] != key)
+        return _nothing("abort")
 
     @torch.no_grad()
     def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
@@ -266,10 +275,6 @@ class TorchEngine:
         hidden = self._columns[:length] > positions[:, None, :, None]
         return torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device).masked_fill_(hidden, lowest)
 
-    def _keys(self) -> set[int]:
-        queued, ended = (key for key, _ in self._queue), (key for key, _ in self._ended)
-        return {*queued, *ended, *(key for key, _ in self._running.values())}
-
     def _check_version(self, needed: int) -> None:
         if self._version < 0:
             raise EngineError("the engine has no weights yet; update it before it generates or scores")
@@ -303,22 +308,6 @@ def _padded(prefix: bytes) -> int:
 
 def _nothing(stop: Stop) -> Completion:
     return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), stop)
-
-
-def _check_fit(model: PreTrainedModel, slots: int, context: int) -> None:
-    if slots < 4:
-        raise ConfigError(f"the torch engine has at least 4 slots, found {slots}: fewer rows give other bits")
-    config = model.config.get_text_config()
-    longest = getattr(config, "max_position_embeddings", None) or context
-    if context > longest:
-        raise ConfigError(f"a context of {context} is more than the model's {longest} positions; lower model.context")
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
-    window = getattr(config, "sliding_window", None) or context
-    if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):
-        raise ConfigError(
-            f"the torch engine computes full attention only, found {sorted(kinds)} with a window of {window} tokens in "
-            f"{config.model_type}; lower model.context to the window, or use rollout.engine = 'vllm'"
-        )
 
 
 def _check_state(own: dict[str, torch.Tensor], arrived: dict[str, torch.Tensor]) -> None:

@@ -286,6 +286,9 @@ def test_abort_returns_what_a_request_has() -> None:
     assert_same_bits([rest[key] for key in (0, 2, 3, 4)], [whole[key] for key in (0, 2, 3, 4)])
     with pytest.raises(EngineError, match="no request has the key 1"):
         engine.abort(1)
+    engine.add(1, request(9))
+    with pytest.raises(EngineError, match="request key 1 is in use"):
+        engine.add(1, request(9))
 
 
 @pytest.mark.parametrize("bad", [-1, VOCABULARY])
