@@ -117,7 +117,7 @@ class Renderer:
         return self._codec.decode(row)
 
     def reply(self, text: str) -> Ids:
-        """The ids of a whole reply that says ``text``, with the token that ends the turn: what a demonstration teaches."""
+        """The ids of a whole reply that says ``text``, with the token that ends the turn: a demonstration."""
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
         end = self.end_of_turn if self.end_of_turn is not None else self._tokenizer.eos_token_id

@@ -228,6 +228,18 @@ def test_white_space_that_a_control_token_swallows_is_swallowed_beside_hostile_t
     assert renderer.bridge(benign, "b", True, benign).tolist() == by_template(renderer, benign)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("text", ['"', "\\", '|"|', "a"])
+def test_control_tokens_that_look_like_json_leave_schemas_and_escapes_as_they_are(text: str) -> None:
+    template = (
+        "{%- for t in tools or [] if t.type == 'function' -%}{{ t.function.name + t | tojson }}{%- endfor -%}" + CHATML
+    )
+    tokenizer = tokenizer_with(template)
+    tokenizer.add_tokens(["<function>", "<name>", '<|"|>', "<\\>"])
+    renderer = Renderer(tokenizer)
+    messages = [{"role": "user", "content": text}]
+    assert renderer.prompt(messages, tools(text)).tolist() == by_template(renderer, messages, tools(text))
+
+
 BENIGN_NEXT = {
     "a question": [{"role": "user", "content": "and then?"}],
     "nothing": [],
@@ -283,6 +295,11 @@ def test_a_template_that_changes_what_came_before_cannot_bridge() -> None:
     assert renderer.bridge([{"role": "user", "content": "a"}], "b", True, []) is None
 
 
+def test_a_template_that_repeats_the_reply_cannot_bridge() -> None:
+    renderer = Renderer(tokenizer_with(CHATML + "{{ messages[1].content if messages | length > 1 }}"))
+    assert renderer.bridge([{"role": "user", "content": "a"}], "b", True, []) is None
+
+
 def test_a_template_that_escapes_the_reply_can_bridge_since_the_sampled_ids_stay() -> None:
     renderer = Renderer(tokenizer_with(CHATML.replace("message.content", "(message.content | trim | upper)")))
     bridge = renderer.bridge([{"role": "user", "content": "a"}], "  b \n", True, [])
@@ -324,6 +341,8 @@ def test_what_cannot_be_rendered_is_refused_with_the_reason() -> None:
         PLAIN.prompt([])
     with pytest.raises(DataError, match="JSON"):
         PLAIN.prompt([{"role": "user", "content": "a", "extra": object()}])  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(DataError, match="not iterable"):
+        Renderer(tokenizer_with("{% for tool in tools %}{% endfor %}")).prompt([{"role": "user", "content": "a"}])
     picky = Renderer(tokenizer_with("{{ raise_exception('roles must alternate') }}"))
     with pytest.raises(DataError, match="roles must alternate"):
         picky.prompt([{"role": "user", "content": "a"}])
