@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny 
 
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,32 +17,30 @@ ROOT = Path(__file__).resolve().parent.parent
 REASONS = {"vllm": r"\bvllm\b", "ray": r"\bray\b", "data": r"\btest data\b"}
 
 
-def forbidden_skip(report: pytest.TestReport | pytest.CollectReport) -> str | None:
-    """The reason of a skip that LACHESIS_CI (such as ``"vllm ray data"``, or ``1`` for all) forbids."""
+R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
+
+
+def without_forbidden_skip(report: R) -> R:
+    """The report, failed if it is a skip that LACHESIS_CI (such as ``"vllm ray data"``, or ``1`` for all) forbids."""
     names = os.environ.get("LACHESIS_CI", "").split()
-    names = list(REASONS) if names == ["1"] else names
-    if not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
-        return None
-    reason = report.longrepr[2]
-    return reason if any(re.search(REASONS[name], reason, re.IGNORECASE) for name in names) else None
+    patterns = REASONS.values() if names == ["1"] else [REASONS[name] for name in names]
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if any(re.search(pattern, reason, re.IGNORECASE) for pattern in patterns):
+            report.outcome, report.longrepr = "failed", f"LACHESIS_CI forbids this skip: {reason}"
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where LACHESIS_CI says so, a skip is a failure: a job that tests nothing must not be green."""
-    report = yield
-    if reason := forbidden_skip(report):
-        report.outcome, report.longrepr = "failed", f"LACHESIS_CI forbids this skip: {reason}"
-    return report
+    return without_forbidden_skip((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """The same for a module that skips itself."""
-    report = yield
-    if reason := forbidden_skip(report):
-        report.outcome, report.longrepr = "failed", f"LACHESIS_CI forbids this skip: {reason}"
-    return report
+    return without_forbidden_skip((yield))
 
 
 @pytest.fixture(scope="session")
