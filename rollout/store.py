@@ -126,9 +126,10 @@ class TrajectoryStore:
                 break
             frames.append(frame)
             end += frame.length
-        with self.path.open("rb") as file:
-            file.seek(end)
-            frames.extend(_scan(file.read(), end))
+        if size > end:
+            with self.path.open("rb") as file:
+                file.seek(end)
+                frames.extend(_scan(file.read(), end))
         return frames
 
     def _indexed(self) -> Iterator[Frame]:

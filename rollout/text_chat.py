@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..environments.chat import Reply, read_reply
-from ..verifiers.errors import ConfigError, EngineError
-from ..verifiers.message import Message, Role
+from ..verifiers.errors import ConfigError, EngineError, nearest
+from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
 from .engine import Sampling
 
 log = logging.getLogger(__name__)
 
+_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens")
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERFLOW = ("context_length_exceeded", "maximum context length", "context window")
 
@@ -146,12 +147,12 @@ class TextChat:
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation so far; an assistant's content is its raw text."""
-        return self._history
+        """The conversation so far, a copy; an assistant's content is its raw text."""
+        return list(self._history)
 
     def add(self, role: Role, content: str, **extra: Any) -> None:
         """Append a message."""
-        self._history.append({"role": role, "content": content, **extra})  # type: ignore[typeddict-item]
+        self._history.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:
         """Let the model speak; raises ``EngineError`` when the endpoint fails for good."""
@@ -173,13 +174,16 @@ class TextChat:
 
     def rewrite(self, messages: Sequence[Message]) -> None:
         """Replace the history."""
-        self._history[:] = messages
+        self._history = [check_message(message) for message in messages]
 
     def segments(self) -> list[Segment]:
         """None: an endpoint gives text, not the tokens that were sampled."""
         return []
 
     def _body(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        for name in overrides:
+            if name not in _OVERRIDES:
+                raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
         default = self._policy.sampling
         body: dict[str, Any] = {
             "model": self._policy.model,
@@ -208,16 +212,19 @@ def raw_text(message: dict[str, Any], ended: bool = True) -> str:
     content = message.get("content") or ""
     if not isinstance(content, str) or not isinstance(reasoning, str):
         raise TypeError("content and reasoning are text")
-    calls = [
-        f'<tool_call>\n{{"name": {json.dumps(call["function"]["name"])}, '
-        f'"arguments": {call["function"]["arguments"] or "{}"}}}\n</tool_call>'
-        for call in message.get("tool_calls") or ()
-    ]
+    calls = [_raw_call(call["function"]) for call in message.get("tool_calls") or ()]
     rest = "\n".join([content] * bool(content) + calls)
     if not reasoning:
         return rest
     closing = "\n</think>\n\n" if rest or ended else ""
     return f"<think>\n{reasoning}{closing}{rest}"
+
+
+def _raw_call(function: dict[str, Any]) -> str:
+    """One call as the model wrote it, its arguments unrepaired."""
+    arguments = function.get("arguments") or "{}"
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return f'<tool_call>\n{{"name": {json.dumps(function["name"])}, "arguments": {text}}}\n</tool_call>'
 
 
 def wire_messages(history: Sequence[Message]) -> list[dict[str, Any]]:
@@ -226,36 +233,34 @@ def wire_messages(history: Sequence[Message]) -> list[dict[str, Any]]:
     A message with a call that could not be read goes as the text it was, and its results as user messages.
     """
     wire: list[dict[str, Any]] = []
-    waiting: list[str] = []
+    unanswered: list[str] = []
     for position, message in enumerate(history):
-        if message["role"] == "tool":
-            if waiting:
-                wire.append({"role": "tool", "content": message["content"], "tool_call_id": waiting.pop(0)})
-            else:
-                text = f"<tool_response>\n{message['content']}\n</tool_response>"
-                wire.append({"role": "user", "content": text})
-            continue
-        waiting = []
-        if message["role"] != "assistant":
-            wire.append({"role": message["role"], "content": message["content"]})
-            continue
-        said = read_reply(message["content"], stop="stop", tokens=0)
-        if any(call.error for call in said.tool_calls):
-            wire.append({"role": "assistant", "content": message["content"]})
-            continue
-        spoken: dict[str, Any] = {"role": "assistant", "content": said.text}
-        if said.tool_calls:
-            waiting = [f"call_{position}_{number}" for number in range(len(said.tool_calls))]
-            spoken["tool_calls"] = [
-                {
-                    "id": name,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-                }
-                for name, call in zip(waiting, said.tool_calls, strict=True)
-            ]
-        wire.append(spoken)
+        role, content = message["role"], message["content"]
+        if role == "assistant":
+            wire.append(_wire_reply(content, position))
+            unanswered = [call["id"] for call in wire[-1].get("tool_calls", ())]
+        elif role == "tool" and unanswered:
+            wire.append({"role": "tool", "content": content, "tool_call_id": unanswered.pop(0)})
+        elif role == "tool":
+            wire.append({"role": "user", "content": f"<tool_response>\n{content}\n</tool_response>"})
+        else:
+            wire.append({"role": role, "content": content})
     return wire
+
+
+def _wire_reply(raw: str, position: int) -> dict[str, Any]:
+    said = read_reply(raw, stop="stop", tokens=0)
+    if any(call.error for call in said.tool_calls):
+        return {"role": "assistant", "content": raw}
+    calls = [
+        {
+            "id": f"call_{position}_{number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for number, call in enumerate(said.tool_calls)
+    ]
+    return {"role": "assistant", "content": said.text} | ({"tool_calls": calls} if calls else {})
 
 
 class _PassingError(Exception):

@@ -5,6 +5,7 @@ import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
 from types import TracebackType
@@ -66,7 +67,8 @@ class ScoreFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what a full disk did not take was reported by ``add``
+                self._file.close()
 
     def add(self, attempt: int, trajectory: Trajectory) -> Score:
         """Write one trajectory, on disk when this returns."""

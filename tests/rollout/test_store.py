@@ -1,0 +1,119 @@
+"""Trajectories on disk: what is written is read, from the middle too, and a crash costs at most the last step."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lachesis.rollout.store import TrajectoryStore
+from lachesis.verifiers.errors import DataError, InfrastructureError
+from lachesis.verifiers.group import Group
+from lachesis.verifiers.reward import Component, Reward
+from lachesis.verifiers.segment import Segment
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import POLICY, Trajectory
+from lachesis.verifiers.verdict import Verdict
+
+
+def group(index: int, samples: int = 2) -> Group:
+    task = Task(f"question {index}", answer=str(index))
+    segment = Segment(
+        tokens=np.array([5, 6, 7], np.int32),
+        sampled=np.array([False, True, True]),
+        mask=np.array([False, True, True]),
+        logprobs=np.array([np.nan, -0.5, -1.25], np.float32),
+        versions=np.array([-1, 3, 3], np.int32),
+    )
+    reward = Reward((Component("exact", 1.0, Verdict(1.0)),))
+    attempts = (
+        Trajectory(task, "arithmetic", segments=(segment,), rewards={POLICY: reward}, metrics={"sample": float(sample)})
+        for sample in range(samples)
+    )
+    return Group(index, task, tuple(attempts))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TrajectoryStore:
+    store = TrajectoryStore(tmp_path / "t.jsonl.zst")
+    for step in (1, 2, 3):
+        store.append(step, [group(10 * step), group(10 * step + 1)])
+    return store
+
+
+def test_what_is_written_is_read_in_order(store: TrajectoryStore) -> None:
+    rows = list(TrajectoryStore(store.path).read())
+    assert [(row.step, row.group, row.sample) for row in rows] == [
+        (step, 10 * step + number, sample) for step in (1, 2, 3) for number in (0, 1) for sample in (0, 1)
+    ]
+    assert rows[0].trajectory.to_json() == group(10).trajectories[0].to_json()
+    assert rows[0].trajectory.rewards[POLICY].total == 1.0
+
+
+def test_a_step_is_read_without_the_others(store: TrajectoryStore) -> None:
+    start = TrajectoryStore(store.path).steps
+    data = bytearray(store.path.read_bytes())
+    data[:20] = bytes(20)  # the first step's frame is spoilt; the second one is not touched by that
+    store.path.write_bytes(data)
+    assert start == [1, 2, 3]
+    assert {row.group for row in TrajectoryStore(store.path).read(2)} == {20, 21}
+    with pytest.raises(DataError, match="step 1: damaged"):
+        list(TrajectoryStore(store.path).read(1))
+
+
+def test_a_frame_cut_off_by_a_crash_is_dropped_and_writing_goes_on(
+    store: TrajectoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = store.path.read_bytes()
+    for cut in (1, 9, 40):
+        store.path.write_bytes(whole[:-cut])
+        again = TrajectoryStore(store.path)
+        assert again.steps == [1, 2]
+        assert store.path.read_bytes() == whole[:-cut]  # reading changes nothing
+        with caplog.at_level(logging.WARNING, "lachesis"):
+            again.append(3, [group(30), group(31)])
+        assert "dropped" in caplog.text
+        assert store.path.read_bytes() == whole
+        assert [row.group for row in TrajectoryStore(store.path).read(3)] == [30, 30, 31, 31]
+
+
+def test_frames_that_the_index_misses_are_found(store: TrajectoryStore) -> None:
+    lines = store.index_path.read_text().splitlines(keepends=True)
+    expected = [row[:3] for row in store.read()]
+    for broken in ("", lines[0], lines[0] + lines[1][:9], "garbage\n"):
+        store.index_path.write_text(broken)
+        assert [row[:3] for row in TrajectoryStore(store.path).read()] == expected
+    store.index_path.unlink()
+    TrajectoryStore(store.path).append(4, [group(40)])
+    assert len(store.index_path.read_text().splitlines()) == 4
+
+
+def test_rewind_forgets_later_steps_and_they_can_be_written_again(store: TrajectoryStore) -> None:
+    original = store.path.read_bytes()
+    store.rewind(1)
+    assert TrajectoryStore(store.path).steps == [1]
+    for step in (2, 3):
+        store.append(step, [group(10 * step), group(10 * step + 1)])
+    assert store.path.read_bytes() == original
+
+
+def test_an_earlier_step_is_refused(store: TrajectoryStore) -> None:
+    with pytest.raises(DataError, match="already holds step 3"):
+        store.append(2, [group(20)])
+
+
+def test_an_empty_store_has_no_steps(tmp_path: Path) -> None:
+    store = TrajectoryStore(tmp_path / "none.jsonl.zst")
+    store.rewind(5)
+    assert store.steps == []
+    assert list(store.read()) == []
+
+
+def test_a_disk_that_refuses_is_one_clear_error(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    path = tmp_path / "t.jsonl.zst"
+    path.symlink_to("/dev/full")
+    store = TrajectoryStore(path)
+    with pytest.raises(InfrastructureError, match="No space left"):
+        store.append(1, [group(1)])
