@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
@@ -40,7 +41,6 @@ class Episode:
     Attributes:
         task: what is asked.
         seed: the episode's own numbers; equal seeds give equal episodes.
-        rng: randomness for the environment, from ``seed``.
         artifacts: JSON for the verifiers; fill it in ``run`` or ``finish``.
         tools: the tools of this episode.
     """
@@ -50,7 +50,6 @@ class Episode:
     ) -> None:
         self.task = task
         self.seed = seed
-        self.rng = random.Random(repr(seed))
         self.artifacts: dict[str, Any] = {}
         self.tools = ToolBox([])
         self.limits = limits
@@ -60,6 +59,11 @@ class Episode:
         self._rewards: dict[str, tuple[Component, ...]] = {}
         self._metrics: dict[str, float] = {}
         self._tool_calls = 0
+
+    @cached_property
+    def rng(self) -> random.Random:
+        """Randomness for the environment, from ``seed``."""
+        return random.Random(repr(self.seed))
 
     def chat(self, agent: str = POLICY) -> Chat:
         """The agent's conversation: the same one at every call, holding only the system prompt (if any) at first."""

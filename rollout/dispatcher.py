@@ -142,6 +142,10 @@ class Dispatcher:
             outcomes = await self._pool.run(orders)
         except InfrastructureError as error:
             outcomes = [Failure(order.index, str(error)) for order in orders]
+        except asyncio.CancelledError:
+            for order in orders:
+                self._outcomes[order.index].cancel()
+            raise
         except BaseException as error:
             for order in orders:
                 if not self._outcomes[order.index].done():

@@ -25,6 +25,7 @@ class LocalEngine:
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
         self._paused = False
         self._pump: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt; cancelling the wait ends the request.
@@ -107,6 +108,9 @@ class LocalEngine:
             self._core.abort(key)
 
     def _forget_closed_loops(self) -> None:
+        if self._loop is asyncio.get_running_loop():
+            return
+        self._loop = asyncio.get_running_loop()
         for key in [key for key, future in self._waiting.items() if future.get_loop().is_closed()]:
             del self._waiting[key]
             self._drop(key)

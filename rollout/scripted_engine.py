@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..verifiers.errors import EngineError
+from ..verifiers.errors import EngineError, EngineStale
 from .engine import Completion, EngineInfo, Request, Stop
 from .weights import Weights
 
@@ -84,9 +84,9 @@ class ScriptedEngine:
 
     def _check(self, request: Request) -> None:
         if self._version < 0:
-            raise EngineError("the engine has no weights yet; update it before it generates")
+            raise EngineStale("the engine has no weights yet; update it before it generates")
         if self._version < request.version:
-            raise EngineError(
+            raise EngineStale(
                 f"stale weights: the request needs version {request.version}, the engine holds {self._version}"
             )
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from ..verifiers.errors import ConfigError, EngineError
+from ..verifiers.errors import ConfigError, EngineError, EngineStale
 from .engine import Completion, EngineInfo, Request, Stop
 from .model import check_context, load_model
 from .sampling import draw
@@ -277,9 +277,9 @@ class TorchEngine:
 
     def _check_version(self, needed: int) -> None:
         if self._version < 0:
-            raise EngineError("the engine has no weights yet; update it before it generates or scores")
+            raise EngineStale("the engine has no weights yet; update it before it generates or scores")
         if self._version < needed:
-            raise EngineError(f"stale weights: the request needs version {needed}, the engine holds {self._version}")
+            raise EngineStale(f"stale weights: the request needs version {needed}, the engine holds {self._version}")
 
     def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
         if not len(tokens):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import torch._dynamo.config
 
-from ..verifiers.errors import ConfigError, EngineError
+from ..verifiers.errors import ConfigError, EngineError, EngineStale
 from .engine import Completion, EngineInfo, Request, Sampling, Stop
 from .weights import Weights
 
@@ -264,9 +264,9 @@ class VllmEngine:
 
     def _check_version(self, wanted: int) -> None:
         if self._version < 0:
-            raise EngineError("this engine has no weights yet: update it before use")
+            raise EngineStale("this engine has no weights yet: update it before use")
         if wanted > self._version:
-            raise EngineError(f"weights version {wanted} is wanted, this engine still holds {self._version}: update it")
+            raise EngineStale(f"weights version {wanted} is wanted, this engine still holds {self._version}: update it")
 
     def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
         if tokens.ndim != 1 or not len(tokens):
