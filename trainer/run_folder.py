@@ -34,7 +34,7 @@ class RunFolder:
         self.trajectories = TrajectoryStore(path / "trajectories.jsonl.zst")
         self._metrics = (path / "metrics.jsonl").open("a", buffering=1)
         self._board = SummaryWriter(str(path / "tensorboard"))
-        self._log = logging.FileHandler(path / "log", delay=True)
+        self._log = logging.FileHandler(path / "log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("lachesis")
         logger.addHandler(self._log)

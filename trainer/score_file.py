@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
-from ..verifiers.errors import ConfigError, InfrastructureError
+from ..verifiers.errors import ConfigError, DataError, InfrastructureError
 from ..verifiers.jsonl import read_numbered_jsonl
 from ..verifiers.trajectory import POLICY, Trajectory
 
@@ -118,8 +118,8 @@ class ScoreFile:
         for number, row in rows:
             try:
                 self._note(row["attempt"], Trajectory.from_json(row))
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ConfigError(f"{self.path}, line {number}: not a score ({error!r}); remove the line") from None
+            except (KeyError, TypeError, AttributeError, DataError) as error:
+                raise DataError(f"{self.path}, line {number}: not a score ({error}); remove the line") from None
 
 
 def score_of(attempt: int, trajectory: Trajectory) -> Score:

@@ -1,0 +1,301 @@
+"""The command line as a user meets it: in a process of its own, by its exit codes and lines."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+CONFIG = """
+name = "toy"
+out = "runs"
+[[environments]]
+use = "arithmetic"
+group_size = 4
+[environments.config]
+digits = 1
+[model]
+context = 32
+[model.tiny]
+hidden = 32
+[rollout]
+inline = true
+slots = 16
+[rollout.sampling]
+max_tokens = 4
+[trainer]
+steps = 2
+prompts = 4
+[warm_start]
+steps = 2
+batch = 4
+every = 2
+[eval]
+tasks = 4
+"""
+
+
+ENVIRONMENT = """
+from lachesis import Environment
+class Own(Environment):
+    def tasks(self, split, seed):
+        return {}
+"""
+
+
+def lachesis(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lachesis.trainer.cli", *words],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) -> None:
+    """It ended with ``code`` and one line on stderr that has the ``parts``."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("lachesis: error: ")
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_help_names_every_command_and_costs_no_heavy_import(tmp_path: Path) -> None:
+    done = lachesis("--help", cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    for command in ("train", "eval", "verify", "envs", "doctor"):
+        assert f"  {command} " in done.stdout
+    for heavy in ("torch", "ray", "vllm", "numpy", "pydantic", "sympy", "transformers", "rich"):
+        assert f" {heavy}\n" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["train"], ["takes one CONFIG file, found 0"]),
+        (["train", "none.toml"], ["cannot read the config none.toml"]),
+        (["train", "."], ["cannot read the config ."]),
+        (["train", "a.toml", "b.toml"], ["found 2: a.toml b.toml"]),
+        (["train", "toy.toml", "--trainer.stepz", "3"], ["unknown key 'trainer.stepz'", "did you mean 'steps'"]),
+        (["train", "toy.toml", "--trainer.lr", "fast"], ["'trainer.lr'", "found 'fast'"]),
+        (["train", "toy.toml", "--trainer.lr=-1"], ["'trainer.lr'", "greater than 0"]),
+        (["train", "toy.toml", "--environments.0.use", "arithmetik"], ["did you mean 'arithmetic'"]),
+        (["train", "toy.toml", "--environments.0.use", "./none.py"], ["cannot read the environment ./none.py"]),
+        (["train", "toy.toml", "--environments.0.config.digit", "3"], ["did you mean 'digits'"]),
+        (["train", "toy.toml", "--environments.0.rubric.exat", "3"], ["did you mean 'exact'"]),
+        (["train", "toy.toml", "--resum", "x"], ["no option --resum", "did you mean '--resume'"]),
+        (["train", "--resume", "nowhere"], ["nowhere"]),
+        (["train", "toy.toml", "--model.path", "./nomodel"], ["nomodel", "config.json"]),
+        (["trian"], ["No such command 'trian'"]),
+        (["verify", "none.jsonl"], ["cannot read none.jsonl"]),
+        (["verify", "bad.jsonl"], ["bad.jsonl, line 2: not JSON"]),
+        (["verify", "."], ["holds no trajectories"]),
+        (["eval"], ["takes one environment, found 0"]),
+        (["eval", "arithmetic"], ["needs --model"]),
+        (["eval", "arithmetik", "--model", "m"], ["did you mean 'arithmetic'"]),
+        (["eval", "arithmetic", "--model", "m", "--config.digitz", "1"], ["did you mean 'digits'"]),
+        (["eval", "arithmetic", "--model", "m", "--rollout.slot", "1"], ["did you mean 'slots'"]),
+        (["eval", "arithmetic", "--model", "m", "--url", "host:1"], ["http(s)://", "host:1"]),
+        (["eval", "arithmetic", "--model", "./nomodel", "--inline"], ["nomodel", "config.json"]),
+        (["eval", "gsm8k", "--model", "m", "--config.path", "empty.jsonl"], ["empty.jsonl", "no problems"]),
+        (["eval", "gsm8k", "--model", "m", "--config.path", "bad.jsonl"], ["bad.jsonl, line 1"]),
+        (["eval", "arithmetic", "--model", "m", "--tasks", "0"], ["--tasks"]),
+        (["doctor", "--jsno"], ["--jsno", "--json"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(config: Path, words: list[str], parts: list[str]) -> None:
+    folder = config.parent
+    (folder / "bad.jsonl").write_text('{"verifier": "exact", "completion": "", "answer": ""}\n{half\n')
+    (folder / "empty.jsonl").write_text("")
+    refused(lachesis(*words, cwd=folder), *parts)
+
+
+def test_an_empty_dataset_ends_before_a_folder_is_made(config: Path) -> None:
+    (config.parent / "none.py").write_text(ENVIRONMENT.format("[]"))
+    refused(lachesis("train", "toy.toml", "--environments=[{use='none.py'}]", cwd=config.parent), "has no tasks")
+    assert not (config.parent / "runs").exists()
+
+
+def test_a_bug_is_one_line_and_its_traceback_on_request(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ENVIRONMENT.format("1 / 0"))
+    words = ("eval", "odd.py", "--model", "m")
+    refused(lachesis(*words, cwd=tmp_path), "ZeroDivisionError", "odd.py, line 5", code=1)
+    assert "Traceback" in lachesis(*words, cwd=tmp_path, LACHESIS_DEBUG="1").stderr
+
+
+def test_envs_lists_what_is_there(tmp_path: Path) -> None:
+    environments, verifiers = lachesis("envs", cwd=tmp_path), lachesis("envs", "--verifiers", cwd=tmp_path)
+    assert environments.returncode == verifiers.returncode == 0
+    for part in ("arithmetic", "gsm8k", "digits = 2", "system_prompt"):
+        assert part in environments.stdout
+    for part in ("exact", "number", "math", "format", "ignore_case = False", "tolerance = 0.0"):
+        assert part in verifiers.stdout
+
+
+def test_verify_prints_verdicts_and_nothing_else_on_stdout(tmp_path: Path) -> None:
+    rows = [{"verifier": "number", "completion": f"{n}", "answer": "1", "params": {}} for n in range(3)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = lachesis("verify", "in.jsonl", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [json.loads(line)["score"] for line in done.stdout.splitlines()] == [0.0, 1.0, 0.0]
+
+
+def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path) -> None:
+    folder = config.parent
+    done = lachesis("train", "toy.toml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    run = folder / "runs" / "toy-1"
+    names = {path.name for path in run.iterdir()}
+    assert {"config.toml", "metrics.jsonl", "tensorboard", "trajectories.jsonl.zst", "checkpoints"} <= names
+    assert {"summary.json", "learning_curve.png", "log"} <= names
+    assert json.loads((run / "summary.json").read_text())["steps"] == 2
+    again = lachesis("train", "--resume", "runs/toy-1", "--trainer.steps", "4", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [step for step in steps if step > 0] == [1, 2, 3, 4]
+    judged = lachesis("verify", "runs/toy-1", cwd=folder)
+    assert "64 trajectories, 0 verdicts changed" in judged.stdout
+
+
+def test_ctrl_c_ends_cleanly_with_the_last_checkpoint_kept(config: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lachesis.trainer.cli", "train", "toy.toml", "--trainer.steps=100000"],
+        cwd=config.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = config.parent / "runs" / "toy-1" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and '"step": 1,' in metrics.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("lachesis: stopped; last checkpoint: runs/toy-1/checkpoints/step-")
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+class Adder:
+    """An endpoint that does sums right, least significant digit first, except those that begin with 9."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.delay = 0.0
+        self.port = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        question = (await request.json())["messages"][-1]["content"]
+        self.asked.append(question)
+        await asyncio.sleep(self.delay)
+        a, b = (int(number[::-1]) for number in question.rstrip("=").split("+"))
+        total = 0 if question.startswith("9") else a + b
+        return web.json_response(
+            {"choices": [{"message": {"content": f"{total:02d}"[::-1]}, "finish_reason": "stop"}], "usage": None}
+        )
+
+
+@pytest.fixture
+def adder() -> Iterator[Adder]:
+    endpoint, loop = Adder(), asyncio.new_event_loop()
+
+    async def serve() -> web.AppRunner:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", endpoint.answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        endpoint.port = runner.addresses[0][1]
+        return runner
+
+    runner = loop.run_until_complete(serve())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield endpoint
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def eval_words(adder: Adder, *more: str) -> list[str]:
+    url = f"http://127.0.0.1:{adder.port}/v1"
+    return ["eval", "arithmetic", "--config.digits=1", "--url", url, "--model", "m", "--out", "s.jsonl", *more]
+
+
+def test_eval_over_a_url_is_saved_and_goes_on(tmp_path: Path, adder: Adder) -> None:
+    first = lachesis(*eval_words(adder, "--tasks", "4"), cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert len(adder.asked) == 4
+    whole = lachesis(*eval_words(adder, "--attempts", "2"), cwd=tmp_path)
+    tasks = len({row["task"]["id"] for row in rows_of(tmp_path / "s.jsonl")})
+    assert len(adder.asked) == 2 * tasks
+    assert "4 before" in whole.stdout
+    right = sum(not question.startswith("9") for question in set(adder.asked)) / tasks
+    assert f"{right:.4f}" in whole.stdout
+    assert f"{2 * tasks} of {2 * tasks} scored" in whole.stdout
+    refused(lachesis(*eval_words(adder, "--temperature", "1"), cwd=tmp_path), "sampling.temperature 0.0, not 1.0")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
+
+
+def test_eval_that_was_stopped_keeps_what_was_scored(tmp_path: Path, adder: Adder) -> None:
+    adder.delay = 0.2
+    words = eval_words(adder, "--tasks", "8", "--concurrency", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lachesis.trainer.cli", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: (tmp_path / "s.jsonl").exists() and len(rows_of(tmp_path / "s.jsonl")) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "lachesis: stopped"
+    kept, asked = len(rows_of(tmp_path / "s.jsonl")), len(adder.asked)
+    assert 2 <= kept < 8
+    adder.delay = 0.0
+    assert lachesis(*words, cwd=tmp_path).returncode == 0
+    assert len(adder.asked) - asked == 8 - kept
+    assert len(rows_of(tmp_path / "s.jsonl")) == 8
+
+
+def test_an_endpoint_that_is_gone_ends_in_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    words = ["eval", "arithmetic", "--url", "http://127.0.0.1:9/v1", "--model", "m", "--tasks", "2", "--out", "s.jsonl"]
+    done = lachesis(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("lachesis: error: 2 episodes in a row could not be scored")
+    assert not any(row["rewards"] for row in rows_of(tmp_path / "s.jsonl"))
