@@ -6,6 +6,7 @@ misspelt key need not wait for.
 
 import asyncio
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -56,7 +57,8 @@ def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
         last = latest(folder.checkpoints)
         cure = f"; lachesis train --resume {folder.path} goes on" if last else ""
         _fail(f"stopped; last checkpoint: {last or 'none'}{cure}", 130)
-    click.echo("  ".join(f"{key} {summary[key]}" for key in ("heldout_start", "heldout_final", "steps", "wall_s")))
+    start, final, steps, seconds = (summary[key] for key in ("heldout_start", "heldout_final", "steps", "wall_s"))
+    click.echo(f"held-out accuracy {start} → {final} in {steps} steps, {seconds} s")
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
 
@@ -179,6 +181,7 @@ def _options() -> list[str]:
 
 def main() -> None:
     """Run the command line; errors end in one line on stderr: exit code 2 for what was given, 1 for what failed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is as good as Ctrl-C
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' bars would stand between ours
     try:
         cli.main(prog_name="lachesis", standalone_mode=False)

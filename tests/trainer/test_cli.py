@@ -177,7 +177,8 @@ def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path)
     assert "64 trajectories, 0 verdicts changed" in judged.stdout
 
 
-def test_ctrl_c_ends_cleanly_with_the_last_checkpoint_kept(config: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(config: Path, stop: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "lachesis.trainer.cli", "train", "toy.toml", "--trainer.steps=100000"],
         cwd=config.parent,
@@ -187,7 +188,7 @@ def test_ctrl_c_ends_cleanly_with_the_last_checkpoint_kept(config: Path) -> None
     )
     metrics = config.parent / "runs" / "toy-1" / "metrics.jsonl"
     wait_for(lambda: metrics.exists() and '"step": 1,' in metrics.read_text(), process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
