@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterator
+from operator import eq
 from typing import Literal
 
 from pydantic import Field
 
-from ..verifiers.rubric import Rubric, use
+from ..verifiers.case import Case
+from ..verifiers.rubric import Rubric, reward, use
 from ..verifiers.task import Task
 from .environment import Environment, EnvironmentConfig, Split
 
@@ -26,6 +28,12 @@ class Arithmetic(Environment):
         """Which digit is written first; with the least significant first a carry is local, and so easy to learn."""
 
     rubric = Rubric(use("exact"))
+
+    @reward(weight=0.0)
+    def digits(self, case: Case) -> float:
+        """Share of the digits that are right; a metric unless the config gives it a weight."""
+        found, expected = case.completion.strip(), str(case.answer)
+        return sum(map(eq, found, expected)) / len(expected) if len(found) == len(expected) else 0.0
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends."""

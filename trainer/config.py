@@ -58,6 +58,8 @@ class TrainerConfig(Settings):
     """P: groups a step."""
     lr: float = Field(1e-6, gt=0)
     """Learning rate of AdamW."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """How the learning rate goes on: as it is, or in a line to 0 after the last step."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Of AdamW."""
     weight_decay: float = Field(0.0, ge=0)

@@ -39,7 +39,7 @@ class Learner:
             self.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
 
-    def policy_step(self, samples: Sequence[Sample]) -> Metrics:
+    def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One GRPO step.
 
         The loss is the sum over all trained tokens divided by their global number. A sample whose advantages are all 0
@@ -65,7 +65,7 @@ class Learner:
             sums["entropy"] += float(entropy_N.sum())
             widest = max(widest, float((detached_N - micro.logprobs_N).abs().max()))
             trained += int(micro.rows_N.numel())
-        norm = self._apply(self.config.lr)
+        norm = self._apply(lr)
         count = max(trained, 1)
         return {
             "loss": sums["loss"] / max(total, 1),

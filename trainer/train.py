@@ -26,7 +26,7 @@ from ..verifiers.group import Group
 from . import checkpoint
 from .batch import samples_of
 from .checkpoint import Position
-from .config import RunConfig
+from .config import RunConfig, TrainerConfig
 from .learner import Learner
 from .metrics import Metrics, group_metrics, mean_scores, scoring_seconds, version_age
 from .progress import Progress
@@ -150,7 +150,8 @@ class _Run:
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
         with self._timed("update"):
             samples = samples_of(wait.groups, config.advantage, self.config.model.context)
-            metrics |= self.learner.policy_step(samples)
+            lr = learning_rate(config, self.position.step)
+            metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
         metrics |= await self.publish()
         self.dispatcher.trained(self.position.version)
@@ -301,6 +302,11 @@ class _Run:
 
     def _learn_fact(self, name: str, value: float) -> None:
         self.position = replace(self.position, facts={**self.position.facts, name: value})
+
+
+def learning_rate(config: TrainerConfig, step: int) -> float:
+    """The learning rate of the step after ``step`` steps."""
+    return config.lr if config.schedule == "constant" else config.lr * (1 - step / config.steps)
 
 
 def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
