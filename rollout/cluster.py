@@ -28,7 +28,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 log = logging.getLogger("lachesis")
 
-Keyed = tuple[int, Completion | Exception]
+Keyed = tuple[int, Completion | EngineError]
 
 
 class EngineActor:
@@ -43,16 +43,9 @@ class EngineActor:
             self._refusal = error
 
     async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Keyed]]:
-        """Yield what has ended, as it ends; a request's error is its own result."""
-        keys = {asyncio.ensure_future(self._engine.generate(request)): key for key, request in requests}
-        pending = set(keys)
-        try:
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                yield [(keys[task], _result(task)) for task in done]
-        finally:
-            for task in pending:
-                task.cancel()
+        """As in ``LocalEngine``."""
+        async for ended in self._engine.generate_many(requests):
+            yield ended
 
     async def score(self, tokens: npt.NDArray[np.int32], temperature: float) -> npt.NDArray[np.float32]:
         """As in ``Engine``."""
@@ -319,13 +312,6 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-
-
-def _result(task: "asyncio.Future[Completion]") -> Completion | Exception:
-    error = task.exception()
-    if error is None:
-        return task.result()
-    return error if isinstance(error, Exception) else EngineLost(repr(error))
 
 
 def _first_line(error: BaseException) -> str:

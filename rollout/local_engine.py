@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,17 +35,59 @@ class LocalEngine:
         Raises:
             EngineError: the core refused the request, or failed while it ran.
         """
+        key, future = self._submit(request)
+        try:
+            return await future
+        finally:
+            if self._waiting.pop(key, None) is not None:  # cancelled
+                self._drop(key)
+
+    async def generate_many(
+        self, requests: Sequence[tuple[int, Request]]
+    ) -> AsyncIterator[list[tuple[int, Completion | EngineError]]]:
+        """Continue many prompts; yield what has ended, as it ends, under the caller's keys.
+
+        A request's error is its own result. A caller that stops listening ends the rest.
+        """
+        ended: list[tuple[int, Completion | EngineError]] = []
+        news = asyncio.Event()
+        running: set[int] = set()
+
+        def take(name: int, key: int, future: asyncio.Future[Completion]) -> None:
+            running.discard(key)
+            if future.cancelled():
+                return
+            ended.append((name, future.exception() or future.result()))  # type: ignore[arg-type]
+            news.set()
+
+        for name, request in requests:
+            try:
+                key, future = self._submit(request)
+            except EngineError as error:
+                ended.append((name, error))
+                news.set()
+                continue
+            running.add(key)
+            future.add_done_callback(functools.partial(take, name, key))
+        try:
+            while running or ended:
+                await news.wait()
+                news.clear()
+                batch, ended = ended, []
+                yield batch
+        finally:
+            for key in running:
+                self._waiting.pop(key).cancel()
+                self._drop(key)
+
+    def _submit(self, request: Request) -> tuple[int, asyncio.Future[Completion]]:
         self._forget_closed_loops()
         key = next(self._keys)
         self._core.add(key, request)
         future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._waiting[key] = future
         self._wake()
-        try:
-            return await future
-        finally:
-            if self._waiting.pop(key, None) is not None:  # cancelled
-                self._drop(key)
+        return key, future
 
     async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it; the first is NaN."""

@@ -1,7 +1,8 @@
-"""Training samples, packed into padded micro-batches of bounded size."""
+"""Training samples, packed into micro-batches of bounded size in which shared prompts stand once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from torch import Tensor
 from ..verifiers.errors import DataError
 from ..verifiers.group import Group
 from .advantages import group_advantages
+
+ROW = 512
+"""Tokens up to which continuations of one prefix are put into one row; attention costs its square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +38,30 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class MicroBatch:
-    """Rows padded to one length, and the flat view of the N tokens that enter the loss.
+    """R rows padded to T tokens, and the flat view of the N tokens that enter the loss.
+
+    A row holds one prefix (usually a group's prompt) and several continuations of it, one after the other. A token
+    attends to the prefix and to its own continuation only, at the position that it has in its own sample, so each
+    sample is computed as if it stood alone, and the prefix once for all of them.
 
     Attributes:
-        tokens_BT: int64, padded on the right with 0.
-        attention_BT: int64, 0 on padding.
-        rows_N, columns_N: where each trained token stands.
+        tokens_RT: int64, padded on the right with 0.
+        positions_RT: int64, each token's place in its own sample.
+        mask_RTT: bool [R, 1, T, T], whether the token (third axis) attends to another (fourth).
+        rows_N: int64, the row of each trained token.
+        sources_N: int64, the column whose logits predict it.
+        targets_N: int64, its id.
         logprobs_N: the sampler's, 0 for supervised samples.
         advantages_N: of each trained token.
         temperatures_N: of each trained token; 1 where it was sampled greedily.
     """
 
-    tokens_BT: Tensor
-    attention_BT: Tensor
+    tokens_RT: Tensor
+    positions_RT: Tensor
+    mask_RTT: Tensor
     rows_N: Tensor
-    columns_N: Tensor
+    sources_N: Tensor
+    targets_N: Tensor
     logprobs_N: Tensor
     advantages_N: Tensor
     temperatures_N: Tensor
@@ -81,40 +94,83 @@ def samples_of(groups: Sequence[Group], advantage: str, context: int) -> list[Sa
 
 
 def micro_batches(samples: Sequence[Sample], micro_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Pack by length, so that rows × longest row stays within ``micro_tokens`` (a longer row goes alone)."""
-    ordered = sorted(samples, key=lambda sample: sample.tokens.size)
-    rows: list[Sample] = []
-    for sample in ordered:
-        if rows and (len(rows) + 1) * sample.tokens.size > micro_tokens:
-            yield _padded(rows, device)
-            rows = []
-        rows.append(sample)
-    if rows:
-        yield _padded(rows, device)
+    """Pack samples into rows, and rows by length so that rows × longest row stays within ``micro_tokens``.
+
+    A row that is longer goes alone.
+    """
+    batch: list[_Row] = []
+    for row in sorted(_rows(samples), key=lambda row: row.length):
+        if batch and (len(batch) + 1) * row.length > micro_tokens:
+            yield _padded(batch, device)
+            batch = []
+        batch.append(row)
+    if batch:
+        yield _padded(batch, device)
 
 
-def _padded(samples: Sequence[Sample], device: torch.device) -> MicroBatch:
-    shape = (len(samples), max(sample.tokens.size for sample in samples))
-    tokens_BT, attention_BT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    mask_BT = np.zeros(shape, np.bool_)
-    logprobs_BT, advantages_BT = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for row, sample in enumerate(samples):
-        length = sample.tokens.size
-        tokens_BT[row, :length] = sample.tokens
-        attention_BT[row, :length] = 1
-        mask_BT[row, :length] = sample.mask
-        advantages_BT[row, :length] = sample.advantages
-        if sample.logprobs is not None:
-            logprobs_BT[row, :length] = sample.logprobs
-    rows_N, columns_N = np.nonzero(mask_BT)
-    temperatures_B = np.array([sample.temperature for sample in samples], np.float32)
-    arrays = (
-        tokens_BT,
-        attention_BT,
-        rows_N,
-        columns_N,
-        logprobs_BT[mask_BT],
-        advantages_BT[mask_BT],
-        temperatures_B[rows_N],
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """Samples that begin with the same ``prefix`` tokens, none of which is trained."""
+
+    samples: list[Sample]
+    prefix: int
+
+    @property
+    def length(self) -> int:
+        return self.prefix + sum(sample.tokens.size - self.prefix for sample in self.samples)
+
+
+def _rows(samples: Sequence[Sample]) -> Iterator[_Row]:
+    """Samples with one prompt share rows, as long as these do not outgrow both ``ROW`` and the longest sample."""
+    families: dict[bytes, list[Sample]] = {}
+    for sample in samples:
+        first = int(sample.mask.argmax())
+        families.setdefault(sample.tokens[:first].tobytes(), []).append(sample)
+    for key, family in families.items():
+        prefix = len(key) // 4
+        row: list[Sample] = []
+        for sample in sorted(family, key=lambda sample: sample.tokens.size):
+            if row and _Row([*row, sample], prefix).length > max(ROW, sample.tokens.size):
+                yield _Row(row, prefix)
+                row = []
+            row.append(sample)
+        yield _Row(row, prefix)
+
+
+def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
+    shape = (len(rows), max(row.length for row in rows))
+    tokens_RT, positions_RT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    parts_RT = np.full(shape, -1, np.int64)  # 0 the prefix, 1… the continuations, -1 padding
+    trained: list[tuple[npt.NDArray[Any], ...]] = []
+    for number, row in enumerate(rows):
+        prefix, start = row.prefix, row.prefix
+        tokens_RT[number, :prefix] = row.samples[0].tokens[:prefix]
+        positions_RT[number, :prefix] = np.arange(prefix)
+        parts_RT[number, :prefix] = 0
+        for part, sample in enumerate(row.samples, start=1):
+            end = start + sample.tokens.size - prefix
+            tokens_RT[number, start:end] = sample.tokens[prefix:]
+            positions_RT[number, start:end] = np.arange(prefix, sample.tokens.size)
+            parts_RT[number, start:end] = part
+            trained.append(_trained(sample, number, prefix, start))
+            start = end
+    same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
+    mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
+    flat = [np.concatenate(arrays) for arrays in zip(*trained, strict=True)]
+    tensors = (torch.from_numpy(array).to(device) for array in (tokens_RT, positions_RT, mask_RTT[:, None], *flat))
+    return MicroBatch(*tensors)
+
+
+def _trained(sample: Sample, row: int, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
+    """Row, source column, target, logprob, advantage and temperature of a sample's trained tokens."""
+    places = np.flatnonzero(sample.mask)
+    sources = np.where(places == prefix, prefix - 1, places - prefix + start - 1)
+    logprobs = np.zeros(places.size, np.float32) if sample.logprobs is None else sample.logprobs[places]
+    return (
+        np.full(places.size, row),
+        sources,
+        sample.tokens[places].astype(np.int64),
+        logprobs,
+        sample.advantages[places],
+        np.full(places.size, sample.temperature, np.float32),
     )
-    return MicroBatch(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -60,6 +60,8 @@ class TrainerConfig(Settings):
     """Learning rate of AdamW."""
     schedule: Literal["constant", "linear"] = "constant"
     """How the learning rate goes on: as it is, or in a line to 0 after the last step."""
+    warmup: int = Field(0, ge=0)
+    """Steps in which the learning rate rises to its value."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Of AdamW."""
     weight_decay: float = Field(0.0, ge=0)

@@ -120,13 +120,22 @@ class Learner:
 
     def _logprobs(self, micro: MicroBatch) -> tuple[Tensor, Tensor]:
         """Logprobs (with gradient) of the trained tokens, and the entropies (without) of what they were drawn from."""
-        logits_BTV = self.model(input_ids=micro.tokens_BT, attention_mask=micro.attention_BT, use_cache=False).logits
-        logits_NV = logits_BTV[micro.rows_N, micro.columns_N - 1].float() / micro.temperatures_N[:, None]
+        logits_RTV = self.model(
+            input_ids=micro.tokens_RT,
+            position_ids=micro.positions_RT,
+            attention_mask=self._additive(micro.mask_RTT),
+            use_cache=False,
+        ).logits
+        logits_NV = logits_RTV[micro.rows_N, micro.sources_N].float() / micro.temperatures_N[:, None]
         all_NV = logits_NV.log_softmax(-1)
-        targets_N = micro.tokens_BT[micro.rows_N, micro.columns_N]
         with torch.no_grad():
             entropy_N = -(all_NV.exp() * all_NV).sum(-1)
-        return all_NV.gather(-1, targets_N[:, None])[:, 0], entropy_N
+        return all_NV.gather(-1, micro.targets_N[:, None])[:, 0], entropy_N
+
+    def _additive(self, mask: Tensor) -> Tensor:
+        """0 where a token is attended to, the lowest number elsewhere."""
+        zeros = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
+        return zeros.masked_fill_(~mask, torch.finfo(self.model.dtype).min)
 
     def _apply(self, lr: float) -> float:
         """Clip, step, and return the norm before clipping."""

@@ -271,7 +271,7 @@ class _Run:
             prompts=self.config.trainer.prompts,
             staleness=settings.staleness,
             start=start,
-            chunks=4 * self._workers,
+            chunks=self._workers * (4 if settings.staleness else 1),  # a synchronous step waits for all of them anyway
             on_failure=settings.on_failure,
         )
 
@@ -306,7 +306,9 @@ class _Run:
 
 def learning_rate(config: TrainerConfig, step: int) -> float:
     """The learning rate of the step after ``step`` steps."""
-    return config.lr if config.schedule == "constant" else config.lr * (1 - step / config.steps)
+    rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    fall = 1 - step / config.steps if config.schedule == "linear" else 1.0
+    return config.lr * rise * fall
 
 
 def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
