@@ -59,6 +59,11 @@ class Chat(Protocol):
         """The training samples so far, forks included; empty where the policy gives no tokens."""
         ...
 
+    @property
+    def breaks(self) -> int:
+        """How often the chat template could not go on from the tokens so far, and a new segment began."""
+        ...
+
 
 class Policy(Protocol):
     """Opens conversations with one model."""
@@ -101,6 +106,11 @@ class ScriptedChat:
     def segments(self) -> list[Segment]:
         """None: nothing was sampled."""
         return []
+
+    @property
+    def breaks(self) -> int:
+        """None: there are no tokens."""
+        return 0
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,12 @@ class Episode:
         segments: list[Segment] = [segment for chat in self._chats.values() for segment in chat.segments()]
         if stop is StopReason.DONE and any(chat.meter.last_stop == "length" for chat in self._chats.values()):
             stop = StopReason.LENGTH
-        turns = sum(chat.meter.turns for chat in self._chats.values())
-        counts = {"turns": turns, "tool_calls": self._tool_calls, "segments": len(segments)}
+        counts = {
+            "turns": sum(chat.meter.turns for chat in self._chats.values()),
+            "tool_calls": self._tool_calls,
+            "segments": len(segments),
+            "template_breaks": sum(chat.breaks for chat in self._chats.values()),
+        }
         return Trajectory(
             task=self.task,
             environment=environment,
@@ -169,6 +173,10 @@ class _MeteredChat:
 
     def segments(self) -> list[Segment]:
         return self._inner.segments()
+
+    @property
+    def breaks(self) -> int:
+        return self._inner.breaks
 
 
 async def play(

@@ -263,13 +263,14 @@ class RayPool:
         except TimeoutError:
             raise EngineLost(f"engine {number} did not answer {method} in time") from None
 
-    async def _refit(self, number: int) -> None:
-        """Bring one engine to the current weights, unless it has them."""
+    async def _refit(self, number: int) -> bool:
+        """Bring one engine to the current weights; False where it has them already."""
         async with self._locks[number]:
             weights, reference = self._weights, self._reference
             if weights is None or (await self._ask(number, "info")).version >= weights.version:
-                return
+                return False
             check_delivery(weights, await self._ask(number, "update", reference), f"engine {number}")
+            return True
 
     async def _watch(self) -> None:
         """Find engines that died or hang, and give those that came back the current weights."""
@@ -280,8 +281,8 @@ class RayPool:
                 try:
                     info = await self._ask(number, "info", deadline=5.0)
                     silent_since.pop(number, None)
-                    if self._weights is not None and info.version < self._weights.version:
-                        await self._refit(number)
+                    behind = self._weights is not None and info.version < self._weights.version
+                    if behind and await self._refit(number) and self._weights:
                         log.info("engine %d was refitted with weights version %d", number, self._weights.version)
                 except EngineLost as lost:
                     since = silent_since.setdefault(number, time.monotonic())

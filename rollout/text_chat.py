@@ -180,6 +180,11 @@ class TextChat:
         """None: an endpoint gives text, not the tokens that were sampled."""
         return []
 
+    @property
+    def breaks(self) -> int:
+        """None: there are no tokens."""
+        return 0
+
     def _body(self, overrides: dict[str, Any]) -> dict[str, Any]:
         for name in overrides:
             if name not in _OVERRIDES:
