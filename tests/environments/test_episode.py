@@ -100,7 +100,7 @@ def test_a_reply_ends_a_single_turn_episode() -> None:
     environment = Base()
     made = run(environment, "42")
     assert (made.stop, made.error, made.completion()) == (StopReason.DONE, None, "42")
-    assert made.metrics == {"turns": 1.0, "tool_calls": 0.0, "segments": 0.0}
+    assert made.metrics == {"turns": 1.0, "tool_calls": 0.0, "segments": 0.0, "template_breaks": 0.0}
     assert environment.stages == ["setup", "run", "finish", "close"]
     assert asyncio.run(environment.judge(made)).rewards["policy"].total == 1.0
 

@@ -28,7 +28,11 @@ def write(folder: Path, source: str, name: str = "mine.py") -> str:
 def test_a_built_in_environment_is_found_by_name() -> None:
     environment = describe("arithmetic", config={"digits": 3}, weights={"exact": 2.0}, label="sums").build()
     assert isinstance(environment, Arithmetic)
-    assert (environment.config.digits, environment.rubric.weights, environment.label) == (3, {"exact": 2.0}, "sums")
+    assert (environment.config.digits, environment.rubric.weights, environment.label) == (
+        3,
+        {"exact": 2.0, "digits": 0.0},
+        "sums",
+    )
     assert {"arithmetic", "gsm8k"} <= set(known_environments())
 
 
