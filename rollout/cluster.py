@@ -16,7 +16,7 @@ from ..verifiers.errors import EngineError, EngineLost, InfrastructureError, Inp
 from .config import RolloutConfig
 from .engine import Completion, EngineInfo, Request
 from .local_engine import LocalEngine
-from .order import Order, Outcome
+from .order import Failure, Order, Outcome
 from .pool import PoolSpec, check_delivery
 from .router import Router
 from .weights import Weights
@@ -149,6 +149,12 @@ class RayPool:
     """Seconds between two looks at the engines."""
     PATIENCE = 120.0
     """Seconds after which an engine that answers nothing is killed, and so replaced."""
+    TRIES = 4
+    """How many workers may be lost over one call."""
+    GRACE = 30.0
+    """Seconds beyond a group's own deadline after which its worker counts as hanging."""
+    RESTART = 10.0
+    """Seconds in which a worker that was lost is asked last."""
 
     def __init__(self, spec: PoolSpec) -> None:
         self._config = spec.rollout
@@ -163,38 +169,46 @@ class RayPool:
         self._engines = [engine.options(**always, name=name, num_gpus=gpus).remote(spec) for name in names]
         self._workers = [worker.options(**always).remote(spec, names) for _ in range(self._config.workers)]
         self._load = [0] * len(self._workers)
+        self._down_until = [0.0] * len(self._workers)
         self._locks = [asyncio.Lock() for _ in self._engines]
         self._weights: Weights | None = None
         self._reference: Any = None
         self._supervisor = asyncio.create_task(self._watch())
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """As in ``Pool``: on the least loaded worker, and on another one if it dies."""
-        last = ""
-        end = time.monotonic() + 2 * self._config.deadline
-        while time.monotonic() < end:
-            chosen = min(range(len(self._workers)), key=self._load.__getitem__)
+        """As in ``Pool``: on the least loaded worker; on another one if it dies or hangs.
+
+        Orders whose worker died twice go on one by one, so that one that kills its worker fails alone.
+        """
+        lost = ""
+        for attempt in range(self.TRIES):
+            if attempt == 2 and len(orders) > 1:
+                alone = await asyncio.gather(*(self.run([order]) for order in orders), return_exceptions=True)
+                return [_outcome(order, result) for order, result in zip(orders, alone, strict=True)]
+            if attempt:
+                await asyncio.sleep(self.WATCH)
+            chosen = self._least_loaded()
             self._load[chosen] += len(orders)
             try:
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + end - time.monotonic()):
+                async with asyncio.timeout(self._config.deadline + self.GRACE):
                     outcomes: list[Outcome] = await self._workers[chosen].run.remote(list(orders))
                 return outcomes
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, LachesisError) else error from None
             except RayActorError as error:
-                last = _first_line(error)
-                log.warning("environment worker %d died; its groups are made again: %s", chosen, last)
-                self._load[chosen] += 1_000  # the others first, until it is back
-                asyncio.get_running_loop().call_later(5.0, self._forgive, chosen)
-                await asyncio.sleep(self.WATCH)
-            except TimeoutError:
-                last = "no answer in time"
+                lost = f"died: {_first_line(error)}"
+            except TimeoutError:  # its own deadline has passed, so it hangs
+                lost = "hangs, and is replaced"
+                ray.kill(self._workers[chosen], no_restart=False)
             finally:
                 self._load[chosen] -= len(orders)
-        raise InfrastructureError(f"groups could not be made by any worker (rollout.deadline): {last}")
+            self._down_until[chosen] = time.monotonic() + self.RESTART
+            log.warning("environment worker %d %s; its groups are made again", chosen, lost)
+        raise InfrastructureError(f"{self.TRIES} environment workers in a row were lost, the last {lost}")
 
-    def _forgive(self, worker: int) -> None:
-        self._load[worker] -= 1_000
+    def _least_loaded(self) -> int:
+        now = time.monotonic()
+        return min(range(len(self._workers)), key=lambda worker: (self._down_until[worker] > now, self._load[worker]))
 
     async def publish(self, weights: Weights) -> None:
         """As in ``Pool``."""
@@ -292,6 +306,15 @@ class RayPool:
                         silent_since[number] = time.monotonic()
                 except EngineError as error:
                     log.warning("engine %d: %s", number, error)
+
+
+def _outcome(order: Order, result: list[Outcome] | BaseException) -> Outcome:
+    """The outcome of an order that went alone; whatever is not ours is raised."""
+    if isinstance(result, InfrastructureError):
+        return Failure(order.index, str(result))
+    if isinstance(result, BaseException):
+        raise result
+    return result[0]
 
 
 def _start_ray(config: RolloutConfig) -> None:

@@ -112,6 +112,38 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
     with_pool(spec, use)
 
 
+LETHAL = """
+import os
+from lachesis import Environment, Rubric, Task, use
+
+class Lethal(Environment):
+    rubric = Rubric(use("exact"))
+
+    def tasks(self, split, seed):
+        return [Task(str(n), answer="1") for n in range(8)]
+
+    async def run(self, episode):
+        if episode.task.prompt == "3":
+            os.kill(os.getpid(), 9)
+        await episode.chat().reply() if episode.chat().messages else episode.chat().add("user", "x")
+"""
+
+
+def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, weights: Weights, tmp_path: Path) -> None:
+    (tmp_path / "lethal.py").write_text(LETHAL)
+    lethal = describe(f"{tmp_path}/lethal.py")
+    tasks = list(lethal.build().tasks("train", 0))
+    orders = [Order(index, 0, task, 2, (7, 0), SAMPLING) for index, task in enumerate(tasks)]
+
+    async def use(pool: RayPool) -> None:
+        await pool.publish(weights)
+        outcomes = await pool.run(orders)
+        assert [outcome.index for outcome in outcomes if not isinstance(outcome, Group)] == [3]
+        assert [outcome.index for outcome in outcomes] == list(range(8))
+
+    with_pool(PoolSpec(spec.model, spec.rollout, (lethal,)), use)
+
+
 def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
     spec: PoolSpec, orders: list[Order]
 ) -> None:
