@@ -27,6 +27,9 @@ class Sample:
         logprobs: float32 [L], the sampler's; NaN outside ``mask``; None for supervised samples.
         advantages: float32 [L].
         temperature: what the logits are divided by.
+
+    Raises:
+        DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -34,6 +37,18 @@ class Sample:
     logprobs: npt.NDArray[np.float32] | None
     advantages: npt.NDArray[np.float32]
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.mask.any():
+            raise DataError(f"a sample trains at least one token, found none in {self.tokens.size}")
+        if self.mask[0]:
+            raise DataError("the first token of a sample is predicted by nothing, so it cannot be trained; mask it out")
+        if self.logprobs is not None and not np.isfinite(self.logprobs[self.mask]).all():
+            place = int(np.flatnonzero(self.mask & ~np.isfinite(self.logprobs))[0])
+            raise DataError(
+                f"token {place} of a sample is trained but has logprob {self.logprobs[place]}: only what the policy "
+                "sampled can be; mask it out"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +83,12 @@ class MicroBatch:
 
 
 def samples_of(groups: Sequence[Group], advantage: str, context: int) -> list[Sample]:
-    """Every trainable segment of ``groups``, with its advantages.
+    """Every trainable segment of ``groups`` that holds a token to train on, with its advantages.
+
+    An agent that was given no reward learns nothing: its advantages are 0.
 
     Raises:
-        DataError: a segment is longer than ``context``, or holds no token to train on.
+        DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
     """
     samples = []
     for group in groups:
@@ -89,17 +106,20 @@ def samples_of(groups: Sequence[Group], advantage: str, context: int) -> list[Sa
                 value = advantages.get((number, segment.agent), 0.0)
                 per_token = np.full(len(segment), value, np.float32) if given is None else given
                 temperature = segment.temperature or 1.0
-                samples.append(Sample(segment.tokens, segment.mask, segment.logprobs, per_token, temperature))
+                try:
+                    samples.append(Sample(segment.tokens, segment.mask, segment.logprobs, per_token, temperature))
+                except DataError as error:
+                    raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None
     return samples
 
 
 def micro_batches(samples: Sequence[Sample], micro_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
     """Pack samples into rows, and rows by length so that rows × longest row stays within ``micro_tokens``.
 
-    A row that is longer goes alone.
+    A sample that is longer goes alone.
     """
     batch: list[_Row] = []
-    for row in sorted(_rows(samples), key=lambda row: row.length):
+    for row in sorted(_rows(samples, min(ROW, micro_tokens)), key=lambda row: row.length):
         if batch and (len(batch) + 1) * row.length > micro_tokens:
             yield _padded(batch, device)
             batch = []
@@ -120,8 +140,8 @@ class _Row:
         return self.prefix + sum(sample.tokens.size - self.prefix for sample in self.samples)
 
 
-def _rows(samples: Sequence[Sample]) -> Iterator[_Row]:
-    """Samples with one prompt share rows, as long as these do not outgrow both ``ROW`` and the longest sample."""
+def _rows(samples: Sequence[Sample], longest: int) -> Iterator[_Row]:
+    """Samples with one prompt share rows of at most ``longest`` tokens; a longer sample has its own."""
     families: dict[bytes, list[Sample]] = {}
     for sample in samples:
         first = int(sample.mask.argmax())
@@ -130,7 +150,7 @@ def _rows(samples: Sequence[Sample]) -> Iterator[_Row]:
         prefix = len(key) // 4
         row: list[Sample] = []
         for sample in sorted(family, key=lambda sample: sample.tokens.size):
-            if row and _Row([*row, sample], prefix).length > max(ROW, sample.tokens.size):
+            if row and _Row([*row, sample], prefix).length > longest:
                 yield _Row(row, prefix)
                 row = []
             row.append(sample)
