@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..verifiers.errors import ConfigError
 
@@ -38,7 +39,10 @@ def begin(folder: Path, step: int) -> Path:
 
 
 def complete(path: Path, position: Position, keep: int) -> None:
-    """Seal a checkpoint with its manifest, and remove all but the newest ``keep`` beside it."""
+    """Seal a checkpoint with its manifest, and keep only it and the newest sealed ones before it, ``keep`` in all.
+
+    Later ones are of a history that a resumed run did not go on with.
+    """
     (path / "position.json").write_text(json.dumps(asdict(position)))
     files = {
         str(file.relative_to(path)): {"bytes": file.stat().st_size, "blake2b": _digest(file)}
@@ -52,14 +56,17 @@ def complete(path: Path, position: Position, keep: int) -> None:
     _sync(draft)
     draft.rename(path / MANIFEST)
     _sync(path)
-    sealed = sorted(other for other in path.parent.iterdir() if (other / MANIFEST).exists())
-    for old in sealed[:-keep]:
-        shutil.rmtree(old)
+    _sync(path.parent)
+    sealed = [other for other in _newest_first(path.parent) if (other / MANIFEST).exists()]
+    kept = sealed[sealed.index(path) :][:keep]
+    for other in _newest_first(path.parent):
+        if other not in kept:
+            shutil.rmtree(other)
 
 
 def latest(folder: Path) -> Path | None:
     """The newest complete and undamaged checkpoint in ``folder``."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
+    for path in _newest_first(folder):
         if (path / MANIFEST).exists() and not damage(path):
             return path
     return None
@@ -67,11 +74,15 @@ def latest(folder: Path) -> Path | None:
 
 def damage(path: Path) -> str:
     """What is wrong with a sealed checkpoint, empty where nothing is."""
-    for name, facts in json.loads((path / MANIFEST).read_text()).items():
+    try:
+        files = {name: (facts["bytes"], facts["blake2b"]) for name, facts in _read(path / MANIFEST).items()}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        return f"{path / MANIFEST} cannot be read: {error}"
+    for name, (size, digest) in files.items():
         file = path / name
-        if not file.exists() or file.stat().st_size != facts["bytes"]:
+        if not file.exists() or file.stat().st_size != size:
             return f"{file} is missing or has another size"
-        if _digest(file) != facts["blake2b"]:
+        if _digest(file) != digest:
             return f"{file} has other content than the manifest says"
     return ""
 
@@ -79,9 +90,18 @@ def damage(path: Path) -> str:
 def position_of(path: Path) -> Position:
     """The position that a checkpoint holds."""
     try:
-        return Position(**json.loads((path / "position.json").read_text()))
+        return Position(**_read(path / "position.json"))
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{path} is not a checkpoint of this version: {error}") from None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    numbered = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(numbered, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _digest(file: Path) -> str:
