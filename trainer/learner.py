@@ -1,5 +1,6 @@
 """The model that learns: its optimizer, and one step of either kind."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 from ..rollout.config import ModelConfig
 from ..rollout.model import load_model
 from ..rollout.weights import Weights
+from ..verifiers.errors import ConfigError, InfrastructureError
 from .batch import MicroBatch, Sample, micro_batches
 from .config import TrainerConfig
 from .losses import clipped_policy_loss, kl_estimate
@@ -38,6 +40,10 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
+        for (
+            parameter
+        ) in self.model.parameters():  # never None: AdamW would leave the weight alone, and differ on resume
+            parameter.grad = torch.zeros_like(parameter)
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One GRPO step.
@@ -45,6 +51,9 @@ class Learner:
         The loss is the sum over all trained tokens divided by their global number. A sample whose advantages are all 0
         adds nothing to the sum but counts in the number, so it is left out of the forward pass: the same gradient for
         less work.
+
+        Raises:
+            InfrastructureError: the gradient is not finite; the weights stay as they were.
         """
         total = sum(int(sample.mask.sum()) for sample in samples)
         live = [sample for sample in samples if sample.advantages[sample.mask].any()]
@@ -80,7 +89,11 @@ class Learner:
         }
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """One step of cross-entropy on the masked tokens, averaged over all of them."""
+        """One step of cross-entropy on the masked tokens, averaged over all of them.
+
+        Raises:
+            InfrastructureError: the gradient is not finite; the weights stay as they were.
+        """
         total = sum(int(sample.mask.sum()) for sample in samples)
         self.optimizer.zero_grad(set_to_none=False)
         loss = 0.0
@@ -114,9 +127,19 @@ class Learner:
         torch.save(self.optimizer.state_dict(), folder / "optimizer.pt")
 
     def load_optimizer(self, folder: Path) -> None:
-        """Take the optimizer's state that ``save`` wrote."""
-        state: Any = torch.load(folder / "optimizer.pt", map_location=self.device, weights_only=True)
-        self.optimizer.load_state_dict(state)
+        """Take the moments that ``save`` wrote; rates are those of this learner's own settings.
+
+        Raises:
+            ConfigError: they are of another model.
+        """
+        saved: Any = torch.load(folder / "optimizer.pt", map_location=self.device, weights_only=True)
+        shapes = [tuple(parameter.shape) for parameter in self.model.parameters()]
+        found = {number: tuple(state["exp_avg"].shape) for number, state in saved["state"].items()}
+        if any(number >= len(shapes) or shapes[number] != shape for number, shape in found.items()):
+            raise ConfigError(
+                f"{folder / 'optimizer.pt'} is of another model; resume with the model that it was saved of"
+            )
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": saved["state"]})
 
     def _logprobs(self, micro: MicroBatch) -> tuple[Tensor, Tensor]:
         """Logprobs (with gradient) of the trained tokens, and the entropies (without) of what they were drawn from."""
@@ -138,9 +161,14 @@ class Learner:
         return zeros.masked_fill_(~mask, torch.finfo(self.model.dtype).min)
 
     def _apply(self, lr: float) -> float:
-        """Clip, step, and return the norm before clipping."""
+        """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
+        if not math.isfinite(norm):
+            raise InfrastructureError(
+                f"training diverged: the gradient's norm is {norm}; lower the learning rate and go on from the last "
+                "checkpoint with --resume"
+            )
         self.optimizer.step()
-        return float(norm)
+        return norm
