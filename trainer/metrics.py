@@ -1,6 +1,6 @@
 """What is logged of a step's groups; every name but ``time/…`` and ``rate/…`` is the same for the same seed."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 
@@ -26,9 +26,8 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
         "tokens/sampled": float(sum(sampled)),
     }
     metrics |= {f"reward/{label}": value for label, value in mean_scores(attempts).items()}
-    for attempt in attempts:
-        name = f"stop/{attempt.stop.value}"
-        metrics[name] = metrics.get(name, 0.0) + 1 / len(attempts)
+    stops = Counter(attempt.stop.value for attempt in attempts)
+    metrics |= {f"stop/{name}": count / len(attempts) for name, count in sorted(stops.items())}
     names = sorted({name for attempt in attempts for name in attempt.metrics})
     return metrics | {
         f"episode/{name}": fmean(attempt.metrics[name] for attempt in attempts if name in attempt.metrics)
