@@ -1,6 +1,7 @@
 """The main job: rollouts, advantages, a GRPO step, new weights for the engines; again until it is done."""
 
 import itertools
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -13,18 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..rollout.config import ModelConfig
+from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
 from ..rollout.evaluation import evaluate
-from ..rollout.mixture import Mixture
+from ..rollout.mixture import Draw, Mixture
 from ..rollout.pool import InlinePool, Pool, PoolSpec
 from ..rollout.renderer import Renderer
 from ..rollout.tiny_model import build_tiny_model
-from ..verifiers.errors import ConfigError, EngineError
+from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
 from . import checkpoint
-from .batch import samples_of
+from .batch import Sample, samples_of
 from .checkpoint import Position
 from .config import RunConfig, TrainerConfig
 from .learner import Learner
@@ -51,6 +52,7 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     model = _materialised(config, folder)
     specs = tuple(entry.spec() for entry in config.environments)
     pool = _open_pool(PoolSpec(model, config.rollout, specs))
+    run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed)
         await run.publish()
@@ -61,6 +63,8 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
             await run.step()
         return run.summary()
     finally:
+        if run:
+            await run.dispatcher.close()
         await pool.close()
 
 
@@ -78,18 +82,14 @@ class _Run:
     ) -> None:
         self.config, self.folder, self.progress, self.pool = config, folder, progress, pool
         self.started = time.perf_counter()
-        self.seconds = dict.fromkeys(PHASES, 0.0)
-        self.tokens_generated = 0
-        self.mismatch: list[float] = []
         self.environments = [entry.spec().build() for entry in config.environments]
         trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
         self.learner = Learner(trained, config.trainer)
         self.renderer = Renderer.load(model.path)
-        self.position = Position(0, -1, 0, {})
-        if resumed:
-            self.position = checkpoint.position_of(resumed)
-            self.learner.load_optimizer(resumed)
-            folder.rewind(self.position.step)
+        self.position = self._rewound(resumed)
+        self.before = self._fact("seconds")
+        self.seconds = {phase: self._fact(f"seconds/{phase}") for phase in PHASES}
+        self.tokens_generated = int(self._fact("tokens_generated"))
         self.dispatcher = self._dispatcher()
         self.heldout = [
             list(itertools.islice(env.tasks("test", config.seed), config.eval.tasks)) for env in self.environments
@@ -99,7 +99,7 @@ class _Run:
     @property
     def finished(self) -> bool:
         """Whether the steps are done or the goal is reached."""
-        reached = self.position.facts.get("heldout_final", 0.0) >= self.config.eval.stop_at
+        reached = self._fact("heldout_final") >= self.config.eval.stop_at
         return self.position.step >= self.config.trainer.steps or reached
 
     async def warm_start(self) -> None:
@@ -111,11 +111,8 @@ class _Run:
         draws = iter(self._mixture(self.config.seed + 1))
         taken = 0
         for taken in range(1, settings.steps + 1):
-            with self._timed("warm_start"):
-                batch = [
-                    demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
-                    for draw in itertools.islice(draws, settings.batch)
-                ]
+            with self._timed("warm_start"), _named(f"warm start, step {taken}"):
+                batch = [self._demonstration(draw) for draw in itertools.islice(draws, settings.batch)]
                 metrics = self.learner.supervised_step(batch, settings.lr)
             row = {"warm_start/loss": metrics["loss"]}
             if taken % settings.every == 0 or taken == settings.steps:
@@ -148,15 +145,13 @@ class _Run:
         self.seconds["scoring"] += scoring
         metrics: Metrics = {**group_metrics(wait.groups), "groups/failed": float(len(wait.failures))}
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
-        with self._timed("update"):
+        with self._timed("update"), _named(f"step {self.position.step + 1}"):
             samples = samples_of(wait.groups, config.advantage, self.config.model.context)
             lr = learning_rate(config, self.position.step)
             metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
         metrics |= await self.publish()
-        self.dispatcher.trained(self.position.version)
         self.tokens_generated += int(metrics["tokens/sampled"])
-        self.mismatch.append(metrics["mismatch_kl"])
         await self._after_step(metrics, wait.groups, start)
 
     async def _after_step(self, metrics: Metrics, groups: tuple[Group, ...], start: float) -> None:
@@ -185,6 +180,7 @@ class _Run:
             version = self.position.version + 1
             await self.pool.publish(self.learner.weights(version))
             self.position = replace(self.position, version=version)
+            self.dispatcher.trained(version)
             expected = self.learner.score(self.probe)[1:]
             answers = await self.pool.score(self.probe)
             gap = max(float(np.abs(answer[1:] - expected).max()) for answer in answers)
@@ -231,29 +227,43 @@ class _Run:
         self.learner.save(path)
         self.renderer.save(path)
         self._learn_fact("seconds", self._wall())
-        self._learn_fact("tokens_generated", self._facts("tokens_generated") + self.tokens_generated)
-        self.tokens_generated = 0
+        self._learn_fact("tokens_generated", float(self.tokens_generated))
+        for phase, seconds in self.seconds.items():
+            self._learn_fact(f"seconds/{phase}", seconds)
         checkpoint.complete(path, self.position, self.config.trainer.keep)
 
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds; written, and the curve drawn."""
+        """What ``summary.json`` holds, over all sittings of the run; written, and the curve drawn."""
         facts = self.position.facts
+        mismatches = [row["mismatch_kl"] for row in self.folder.metrics() if row.get("mismatch_kl") is not None]
         summary: dict[str, Any] = {
             "engine": self.config.rollout.engine,
             "seed": self.config.seed,
             "steps": self.position.step,
-            "warm_start_steps": int(facts.get("warm_start_steps", 0)),
+            "warm_start_steps": int(self._fact("warm_start_steps")),
             "wall_s": round(self._wall(), 2),
             "heldout_start": facts.get("heldout_start"),
             "heldout_final": facts.get("heldout_final"),
-            "tokens_generated": int(self._facts("tokens_generated") + self.tokens_generated),
-            "mismatch_kl": fmean(self.mismatch) if self.mismatch else None,
+            "tokens_generated": self.tokens_generated,
+            "mismatch_kl": fmean(mismatches) if mismatches else None,
             "phases": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "checkpoint": str(checkpoint.latest(self.folder.checkpoints)),
         }
         self.folder.write_summary(summary)
         self.folder.plot(self.config.eval.stop_at)
         return summary
+
+    def _rewound(self, resumed: Path | None) -> Position:
+        """Where the run goes on; what was logged after that is cut off, and its versions are not used again."""
+        if not resumed:
+            self.folder.rewind(-1 - self.config.warm_start.steps)
+            return Position(0, -1, 0, {})
+        position = checkpoint.position_of(resumed)
+        self.learner.load_optimizer(resumed)
+        logged = [int(row.get("version") or 0) for row in self.folder.metrics() if row["step"] > position.step]
+        self.folder.rewind(position.step)
+        spent = 1 + max(logged) if logged else 0  # one more may have been published, but not logged
+        return replace(position, version=max(position.version, spent))
 
     @property
     def _workers(self) -> int:
@@ -280,6 +290,15 @@ class _Run:
         weights, sizes = [entry.weight for entry in entries], [entry.group_size for entry in entries]
         return Mixture(self.environments, weights, sizes, "train", seed)
 
+    def _demonstration(self, draw: Draw) -> Sample:
+        sample = demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
+        if sample.tokens.size > self.config.model.context:
+            raise ConfigError(
+                f"the demonstration of task {draw.task.id} has {sample.tokens.size} tokens, more than model.context = "
+                f"{self.config.model.context}; raise it, or set warm_start.steps = 0"
+            )
+        return sample
+
     def _probe(self) -> npt.NDArray[np.int32]:
         """A fixed prompt and its demonstration, cut to the context."""
         draw = next(iter(self._mixture(self.config.seed)))
@@ -295,13 +314,23 @@ class _Run:
             self.seconds[phase] += time.perf_counter() - start
 
     def _wall(self) -> float:
-        return time.perf_counter() - self.started
+        """Seconds of this sitting and of those before its checkpoint."""
+        return self.before + time.perf_counter() - self.started
 
-    def _facts(self, name: str) -> float:
+    def _fact(self, name: str) -> float:
         return self.position.facts.get(name, 0.0)
 
     def _learn_fact(self, name: str, value: float) -> None:
         self.position = replace(self.position, facts={**self.position.facts, name: value})
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Say where in the run the machinery failed."""
+    try:
+        yield
+    except InfrastructureError as error:
+        raise InfrastructureError(f"{place}: {error}") from error
 
 
 def learning_rate(config: TrainerConfig, step: int) -> float:
@@ -317,7 +346,16 @@ def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
         return config.model
     path = folder.path / "model"
     if not path.exists():
-        build_tiny_model(path, seed=config.seed, context=config.model.context, **config.model.tiny.model_dump())
+        draft = folder.path / "model.draft"
+        build_tiny_model(draft, seed=config.seed, context=config.model.context, **config.model.tiny.model_dump())
+        draft.rename(path)  # a crash leaves no half of it
+    made = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    shape = TinyConfig(hidden=made["hidden_size"], layers=made["num_hidden_layers"], tied=made["tie_word_embeddings"])
+    if shape != config.model.tiny or made["max_position_embeddings"] < config.model.context:
+        raise ConfigError(
+            f"the run in {folder.path} began with another model ({shape}, context {made['max_position_embeddings']}) "
+            f"than model.tiny and model.context ask for ({config.model.tiny}, {config.model.context}); start a new run"
+        )
     return config.model.model_copy(update={"path": str(path.resolve())})
 
 
