@@ -78,6 +78,8 @@ def damage(path: Path) -> str:
         files = {name: (facts["bytes"], facts["blake2b"]) for name, facts in _read(path / MANIFEST).items()}
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         return f"{path / MANIFEST} cannot be read: {error}"
+    if "position.json" not in files:
+        return f"{path / MANIFEST} does not name position.json"
     for name, (size, digest) in files.items():
         file = path / name
         if not file.exists() or file.stat().st_size != size:

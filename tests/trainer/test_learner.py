@@ -1,0 +1,194 @@
+"""One optimizer step: the whole batch's gradient, nothing for nothing, and never a weight that is not a number."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lachesis.environments.loading import describe
+from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.engine import Sampling
+from lachesis.rollout.order import Order
+from lachesis.rollout.pool import InlinePool, PoolSpec
+from lachesis.rollout.tiny_model import build_tiny_model
+from lachesis.trainer.batch import Sample, samples_of
+from lachesis.trainer.config import TrainerConfig
+from lachesis.trainer.learner import Learner
+from lachesis.verifiers.errors import ConfigError, InfrastructureError
+from lachesis.verifiers.group import Group
+
+LR = 1e-3
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(build_tiny_model(tmp_path_factory.mktemp("model") / "tiny", hidden=32, layers=1, context=64))
+
+
+def learner(tiny: str, **settings: Any) -> Learner:
+    return Learner(ModelConfig(path=tiny), TrainerConfig(**settings))
+
+
+def sample(seed: int, reply: int, advantage: float) -> Sample:
+    rng = np.random.default_rng(seed)
+    tokens = np.concatenate([np.arange(6), rng.integers(0, 250, reply)]).astype(np.int32)
+    mask = np.arange(tokens.size) >= 6
+    logprobs = np.where(mask, -5.5, np.nan).astype(np.float32)
+    return Sample(tokens, mask, logprobs, np.full(tokens.size, advantage, np.float32))
+
+
+LIVE = [sample(1, 3, 1.5), sample(2, 9, -0.5), sample(3, 1, -0.5)]
+DEAD = [sample(4, 20, 0.0), sample(5, 2, 0.0)]
+
+
+def gradient(found: Learner) -> torch.Tensor:
+    grads = [parameter.grad for parameter in found.model.parameters()]
+    return torch.cat([grad.flatten() for grad in grads if grad is not None])
+
+
+def flat(found: Learner) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in found.model.parameters()])
+
+
+def test_samples_without_advantage_count_in_the_number_and_cost_no_forward_pass(tiny: str) -> None:
+    some, whole = learner(tiny, max_grad_norm=1e9), learner(tiny, max_grad_norm=1e9)
+    without = some.policy_step(LIVE, LR)
+    metrics = whole.policy_step(LIVE + DEAD, LR)
+    assert (without["tokens/trained"], metrics["tokens/trained"]) == (13, 35)
+    assert metrics["tokens/forward"] == without["tokens/forward"] == 6 * 3 + 13
+    assert metrics["loss"] * 35 == pytest.approx(without["loss"] * 13, rel=1e-6)
+    assert torch.allclose(gradient(whole) * 35, gradient(some) * 13, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_is_that_of_the_formula_over_the_whole_batch(tiny: str) -> None:
+    found = learner(tiny, max_grad_norm=1e9)
+    found.policy_step(LIVE + DEAD, LR)
+    plain = learner(tiny)
+    total: Any = 0.0
+    for one in LIVE + DEAD:
+        ids = torch.from_numpy(one.tokens.astype(np.int64))
+        logprobs = plain.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
+        ratio = torch.exp(logprobs[5:] + 5.5)
+        advantage = float(one.advantages[0])
+        total = total - torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).sum()
+    plain.optimizer.zero_grad(set_to_none=False)
+    (total / 35).backward()
+    assert (gradient(found) - gradient(plain)).norm() < 1e-5 * gradient(plain).norm()
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 20, 64])
+def test_micro_batches_add_up_to_the_same_step(tiny: str, micro_tokens: int) -> None:
+    whole, split = learner(tiny), learner(tiny, micro_tokens=micro_tokens)
+    expected, found = whole.policy_step(LIVE, LR), split.policy_step(LIVE, LR)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert (gradient(split) - gradient(whole)).norm() < 1e-5 * gradient(whole).norm()
+
+
+def test_gradients_are_clipped_to_the_norm(tiny: str) -> None:
+    found = learner(tiny, max_grad_norm=1e-3)
+    assert found.policy_step(LIVE, LR)["grad_norm"] > 1e-3
+    assert gradient(found).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("samples", [DEAD, []])
+def test_a_step_that_teaches_nothing_changes_nothing_and_has_finite_metrics(tiny: str, samples: list[Sample]) -> None:
+    found = learner(tiny)
+    before = flat(found)
+    metrics = found.policy_step(samples, LR)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert (metrics["loss"], metrics["grad_norm"], metrics["mismatch_kl"]) == (0.0, 0.0, 0.0)
+    assert torch.equal(flat(found), before)
+
+
+def test_what_the_torch_engine_sampled_matches_the_trainer(tiny: str) -> None:
+    spec = PoolSpec(ModelConfig(path=tiny, context=64), RolloutConfig(inline=True), (describe("arithmetic"),))
+    found = learner(tiny)
+
+    async def rollouts() -> list[Group]:
+        pool = InlinePool(spec)
+        await pool.publish(found.weights(0))
+        tasks = spec.environments[0].build().tasks("train", 0)
+        sampling = Sampling(max_tokens=20, temperature=0.8)
+        orders = [Order(n, 0, task, 4, (0, 0), sampling) for n, task in zip(range(4), tasks, strict=False)]
+        return [outcome for outcome in await pool.run(orders) if isinstance(outcome, Group)]
+
+    samples = samples_of(asyncio.run(rollouts()), "grpo", 64)
+    ones = [Sample(one.tokens, one.mask, one.logprobs, one.advantages + 1, one.temperature) for one in samples]
+    metrics = found.policy_step(ones, LR)
+    assert len(ones) == 16
+    assert metrics["mismatch_kl"] < 1e-9
+    assert metrics["mismatch_max"] < 1e-4
+    assert metrics["ratio"] == pytest.approx(1.0, abs=1e-5)
+    assert metrics["clip_fraction"] == 0.0
+    assert 0 < metrics["entropy"] < np.log(300)
+
+
+def test_supervised_steps_learn_their_demonstration(tiny: str) -> None:
+    found = learner(tiny)
+    shown = [Sample(one.tokens, one.mask, None, one.advantages) for one in LIVE]
+    losses = [found.supervised_step(shown, 3e-3)["loss"] for _ in range(60)]
+    assert losses[0] == pytest.approx(5.6, abs=0.5)
+    assert losses[-1] < 0.5
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_path: Path, momentum: bool) -> None:
+    first = learner(tiny)
+    if momentum:
+        first.policy_step(LIVE, LR)
+    first.save(tmp_path)
+    second = learner(str(tmp_path))
+    second.load_optimizer(tmp_path)
+    assert second.weights(3).checksum == first.weights(3).checksum
+    for samples in (DEAD, LIVE):  # a step that teaches nothing still moves on by momentum
+        assert first.policy_step(samples, LR) == second.policy_step(samples, LR)
+        assert second.weights(4).checksum == first.weights(4).checksum
+
+
+def test_settings_are_the_run_s_own_and_not_the_checkpoint_s(tiny: str, tmp_path: Path) -> None:
+    first = learner(tiny)
+    first.policy_step(LIVE, LR)
+    first.save(tmp_path)
+    second = learner(tiny, betas=(0.5, 0.6), weight_decay=0.1)
+    second.load_optimizer(tmp_path)
+    (group,) = second.optimizer.param_groups
+    assert (group["betas"], group["weight_decay"]) == ((0.5, 0.6), 0.1)
+
+
+def test_moments_of_another_model_are_refused(tiny: str, tmp_path: Path) -> None:
+    other = learner(str(build_tiny_model(tmp_path / "other", hidden=64, layers=2)))
+    other.policy_step(LIVE, LR)
+    other.save(tmp_path)
+    with pytest.raises(ConfigError, match="another model"):
+        learner(tiny).load_optimizer(tmp_path)
+
+
+def test_forgotten_moments_are_those_of_the_beginning(tiny: str) -> None:
+    found = learner(tiny)
+    found.policy_step(LIVE, 0.0)
+    found.reset_optimizer()
+    fresh = learner(tiny)
+    assert found.policy_step(LIVE, LR) == fresh.policy_step(LIVE, LR)
+    assert found.weights(0).checksum == fresh.weights(0).checksum
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 1e38])
+def test_a_gradient_that_is_not_finite_leaves_the_weights_and_says_so(tiny: str, bad: float) -> None:
+    found = learner(tiny)
+    before = flat(found)
+    with pytest.raises(InfrastructureError, match="diverged: the gradient's norm is"):
+        found.policy_step([*LIVE, sample(9, 4, bad), sample(8, 4, -bad)], LR)
+    assert torch.equal(flat(found), before)
+    assert not found.optimizer.state
+
+
+def test_scores_are_those_of_a_plain_forward_pass(tiny: str) -> None:
+    found = learner(tiny)
+    (logprobs,) = [found.score(LIVE[1].tokens)]
+    ids = torch.from_numpy(LIVE[1].tokens.astype(np.int64))
+    expected = found.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
+    assert np.isnan(logprobs[0])
+    assert np.allclose(logprobs[1:], expected.detach().numpy(), atol=1e-6)
