@@ -118,7 +118,7 @@ class _Run:
             if taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
                 row |= await self.evaluate()
-            self.folder.log_metrics(taken - settings.steps, row)
+            self.folder.log_metrics(taken - settings.steps - 1, row)  # 0 is the state after the last of them
             self.progress.update(taken, row)
             if row.get("heldout/accuracy", 0.0) >= settings.target:
                 break
