@@ -1,0 +1,88 @@
+"""A run's configuration: the shipped files, overrides, and what is refused with which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from lachesis.trainer.config import load_config, parse_overrides
+from lachesis.verifiers.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST = '[[environments]]\nuse = "arithmetic"\n'
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text(LEAST + "[trainer]\nsteps = 3\n")
+    return path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.name)
+def test_shipped_configs_are_valid_and_survive_being_written(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    (tmp_path / "again.toml").write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    assert load_config(tmp_path / "again.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("words", "pairs"),
+    [
+        (["--trainer.lr", "1e-5", "--name=x"], [("trainer.lr", 1e-5), ("name", "x")]),
+        (["--a", "true", "--b", "[1, 2]", "--c", '"3"'], [("a", True), ("b", [1, 2]), ("c", "3")]),
+        (["--a", "-1", "--b=", "--c", "x=y"], [("a", -1), ("b", ""), ("c", "x=y")]),
+        (["--path", "./my model"], [("path", "./my model")]),
+    ],
+)
+def test_overrides_are_toml_or_text(words: list[str], pairs: list[tuple[str, Any]]) -> None:
+    assert parse_overrides(words) == pairs
+
+
+def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_file_lacks(toml: Path) -> None:
+    words = ["--trainer.steps", "7", "--environments.0.group_size=4", "--model.tiny.hidden", "64", "--seed", "3"]
+    config = load_config(toml, words)
+    assert (config.trainer.steps, config.environments[0].group_size) == (7, 4)
+    assert (config.model.tiny.hidden, config.seed) == (64, 3)
+    assert load_config(toml).trainer.steps == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trainer.stepz", "3"], "trainer.stepz.*did you mean 'steps'"),
+        (["--trainr.steps", "3"], "did you mean 'trainer'"),
+        (["--trainer.steps", "many"], "trainer.steps.*many"),
+        (["--trainer.steps", "-1"], "trainer.steps.*greater than or equal to 0"),
+        (["--environments.1.use", "x"], "'1' is not one of the 1 entries"),
+        (["--environments.x.use", "x"], "'x' is not one of the 1 entries"),
+        (["--trainer.steps.more", "x"], "'steps' is a value, not a table"),
+        (["--seed"], "--seed needs a value"),
+        (["seed", "3"], "expected --part.key value, found 'seed'"),
+        (["--rollout.sampling.top_p", "0.9"], "top_p = 1"),
+        (["--rollout.sampling.top_k", "5"], "top_k = 0"),
+        (["--rollout.slots", "1"], "rollout.slots"),
+        (["--environments", "[]"], "environments"),
+        (["--environments", "[{use='arithmetic'}, {use='arithmetic'}]"], "two environments are labelled 'arithmetic'"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(toml: Path, words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(toml, words)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"[trainer\n", "is not TOML"), (b"\xff\xfe", "is not TOML"), (b"", "environments"), (b"seed = 1.5\n", "seed")],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the config .*none\.toml: No such file"):
+        load_config(tmp_path / "none.toml")
