@@ -1,0 +1,50 @@
+"""Every benchmark beside this file, as one table: what Lachesis reaches, and what the same machine allows.
+
+Each benchmark is a file with a function ``rows`` that yields (name, figure, unit, limit): the figure is ours, and the
+limit is measured in the same run by doing the bare work without us. ``make bench ARGS=math`` runs only those whose file
+has "math" in its name.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: comparisons want one thread on both sides
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import torch
+import transformers
+from rich.console import Console
+from rich.table import Table
+
+
+def main(wanted: str = "") -> None:
+    """Measure, one file after the other, and print the table."""
+    torch.set_num_threads(1)
+    transformers.logging.disable_progress_bar()
+    console = Console(highlight=False)
+    table = Table("measured", "figure", "limit", "unit", "of the limit", box=None, header_style="bold")
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        if wanted not in path.stem:
+            continue
+        start = time.perf_counter()
+        for name, figure, unit, limit in import_module(path.stem).rows():
+            table.add_row(name, rounded(figure), rounded(limit), unit, f"{figure / limit:.2f}")
+        console.print(f"{path.stem}: {time.perf_counter() - start:.0f} s", style="dim")
+    console.print(table)
+
+
+def rounded(figure: float) -> str:
+    """Three digits, and no exponent."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,66 @@
+"""Tokens a second of the embedded engine, against a bare decoding loop and against ``generate`` of transformers."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from lachesis.rollout.engine import Request, Sampling
+from lachesis.rollout.model import load_model
+from lachesis.rollout.tiny_model import build_tiny_model
+from lachesis.rollout.torch_engine import TorchEngine
+
+ROWS, PROMPT, LENGTH = 64, 64, 64
+
+
+def rows() -> Iterator[tuple[str, float, str, float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(build_tiny_model(Path(folder), context=PROMPT + LENGTH))
+        model = load_model(path, torch.float32, "cpu")
+        engine = TorchEngine.from_path(path, slots=ROWS, context=PROMPT + LENGTH)
+    prompts = torch.randint(0, 256, (ROWS, PROMPT), generator=torch.Generator().manual_seed(0))
+    ours = rate(lambda: through_engine(engine, prompts))
+    yield "torch engine, against a bare loop", ours, "tokens/s", rate(lambda: bare_loop(model, prompts))
+    yield "torch engine, against HF generate", ours, "tokens/s", rate(lambda: hf_generate(model, prompts))
+
+
+def through_engine(engine: TorchEngine, prompts: torch.Tensor) -> None:
+    """Sampled, seeded, with logprobs and versions; every prompt another one, so that none is shared."""
+    ids = prompts.numpy().astype(np.int32)
+    ids[:, 0] = np.random.default_rng().integers(0, 256, ROWS)  # else the engine still holds the last round's prompts
+    for key, prompt in enumerate(ids):
+        engine.add(key, Request(prompt, Sampling(max_tokens=LENGTH, seed=key)))
+    done = 0
+    while done < ROWS:
+        done += len(engine.step())
+
+
+@torch.no_grad()
+def bare_loop(model: PreTrainedModel, prompts: torch.Tensor) -> None:
+    """Forward, sample, append: with a growing cache and nothing else."""
+    cache = DynamicCache(config=model.config)
+    tokens = prompts
+    for _ in range(LENGTH):
+        logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        tokens = torch.multinomial(logits.softmax(-1), 1)
+
+
+def hf_generate(model: PreTrainedModel, prompts: torch.Tensor) -> None:
+    """Sampled, to the full length."""
+    model.generate(  # type: ignore[operator]
+        prompts, attention_mask=torch.ones_like(prompts), do_sample=True, min_new_tokens=LENGTH, max_new_tokens=LENGTH
+    )
+
+
+def rate(work: Callable[[], None]) -> float:
+    """Tokens a second; the best of three rounds after one that warms up."""
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return ROWS * LENGTH / min(times[1:])

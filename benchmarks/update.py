@@ -1,0 +1,86 @@
+"""A GRPO update in tokens a second, against a bare loop over the same packed tensors; and a weight update's time."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lachesis.rollout.config import ModelConfig
+from lachesis.rollout.model import load_model
+from lachesis.rollout.tiny_model import build_tiny_model
+from lachesis.rollout.torch_engine import TorchEngine
+from lachesis.trainer.batch import Sample, micro_batches
+from lachesis.trainer.config import TrainerConfig
+from lachesis.trainer.learner import Learner
+
+GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
+
+
+def rows() -> Iterator[tuple[str, float, str, float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(build_tiny_model(Path(folder), context=64))
+        learner = Learner(ModelConfig(path=path, context=64), TrainerConfig())
+        bare = load_model(path, torch.float32, "cpu")
+        engine = TorchEngine.from_path(path, context=64)
+    batch = samples()
+    tokens = sum(sample.tokens.size for sample in batch)
+    ours = seconds(lambda: learner.policy_step(batch, 1e-6))
+    yield "GRPO update, packed", tokens / ours, "tokens/s", tokens / seconds(bare_update(bare, batch))
+
+    versions = iter(range(1, 1000))
+    state, copies = learner.model.state_dict(), {name: value.clone() for name, value in bare.state_dict().items()}
+    publish = seconds(lambda: engine.update(learner.weights(next(versions))))
+    yield "weight update, packed, checked, in", 1e3 * publish, "ms", 1e3 * seconds(lambda: copy(state, copies))
+
+
+def samples() -> list[Sample]:
+    """As the main job has them: groups that share a prompt, short replies, advantages of both signs."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(GROUPS):
+        prompt = rng.integers(0, 256, PROMPT)
+        for attempt in range(ATTEMPTS):
+            tokens = np.concatenate([prompt, rng.integers(0, 256, REPLY)]).astype(np.int32)
+            mask = np.arange(tokens.size) >= PROMPT
+            logprobs = np.where(mask, -5.6, np.nan).astype(np.float32)
+            found.append(Sample(tokens, mask, logprobs, np.full(tokens.size, (-1.0) ** attempt, np.float32)))
+    return found
+
+
+def bare_update(model: torch.nn.Module, batch: list[Sample]) -> Callable[[], None]:
+    """Forward, cross-entropy, backward, clip and AdamW over tensors that were packed beforehand."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    packed = list(micro_batches(batch, TrainerConfig().micro_tokens, torch.device("cpu")))
+    masks = [torch.zeros(micro.mask_RTT.shape).masked_fill_(~micro.mask_RTT, -1e30) for micro in packed]
+
+    def step() -> None:
+        for micro, mask in zip(packed, masks, strict=True):
+            output = model(
+                input_ids=micro.tokens_RT, position_ids=micro.positions_RT, attention_mask=mask, use_cache=False
+            )
+            logits_NV = output.logits[micro.rows_N, micro.sources_N]
+            torch.nn.functional.cross_entropy(logits_NV, micro.targets_N).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)
+
+    return step
+
+
+def copy(source: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> None:
+    """What moving the weights costs at the least."""
+    for name, tensor in source.items():
+        target[name].copy_(tensor)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The best of seven rounds after one that warms up."""
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
