@@ -1,0 +1,212 @@
+"""What the documents show is so: commands run, links lead somewhere, settings and files that they name are there."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import GenericAlias
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from lachesis.environments.loading import find_environment
+from lachesis.trainer.cli import cli
+from lachesis.trainer.config import RunConfig, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FLOORS = ("trainer", "rollout", "environments", "verifiers")
+ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of ``language``."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def spans(path: Path) -> list[str]:
+    """What stands in single backticks."""
+    prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", prose)
+
+
+def shown(path: Path) -> list[str]:
+    """Lines of shell: of fenced blocks, of indented ones, and in backticks."""
+    lines = [line for block in blocks(path, "bash") for line in block.splitlines()]
+    lines += re.findall(r"^    (\S.*)$", path.read_text(), re.MULTILINE)
+    return lines + spans(path)
+
+
+LACHESIS = sorted({(path.name, line) for path in DOCS for line in shown(path) if line.startswith("lachesis ")})
+
+
+def test_the_documents_were_found() -> None:
+    assert {"README.md", "architecture.md", "environments.md", "main-job.md"} <= {path.name for path in DOCS}
+    assert {shlex.split(line)[1] for _, line in LACHESIS} == set(cli.commands)
+
+
+def has_key(model: Any, parts: list[str]) -> bool:
+    """Whether the settings ``model`` have the dotted key; below a free table everything goes."""
+    if not parts or get_origin(model) is dict:
+        return True
+    if isinstance(model, GenericAlias) and get_origin(model) is list:
+        return has_key(get_args(model)[0], parts[1:] if parts[0].isdigit() else parts)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)) or parts[0] not in model.model_fields:
+        return False
+    return has_key(model.model_fields[parts[0]].annotation, parts[1:])
+
+
+def test_a_key_that_is_not_there_is_noticed() -> None:
+    assert has_key(RunConfig, ["environments", "0", "config", "path"])
+    assert not has_key(RunConfig, ["trainer", "learning_rate"])
+    assert not has_key(RunConfig, ["trainer", "lr", "max"])
+
+
+@pytest.mark.parametrize(("document", "line"), LACHESIS)
+def test_every_command_and_option_exists(document: str, line: str) -> None:
+    name, *words = shlex.split(line)[1:]
+    command = cli.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    for key in [word.partition("=")[0] for word in words if word.startswith("--")]:
+        parts = key.removeprefix("--").split(".")
+        if name == "eval" and parts[0] == "config":
+            assert has_key(find_environment(words[0]).Config, parts[1:]), key
+        elif len(parts) > 1 or (name == "train" and key not in options):
+            assert has_key(RunConfig, parts), key
+        else:
+            assert key in options, key
+    if name == "train" and words and words[0].endswith(".toml"):
+        load_config(ROOT / words[0], [word for word in words[1:] if word != "--inline"])
+
+
+TARGETS = {
+    target
+    for path in DOCS
+    for line in shown(path)
+    for target in re.findall(r"(?:^|[\s;&(])make(?: [A-Z]+=\S+)* ([a-z-]+)", line)
+}
+
+
+def test_every_make_target_exists() -> None:
+    assert {"train", "test", "setup"} <= TARGETS
+    command = ["make", "-n", "INSTALLED=", "GPU=", *sorted(TARGETS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    makefile = (ROOT / "Makefile").read_text()
+    for name in {name for path in DOCS for line in shown(path) for name in re.findall(r"\bmake.* ([A-Z]+)=", line)}:
+        assert re.search(rf"\b{name}\b", makefile), name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if link.startswith("https://"):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), link
+        headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if anchor else []
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, link
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_setting_and_file_that_is_named_exists(path: Path) -> None:
+    for span in spans(path):
+        key = re.fullmatch(r"([a-z_]+(?:\.[a-z_0-9]+)+)(?: = .*)?", span)
+        if key and not span.endswith((".py", ".toml")) and key[1].split(".")[0] in RunConfig.model_fields:
+            assert has_key(RunConfig, key[1].split(".")), span
+        if re.fullmatch(r"[\w-]+(/[\w-]+)*/[\w.-]+\.(py|toml|md)", span):
+            assert (ROOT / span).exists(), span
+
+
+def test_the_architecture_names_every_file_of_every_floor() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for floor, section in zip(FLOORS, text.split("\n**`")[1:], strict=True):
+        assert section.startswith(floor)
+        listed = re.findall(r"`(\w+\.py)`", section.partition("\n## ")[0])
+        there = {path.name for path in (ROOT / floor).glob("*.py")} - {"__init__.py"}
+        assert set(listed) == there, floor
+        assert len(listed) == len(there), floor
+
+
+def lachesis(line: str, cwd: Path) -> str:
+    environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    words = [sys.executable, "-m", "lachesis.trainer.cli", *shlex.split(line)[1:]]
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+    readme = ROOT / "README.md"
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    problems = tmp_path / "data" / "gsm8k"
+    problems.mkdir(parents=True)
+    for split in ("train", "test"):
+        (problems / f"{split}.jsonl").write_text('{"question": "1 + 1?", "answer": "#### 2"}\n' * 4)
+    mine, test = blocks(readme, "python")
+    (tmp_path / "mine.py").write_text(mine)
+    (tmp_path / "test_mine.py").write_text(test)
+    pytest_word = [str(Path(sys.executable).with_name("pytest")), "test_mine.py"]
+    tested = subprocess.run(pytest_word, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert tested.returncode == 0, tested.stdout
+
+    lines = [line for block in blocks(readme, "bash") for line in block.splitlines() if line.startswith("lachesis ")]
+    said = {}
+    for line in lines:
+        if not any(word in line for word in ELSEWHERE):
+            quick = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
+            said[shlex.split(line)[1], "mine" in line] = lachesis(line + quick, tmp_path)
+    assert {name for name, _ in said} == set(cli.commands)
+    (rate,) = re.findall(r"pass rate +(\d\.\d+)", said["eval", True])
+    assert float(rate) > 0.9
+    assert "0 verdicts changed" in said["verify", False]
+
+    files = {name.strip("/").replace("step-N", "step-000030") for name in folder_table(readme)}
+    assert len(files) > 8
+    assert [name for name in files if not (tmp_path / "runs" / "backwards-1" / name).exists()] == []
+
+
+def folder_table(readme: Path) -> list[str]:
+    """What the README says is in a run's folder."""
+    section = readme.read_text().partition("## A run's folder")[2].partition("\n\n**Resume")[0]
+    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+
+def test_the_row_that_the_readme_shows_is_judged_right(tmp_path: Path) -> None:
+    (row,) = blocks(ROOT / "README.md", "json")
+    (tmp_path / "rows.jsonl").write_text(row)
+    verdict = json.loads(lachesis("lachesis verify rows.jsonl", tmp_path))
+    assert (verdict["score"], verdict["status"]) == (1.0, "ok")
+
+
+def test_the_snippets_about_environments_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "docs" / "environments.md"
+    made: dict[str, Any] = {}
+    exec("\n".join(blocks(path, "python")), made)
+    monkeypatch.chdir(tmp_path)
+    Path("questions.jsonl").write_text('{"question": "2 + 2?", "answer": "4"}\n')
+    short = made["Short"](path="questions.jsonl")
+    (task,) = short.tasks("test", 0)
+    assert short.score(task, "<think>two and two</think>4").total == pytest.approx(1.3)
+    guess = made["Guess"]()
+    rewards = [asyncio.run(guess.attempt(task, ["5"])).rewards for task in guess.tasks("test", 0)]
+    assert [reward["seeker"].total for reward in rewards] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    Path("questions.py").write_text(blocks(path, "python")[0])
+    (toml,) = blocks(path, "toml")
+    Path("run.toml").write_text(toml)
+    (entry,) = load_config("run.toml").environments
+    assert entry.spec().build().rubric.weights == {"math": 1.0, "format": 0.0}
+
+
+def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
+    (toml,) = blocks(ROOT / "docs" / "engines.md", "toml")
+    (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + toml)
+    assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
