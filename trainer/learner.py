@@ -40,9 +40,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        for (
-            parameter
-        ) in self.model.parameters():  # never None: AdamW would leave the weight alone, and differ on resume
+        for parameter in self.model.parameters():  # None, AdamW would pass it by: a resumed run would differ
             parameter.grad = torch.zeros_like(parameter)
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:

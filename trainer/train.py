@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 
 from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
@@ -222,15 +223,29 @@ class _Run:
         return metrics | {"heldout/accuracy": fmean(passes) if passes else 0.0}
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        path = checkpoint.begin(self.folder.checkpoints, self.position.step)
-        self.learner.save(path)
-        self.renderer.save(path)
+        """Write a checkpoint.
+
+        Raises:
+            InfrastructureError: the disk refuses; earlier checkpoints stay.
+        """
         self._learn_fact("seconds", self._wall())
         self._learn_fact("tokens_generated", float(self.tokens_generated))
         for phase, seconds in self.seconds.items():
             self._learn_fact(f"seconds/{phase}", seconds)
-        checkpoint.complete(path, self.position, self.config.trainer.keep)
+        try:
+            path = checkpoint.begin(self.folder.checkpoints, self.position.step)
+            self.learner.save(path)
+            self.renderer.save(path)
+            checkpoint.complete(path, self.position, self.config.trainer.keep)
+        except (
+            OSError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:  # torch and safetensors have their own for a full disk
+            raise InfrastructureError(
+                f"cannot write the checkpoint of step {self.position.step}: {error}; free the disk and go on with "
+                f"--resume {self.folder.path}"
+            ) from error
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds, over all sittings of the run; written, and the curve drawn."""
@@ -255,15 +270,15 @@ class _Run:
 
     def _rewound(self, resumed: Path | None) -> Position:
         """Where the run goes on; what was logged after that is cut off, and its versions are not used again."""
+        rows = self.folder.metrics()
         if not resumed:
-            self.folder.rewind(-1 - self.config.warm_start.steps)
+            self.folder.rewind(min((row["step"] for row in rows), default=0) - 1)
             return Position(0, -1, 0, {})
         position = checkpoint.position_of(resumed)
         self.learner.load_optimizer(resumed)
-        logged = [int(row.get("version") or 0) for row in self.folder.metrics() if row["step"] > position.step]
         self.folder.rewind(position.step)
-        spent = 1 + max(logged) if logged else 0  # one more may have been published, but not logged
-        return replace(position, version=max(position.version, spent))
+        newest = max(position.version, *(int(row.get("version") or 0) for row in rows))
+        return replace(position, version=newest + 1)  # that one may have been published, but not logged
 
     @property
     def _workers(self) -> int:

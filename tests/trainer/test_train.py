@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -187,6 +188,27 @@ def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
     assert newest is not None
     assert newest.name == "step-000002"
     assert [row["step"] for row in rows_of(folder.path)][-1] == 3
+
+
+@pytest.mark.parametrize("limit", [100_000, 200_000])  # below the size of the model, and of the optimizer
+def test_a_full_disk_is_one_clear_error_and_leaves_the_checkpoint_before(
+    tmp_path: Path, finished: tuple[Path, Row], limit: int
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished[0], run)
+    shutil.rmtree(run / "checkpoints" / "step-000004")
+    sizes = [file.stat().st_size for file in (run / "checkpoints" / "step-000002").iterdir()]
+    assert max(sizes) > limit
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
+    try:
+        with pytest.raises(InfrastructureError, match=r"cannot write .*--resume"):
+            train(configured(tmp_path), resume=run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert latest(run / "checkpoints") == run / "checkpoints" / "step-000002"
+    train(configured(tmp_path), resume=run)
+    assert weights_of(run) == weights_of(finished[0])
 
 
 def test_a_demonstration_that_the_context_cannot_hold_is_refused(tmp_path: Path) -> None:
