@@ -25,8 +25,8 @@ def main(wanted: str = "") -> None:
     """Measure, one file after the other, and print the table."""
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
-    console = Console(highlight=False)
-    table = Table("measured", "figure", "limit", "unit", "of the limit", box=None, header_style="bold")
+    console = Console(highlight=False, width=max(100, Console().width))
+    table = Table("measured", "figure", "limit", "unit", "figure / limit", box=None, header_style="bold")
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
