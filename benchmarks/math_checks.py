@@ -23,7 +23,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     pairs = [(f"{number}", rf"So that makes \boxed{{{number + rng.randrange(2):,}}}.") for number in numbers]
     plain = ours(pairs)
     yield "math, whole numbers", plain, "checks/s", theirs(pairs)
-    formulas = [(rf"\frac{{{n}}}{{7}} x", rf"It is $\boxed{{\frac{{x \cdot {n}}}{{7}}}}$.") for n in numbers[:40]]
+    formulas = [(f"(x + {n})^2", rf"It is $\boxed{{x^2 + {2 * n}x + {n * n}}}$.") for n in numbers[:40]]
     yield "math, formulas (in workers)", ours(formulas), "checks/s", theirs(formulas)
 
 
