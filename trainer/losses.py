@@ -39,6 +39,9 @@ def clipped_policy_loss(
 
 
 def kl_estimate(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
-    """Schulman's k3 = e^d − d − 1 with d = log π − log π_other, for tokens drawn from π_other. Shape [N]."""
-    difference_N = logprobs_N - other_N
-    return torch.exp(difference_N) - difference_N - 1
+    """Schulman's k3 = e^d − d − 1 with d = log π − log π_other, for tokens drawn from π_other. Shape [N], float64.
+
+    In float32 rounding alone would make it negative where the two agree.
+    """
+    difference_N = (logprobs_N - other_N).double()
+    return torch.expm1(difference_N) - difference_N
