@@ -8,24 +8,22 @@ from functools import lru_cache
 from pathlib import Path
 
 from .case import Case
+from .comparison import Comparison, Undecided
 from .errors import ConfigError, nearest
-from .quantity import NUMERAL, plain, read_quantity
+from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box
+from .notation import plain
+from .quantity import read_quantity
 from .registry import verifier
 from .think import split_reasoning
 from .verdict import Verdict, infra_error, passed, unparseable, wrong
 from .worker import WorkerPool
 
-WAYS = ("boxed", "hash", "last")
-"""How an answer may be found, in the order in which they are tried."""
+__all__ = ["MAX_ANSWER", "WAYS", "Math", "compare_exactly", "expected_answer", "find_answer", "last_box"]
 
-MAX_ANSWER = 2000
-"""Characters; a longer answer is not given to math-verify."""
+KINDS = ("latex", "expr")
+"""What an answer that is not marked may be: a formula, or a number in plain text."""
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_HASH = re.compile(r"####[ \t]*(.+)")
-_LAST_NUMBER = re.compile(rf"(?<![\w.\-])[-−]?\$?[-−]?(?>{NUMERAL})(?:\s?/\s?\d+)?(?:\s?\\?%)?", re.ASCII)
-_FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
-_LEAD_IN = re.compile(r"^.*(?:answer|result|solution)\s*(?:is|:|=)+\s*:?\s*", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2}|\d{4,})(?![\d,])")
 
 
 @verifier("math")
@@ -33,22 +31,39 @@ _LEAD_IN = re.compile(r"^.*(?:answer|result|solution)\s*(?:is|:|=)+\s*:?\s*", re
 class Math:
     r"""The final answer equals ``task.answer``, as mathematics; reasoning in ``<think>`` does not count.
 
+    Two different boxes that are not joined to one list are a hedge: each of them must be right.
+
     Attributes:
-        extract: where the answer stands, in the order in which it is looked for: ``boxed`` (the last ``\boxed{…}``),
-            ``hash`` (the last ``#### …``), ``last`` (the last line if it is a number, else the last formula, else the
-            last number where one is expected, else the last line).
+        extract: where the answer stands, in the order in which it is looked for: ``boxed`` (``\boxed{…}``),
+            ``hash`` (the last ``#### …``), ``last`` (the last line if it is a number, else what "the final answer is",
+            else the last formula, else the last number where one is expected, else the last line).
+        match_types: what ``last`` looks for: ``latex`` formulas, ``expr`` numbers in plain text. With ``expr`` alone
+            there are no lists, and so a comma before other than three digits is a decimal point: ``1,5``.
+        precision: decimals to which a number written with a decimal point may be rounded, for numbers below 1 as many
+            digits; None (the default) takes no rounded number for an exact one.
+        strict: whether variables have their names, and a tuple is no set.
+        allow_set_relation_comp: whether an inequality may answer where an interval is expected.
+        default_config: both kinds, whatever ``match_types`` says.
         cpu_seconds: CPU time that one comparison by math-verify may take.
     """
 
     extract: Sequence[str] = WAYS
-    cpu_seconds: float = 1.0
+    match_types: Sequence[str] = KINDS
+    precision: int | None = None
+    strict: bool = True
+    allow_set_relation_comp: bool = False
+    default_config: bool = False
+    cpu_seconds: float = 0.8
 
     def __post_init__(self) -> None:
-        for way in self.extract:
-            if way not in WAYS:
-                raise ConfigError(f"verifier 'math': extract has no way {way!r}; {nearest(way, WAYS)}")
-        if not self.extract or self.cpu_seconds <= 0:
-            raise ConfigError("verifier 'math' needs at least one way in extract, and cpu_seconds above 0")
+        for name, known in (("extract", WAYS), ("match_types", KINDS)):
+            for value in getattr(self, name):
+                if value not in known:
+                    raise ConfigError(f"verifier 'math': {name} has no way {value!r}; {nearest(value, known)}")
+        if not self.extract or not self.match_types or self.cpu_seconds <= 0:
+            raise ConfigError("verifier 'math' needs something in extract and match_types, and cpu_seconds above 0")
+        if self.precision is not None and not 0 <= self.precision <= 15:
+            raise ConfigError(f"verifier 'math': precision is 0 to 15 decimals, found {self.precision!r}")
 
     async def verify(self, case: Case) -> Verdict:
         """``ok`` 1.0, ``wrong``, ``unparseable`` without an answer, ``timeout`` or ``limit`` where it is too much."""
@@ -56,91 +71,43 @@ class Math:
         if not gold:
             return infra_error("the task has no answer to compare with; repair the dataset")
         _, text = split_reasoning(case.completion)
-        found = find_answer(text, self.extract, numeric=read_quantity(gold) is not None)
-        if not found:
+        kinds = KINDS if self.default_config else self.match_types
+        if "latex" not in kinds:
+            gold, text = (_DECIMAL_COMMA.sub(r"\1.\2", part) for part in (gold, text))
+        answers = find_answers(text, self.extract, read_quantity(gold) is not None, kinds)
+        if not answers:
             return unparseable(f"no answer found by {', '.join(self.extract)}")
-        verdict = compare_exactly(gold, found)
-        return verdict if verdict is not None else await self._compare_symbolically(gold, found)
+        for found in answers:
+            verdict = compare_exactly(gold, found, self.precision) or await self._compare(gold, found)
+            if not verdict.passed:
+                break
+        if verdict.status == "wrong" and len(answers) > 1:
+            return wrong(f"{len(answers)} different answers are boxed: {verdict.reason}", **verdict.evidence)
+        return verdict
 
-    async def _compare_symbolically(self, gold: str, found: str) -> Verdict:
-        if len(found) > MAX_ANSWER:
-            return Verdict(0.0, "limit", f"the answer has {len(found)} characters, more than {MAX_ANSWER}")
-        outcome = await _workers().ask({"gold": gold, "answer": found}, self.cpu_seconds)
-        if outcome.status == "infra_error":
-            return infra_error(f"math-verify: {outcome.reason}", found=found)
-        if outcome.status != "ok":
-            return Verdict(0.0, outcome.status, f"math-verify: {outcome.reason}", {"found": found})
-        match outcome.answer:
-            case {"equal": True}:
-                return passed(found=found, by="math-verify")
-            case {"unparseable": "gold"}:
-                return infra_error(f"the task's answer is not mathematics: {gold!r:.80}; repair the dataset")
-            case {"unparseable": _}:
-                return unparseable(f"the answer is not mathematics: {found!r:.80}", found=found)
-        return wrong(f"expected {gold!r:.80}, found {found!r:.80}", found=found, by="math-verify")
-
-
-def expected_answer(text: str) -> str:
-    """The answer that a dataset's field holds: inside its box, behind its ``####``, or all of it."""
-    return find_answer(text, ("boxed", "hash"), numeric=False) or text.strip()
+    async def _compare(self, gold: str, found: str) -> Verdict:
+        ask = _workers().ask
+        rules = (self.precision, self.strict, self.allow_set_relation_comp)
+        try:
+            equal = await Comparison(ask, self.cpu_seconds, *rules).equal(gold, found)
+        except Undecided as end:
+            score = None if end.status == "infra_error" else 0.0
+            return Verdict(score, end.status, str(end), {"found": found[:200]})
+        if equal:
+            return passed(found=found, by="mathematics")
+        return wrong(f"expected {gold!r:.80}, found {found!r:.80}", found=found, by="mathematics")
 
 
-def find_answer(text: str, ways: Sequence[str], numeric: bool) -> str:
-    """The final answer in ``text`` by the first of ``ways`` that finds one, else an empty string."""
-    for way in ways:
-        if way == "boxed":
-            found = last_box(text)
-        elif way == "hash":
-            found = matches[-1] if (matches := _HASH.findall(text)) else ""
-        else:
-            found = _last(text[-MAX_ANSWER:], numeric)
-        if found := found.strip():
-            return found
-    return ""
-
-
-def last_box(text: str) -> str:
-    r"""The content of the last ``\boxed{…}`` whose braces are balanced, else an empty string."""
-    for start in reversed([match.end() for match in _BOX.finditer(text)][-8:]):
-        if (content := _braced(text, start)) is not None:
-            return content
-    return ""
-
-
-def compare_exactly(gold: str, found: str) -> Verdict | None:
+def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict | None:
     """The verdict where both are one text or both are plain numbers, else None."""
     if found == gold or (len(found) <= MAX_ANSWER and plain(found) == plain(gold)):
         return passed(found=found[:200], by="text")
     expected, value = read_quantity(gold), read_quantity(found)
     if expected is None or value is None:
         return None
-    if value.equals(expected):
+    if value.equals(expected, places):
         return passed(found=found, by="number")
     return wrong(f"expected {gold:.80}, found {found:.80}", found=found, by="number")
-
-
-def _braced(text: str, start: int) -> str | None:
-    """What stands between ``start`` and the brace that closes the one before it."""
-    depth = 1
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if not depth:
-            return text[start : match.start()]
-    return None
-
-
-def _last(text: str, numeric: bool) -> str:
-    lines = text.strip().splitlines()
-    line = _LEAD_IN.sub("", lines[-1]).strip().removesuffix(".") if lines else ""
-    if read_quantity(line) is not None:
-        return line
-    formula = ([None, *_FORMULA.finditer(text)])[-1]
-    number = ([None, *_LAST_NUMBER.finditer(text)])[-1]
-    if formula and not (numeric and number and number.start() > formula.end()):
-        return formula[0]
-    if numeric:
-        return number[0] if number else ""
-    return line
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,11 @@
-"""Numbers as people write them (``1,080``, ``$18``, ``\\frac{1}{2}``, ``50\\%``, ``5 km``), read exactly."""
+"""Numbers as people write them (``1,080``, ``$18``, ``\\frac{1}{2}``, ``50\\%``, ``5 km``, ``101_2``), read exactly."""
 
 import re
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+from .notation import plain
+from .units import canonical_unit, unit_ratio
 
 MAX_LENGTH = 1000
 """Characters; a longer text is no number that a dataset expects."""
@@ -12,23 +14,29 @@ NUMERAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 """A numeral without its sign, thousands separators allowed."""
 
 _SIGNED = rf"[-+]?\s*(?:{NUMERAL})"
+_POWER = (
+    r"(?:[eE](?P<exponent>[-+]?\d{1,3})"
+    r"|\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*(?:(?P<power>\d)|\{(?P<powers>[-+]?\d{1,3})\}))"
+)
 _NUMBER = (
-    rf"(?P<sign>[-+]?)\s*(?P<dollar>\$?)\s*(?P<inner>[-+]?)(?P<digits>{NUMERAL})(?:[eE](?P<exponent>[-+]?\d{{1,3}}))?"
+    rf"(?P<sign>[-+]?)\s*(?P<dollar>\$?)\s*(?P<inner>[-+]?)(?P<digits>\d{{1,3}}(?: \d{{3}})+(?:\.\d+)?|{NUMERAL})"
+    rf"(?:{_POWER}|\s*_\s*(?:(?P<base>\d)|\{{\s*(?P<bases>\d{{1,2}})\s*\}}))?"
 )
 _FRACTION = rf"(?P<sign>[-+]?)\s*(?P<whole>\d*)\s*\\frac\{{(?P<top>{_SIGNED})\}}\{{(?P<bottom>{_SIGNED})\}}"
 _RATIO = rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>{NUMERAL})\s*/\s*(?P<bottom>{NUMERAL})"
-_TAIL = r"\s*(?P<percent>%|percent\b|pct\b)?(?P<unit>\s*(?:<[^<>]*>|\s[A-Za-z][A-Za-z/ .]*))?\s*\.?"
+_SQUARED = r"(?:\s*\^\s*(?:[23]|\{[23]\}))?"
+_KNOWN = r"(?:[mck]m|kg|mg|ft)"
+_TAIL = (
+    r"\s*(?P<percent>%|percent\b|pct\b)?"
+    rf"(?P<unit>\s*(?:⟨[^⟨⟩]*⟩{_SQUARED}|\s[A-Za-z][A-Za-z/ .]*|\s?{_KNOWN}{_SQUARED}|\$))?\s*\.?"
+)
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
 
 _NOT_UNITS = re.compile(
-    r"\b(?:[a-ln-z]|and|choose|cubed|dozen|factorial|hundred|infinity|log|million|billion|trillion|thousand|mod|or|pi|plus"
-    r"|minus|root|sin|cos|sqrt|squared|tan|th|times)\b"
+    r"\b(?:[a-fh-ln-z]|and|choose|cubed|dozen|factorial|hundred|infinity|log|million|billion|trillion|thousand|mod|or|pi"
+    r"|plus|minus|root|sin|cos|sqrt|squared|tan|th|times)\b"
 )
-"""Words that change a number, and single letters, which are variables, but for the metre."""
-_CURRENCY = {"dollar": "$", "usd": "$"}
-_SPACES = re.compile(r"\\[,!;: ]|~|\\q?quad\b|[\u00a0\u2009\u202f]")
-_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|operatorname)\s*\{([^{}]*)\}")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
+"""Words that change a number, and single letters, which are variables, but for the metre and the gram."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +46,51 @@ class Quantity:
     Attributes:
         value: as written; ``50%`` has value 50.
         percent: whether a percent sign follows.
-        unit: in lower case and the singular, empty where there is none; ``$`` for dollars.
+        unit: in lower case and the singular, empty where there is none; ``$`` for dollars, ``base 2`` for ``101_2``.
+        decimal: whether it is written with a decimal point, and so perhaps rounded.
     """
 
     value: Fraction
     percent: bool = False
     unit: str = ""
+    decimal: bool = field(default=False, compare=False)
 
-    def equals(self, expected: "Quantity") -> bool:
-        """Whether this answer is the ``expected`` one.
+    def equals(self, expected: "Quantity", places: int | None = None) -> bool:
+        """Whether this answer is the ``expected`` one; ``places``, if given, is how far a decimal may be rounded.
 
-        A unit counts only where both name one. A percentage is its hundredth, but where the expected answer is a bare
-        number an answer in percent may also mean that number: datasets drop the sign.
+        A unit counts only where both name one, but a base is part of the number. A percentage is its hundredth, but
+        where the expected answer is a bare number an answer in percent may also mean that number: datasets drop the
+        sign.
         """
-        if self.unit and expected.unit and self.unit != expected.unit:
-            return False
-        if expected.percent or not self.percent:
-            return self._scaled == expected._scaled
-        return expected.value in (self.value, self._scaled)
+        ratio = Fraction(1)
+        if self.unit != expected.unit:
+            if self.unit.startswith("base ") or expected.unit.startswith("base "):
+                return False
+            known = unit_ratio(self.unit, expected.unit) if self.unit and expected.unit else ratio
+            if known is None:
+                return False
+            ratio = known
+        meanings = {self._scaled * ratio}
+        if self.percent and not expected.percent:
+            meanings.add(self.value)
+        if places is not None and (self.decimal or expected.decimal):
+            return any(near(meaning, expected._scaled, places) for meaning in meanings)
+        return expected._scaled in meanings
 
     @property
     def _scaled(self) -> Fraction:
         return self.value / 100 if self.percent else self.value
+
+
+def near(left: Fraction, right: Fraction, places: int) -> bool:
+    """Whether both round to one number of ``places`` decimals, or of as many digits where they are smaller than 1.
+
+    So tiny numbers do not all round to 0.
+    """
+    size, scale = max(abs(left), abs(right)), Fraction(10) ** places
+    if size:
+        scale *= Fraction(10) ** max(0, len(str(size.denominator)) - len(str(size.numerator)) - 1)
+    return round(left * scale) == round(right * scale)
 
 
 def read_quantity(text: str) -> Quantity | None:
@@ -73,46 +104,18 @@ def read_quantity(text: str) -> Quantity | None:
     return None
 
 
-def plain(text: str) -> str:
-    """``text`` without dollar delimiters, LaTeX spacing and sizes; Unicode digits and minus signs in ASCII.
-
-    The content of ``\\text{…}`` stands in angle brackets, so that a unit can be told from a product of variables.
-    """
-    text = text.strip()
-    for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing):
-            text = text[len(opening) : -len(closing)].strip()
-    if not text.isascii():
-        text = "".join(_ascii(char) for char in text)
-    if "\\" in text or "{" in text or "~" in text:
-        text = re.sub(r"(?<=\d)(?:\{,\}|,\\!)\s*(?=\d{3})", ",", text)
-        text = _SPACES.sub(" ", text.replace(r"\left", "").replace(r"\right", ""))
-        text = re.sub(r"\^\s*\{?\\circ\}?", "<degree>", text)
-        text = _TEXT.sub(r"<\1>", text.replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac"))
-        text = _SHORT_FRACTION.sub(lambda match: r"\frac" + _braced(match[1]) + _braced(match[2]), text)
-        text = text.replace(r"\$", "$").replace(r"\%", "%")
-    return text.strip()
-
-
-def _ascii(char: str) -> str:
-    if char == "−":
-        return "-"
-    if char.isdecimal():
-        return str(unicodedata.decimal(char))
-    return "<degree>" if char == "°" else " " if char.isspace() else char
-
-
-def _braced(part: str) -> str:
-    return part if part.startswith("{") else f"{{{part}}}"
-
-
 def _quantity(match: re.Match[str]) -> Quantity | None:
     part = match.groupdict()
-    unit = _unit(part["unit"] or "", part.get("dollar") or "")
+    unit = _unit(part["unit"] or "")
     if unit is None or (part["sign"] and part.get("inner")):
         return None
+    if part.get("dollar"):
+        unit = "$"
     if "digits" in part:
-        value = _number(part["digits"]) * Fraction(10) ** int(part["exponent"] or 0)
+        if base := part["base"] or part["bases"]:
+            return _in_base(part["digits"], int(base), part["sign"] == "-")
+        exponent = part["exponent"] or part["power"] or part["powers"]
+        value = _number(part["digits"]) * Fraction(10) ** int(exponent or 0)
     else:
         bottom = _number(part["bottom"])
         if not bottom:
@@ -120,17 +123,26 @@ def _quantity(match: re.Match[str]) -> Quantity | None:
         value = int(part["whole"] or 0) + _number(part["top"]) / bottom
     negative = "-" in (part["sign"], part.get("inner"))
     percent = bool(part["percent"]) or unit in ("%", "percent", "pct")
-    return Quantity(-value if negative else value, percent, "" if percent else unit)
+    return Quantity(-value if negative else value, percent, "" if percent else unit, "." in match[0].rstrip("."))
+
+
+def _in_base(digits: str, base: int, negative: bool) -> Quantity | None:
+    try:
+        value = int(digits, base)
+    except ValueError:
+        return None
+    return Quantity(Fraction(-value if negative else value), unit="" if base == 10 else f"base {base}")
 
 
 def _number(numeral: str) -> Fraction:
     return Fraction(re.sub(r"[,\s]", "", numeral))
 
 
-def _unit(text: str, dollar: str) -> str | None:
-    """The unit in lower case and the singular, or None where the words are no unit."""
-    words = text.strip(" <>.").lower()
-    if _NOT_UNITS.search(words) and not text.strip().startswith("<"):
+def _unit(text: str) -> str | None:
+    """The unit in one spelling, or None where the words are no unit."""
+    if not text:
+        return ""
+    words = text.strip().replace("⟨", "").replace("⟩", "").strip(" .").lower()
+    if _NOT_UNITS.search(words) and not text.strip().startswith("⟨"):
         return None
-    unit = " ".join(word.removesuffix("s") for word in words.split())
-    return dollar or _CURRENCY.get(unit, unit)
+    return canonical_unit(words)

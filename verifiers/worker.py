@@ -174,6 +174,8 @@ class WorkerPool:
             raise
         if answer.pop("retire", False):
             self._drop(worker)
+        if "timeout" in answer:
+            return Outcome("timeout", reason=f"took more than {cpu_seconds:g} s of CPU time")
         if "limit" in answer:
             return Outcome("limit", reason=answer["limit"])
         return Outcome("ok", answer)

@@ -1,0 +1,148 @@
+"""Answers of several parts (tuples, sets, lists, intervals, chains of equations), taken apart at their top level."""
+
+import re
+from dataclasses import dataclass
+
+MAX_ITEMS = 64
+"""An answer of more parts is not taken apart."""
+
+_TOKENS = re.compile(r"\\begin|\\end|\\[{}]|[()\[\]{}⟨⟩]|\\[A-Za-z]+|\\.|.", re.DOTALL)
+_OPENING = frozenset(["(", "[", "{", r"\{", "⟨", r"\begin"])
+_CLOSING = frozenset([")", "]", "}", r"\}", "⟩", r"\end"])
+_CONNECTIVE = re.compile(r",?\s*(?:⟨\s*,?\s*(?:and|or)\s*⟩|(?<![A-Za-z\\])(?:and|or)(?![a-z]))\s*")
+_RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|equiv|subset|subseteq|to|mapsto|Rightarrow|implies)(?![A-Za-z])")
+_SINGLE = r"(?:\\?[A-Za-z]+)'*(?:\s*_\s*(?:\w|\{[^{}]*\}))?"
+_NAME = re.compile(
+    rf"{_SINGLE}(?:\s*\((?:[^()]|\([^()]*\))*\))?|\|[A-Z]{{2}}\||[A-Z]+:[A-Z]+|\\frac\{{[A-Z]{{2}}\}}\{{[A-Z]{{2}}\}}"
+    rf"|\(\s*{_SINGLE}(?:\s*,\s*{_SINGLE})+\s*\)|\\angle\s*[A-Z]+"
+)
+_NOT_NAMES = re.compile(r"\\(?:pi|sin|cos|tan|log|ln|exp|sqrt|infty|pm|times|cdot|emptyset)(?![A-Za-z])|[ei]$")
+
+
+@dataclass(frozen=True)
+class Collection:
+    r"""Several answers in one.
+
+    Attributes:
+        brackets: ``()``, ``[]``, ``[)``, ``(]``, ``{}`` for a set, empty for a list without any.
+        items: what stands between the top-level commas, semicolons and connectives.
+    """
+
+    brackets: str
+    items: tuple[str, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the items counts."""
+        return self.brackets not in ("", "{}")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """``name = … = value``: what is defined or computed, side by side.
+
+    Attributes:
+        sides: without what follows a sign of approximation, unless it follows the name.
+        name: the first side that is a mere name, such as ``x_1`` or ``f(x)``; empty where there is none.
+        member: whether the sign is that of membership, ``x \\in S``.
+    """
+
+    sides: tuple[str, ...]
+    name: str = ""
+    member: bool = False
+
+    @property
+    def head(self) -> str:
+        """The name without the arguments of a function, for ``W(n)`` and ``W(x)`` name one thing."""
+        return self.name.partition("(")[0].replace(" ", "") or self.name.replace(" ", "")
+
+
+def read_collection(text: str) -> Collection | None:
+    """The collection that ``text``, in plain notation, is, else None."""
+    items = split(_CONNECTIVE.sub(",", text), ",;")
+    if len(items) > MAX_ITEMS:
+        return None
+    if len(items) > 1:
+        return Collection("", tuple(items))
+    for opening, closings in ((r"\{", (r"\}",)), ("(", (")", "]")), ("[", ("]", ")")), ("{", ("}",))):
+        for closing in closings:
+            if text.startswith(opening) and text.endswith(closing) and _is_wrapped(text):
+                return _bracketed(opening, text[len(opening) : -len(closing)].strip(), closing)
+    return None
+
+
+def read_chain(text: str) -> Chain | None:
+    """The chain of equations that ``text``, in plain notation, is, else None."""
+    if _RELATION.search(text) or not any(sign in text for sign in ("=", r"\approx", r"\in")):
+        return None
+    if len(parts := split(text, (r"\in",))) == 2 and _is_name(parts[0]):
+        return Chain((parts[0], parts[1]), parts[0], member=True)
+    exact, *rounded = split(text, (r"\approx",))
+    if rounded and _is_name(exact):
+        return Chain((exact, rounded[0]), exact)
+    sides = tuple(split(exact, "="))
+    if len(sides) == 1 and not rounded:
+        return None
+    if not all(sides):
+        return None
+    return Chain(sides, next((side for side in sides[:-1] if _is_name(side)), ""))
+
+
+def plus_or_minus(text: str) -> Collection | None:
+    r"""The two values of ``a \pm b`` as a list, None where there is no one top-level sign."""
+    parts = split(text, (r"\pm",))
+    if len(parts) != 2 or not parts[1]:
+        return None
+    return Collection("", (f"{parts[0]}+{parts[1]}".removeprefix("+"), f"{parts[0]}-{parts[1]}"))
+
+
+def has_relation(text: str) -> bool:
+    """Whether ``text`` holds an inequality or another relation than equality."""
+    return bool(_RELATION.search(text))
+
+
+def split(text: str, separators: str | tuple[str, ...]) -> list[str]:
+    """The parts of ``text`` between those separators that stand in no bracket, stripped."""
+    parts, part, depth = [], "", 0
+    for match in _TOKENS.finditer(text):
+        token = match[0]
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth == 0 and token in separators:
+            parts.append(part.strip())
+            part = ""
+        else:
+            part += token
+    return [*parts, part.strip()]
+
+
+def depth(text: str) -> int:
+    """How deep the brackets in ``text`` nest."""
+    level = deepest = 0
+    for match in _TOKENS.finditer(text):
+        level += (match[0] in _OPENING) - (match[0] in _CLOSING)
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _bracketed(opening: str, inner: str, closing: str) -> Collection | None:
+    items = tuple(split(_CONNECTIVE.sub(",", inner), ",;")) if inner else ()
+    if opening == r"\{" and not re.search(r"\\mid|:|\|", inner) and len(items) <= MAX_ITEMS:
+        return Collection("{}", items)
+    if len(items) < 2 or len(items) > MAX_ITEMS:
+        return None
+    return Collection("" if opening == "{" else opening + closing, items)
+
+
+def _is_wrapped(text: str) -> bool:
+    """Whether the bracket that opens ``text`` is closed by its end only."""
+    level = 0
+    tokens = list(_TOKENS.finditer(text))
+    for match in tokens[:-1]:
+        level += (match[0] in _OPENING) - (match[0] in _CLOSING)
+        if level <= 0:
+            return False
+    return level == 1
+
+
+def _is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and not _NOT_NAMES.match(text)

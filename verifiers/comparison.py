@@ -1,0 +1,228 @@
+"""Whether an answer is the expected one: our own exact rules first, and what they leave to math-verify in a worker."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection
+from .extraction import MAX_ANSWER
+from .notation import latex, plain
+from .quantity import read_quantity
+from .worker import Outcome
+
+MAX_DEPTH = 40
+"""Brackets that may nest in what a worker is given."""
+MAX_DIGITS = 400
+"""Digits of one number that a worker is given."""
+
+_LETTERS = re.compile(r"(?:\\[A-Za-z]+|⟨[^⟨⟩]*⟩|[^A-Za-z])+")
+_CHOICE = re.compile(r"[\s(⟨]*(?P<letter>[A-J])(?:[\s⟩]*[).:⟩](?P<rest>.*))?[\s.]*", re.DOTALL)
+_WORDS = re.compile(r"\s*(?:⟨[^⟨⟩]*⟩\s*)+\.?\s*")
+_BASE = re.compile(r"(?:\d|(?<![A-Za-z])[A-F])\s*_\s*(\w|\{[^{}]*\})")
+
+
+class Undecided(Exception):
+    """The comparison ended without a judgement.
+
+    Attributes:
+        status: whose doing it is: the answer's, or with ``infra_error`` ours or the dataset's.
+    """
+
+    def __init__(self, status: Literal["unparseable", "timeout", "limit", "infra_error"], reason: str) -> None:
+        super().__init__(reason)
+        self.status: Literal["unparseable", "timeout", "limit", "infra_error"] = status
+
+
+@dataclass
+class Comparison:
+    """One answer against one expected answer; ``cpu_seconds`` is what all its questions to workers may take together.
+
+    Attributes:
+        ask: sends one request, with its CPU time, to a worker.
+        cpu_seconds: what is left.
+        places: decimals to which a number written with a decimal point may be rounded; None asks for equality.
+        strict: whether variables have their names, and a tuple is no set.
+        set_relations: whether an inequality may answer where an interval is expected.
+    """
+
+    ask: Callable[[dict[str, Any], float], Awaitable[Outcome]]
+    cpu_seconds: float
+    places: int | None = None
+    strict: bool = True
+    set_relations: bool = False
+
+    async def equal(self, gold: str, answer: str) -> bool:
+        """Whether ``answer`` is ``gold``; both are raw texts.
+
+        Raises:
+            Undecided: the answer was too much for the checker, or cannot be read.
+        """
+        if len(answer) > MAX_ANSWER:
+            raise Undecided("limit", f"the answer has {len(answer)} characters, more than {MAX_ANSWER}")
+        gold, answer = plain(gold).rstrip(". "), plain(answer).rstrip(". ")
+        if depth(answer) > MAX_DEPTH or re.search(rf"\d{{{MAX_DIGITS + 1}}}", answer):
+            raise Undecided(
+                "limit", f"the answer nests deeper than {MAX_DEPTH} or has numbers of over {MAX_DIGITS} digits"
+            )
+        return await self._same(gold, answer)
+
+    async def _same(self, gold: str, answer: str) -> bool:
+        if gold == answer:
+            return True
+        decided = self.quick(gold, answer)
+        if decided is not None:
+            return decided
+        expected, found = _collection(gold), _collection(answer)
+        if expected is not None and found is not None and _is_several(expected) and _is_several(found):
+            return await self._same_items(expected, found)
+        chains = read_chain(gold), read_chain(answer)
+        if (chains[0] or chains[1]) and not (_is_list(expected) and chains[0] is None):
+            decided = await self._same_chains(gold, answer, *chains)
+            if decided is not None:
+                return decided
+        expected, found = _expanded(expected, gold), _expanded(found, answer)
+        if expected is not None and found is not None:
+            return await self._same_items(expected, found)
+        if _is_list(expected) or _is_list(found):
+            return False  # several answers for one, or one for several
+        for whole, part in ((expected, answer), (found, gold)):
+            if whole and whole.brackets == "{}" and len(whole.items) == 1 and not has_relation(part):
+                pair = (whole.items[0], part) if whole is expected else (part, whole.items[0])
+                return await self._same(*pair)  # a set of one element answers as that element does
+        return await self._ask(gold, answer, self.set_relations)
+
+    def quick(self, gold: str, answer: str) -> bool | None:
+        """The decision where both are numbers, choices or words, else None."""
+        expected, value = read_quantity(gold), read_quantity(answer)
+        if expected is not None and value is not None:
+            return value.equals(expected, self.places)
+        bases = _BASE.findall(gold), _BASE.findall(answer)
+        if bases[0] != bases[1] and (not has_letters(gold) or not has_letters(answer)):
+            return False  # math-verify drops the base
+        choice, chosen = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
+        if choice and chosen and not (choice["rest"] or "").strip():
+            return choice["letter"] == chosen["letter"]
+        if _WORDS.fullmatch(gold) and (_WORDS.fullmatch(answer) or answer.replace(" ", "").isalpha()):
+            return _words(gold) == _words(answer)
+        if _WORDS.fullmatch(answer) and gold.replace(" ", "").isalpha():
+            return _words(gold) == _words(answer)
+        return None
+
+    async def _same_items(self, expected: Collection, found: Collection) -> bool:
+        ordered = expected.ordered or found.ordered
+        if ordered and not self._brackets_agree(expected, found):
+            if self.strict:
+                return False
+            ordered = False
+        wanted, given = _all_items(expected, ordered), _all_items(found, ordered)
+        if len(wanted) != len(given):
+            return False
+        if ordered:
+            for gold, answer in zip(wanted, given, strict=True):
+                if not await self._same(gold, answer):
+                    return False
+            return True
+        free = list(given)
+        for gold in wanted:
+            for answer in sorted(free, key=gold.__ne__):
+                if await self._same(gold, answer):
+                    free.remove(answer)
+                    break
+            else:
+                return False
+        return True
+
+    def _brackets_agree(self, expected: Collection, found: Collection) -> bool:
+        """Ends of intervals are told apart; what has no brackets may stand for a tuple, in its order."""
+        if expected.brackets == found.brackets:
+            return True
+        pair = {expected.brackets, found.brackets}
+        return pair == {"", "()"} or (pair <= {"", "()", "[]"} and len(expected.items) > 2)
+
+    async def _same_chains(self, gold: str, answer: str, expected: Chain | None, found: Chain | None) -> bool | None:
+        """The decision on equations, None where neither side is a value that a name or a computation has."""
+        variables = has_letters(gold) or has_letters(answer)
+        if expected and found and variables and not (expected.name and found.name):
+            return await self._ask(gold, answer, self.set_relations)
+        if expected and found and expected.head != found.head and self.strict:
+            if len(expected.sides) != 2 or len(found.sides) != 2:
+                return False
+            return await self._ask(gold, answer, self.set_relations)  # y = x is x = y
+        if expected and not expected.name and len(expected.sides) > 1 and has_letters(gold):
+            return None if has_relation(answer) else False  # an equation is not its right side
+        if found and not found.name and not await self._holds(found):
+            return False
+        if found and has_relation(gold) and not found.member:
+            return None
+        if expected and expected.member and has_relation(answer):
+            return await self._ask(latex(expected.sides[-1]), answer, True)
+        value = expected.sides[-1] if expected else gold
+        if found and found.member and has_relation(gold):
+            return await self._same(gold, found.sides[-1])
+        return await self._same(value, found.sides[-1] if found else answer)
+
+    async def _holds(self, chain: Chain) -> bool:
+        """Whether a computation without a name is true at every step; sides in different units are not comparable."""
+        for left, right in zip(chain.sides, chain.sides[1:], strict=False):
+            if has_letters(left) or has_letters(right):
+                return False
+            values = read_quantity(left), read_quantity(right)
+            units = {value.unit for value in values if value is not None}
+            if len(units) < 2 and not await self._same(right, left):
+                return False
+        return True
+
+    async def _ask(self, gold: str, answer: str, set_relations: bool) -> bool:
+        """What math-verify says of two texts in plain notation."""
+        if self.cpu_seconds <= 0.01:
+            raise Undecided("timeout", "the comparison of all parts took too much CPU time")
+        request = {"gold": latex(gold), "answer": latex(answer), "places": self.places, "strict": self.strict}
+        outcome = await self.ask({**request, "set_relations": set_relations}, self.cpu_seconds)
+        if outcome.status != "ok":
+            raise Undecided(outcome.status, f"math-verify: {outcome.reason}")
+        self.cpu_seconds -= outcome.answer.get("seconds", 0.0)
+        match outcome.answer.get("unparseable"):
+            case "gold":
+                raise Undecided(
+                    "infra_error", f"the task's answer is not mathematics: {gold!r:.80}; repair the dataset"
+                )
+            case "answer":
+                raise Undecided("unparseable", f"the answer is not mathematics: {answer!r:.80}")
+        return bool(outcome.answer["equal"])
+
+
+def has_letters(text: str) -> bool:
+    r"""Whether ``text`` holds a letter outside commands and ``\text{…}``, and so perhaps a variable."""
+    return not _LETTERS.fullmatch(text)
+
+
+def _collection(text: str) -> Collection | None:
+    """The collection that ``text`` is; ``1,000,000`` is a number."""
+    return read_collection(text) if read_quantity(text) is None else None
+
+
+def _is_list(collection: Collection | None) -> bool:
+    return collection is not None and not collection.brackets
+
+
+def _is_several(collection: Collection) -> bool:
+    return len(collection.items) != 1 or collection.brackets == "{}"
+
+
+def _expanded(collection: Collection | None, text: str) -> Collection | None:
+    return collection if collection is not None or "=" in text else plus_or_minus(text)
+
+
+def _all_items(collection: Collection, ordered: bool) -> list[str]:
+    """The items; in a set or list each once, and both values of each that has a plus-or-minus sign."""
+    if ordered:
+        return list(collection.items)
+    pairs = ((item, plus_or_minus(item) if "=" not in item else None) for item in collection.items)
+    parts = [part for item, pair in pairs for part in (pair.items if pair else (item,))]
+    return list({part.replace(" ", ""): part for part in parts}.values())
+
+
+def _words(text: str) -> str:
+    words = " ".join(text.replace("⟨", " ").replace("⟩", " ").strip(" .").split())
+    return words if len(words) == 1 else words.lower()

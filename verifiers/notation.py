@@ -1,0 +1,117 @@
+"""One notation for mathematics written in LaTeX, Unicode or plain text: the form in which answers are compared."""
+
+import re
+import unicodedata
+
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+_SPACES = re.compile(r"(?<!\\)\\[,!;: ]|~|\\q?quad|[\u00a0\u2009\u202f]")
+_SIZES = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|textstyle|limits)(?![A-Za-z])\.?")
+_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|textnormal|textbf|mathbf|textit|operatorname)\s*\{([^{}]*)\}")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
+_THOUSANDS = re.compile(r"(?<=\d)\s*(?:\{\s*,\s*\}|,\\!)\s*(?=\d{3}(?!\d))")
+_DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2})")
+_DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
+_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]|\\pi ))")
+_SUPERSCRIPT = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+")
+_RENAMED = {
+    "dfrac": "frac",
+    "tfrac": "frac",
+    "cfrac": "frac",
+    "leq": "le",
+    "geq": "ge",
+    "leqslant": "le",
+    "geqslant": "ge",
+    "lt": "<",
+    "gt": ">",
+    "neq": "ne",
+    "langle": "(",
+    "rangle": ")",
+    "lbrace": r"\{",
+    "rbrace": r"\}",
+}
+_COMMAND = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![A-Za-z])")
+_SYMBOLS = {
+    "−": "-",
+    "–": "-",
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "÷": "/",
+    "±": r"\pm ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "≠": r"\ne ",
+    "≈": r"\approx ",
+    "∞": r"\infty ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "π": r"\pi ",
+    "θ": r"\theta ",
+    "°": "⟨degree⟩",
+}
+
+
+def plain(text: str) -> str:
+    r"""``text`` without dollar delimiters, LaTeX spacing and sizes; Unicode digits, fractions and signs in ASCII.
+
+    The content of ``\text{…}`` stands in ``⟨…⟩``, so that a unit can be told from a product of variables.
+    """
+    text = text.strip()
+    for opening, closing in _DELIMITERS if text[:1] in ("$", "\\") else ():
+        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing):
+            inner = text[len(opening) : -len(closing)]
+            text = text if opening in inner.replace(r"\$", "") else inner.strip()
+    if not text.isascii():
+        text = _from_unicode(text)
+    if "\\" in text or "{" in text or "~" in text:
+        text = _from_latex(text)
+    return text.strip()
+
+
+def latex(text: str) -> str:
+    """LaTeX for what ``plain`` returned."""
+    text = text.replace("⟨degree⟩", r"^\circ ").replace("%", r"\%")
+    return text.replace("⟨", r"\text{").replace("⟩", "}").replace("$", r"\$")
+
+
+def _from_latex(text: str) -> str:
+    if "\\\\" in text and r"\begin" not in text:
+        text = _DOUBLED.sub(r"\\", text)  # escaped once too often on its way through JSON
+    text = _THOUSANDS.sub("", text)
+    text = _SPACES.sub(" ", _SIZES.sub("", text))
+    text = _COMMAND.sub(_rename, text)
+    text = _DEGREE.sub("⟨degree⟩", text)
+    text = _TEXT.sub(r"⟨\1⟩", text)
+    text = _SHORT_FRACTION.sub(lambda match: r"\frac" + _braced(match[1]) + _braced(match[2]), text)
+    return text.replace(r"\$", "$").replace(r"\%", "%")
+
+
+def _rename(match: re.Match[str]) -> str:
+    name = _RENAMED[match[1]]
+    return "\\" + name + (" " if name in ("le", "ge", "ne") else "") if name.isalpha() else name
+
+
+def _from_unicode(text: str) -> str:
+    text = _SUPERSCRIPT.sub(lambda match: "^{" + unicodedata.normalize("NFKC", match[0]).replace("−", "-") + "}", text)
+    text = "".join(char if char.isascii() else _ascii(char) for char in text)
+    return _ROOT.sub(lambda match: r"\sqrt{" + (match[1] or match[2]) + "}", text) if "√" in text else text
+
+
+def _ascii(char: str) -> str:
+    if char in _SYMBOLS:
+        return _SYMBOLS[char]
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    if char.isspace():
+        return " "
+    if 0xFF01 <= ord(char) <= 0xFF5E:  # the full-width forms of ASCII
+        return chr(ord(char) - 0xFEE0)
+    if unicodedata.decomposition(char).startswith("<fraction>"):
+        top, _, bottom = unicodedata.normalize("NFKC", char).partition("⁄")
+        return rf"\frac{{{top}}}{{{bottom}}}" if bottom else char
+    return char
+
+
+def _braced(part: str) -> str:
+    return part if part.startswith("{") else f"{{{part}}}"
