@@ -226,14 +226,18 @@ def test_staleness_is_bounded_and_in_one_process_changes_no_bit_from_run_to_run(
     assert weights_of(first) == weights_of(second)
 
 
-def test_groups_under_way_end_with_the_run(tmp_path: Path) -> None:
-    config = configured(tmp_path, rollout={"staleness": 2})
+def test_groups_under_way_end_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise InfrastructureError("no step today")
 
     async def left_over() -> set[str]:
-        await main_job.train(config, folder, Progress(4, quiet=True))
+        with pytest.raises(InfrastructureError, match="step 1: no step today"):
+            await main_job.train(config, folder, Progress(4, quiet=True))
         await asyncio.sleep(0)  # the engine's own task sees that nobody waits any more
         return {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
 
+    monkeypatch.setattr(Learner, "policy_step", failing)
+    config = configured(tmp_path, rollout={"staleness": 2})
     folder = RunFolder.create(config)
     assert asyncio.run(left_over()) == set()
     folder.close()
