@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
 from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
 from ..verifiers.reward import Reward
 from ..verifiers.rubric import Rubric
 from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from .chat import ScriptedPolicy
-from .episode import Episode, play
+from .episode import Episode, play, where_raised
 from .limits import Limits
 
 Split = Literal["train", "test"]
@@ -119,6 +119,27 @@ class Environment:
         return trajectory.rewards[self.agents[0]]
 
 
+def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
+    """The environment's tasks, each seen to be one.
+
+    Raises:
+        EnvironmentFault: ``tasks`` raised, with its file and line.
+        ConfigError: it gives something that is not a ``Task``.
+    """
+    try:
+        for task in environment.tasks(split, seed):
+            if not isinstance(task, Task):
+                raise ConfigError(
+                    f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}; write Task(prompt)"
+                )
+            yield task
+    except LachesisError:
+        raise
+    except (Exception, SystemExit) as fault:
+        place = where_raised(fault, environment)
+        raise EnvironmentFault(f"{environment.label}: tasks({split!r}, …) raised {place}") from fault
+
+
 def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
     """The environment's tasks, started anew with the next seed each time they end.
 
@@ -128,7 +149,7 @@ def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]
     epoch = 0
     while True:
         found = False
-        for task in environment.tasks(split, seed + epoch):
+        for task in tasks_of(environment, split, seed + epoch):
             found = True
             yield task
         if not found:

@@ -231,11 +231,11 @@ async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environme
     except (Exception, SystemExit) as fault:  # noqa: BLE001 - the environment's code is not ours: it harms itself only
         if isinstance(fault, TimeoutError) and clock.expired():
             return StopReason.SECONDS, None
-        return StopReason.ENVIRONMENT_ERROR, _where(fault, environment)
+        return StopReason.ENVIRONMENT_ERROR, where_raised(fault, environment)
     return StopReason.DONE, None
 
 
-def _where(error: BaseException, environment: "Environment") -> str:
+def where_raised(error: BaseException, environment: "Environment") -> str:
     """One line with the type, the message and the innermost frame in the environment's own file, or of all."""
     frames = traceback.extract_tb(error.__traceback__)
     home = getattr(sys.modules.get(type(environment).__module__), "__file__", None)

@@ -48,7 +48,6 @@ def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
     from .run_folder import RunFolder
 
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
-    folder.write_config(config)
     click.echo(f"run: {folder.path}")
     try:
         summary = _train(config, folder, resume=resume is not None)
@@ -74,7 +73,8 @@ def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
     for entry in config.environments:
         environment = entry.spec().build()
-        next(endless(environment, "train", config.seed))
+        for split in ("train", "test"):  # both are used: a run is evaluated on what is held out
+            next(endless(environment, split, config.seed))
     return config
 
 
@@ -181,7 +181,7 @@ def _options() -> list[str]:
 
 def main() -> None:
     """Run the command line; errors end in one line on stderr: exit code 2 for what was given, 1 for what failed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is as good as Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's stop is a Ctrl-C
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' bars would stand between ours
     try:
         cli.main(prog_name="lachesis", standalone_mode=False)

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from ..environments.environment import Environment
+from ..environments.environment import Environment, tasks_of
 from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import ModelConfig, RolloutConfig
@@ -152,7 +152,7 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
 def distinct_tasks(environment: Environment, evaluation: Evaluation, most: int) -> list[Task]:
     """The first ``most`` tasks of the split, each content once."""
     found: dict[str, Task] = {}
-    for task in itertools.islice(environment.tasks(evaluation.split, evaluation.seed), most):
+    for task in itertools.islice(tasks_of(environment, evaluation.split, evaluation.seed), most):
         found.setdefault(task.hash, task)
     if not found:
         raise ConfigError(f"{evaluation.environment.use} has no tasks in split {evaluation.split!r}; check its dataset")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
+from ..environments.environment import tasks_of
 from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
@@ -56,6 +57,7 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed)
+        folder.write_config(config)  # what a resumed run was told anew; a run that is refused changes nothing
         await run.publish()
         if not resumed:
             await run.warm_start()
@@ -93,7 +95,7 @@ class _Run:
         self.tokens_generated = int(self._fact("tokens_generated"))
         self.dispatcher = self._dispatcher()
         self.heldout = [
-            list(itertools.islice(env.tasks("test", config.seed), config.eval.tasks)) for env in self.environments
+            list(itertools.islice(tasks_of(env, "test", config.seed), config.eval.tasks)) for env in self.environments
         ]
         self.probe = self._probe()
 

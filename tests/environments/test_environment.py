@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from lachesis.environments.environment import Environment, EnvironmentConfig, endless
+from lachesis.environments.environment import Environment, EnvironmentConfig, Split, endless
 from lachesis.environments.episode import Episode
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.errors import ConfigError, EnvironmentFault
 from lachesis.verifiers.rubric import Rubric, reward, use
 from lachesis.verifiers.task import Task
 
@@ -26,7 +26,7 @@ class Greeting(Environment):
 
     rubric = Rubric(use("exact"))
 
-    def tasks(self, split: str, seed: int) -> Iterator[Task]:
+    def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         for number in range(self.config.count):
             yield Task(f"say {self.config.word}", answer=self.config.word, info={"number": number, "seed": seed})
 
@@ -82,6 +82,27 @@ def test_endless_tasks_start_anew_with_the_next_seed() -> None:
 def test_no_tasks_at_all_is_one_clear_error() -> None:
     with pytest.raises(ConfigError, match="no tasks in split 'train'"):
         next(endless(Greeting(count=0), "train", 0))
+
+
+def test_tasks_that_raise_midway_are_the_environments_fault_with_file_and_line() -> None:
+    class Column(Greeting):
+        def tasks(self, split: Split, seed: int) -> Iterator[Task]:
+            yield from islice(super().tasks(split, seed), 1)
+            raise KeyError("question")
+
+    found = endless(Column(), "train", 0)
+    assert isinstance(next(found), Task)
+    with pytest.raises(EnvironmentFault, match=r"tasks\('train', …\) raised KeyError: 'question' \(.*\.py, line \d+\)"):
+        next(found)
+
+
+def test_what_is_no_task_is_refused_where_it_is_given() -> None:
+    class Rows(Greeting):
+        def tasks(self, split: Split, seed: int) -> Any:
+            return [{"prompt": "Say hello"}]
+
+    with pytest.raises(ConfigError, match=r"gives Task objects, found \{'prompt': 'Say hello'\}"):
+        next(endless(Rows(), "test", 0))
 
 
 def test_a_rubric_reweighted_by_one_environment_stays_as_it_was_for_the_next() -> None:

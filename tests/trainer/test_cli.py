@@ -45,7 +45,7 @@ tasks = 4
 
 
 ENVIRONMENT = """
-from lachesis import Environment
+from lachesis import Environment, Task
 class Own(Environment):
     def tasks(self, split, seed):
         return {}
@@ -133,6 +133,8 @@ def test_bad_input_is_one_line_and_exit_code_2(config: Path, words: list[str], p
 def test_an_empty_dataset_ends_before_a_folder_is_made(config: Path) -> None:
     (config.parent / "none.py").write_text(ENVIRONMENT.format("[]"))
     refused(lachesis("train", "toy.toml", "--environments=[{use='none.py'}]", cwd=config.parent), "has no tasks")
+    (config.parent / "none.py").write_text(ENVIRONMENT.format("[] if split == 'test' else [Task('q')]"))
+    refused(lachesis("train", "toy.toml", "--environments=[{use='none.py'}]", cwd=config.parent), "in split 'test'")
     assert not (config.parent / "runs").exists()
 
 
