@@ -3,12 +3,14 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection
 from .extraction import MAX_ANSWER
 from .notation import latex, plain
 from .quantity import read_quantity
+from .units import split_unit, unit_ratio
 from .worker import Outcome
 
 MAX_DEPTH = 40
@@ -90,7 +92,17 @@ class Comparison:
             if whole and whole.brackets == "{}" and len(whole.items) == 1 and not has_relation(part):
                 pair = (whole.items[0], part) if whole is expected else (part, whole.items[0])
                 return await self._same(*pair)  # a set of one element answers as that element does
-        return await self._ask(gold, answer, self.set_relations)
+        return await self._same_measure(gold, answer)
+
+    async def _same_measure(self, gold: str, answer: str) -> bool:
+        """The decision of a worker on what is left when units are taken off; they count where both name one."""
+        (expected, unit), (found, given) = split_unit(gold), split_unit(answer)
+        ratio = unit_ratio(given, unit) if unit and given and given != unit else Fraction(1)
+        if ratio is None:
+            return False
+        if ratio != 1:
+            found = rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}({found})"
+        return await self._ask(expected, found, self.set_relations)
 
     def quick(self, gold: str, answer: str) -> bool | None:
         """The decision where both are numbers, choices or words, else None."""

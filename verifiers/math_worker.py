@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -71,9 +72,11 @@ def parse(text: str) -> Any:
     """What math-verify reads in ``text``, as a list, empty where it cannot."""
     import math_verify
 
-    return math_verify.parse(
+    config = math_verify.LatexExtractionConfig()
+    config = replace(config, normalization_config=replace(config.normalization_config, units=False))
+    return math_verify.parse(  # units are our own matter: math-verify would drop the c of "ab c" as one
         f"${text}$",
-        [math_verify.LatexExtractionConfig()],
+        [config],
         fallback_mode="no_fallback",
         parsing_timeout=0,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from .notation import plain
-from .units import canonical_unit, unit_ratio
+from .units import canonical_unit, is_unit, unit_ratio
 
 MAX_LENGTH = 1000
 """Characters; a longer text is no number that a dataset expects."""
@@ -32,11 +32,8 @@ _TAIL = (
 )
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
 
-_NOT_UNITS = re.compile(
-    r"\b(?:[a-fh-ln-z]|and|choose|cubed|dozen|factorial|hundred|infinity|log|million|billion|trillion|thousand|mod|or|pi"
-    r"|plus|minus|root|sin|cos|sqrt|squared|tan|th|times)\b"
-)
-"""Words that change a number, and single letters, which are variables, but for the metre and the gram."""
+_VARIABLE = re.compile(r"\b[a-fh-ln-z]\b")
+"""A single letter is a variable, but for the metre and the gram."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,6 @@ def _unit(text: str) -> str | None:
     if not text:
         return ""
     words = text.strip().replace("⟨", "").replace("⟩", "").strip(" .").lower()
-    if _NOT_UNITS.search(words) and not text.strip().startswith("⟨"):
+    if not is_unit(words) or (_VARIABLE.search(words) and not text.strip().startswith("⟨")):
         return None
     return canonical_unit(words)

@@ -1,5 +1,6 @@
 """Units of measure that differ by an exact factor."""
 
+import re
 from fractions import Fraction
 
 _SIZES = {
@@ -51,6 +52,16 @@ _NAMES = {
     "usd": "$",
     "degree": "degree",
 }
+_TRAILING = re.compile(
+    r"(?P<value>.*[^\s⟩])\s*(?:⟨(?P<text>[^⟨⟩]+)⟩|(?<=[\s}])(?P<words>[A-Za-z]{2,}(?: [a-z]+)?))"
+    r"\s*(?P<power>\^\s*(?:[23]|\{[23]\}))?",
+    re.DOTALL,
+)
+_NOT_UNITS = re.compile(
+    r"\b(?:and|at|choose|cubed|dozen|factorial|for|hundred|if|infinity|least|less|log|million|billion|trillion|thousand"
+    r"|minus|mod|more|most|not|or|pi|plus|root|sin|cos|sqrt|squared|tan|th|times|where|with)\b"
+)
+"""Words that change a number."""
 _SQUARE, _CUBIC = ("square ", "sq "), ("cubic ", "cu ")
 
 
@@ -79,3 +90,25 @@ def unit_ratio(unit: str, other: str) -> Fraction | None:
         if name in sizes and other_name in sizes:
             return (Fraction(sizes[name]) / Fraction(sizes[other_name])) ** int(power or 1)
     return None
+
+
+def is_unit(words: str) -> bool:
+    """Whether ``words``, in lower case, change nothing of the number before them."""
+    return not _NOT_UNITS.search(words)
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """What ``text``, in plain notation, measures, and its unit, empty where it names none."""
+    match = _TRAILING.fullmatch(text)
+    if match is None:
+        return text, ""
+    words = (match["text"] or match["words"]).strip(" .").lower()
+    unit = canonical_unit(words + (match["power"] or ""))
+    if not words or not is_unit(words) or (match["words"] and not is_known(unit)):
+        return text, ""
+    return match["value"], unit
+
+
+def is_known(unit: str) -> bool:
+    """Whether the unit is one of those that can be converted."""
+    return any(unit.partition("^")[0] in sizes for sizes in _SIZES.values())
