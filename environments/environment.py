@@ -129,9 +129,7 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
     try:
         for task in environment.tasks(split, seed):
             if not isinstance(task, Task):
-                raise ConfigError(
-                    f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}; write Task(prompt)"
-                )
+                raise ConfigError(f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}")
             yield task
     except LachesisError:
         raise

@@ -6,8 +6,8 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,13 @@ class Episode:
     """
 
     def __init__(
-        self, task: Task, policies: Mapping[str, Policy], limits: Limits, seed: tuple[int, ...], system_prompt: str = ""
+        self,
+        task: Task,
+        policies: Mapping[str, Policy],
+        limits: Limits,
+        seed: tuple[int, ...],
+        system_prompt: str = "",
+        judged: Collection[str] = (),
     ) -> None:
         self.task = task
         self.seed = seed
@@ -55,6 +61,7 @@ class Episode:
         self.limits = limits
         self._policies = policies
         self._system_prompt = system_prompt
+        self._judged = judged  # the rubric's labels
         self._chats: dict[str, _MeteredChat] = {}
         self._rewards: dict[str, tuple[Component, ...]] = {}
         self._metrics: dict[str, float] = {}
@@ -86,8 +93,10 @@ class Episode:
             chat.add("tool", result.content, name=result.name)
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
-        """Give ``agent`` a labelled part of its reward here and now."""
+        """Give ``agent`` a labelled part of its reward here and now; the rubric's own labels are taken."""
         self._check_agent(agent)
+        if label in self._judged:
+            raise ConfigError(f"the rubric has a reward labelled {label!r} already; give this one another label")
         verdict = score if isinstance(score, Verdict) else Verdict(float(score))
         parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
         self._rewards[agent] = Reward(parts).components
@@ -97,6 +106,11 @@ class Episode:
         if not math.isfinite(value):
             raise DataError(f"metric {name!r} is finite, found {value!r}")
         self._metrics[name] = float(value)
+
+    @property
+    def unanswered(self) -> str:
+        """Why a reply never came, where the environment went on as if nothing had happened; empty as a rule."""
+        return next((why for chat in self._chats.values() for why in chat.meter.unanswered.values()), "")
 
     def _check_agent(self, agent: str) -> None:
         if agent not in self._policies:
@@ -136,6 +150,7 @@ class _Meter:
     turns: int = 0
     tokens: int = 0
     last_stop: str = ""
+    unanswered: dict["_MeteredChat", str] = field(default_factory=dict)
 
 
 class _MeteredChat:
@@ -159,7 +174,13 @@ class _MeteredChat:
         left = self._limits.tokens - self.meter.tokens
         if left <= 0:
             raise LimitReached(StopReason.LENGTH)
-        reply = await self._inner.reply(**{**sampling, "max_tokens": min(left, sampling.get("max_tokens", left))})
+        most = min(left, sampling.get("max_tokens", left))
+        try:
+            reply = await self._inner.reply(**{**sampling, "max_tokens": most})
+        except InfrastructureError as failure:
+            self.meter.unanswered[self] = f"{type(failure).__name__}: {failure}"
+            raise
+        self.meter.unanswered.pop(self, None)
         self.meter.turns += 1
         self.meter.tokens += reply.tokens
         self.meter.last_stop = reply.stop
@@ -192,7 +213,7 @@ async def play(
     ``close`` is called also where the episode failed or was cancelled.
     """
     config = environment.config
-    episode = Episode(task, policies, config.limits, seed, config.system_prompt)
+    episode = Episode(task, policies, config.limits, seed, config.system_prompt, environment.rubric.weights)
     start = time.perf_counter()
 
     async def setup_and_run() -> None:
@@ -205,6 +226,8 @@ async def play(
         if error is None:
             finished, error = await _guarded(lambda: environment.finish(episode), environment)
             stop = stop if finished is StopReason.DONE else finished
+        if error is None and episode.unanswered:  # caught by the environment, it is no reward all the same
+            stop, error = StopReason.INFRA_ERROR, episode.unanswered
         seconds = time.perf_counter() - start
     finally:
         closed, close_error = await _guarded(lambda: environment.close(episode), environment)

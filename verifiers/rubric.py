@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, TypeVar
 
 from .case import Case
@@ -61,7 +62,7 @@ class _Function:
             result = await result
         if isinstance(result, Verdict):
             return result
-        return Verdict(result if isinstance(result, bool) is False else float(result))
+        return Verdict(float(result) if isinstance(result, Real) else result)  # numpy's and torch's scalars too
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Rubric:
                 verdict = await verifier.verify(case)
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
-        except Exception as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
             where = traceback.extract_tb(error.__traceback__)[-1]
             verdict = infra_error(f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
             if clock.expired():

@@ -1,6 +1,7 @@
 """Episodes: limits, stop reasons, and environments that misbehave."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any, ClassVar
@@ -247,6 +248,38 @@ def test_a_lost_engine_leaves_the_trajectory_unscored_and_is_no_fault_of_the_env
     assert asyncio.run(environment.judge(made)).rewards == {}
 
 
+class Failing(ScriptedChat):
+    """Loses its engine at the first ``losses`` replies."""
+
+    losses = 1
+
+    async def reply(self, **sampling: Any) -> Reply:
+        self.losses -= 1
+        if self.losses >= 0:
+            raise EngineLost("engine 0 died")
+        return await super().reply(**sampling)
+
+
+@pytest.mark.parametrize(("tries", "stop"), [(1, StopReason.INFRA_ERROR), (2, StopReason.DONE)])
+def test_an_environment_that_swallows_a_lost_engine_gets_no_reward_for_it(tries: int, stop: StopReason) -> None:
+    class Stubborn(Environment):
+        rubric = Rubric(use("exact"))
+
+        async def run(self, episode: Episode) -> None:
+            for _ in range(tries):
+                with contextlib.suppress(Exception):
+                    await episode.chat().reply()
+
+    class Lossy(ScriptedPolicy):
+        def open(self, agent: str, seed: tuple[int, ...], tools: Any = ()) -> ScriptedChat:
+            return Failing(["42"])
+
+    environment = Stubborn()
+    played = asyncio.run(play(environment, Task("q", "42"), {"policy": Lossy(())}, seed=(0,)))
+    assert played.stop is stop
+    assert asyncio.run(environment.judge(played)).scored is (stop is StopReason.DONE)
+
+
 def test_a_cancelled_episode_is_closed_and_stays_cancelled() -> None:
     environment = Base({"run": hang})
 
@@ -287,6 +320,13 @@ def test_rewards_given_in_the_episode_join_the_rubrics() -> None:
     assert judged.metrics["moves"] == 3
     again = asyncio.run(environment.judge(judged))
     assert again.rewards["policy"].total == 1.5
+
+
+def test_a_reward_under_a_label_of_the_rubric_is_refused_and_not_dropped() -> None:
+    made = run(Base({"run": lambda episode: episode.reward("exact", 1.0)}), "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert made.error
+    assert "the rubric has a reward labelled 'exact' already" in made.error
 
 
 def test_a_verdict_of_an_infrastructure_error_given_in_the_episode_leaves_it_unscored() -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lachesis.verifiers.case import Case
@@ -49,6 +51,27 @@ class Holder:
     @reward(weight=0.0, label="length")
     async def characters(self, case: Case) -> float:
         return len(case.completion)
+
+
+class Odd:
+    @reward()
+    def exits(self, case: Case) -> float:
+        sys.exit(3)
+
+    @reward()
+    def scalar(self, case: Case) -> Any:
+        return np.float32(0.5)
+
+
+def test_a_reward_that_exits_has_judged_nothing_and_ends_no_run() -> None:
+    judged = asyncio.run(Rubric().with_methods(Odd()).judge(case("yes")))
+    assert judged.score("exits") is None
+    assert "SystemExit: 3" in judged.components[0].verdict.reason
+
+
+def test_a_scalar_of_numpys_is_a_number() -> None:
+    judged = asyncio.run(Rubric().with_methods(Odd()).judge(case("yes")))
+    assert judged.score("scalar") == 0.5
 
 
 def test_every_component_is_kept_by_label_with_its_weight() -> None:
