@@ -15,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
-from ..environments.environment import tasks_of
 from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
-from ..rollout.evaluation import evaluate
 from ..rollout.mixture import Draw, Mixture
 from ..rollout.pool import InlinePool, Pool, PoolSpec
 from ..rollout.renderer import Renderer
@@ -30,8 +28,9 @@ from . import checkpoint
 from .batch import Sample, samples_of
 from .checkpoint import Position
 from .config import RunConfig, TrainerConfig
+from .held_out import HeldOut
 from .learner import Learner
-from .metrics import Metrics, group_metrics, mean_scores, scoring_seconds, version_age
+from .metrics import Metrics, group_metrics, scoring_seconds, version_age
 from .progress import Progress
 from .run_folder import RunFolder
 from .warm_start import demonstration_sample
@@ -57,6 +56,7 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed)
+        folder.write_config(config)  # not before it is known to fit the folder's run
         folder.write_config(config)  # what a resumed run was told anew; a run that is refused changes nothing
         await run.publish()
         if not resumed:
@@ -94,9 +94,8 @@ class _Run:
         self.seconds = {phase: self._fact(f"seconds/{phase}") for phase in PHASES}
         self.tokens_generated = int(self._fact("tokens_generated"))
         self.dispatcher = self._dispatcher()
-        self.heldout = [
-            list(itertools.islice(tasks_of(env, "test", config.seed), config.eval.tasks)) for env in self.environments
-        ]
+        reply = config.eval.max_tokens or config.rollout.sampling.max_tokens
+        self.heldout = HeldOut(self.environments, config.seed, config.eval.tasks, reply)
         self.probe = self._probe()
 
     @property
@@ -150,6 +149,11 @@ class _Run:
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
         with self._timed("update"), _named(f"step {self.position.step + 1}"):
             samples = samples_of(wait.groups, config.advantage, self.config.model.context)
+            if not samples:
+                raise ConfigError(
+                    f"step {self.position.step + 1}: no reply has a single token, so there is nothing to learn from; do "
+                    f"the prompts leave room in model.context = {self.config.model.context}?"
+                )
             lr = learning_rate(config, self.position.step)
             metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
@@ -186,7 +190,7 @@ class _Run:
             self.dispatcher.trained(version)
             expected = self.learner.score(self.probe)[1:]
             answers = await self.pool.score(self.probe)
-            gap = max(float(np.abs(answer[1:] - expected).max()) for answer in answers)
+            gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN where any is
         allowed = self.config.trainer.probe_tolerance or PROBE_TOLERANCE[self.config.model.dtype]
         if not gap <= allowed:
             raise EngineError(
@@ -198,31 +202,8 @@ class _Run:
 
     async def evaluate(self) -> Metrics:
         """Held-out scores under the current weights: greedy, one attempt a task."""
-        sampling = self.config.rollout.sampling
-        greedy = Sampling(temperature=0.0, max_tokens=self.config.eval.max_tokens or sampling.max_tokens)
-        metrics: Metrics = {}
-        passes: list[bool] = []
         with self._timed("evaluation"):
-            for number, tasks in enumerate(self.heldout):
-                outcomes = evaluate(
-                    self.pool,
-                    number,
-                    enumerate(tasks),
-                    sampling=greedy,
-                    seed=self.config.seed,
-                    version=self.position.version,
-                )
-                found = [outcome async for outcome in outcomes]
-                groups = sorted((group for group in found if isinstance(group, Group)), key=lambda group: group.index)
-                passed = [group.trajectories[0].rewards[self.environments[number].agents[0]].passed for group in groups]
-                scores = mean_scores(group.trajectories[0] for group in groups)
-                label = self.environments[number].label
-                prefix = f"heldout/{label}" if len(self.heldout) > 1 else "heldout"
-                metrics |= {f"{prefix}/score/{name}": value for name, value in scores.items()}
-                metrics[f"{prefix}/failed"] = float(len(found) - len(groups))
-                metrics[f"{prefix}/accuracy"] = fmean(passed) if passed else 0.0
-                passes += passed
-        return metrics | {"heldout/accuracy": fmean(passes) if passes else 0.0}
+            return await self.heldout.score(self.pool, self.position.version)
 
     def save(self) -> None:
         """Write a checkpoint.
@@ -243,7 +224,7 @@ class _Run:
             OSError,
             RuntimeError,
             SafetensorError,
-        ) as error:  # torch and safetensors have their own for a full disk
+        ) as error:  # each library's own for a full disk
             raise InfrastructureError(
                 f"cannot write the checkpoint of step {self.position.step}: {error}; free the disk and go on with "
                 f"--resume {self.folder.path}"
@@ -279,7 +260,7 @@ class _Run:
         position = checkpoint.position_of(resumed)
         self.learner.load_optimizer(resumed)
         self.folder.rewind(position.step)
-        newest = max(position.version, *(int(row.get("version") or 0) for row in rows))
+        newest = max([position.version, *(int(row.get("version") or 0) for row in rows)])
         return replace(position, version=newest + 1)  # that one may have been published, but not logged
 
     @property
