@@ -59,6 +59,7 @@ _TRAILING = re.compile(
 )
 _NOT_UNITS = re.compile(
     r"\b(?:and|at|choose|cubed|dozen|factorial|for|hundred|if|infinity|least|less|log|million|billion|trillion|thousand"
+    r"|but|false|incorrect|is|maybe|no|out|perhaps|was|wrong"
     r"|minus|mod|more|most|not|or|pi|plus|root|sin|cos|sqrt|squared|tan|th|times|where|with)\b"
 )
 """Words that change a number."""

@@ -118,6 +118,10 @@ SAME = [
 ]
 
 DIFFERENT = [
+    ("5", r"5\text{ is wrong}"),
+    ("3", r"3\text{ out of }5"),
+    ("7", r"x\in\{7,8\}"),
+    ("3", "x>3"),
     (r"2\sqrt{3}\text{ cm}", r"2\sqrt{3}\text{ m}"),
     (r"9\pi\text{ cm}^2", r"9\pi\text{ cm}"),
     ("3", r"3\text{ million}"),
