@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..verifiers.errors import ConfigError
@@ -16,7 +17,8 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
     """
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
-    except (OSError, ValueError, KeyError) as error:  # no folder or files; no known architecture
+    except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
+        # no folder or files; no known architecture; weights of another shape, or cut off
         raise ConfigError(_refusal(path, "causal language model", error)) from error
     return cast(PreTrainedModel, model.to(device).eval())
 

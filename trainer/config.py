@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -22,8 +22,8 @@ class EnvironmentEntry(Settings):
     """What logs call it; its ``use`` where empty."""
     weight: float = Field(1.0, gt=0)
     """Share of the admitted groups."""
-    group_size: int = Field(8, ge=1)
-    """Attempts at each task."""
+    group_size: int = Field(8, ge=2)
+    """Attempts at each task; what is learned is how they differ."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The environment's own settings."""
     rubric: dict[str, float] = Field(default_factory=dict)
@@ -49,6 +49,9 @@ class WarmStartConfig(Settings):
     """Steps between looks at the held-out accuracy."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class TrainerConfig(Settings):
     """How groups become new weights."""
 
@@ -62,7 +65,7 @@ class TrainerConfig(Settings):
     """How the learning rate goes on: as it is, or in a line to 0 after the last step."""
     warmup: int = Field(0, ge=0)
     """Steps in which the learning rate rises to its value."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW."""
@@ -78,7 +81,7 @@ class TrainerConfig(Settings):
     """Tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
@@ -108,7 +111,7 @@ class RunConfig(Settings):
     """Begins the name of the run's folder."""
     out: Path = Path("runs")
     """Where runs' folders are made."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     """Of everything that is drawn."""
     model: ModelConfig = ModelConfig()
     """Which policy is trained."""

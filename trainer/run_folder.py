@@ -1,5 +1,6 @@
 """Everything that a run leaves behind, in one folder: config, metrics, trajectories, checkpoints, log and summary."""
 
+import fcntl
 import itertools
 import json
 import logging
@@ -8,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import tomli_w
 from torch.utils.tensorboard import SummaryWriter
@@ -30,6 +31,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = _locked(path)
         self.checkpoints.mkdir(exist_ok=True)
         self.trajectories = TrajectoryStore(path / "trajectories.jsonl.zst")
         self._metrics = (path / "metrics.jsonl").open("a", buffering=1)
@@ -139,6 +141,7 @@ class RunFolder:
             self._board.close()
             logging.getLogger("lachesis").removeHandler(self._log)
             self._log.close()
+            self._lock.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -155,6 +158,21 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
     return rows
+
+
+def _locked(path: Path) -> IO[str]:
+    """A file that holds ``path`` for this process until it is closed; the system lets go where the process dies.
+
+    Raises:
+        ConfigError: another run holds it.
+    """
+    file = (path / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(f"a run is under way in {path}; stop it or wait for its end before --resume") from None
+    return file
 
 
 @contextmanager

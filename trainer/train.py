@@ -56,7 +56,6 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed)
-        folder.write_config(config)  # not before it is known to fit the folder's run
         folder.write_config(config)  # what a resumed run was told anew; a run that is refused changes nothing
         await run.publish()
         if not resumed:
@@ -151,7 +150,7 @@ class _Run:
             samples = samples_of(wait.groups, config.advantage, self.config.model.context)
             if not samples:
                 raise ConfigError(
-                    f"step {self.position.step + 1}: no reply has a single token, so there is nothing to learn from; do "
+                    f"step {self.position.step + 1}: no reply has a token, so there is nothing to learn from; do "
                     f"the prompts leave room in model.context = {self.config.model.context}?"
                 )
             lr = learning_rate(config, self.position.step)
@@ -301,6 +300,12 @@ class _Run:
         """A fixed prompt and its demonstration, cut to the context."""
         draw = next(iter(self._mixture(self.config.seed)))
         sample = demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
+        vocabulary = self.learner.model.get_input_embeddings().num_embeddings
+        if sample.tokens.max() >= vocabulary:
+            raise ConfigError(
+                f"the tokenizer of {self.config.model.path!r} gives token {sample.tokens.max()}, but its model has "
+                f"only {vocabulary}; give a tokenizer and a model of one kind"
+            )
         return sample.tokens[: self.config.model.context - 1]
 
     @contextmanager

@@ -9,9 +9,9 @@ from .errors import ConfigError, nearest
 
 
 class Settings(BaseModel):
-    """A part of a configuration: frozen, and closed to unknown keys."""
+    """A part of a configuration: frozen, its numbers finite, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lachesis.rollout.model import load_model
 from lachesis.rollout.tiny_model import build_tiny_model, build_tiny_tokenizer
 from lachesis.verifiers.errors import ConfigError
 
@@ -67,3 +68,11 @@ def test_every_text_can_be_encoded_and_comes_back(text: str) -> None:
 )
 def test_the_words_of_the_template_cost_one_token(word: str) -> None:
     assert len(ids_of(word)) == 1
+
+
+def test_weights_that_were_cut_off_are_one_clear_refusal(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path, hidden=32, layers=1)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ConfigError, match="holds no causal language model that can be loaded"):
+        load_model(str(tmp_path), torch.float32, "cpu")

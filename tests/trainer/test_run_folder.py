@@ -150,3 +150,11 @@ def test_an_impossible_place_is_the_users_error(tmp_path: Path) -> None:
         RunFolder.create(config_in(tmp_path, name="a/b"))
     with pytest.raises(ConfigError, match="is not a run's folder"):
         RunFolder.open(tmp_path / "nowhere")
+
+
+def test_two_runs_never_write_into_one_folder(tmp_path: Path) -> None:
+    first = RunFolder.create(config_in(tmp_path))
+    with pytest.raises(ConfigError, match=r"a run is under way in .*toy-1; stop it"):
+        RunFolder.open(first.path)
+    first.close()
+    RunFolder.open(first.path).close()

@@ -16,17 +16,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
+import torch
 
 from lachesis.rollout.cluster import RayPool
+from lachesis.rollout.model import load_model
+from lachesis.rollout.pool import InlinePool
 from lachesis.trainer import train as main_job
 from lachesis.trainer.checkpoint import MANIFEST, latest
 from lachesis.trainer.config import RunConfig
 from lachesis.trainer.learner import Learner
 from lachesis.trainer.progress import Progress
 from lachesis.trainer.run_folder import RunFolder
-from lachesis.verifiers.errors import ConfigError, InfrastructureError
+from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
 
 Row = dict[str, Any]
 
@@ -209,6 +213,46 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_checkpoint_before(
     assert latest(run / "checkpoints") == run / "checkpoints" / "step-000002"
     train(configured(tmp_path), resume=run)
     assert weights_of(run) == weights_of(finished[0])
+
+
+LONG = """
+from lachesis import Environment, Rubric, Task, use
+class Long(Environment):
+    rubric = Rubric(use("exact"))
+    def tasks(self, split, seed):
+        return [Task("1+1=" * 20, answer="2")]
+"""
+
+
+def test_prompts_that_leave_no_room_for_a_reply_end_the_run_instead_of_training_on_nothing(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(LONG)
+    environments = [{"use": str(tmp_path / "long.py"), "group_size": 2}]
+    with pytest.raises(ConfigError, match=r"step 1: no reply has a token.*model\.context = 32"):
+        train(configured(tmp_path, environments=environments, warm_start={"steps": 0}))
+
+
+def test_an_engine_whose_logprobs_are_no_numbers_stops_the_run_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(InlinePool):
+        async def score(self, tokens: Any, temperature: float = 1.0) -> list[Any]:
+            whole = (await super().score(tokens, temperature))[0]
+            return [whole, np.full_like(whole, np.nan), whole]
+
+    monkeypatch.setattr(main_job, "InlinePool", Broken)
+    with pytest.raises(EngineError, match="have no effect: the probe's logprobs differ by nan"):
+        train(configured(tmp_path))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path: Path, finished: tuple[Path, Row]) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(finished[0] / "model", folder)
+    model = load_model(str(folder), torch.float32, "cpu")
+    model.config.pad_token_id = model.config.eos_token_id = None
+    model.resize_token_embeddings(20)
+    model.save_pretrained(folder)
+    with pytest.raises(ConfigError, match=r"gives token \d+, but its model has only 20"):
+        train(configured(tmp_path, model={"path": str(folder)}))
 
 
 def test_a_demonstration_that_the_context_cannot_hold_is_refused(tmp_path: Path) -> None:
