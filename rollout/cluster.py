@@ -24,7 +24,7 @@ from .weights import Weights
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 log = logging.getLogger("lachesis")
 
@@ -120,9 +120,11 @@ class RemoteEngine:
                 async for reference in stream:
                     for key, result in await reference:
                         self._resolve(key, result)
-            lost = EngineLost("the engine ended a call without answering all of it")
-        except RayActorError as error:
-            lost = EngineLost(f"an engine actor died: {_first_line(error)}")
+            lost: EngineError = EngineLost("the engine ended a call without answering all of it")
+        except RayTaskError as error:  # raised by the engine, not by what is between
+            lost = EngineError(f"an engine failed: {_first_line(error.cause or error)}")
+        except RayError as error:
+            lost = EngineLost(f"an engine was lost: {_first_line(error)}")
         except TimeoutError:
             lost = EngineLost(f"an engine did not answer within {self._deadline:g} s (rollout.deadline)")
         for key, _ in batch:
@@ -253,7 +255,16 @@ class RayPool:
             ray.shutdown()
 
     async def _ask_all(self, method: str, *arguments: Any) -> list[Any]:
-        """The answers of the engines that hold the current weights."""
+        """The answers of the engines that hold the current weights; where all are lost, of the first that is back."""
+        end = time.monotonic() + self._config.deadline
+        while True:
+            answers = await self._answers(method, *arguments, last=time.monotonic() > end)
+            if answers:
+                return answers
+            await asyncio.sleep(self.WATCH)
+
+    async def _answers(self, method: str, *arguments: Any, last: bool) -> list[Any]:
+        """What every engine answers now; none where all are lost, which is an error the ``last`` time."""
         calls = [self._ask(number, method, *arguments) for number in range(len(self._engines))]
         results = await asyncio.gather(*calls, return_exceptions=True)
         answers = [result for result in results if not isinstance(result, BaseException)]
@@ -261,7 +272,7 @@ class RayPool:
         for failure in failures:
             if not isinstance(failure, EngineLost):
                 raise failure
-        if not answers:
+        if last and not answers:
             raise failures[0]
         return answers
 
@@ -270,10 +281,10 @@ class RayPool:
         try:
             async with asyncio.timeout(deadline or self._config.deadline):
                 return await getattr(self._engines[number], method).remote(*arguments)
-        except RayActorError as error:
-            raise EngineLost(f"engine {number} died: {_first_line(error)}") from None
         except RayTaskError as error:  # the engine's own error, without Ray's traceback around it
-            raise error.cause from None
+            raise error.cause or error from None
+        except RayError as error:
+            raise EngineLost(f"engine {number} died: {_first_line(error)}") from None
         except TimeoutError:
             raise EngineLost(f"engine {number} did not answer {method} in time") from None
 
@@ -304,7 +315,7 @@ class RayPool:
                         log.warning("engine %d is replaced: %s", number, lost)
                         ray.kill(self._engines[number], no_restart=False)
                         silent_since[number] = time.monotonic()
-                except EngineError as error:
+                except Exception as error:  # noqa: BLE001 - who watches must not end: nobody else would refit engines
                     log.warning("engine %d: %s", number, error)
 
 

@@ -3,22 +3,24 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ray.exceptions import OwnerDiedError, RaySystemError
 
 from lachesis.environments.loading import describe
-from lachesis.rollout.cluster import RayPool
+from lachesis.rollout.cluster import Keyed, RayPool, RemoteEngine
 from lachesis.rollout.config import ModelConfig, RolloutConfig
-from lachesis.rollout.engine import Sampling
+from lachesis.rollout.engine import Request, Sampling
 from lachesis.rollout.model import load_model
 from lachesis.rollout.order import Order, Outcome
 from lachesis.rollout.pool import InlinePool, PoolSpec
 from lachesis.rollout.tiny_model import build_tiny_model
 from lachesis.rollout.weights import Weights
+from lachesis.verifiers.errors import EngineError, EngineLost
 from lachesis.verifiers.group import Group
 
 SAMPLING = Sampling(max_tokens=24)
@@ -65,6 +67,55 @@ def bits(outcome: Outcome) -> tuple[int, list[bytes]]:
     assert isinstance(outcome, Group), outcome
     segments = [segment for attempt in outcome.trajectories for segment in attempt.segments]
     return outcome.index, [segment.tokens.tobytes() + segment.logprobs.tobytes() for segment in segments]
+
+
+class Broken:
+    """An engine's handle whose calls end in ``error``."""
+
+    def __init__(self, error: Exception) -> None:
+        self.generate_many, self.error = self, error
+
+    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Keyed]]]:
+        raise self.error
+        yield
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(RaySystemError("the object store is gone"), EngineLost), (OwnerDiedError("0" * 56, "", ""), EngineLost)],
+)
+def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception, kind: type[EngineError]) -> None:
+    request = Request(np.array([1, 2], np.int32), SAMPLING)
+
+    async def ask() -> None:
+        async with asyncio.timeout(5):
+            await RemoteEngine(Broken(error), deadline=60).generate(request)
+
+    with pytest.raises(kind):
+        asyncio.run(ask())
+
+
+def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
+    spec: PoolSpec, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refit, odd = RayPool._refit, [RuntimeError("odd")]
+
+    async def refit_at_last(pool: RayPool, number: int) -> bool:
+        if pool._weights is not None and odd and asyncio.current_task() is pool._supervisor:
+            raise odd.pop()
+        return await refit(pool, number)
+
+    monkeypatch.setattr(RayPool, "_refit", refit_at_last)
+
+    async def kill_all_and_score(pool: RayPool) -> None:
+        await pool.publish(weights)
+        for pid in await pool.engine_pids():
+            os.kill(pid, signal.SIGKILL)
+        scores = await pool.score(np.array([1, 2, 3], np.int32))
+        assert np.isfinite(scores[0][1:]).all()
+        assert not odd
+
+    with_pool(spec, kill_all_and_score)
 
 
 def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
