@@ -95,7 +95,7 @@ def _hub_rows(dataset: str, name: str | None, split: Split) -> Any:
         from datasets import load_dataset
     except ImportError:
         raise ConfigError(
-            f"dataset {dataset!r} needs the package `datasets`: pip install 'lachesis-rl[hub]', or set path to a file"
+            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file"
         ) from None
     try:
         return load_dataset(dataset, name, split=split)

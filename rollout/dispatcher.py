@@ -108,7 +108,8 @@ class Dispatcher:
                 continue
             failures.append(outcome)
             in_a_row += 1
-            log.warning("group %d was not made: %s", outcome.index, outcome.reason)
+            if in_a_row == 1:  # the rest would say the same
+                log.warning("group %d was not made: %s", outcome.index, outcome.reason)
             if self._on_failure == "fail" or in_a_row >= self._prompts:
                 raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
         return Step(tuple(groups), time.perf_counter() - start, tuple(failures))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..environments.chat import Reply, read_reply
-from ..verifiers.errors import ConfigError, EngineError, nearest
+from ..verifiers.errors import ConfigError, DataError, EngineError, nearest
 from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
 from .engine import Completion, Generator, Request, Sampling
@@ -165,6 +165,11 @@ class TokenChat:
         prompt, bridged = self._prompt()
         room = self._policy.context - prompt.size
         completion = _NOTHING
+        if room <= 0 and not self._calls:  # never asked at all: that is no reply of the policy's, and earns nothing
+            raise DataError(
+                f"the prompt has {prompt.size} tokens, which leaves no room in model.context = {self._policy.context}; "
+                "raise model.context or shorten the task"
+            )
         if room > 0:
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
             request = Request(prompt, sampling, self._lowest_version(), self._policy.route)

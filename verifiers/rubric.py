@@ -11,7 +11,7 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from .case import Case
-from .errors import ConfigError, nearest
+from .errors import ConfigError, DataError, nearest
 from .registry import Verifier, make_verifier
 from .reward import Component, Reward
 from .trajectory import POLICY
@@ -62,7 +62,10 @@ class _Function:
             result = await result
         if isinstance(result, Verdict):
             return result
-        return Verdict(float(result) if isinstance(result, Real) else result)  # numpy's and torch's scalars too
+        if not isinstance(result, Real):
+            name = getattr(self.function, "__qualname__", "a reward")
+            raise DataError(f"{name} gave {result!r:.80}; a reward is a number or a Verdict")
+        return Verdict(float(result))  # numpy's and torch's scalars too
 
 
 @dataclass(frozen=True)

@@ -280,9 +280,13 @@ def test_no_room_in_the_context_is_an_empty_reply_and_no_request() -> None:
     (segment,) = chat.segments()
     table.check([segment])
     assert len(segment) <= 40
-    never = Table(["one"], context=10).open()
-    assert run(talk(never, ["a" * 20]))[0].stop == "length"
-    assert never.segments() == []
+
+
+def test_a_prompt_that_never_leaves_room_is_refused_and_earns_nothing() -> None:
+    chat = Table(["one"], context=10).open()
+    with pytest.raises(DataError, match=r"no room in model\.context = 10"):
+        run(talk(chat, ["a" * 20]))
+    assert chat.segments() == []
 
 
 def test_max_tokens_is_the_least_of_policy_reply_and_context() -> None:

@@ -122,7 +122,8 @@ def run(tmp_path: Path) -> Path:
     attempts = []
     task = Task("1+1=", answer="2")
     for said, score in (("2", 1.0), ("3", 1.0), ("2", 1.0)):
-        reward = Reward((Component("exact", 1.0, Verdict(score)), Component("given", 0.5, Verdict(0.5))))
+        stored = {"exact": (1.0, score), "digits": (0.0, float(said == "2")), "given": (0.5, 0.5)}
+        reward = Reward(tuple(Component(label, weight, Verdict(value)) for label, (weight, value) in stored.items()))
         said_so = {POLICY: ({"role": "user", "content": "1+1="}, {"role": "assistant", "content": said})}
         attempts.append(Trajectory(task, "arithmetic", said_so, rewards={POLICY: reward}))  # type: ignore[arg-type]
     TrajectoryStore(tmp_path / "trajectories.jsonl.zst").append(7, [Group(3, task, tuple(attempts))])
