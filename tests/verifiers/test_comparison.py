@@ -448,3 +448,10 @@ def test_a_hundred_kilobytes_of_anything_take_the_parent_no_time(piece: str) -> 
     for completion in (text, rf"\boxed{{{text}}}"):
         assert judge(completion, "x+7").score == 0
     assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("reply", [r"\sqrt=\frac", r"\frac=\frac", r"1=\sqrt=2"])
+def test_a_reply_whose_own_computation_cannot_be_read_is_wrong_and_not_the_datasets_fault(reply: str) -> None:
+    verdict = judge(rf"\boxed{{{reply}}}", "x+7")
+    assert verdict.status != "infra_error"
+    assert verdict.score == 0.0
