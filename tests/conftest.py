@@ -9,7 +9,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import pytest
+
+# CI asks the same examples of the same code; what a new draw finds is found by those who work on it.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("LACHESIS_CI"):
+    hypothesis.settings.load_profile("ci")
 
 ROOT = Path(__file__).resolve().parent.parent
 
