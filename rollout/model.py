@@ -46,8 +46,8 @@ def check_context(model: PreTrainedModel, context: int) -> None:
     window = getattr(config, "sliding_window", None) or context
     if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):
         raise ConfigError(
-            f"the torch engine computes full attention only, found {sorted(kinds)} with a window of {window} tokens in "
-            f"{config.model_type}; lower model.context to the window, or use rollout.engine = 'vllm'"
+            f"only full attention is computed here, found {sorted(kinds)} with a window of {window} tokens in "
+            f"{config.model_type}; lower model.context to the window"
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..rollout.config import ModelConfig
-from ..rollout.model import load_model
+from ..rollout.model import check_context, load_model
 from ..rollout.weights import Weights
 from ..verifiers.errors import ConfigError, InfrastructureError
 from .batch import MicroBatch, Sample, micro_batches
@@ -37,6 +37,7 @@ class Learner:
         self.device = torch.device(name)
         self.config = config
         self.model: PreTrainedModel = load_model(model.path, dtype=getattr(torch, model.dtype), device=self.device)
+        check_context(self.model, model.context)  # packed rows bring a mask of their own
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )

@@ -29,7 +29,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def learner(tiny: str, **settings: Any) -> Learner:
-    return Learner(ModelConfig(path=tiny), TrainerConfig(**settings))
+    return Learner(ModelConfig(path=tiny, context=64), TrainerConfig(**settings))
 
 
 def sample(seed: int, reply: int, advantage: float) -> Sample:
