@@ -231,6 +231,7 @@ async def _through_engines(
         pool = RayPool(spec)
     numbered = {attempt.number: attempt.task for attempt in missing}
     try:
+        await pool.infos()  # a model that no engine can load is said here, and not by episodes that fail
         outcomes = evaluate(
             pool,
             0,

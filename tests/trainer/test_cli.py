@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from lachesis.rollout.tiny_model import build_tiny_model
+
 CONFIG = """
 name = "toy"
 out = "runs"
@@ -302,3 +304,12 @@ def test_an_endpoint_that_is_gone_ends_in_one_line_and_exit_code_1(tmp_path: Pat
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("lachesis: error: 2 episodes in a row could not be scored")
     assert not any(row["rewards"] for row in rows_of(tmp_path / "s.jsonl"))
+
+
+def test_eval_through_ray_says_in_one_line_that_the_model_cannot_be_loaded(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64)
+    (model / "config.json").write_text("{}")
+    done = lachesis("eval", "arithmetic", "--model", str(model), "--model.context", "64", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "holds no causal language model" in done.stderr
+    assert "_engine" not in done.stderr
