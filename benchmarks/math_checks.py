@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import math_verify
 
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.math_answer import Math
+from lachesis.verifiers.math.answer import Math
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from ..verifiers.message import Message, Role
 from ..verifiers.segment import Segment
 from ..verifiers.think import split_reasoning
-from ..verifiers.tool_call import ToolCall, read_tool_calls
+from ..verifiers.tool_calling.call import ToolCall, read_tool_calls
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..verifiers.message import Message, Role
 from ..verifiers.reward import Component, Reward
 from ..verifiers.segment import Segment
 from ..verifiers.task import Task
-from ..verifiers.tool_call import ToolCall
+from ..verifiers.tool_calling.call import ToolCall
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from ..verifiers.verdict import Verdict
 from .chat import Chat, Policy, Reply

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
 from ..verifiers.errors import ConfigError, nearest
-from ..verifiers.tool_call import ToolCall
+from ..verifiers.tool_calling.call import ToolCall
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,9 @@ def test_the_architecture_names_every_file_of_every_floor() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for floor, section in zip(FLOORS, text.split("\n**`")[1:], strict=True):
         assert section.startswith(floor)
-        listed = re.findall(r"`(\w+\.py)`", section.partition("\n## ")[0])
-        there = {path.name for path in (ROOT / floor).glob("*.py")} - {"__init__.py"}
+        listed = re.findall(r"`([\w/]+\.py)`", section.partition("\n## ")[0])
+        paths = [path.relative_to(ROOT / floor) for path in (ROOT / floor).rglob("*.py")]
+        there = {path.as_posix() for path in paths if path.name != "__init__.py"}
         assert set(listed) == there, floor
         assert len(listed) == len(there), floor
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .message import Message
+from .sandbox.protocol import Sandbox
+from .sandbox.shared import shared_sandbox
 from .task import Task
 from .trajectory import POLICY, Trajectory
 
@@ -16,13 +18,16 @@ class Case:
         trajectory: the finished attempt.
         agent: whose part is judged.
         params: parameters of a verifier that the task itself names.
-        sandbox: runs untrusted programs; None where no verifier asked for one.
     """
 
     trajectory: Trajectory
     agent: str = POLICY
     params: dict[str, Any] = field(default_factory=dict)
-    sandbox: Any = None
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where untrusted programs run: this process's sandbox, as its configuration says."""
+        return shared_sandbox()
 
     @property
     def task(self) -> Task:

@@ -9,6 +9,7 @@ LachesisError
     ├── EngineError            an engine refused or could not do a request
     │   └── EngineLost         an engine died or stopped answering; another one may serve
     │       └── EngineStale    an engine holds older weights than a request needs; it may catch up
+    ├── SandboxLost            a sandbox broke, and its control job fails too
     └── DeadlineExceeded       a wait ran out of time
 """
 
@@ -50,6 +51,10 @@ class EngineLost(EngineError):
 
 class EngineStale(EngineLost):
     """An engine holds older weights than the request needs, or none yet."""
+
+
+class SandboxLost(InfrastructureError):
+    """A sandbox broke, or cannot be had; nothing was judged."""
 
 
 class DeadlineExceeded(InfrastructureError):

@@ -13,7 +13,12 @@ from .verdict import Verdict
 ENTRY_POINTS = "lachesis.verifiers"
 """The entry-point group in which a package offers verifier classes."""
 
-_BUILT_IN = {"exact": "matching", "number": "matching", "math": "math_answer", "format": "think"}
+_BUILT_IN = {
+    "exact": "text.matching",
+    "format": "think",
+    "math": "math.answer",
+    "number": "text.matching",
+}
 
 
 class Verifier(Protocol):

@@ -12,7 +12,7 @@ from lachesis.environments.gsm8k import Gsm8k
 from lachesis.environments.loading import describe
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, DataError
-from lachesis.verifiers.math_answer import Math, _workers
+from lachesis.verifiers.math.answer import Math, _workers
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 

@@ -11,7 +11,7 @@ import pytest
 
 from lachesis.environments.tools import ToolBox, ToolResult, make_tool
 from lachesis.verifiers.errors import ConfigError
-from lachesis.verifiers.tool_call import ToolCall
+from lachesis.verifiers.tool_calling.call import ToolCall
 
 
 class Unit(Enum):

@@ -142,7 +142,7 @@ def test_closing_the_pool_ends_its_workers(pool: WorkerPool) -> None:
 
 HOLDER = """
 import asyncio, sys, time
-from lachesis.verifiers import math_answer
+from lachesis.verifiers.math import answer as math_answer
 pool = math_answer._workers()
 asyncio.run(pool.ask({"gold": "x", "answer": "x"}, 5.0))
 print(pool.pids[0], flush=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers.tool_call import ToolCall, read_tool_calls
+from lachesis.verifiers.tool_calling.call import ToolCall, read_tool_calls
 
 NAMES = st.text(min_size=1, max_size=10)
 VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=3)

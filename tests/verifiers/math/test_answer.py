@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers import math_answer
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.math_answer import Math, compare_exactly, find_answer, last_box
+from lachesis.verifiers.math import answer as math_answer
+from lachesis.verifiers.math.answer import Math, compare_exactly, find_answer, last_box
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict

@@ -5,12 +5,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .case import Case
-from .errors import ConfigError
-from .quantity import NUMERAL, read_quantity
-from .registry import verifier
-from .think import split_reasoning
-from .verdict import Verdict, infra_error, passed, unparseable, wrong
+from ..case import Case
+from ..errors import ConfigError
+from ..math.quantity import NUMERAL, read_quantity
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 
 _NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?(?:{NUMERAL})", re.ASCII)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+from ..worker import Outcome
 from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection
 from .extraction import MAX_ANSWER
 from .notation import latex, plain
 from .quantity import read_quantity
 from .units import split_unit, unit_ratio
-from .worker import Outcome
 
 MAX_DEPTH = 40
 """Brackets that may nest in what a worker is given."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers.quantity import Quantity, read_quantity
+from lachesis.verifiers.math.quantity import Quantity, read_quantity
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lachesis.verifiers import math_answer
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.collection import depth, read_chain, read_collection
-from lachesis.verifiers.comparison import Comparison, Undecided
-from lachesis.verifiers.extraction import WAYS, boxed_answers, expected_answer, find_answers
-from lachesis.verifiers.math_answer import Math
-from lachesis.verifiers.notation import latex, plain
+from lachesis.verifiers.math import answer as math_answer
+from lachesis.verifiers.math.answer import Math
+from lachesis.verifiers.math.collection import depth, read_chain, read_collection
+from lachesis.verifiers.math.comparison import Comparison, Undecided
+from lachesis.verifiers.math.extraction import WAYS, boxed_answers, expected_answer, find_answers
+from lachesis.verifiers.math.notation import latex, plain
+from lachesis.verifiers.math.units import canonical_unit, split_unit
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
-from lachesis.verifiers.units import canonical_unit, split_unit
 from lachesis.verifiers.verdict import Verdict
 from lachesis.verifiers.worker import Outcome
 

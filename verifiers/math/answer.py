@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .case import Case
+from ..case import Case
+from ..errors import ConfigError, nearest
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from ..worker import WorkerPool
 from .comparison import Comparison, Undecided
-from .errors import ConfigError, nearest
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box
 from .notation import plain
 from .quantity import read_quantity
-from .registry import verifier
-from .think import split_reasoning
-from .verdict import Verdict, infra_error, passed, unparseable, wrong
-from .worker import WorkerPool
 
 __all__ = ["MAX_ANSWER", "WAYS", "Math", "compare_exactly", "expected_answer", "find_answer", "last_box"]
 
@@ -112,7 +112,7 @@ def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict
 
 @lru_cache(maxsize=1)
 def _workers() -> WorkerPool:
-    return WorkerPool(Path(__file__).with_name("math_worker.py"), size=min(4, os.cpu_count() or 1))
+    return WorkerPool(Path(__file__).with_name("checker.py"), size=min(4, os.cpu_count() or 1))
 
 
 os.register_at_fork(after_in_child=_workers.cache_clear)  # a forked child must not share its parent's pipes

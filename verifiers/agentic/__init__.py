@@ -1,0 +1,1 @@
+"""Verifiers over the steps of a trajectory."""

@@ -1,0 +1,1 @@
+"""Verifiers that run the program a completion holds, in a sandbox."""

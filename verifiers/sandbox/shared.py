@@ -1,0 +1,53 @@
+"""The sandbox of this process: one, made on first use."""
+
+import os
+import threading
+
+from .protocol import Sandbox
+from .settings import SandboxSettings
+
+_lock = threading.Lock()
+_settings = SandboxSettings()
+_sandbox: Sandbox | None = None
+
+
+def configure_sandbox(settings: SandboxSettings) -> None:
+    """Use ``settings`` from now on; a sandbox made with other ones is closed."""
+    global _settings
+    with _lock:
+        changed, _settings = settings != _settings, settings
+    if changed:
+        close_sandbox()
+
+
+def shared_sandbox() -> Sandbox:
+    """The sandbox of this process.
+
+    Raises:
+        ConfigError: none reaches the level that the settings require; the message says how to gain one.
+    """
+    global _sandbox
+    with _lock:
+        if _sandbox is None:
+            from .backends import open_sandbox
+
+            _sandbox = open_sandbox(_settings)
+        return _sandbox
+
+
+def close_sandbox() -> None:
+    """Close the sandbox of this process; the next use makes a new one."""
+    global _sandbox
+    with _lock:
+        closing, _sandbox = _sandbox, None
+    if closing is not None:
+        closing.close()
+
+
+def _forget() -> None:
+    """In a forked child: the sandbox's pipes are the parent's."""
+    global _sandbox, _lock
+    _lock, _sandbox = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)

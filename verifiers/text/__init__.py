@@ -1,0 +1,1 @@
+"""Verifiers that look at an answer as text: matching, structure, length, instructions."""
