@@ -22,7 +22,17 @@ _BUILT_IN = {
 
 
 class Verifier(Protocol):
-    """Judges one case. A verifier is a frozen dataclass whose fields are its parameters."""
+    """Judges one case. A verifier is a frozen dataclass whose fields are its parameters.
+
+    The first line of its docstring says when it passes. Under ``Example:`` stand one or more rows as ``lachesis verify``
+    takes them, each over as many lines as it needs, with the score that it gets; a test runs them all::
+
+        Example:
+            {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0
+
+    Two class attributes may say more: ``instances`` (a tuple of texts) names the distinct verifiers that its parameters
+    make of one family, and ``needs_sandbox = True`` that it runs programs of the policy's.
+    """
 
     async def verify(self, case: Case) -> Verdict:
         """Return the verdict; what the completion causes is a status, what we cause is ``infra_error``."""

@@ -29,6 +29,9 @@ class Format:
     Attributes:
         tag: the block's name.
         required: with False, a reply without any block passes too.
+
+    Example:
+        {"verifier": "format", "completion": "<think>2 + 2 = 4</think>4", "answer": null} -> 1.0
     """
 
     tag: str = "think"

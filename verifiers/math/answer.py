@@ -45,6 +45,9 @@ class Math:
         allow_set_relation_comp: whether an inequality may answer where an interval is expected.
         default_config: both kinds, whatever ``match_types`` says.
         cpu_seconds: CPU time that one comparison by math-verify may take.
+
+    Example:
+        {"verifier": "math", "completion": "So it is \\boxed{\\frac{1}{2}}.", "answer": "0.5"} -> 1.0
     """
 
     extract: Sequence[str] = WAYS

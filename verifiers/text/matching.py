@@ -22,6 +22,10 @@ class Exact:
 
     Attributes:
         ignore_case: compare in lower case.
+
+    Example:
+        {"verifier": "exact", "completion": "<think>?</think> Paris", "answer": "paris", "params": {"ignore_case": true}}
+        -> 1.0
     """
 
     ignore_case: bool = False
@@ -45,6 +49,9 @@ class Number:
 
     Attributes:
         tolerance: largest absolute difference that still passes.
+
+    Example:
+        {"verifier": "number", "completion": "3 apples cost 1.50", "answer": 1.5} -> 1.0
     """
 
     tolerance: float = 0.0
