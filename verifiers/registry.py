@@ -24,8 +24,8 @@ _BUILT_IN = {
 class Verifier(Protocol):
     """Judges one case. A verifier is a frozen dataclass whose fields are its parameters.
 
-    The first line of its docstring says when it passes. Under ``Example:`` stand one or more rows as ``lachesis verify``
-    takes them, each over as many lines as it needs, with the score that it gets; a test runs them all::
+    The first line of its docstring says when it passes. Under ``Example:`` stand one or more rows as
+    ``lachesis verify`` takes them, each over as many lines as it needs, with the score that it gets; a test runs all::
 
         Example:
             {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0

@@ -24,8 +24,7 @@ class Exact:
         ignore_case: compare in lower case.
 
     Example:
-        {"verifier": "exact", "completion": "<think>?</think> Paris", "answer": "paris", "params": {"ignore_case": true}}
-        -> 1.0
+        {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0
     """
 
     ignore_case: bool = False
