@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
 from ..worker import Outcome
 from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection
 from .extraction import MAX_ANSWER
+from .formula import Formulas
 from .notation import latex, plain
 from .quantity import read_quantity
 from .units import split_unit, unit_ratio
@@ -20,6 +21,8 @@ MAX_DIGITS = 400
 
 _LETTERS = re.compile(r"(?:\\[A-Za-z]+|⟨[^⟨⟩]*⟩|[^A-Za-z])+")
 _CHOICE = re.compile(r"[\s(⟨]*(?P<letter>[A-J])(?:[\s⟩]*[).:⟩](?P<rest>.*))?[\s.]*", re.DOTALL)
+_SMALL_CHOICE = re.compile(r"[\s(⟨]*[a-j][\s)⟩.]*")
+_RADIANS = re.compile(r"\\pi(?![A-Za-z])")
 _WORDS = re.compile(r"\s*(?:⟨[^⟨⟩]*⟩\s*)+\.?\s*")
 _BASE = re.compile(r"(?:\d|(?<![A-Za-z])[A-F])\s*_\s*(\w|\{[^{}]*\})")
 
@@ -50,6 +53,7 @@ class Comparison:
         places: decimals to which a number written with a decimal point may be rounded; None asks for equality.
         strict: whether variables have their names, and a tuple is no set.
         set_relations: whether an inequality may answer where an interval is expected.
+        formulas: what is read and decided here.
     """
 
     ask: Callable[[dict[str, Any], float], Awaitable[Outcome]]
@@ -57,6 +61,7 @@ class Comparison:
     places: int | None = None
     strict: bool = True
     set_relations: bool = False
+    formulas: Formulas = field(default_factory=Formulas)
 
     async def equal(self, gold: str, answer: str) -> bool:
         """Whether ``answer`` is ``gold``; both are raw texts.
@@ -80,6 +85,8 @@ class Comparison:
         if decided is not None:
             return decided
         expected, found = _collection(gold), _collection(answer)
+        if _is_list(found) and expected is None:
+            expected = _expanded(expected, gold)
         if expected is not None and found is not None and _is_several(expected) and _is_several(found):
             return await self._same_items(expected, found)
         chains = read_chain(gold), read_chain(answer)
@@ -101,6 +108,10 @@ class Comparison:
     async def _same_measure(self, gold: str, answer: str) -> bool:
         """The decision of a worker on what is left when units are taken off; they count where both name one."""
         (expected, unit), (found, given) = split_unit(gold), split_unit(answer)
+        for angle, other, name in ((gold, found, unit), (answer, expected, given)):
+            if name == "degree" and _RADIANS.search(other) and {unit, given} <= {"degree", "radian", ""}:
+                turned = rf"({split_unit(angle)[0]})\frac{{\pi}}{{180}}"
+                return await self._ask(*((turned, other) if angle is gold else (other, turned)), self.set_relations)
         ratio = unit_ratio(given, unit) if unit and given and given != unit else Fraction(1)
         if ratio is None:
             return False
@@ -117,8 +128,10 @@ class Comparison:
         if bases[0] != bases[1] and (not has_letters(gold) or not has_letters(answer)):
             return False  # math-verify drops the base
         choice, chosen = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
-        if choice and chosen and not (choice["rest"] or "").strip():
-            return choice["letter"] == chosen["letter"]
+        if choice and not (choice["rest"] or "").strip(" ⟩).") and (chosen or _SMALL_CHOICE.fullmatch(answer)):
+            return choice["letter"] == (chosen["letter"] if chosen else answer.strip("()⟨⟩. ").upper())
+        if gold.isalpha() and answer.isalpha() and len(gold) > 3 and gold.lower() == answer.lower():
+            return True
         if _WORDS.fullmatch(gold) and (_WORDS.fullmatch(answer) or answer.replace(" ", "").isalpha()):
             return _words(gold) == _words(answer)
         if _WORDS.fullmatch(answer) and gold.replace(" ", "").isalpha():
@@ -132,6 +145,8 @@ class Comparison:
                 return False
             ordered = False
         wanted, given = _all_items(expected, ordered), _all_items(found, ordered)
+        if ordered:
+            wanted, given = _by_name(wanted), _by_name(given)
         if len(wanted) != len(given):
             return False
         if ordered:
@@ -161,7 +176,7 @@ class Comparison:
         variables = has_letters(gold) or has_letters(answer)
         if expected and found and variables and not (expected.name and found.name):
             return await self._ask(gold, answer, self.set_relations)
-        if expected and found and expected.head != found.head and self.strict:
+        if expected and found and expected.head != found.head and self.strict and not _same_function(expected, found):
             if len(expected.sides) != 2 or len(found.sides) != 2:
                 return False
             return await self._ask(gold, answer, self.set_relations)  # y = x is x = y
@@ -193,7 +208,11 @@ class Comparison:
         return True
 
     async def _ask(self, gold: str, answer: str, set_relations: bool) -> bool:
-        """What math-verify says of two texts in plain notation."""
+        """Whether two texts in plain notation are equal: decided here where that is exact, else by math-verify."""
+        same = self.formulas.same(gold, answer)
+        rounded = self.places is not None and "." in gold + answer
+        if same or (same is False and self.strict and not rounded):
+            return same
         if self.cpu_seconds <= 0.01:
             raise Undecided("timeout", "the comparison of all parts took too much CPU time")
         request = {"gold": latex(gold), "answer": latex(answer), "places": self.places, "strict": self.strict}
@@ -219,6 +238,12 @@ def _collection(text: str) -> Collection | None:
     return read_collection(text) if read_quantity(text) is None else None
 
 
+def _same_function(expected: Chain, found: Chain) -> bool:
+    """Whether one is named as a function of a variable and the other ``y``."""
+    heads, called = (expected.head, found.head), ("(" in expected.name, "(" in found.name)
+    return (heads[1] == "y" and called[0]) or (heads[0] == "y" and called[1])
+
+
 def _is_list(collection: Collection | None) -> bool:
     return collection is not None and not collection.brackets
 
@@ -238,6 +263,15 @@ def _all_items(collection: Collection, ordered: bool) -> list[str]:
     pairs = ((item, plus_or_minus(item) if "=" not in item else None) for item in collection.items)
     parts = [part for item, pair in pairs for part in (pair.items if pair else (item,))]
     return list({part.replace(" ", ""): part for part in parts}.values())
+
+
+def _by_name(items: list[str]) -> list[str]:
+    """``y=1, x=2`` in the order in which a tuple of x and y has them; what has no names, or one name, as it is."""
+    chains = [read_chain(item) for item in items]
+    names = [chain.name if chain else "" for chain in chains]
+    if not all(names) or len(set(names)) < len(names):
+        return items
+    return [item for _, item in sorted(zip(names, items, strict=True))]
 
 
 def _words(text: str) -> str:

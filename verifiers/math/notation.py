@@ -11,6 +11,7 @@ _SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
 _THOUSANDS = re.compile(r"(?<=\d)\s*(?:\{\s*,\s*\}|,\\!)\s*(?=\d{3}(?!\d))")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
+_ANGLE = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc)\s*[({]?\s*)(\d+(?:\.\d+)?)\s*⟨degree⟩")
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]|\\pi ))")
 _SUPERSCRIPT = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+")
 _RENAMED = {
@@ -28,7 +29,23 @@ _RENAMED = {
     "rangle": ")",
     "lbrace": r"\{",
     "rbrace": r"\}",
+    "varnothing": "emptyset",
+    "dbinom": "binom",
+    "tbinom": "binom",
 }
+_BOLD_NUMBER = re.compile(r"\s*-?\d[\d,]*(?:\.\d+)?\s*")
+_LETTER = re.compile(r"\\(?:mathbf|mathit|mathsf|boldsymbol|bm)\s*(?:\{\s*([A-Za-z])\s*\}|\s([A-Za-z])(?![A-Za-z]))")
+_REPEATING = re.compile(
+    r"(?<![\d.,])(\d{0,20})\.(\d{0,20})\\(?:overline|bar|dot)\s*(?:\{\s*(\d{1,20})\s*\}|(\d))(?!\d)"
+)
+_ORDINAL = re.compile(r"(?<=\d)\s*(?:\^\s*)?(?:\{\s*)?⟨\s*(?:st|nd|rd|th)\s*⟩(?:\s*\})?")
+_BASE_WORD = re.compile(
+    r"_\s*(?:\{\s*)?⟨\s*(two|three|four|five|six|seven|eight|nine|ten|twelve|sixteen)\s*⟩(?:\s*\})?"
+)
+_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
+_BASES |= {"ten": 10, "twelve": 12, "sixteen": 16}
+_NATURAL = re.compile(r"\\log\s*_\s*(?:e(?![A-Za-z])|\{\s*e\s*\})")
+_BARE = re.compile(r"(?<![A-Za-z\\])(?:pi(?![A-Za-z])|sqrt\s*\(([^()]*)\))")
 _COMMAND = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![A-Za-z])")
 _SYMBOLS = {
     "−": "-",
@@ -49,6 +66,14 @@ _SYMBOLS = {
     "π": r"\pi ",
     "θ": r"\theta ",
     "°": "⟨degree⟩",
+    "∅": r"\emptyset ",
+    "α": r"\alpha ",
+    "β": r"\beta ",
+    "γ": r"\gamma ",
+    "λ": r"\lambda ",
+    "μ": r"\mu ",
+    "φ": r"\phi ",
+    "ω": r"\omega ",
 }
 
 
@@ -66,7 +91,9 @@ def plain(text: str) -> str:
         text = _from_unicode(text)
     if "\\" in text or "{" in text or "~" in text:
         text = _from_latex(text)
-    return text.strip()
+    if "pi" in text or "sqrt" in text:
+        text = _BARE.sub(lambda match: r"\sqrt{" + match[1] + "}" if match[1] else r"\pi ", text)
+    return text.replace("**", "^").strip()
 
 
 def latex(text: str) -> str:
@@ -80,9 +107,11 @@ def _from_latex(text: str) -> str:
         text = _DOUBLED.sub(r"\\", text)  # escaped once too often on its way through JSON
     text = _THOUSANDS.sub("", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
-    text = _COMMAND.sub(_rename, text)
-    text = _DEGREE.sub("⟨degree⟩", text)
-    text = _TEXT.sub(r"⟨\1⟩", text)
+    text = _REPEATING.sub(_repeating, _LETTER.sub(lambda match: f" {match[1] or match[2]} ", text))
+    text = _NATURAL.sub(r"\\ln ", _COMMAND.sub(_rename, text))
+    text = _ANGLE.sub(r"\1\\frac{\2\\pi}{180}", _DEGREE.sub("⟨degree⟩", text))
+    text = _ORDINAL.sub("", _TEXT.sub(_marked, text))
+    text = _BASE_WORD.sub(lambda match: f"_{{{_BASES[match[1]]}}}", text)
     text = _SHORT_FRACTION.sub(lambda match: r"\frac" + _braced(match[1]) + _braced(match[2]), text)
     return text.replace(r"\$", "$").replace(r"\%", "%")
 
@@ -90,6 +119,19 @@ def _from_latex(text: str) -> str:
 def _rename(match: re.Match[str]) -> str:
     name = _RENAMED[match[1]]
     return "\\" + name + (" " if name in ("le", "ge", "ne") else "") if name.isalpha() else name
+
+
+def _marked(match: re.Match[str]) -> str:
+    """Text in ``⟨…⟩``, but a number in bold is a number."""
+    return match[1] if _BOLD_NUMBER.fullmatch(match[1]) else f"⟨{match[1]}⟩"
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """A repeating decimal as the fraction that it is."""
+    whole, fixed, period = match[1], match[2], match[3] or match[4]
+    bottom = (10 ** len(period) - 1) * 10 ** len(fixed)
+    top = int(f"{whole}{fixed}{period}") - int(f"{whole}{fixed}" or 0)
+    return rf"\frac{{{top}}}{{{bottom}}}"
 
 
 def _from_unicode(text: str) -> str:

@@ -53,7 +53,7 @@ _NAMES = {
     "degree": "degree",
 }
 _TRAILING = re.compile(
-    r"(?P<value>.*[^\s⟩])\s*(?:⟨(?P<text>[^⟨⟩]+)⟩|(?<=[\s}])(?P<words>[A-Za-z]{2,}(?: [a-z]+)?))"
+    r"(?P<value>.*?[^\s⟩])\s*(?:⟨(?P<text>[^⟨⟩]+)⟩|(?<=[\s}])(?P<words>[A-Za-z]{2,}(?: [a-z]+)?))"
     r"\s*(?P<power>\^\s*(?:[23]|\{[23]\}))?",
     re.DOTALL,
 )

@@ -1,0 +1,256 @@
+r"""The reader of arithmetic and algebra in plain notation (``2\sqrt{3}x^2 - \frac{\pi}{4}``) as exact expressions.
+
+It gives up on all that could be read in two ways, such as ``1/2x`` or ``f(x+1)``, and on functions.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from .algebra import Budget, Expression, TooMuch, constant, cosine, symbol
+
+MAX_LENGTH = 400
+"""Characters; a longer formula is not read."""
+
+_TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\[A-Za-z]+|[A-Za-z]+|\S)\s*")
+_OPENING = {"(": ")", "[": "]", "{": "}"}
+_PRODUCTS = frozenset((r"\cdot", r"\times", "*"))
+_QUOTIENTS = frozenset(("/", r"\div"))
+_GREEK = re.compile(
+    r"\\(?:alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|(?:var)?theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau"
+    r"|upsilon|(?:var)?phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi|Omega|ell)"
+)
+_FUNCTIONS = frozenset("fghpquvyFGHPQTUVWS")
+"""Letters before a parenthesis that may name a function; any other is a factor."""
+_WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|do|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
+"""Two letters that are no product."""
+_MAX_FACTORIAL = 150
+
+
+@dataclass
+class Formulas:
+    """The formulas of one comparison, each read once, within one budget of work."""
+
+    budget: Budget = field(default_factory=Budget)
+    _read: dict[str, Expression | None] = field(default_factory=dict)
+
+    def read(self, text: str) -> Expression | None:
+        """What ``text``, in plain notation, says, None where it is not surely an expression of this kind."""
+        if text not in self._read:
+            self._read[text] = self._reading(text)
+        return self._read[text]
+
+    def same(self, gold: str, answer: str) -> bool | None:
+        """Whether both are one expression, or equations with the same solutions; None where that is not decided."""
+        sides = gold.split("="), answer.split("=")
+        if len(sides[0]) != len(sides[1]) or len(sides[0]) > 2:
+            return None
+        read = [self.read(side) for part in sides for side in part]
+        known = [side for side in read if side is not None]
+        if len(known) < len(read):
+            return None
+        try:
+            if len(known) == 2:
+                return known[0].equals(known[1])
+            return (known[0] + -known[1]).proportional(known[2] + -known[3]) or None
+        except TooMuch:
+            return None
+
+    def _reading(self, text: str) -> Expression | None:
+        if len(text) > MAX_LENGTH or not text.isascii():
+            return None
+        try:
+            return _Reader(text, self.budget).read()
+        except (TooMuch, RecursionError):
+            return None
+
+
+class _Reader:
+    """One pass over the tokens; every method reads one construct and leaves ``_at`` behind it."""
+
+    def __init__(self, text: str, budget: Budget) -> None:
+        self._budget = budget
+        self._tokens: list[str] = [*_TOKEN.findall(text), ""]
+        budget.spend(len(self._tokens) // 4)
+        self._at = 0
+
+    def read(self) -> Expression:
+        value = self._sum()
+        if self._next:
+            raise TooMuch(f"{self._next!r} is left")
+        return value
+
+    @property
+    def _next(self) -> str:
+        return self._tokens[self._at]
+
+    def _take(self) -> str:
+        token = self._next
+        self._at += 1
+        return token
+
+    def _expect(self, token: str) -> None:
+        if self._take() != token:
+            raise TooMuch(f"{token!r} is missing")
+
+    def _sum(self) -> Expression:
+        value = self._signed()
+        while self._next in ("+", "-") and self._next:
+            value = value + (self._product() if self._take() == "+" else -self._product())
+        return value
+
+    def _signed(self) -> Expression:
+        if self._next in ("+", "-") and self._next:
+            return self._product() if self._take() == "+" else -self._product()
+        return self._product()
+
+    def _product(self) -> Expression:
+        value, divided = self._power(), False
+        while self._next and self._next not in ("+", "-", ")", "]", "}"):
+            if self._next in _PRODUCTS:
+                self._take()
+                sign = self._take() if self._next in ("+", "-") and self._next else "+"
+                factor = self._power()
+                value, divided = value * (factor if sign == "+" else -factor), False
+            elif self._next in _QUOTIENTS:
+                self._take()
+                value, divided = value / self._power(), True
+            elif divided or self._next[0] in "0123456789.{" or self._mixed():
+                raise TooMuch("a product that could be read in two ways")
+            else:
+                value = value * self._power()
+        return value
+
+    def _mixed(self) -> bool:
+        """Whether a fraction stands behind a numeral: a mixed number, or a product."""
+        return self._next == r"\frac" and self._tokens[self._at - 1][0] in "0123456789."
+
+    def _power(self) -> Expression:
+        value = self._atom()
+        if self._next == "!":
+            value = self._factorial(value)
+        if self._next == "^":
+            self._take()
+            value = value.power(self._argument(exponent=True))
+            if self._next in ("^", "!"):
+                raise TooMuch("a tower")
+        return value
+
+    def _factorial(self, value: Expression) -> Expression:
+        self._take()
+        number = value.number
+        if number is None or number.denominator != 1 or not 0 <= number <= _MAX_FACTORIAL or self._next == "!":
+            raise TooMuch("factorial")
+        return constant(Fraction(math.factorial(int(number))), self._budget)
+
+    def _argument(self, exponent: bool = False) -> Expression:
+        """What a command or ``^`` applies to: a group in braces, or one digit, letter or fraction."""
+        if self._next == "{":
+            return self._group()
+        token = self._next
+        if exponent and token == r"\frac":
+            return self._atom()
+        if (len(token) == 1 and token.isalnum()) or _GREEK.fullmatch(token):
+            return self._atom()
+        raise TooMuch("an argument without braces")
+
+    def _group(self) -> Expression:
+        closing = _OPENING[self._take()]
+        value = self._sum()
+        self._expect(closing)
+        return value
+
+    def _atom(self) -> Expression:
+        token = self._next
+        if token[:1].isdigit() or (token[:1] == "." and len(token) > 1):
+            return constant(Fraction(self._take().rstrip(".")), self._budget)
+        if token in _OPENING:
+            return self._group()
+        if token.isalpha():
+            return self._letters()
+        if _GREEK.fullmatch(token):
+            return self._name(self._take())
+        if token == r"\frac":
+            self._take()
+            top = self._argument()
+            return top / self._argument()
+        if token == r"\sqrt":
+            return self._root()
+        if token in (r"\sin", r"\cos", r"\tan"):
+            return self._angle()
+        if token == r"\binom":
+            return self._choose()
+        raise TooMuch(f"{token!r}")
+
+    def _root(self) -> Expression:
+        self._take()
+        degree = Fraction(2)
+        if self._next == "[":
+            number = self._group().number
+            if number is None or number.denominator != 1:
+                raise TooMuch("degree of a root")
+            degree = number
+        return self._argument().root(int(degree))
+
+    def _angle(self) -> Expression:
+        """A function of a multiple of pi; its argument ends with its bracket."""
+        name = self._take()
+        if self._next not in ("(", "{", r"\frac"):
+            raise TooMuch("an argument without brackets")
+        bare = self._next == r"\frac"
+        angle = self._atom()
+        if bare and self._next not in ("", "+", "-", ")", "}", *_PRODUCTS):
+            raise TooMuch("an argument that does not end")
+        turn = (angle / symbol(r"\pi", self._budget)).number
+        if turn is None:
+            raise TooMuch("an angle")
+        sine = cosine(turn - Fraction(1, 2), self._budget)
+        if name == r"\sin":
+            return sine
+        return cosine(turn, self._budget) if name == r"\cos" else sine / cosine(turn, self._budget)
+
+    def _choose(self) -> Expression:
+        self._take()
+        top, bottom = self._argument().number, self._argument().number
+        if top is None or bottom is None or top.denominator != 1 or bottom.denominator != 1:
+            raise TooMuch("binomial")
+        if not 0 <= bottom <= top <= _MAX_FACTORIAL:
+            raise TooMuch("binomial")
+        return constant(Fraction(math.comb(int(top), int(bottom))), self._budget)
+
+    def _letters(self) -> Expression:
+        """One variable, or a product of two: what follows, an index or a power, belongs to the last."""
+        token = self._take()
+        if len(token) > 2 or _WORDS.fullmatch(token.lower()):
+            raise TooMuch("a word")
+        if len(token) == 2:
+            self._at -= 1
+            self._tokens[self._at : self._at + 1] = token
+            first = self._name(self._take())
+            return first * self._power()
+        return self._name(token)
+
+    def _name(self, name: str) -> Expression:
+        if self._next == "_":
+            self._take()
+            braced = self._next == "{"
+            if braced:
+                self._take()
+            index = self._take()
+            if not (index.isalnum() and (braced or len(index) == 1)):
+                raise TooMuch("index")
+            if braced:
+                self._expect("}")
+            name = f"{name}_{index}"
+        while self._next == "'":
+            name += self._take()
+        if self._next in ("(", "[") and self._may_call(name):
+            raise TooMuch("perhaps a function")
+        return symbol(name, self._budget)
+
+    def _may_call(self, name: str) -> bool:
+        inside = self._tokens[self._at + 1 : self._at + 3]
+        if name[0] in _FUNCTIONS or (name[0] == "\\" and name != r"\pi"):
+            return True
+        return inside[1:] in ([")"], [","])
