@@ -1,13 +1,54 @@
 """Choosing a sandbox: the first backend that is seen to hold what is required."""
 
-from .protocol import Sandbox
+import os
+import sys
+
+from ..errors import ConfigError, LachesisError
+from .job import Level
+from .pool import AgentPool, Backend
+from .process import ProcessBackend
 from .settings import SandboxSettings
 
+BACKENDS = ("process", "docker")
+"""In the order in which ``auto`` tries them."""
 
-def open_sandbox(settings: SandboxSettings) -> Sandbox:
+
+def open_sandbox(settings: SandboxSettings) -> AgentPool:
     """A sandbox that holds at least ``settings.require``.
 
     Raises:
         ConfigError: there is none; the message says what was tried, what each lacks, and the cure.
     """
-    raise NotImplementedError
+    required = Level[settings.require.upper()]
+    tried = []
+    for name in BACKENDS if settings.backend == "auto" else (settings.backend,):
+        try:
+            pool = open_backend(name, settings)
+        except LachesisError as error:
+            tried.append(f"{name}: {error}")
+            continue
+        if pool.level >= required:
+            return pool
+        lacking = [f"{layer.name} ({layer.found}; {layer.cure})" for layer in pool.layers if not layer.held]
+        tried.append(f"{name} holds {pool.level.name.lower()} only, it lacks {', '.join(lacking)}")
+        pool.close()
+    raise ConfigError(
+        f"untrusted programs need a sandbox of level {settings.require!r} and none is here. {'. '.join(tried)}. "
+        "Cure: gain what is lacking (lachesis doctor says more), or set sandbox.require lower, at your own risk"
+    )
+
+
+def open_backend(name: str, settings: SandboxSettings) -> AgentPool:
+    """The sandbox of one backend, whatever it holds. Raises ``LachesisError`` where there is none."""
+    size = settings.size or max(2, os.cpu_count() or 2)
+    return AgentPool(_backend(name, settings), max(2, size))
+
+
+def _backend(name: str, settings: SandboxSettings) -> Backend:
+    if name == "process":
+        if sys.platform != "linux":
+            raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
+        return ProcessBackend(settings.network, settings.packages)
+    from .containers import DockerBackend
+
+    return DockerBackend(settings.image, settings.network)

@@ -1,0 +1,68 @@
+"""The agent's program on its way into a bare interpreter, and the set-up that it is given there."""
+
+import base64
+import json
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from .inside import wire
+from .seccomp import MACHINES, bpf
+
+_MODULES = ("wire", "kernel", "cgroup", "root", "program", "files", "usage", "first", "supervisor", "agent")
+"""In the order in which they import each other."""
+
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"}
+"""All of an agent's environment; equal hashes make equal programs equal."""
+
+_BOOTSTRAP = """\
+import json, os, sys, types
+size, text = int.from_bytes(os.read(0, 8), "big"), b""
+while len(text) < size:
+    text += os.read(0, size - len(text)) or sys.exit("no program came")
+package = types.ModuleType("inside")
+package.__path__ = []
+sys.modules["inside"] = package
+for name, source in json.loads(text):
+    module = types.ModuleType("inside." + name)
+    module.__package__ = "inside"
+    sys.modules[module.__name__] = module
+    setattr(package, name, module)
+    exec(compile(source, module.__name__, "exec"), module.__dict__)
+program = module.main()
+del json, os, sys, types, size, text, package, name, source, module
+program.run()
+"""
+
+
+def command(python: str) -> list[str]:
+    """What starts an agent; it reads ``program`` and then ``setup`` from its standard input."""
+    return [python, "-P", "-s", "-S", "-B", "-c", _BOOTSTRAP]
+
+
+@lru_cache(maxsize=1)
+def program() -> bytes:
+    """The agent's source."""
+    folder = Path(__file__).with_name("inside")
+    text = json.dumps([(name, (folder / f"{name}.py").read_text()) for name in _MODULES]).encode()
+    return len(text).to_bytes(8, "big") + text
+
+
+def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) -> bytes:
+    """The frame that tells an agent what to hold."""
+    filters = {
+        machine: {
+            "full": base64.b64encode(bpf(machine, processes=True)).decode(),
+            "single": base64.b64encode(bpf(machine, processes=False)).decode(),
+        }
+        for machine in MACHINES
+    }
+    path = [os.path.abspath(folder) for folder in packages]
+    told = {"container": container, "network": network, "folders": _python_folders(), "path": path, "filters": filters}
+    return wire.frame(wire.SETUP, json.dumps(told).encode())
+
+
+def _python_folders() -> list[str]:
+    """Where the interpreter of this process lies, without its site-packages where they are elsewhere."""
+    return sorted({str(Path(sys.base_prefix) / name) for name in ("bin", "lib")})

@@ -1,0 +1,215 @@
+"""One agent as its owner sees it, and a job that is asked while it runs."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Protocol
+
+from ..errors import SandboxLost
+from .inside import wire
+from .job import Execution, Job, Usage
+from .protocol import SessionEnded
+
+STARTUP_SECONDS = 30.0
+"""How long an agent may take until it is ready for a job."""
+_HARD = 10
+"""As in the supervisor: a job that waits for a CPU may take this many times its limit; the agent itself ends it."""
+_GRACE = 15.0
+"""Seconds beyond that, after which the agent itself is lost."""
+_MOST_CPU_SIGNALS = 64
+
+
+class AgentLost(Exception):
+    """The agent ended, broke its protocol, or stopped answering."""
+
+
+class Connection(Protocol):
+    """Bytes to and from an agent; one owner at a time."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises ``OSError`` where the agent does not take it."""
+        ...
+
+    def receive(self, seconds: float) -> bytes:
+        """Some bytes, empty at the end of the stream. Raises ``TimeoutError`` after ``seconds``, or ``OSError``."""
+        ...
+
+    def close(self) -> None:
+        """End the agent and all of its processes; may be called from any thread, and twice."""
+        ...
+
+
+class Agent:
+    """An agent that is ready for a job.
+
+    Raises:
+        SandboxLost: it did not become ready.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+        self.usable = True
+        try:
+            kind, payload = self.next_frame(STARTUP_SECONDS)
+        except AgentLost as lost:
+            self.close()
+            raise SandboxLost(f"an agent did not start: {lost}") from None
+        if kind != wire.READY:
+            self.close()
+            raise SandboxLost(f"an agent did not start: {payload[:500].decode(errors='replace')}")
+        self.missing: Mapping[str, str] = json.loads(payload)["missing"]
+
+    def begin(self, job: Job, channel: bool = False) -> None:
+        """Hand ``job`` over."""
+        header = {
+            "limits": asdict(job.limits),
+            "env": dict(job.env),
+            "names": list(job.files),
+            "channel": channel,
+        }
+        blobs = [job.stdin, job.code.encode(errors="surrogatepass"), *job.files.values()]
+        self.send(wire.JOB, wire.pack(header, blobs))
+
+    def run(self, job: Job) -> Execution:
+        """How ``job`` went. Raises ``AgentLost``."""
+        self.begin(job)
+        kind, payload = self.next_frame(job.limits.wall * _HARD + _GRACE)
+        return self.execution(kind, payload)
+
+    def send(self, kind: bytes, payload: bytes = b"") -> None:
+        """Send one frame. Raises ``AgentLost``."""
+        try:
+            self._connection.send(wire.frame(kind, payload))
+        except OSError as error:
+            self.close()
+            raise AgentLost(f"it takes nothing: {error}") from None
+
+    def next_frame(self, seconds: float) -> tuple[bytes, bytes]:
+        """Kind and payload of the next frame. Raises ``AgentLost``."""
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                if len(self._buffer) >= wire.HEAD.size:
+                    kind, size = wire.HEAD.unpack_from(self._buffer)
+                    if size > wire.MOST:
+                        raise OSError(f"it sent {size} bytes at once")
+                    end = wire.HEAD.size + size
+                    if len(self._buffer) >= end:
+                        payload = bytes(self._buffer[wire.HEAD.size : end])
+                        del self._buffer[:end]
+                        return kind, payload
+                part = self._connection.receive(max(0.0, deadline - time.monotonic()))
+                if not part:
+                    raise OSError("it ended")
+                self._buffer += part
+        except OSError as error:  # TimeoutError is one
+            self.close()
+            raise AgentLost(str(error) or f"it did not answer within {seconds:g} s") from None
+
+    def execution(self, kind: bytes, payload: bytes) -> Execution:
+        """The execution in a frame. Raises ``AgentLost`` where it holds none."""
+        if kind != wire.EXECUTION:
+            self.close()
+            raise AgentLost(f"it failed: {payload[:500].decode(errors='replace')}")
+        header, (stdout, stderr, *contents) = wire.unpack(payload)
+        code = header["code"]
+        ended_by_signal = code is not None and code < 0
+        return Execution(
+            status=header["status"],
+            exit_code=None if ended_by_signal else code,
+            signal=_signal_name(-code) if ended_by_signal else "",
+            stdout=stdout.decode(errors="replace"),
+            stderr=stderr.decode(errors="replace"),
+            truncated=tuple(header["truncated"]),
+            files=dict(zip(header["names"], contents, strict=True)),
+            refused=header["refused"],
+            usage=Usage(header["wall"], header["waited"], header["cpu"], header["memory"]),
+            reason=header["reason"],
+        )
+
+    def close(self) -> None:
+        """End it."""
+        self.usable = False
+        self._connection.close()
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"SIG{number}"
+
+
+class Conversation:
+    """A ``Session``: a job on an agent, and the lines that go to and fro."""
+
+    def __init__(self, agent: Agent, job: Job) -> None:
+        self._agent, self._job = agent, job
+        self._execution: Execution | None = None
+        self._lines = bytearray()
+        self._deadline = time.monotonic() + job.limits.wall * _HARD + _GRACE
+        agent.begin(job, channel=True)
+
+    def send(self, line: bytes) -> None:
+        """Send one line."""
+        if self._execution is not None:
+            raise SessionEnded
+        if len(line) > self._job.limits.output or b"\n" in line:
+            raise ValueError(f"a line of at most {self._job.limits.output} bytes was expected, found {len(line)}")
+        self._agent.send(wire.LINES, line + b"\n")
+
+    def read(self) -> bytes:
+        """The next line from the job."""
+        searched = 0
+        while (end := self._lines.find(b"\n", searched)) < 0:
+            searched = len(self._lines)
+            if searched > self._job.limits.output:
+                self._refuse()
+            self._receive()
+        line = bytes(self._lines[:end])
+        del self._lines[: end + 1]
+        return line
+
+    def ask(self, line: bytes) -> bytes:
+        """Send one line and read one."""
+        self.send(line)
+        return self.read()
+
+    def end(self, seconds: float) -> Execution:
+        """Close the channel, and wait for the job's end."""
+        if self._execution is None:
+            self._agent.send(wire.END_OF_LINES)
+            self._deadline = min(self._deadline, time.monotonic() + seconds)
+        while self._execution is None:
+            self._lines.clear()
+            self._take_frame()
+        return self._execution
+
+    def _receive(self) -> None:
+        if self._execution is not None:
+            raise SessionEnded
+        if not self._take_frame():
+            raise SessionEnded
+
+    def _take_frame(self) -> bool:
+        """Take one frame; False where it is the end of the job or of its lines."""
+        kind, payload = self._agent.next_frame(max(0.0, self._deadline - time.monotonic()))
+        if kind == wire.LINES:
+            self._lines += payload
+            return True
+        if kind == wire.END_OF_LINES:
+            return False
+        self._execution = self._agent.execution(kind, payload)
+        return False
+
+    def _refuse(self) -> None:
+        """End a job that answers with too much: its agent is given up, and so nothing of it is read any more."""
+        self._agent.close()
+        self._execution = Execution(
+            "limit", reason=f"a line of more than {self._job.limits.output} bytes on its channel"
+        )
+        raise SessionEnded

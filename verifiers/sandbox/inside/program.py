@@ -1,0 +1,148 @@
+"""A job's own process: what it gives up before it runs the program, and how the program is run."""
+
+import atexit
+import linecache
+import os
+import resource
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from types import CodeType, ModuleType
+from typing import Any
+
+from . import kernel
+from .root import BOX
+
+NAME = "main.py"
+CHANNEL_IN, CHANNEL_OUT = 3, 4
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": BOX, "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
+_OPEN_FILES = 256
+_SPARE_ADDRESSES = 256 << 20
+"""Address space that an interpreter takes before the program does anything."""
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What the process gives up.
+
+    Attributes:
+        uid: the user that it becomes, None where this process cannot become another.
+        filter: the system calls that it keeps, as a BPF program; empty for all.
+        address_space: whether the memory limit is one of address space, for want of a cgroup.
+        capabilities: whether there are any to drop that a change of user does not.
+    """
+
+    uid: int | None
+    filter: bytes
+    address_space: bool
+    capabilities: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is ready to run in this process, which was confined for it."""
+
+    source: str
+
+    def run(self) -> None:
+        """Run it as ``__main__``, as the interpreter would a script, and end this process."""
+        main = ModuleType("__main__")
+        sys.modules["__main__"] = main
+        lines = self.source.splitlines(keepends=True)
+        linecache.cache[NAME] = (len(self.source), None, lines, NAME)
+        try:
+            code: CodeType = compile(self.source, NAME, "exec", dont_inherit=True)
+            _execute(code, main.__dict__)
+            _end(0)
+        except SystemExit as error:
+            _end(_exit_code(error))
+        except BaseException as error:  # noqa: BLE001 - what the interpreter does with a script that raises
+            _report(error)
+            _end(1)
+
+
+def _execute(code: CodeType, namespace: dict[str, Any]) -> None:
+    namespace["__file__"] = NAME
+    exec(code, namespace)
+
+
+def _report(error: BaseException) -> None:
+    """Print the traceback without the frames that are ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != NAME:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    if sys.excepthook is sys.__excepthook__:
+        traceback.print_exception(type(error), error, trace)
+    else:
+        sys.excepthook(type(error), error, trace)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return int(error.code) & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _end(code: int) -> None:
+    """What the interpreter does at its end, but for taking itself apart, which would copy every page of it."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined] # waits for the program's threads
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException as error:  # noqa: BLE001 - as for the program itself
+        _report(error)
+        code = code or 1
+    os._exit(code)
+
+
+def confine(limits: dict[str, Any], confinement: Confinement) -> None:
+    """Take from this process everything that a job must not have. Raises ``OSError`` where that fails."""
+    os.setsid()
+    os.umask(0o022)
+    _limit(limits, confinement)
+    kernel.forbid_new_privileges()
+    if confinement.uid is not None:
+        os.setgroups([])
+        os.setresgid(confinement.uid, confinement.uid, confinement.uid)
+        os.setresuid(confinement.uid, confinement.uid, confinement.uid)
+        kernel.make_own_files_readable()
+    if confinement.capabilities:
+        kernel.drop_capabilities()
+    if confinement.filter:
+        kernel.filter_system_calls(confinement.filter)
+
+
+def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
+    cpu = int(limits["cpu"]) + 2  # the supervisor's own count ends it before; this is for when it cannot
+    wanted = {
+        resource.RLIMIT_CPU: cpu,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: limits["file_size"],
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+    }
+    if hasattr(resource, "RLIMIT_MEMLOCK"):
+        wanted[resource.RLIMIT_MEMLOCK] = 0
+    if confinement.uid is not None:
+        wanted[resource.RLIMIT_NPROC] = limits["processes"]
+    if confinement.address_space:
+        wanted[resource.RLIMIT_AS] = limits["memory"] + _SPARE_ADDRESSES
+    for name, value in wanted.items():
+        hard = resource.getrlimit(name)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))
+
+
+def settle(job: dict[str, Any], path: list[str]) -> None:
+    """Make the interpreter look as a script finds it: arguments, path, environment, and no module of ours."""
+    os.environ.clear()
+    os.environ.update({**_ENVIRONMENT, **job["env"]})
+    sys.argv[:] = [NAME]
+    sys.path[:] = [os.getcwd(), *path]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "inside"]:
+        del sys.modules[name]

@@ -1,0 +1,97 @@
+"""The file system of a job: the system's programs and Python, read-only, and one small writable place in memory."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import kernel
+
+BOX = "/box"
+"""A job's working directory."""
+WRITABLE = {BOX: "box", "/tmp": "tmp", "/dev/shm": "shm"}
+"""Where a job may write, and the folder of its memory that lies there."""
+
+_STAGE = "/tmp"
+"""Where the new root is put together; any folder that is there would do."""
+_SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_LINKED = ("/bin", "/lib", "/lib32", "/lib64")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_MEMORY = "/run/job"
+_FILES = 20_000
+"""Files and folders that a job may have at one time."""
+
+
+def build(folders: Iterable[str]) -> None:
+    """Move this process into a new root that holds the system, ``folders`` and nothing else of the host.
+
+    Needs a mount and a PID namespace of its own. Raises ``OSError`` where the kernel refuses.
+    """
+    kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    taken = {path: os.open(path, os.O_PATH) for path in _wanted(folders)}  # the stage may hide some of them
+    links = {path: os.readlink(path) for path in _LINKED if os.path.islink(path)}
+    kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=4m")
+    for path, target in links.items():
+        os.symlink(target, _STAGE + path)
+    for path, fd in taken.items():
+        _bind(fd, _STAGE + path, devices=path.startswith("/dev/"))
+        os.close(fd)
+    _write_settings()
+    for path in ("/proc", _MEMORY, *WRITABLE):
+        os.makedirs(_STAGE + path, exist_ok=True)
+    os.symlink("/tmp", _make_parent(_STAGE + "/var/tmp"))
+    kernel.mount("proc", _STAGE + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    os.chdir(_STAGE)
+    kernel.pivot_root(".", ".")
+    kernel.unmount(".")  # the old root lies over the new one
+    os.chdir("/")
+    kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+
+
+def mount_for_job(disk: int) -> None:
+    """Give this process a view of its own processes, and ``disk`` bytes to write; needs namespaces of its own."""
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    options = f"mode=755,size={disk},nr_inodes={_FILES}"
+    kernel.mount("tmpfs", _MEMORY, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    for target, name in WRITABLE.items():
+        source = f"{_MEMORY}/{name}"
+        os.mkdir(source)
+        os.chmod(source, 0o1777)
+        kernel.mount(source, target, flags=kernel.MS_BIND)
+
+
+def _wanted(folders: Iterable[str]) -> list[str]:
+    """What the new root takes from the old one, none inside another."""
+    wanted = [*_SYSTEM, *(path for path in _LINKED if not os.path.islink(path)), *(f"/dev/{name}" for name in _DEVICES)]
+    wanted += [os.path.realpath(folder) for folder in folders]
+    there = sorted({path for path in wanted if os.path.exists(path)})
+    return [path for path in there if not any(path.startswith(other + "/") for other in there)]
+
+
+def _bind(source: int, target: str, devices: bool) -> None:
+    """The file or folder behind the descriptor ``source``, at ``target``, read-only but for devices."""
+    if stat.S_ISDIR(os.fstat(source).st_mode):
+        os.makedirs(target, exist_ok=True)
+    else:
+        Path(_make_parent(target)).touch()
+    kernel.mount(f"/proc/self/fd/{source}", target, flags=kernel.MS_BIND | kernel.MS_REC)
+    if not devices:
+        kernel.make_read_only(target)
+
+
+def _write_settings() -> None:
+    """The few files in /etc and /dev that programs look for."""
+    for path, text in {
+        "/etc/passwd": "root:x:0:0::/:/bin/false\njob:x:1000:1000::/box:/bin/sh\n",
+        "/etc/group": "root:x:0:\njob:x:1000:\n",
+        "/etc/hosts": "127.0.0.1 localhost\n",
+        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }.items():
+        Path(_make_parent(_STAGE + path)).write_text(text)
+    for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
+        os.symlink(f"/proc/self/fd{target}", f"{_STAGE}/dev/{name}")
+
+
+def _make_parent(path: str) -> str:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path

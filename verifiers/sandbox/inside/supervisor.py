@@ -1,0 +1,314 @@
+"""The process that stands beside one job: it carries bytes, counts time, ends the job, and says how it went."""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import kernel, wire
+from .cgroup import Cgroup
+from .files import wipe
+from .first import FirstProcess, Pipes, as_user, end_processes_of
+from .program import Confinement, Program
+from .usage import Taken, taken_by
+
+PARENT_IN, PARENT_OUT = 0, 1
+"""The descriptors of the connection to the parent."""
+CLOSED, DIRTY = 10, 11
+"""Exit codes of a supervisor: the parent has closed the connection; something of the job is left."""
+
+_AT_ONCE = 4000
+"""Bytes that a pipe or a socket which takes any takes without waiting."""
+_TICK = 0.05
+_HARD = 10
+"""How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
+_END_OF_CHANNEL = 2.0
+_FIRST_OVERHEAD = 8 << 20
+"""Bytes that the first process itself may take of the job's memory limit."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the jobs of an agent run.
+
+    Attributes:
+        namespaces: whether each has PID and mount namespaces of its own.
+        folder: their working directory.
+        writable: folders to wipe after each; none where its namespaces take them along.
+        path: folders of modules.
+        memory: the cgroup, None where there is none.
+    """
+
+    namespaces: bool
+    folder: str
+    writable: tuple[str, ...]
+    path: tuple[str, ...]
+    memory: Cgroup | None
+
+
+@dataclass
+class _Stream:
+    """What a job wrote on one pipe, up to a limit; the rest is read and thrown away."""
+
+    fd: int
+    most: int
+    data: bytearray = field(default_factory=bytearray)
+    truncated: bool = False
+
+    def read(self) -> bool:
+        """Take what is there; False at its end."""
+        part = os.read(self.fd, 1 << 16)
+        room = self.most - len(self.data)
+        self.data += part[:room]
+        self.truncated |= len(part) > room
+        return bool(part)
+
+
+class Supervisor:
+    """Supervises one job, from before it is known until its execution is written to the parent."""
+
+    def __init__(self, place: Place, confinement: Confinement) -> None:
+        self._place, self._confinement = place, confinement
+        self._verdict = ("", "")  # (status, reason) where we ended the job
+        self._taken = Taken()
+        self._pending = bytearray()  # lines that the job has not taken yet
+        self._closing: float | None = None
+
+    def run(self) -> Program:
+        """Return in the program's process; the supervisor itself ends here."""
+        try:
+            theirs = self._open()
+            if self._place.namespaces:
+                kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
+            self._first = os.fork()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            self._fail(error)
+        if not self._first:
+            for fd in self._ours:
+                os.close(fd)
+            first = FirstProcess(*theirs, self._place.namespaces, self._place.folder, self._confinement)
+            return first.run(list(self._place.path))
+        try:
+            for fd in (theirs[0], *vars(theirs[1]).values()):
+                if fd != self._stdin:
+                    os.close(fd)
+            self._supervise()
+        except EOFError:
+            self._end_job()
+            os._exit(CLOSED)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._end_job()
+            self._fail(error)
+        raise AssertionError("not reached")
+
+    def _open(self) -> tuple[int, Pipes]:
+        """Every pipe of the job; the ends of the first process and the program."""
+        control, theirs = (end.detach() for end in socket.socketpair())
+        out, err, down, up = (os.pipe() for _ in range(4))
+        self._stdin = _raised(os.memfd_create("stdin") if sys.platform == "linux" else _temporary_file())
+        self._control, self._out, self._err, self._up, self._down = control, out[0], err[0], up[0], down[1]
+        self._ours = (control, out[0], err[0], up[0], down[1])
+        os.set_blocking(self._down, False)
+        return _raised(theirs), Pipes(self._stdin, *(_raised(fd) for fd in (out[1], err[1], down[0], up[1])))
+
+    def _supervise(self) -> None:
+        kind, payload = wire.read_frame(PARENT_IN)
+        if kind != wire.JOB:
+            raise ValueError(f"a job was expected, found frame {kind!r}")
+        job, (stdin, *blobs) = wire.unpack(payload)
+        self._limits, self._channel = job["limits"], job["channel"]
+        os.pwrite(self._stdin, stdin, 0) if len(stdin) < 1 << 16 else _write_at_start(self._stdin, stdin)
+        os.close(self._stdin)
+        if self._place.memory is not None:
+            self._place.memory.prepare(self._limits["memory"] + _FIRST_OVERHEAD)
+            self._place.memory.add(self._first)
+        wire.write_all(self._control, wire.frame(wire.JOB, wire.pack(job, blobs)))
+        self._start = time.monotonic()
+        exit_header, contents = self._watch()
+        wall = time.monotonic() - self._start
+        self._end_job()
+        self._drain()
+        clean = self._clean_up()
+        wire.write_all(PARENT_OUT, wire.frame(wire.EXECUTION, self._execution(exit_header, contents, wall)))
+        os._exit(0 if clean else DIRTY)
+
+    def _watch(self) -> tuple[dict[str, Any] | None, list[bytes]]:
+        """Carry bytes until the job ends, and how it ended: None where we ended it."""
+        output = self._limits["output"]
+        self._streams = {fd: _Stream(fd, output) for fd in (self._out, self._err)}
+        poller = select.poll()
+        for fd in (*self._streams, self._control, PARENT_IN, *([self._up] if self._channel else [])):
+            poller.register(fd, select.POLLIN)
+        next_look = self._start + _TICK
+        while True:
+            for fd, event in poller.poll(max(0.0, next_look - time.monotonic()) * 1000):
+                if fd == self._control:
+                    return self._read_end()
+                if fd == PARENT_IN:
+                    self._take_lines()
+                    poller.register(self._down, select.POLLOUT)
+                elif fd == self._down:
+                    if not self._give_lines(event):
+                        poller.unregister(fd)
+                elif fd == self._up:
+                    if self._is_parent_ready():
+                        if not self._carry_lines():
+                            poller.unregister(fd)
+                    else:  # never wait for a parent that may be waiting for us
+                        poller.unregister(self._up)
+                        poller.register(PARENT_OUT, select.POLLOUT)
+                elif fd == PARENT_OUT:
+                    poller.unregister(PARENT_OUT)
+                    poller.register(self._up, select.POLLIN)
+                elif not self._streams[fd].read():
+                    poller.unregister(fd)
+            if time.monotonic() >= next_look:
+                if self._is_out_of_time():
+                    return None, []
+                next_look = time.monotonic() + _TICK
+
+    def _read_end(self) -> tuple[dict[str, Any] | None, list[bytes]]:
+        """The first process's report."""
+        try:
+            kind, payload = wire.read_frame(self._control)
+        except (EOFError, ConnectionResetError):  # it was killed, for memory as a rule
+            if self._place.memory is None or not self._place.memory.ran_out:
+                self._verdict = ("infra_error", "the job's first process was killed")
+            return None, []
+        if kind == wire.FAILED:
+            self._verdict = ("infra_error", f"the job could not be started: {payload.decode(errors='replace')}")
+            return None, []
+        return wire.unpack(payload)
+
+    def _take_lines(self) -> None:
+        """One frame from the parent."""
+        kind, payload = wire.read_frame(PARENT_IN)
+        if kind == wire.LINES:
+            self._pending += payload
+        elif kind == wire.END_OF_LINES:
+            self._closing = time.monotonic()
+
+    def _give_lines(self, event: int) -> bool:
+        """Pass on what the job's pipe takes; False where there is nothing more to pass."""
+        if event & (select.POLLERR | select.POLLHUP):
+            self._pending.clear()
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while self._pending:
+                del self._pending[: os.write(self._down, self._pending)]
+        if not self._pending and self._closing is not None:
+            os.close(self._down)
+            self._closing = min(self._closing, time.monotonic())
+            return False
+        return bool(self._pending)
+
+    def _carry_lines(self) -> bool:
+        """Pass what the job wrote on its channel to the parent; False at its end."""
+        part = os.read(self._up, _AT_ONCE)
+        wire.write_all(PARENT_OUT, wire.frame(wire.LINES if part else wire.END_OF_LINES, part))
+        return bool(part)
+
+    def _is_parent_ready(self) -> bool:
+        return bool(select.select([], [PARENT_OUT], [], 0)[1])
+
+    def _is_out_of_time(self) -> bool:
+        self._taken = taken_by(self._first)
+        wall, cpu = self._limits["wall"], self._limits["cpu"]
+        elapsed = time.monotonic() - self._start
+        if self._taken.cpu > cpu:
+            self._verdict = ("timeout", f"took more than {cpu:g} s of CPU time")
+        elif elapsed - self._taken.waited > wall:
+            self._verdict = ("timeout", f"took more than {wall:g} s")
+        elif elapsed > _HARD * wall:
+            self._verdict = ("infra_error", f"got {self._taken.cpu:.3g} s of CPU time in {elapsed:.3g} s: overloaded")
+        elif self._closing is not None and time.monotonic() - self._closing > _END_OF_CHANNEL:
+            self._verdict = ("timeout", f"did not end within {_END_OF_CHANNEL:g} s after its channel was closed")
+        return bool(self._verdict[0])
+
+    def _end_job(self) -> None:
+        """No process of the job is left after this."""
+        if not self._place.namespaces:
+            end_processes_of(self._confinement.uid, self._first)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._first, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._first, 0)  # returns when every process of its PID namespace has ended
+        if not self._place.namespaces:
+            end_processes_of(self._confinement.uid, self._first)
+
+    def _drain(self) -> None:
+        """What is left in the pipes: no process holds their other ends any more."""
+        for stream in self._streams.values():
+            os.set_blocking(stream.fd, False)
+            with contextlib.suppress(BlockingIOError):
+                while stream.read():
+                    pass
+
+    def _clean_up(self) -> bool:
+        if not self._place.writable:
+            return True
+        header, _ = as_user(self._confinement.uid, lambda: ({"clean": wipe(list(self._place.writable))}, []))
+        return bool(header["clean"])
+
+    def _execution(self, end: dict[str, Any] | None, contents: list[bytes], wall: float) -> bytes:
+        out, err = (self._streams[fd] for fd in (self._out, self._err))
+        end = end or {"status": None, "cpu": self._taken.cpu, "names": [], "refused": {}, "full": False}
+        status, reason = self._status(end["status"], bytes(err.data[-200:]))
+        full = {"stdout": out.truncated, "stderr": err.truncated, "files": end["full"]}
+        header = {
+            "status": status,
+            "reason": reason,
+            "code": end["status"],
+            "truncated": [name for name, is_full in full.items() if is_full],
+            "names": end["names"],
+            "refused": end["refused"],
+            "wall": wall,
+            "waited": self._taken.waited,
+            "cpu": max(end["cpu"], self._taken.cpu),
+            "memory": self._place.memory.peak if self._place.memory is not None else 0,
+        }
+        return wire.pack(header, [bytes(out.data), bytes(err.data), *contents])
+
+    def _status(self, code: int | None, stderr: bytes) -> tuple[str, str]:
+        if self._verdict[0]:
+            return self._verdict
+        if self._place.memory is not None and self._place.memory.ran_out:
+            return "oom", f"took more than {self._limits['memory']} bytes of memory"
+        if code == 0:
+            return "ok", ""
+        if code == 1 and stderr.rstrip().rpartition(b"\n")[2].startswith(b"MemoryError"):
+            return "oom", "MemoryError"
+        if code is not None and code < 0:
+            return "runtime_error", f"ended by {signal.Signals(-code).name}"
+        return "runtime_error", f"exit code {code}"
+
+    def _fail(self, error: BaseException) -> None:
+        with contextlib.suppress(OSError):
+            wire.write_all(PARENT_OUT, wire.frame(wire.FAILED, f"{type(error).__name__}: {error}".encode()))
+        os._exit(DIRTY)
+
+
+def _raised(fd: int) -> int:
+    """The descriptor under a number above 10, so that it is in no one's way when the standard ones are set."""
+    raised = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20)
+    os.close(fd)
+    return raised
+
+
+def _write_at_start(fd: int, data: bytes) -> None:
+    at = 0
+    while at < len(data):
+        at += os.pwrite(fd, data[at : at + (1 << 20)], at)
+
+
+def _temporary_file() -> int:
+    import tempfile
+
+    fd, name = tempfile.mkstemp()
+    os.unlink(name)
+    return fd

@@ -1,0 +1,197 @@
+"""A sandbox made of agents, each of which runs one job at a time: what all backends have in common."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+from ..errors import SandboxLost
+from .conversation import Agent, AgentLost, Connection, Conversation
+from .job import Execution, Job, Level
+from .layers import Layer
+from .probe import level_of, probe
+from .protocol import Session, SessionEnded
+
+Result = TypeVar("Result")
+
+TRIES = 2
+"""How often a job is begun before its agent's loss is the job's own doing."""
+END_OF_CHANNEL = 10.0
+"""Seconds that a job may take, after its channel was closed, until its execution is here."""
+_CONTROL = Job("print(6 * 7)")
+
+
+class Backend(Protocol):
+    """Where agents live."""
+
+    name: str
+    network: bool
+
+    def start(self) -> Connection:
+        """A new agent, which has been given its program and its set-up. Raises ``SandboxLost``."""
+        ...
+
+    def close(self) -> None:
+        """End what no single connection owns."""
+        ...
+
+
+class AgentPool:
+    """Up to ``size`` agents of one backend, started on demand. A ``Sandbox``: safe from any thread and event loop."""
+
+    def __init__(self, backend: Backend, size: int) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{backend.name}")
+        self._size = size
+        self._idle: list[Agent] = []
+        self._free = size
+        self._changed = threading.Condition()
+        self._closed = False
+        self._busy: set[Agent] = set()
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """What was seen to hold; jobs find out, a few tenths of a second."""
+        return probe(self._run, self._backend.network)
+
+    @cached_property
+    def level(self) -> Level:
+        """The level that these layers make."""
+        return level_of(self.layers)
+
+    async def run(self, job: Job) -> Execution:
+        """How ``job`` went."""
+        return await asyncio.wrap_future(self._threads.submit(self._run, job))
+
+    async def converse(
+        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
+    ) -> tuple[Result | None, list[Execution]]:
+        """What ``drive`` returned, and how each job went; see ``Sandbox.converse``."""
+        if not 0 < len(jobs) <= self._size:
+            raise ValueError(f"a conversation has 1 to {self._size} jobs here, found {len(jobs)}; raise [sandbox] size")
+        return await asyncio.wrap_future(self._threads.submit(self._converse, jobs, drive))
+
+    def close(self) -> None:
+        """End every agent, and with it every job."""
+        with self._changed:
+            self._closed = True
+            agents, self._idle = [*self._idle, *self._busy], []
+            self._changed.notify_all()
+        for agent in agents:
+            agent.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._backend.close()
+
+    def _run(self, job: Job) -> Execution:
+        try:
+            return self._until_judged([job], lambda agents: [agents[0].run(job)])[0]
+        except SandboxLost as lost:
+            return Execution("infra_error", reason=str(lost))
+
+    def _converse(
+        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
+    ) -> tuple[Result | None, list[Execution]]:
+        results: list[Result | None] = []
+
+        def begin(agents: list[Agent]) -> list[Execution]:
+            results.clear()
+            sessions = [Conversation(agent, job) for agent, job in zip(agents, jobs, strict=True)]
+            try:
+                results.append(drive(sessions))
+            except SessionEnded:
+                results.append(None)
+            return [session.end(END_OF_CHANNEL) for session in sessions]
+
+        executions = self._until_judged(jobs, begin)
+        return (results[0] if results else None), executions
+
+    def _until_judged(self, jobs: Sequence[Job], begin: Callable[[list[Agent]], list[Execution]]) -> list[Execution]:
+        """What ``begin`` returns with an agent for each job.
+
+        Where an agent was lost or failed, all is begun again once a control job has shown that its place is well; when
+        that happens ``TRIES`` times it is the jobs' own doing.
+
+        Raises:
+            SandboxLost: the control job failed too, or there is no agent to be had.
+        """
+        agents = self._take(len(jobs))
+        reason = ""
+        try:
+            for retries in range(TRIES):
+                try:
+                    executions = begin(agents)
+                    reason = next((end.reason for end in executions if end.status == "infra_error"), "")
+                    if not reason or "overloaded" in reason:
+                        return [self._placed(execution, retries) for execution in executions]
+                except AgentLost as lost:
+                    reason = str(lost)
+                for number in range(len(agents)):
+                    agents[number] = self._controlled(agents[number])
+            reason = f"{reason}; {TRIES} times, while a control job did well"
+            return [self._placed(Execution("limit", reason=reason), TRIES) for _ in jobs]
+        finally:
+            self._give_back(agents)
+
+    def _placed(self, execution: Execution, retries: int) -> Execution:
+        from dataclasses import replace
+
+        level = self.__dict__.get("level", Level.NONE)
+        return replace(execution, level=level, retries=retries)
+
+    def _controlled(self, agent: Agent) -> Agent:
+        """``agent``, or a new one in its place, that did a control job well."""
+        self._drop(agent)
+        agent = self._new()
+        try:
+            done = agent.run(_CONTROL)
+        except AgentLost as lost:
+            self._drop(agent)
+            raise SandboxLost(f"the {self.name} sandbox is broken: a control job lost its agent: {lost}") from None
+        if done.status != "ok" or done.stdout != "42\n":
+            self._drop(agent)
+            raise SandboxLost(
+                f"the {self.name} sandbox is broken: a control job ended with {done.status}: {done.reason}"
+            )
+        return agent
+
+    def _take(self, count: int) -> list[Agent]:
+        """``count`` agents, all at once, so that two conversations never wait for each other's."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._free >= count)
+            self._free -= count
+            agents = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
+            self._busy.update(agents)
+        try:
+            while len(agents) < count:
+                agents.append(self._new())
+        except BaseException:
+            self._give_back(agents, count)
+            raise
+        return agents
+
+    def _give_back(self, agents: list[Agent], count: int | None = None) -> None:
+        with self._changed:
+            self._free += len(agents) if count is None else count
+            self._busy.difference_update(agents)
+            usable = [agent for agent in agents if agent.usable and not self._closed]
+            self._idle += usable
+            self._changed.notify_all()
+        for agent in agents:
+            if agent not in usable:
+                agent.close()
+
+    def _new(self) -> Agent:
+        if self._closed:
+            raise SandboxLost("the sandbox was closed")
+        agent = Agent(self._backend.start())
+        with self._changed:
+            self._busy.add(agent)
+        return agent
+
+    def _drop(self, agent: Agent) -> None:
+        with self._changed:
+            self._busy.discard(agent)
+        agent.close()

@@ -1,0 +1,126 @@
+"""What a sandbox holds, found by jobs that try to get out of it."""
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from .job import MIB, Execution, Job, Level, Limits
+from .layers import Layer
+
+_ATTEMPT = """
+import ctypes, json, os, socket, sys
+said = json.loads(sys.stdin.read())
+libc = ctypes.CDLL(None, use_errno=True)
+def works(act):
+    try:
+        return repr(act())
+    except BaseException as error:
+        return ""
+def call(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+def fork():
+    if not os.fork():
+        os._exit(0)
+    os.wait()
+def grow():
+    with open("grown", "wb") as file:
+        for _ in range(4):
+            file.write(bytes(1 << 20))
+keyctl, ptrace = {"x86_64": (250, 101), "aarch64": (219, 117)}.get(os.uname().machine, (-1, -1))
+print(json.dumps({
+    "file": works(lambda: open(said["file"]).read()),
+    "process": works(lambda: os.stat(f"/proc/{said['pid']}/status")) and works(lambda: os.kill(said["pid"], 0)),
+    "network": works(lambda: socket.create_connection(("127.0.0.1", said["port"]), 1)),
+    "keyctl": works(lambda: call(keyctl, 0, -3, 1)),
+    "ptrace": works(lambda: call(ptrace, 0, 0, 0, 0)),
+    "fork": works(fork),
+    "size": works(grow),
+    "uid": os.getuid(),
+}))
+"""
+_SHARE = """
+import os, time
+ready, tell = os.pipe()
+os.set_blocking(ready, False)
+for _ in range(4):
+    if not os.fork():
+        block = bytearray(b"x" * (40 << 20))
+        os.write(tell, b"1")
+        time.sleep(60)
+        os._exit(0)
+told = b""
+while len(told) < 4 and os.waitpid(-1, os.WNOHANG) == (0, 0):
+    time.sleep(0.01)
+    try:
+        told += os.read(ready, 4)
+    except BlockingIOError:
+        pass
+"""
+_ATTEMPT_LIMITS = Limits(wall=10, cpu=5, file_size=2 * MIB)
+_SHARE_LIMITS = Limits(wall=10, cpu=5, memory=96 * MIB)
+
+
+def probe(run: Callable[[Job], Execution], network: bool) -> list[Layer]:
+    """Each layer of the sandbox that ``run`` runs jobs in, as trying it showed."""
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="lachesis-canary-") as canary,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        canary.write("seen")
+        canary.flush()
+        os.chmod(canary.name, 0o644)
+        said = {"file": canary.name, "pid": os.getpid(), "port": server.getsockname()[1]}
+        done = run(Job(_ATTEMPT, stdin=json.dumps(said).encode(), limits=_ATTEMPT_LIMITS))
+    try:
+        seen: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        found = done.reason or done.stderr[-200:] or done.status
+        return [Layer("job", False, f"a job cannot be run: {found}", "read the reason; `lachesis doctor` tries again")]
+    layers = [
+        Layer("job", True, "a job runs"),
+        _layer("files", not seen["file"], "a file of the host", _NAMESPACES_CURE),
+        _layer("processes", not seen["process"], "a process of the host", _NAMESPACES_CURE),
+        _layer(
+            "seccomp", not (seen["keyctl"] or seen["ptrace"]), "keyctl and ptrace", "run on x86_64 or aarch64 Linux"
+        ),
+        _layer("file size", not seen["size"], "4 MiB written at a limit of 2 MiB", "run on Linux"),
+        _layer("user", seen["uid"] not in (0, os.getuid()), f"user {seen['uid']}", "run as root, or use Docker"),
+    ]
+    if not network:
+        layers.insert(3, _layer("network", not seen["network"], "a listener of the host", _NAMESPACES_CURE))
+    if not seen["fork"]:
+        return [*layers, Layer("child processes", False, "a job may start none", _MEMORY_CURE)]
+    shared = run(Job(_SHARE, limits=_SHARE_LIMITS))
+    cured = "" if shared.status == "oom" else _MEMORY_CURE
+    return [
+        *layers,
+        Layer("child processes", True, "a job may start some"),
+        Layer("memory", shared.status == "oom", f"160 MiB by 4 processes at a limit of 96: {shared.status}", cured),
+    ]
+
+
+def level_of(layers: list[Layer]) -> Level:
+    """The level that ``layers`` make: the lowest that all of them reach."""
+    held = {layer.name: layer.held for layer in layers}
+    if not held["job"] or not held["file size"]:
+        return Level.NONE
+    if not all(held[name] for name in ("files", "processes", "network", "seccomp") if name in held):
+        return Level.ACCIDENT
+    if held["child processes"]:
+        return Level.STRONG if held["user"] and held["memory"] else Level.ACCIDENT
+    return Level.CONTAINED
+
+
+_NAMESPACES_CURE = (
+    "run as root, or allow unprivileged user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on "
+    "Ubuntu), or use Docker"
+)
+_MEMORY_CURE = "run as root on a machine whose memory cgroup can be written, or use Docker"
+
+
+def _layer(name: str, held: bool, what: str, cure: str) -> Layer:
+    return Layer(name, held, f"{what}: {'out of reach' if held else 'reached'}", "" if held else cure)

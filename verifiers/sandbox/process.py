@@ -1,0 +1,93 @@
+"""Agents as processes of this machine."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SandboxLost
+from . import agent
+
+SEND_SECONDS = 60.0
+_END_SECONDS = 2.0
+
+
+class ProcessConnection:
+    """A socket to an agent's process; when it closes, the agent ends, and its jobs with it."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._closing = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                agent.command(getattr(sys, "_base_executable", sys.executable)),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=subprocess.DEVNULL,
+                env=agent.ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C on the terminal is for us
+            )
+
+    @property
+    def pid(self) -> int:
+        """The number of the agent's outermost process."""
+        return self._process.pid
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._socket.settimeout(SEND_SECONDS)
+        self._socket.sendall(data)
+
+    def receive(self, seconds: float) -> bytes:
+        """Some bytes, empty at the end."""
+        self._socket.settimeout(max(seconds, 0.001))
+        return self._socket.recv(1 << 16)
+
+    def close(self) -> None:
+        """Hang up; kill what does not end by itself."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes an owner that waits for bytes
+        with self._closing:
+            self._socket.close()
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+@dataclass(frozen=True)
+class ProcessBackend:
+    """Starts agents as bare interpreters, with an empty environment and no descriptor of ours but the socket.
+
+    Each is a program of its own, not a fork of this process: whatever was imported or opened here before is not there.
+
+    Attributes:
+        network: whether jobs reach the network.
+        packages: folders of Python packages for jobs to import.
+    """
+
+    network: bool = False
+    packages: tuple[Path, ...] = ()
+    name: str = "process"
+
+    def start(self) -> ProcessConnection:
+        """A new agent."""
+        try:
+            connection = ProcessConnection()
+            connection.send(
+                agent.program() + agent.setup(container=False, network=self.network, packages=self.packages)
+            )
+        except OSError as error:
+            raise SandboxLost(f"no agent can be started: {error}") from None
+        return connection
+
+    def close(self) -> None:
+        """Nothing is shared between agents."""
