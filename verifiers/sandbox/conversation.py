@@ -35,6 +35,10 @@ class Connection(Protocol):
         """Some bytes, empty at the end of the stream. Raises ``TimeoutError`` after ``seconds``, or ``OSError``."""
         ...
 
+    def limit_memory(self, memory: int) -> None:
+        """Give what runs there ``memory`` bytes from now on, where the agent cannot do it. Raises ``SandboxLost``."""
+        ...
+
     def close(self) -> None:
         """End the agent and all of its processes; may be called from any thread, and twice."""
         ...
@@ -63,6 +67,7 @@ class Agent:
 
     def begin(self, job: Job, channel: bool = False) -> None:
         """Hand ``job`` over."""
+        self._connection.limit_memory(job.limits.memory)
         header = {
             "limits": asdict(job.limits),
             "env": dict(job.env),

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass, replace
 
 from . import kernel, root, wire
-from .cgroup import Cgroup
+from .cgroup import Cgroup, ContainerMemory, Memory
 from .program import Confinement, Program
 from .supervisor import CLOSED, PARENT_IN, PARENT_OUT, Place, Supervisor
 
@@ -59,12 +59,12 @@ def main() -> Program:
     _warm_up()
     missing: dict[str, str] = {}
     if setup.container:
-        return _serve(setup, None, True, missing)
+        return _serve(setup, _container_memory(missing), True, missing)
     memory = _make_cgroup(missing)
     return _serve(setup, memory, _enter_namespaces(setup, memory, missing), missing)
 
 
-def _serve(setup: Setup, memory: Cgroup | None, held: bool, missing: dict[str, str]) -> Program:
+def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, str]) -> Program:
     """Run jobs until the parent closes the connection."""
     uid = _choose_user(setup.container)
     if uid is None:
@@ -72,7 +72,7 @@ def _serve(setup: Setup, memory: Cgroup | None, held: bool, missing: dict[str, s
     filters = setup.filters.get(platform.machine(), {})
     if not filters:
         missing["seccomp"] = f"no list of system calls for {platform.machine()}"
-    limited = setup.container or memory is not None
+    limited = memory is not None
     chosen = filters.get("full" if limited and uid is not None else "single", "")
     confinement = Confinement(uid, base64.b64decode(chosen), not limited, held and uid is None)
     namespaces = held and not setup.container
@@ -96,7 +96,7 @@ def _serve(setup: Setup, memory: Cgroup | None, held: bool, missing: dict[str, s
         if status != 0:
             if not held:
                 shutil.rmtree(folder, ignore_errors=True)
-            if memory is not None and not namespaces:
+            if isinstance(memory, Cgroup) and not namespaces:
                 memory.remove()
             os._exit(0 if status == CLOSED else 1)
 
@@ -122,6 +122,14 @@ def _choose_user(container: bool) -> int | None:
 def _make_cgroup(missing: dict[str, str]) -> Cgroup | None:
     try:
         return Cgroup(f"lachesis-{_HOST_PID}")
+    except OSError as error:
+        missing["memory"] = str(error)
+        return None
+
+
+def _container_memory(missing: dict[str, str]) -> ContainerMemory | None:
+    try:
+        return ContainerMemory()
     except OSError as error:
         missing["memory"] = str(error)
         return None

@@ -3,6 +3,55 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Protocol
+
+
+class Memory(Protocol):
+    """What a supervisor asks of the memory of its jobs."""
+
+    def prepare(self, memory: int) -> None:
+        """Begin anew, with a limit of ``memory`` bytes."""
+
+    def add(self, pid: int) -> None:
+        """Put a process, and all that it will fork, under the limit."""
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether a process was killed for memory since ``prepare``."""
+
+    @property
+    def peak(self) -> int:
+        """Bytes at most since ``prepare``, 0 where the kernel does not say."""
+
+
+class ContainerMemory:
+    """The memory of the container that the agent itself is in; its limit is set from outside.
+
+    Raises:
+        OSError: the container shows nothing of it.
+    """
+
+    def __init__(self) -> None:
+        first, second = "/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"
+        self._path = first if os.path.exists(first) else second
+        self._kills = _count_kills(Path(self._path).read_text())
+
+    def prepare(self, memory: int) -> None:
+        """Begin anew."""
+        self._kills = _count_kills(Path(self._path).read_text())
+
+    def add(self, pid: int) -> None:
+        """Every process of the container is under its limit."""
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether a process was killed for memory since ``prepare``."""
+        return _count_kills(Path(self._path).read_text()) > self._kills
+
+    @property
+    def peak(self) -> int:
+        """Not known: the container's own count is of all its jobs."""
+        return 0
 
 
 class Cgroup:
@@ -70,8 +119,7 @@ class Cgroup:
             os.rmdir(self.path.name, dir_fd=self._parent)
 
     def _killed(self) -> int:
-        text = self._read("memory.oom_control" if self._version == 1 else "memory.events")
-        return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
+        return _count_kills(self._read("memory.oom_control" if self._version == 1 else "memory.events"))
 
     def _read(self, name: str) -> str:
         fd = os.open(name, os.O_RDONLY, dir_fd=self._folder)
@@ -90,6 +138,10 @@ class Cgroup:
     def _try(self, name: str, value: str) -> None:
         with contextlib.suppress(OSError):  # not every kernel has it
             self._write(name, value)
+
+
+def _count_kills(text: str) -> int:
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
 
 
 def _make(name: str) -> tuple[Path, int]:

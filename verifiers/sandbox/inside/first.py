@@ -60,6 +60,7 @@ class FirstProcess:
             _, payload = wire.read_frame(self._control)
             job, blobs = wire.unpack(payload)
             if self._own:
+                kernel.unshare(kernel.CLONE_NEWNS)
                 root.mount_for_job(job["limits"]["disk"])
             code, *contents = blobs
             files.put(self._folder, job["names"], contents)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import kernel, wire
-from .cgroup import Cgroup
+from .cgroup import Memory
 from .files import wipe
 from .first import FirstProcess, Pipes, as_user, end_processes_of
 from .program import Confinement, Program
@@ -49,7 +49,7 @@ class Place:
     folder: str
     writable: tuple[str, ...]
     path: tuple[str, ...]
-    memory: Cgroup | None
+    memory: Memory | None
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Supervisor:
         try:
             theirs = self._open()
             if self._place.namespaces:
-                kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS)
+                kernel.unshare(kernel.CLONE_NEWPID)
             self._first = os.fork()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
             self._fail(error)
@@ -220,7 +220,9 @@ class Supervisor:
         self._taken = taken_by(self._first)
         wall, cpu = self._limits["wall"], self._limits["cpu"]
         elapsed = time.monotonic() - self._start
-        if self._taken.cpu > cpu:
+        if self._place.memory is not None and self._place.memory.ran_out:
+            self._verdict = ("oom", self._out_of_memory)
+        elif self._taken.cpu > cpu:
             self._verdict = ("timeout", f"took more than {cpu:g} s of CPU time")
         elif elapsed - self._taken.waited > wall:
             self._verdict = ("timeout", f"took more than {wall:g} s")
@@ -242,7 +244,7 @@ class Supervisor:
             end_processes_of(self._confinement.uid, self._first)
 
     def _drain(self) -> None:
-        """What is left in the pipes: no process holds their other ends any more."""
+        """Take what is left in the pipes: no process holds their other ends any more."""
         for stream in self._streams.values():
             os.set_blocking(stream.fd, False)
             with contextlib.suppress(BlockingIOError):
@@ -274,11 +276,15 @@ class Supervisor:
         }
         return wire.pack(header, [bytes(out.data), bytes(err.data), *contents])
 
+    @property
+    def _out_of_memory(self) -> str:
+        return f"took more than {self._limits['memory']} bytes of memory"
+
     def _status(self, code: int | None, stderr: bytes) -> tuple[str, str]:
         if self._verdict[0]:
             return self._verdict
         if self._place.memory is not None and self._place.memory.ran_out:
-            return "oom", f"took more than {self._limits['memory']} bytes of memory"
+            return "oom", self._out_of_memory
         if code == 0:
             return "ok", ""
         if code == 1 and stderr.rstrip().rpartition(b"\n")[2].startswith(b"MemoryError"):
