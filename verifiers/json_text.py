@@ -1,0 +1,123 @@
+"""JSON as a model writes it: decoded strictly, within bounds, and compared as JSON rather than as Python."""
+
+import json
+import math
+import re
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+MAX_TEXT = 1_000_000
+"""Characters that are decoded at most."""
+MAX_DEPTH = 64
+"""Objects and arrays that may stand inside each other."""
+
+_SPACE = " \t\n\r"
+_BEGUN = re.compile(r"t(r(u)?)?|f(a(ls?)?)?|n(ul?)?|-|[.eE][+-]?")
+
+
+class NotJson(ValueError):
+    """Text that is no JSON within the bounds; ``at_end`` says that it might have been, had it gone on."""
+
+    def __init__(self, reason: str, at_end: bool = False) -> None:
+        super().__init__(reason)
+        self.at_end = at_end
+
+
+def read_json(text: str) -> Any:
+    """The JSON value that ``text`` is, white space around it aside.
+
+    Raises:
+        NotJson: as ``read_json_at``, or something follows the value.
+    """
+    value, end = read_json_at(text)
+    if rest := text[end:].strip(_SPACE):
+        raise NotJson(f"something follows the value: {rest[:40]!r}")
+    return value
+
+
+def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
+    """The JSON value that begins at ``start`` (white space may come first) and the position after it.
+
+    Raises:
+        NotJson: it is not JSON (neither are NaN, numbers that are not finite, and an object with a key twice), or it is
+            longer than ``MAX_TEXT`` or deeper than ``MAX_DEPTH``.
+    """
+    if len(text) - start > MAX_TEXT:
+        raise NotJson(f"longer than {MAX_TEXT} characters")
+    begin = skip_space(text, start)
+    try:
+        value, end = _DECODER.raw_decode(text, begin)
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{error.msg} at character {error.pos - start}", _cut_off(text, error)) from None
+    except RecursionError:
+        raise NotJson(f"nested deeper than {MAX_DEPTH}") from None
+    except NotJson:
+        raise
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise NotJson(str(error)) from None
+    if is_deeper(value, MAX_DEPTH):
+        raise NotJson(f"nested deeper than {MAX_DEPTH}")
+    return value, end
+
+
+def skip_space(text: str, start: int) -> int:
+    """The position of the first character from ``start`` on that is not JSON's white space."""
+    while start < len(text) and text[start] in _SPACE:
+        start += 1
+    return start
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether more than ``depth`` objects and arrays stand inside each other; never recurses."""
+    level = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return any(isinstance(inner, dict | list) for inner in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def json_key(value: Any) -> Hashable:
+    """A key that two JSON values share exactly where they are equal: 1 is 1.0, true is not 1, keys have no order."""
+    if isinstance(value, dict):
+        return "object", frozenset((name, json_key(inner)) for name, inner in value.items())
+    if isinstance(value, list):
+        return "array", tuple(map(json_key, value))
+    return isinstance(value, bool), value
+
+
+def _cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the text ends where, or inside of what, the decoder could not read."""
+    rest = text[error.pos : error.pos + 6]
+    if error.msg.startswith("Unterminated string"):  # reported where the string begins
+        return True
+    if error.pos + len(rest) < len(text):
+        return False
+    return not rest.strip(_SPACE) or "escape" in error.msg or _BEGUN.fullmatch(rest) is not None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotJson(f"{text[:20]} is not a finite number")
+    return number
+
+
+def _refuse(constant: str) -> float:
+    raise NotJson(f"{constant} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise NotJson("an object has a key twice")
+    return made
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
