@@ -2,13 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
 from ..verifiers.case import Case
 from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
 from ..verifiers.reward import Reward
+from ..verifiers.row import check_entries
 from ..verifiers.rubric import Rubric
 from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
@@ -98,11 +99,28 @@ class Environment:
             return trajectory.with_rewards({})
         rewards = {}
         for agent in self.agents:
-            judged = await self.rubric.judge(Case(trajectory, agent))
+            judged = await self.rubric.judge(Case(trajectory, agent), rows=agent == self.agents[0])
             given = trajectory.rewards.get(agent, Reward())
-            labels = self.rubric.weights
-            rewards[agent] = judged.extended(part for part in given.components if part.label not in labels)
+            rewards[agent] = judged.extended(part for part in given.components if not self.rubric.owns(part.label))
         return trajectory.with_rewards(rewards)
+
+    async def judge_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:
+        """Judged attempts at one task with the rubric's group rewards added.
+
+        Unscored attempts take no part and stay as they are, and so does one attempt alone: there is none to compare.
+        """
+        scored = [number for number, attempt in enumerate(attempts) if attempt.scored]
+        if not self.rubric.compares or len(scored) < 2:
+            return list(attempts)
+        rewards = {number: dict(attempts[number].rewards) for number in scored}
+        for agent in self.agents:
+            cases = [Case(attempts[number], agent) for number in scored]
+            for number, reward in zip(scored, await self.rubric.compare(cases), strict=True):
+                rewards[number][agent] = reward
+        return [
+            attempt.with_rewards(rewards[number]) if number in rewards else attempt
+            for number, attempt in enumerate(attempts)
+        ]
 
     async def attempt(self, task: Task, replies: Iterable[str]) -> Trajectory:
         """Play an episode in which every agent speaks ``replies``, and judge it. Needs no engine."""
@@ -111,7 +129,10 @@ class Environment:
         return await self.judge(trajectory)
 
     def score(self, task: Task, *replies: str) -> Reward:
-        """The reward of the first agent for saying ``replies``. Needs no engine, works in a notebook too."""
+        """The reward of the first agent for saying ``replies``, without group rewards: there is one attempt.
+
+        Needs no engine, works in a notebook too.
+        """
         with ThreadPoolExecutor(1) as thread:
             trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies))).result()
         if trajectory.error:
@@ -125,11 +146,14 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
     Raises:
         EnvironmentFault: ``tasks`` raised, with its file and line.
         ConfigError: it gives something that is not a ``Task``.
+        DataError: a task names a verifier of its own that cannot be had.
     """
     try:
         for task in environment.tasks(split, seed):
             if not isinstance(task, Task):
                 raise ConfigError(f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}")
+            if task.verify:
+                check_entries(task)
             yield task
     except LachesisError:
         raise

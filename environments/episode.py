@@ -6,10 +6,10 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
 from ..verifiers.message import Message, Role
@@ -18,7 +18,7 @@ from ..verifiers.segment import Segment
 from ..verifiers.task import Task
 from ..verifiers.tool_calling.call import ToolCall
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
-from ..verifiers.verdict import Verdict
+from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy, Reply
 from .limits import Limits
 from .tools import ToolBox
@@ -52,7 +52,7 @@ class Episode:
         limits: Limits,
         seed: tuple[int, ...],
         system_prompt: str = "",
-        judged: Collection[str] = (),
+        owned: Callable[[str], bool] = lambda label: False,
     ) -> None:
         self.task = task
         self.seed = seed
@@ -61,9 +61,10 @@ class Episode:
         self.limits = limits
         self._policies = policies
         self._system_prompt = system_prompt
-        self._judged = judged  # the rubric's labels
+        self._owned = owned  # whether a label is the rubric's
         self._chats: dict[str, _MeteredChat] = {}
         self._rewards: dict[str, tuple[Component, ...]] = {}
+        self._steps: dict[tuple[str, str], _Steps] = {}
         self._metrics: dict[str, float] = {}
         self._tool_calls = 0
 
@@ -90,16 +91,30 @@ class Episode:
             self._tool_calls += 1
             result = await self.tools.call(call)
             self.metric("tool_errors", self._metrics.get("tool_errors", 0.0) + result.failed)
-            chat.add("tool", result.content, name=result.name)
+            chat.add("tool", result.content, name=result.name, **({"error": True} if result.failed else {}))
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward here and now; the rubric's own labels are taken."""
-        self._check_agent(agent)
-        if label in self._judged:
-            raise ConfigError(f"the rubric has a reward labelled {label!r} already; give this one another label")
+        self._check_label(label, agent)
         verdict = score if isinstance(score, Verdict) else Verdict(float(score))
         parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
         self._rewards[agent] = Reward(parts).components
+
+    def step_reward(
+        self, label: str, score: float, *, weight: float = 1.0, total: Total = "sum", agent: str = POLICY
+    ) -> None:
+        """Score the agent's latest turn; turns that are given nothing score 0, scores of one turn add up.
+
+        The label's score is the ``total`` of all the turns; the scores of each stand in its verdict's ``steps``.
+        """
+        self._check_label(label, agent)
+        turn = sum(message["role"] == "assistant" for message in self.chat(agent).messages) - 1
+        if turn < 0 or not math.isfinite(score):
+            raise ConfigError(
+                f"step reward {label!r}: agent {agent!r} has had {turn + 1} turns, the score is {score!r}"
+            )
+        steps = self._steps.setdefault((agent, label), _Steps(weight, total, {}))
+        steps.scores[turn] = steps.scores.get(turn, 0.0) + float(score)
 
     def metric(self, name: str, value: float) -> None:
         """Log a finite number that earns nothing."""
@@ -115,6 +130,19 @@ class Episode:
     def _check_agent(self, agent: str) -> None:
         if agent not in self._policies:
             raise ConfigError(f"the environment has no agent {agent!r}; {nearest(agent, self._policies)}")
+
+    def _check_label(self, label: str, agent: str) -> None:
+        self._check_agent(agent)
+        if self._owned(label):
+            raise ConfigError(f"the rubric has a reward labelled {label!r} already; give this one another label")
+
+    def _given(self) -> dict[str, Reward]:
+        """What the episode itself gave each agent."""
+        rewards = dict(self._rewards)
+        for (agent, label), steps in self._steps.items():
+            verdict = steps.verdict(sum(message["role"] == "assistant" for message in self.chat(agent).messages))
+            rewards[agent] = (*rewards.get(agent, ()), Component(label, steps.weight, verdict))
+        return {agent: Reward(parts) for agent, parts in rewards.items()}
 
     def trajectory(
         self, environment: str, stop: StopReason, error: str | None, timings: Mapping[str, float]
@@ -139,8 +167,21 @@ class Episode:
             error=error,
             metrics={**{name: float(count) for name, count in counts.items()}, **self._metrics},
             timings=timings,
-            rewards={agent: Reward(parts) for agent, parts in self._rewards.items()},
+            rewards=self._given(),
         )
+
+
+class _Steps(NamedTuple):
+    """Scores by turn under one label."""
+
+    weight: float
+    total: Total
+    scores: dict[int, float]
+
+    def verdict(self, turns: int) -> Verdict:
+        """The verdict over ``turns`` turns, or more where a rewritten conversation has lost some."""
+        turns = max(turns, *(turn + 1 for turn in self.scores))
+        return Verdict.of_steps([self.scores.get(turn, 0.0) for turn in range(turns)], self.total)
 
 
 @dataclass
@@ -213,7 +254,7 @@ async def play(
     ``close`` is called also where the episode failed or was cancelled.
     """
     config = environment.config
-    episode = Episode(task, policies, config.limits, seed, config.system_prompt, environment.rubric.weights)
+    episode = Episode(task, policies, config.limits, seed, config.system_prompt, environment.rubric.owns)
     start = time.perf_counter()
 
     async def setup_and_run() -> None:

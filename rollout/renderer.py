@@ -171,9 +171,10 @@ class Renderer:
 
 
 def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
-    try:
-        return json.dumps([list(messages), list(tools)])
-    except (TypeError, ValueError) as error:
+    try:  # that a tool failed is for verifiers: templates see what they always saw
+        shown = [{name: value for name, value in message.items() if name != "error"} for message in messages]
+        return json.dumps([shown, list(tools)])
+    except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"messages and tool schemas are JSON: {error}") from None
 
 

@@ -49,9 +49,7 @@ class GroupWorker:
         environment = self.environments[order.environment]
         try:
             async with asyncio.timeout(self._config.deadline):
-                attempts = await asyncio.gather(
-                    *(self._attempt(environment, order, sample) for sample in range(order.size))
-                )
+                attempts = await self._attempts(environment, order)
         except TimeoutError:
             return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
         except InfrastructureError as error:
@@ -60,6 +58,20 @@ class GroupWorker:
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
             return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
         return Group(order.index, order.task, scored)
+
+    async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
+        """Every attempt of a group, judged one by one and then together."""
+        attempts = await asyncio.gather(*(self._attempt(environment, order, sample) for sample in range(order.size)))
+        for _ in range(self._tries):
+            judged = await environment.judge_group(attempts)
+            if sum(attempt.scored for attempt in judged) == sum(attempt.scored for attempt in attempts):
+                break
+        return judged
+
+    @property
+    def _tries(self) -> int:
+        """How often what could not be judged is tried, in all."""
+        return 1 + self._config.retries * (self._config.on_failure == "retry")
 
     async def _attempt(self, environment: Environment, order: Order, sample: int) -> Trajectory:
         """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
@@ -73,7 +85,7 @@ class GroupWorker:
         )
         policies = dict.fromkeys(environment.agents, policy)
         seed = (*order.seed, order.index, sample)
-        for _ in range(1 + self._config.retries * (self._config.on_failure == "retry")):
+        for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)
             trajectory = await environment.judge(played)
             if trajectory.scored:

@@ -135,7 +135,8 @@ def score_of(attempt: int, trajectory: Trajectory) -> Score:
                 counting.append(verdict.passed)
         if reward.scored:
             rewards[prefix + "total"] = reward.total
-    passed = trajectory.scored and bool(counting) and all(counting)
+    closed = any(reward.gate for reward in trajectory.rewards.values())
+    passed = trajectory.scored and not closed and bool(counting) and all(counting)
     return Score(trajectory.task.hash, attempt, rewards, passed, trajectory.stop.value, trajectory.scored)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .message import Message
+from .reward import Reward
 from .sandbox.protocol import Sandbox
 from .sandbox.shared import shared_sandbox
 from .task import Task
@@ -18,11 +19,13 @@ class Case:
         trajectory: the finished attempt.
         agent: whose part is judged.
         params: parameters of a verifier that the task itself names.
+        expected: what is expected, alone in a tuple, where such a verifier expects something else than the task.
     """
 
     trajectory: Trajectory
     agent: str = POLICY
     params: dict[str, Any] = field(default_factory=dict)
+    expected: tuple[Any, ...] = ()
 
     @property
     def sandbox(self) -> Sandbox:
@@ -37,7 +40,12 @@ class Case:
     @property
     def answer(self) -> Any:
         """What was expected."""
-        return self.trajectory.task.answer
+        return self.expected[0] if self.expected else self.trajectory.task.answer
+
+    @property
+    def reward(self) -> Reward:
+        """What the agent has earned so far: all but the group rewards, for those that judge groups; else nothing."""
+        return self.trajectory.rewards.get(self.agent, Reward())
 
     @property
     def artifacts(self) -> Any:

@@ -9,13 +9,18 @@ ROLES: frozenset[str] = frozenset(get_args(Role))
 
 
 class Message(TypedDict):
-    """One message. ``content`` is the raw text; tool results carry ``name`` and ``tool_call_id``."""
+    """One message.
+
+    ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``, and ``error``, true where the call
+    failed: for verifiers only, no policy is shown it.
+    """
 
     role: Role
     content: str
     name: NotRequired[str]
     tool_calls: NotRequired[list[dict[str, Any]]]
     tool_call_id: NotRequired[str]
+    error: NotRequired[bool]
 
 
 def as_messages(prompt: Any) -> list[Message]:

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeVar
 
 from .case import Case
-from .errors import ConfigError, nearest
+from .errors import ConfigError, LachesisError, nearest
 from .verdict import Verdict
 
 ENTRY_POINTS = "lachesis.verifiers"
@@ -59,6 +59,11 @@ def known_verifiers() -> list[str]:
     return sorted({*_BUILT_IN, *_CLASSES, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
+def imported_verifiers() -> list[str]:
+    """The built-in names, and those whose module something has imported: to look at them runs no package's code."""
+    return sorted({*_BUILT_IN, *_CLASSES})
+
+
 def verifier_class(name: str) -> Callable[..., Verifier]:
     """The class behind a name, whose fields are its parameters.
 
@@ -83,8 +88,11 @@ def make_verifier(name: str, params: dict[str, Any]) -> Verifier:
             raise ConfigError(f"verifier {name!r} has no parameter {param!r}; {nearest(param, known)}")
     try:
         made: Verifier = cls(**params)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"verifier {name!r} cannot be made with {params!r:.200}: {error}") from None
+    except LachesisError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a verifier's own checks may meet values of any type and raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"verifier {name!r} cannot be made with {params!r:.200}: {reason}") from None
     return made
 
 
@@ -94,6 +102,9 @@ def _load(name: str) -> None:
         return
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
-            _CLASSES.setdefault(name, entry.load())
+            try:
+                _CLASSES.setdefault(name, entry.load())
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(f"verifier {name!r} ({entry.value}) does not import: {error}") from error
             return
     raise ConfigError(f"no verifier is named {name!r}; {nearest(name, known_verifiers())}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .errors import DataError
@@ -23,17 +23,27 @@ class Reward:
 
     Attributes:
         components: label, weight and verdict of each part; labels are unique; a weight of 0 is a metric.
+        gate: the label of the gate that was not passed, empty where there is none: then nothing else counts.
+        gated: the total in that case.
+        skipped: labels that were not judged because of the gate; they have no score, which is not a score of 0.
+        clip: bounds of the total, None for none; ``gated`` is not clipped.
     """
 
     components: tuple[Component, ...] = ()
+    gate: str = ""
+    gated: float = 0.0
+    skipped: tuple[str, ...] = ()
+    clip: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        labels = [component.label for component in self.components]
+        labels = [*(component.label for component in self.components), *self.skipped]
         if len(set(labels)) != len(labels):
             raise DataError(f"reward labels are unique, found {labels}; give one of them another label")
         for label, weight, _ in self.components:
             if not math.isfinite(weight):
                 raise DataError(f"the weight of reward {label!r} is finite, found {weight!r}")
+        if self.gate and self.gate not in labels:
+            raise DataError(f"the gate {self.gate!r} is none of the rewards {labels}")
 
     @property
     def scored(self) -> bool:
@@ -42,39 +52,50 @@ class Reward:
 
     @property
     def unjudged(self) -> list[Component]:
-        """The components that count and met an infrastructure error."""
-        return [part for part in self.components if part.weight and part.verdict.score is None]
+        """The components that count and met an infrastructure error; behind a gate only the gate itself counts."""
+        counting = [part for part in self.components if (part.label == self.gate if self.gate else part.weight)]
+        return [part for part in counting if part.verdict.score is None]
 
     @property
     def total(self) -> float:
-        """The sum of weight times score; refused when something that counts was not judged."""
+        """The sum of weight times score, clipped; refused when something that counts was not judged."""
         if self.unjudged:
             names = ", ".join(f"{label} ({verdict.reason})" for label, _, verdict in self.unjudged)
             raise DataError(f"there is no total: not judged because of an infrastructure error: {names}")
-        return float(sum(weight * (verdict.score or 0.0) for _, weight, verdict in self.components))
+        if self.gate:
+            return self.gated
+        total = float(sum(weight * (verdict.score or 0.0) for _, weight, verdict in self.components))
+        return total if self.clip is None else min(max(total, self.clip[0]), self.clip[1])
 
     @property
     def passed(self) -> bool:
-        """Whether the heaviest component (the first of them) passed: what accuracy counts."""
+        """Whether every gate and the heaviest component (the first of them) passed: what accuracy counts."""
         heaviest = max(self.components, key=lambda part: part.weight, default=None)
-        return heaviest is not None and heaviest.verdict.passed
+        return not self.gate and heaviest is not None and heaviest.verdict.passed
 
     def score(self, label: str) -> float | None:
         """The unweighted score of one component, None where it was not judged."""
         for part in self.components:
             if part.label == label:
                 return part.verdict.score
+        if label in self.skipped:
+            return None
         raise KeyError(label)
 
     def extended(self, components: Iterable[Component]) -> "Reward":
         """This reward with more components."""
-        return Reward((*self.components, *components))
+        return replace(self, components=(*self.components, *components))
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """The components as JSON objects."""
-        return [{"label": label, "weight": weight, **verdict.to_json()} for label, weight, verdict in self.components]
+    def to_json(self) -> dict[str, Any]:
+        """The reward as a JSON object."""
+        parts = [{"label": label, "weight": weight, **verdict.to_json()} for label, weight, verdict in self.components]
+        bounds = list(self.clip) if self.clip else None
+        gate = {"gate": self.gate, "gated": self.gated, "skipped": list(self.skipped)}
+        return {"components": parts, **gate, "clip": bounds}
 
     @classmethod
-    def from_json(cls, rows: list[dict[str, Any]]) -> "Reward":
+    def from_json(cls, row: dict[str, Any]) -> "Reward":
         """The reward that ``to_json`` wrote."""
-        return cls(tuple(Component(row["label"], row["weight"], Verdict.from_json(row)) for row in rows))
+        parts = tuple(Component(part["label"], part["weight"], Verdict.from_json(part)) for part in row["components"])
+        clip = tuple(row["clip"]) if row["clip"] else None
+        return cls(parts, row["gate"], row["gated"], tuple(row["skipped"]), clip)

@@ -1,77 +1,38 @@
-"""Weighted verifiers: what an environment means by good."""
+"""Weighted verifiers, gates and bounds: what an environment means by good."""
 
 import asyncio
-import inspect
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .case import Case
 from .errors import ConfigError, DataError, nearest
-from .registry import Verifier, make_verifier
+from .registry import make_verifier
 from .reward import Component, Reward
-from .trajectory import POLICY
+from .row import PREFIX, Entry, entries
+from .task import Task
+from .use import Clip, Use, group_reward, marked, reward, use
 from .verdict import Verdict, infra_error
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-_MARK = "__lachesis_reward__"
-
-
-@dataclass(frozen=True)
-class Use:
-    """One weighted entry of a rubric, by the verifier's name. Made by ``use``."""
-
-    name: str
-    weight: float = 1.0
-    label: str = ""
-    agent: str = POLICY
-    params: dict[str, Any] = field(default_factory=dict)
-
-
-def use(name: str, *, weight: float = 1.0, label: str | None = None, agent: str = POLICY, **params: Any) -> Use:
-    """Use the registered verifier ``name`` with ``weight``; ``label`` (default: its name) is what logs and configs say.
-
-    A weight of 0 makes it a metric. ``params`` are the verifier's own.
-    """
-    return Use(name, weight, label or name, agent, params)
-
-
-def reward(*, weight: float = 1.0, label: str | None = None, agent: str = POLICY) -> Callable[[Function], Function]:
-    """Make a method ``(self, case) -> float | Verdict`` of an environment, sync or async, a part of its reward."""
-
-    def mark(function: Function) -> Function:
-        setattr(function, _MARK, Use(function.__name__, weight, label or function.__name__, agent))
-        return function
-
-    return mark
-
-
-@dataclass(frozen=True)
-class _Function:
-    """A verifier made of an environment's own method."""
-
-    function: Callable[[Case], Any]
-
-    async def verify(self, case: Case) -> Verdict:
-        result = self.function(case)
-        if inspect.isawaitable(result):
-            result = await result
-        if isinstance(result, Verdict):
-            return result
-        if not isinstance(result, Real):
-            name = getattr(self.function, "__qualname__", "a reward")
-            raise DataError(f"{name} gave {result!r:.80}; a reward is a number or a Verdict")
-        return Verdict(float(result))  # numpy's and torch's scalars too
+__all__ = ["Rubric", "Use", "group_reward", "reward", "use"]
 
 
 @dataclass(frozen=True)
 class _Entry:
     use: Use
-    verifier: Verifier
+    verifier: Any
+
+    @property
+    def compares(self) -> bool:
+        """Whether it judges the attempts of a group together."""
+        return hasattr(self.verifier, "verify_group")
+
+    def component(self, verdict: Verdict) -> Component:
+        """The verdict as a part of a reward, its score within the declared bounds."""
+        return Component(self.use.label, self.use.weight, _clipped(verdict, self.use.clip))
 
 
 class Rubric:
@@ -80,13 +41,19 @@ class Rubric:
     Args:
         uses: what ``use`` returns, in the order in which they are logged.
         deadline: seconds that one verifier may take before its verdict is an ``infra_error``.
+        clip: the lowest and the highest total of one agent, None for no bounds.
+        gated: the total where a gate does not pass.
 
     Raises:
-        ConfigError: a verifier, a parameter or a label that cannot be.
+        ConfigError: a verifier, a parameter, a label or a bound that cannot be.
     """
 
-    def __init__(self, *uses: Use, deadline: float = 60.0) -> None:
+    def __init__(self, *uses: Use, deadline: float = 60.0, clip: Clip | None = None, gated: float = 0.0) -> None:
         self.deadline = deadline
+        self.clip = _bounds(clip, "the rubric's total")
+        self.gated = gated
+        if not math.isfinite(gated):
+            raise ConfigError(f"the total behind a gate that is not passed is finite, found gated={gated!r}")
         self._entries = tuple(_Entry(entry, make_verifier(entry.name, entry.params)) for entry in uses)
         self._check_entries()
 
@@ -100,14 +67,18 @@ class Rubric:
         """Whose parts it judges."""
         return {entry.use.agent for entry in self._entries}
 
+    @property
+    def compares(self) -> bool:
+        """Whether anything in it judges groups."""
+        return any(entry.compares for entry in self._entries)
+
+    def owns(self, label: str) -> bool:
+        """Whether rewards of this label are the rubric's, or the tasks' own verifiers', to give."""
+        return label in self.weights or label.startswith(PREFIX)
+
     def with_methods(self, environment: object) -> "Rubric":
-        """This rubric and the methods of ``environment`` that ``@reward`` marks."""
-        marked = [
-            _Entry(getattr(method, _MARK), _Function(getattr(environment, name)))
-            for name, method in inspect.getmembers(type(environment), callable)
-            if hasattr(method, _MARK)
-        ]
-        return self._with(self._entries + tuple(marked))
+        """This rubric and the methods of ``environment`` that ``@reward`` and ``@group_reward`` mark."""
+        return self._with((*self._entries, *(_Entry(made, verifier) for made, verifier in marked(environment))))
 
     def with_weights(self, weights: Mapping[str, float]) -> "Rubric":
         """This rubric with other weights, by label; an unknown label is an error."""
@@ -119,23 +90,70 @@ class Rubric:
             for entry in self._entries
         )
 
-    async def judge(self, case: Case) -> Reward:
-        """Every verdict on one agent's part, in order."""
-        entries = [entry for entry in self._entries if entry.use.agent == case.agent]
-        verdicts = [await self._verdict(entry.verifier, case) for entry in entries]
-        return Reward(
-            tuple(
-                Component(entry.use.label, entry.use.weight, verdict)
-                for entry, verdict in zip(entries, verdicts, strict=True)
-            )
-        )
+    async def judge(self, case: Case, rows: bool = True) -> Reward:
+        """One agent's reward: the verdicts of the rubric and (with ``rows``) of the task's own verifiers, in order.
 
-    async def _verdict(self, verifier: Verifier, case: Case) -> Verdict:
+        Gates are judged first. The first that does not pass ends it: all that was not judged by then is skipped.
+        """
+        declared = [entry for entry in self._entries if entry.use.agent == case.agent and not entry.compares]
+        own, broken = _entries_of(case.task) if rows else ([], None)
+        labels = [*(entry.use.label for entry in declared), *(entry.label for entry in own)]
+        parts: dict[str, Component] = {}
+        for entry in sorted(declared, key=lambda entry: not entry.use.gate):
+            verdict = await self._verdict(entry.verifier.verify, case)
+            parts[entry.use.label] = entry.component(verdict)
+            if entry.use.gate and not verdict.passed:
+                judged = tuple(parts[label] for label in labels if label in parts)
+                skipped = tuple(label for label in labels if label not in parts)
+                return Reward(judged, entry.use.label, self.gated, skipped, self.clip)
+        for row in own:
+            parts[row.label] = Component(row.label, row.weight, await self._verdict(_judge_row, row, case))
+        if broken:
+            parts[PREFIX] = Component(f"{PREFIX}verify", 1.0, infra_error(broken))
+        return Reward(tuple(parts[label] for label in [*labels, PREFIX] if label in parts), clip=self.clip)
+
+    async def compare(self, cases: Sequence[Case]) -> list[Reward]:
+        """The rewards of one agent in each attempt of a group, with what the group's verifiers add.
+
+        Args:
+            cases: the agent's part in each attempt; the trajectories are judged by ``judge``, and scored.
+        """
+        rewards = [case.trajectory.rewards[case.agent] for case in cases]
+        for entry in self._entries:
+            if not entry.compares or entry.use.agent != cases[0].agent:
+                continue
+            taking_part = [number for number, given in enumerate(rewards) if not given.gate]
+            verdicts = iter(await self._verdicts(entry.verifier, [cases[number] for number in taking_part]))
+            for number, given in enumerate(rewards):
+                if given.gate:
+                    rewards[number] = replace(given, skipped=(*given.skipped, entry.use.label))
+                else:
+                    rewards[number] = given.extended([entry.component(next(verdicts))])
+        return rewards
+
+    async def _verdicts(self, verifier: Any, cases: list[Case]) -> list[Verdict]:
+        """A verdict on each case of a group, each an ``infra_error`` where the verifier fails."""
+        verdicts: list[Verdict] = []
+
+        async def together() -> Verdict:
+            verdicts.extend(await verifier.verify_group(cases))
+            if len(verdicts) != len(cases) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
+                raise TypeError(f"a group's verifier gives {len(cases)} verdicts here, found {verdicts!r:.80}")
+            return Verdict(0.0)
+
+        if not cases:
+            return []
+        outcome = await self._verdict(together)
+        if outcome.status == "infra_error":
+            return [outcome] * len(cases)
+        return [replace(verdict, elapsed=outcome.elapsed / len(cases)) for verdict in verdicts]
+
+    async def _verdict(self, judge: Callable[..., Awaitable[Verdict]], *arguments: Any) -> Verdict:
         start = time.perf_counter()
         clock = asyncio.timeout(self.deadline)
         try:
             async with clock:
-                verdict = await verifier.verify(case)
+                verdict = await judge(*arguments)
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
@@ -146,7 +164,7 @@ class Rubric:
         return replace(verdict, elapsed=time.perf_counter() - start)
 
     def _with(self, entries: Iterable[_Entry]) -> "Rubric":
-        other = Rubric(deadline=self.deadline)
+        other = Rubric(deadline=self.deadline, clip=self.clip, gated=self.gated)
         other._entries = tuple(entries)
         other._check_entries()
         return other
@@ -158,3 +176,42 @@ class Rubric:
                 raise ConfigError(f"the weight of reward {label!r} is finite, found {entry.use.weight!r}")
             if labels.count(label) > 1:
                 raise ConfigError(f"two rewards are labelled {label!r}; give one of them another label=")
+            if label.startswith(PREFIX):
+                raise ConfigError(f"labels that begin with {PREFIX!r} are the tasks' own; rename reward {label!r}")
+            if entry.use.gate and entry.compares:
+                raise ConfigError(f"reward {label!r} compares the attempts of a group, so it cannot be a gate")
+            _bounds(entry.use.clip, f"reward {label!r}")
+
+
+def _bounds(clip: Clip | None, what: str) -> Clip | None:
+    if clip is None:
+        return None
+    if len(clip) != 2 or not all(map(math.isfinite, clip)) or clip[0] >= clip[1]:
+        raise ConfigError(f"the bounds of {what} are two finite numbers, the lower first, found clip={clip!r}")
+    return float(clip[0]), float(clip[1])
+
+
+def _clipped(verdict: Verdict, clip: Clip | None) -> Verdict:
+    """The verdict with its score within the bounds, the first score in its evidence."""
+    if clip is None or verdict.score is None or verdict.status not in ("ok", "wrong"):
+        return verdict  # what could not be judged, or read, scores what it scores
+    score = min(max(verdict.score, clip[0]), clip[1])
+    if score == verdict.score:
+        return verdict
+    return replace(verdict, score=score, evidence={**verdict.evidence, "unclipped": verdict.score})
+
+
+def _entries_of(task: Task) -> tuple[list[Entry], str | None]:
+    """The task's own verifiers; where they cannot be read, none, and why."""
+    try:
+        return entries(task), None
+    except DataError as error:
+        return [], f"the task's own verifiers cannot be read: {error}; repair the dataset"
+
+
+async def _judge_row(row: Entry, case: Case) -> Verdict:
+    try:
+        verifier = row.verifier()
+    except DataError as error:
+        return infra_error(f"{error}; repair the dataset")
+    return await verifier.verify(row.case(case))

@@ -18,7 +18,8 @@ class Task:
         answer: what is expected; never shown to the model.
         info: anything else that the environment or a verifier needs; never shown to the model.
         id: a name for people; the content's hash where none is given.
-        verify: verifier entries of this task's own, beside the environment's rubric.
+        verify: verifiers of this task's own, beside the environment's rubric, as ``row.py`` reads them: objects
+            {"verifier", "answer", "params", "weight"}, of which the first key alone must be there.
 
     Raises:
         DataError: the prompt is neither text nor messages, or something in it is not JSON.

@@ -13,7 +13,7 @@ from .reward import Reward
 from .segment import Segment
 from .task import Task
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Written into every stored trajectory; raised when the record's shape changes."""
 
 POLICY = "policy"
@@ -128,7 +128,7 @@ class Trajectory:
                 error=row["error"],
                 metrics=row["metrics"],
                 timings=row["timings"],
-                rewards={agent: Reward.from_json(rows) for agent, rows in row["rewards"].items()},
+                rewards={agent: Reward.from_json(given) for agent, given in row["rewards"].items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a stored trajectory: {type(error).__name__}: {error}") from None

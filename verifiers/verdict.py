@@ -1,6 +1,7 @@
 """What one verifier says of one trajectory."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,15 @@ from .jsonl import check_json
 
 Status = Literal["ok", "wrong", "unparseable", "timeout", "limit", "infra_error"]
 STATUSES: frozenset[str] = frozenset(get_args(Status))
+Total = Literal["mean", "sum", "min", "max", "last"]
+TOTALS: dict[str, Callable[[tuple[float, ...]], float]] = {
+    "mean": lambda steps: sum(steps) / len(steps),
+    "sum": sum,
+    "min": min,
+    "max": max,
+    "last": lambda steps: steps[-1],
+}
+"""What the scores of several turns come to, by name."""
 _ZERO = frozenset({"unparseable", "timeout", "limit"})
 
 
@@ -23,6 +33,7 @@ class Verdict:
         reason: one line for people.
         evidence: JSON that shows how the score came about.
         elapsed: seconds.
+        steps: scores of the agent's turns, in order, where turns are scored one by one; ``score`` is what they come to.
     """
 
     score: float | None
@@ -30,14 +41,18 @@ class Verdict:
     reason: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
     elapsed: float = 0.0
+    steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise DataError(f"a verdict's status is one of {sorted(STATUSES)}, found {self.status!r}")
         if self.evidence:
             check_json(self.evidence, f"a verdict's evidence ({self.reason})")
+        object.__setattr__(self, "steps", tuple(float(step) for step in self.steps))
+        if not all(map(math.isfinite, self.steps)):
+            raise DataError(f"the scores of a verdict's steps are finite, found {self.steps} ({self.reason})")
         if self.status == "infra_error":
-            if self.score is not None:
+            if self.score is not None or self.steps:
                 raise DataError(
                     f"an infra_error has no score, found {self.score!r}: an infrastructure failure is never a reward"
                 )
@@ -57,12 +72,20 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as a JSON object."""
         row: dict[str, Any] = {"score": self.score, "status": self.status, "reason": self.reason}
-        return row | {"evidence": self.evidence, "elapsed": self.elapsed}
+        return row | {"evidence": self.evidence, "elapsed": self.elapsed, "steps": list(self.steps)}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Verdict":
         """The verdict that ``to_json`` wrote."""
-        return cls(row["score"], row["status"], row["reason"], row["evidence"], row["elapsed"])
+        return cls(row["score"], row["status"], row["reason"], row["evidence"], row["elapsed"], tuple(row["steps"]))
+
+    @classmethod
+    def of_steps(cls, steps: Iterable[float], total: Total = "mean", reason: str = "") -> "Verdict":
+        """A verdict on each turn of the agent, in order; ``total`` says what score they come to (0 for none)."""
+        scores = tuple(float(step) for step in steps)
+        if total not in TOTALS:
+            raise DataError(f"the score of steps is their {' or '.join(TOTALS)}, found {total!r}")
+        return cls(float(TOTALS[total](scores)) if scores else 0.0, reason=reason, steps=scores)
 
 
 def passed(reason: str = "", score: float = 1.0, **evidence: Any) -> Verdict:

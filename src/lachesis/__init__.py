@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from .verifiers.group import Group
     from .verifiers.jsonl import read_jsonl
     from .verifiers.reward import Reward
-    from .verifiers.rubric import Rubric, reward, use
+    from .verifiers.rubric import Rubric
     from .verifiers.segment import Segment
     from .verifiers.task import Task
     from .verifiers.trajectory import StopReason, Trajectory
+    from .verifiers.use import group_reward, reward, use
     from .verifiers.verdict import Verdict
 
 _HOME = {
@@ -41,12 +42,13 @@ _HOME = {
     "Task": "verifiers.task",
     "Trajectory": "verifiers.trajectory",
     "Verdict": "verifiers.verdict",
+    "group_reward": "verifiers.use",
     "read_jsonl": "verifiers.jsonl",
-    "reward": "verifiers.rubric",
-    "use": "verifiers.rubric",
+    "reward": "verifiers.use",
+    "use": "verifiers.use",
 }
 
-__all__ = [  # noqa: RUF022 - in the order of _HOME, which a test holds equal to it
+__all__ = [  # in the order of _HOME, which a test holds equal to it
     "Case",
     "Chat",
     "Environment",
@@ -63,6 +65,7 @@ __all__ = [  # noqa: RUF022 - in the order of _HOME, which a test holds equal to
     "Task",
     "Trajectory",
     "Verdict",
+    "group_reward",
     "read_jsonl",
     "reward",
     "use",
