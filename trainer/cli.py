@@ -118,18 +118,26 @@ def evaluate(words: Sequence[str], **options: Any) -> None:
     run_evaluation(evaluation, options["tasks"], options["attempts"], options["concurrency"], options["out"])
 
 
-@cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@cli.command(context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where verdicts go; continued where it exists.")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Verdicts under way.")
-def verify(file: Path, out: Path | None, jobs: int) -> None:
-    """Score FILE again: JSONL rows {"verifier", "completion", "answer", "params"}, or a run's folder."""
+def verify(words: Sequence[str], out: Path | None, jobs: int) -> None:
+    """Score FILE again: JSONL rows {"verifier", "completion", "answer", "params"}, or a run's folder.
+
+    Exit code 1 where some row could not be judged: its verdict is infra_error, and says why.
+    """
+    from .config import sandbox_settings
     from .rescore import verify_file, verify_run
 
+    files, overrides = _split(words)
+    if len(files) != 1:
+        raise ConfigError(f"verify takes one FILE, found {len(files)}: {' '.join(files) or 'none'}")
+    file = Path(files[0])
     if file.is_dir() or file.suffix == ".zst":
-        verify_run(file, out, jobs)
+        verify_run(file, out, jobs, overrides)
     else:
-        verify_file(file, out, jobs)
+        verify_file(file, out, jobs, sandbox_settings(overrides))
 
 
 @cli.command()
@@ -194,8 +202,8 @@ def main() -> None:
         _fail(f"error: {error}", 2)
     except LachesisError as error:
         _fail(f"error: {error}", 1)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("stopped", 130)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        _fail(str(stopped.__cause__ or stopped) or "stopped", 130)  # click makes an Abort of what we said
     except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, a developer the traceback
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"

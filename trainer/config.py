@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import ModelConfig, RolloutConfig
-from ..verifiers.errors import ConfigError
+from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
 
 
@@ -125,6 +126,8 @@ class RunConfig(Settings):
     """Supervised steps first."""
     eval: EvalConfig = EvalConfig()
     """Held-out evaluation."""
+    sandbox: SandboxSettings = SandboxSettings()
+    """Where verifiers run programs of the policy's."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -144,6 +147,25 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     config = validated(RunConfig, values, str(path))
     _check(config)
     return config
+
+
+def parts_of(overrides: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """``parts`` with what ``--part.key value`` puts into them.
+
+    Raises:
+        ConfigError: an override is of none of the parts; the message names the nearest.
+    """
+    for key, value in parse_overrides(overrides):
+        first, dot, _ = key.partition(".")
+        if not dot or first not in parts:
+            raise ConfigError(f"--{key}: there are no settings {first!r} here; {nearest(first, parts)}")
+        _set(parts, key, value)
+    return parts
+
+
+def sandbox_settings(overrides: Sequence[str]) -> SandboxSettings:
+    """What ``--sandbox.key value`` says, for commands that have no other settings."""
+    return validated(SandboxSettings, parts_of(overrides, sandbox={})["sandbox"], "--sandbox")
 
 
 def _check(config: RunConfig) -> None:

@@ -165,7 +165,7 @@ async def _make(
     missing: list[Attempt],
     concurrency: int,
     file: ScoreFile,
-    tick: Callable[[], None],
+    tick: Callable[[int], None],
 ) -> None:
     if not missing:
         return
@@ -180,7 +180,7 @@ async def _make(
                 log.warning("an episode was not scored: %s", reason)
             if failed >= min(len(missing), max(8, concurrency)):
                 raise EngineError(f"{failed} episodes in a row could not be scored, the last: {reason}")
-            tick()
+            tick(1)
 
 
 Outcome = tuple[int, Trajectory | None, str]

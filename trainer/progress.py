@@ -128,13 +128,13 @@ class Progress:
 
 
 @contextmanager
-def counting(title: str, total: int | None, done: int = 0) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal; yields what moves it on by one."""
+def counting(title: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, where that is a terminal; yields what moves it on by a number."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, completed=done)
-        yield lambda: bar.advance(task)
+        yield lambda number: bar.advance(task, number)
 
 
 def _sparkline(values: list[float]) -> str:

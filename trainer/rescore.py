@@ -3,38 +3,31 @@
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeVar
+from typing import Any, NamedTuple
 
 from ..environments.environment import Environment
 from ..rollout.store import Stored, TrajectoryStore
-from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError, DataError, InfrastructureError, InputError
-from ..verifiers.jsonl import read_numbered_jsonl
-from ..verifiers.rubric import Rubric, Use
-from ..verifiers.task import Task
+from ..verifiers.errors import ConfigError, DataError, InfrastructureError
+from ..verifiers.sandbox.settings import SandboxSettings
+from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.trajectory import POLICY, Trajectory
 from ..verifiers.verdict import Verdict
 from .config import load_config
+from .in_order import in_order
 from .progress import counting
+from .row import Line, lines_of
+from .verdict_file import VerdictFile, verdict_row
 
-Result = TypeVar("Result")
 STORE = "trajectories.jsonl.zst"
 """The name of the trajectories in a run's folder."""
-
-
-class Row(NamedTuple):
-    """One completion to judge."""
-
-    rubric: Rubric
-    case: Case
 
 
 class Change(NamedTuple):
@@ -70,39 +63,59 @@ class Tally:
         self.changes += differences(before, after)
 
 
-def verify_file(path: Path, out: Path | None, jobs: int) -> None:
-    """Judge each row {"verifier", "completion", "answer", "params"} of ``path``, in order.
+def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSettings | None = None) -> None:
+    """Judge each row of ``path``, in order; a row that cannot be judged gets a verdict that says why, by its line.
 
-    Writes a line {"score", "status", "reason", "elapsed_ms"} for each row to ``out`` (standard output where None). An
-    ``out`` that holds k lines already is continued at row k.
+    Args:
+        path: JSON Lines, see ``row.read_row``; blank lines are no rows.
+        out: gets a line {"score", "status", "reason", "elapsed_ms", "row"} for each row; standard output where None.
+            Where it exists, it is gone on with.
+        jobs: most rows under way.
+        sandbox: where verifiers run programs.
 
     Raises:
-        DataError: a row cannot be what it should, by its line; found before anything is written.
-        InfrastructureError: some rows could not be judged; their verdicts say why.
+        InputError: ``path`` cannot be read, or ``out`` is not of ``path``; nothing was written.
+        InfrastructureError: some rows could not be judged, or could not be written; the others were.
     """
-    total = sum(1 for _ in _rows(path))
-    done = _lines_in(out) if out else 0
-    if done > total:
-        raise DataError(f"{out} holds {done} verdicts, but {path} only {total} rows; choose another -o")
-    with counting("verifying", total, done) as tick, _output(out) as file:
-        counts = asyncio.run(_judge_rows(islice(_rows(path), done, None), file, jobs, tick))
-    print(f"{total} rows, {done} done before: {_listed(counts) or 'none left'}", file=sys.stderr)
+    if not path.exists():
+        raise DataError(f"cannot read {path}: there is no such file; check the path")
+    configure_sandbox(sandbox or SandboxSettings())
+    lines = lines_of(path)
+    if out is None:
+        counts: Counter[str] = Counter()
+        with _standard_output():
+            _judge_rows(path, lines, _Printer(counts).add, jobs, 0)
+    else:
+        with VerdictFile(out, path, lines) as file:
+            counts, before = file.counts, file.counts.total()
+            try:
+                _judge_rows(path, lines, file.add, jobs, before)
+            except KeyboardInterrupt:
+                done = f"stopped with {counts.total()} verdicts in {out}; the same command goes on"
+                raise KeyboardInterrupt(done) from None
+        if before:
+            print(f"{before} verdicts were in {out} before", file=sys.stderr)
+    print(f"{counts.total()} rows: {_listed(counts) or 'none'}", file=sys.stderr)
     if counts["infra_error"]:
-        raise InfrastructureError(f"{counts['infra_error']} rows could not be judged; see their reasons")
+        raise InfrastructureError(
+            f"{counts['infra_error']} rows could not be judged; the reason stands in each verdict"
+        )
 
 
-def verify_run(path: Path, out: Path | None, jobs: int) -> None:
+def verify_run(path: Path, out: Path | None, jobs: int, overrides: Sequence[str] = ()) -> None:
     """Judge every stored trajectory of a run again and print what changed; ``out`` gets a line for each change.
 
     Args:
         path: the run's folder, or the trajectories in it; the environments are those of the config beside them.
         out: JSON Lines, overwritten.
         jobs: most trajectories under way.
+        overrides: ``--part.key value`` on that config.
     """
     file = path / STORE if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"{path} holds no {STORE}; give a run's folder, its trajectories, or a JSONL file")
-    config = load_config(file.parent / "config.toml")
+    config = load_config(file.parent / "config.toml", overrides)
+    configure_sandbox(config.sandbox)
     environments = {spec.label: spec.build() for spec in (entry.spec() for entry in config.environments)}
     tally = Tally()
     with counting("judging again", None) as tick:
@@ -125,72 +138,69 @@ def differences(before: Stored, after: Trajectory) -> list[Change]:
     return found
 
 
-async def in_order(work: Iterable[Coroutine[Any, Any, Result]], limit: int) -> AsyncIterator[Result]:
-    """The results of ``work`` in its order, with at most ``limit`` under way."""
-    window: deque[asyncio.Task[Result]] = deque()
+def _judge_rows(
+    path: Path, lines: Iterator[Line], write: Callable[[list[dict[str, Any]]], None], jobs: int, before: int
+) -> None:
+    async def judge(line: Line) -> dict[str, Any]:
+        return verdict_row(line, await line.judge())
+
+    with counting("verifying", _rows_in(path), before) as tick:
+
+        def emit(rows: list[dict[str, Any]]) -> None:
+            write(rows)
+            tick(len(rows))
+
+        asyncio.run(in_order(lines, judge, emit, jobs))
+
+
+class _Printer:
+    """Verdicts on standard output."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Write verdicts."""
+        sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
+        sys.stdout.flush()
+        self._counts.update(row["status"] for row in rows)
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    """A reader that goes away (``| head``) ends the command in silence, as it does others; a full disk is said."""
     try:
-        for coroutine in work:
-            window.append(asyncio.create_task(coroutine))
-            if len(window) >= limit:
-                yield await window.popleft()
-        while window:
-            yield await window.popleft()
-    finally:
-        for task in window:
-            task.cancel()
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still would not go
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        raise InfrastructureError(f"cannot write standard output: {error.strerror}") from None
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    for number, row in read_numbered_jsonl(path):
-        try:
-            yield _row(row)
-        except (InputError, TypeError, ValueError) as error:  # a verifier given parameters of the wrong type
-            raise DataError(f"{path}, line {number}: {error}") from None
-
-
-def _row(row: dict[str, Any]) -> Row:
-    for key, kind in (("verifier", str), ("completion", str)):
-        if not isinstance(row.get(key), kind):
-            raise DataError(f"{key!r} is text, found {row.get(key)!r:.80}; a row has verifier, completion and answer")
-    params = row.get("params") or {}
-    if not isinstance(params, dict):
-        raise DataError(f"'params' is an object, found {params!r:.80}")
-    if "answer" not in row:
-        raise DataError("'answer' is missing")
-    task = Task("", answer=row["answer"])
-    said = Trajectory(task, messages={POLICY: ({"role": "assistant", "content": row["completion"]},)})
-    return Row(_rubric(row["verifier"], json.dumps(params, sort_keys=True)), Case(said))
-
-
-@lru_cache(maxsize=256)
-def _rubric(verifier: str, params: str) -> Rubric:
-    return Rubric(Use(verifier, label=verifier, params=json.loads(params)))
-
-
-async def _judge_rows(rows: Iterable[Row], file: TextIO, jobs: int, tick: Any) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    async for reward in in_order((row.rubric.judge(row.case) for row in rows), jobs):
-        verdict = reward.components[0].verdict
-        counts[verdict.status] += 1
-        line = {"score": verdict.score, "status": verdict.status, "reason": verdict.reason}
-        file.write(json.dumps(line | {"elapsed_ms": round(1000 * verdict.elapsed, 3)}) + "\n")
-        file.flush()
-        tick()
-    return counts
+def _rows_in(path: Path) -> int | None:
+    """How many rows the progress bar goes to: counted where one is shown, unknown for a pipe, which is read once."""
+    return sum(1 for _ in lines_of(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
 async def _judge_store(
-    store: TrajectoryStore, environments: dict[str, Environment], jobs: int, tally: Tally, tick: Any
+    store: TrajectoryStore, environments: dict[str, Environment], jobs: int, tally: Tally, tick: Callable[[int], None]
 ) -> None:
-    async def judge(stored: Stored) -> tuple[Stored, Trajectory]:
-        label = stored.trajectory.environment
+    async def judge(group: list[Stored]) -> list[tuple[Stored, Trajectory]]:
+        label = group[0].trajectory.environment
         if label not in environments:
             raise ConfigError(f"the run's config has no environment labelled {label!r}, as its trajectories say")
-        return stored, await environments[label].judge(stored.trajectory)
+        attempts = [await environments[label].judge(stored.trajectory) for stored in group]
+        return list(zip(group, await environments[label].judge_group(attempts), strict=True))
 
-    async for before, after in in_order((judge(stored) for stored in store.read()), jobs):
-        tally.add(before, after)
-        tick()
+    def emit(groups: list[list[tuple[Stored, Trajectory]]]) -> None:
+        judged = [pair for group in groups for pair in group]
+        for before, after in judged:
+            tally.add(before, after)
+        tick(len(judged))
+
+    groups = (list(group) for _, group in groupby(store.read(), key=lambda stored: (stored.step, stored.group)))
+    await in_order(groups, judge, emit, jobs, window=64)
 
 
 def _total(trajectory: Trajectory) -> float:
@@ -221,30 +231,6 @@ def _print_changes(tally: Tally, show: int = 10) -> None:
         )
     if len(tally.changes) > show:
         print(f"  and {len(tally.changes) - show} more")
-
-
-def _lines_in(out: Path) -> int:
-    """How many whole lines ``out`` holds; a last one that was cut off is removed."""
-    if not out.exists():
-        return 0
-    data = out.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(out, whole)
-    return data.count(b"\n")
-
-
-@contextmanager
-def _output(out: Path | None) -> Iterator[TextIO]:
-    """``out``, appended to, or standard output."""
-    if out is None:
-        yield sys.stdout
-        return
-    try:
-        with out.open("a") as file:
-            yield file
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}; choose another -o") from None
 
 
 def _write(out: Path, text: str) -> None:

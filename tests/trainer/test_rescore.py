@@ -1,6 +1,5 @@
 """``lachesis verify``: one verdict a row, in order, resumable; and a run judged again."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from lachesis.rollout.store import TrajectoryStore
-from lachesis.trainer.rescore import in_order, verify_file, verify_run
+from lachesis.trainer.rescore import verify_file, verify_run
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
@@ -45,42 +44,58 @@ def test_each_row_gets_its_verdict_in_order(tmp_path: Path) -> None:
     assert [row["score"] for row in verdicts] == [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
     assert [row["status"] for row in verdicts] == ["ok", "ok", "wrong", "unparseable", "ok", "ok"]
     assert "expected 4" in verdicts[2]["reason"]
-    assert all(set(row) == {"score", "status", "reason", "elapsed_ms"} for row in verdicts)
+    assert all(set(row) == {"score", "status", "reason", "elapsed_ms", "row"} for row in verdicts)
     assert all(0 <= row["elapsed_ms"] < 60_000 for row in verdicts)
 
 
-def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def verdicts(path: Path) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "elapsed_ms"} for row in read(path)]
+
+
+def test_a_file_cut_off_anywhere_goes_on_to_the_same_end(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [number(f"{n}", answer="3") for n in range(6)])
-    out = tmp_path / "out.jsonl"
-    kept = '{"score": 9, "status": "made by hand"}\n' * 2
-    out.write_text(kept + '{"score": 0.0, "st')  # two verdicts, and one that a crash cut off
-    verify_file(source, out, jobs=3)
-    assert out.read_text().startswith(kept)
-    assert [row["score"] for row in read(out)] == [9, 9, 0.0, 1.0, 0.0, 0.0]
-    before = out.read_text()
-    verify_file(source, out, jobs=3)
-    assert out.read_text() == before
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    verify_file(source, whole, jobs=3)
+    data = whole.read_bytes()
+    for cut in range(0, len(data) + 1, 37):
+        out.write_bytes(data[:cut])
+        verify_file(source, out, jobs=3)
+        assert out.read_bytes()[:cut].startswith(data[: data[:cut].rfind(b"\n") + 1])
+        assert verdicts(out) == verdicts(whole)
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("{half", "not JSON"),
-        ("[1]", "expected a JSON object"),
-        ('{"verifier": "number", "answer": 1}', "'completion' is text"),
-        ('{"verifier": "number", "completion": "1"}', "'answer' is missing"),
-        ('{"verifier": "numbre", "completion": "1", "answer": 1}', "did you mean 'number'"),
-        ('{"verifier": "number", "completion": "1", "answer": 1, "params": {"tol": 1}}', "did you mean 'tolerance'"),
-        ('{"verifier": "number", "completion": "1", "answer": 1, "params": [1]}', "'params' is an object"),
-    ],
-)
-def test_a_malformed_row_is_named_and_nothing_is_written(tmp_path: Path, line: str, says: str) -> None:
-    source = tmp_path / "in.jsonl"
-    source.write_text(json.dumps(number("4")) + "\n\n" + line + "\n")
-    out = tmp_path / "out.jsonl"
-    with pytest.raises(DataError, match=f"line 3: .*{says}"):
-        verify_file(source, out, jobs=1)
-    assert not out.exists()
+def test_a_finished_file_is_left_as_it_is(tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.jsonl", [number("4")]), tmp_path / "out.jsonl"
+    verify_file(source, out, jobs=1)
+    before = out.read_bytes()
+    verify_file(source, out, jobs=1)
+    assert out.read_bytes() == before
+
+
+def test_a_malformed_row_gets_its_verdict_and_the_others_theirs(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join([json.dumps(number("4")), "", "{half", "[" * 100_000, json.dumps(number("5"))]))
+    with pytest.raises(InfrastructureError, match="2 rows could not be judged"):
+        verify_file(source, out, jobs=2)
+    assert [row["status"] for row in read(out)] == ["ok", "infra_error", "infra_error", "wrong"]
+    assert [row["reason"].partition(":")[0] for row in read(out)[1:3]] == ["line 3", "line 4"]
+    with pytest.raises(InfrastructureError, match="2 rows could not be judged"):
+        verify_file(source, out, jobs=2)  # gone on with, it ends as it did before
+
+
+def test_verdicts_go_to_standard_output_where_no_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verify_file(write(tmp_path / "in.jsonl", [number("4"), number("5")]), None, jobs=1)
+    said = capsys.readouterr()
+    assert [json.loads(line)["score"] for line in said.out.splitlines()] == [1.0, 0.0]
+    assert "2 rows: 1 ok, 1 wrong" in said.err
+
+
+def test_a_file_that_is_not_there_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        verify_file(tmp_path / "none.jsonl", tmp_path / "out.jsonl", jobs=1)
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_a_row_that_cannot_be_judged_has_no_score_and_the_command_fails(tmp_path: Path) -> None:
@@ -89,30 +104,6 @@ def test_a_row_that_cannot_be_judged_has_no_score_and_the_command_fails(tmp_path
     with pytest.raises(InfrastructureError, match="1 rows could not be judged"):
         verify_file(source, out, jobs=1)
     assert [(row["score"], row["status"]) for row in read(out)] == [(None, "infra_error"), (1.0, "ok")]
-
-
-def test_more_verdicts_than_rows_are_another_files(tmp_path: Path) -> None:
-    out = write(tmp_path / "out.jsonl", [{}, {}])
-    with pytest.raises(DataError, match="holds 2 verdicts"):
-        verify_file(write(tmp_path / "in.jsonl", [number("4")]), out, jobs=1)
-
-
-def test_work_stays_within_its_bound_and_in_order() -> None:
-    running = most = 0
-
-    async def work(n: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.01 * (5 - n % 5))
-        running -= 1
-        return n
-
-    async def main() -> list[int]:
-        return [result async for result in in_order((work(n) for n in range(20)), limit=4)]
-
-    assert asyncio.run(main()) == list(range(20))
-    assert most == 4
 
 
 @pytest.fixture

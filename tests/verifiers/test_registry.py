@@ -47,3 +47,16 @@ def test_two_verifiers_cannot_share_a_name() -> None:
     assert verifier("test_twice")(First) is First
     with pytest.raises(ConfigError, match="two verifiers are named 'test_twice'"):
         verifier("test_twice")(type("Second", (), {}))
+
+
+def test_whatever_a_verifiers_own_check_raises_names_the_verifier_and_its_parameters() -> None:
+    @verifier("test_fussy")
+    @dataclass(frozen=True)
+    class Fussy:
+        word: str
+
+        def __post_init__(self) -> None:
+            self.word.lower()
+
+    with pytest.raises(ConfigError, match=r"'test_fussy' cannot be made with \{'word': 3\}: AttributeError"):
+        make_verifier("test_fussy", {"word": 3})
