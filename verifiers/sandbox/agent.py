@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,10 +58,5 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) ->
         for machine in MACHINES
     }
     path = [os.path.abspath(folder) for folder in packages]
-    told = {"container": container, "network": network, "folders": _python_folders(), "path": path, "filters": filters}
+    told = {"container": container, "network": network, "path": path, "filters": filters}
     return wire.frame(wire.SETUP, json.dumps(told).encode())
-
-
-def _python_folders() -> list[str]:
-    """Where the interpreter of this process lies, without its site-packages where they are elsewhere."""
-    return sorted({str(Path(sys.base_prefix) / name) for name in ("bin", "lib")})

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,12 @@ _END_SECONDS = 2.0
 class ProcessConnection:
     """A socket to an agent's process; when it closes, the agent ends, and its jobs with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._socket, theirs = socket.socketpair()
         self._closing = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
-                agent.command(getattr(sys, "_base_executable", sys.executable)),
+                command,
                 stdin=theirs,
                 stdout=theirs,
                 stderr=subprocess.DEVNULL,
@@ -81,10 +82,15 @@ class ProcessBackend:
     packages: tuple[Path, ...] = ()
     name: str = "process"
 
+    @property
+    def command(self) -> list[str]:
+        """What starts one: the interpreter itself, not that of a virtual environment."""
+        return agent.command(getattr(sys, "_base_executable", sys.executable))
+
     def start(self) -> ProcessConnection:
         """A new agent."""
         try:
-            connection = ProcessConnection()
+            connection = ProcessConnection(self.command)
             connection.send(
                 agent.program() + agent.setup(container=False, network=self.network, packages=self.packages)
             )

@@ -81,7 +81,7 @@ def bpf(machine: str, *, processes: bool) -> bytes:
     else:
         threads = [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _THREAD), _refuse(_EPERM)]
         code += _on(numbers.pop("clone"), [*threads, *_if(_ANY_BIT, _NEW_NAMESPACES, _EPERM)])
-        for name in ("fork", "vfork"):
+        for name in ("fork", "vfork", "memfd_create"):  # memory that no limit of one process counts
             if name in numbers:
                 code += _on(numbers.pop(name), [_refuse(_EPERM)])
     code += _on(numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_unless_in(_FAMILIES, _EAFNOSUPPORT)])

@@ -37,14 +37,12 @@ class Setup:
     Attributes:
         container: whether a container holds the agent, with namespaces and a memory limit of its own.
         network: whether jobs reach the network.
-        folders: of the host, for jobs to read: where Python lies, and packages.
-        path: which of them hold packages.
+        path: folders of Python packages for jobs to import.
         filters: machine → ``full`` and ``single`` → BPF program in base64; ``single`` allows no child processes.
     """
 
     container: bool
     network: bool
-    folders: list[str]
     path: list[str]
     filters: dict[str, dict[str, str]]
 
@@ -82,6 +80,7 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     writable = () if namespaces else tuple(root.WRITABLE) if held else (folder,)
     place = Place(namespaces, folder, writable, (*sys.path, *setup.path), memory)
     wire.write_all(PARENT_OUT, wire.frame(wire.READY, json.dumps({"missing": missing}).encode()))
+    kernel.show_in_proc(own_user=False)
     number = 0
     while True:
         supervisor = os.fork()
@@ -150,7 +149,7 @@ def _enter_namespaces(setup: Setup, memory: Cgroup | None, missing: dict[str, st
             inside = os.fork()
             if not inside:
                 kernel.die_with_parent()
-                root.build([*setup.folders, *setup.path])
+                root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib", *setup.path])
                 os.close(answer)
                 return True
             os.close(answer)

@@ -79,9 +79,9 @@ def forbid_new_privileges() -> None:
     _call("prctl", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
-def make_own_files_readable() -> None:
-    """Give /proc/self back to the process after a change of its user."""
-    _call("prctl", _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+def show_in_proc(own_user: bool) -> None:
+    """Whether what /proc says of this process may be read by its own user, or by root alone."""
+    _call("prctl", _libc.prctl(_PR_SET_DUMPABLE, int(own_user), 0, 0, 0))
 
 
 def drop_capabilities() -> None:

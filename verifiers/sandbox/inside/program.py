@@ -3,6 +3,7 @@
 import atexit
 import linecache
 import os
+import re
 import resource
 import sys
 import threading
@@ -18,6 +19,9 @@ NAME = "main.py"
 CHANNEL_IN, CHANNEL_OUT = 3, 4
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": BOX, "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
 _OPEN_FILES = 256
+_LINUX = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+_OWN_PROCESSES = 8
+"""Processes of ours that count as the job's user where it has none of its own."""
 _SPARE_ADDRESSES = 256 << 20
 """Address space that an interpreter takes before the program does anything."""
 
@@ -111,7 +115,7 @@ def confine(limits: dict[str, Any], confinement: Confinement) -> None:
         os.setgroups([])
         os.setresgid(confinement.uid, confinement.uid, confinement.uid)
         os.setresuid(confinement.uid, confinement.uid, confinement.uid)
-        kernel.make_own_files_readable()
+    kernel.show_in_proc(own_user=True)
     if confinement.capabilities:
         kernel.drop_capabilities()
     if confinement.filter:
@@ -130,6 +134,8 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
         wanted[resource.RLIMIT_MEMLOCK] = 0
     if confinement.uid is not None:
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
+    elif confinement.capabilities and _LINUX >= (5, 14):  # since then a user namespace has a count of its own
+        wanted[resource.RLIMIT_NPROC] = limits["processes"] + _OWN_PROCESSES
     if confinement.address_space:
         wanted[resource.RLIMIT_AS] = limits["memory"] + _SPARE_ADDRESSES
     for name, value in wanted.items():
