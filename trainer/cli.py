@@ -140,6 +140,34 @@ def verify(words: Sequence[str], out: Path | None, jobs: int) -> None:
         verify_file(file, out, jobs, sandbox_settings(overrides))
 
 
+@cli.command(context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
+@click.option("--backend", type=click.Choice(["auto", "process", "docker"]), help="As in --sandbox.backend.")
+@click.option("--stdin", default="", metavar="F", help="What it reads: a file, or - for what we are given.")
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Put into its folder; repeatable."
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds of wall-clock and of CPU time.  [default: 10]")
+@click.option("--memory", type=float, metavar="MIB", help="[default: 256]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New or empty folder for the files that it leaves.")
+@click.option("--json", "as_json", is_flag=True, help="How it went, as one JSON object and nothing else.")
+def sandbox(words: Sequence[str], backend: str | None, as_json: bool, out: Path | None, **options: Any) -> None:
+    """Run the Python program FILE in a sandbox, and say how it went.
+
+    Exit code 0 where its status is ok, 1 where it is anything else, 2 where it was not run.
+    """
+    from .config import sandbox_settings
+    from .run_job import job_of, run_job
+
+    files, overrides = _split(words)
+    if len(files) != 1:
+        raise ConfigError(f"sandbox takes one FILE, found {len(files)}: {' '.join(files) or 'none'}")
+    settings = sandbox_settings([*overrides, *([f"--sandbox.backend={backend}"] if backend else [])])
+    execution = run_job(job_of(Path(files[0]), **options), settings, as_json, out)
+    sys.exit(0 if execution.status == "ok" else 1)
+
+
 @cli.command()
 @click.option("--verifiers", is_flag=True, help="Verifiers instead of environments.")
 def envs(verifiers: bool) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +21,7 @@ from .config import load_config
 from .in_order import in_order
 from .progress import counting
 from .row import Line, lines_of
+from .terminal import standard_output
 from .verdict_file import VerdictFile, verdict_row
 
 STORE = "trajectories.jsonl.zst"
@@ -83,7 +81,7 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
     lines = lines_of(path)
     if out is None:
         counts: Counter[str] = Counter()
-        with _standard_output():
+        with standard_output():
             _judge_rows(path, lines, _Printer(counts).add, jobs, 0)
     else:
         with VerdictFile(out, path, lines) as file:
@@ -164,18 +162,6 @@ class _Printer:
         sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
         sys.stdout.flush()
         self._counts.update(row["status"] for row in rows)
-
-
-@contextmanager
-def _standard_output() -> Iterator[None]:
-    """A reader that goes away (``| head``) ends the command in silence, as it does others; a full disk is said."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still would not go
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        raise InfrastructureError(f"cannot write standard output: {error.strerror}") from None
 
 
 def _rows_in(path: Path) -> int | None:

@@ -1,0 +1,135 @@
+"""``lachesis sandbox``: one program run as a job, and how it went shown to people or to programs."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from ..verifiers.errors import ConfigError
+from ..verifiers.sandbox.backends import open_sandbox
+from ..verifiers.sandbox.job import MIB, Execution, Job, Limits, is_plain_name
+from ..verifiers.sandbox.settings import SandboxSettings
+from .terminal import printable, standard_output
+
+
+def job_of(
+    file: Path, stdin: str, files: Iterable[Path], env: Iterable[str], timeout: float | None, memory: float | None
+) -> Job:
+    """The job that the command line describes.
+
+    Args:
+        file: the program.
+        stdin: a file for it to read, ``-`` for our own standard input, empty for nothing.
+        files: what it finds in its working directory, by the last part of their paths.
+        env: ``NAME=VALUE``.
+        timeout: seconds, of wall-clock and of CPU time.
+        memory: MiB.
+
+    Raises:
+        InputError: a file that cannot be read, two of one name, or a limit that cannot be.
+    """
+    given: dict[str, bytes] = {}
+    for path in files:
+        if path.name in given:
+            raise ConfigError(f"two files are named {path.name!r}; a job has one folder: rename one")
+        given[path.name] = _read(path)
+    variables = {}
+    for word in env:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--env takes NAME=VALUE, found {word!r}")
+        variables[name] = value
+    try:
+        code = _read(file).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8: {error}; give a Python program") from None
+    limits: dict[str, float] = {} if timeout is None else {"wall": timeout, "cpu": timeout}
+    if memory is not None:
+        limits["memory"] = memory * MIB
+    fed = sys.stdin.buffer.read() if stdin == "-" else _read(Path(stdin)) if stdin else b""
+    return Job(code, fed, given, variables, Limits(**limits))  # type: ignore[arg-type]
+
+
+def run_job(job: Job, settings: SandboxSettings, as_json: bool, out: Path | None) -> Execution:
+    """Run ``job`` and show how it went: its own output and one line on stderr, or one JSON object.
+
+    Args:
+        job: what is run.
+        settings: where.
+        as_json: one JSON object on standard output, and nothing else.
+        out: a folder, new or empty, for the files that the job leaves.
+
+    Raises:
+        ConfigError: no sandbox holds what the settings require, or ``out`` cannot be used.
+    """
+    if out:
+        _prepare(out)
+    sandbox = open_sandbox(settings)
+    try:
+        execution = asyncio.run(sandbox.run(job))
+    finally:
+        sandbox.close()
+    if out:
+        _save(execution, out)
+    with standard_output():
+        _pass_on(json.dumps(execution.to_json()) + "\n" if as_json else execution.stdout, sys.stdout)
+    if not as_json:
+        _pass_on(execution.stderr, sys.stderr)
+        print(summary(execution, sandbox.name), file=sys.stderr)
+    return execution
+
+
+def summary(execution: Execution, backend: str) -> str:
+    """How it went, in one line."""
+    used = execution.usage
+    ended = execution.signal or (f"exit code {execution.exit_code}" if execution.exit_code is not None else "")
+    facts = [
+        " ".join(filter(None, (execution.status, f"({ended})" if ended else "", execution.reason))),
+        f"{used.wall:.3f} s, {used.cpu:.3f} of CPU, {used.memory / MIB:.1f} MiB",
+        f"{backend} at {execution.level.name.lower()}",
+    ]
+    if execution.truncated:
+        facts.append(f"cut off: {', '.join(execution.truncated)}")
+    if execution.files:
+        facts.append(f"files: {', '.join(execution.files)}")
+    facts += [f"refused {name}: {why}" for name, why in execution.refused.items()]
+    return printable("sandbox: " + "; ".join(facts)).replace("\n", " ")
+
+
+def _pass_on(text: str, stream: TextIO) -> None:
+    if not text:
+        return
+    text = printable(text) if stream.isatty() else text
+    stream.flush()
+    stream.buffer.write(text.encode(errors="replace"))
+    stream.flush()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; check the path") from None
+
+
+def _prepare(out: Path) -> None:
+    """A folder in which no file of a job can meet one of ours."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty; choose another -o")
+    except OSError as error:
+        raise ConfigError(f"cannot use {out}: {error.strerror}; choose another -o") from None
+
+
+def _save(execution: Execution, out: Path) -> None:
+    for name, content in execution.files.items():
+        try:
+            if not is_plain_name(name):
+                raise OSError(0, "its name is not plain")
+            with (out / name).open("xb") as file:
+                file.write(content)
+        except OSError as error:
+            print(printable(f"lachesis: {name!r} was not saved: {error.strerror}"), file=sys.stderr)
