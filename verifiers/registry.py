@@ -14,6 +14,7 @@ ENTRY_POINTS = "lachesis.verifiers"
 """The entry-point group in which a package offers verifier classes."""
 
 _BUILT_IN = {
+    "code": "code.solution",
     "exact": "text.matching",
     "format": "think",
     "math": "math.answer",
