@@ -182,10 +182,15 @@ def envs(verifiers: bool) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor(as_json: bool) -> None:
+@click.option("--build-image", is_flag=True, help="First make the Docker sandbox's image from this machine's Python.")
+def doctor(as_json: bool, build_image: bool) -> None:
     """Show what this machine can do, what it lacks, and the cure."""
     from .doctor import examine, print_findings
 
+    if build_image:
+        from ..verifiers.sandbox.image import build_image as build
+
+        build(report=lambda line: click.echo(line, err=True))
     print_findings(examine(), as_json)
 
 

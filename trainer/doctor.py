@@ -15,6 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..verifiers.errors import LachesisError
+from ..verifiers.sandbox.backends import BACKENDS, open_backend
+from ..verifiers.sandbox.job import Level
+from ..verifiers.sandbox.settings import SandboxSettings
+
 GIB = 1024**3
 _COLOURS = {"ok": "green", "warn": "yellow", "lacks": "red"}
 
@@ -37,8 +42,9 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything; imports torch, which takes seconds."""
-    return [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd()), _shared_memory()]
+    """Look at everything; imports torch and runs jobs in each sandbox, which takes seconds."""
+    machine = [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd()), _shared_memory()]
+    return [*machine, *_sandboxes()]
 
 
 def print_findings(findings: list[Finding], as_json: bool = False) -> None:
@@ -125,6 +131,41 @@ def _shared_memory() -> Finding:
     if size.free < GIB:
         return Finding("shared memory", "warn", found, "Ray falls back to slow files; with Docker: --shm-size=4g")
     return Finding("shared memory", "ok", found)
+
+
+def _sandboxes() -> list[Finding]:
+    """What untrusted programs would run in, then each backend with its layers, as jobs that tried to get out found."""
+    levels, findings = {}, []
+    for name in BACKENDS:
+        levels[name], layers = _sandbox(name)
+        findings += layers
+    best = max(levels, key=lambda name: levels[name])
+    needed = Level[SandboxSettings().require.upper()]
+    if levels[best] >= needed:
+        found = f"{best} at {levels[best].name.lower()}; runs that need one may begin"
+        return [Finding("sandbox", "ok", found), *findings]
+    found = f"none at {needed.name.lower()}: runs that need one do not begin"
+    return [Finding("sandbox", "lacks", found, "gain what one backend below lacks"), *findings]
+
+
+def _sandbox(name: str) -> tuple[Level, list[Finding]]:
+    """The level of one backend, and its layers; a missing one is a warning, since another backend may do."""
+    what = f"sandbox {name}"
+    try:
+        pool = open_backend(name, SandboxSettings())
+        try:
+            layers, level = pool.layers, pool.level
+        finally:
+            pool.close()
+    except LachesisError as error:
+        reason, _, cure = str(error).partition("; ")
+        return Level.NONE, [Finding(what, "warn", reason, cure)]
+    missing = [Finding(f"{what}: {layer.name}", "warn", layer.found, layer.cure) for layer in layers if not layer.held]
+    held = ", ".join(layer.name for layer in layers if layer.held)
+    return level, [
+        Finding(what, "warn" if missing else "ok", f"{level.name.lower()}; held: {held or 'nothing'}"),
+        *missing,
+    ]
 
 
 def _version(package: str) -> str:

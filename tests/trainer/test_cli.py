@@ -389,3 +389,8 @@ def test_verify_refuses_in_one_line_what_it_cannot_do(tmp_path: Path, many_rows:
     assert bad.returncode == 1
     assert json.loads(bad.stdout)["reason"].startswith("line 1: not JSON")
     assert "1 rows could not be judged" in bad.stderr
+
+
+def test_an_image_without_docker_is_refused_with_the_cure(tmp_path: Path) -> None:
+    done = lachesis("doctor", "--build-image", cwd=tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock")
+    refused(done, "Docker does not answer", "start it")
