@@ -11,7 +11,7 @@ from typing import Any
 
 from . import files, kernel, root, wire
 from .program import Confinement, Program, confine, settle
-from .usage import descendants
+from .usage import descendants, processes_of
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,16 @@ def end_processes_of(uid: int | None, first: int) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         return
-    for _ in range(1000):
+    while processes_of(uid):
         child = os.fork()
         if not child:
             try:
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
                 os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                os._exit(1)  # none is left
             finally:
                 os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1:
-            return
+        os.waitpid(child, 0)
 
 
 def _wait_for(program: int) -> tuple[int, float]:

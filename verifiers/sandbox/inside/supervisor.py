@@ -252,7 +252,7 @@ class Supervisor:
                     pass
 
     def _clean_up(self) -> bool:
-        if not self._place.writable:
+        if not any(os.listdir(folder) for folder in self._place.writable):
             return True
         header, _ = as_user(self._confinement.uid, lambda: ({"clean": wipe(list(self._place.writable))}, []))
         return bool(header["clean"])

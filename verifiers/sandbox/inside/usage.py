@@ -36,6 +36,16 @@ def descendants(first: int) -> list[int]:
     return found
 
 
+def processes_of(uid: int) -> list[int]:
+    """The processes of user ``uid`` that have not ended."""
+    return [int(name) for name in _list("/proc") if name.isdigit() and _is_alive_as(uid, name)]
+
+
+def _is_alive_as(uid: int, pid: str) -> bool:
+    fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/status").splitlines() if ":" in line)
+    return fields.get("State", " Z").split()[0] not in "ZX" and str(uid) in fields.get("Uid", "").split()
+
+
 def _cpu(pid: int) -> tuple[float, float]:
     """(of the process itself, of its children that it waited for), 0 where it has ended."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
