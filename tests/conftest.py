@@ -20,7 +20,7 @@ if os.environ.get("LACHESIS_CI"):
 ROOT = Path(__file__).resolve().parent.parent
 
 # What LACHESIS_CI may forbid to be skipped, and the reasons for a skip that speak of it.
-REASONS = {"vllm": r"\bvllm\b", "ray": r"\bray\b", "data": r"\btest data\b"}
+REASONS = {"vllm": r"\bvllm\b", "ray": r"\bray\b", "data": r"\btest data\b", "docker": r"\bdocker\b"}
 
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)
