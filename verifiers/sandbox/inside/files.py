@@ -45,13 +45,15 @@ def _read(folder: str, name: str, most: int) -> tuple[str, bytes]:
         fd = os.open(os.path.join(folder, name), _OPEN)
     except OSError as error:
         return f"cannot be opened: {error.strerror}", b""
-    with open(fd, "rb", buffering=0) as file:
+    try:
         kind = os.fstat(fd)
         if not stat.S_ISREG(kind.st_mode):
             return "no regular file", b""
         if kind.st_size > most:
             return f"more than the {most} bytes that are left", b""
-        return "", file.read(most)
+        return "", os.pread(fd, most, 0)
+    finally:
+        os.close(fd)
 
 
 def wipe(folders: list[str]) -> bool:

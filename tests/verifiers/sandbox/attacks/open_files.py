@@ -1,0 +1,8 @@
+"""Open files without end."""
+
+kept = []
+try:
+    while True:
+        kept.append(open("/dev/null"))
+except OSError:
+    print("LEAK" if len(kept) > 1000 else "limited")
