@@ -82,13 +82,14 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     wire.write_all(PARENT_OUT, wire.frame(wire.READY, json.dumps({"missing": missing}).encode()))
     kernel.show_in_proc(own_user=False)
     number = 0
+    begin = int.from_bytes(os.urandom(2), "big")  # the kernel counts a user's processes over all containers
     while True:
         supervisor = os.fork()
         if not supervisor:
             if namespaces:
                 kernel.die_with_parent()
             if setup.container and uid is not None:  # what one job left behind is not the next one's
-                confinement = replace(confinement, uid=uid + number % _FEW_USERS[1])
+                confinement = replace(confinement, uid=uid + (begin + number) % _FEW_USERS[1])
             return Supervisor(place, confinement).run()
         number += 1
         status = _wait_for(supervisor)
