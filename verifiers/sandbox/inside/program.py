@@ -97,8 +97,9 @@ def _end(code: int) -> None:
     try:
         threading._shutdown()  # type: ignore[attr-defined] # waits for the program's threads
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if not getattr(stream, "closed", True):
+                stream.flush()
     except BaseException as error:  # noqa: BLE001 - as for the program itself
         _report(error)
         code = code or 1

@@ -290,7 +290,7 @@ class Supervisor:
         if code == 1 and stderr.rstrip().rpartition(b"\n")[2].startswith(b"MemoryError"):
             return "oom", "MemoryError"
         if code is not None and code < 0:
-            return "runtime_error", f"ended by {signal.Signals(-code).name}"
+            return "runtime_error", f"ended by signal {-code}"
         return "runtime_error", f"exit code {code}"
 
     def _fail(self, error: BaseException) -> None:
