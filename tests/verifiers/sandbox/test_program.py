@@ -58,7 +58,8 @@ WORKS = {
         "b'hey'\n",
     ),
     "signal": (
-        "import signal, os\nsignal.signal(signal.SIGALRM, lambda *a: print('alarm'))\nsignal.setitimer(0, .01)\nsignal.pause()",
+        "import signal\nsignal.signal(signal.SIGALRM, lambda *a: print('alarm'))\n"
+        "signal.setitimer(0, .01)\nsignal.pause()",
         "alarm\n",
     ),
     "sqlite": ("import sqlite3; print(sqlite3.connect(':memory:').execute('select 1+1').fetchall())", "[(2,)]\n"),
