@@ -91,7 +91,8 @@ class Episode:
             self._tool_calls += 1
             result = await self.tools.call(call)
             self.metric("tool_errors", self._metrics.get("tool_errors", 0.0) + result.failed)
-            chat.add("tool", result.content, name=result.name, **({"error": True} if result.failed else {}))
+            failed = {"error": True} if result.failed else {}
+            chat.add("tool", result.content, name=result.name, arguments=call.arguments, **failed)
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward here and now; the rubric's own labels are taken."""

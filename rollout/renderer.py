@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..verifiers.errors import ConfigError, DataError
-from ..verifiers.message import Message
+from ..verifiers.message import UNSEEN, Message
 from .codec import Codec, Marks
 from .model import load_tokenizer
 
@@ -171,8 +171,8 @@ class Renderer:
 
 
 def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
-    try:  # that a tool failed is for verifiers: templates see what they always saw
-        shown = [{name: value for name, value in message.items() if name != "error"} for message in messages]
+    try:
+        shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
         return json.dumps([shown, list(tools)])
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"messages and tool schemas are JSON: {error}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..verifiers.case import Case
-from ..verifiers.errors import DataError, InputError
+from ..verifiers.errors import ConfigError, DataError, InputError
 from ..verifiers.message import as_messages
 from ..verifiers.rubric import Rubric, Use
 from ..verifiers.task import Task
@@ -109,4 +109,7 @@ def _messages(row: dict[str, Any]) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=128)
 def _rubric(verifier: str, params: str) -> Rubric:
-    return Rubric(Use(verifier, label=verifier, params=json.loads(params)))
+    rubric = Rubric(Use(verifier, label=verifier, params=json.loads(params)))
+    if rubric.compares:
+        raise ConfigError(f"verifier {verifier!r} compares the attempts of a group; a row is one attempt")
+    return rubric

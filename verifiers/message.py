@@ -11,8 +11,8 @@ ROLES: frozenset[str] = frozenset(get_args(Role))
 class Message(TypedDict):
     """One message.
 
-    ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``, and ``error``, true where the call
-    failed: for verifiers only, no policy is shown it.
+    ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``; and for verifiers, never shown to a
+    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed.
     """
 
     role: Role
@@ -20,7 +20,12 @@ class Message(TypedDict):
     name: NotRequired[str]
     tool_calls: NotRequired[list[dict[str, Any]]]
     tool_call_id: NotRequired[str]
+    arguments: NotRequired[dict[str, Any]]
     error: NotRequired[bool]
+
+
+UNSEEN = frozenset({"arguments", "error"})
+"""Keys of a message that no policy is shown."""
 
 
 def as_messages(prompt: Any) -> list[Message]:

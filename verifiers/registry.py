@@ -14,11 +14,28 @@ ENTRY_POINTS = "lachesis.verifiers"
 """The entry-point group in which a package offers verifier classes."""
 
 _BUILT_IN = {
+    "bfcl": "tool_calling.bfcl",
+    "choice": "text.choice",
     "code": "code.solution",
+    "efficiency": "agentic.conduct",
+    "error_recovery": "agentic.conduct",
     "exact": "text.matching",
+    "f1": "text.overlap",
     "format": "think",
+    "goal_alignment": "agentic.conduct",
+    "instruction": "text.instruction",
+    "json_schema": "text.structure",
+    "length": "text.length",
+    "list": "text.collection",
+    "majority": "peers",
     "math": "math.answer",
     "number": "text.matching",
+    "regex": "text.pattern",
+    "relative_length": "peers",
+    "repetition": "text.repetition",
+    "set": "text.collection",
+    "task_completion": "agentic.completion",
+    "tool_accuracy": "agentic.conduct",
 }
 
 

@@ -302,3 +302,32 @@ def test_a_trajectory_is_scored_only_when_every_agent_was_judged() -> None:
     good, bad = Reward((Component("a", 1.0, passed()),)), Reward((Component("a", 1.0, infra_error("x")),))
     assert made.with_rewards({"x": good}).scored
     assert not made.with_rewards({"x": good, "y": bad}).scored
+
+
+def test_a_verdict_on_turns_says_what_they_come_to() -> None:
+    steps = [0.5, 1.0, 0.0]
+    totals = {total: Verdict.of_steps(steps, total).score for total in ("mean", "sum", "min", "max", "last")}  # type: ignore[arg-type]
+    assert totals == {"mean": 0.5, "sum": 1.5, "min": 0.0, "max": 1.0, "last": 0.0}
+    made = Verdict.of_steps(steps, reason="by turn")
+    assert made.steps == (0.5, 1.0, 0.0)
+    assert Verdict.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert Verdict.of_steps([], "last").score == 0.0
+
+
+def test_scores_of_turns_that_cannot_be_are_refused() -> None:
+    with pytest.raises(DataError, match="finite"):
+        Verdict(1.0, steps=(0.5, NAN))
+    with pytest.raises(DataError, match="mean or sum"):
+        Verdict.of_steps([1.0], "median")  # type: ignore[arg-type]
+    with pytest.raises(DataError):
+        Verdict(None, "infra_error", steps=(1.0,))
+
+
+def test_a_reward_behind_a_gate_survives_json_and_names_a_gate_that_is_there() -> None:
+    made = Reward((Component("format", 1.0, wrong("no")),), "format", -1.0, ("math",), (-2.0, 2.0))
+    assert Reward.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert (made.total, made.score("math"), made.passed) == (-1.0, None, False)
+    with pytest.raises(DataError, match="none of the rewards"):
+        Reward((), gate="format")
+    with pytest.raises(DataError, match="unique"):
+        Reward((Component("a", 1.0, passed()),), skipped=("a",))

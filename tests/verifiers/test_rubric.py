@@ -1,9 +1,11 @@
 """Rubrics: labels, weights, and verifiers that misbehave."""
 
 import asyncio
+import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 import pytest
 
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.registry import verifier
-from lachesis.verifiers.rubric import Rubric, reward, use
+from lachesis.verifiers.reward import Component, Reward
+from lachesis.verifiers.rubric import Rubric, group_reward, reward, use
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict, infra_error, passed
@@ -152,3 +155,186 @@ def test_a_method_may_return_a_verdict() -> None:
             return infra_error("no network")
 
     assert asyncio.run(Rubric().with_methods(Careful()).judge(case("a"))).unjudged
+
+
+def judged(rubric: Rubric, text: str, answer: Any = "42") -> Reward:
+    """The reward, and proof that it survives storage."""
+    found = asyncio.run(rubric.judge(case(text, answer)))
+    assert Reward.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    return found
+
+
+def test_behind_a_gate_that_is_passed_everything_counts() -> None:
+    rubric = Rubric(use("exact"), use("format", gate=True, weight=0.1), gated=-1.0)
+    found = judged(rubric, "<think>so</think>42")
+    assert [(part.label, part.verdict.score) for part in found.components] == [("exact", 1.0), ("format", 1.0)]
+    assert found.total == pytest.approx(1.1)
+    assert found.passed
+
+
+def test_behind_a_gate_that_is_not_passed_nothing_counts_and_nothing_is_judged() -> None:
+    raising = use("test_behaviour", kind="raise")
+    rubric = Rubric(use("exact"), use("format", gate=True), raising, use("number", weight=0), gated=-0.5)
+    found = judged(rubric, "42")
+    assert [part.label for part in found.components] == ["format"]
+    assert found.skipped == ("exact", "test_behaviour", "number")
+    assert (found.total, found.scored, found.passed) == (-0.5, True, False)
+    assert found.score("exact") is None
+
+
+def test_gates_are_judged_in_order_and_the_first_that_fails_ends_it() -> None:
+    rubric = Rubric(use("exact"), use("number", gate=True), use("format", gate=True, weight=0))
+    assert judged(rubric, "four").gate == "number"
+    found = judged(rubric, "it is 42")
+    assert (found.gate, found.skipped, [part.label for part in found.components]) == (
+        "format",
+        ("exact",),
+        ["number", "format"],
+    )
+    assert found.total == 0.0
+
+
+def test_a_gate_that_could_not_be_judged_leaves_no_score_even_at_weight_0() -> None:
+    found = judged(Rubric(use("test_behaviour", kind="raise", gate=True, weight=0), use("exact")), "42")
+    assert not found.scored
+    assert found.skipped == ("exact",)
+    with pytest.raises(DataError, match="broken checker"):
+        _ = found.total
+
+
+def test_a_method_may_be_a_gate() -> None:
+    class Strict:
+        @reward(gate=True, weight=0)
+        def short(self, case: Case) -> bool:
+            return len(case.completion) < 5
+
+    rubric = Rubric(use("exact")).with_methods(Strict())
+    assert judged(rubric, "42").total == 1.0
+    assert judged(rubric, "long " * 9).gate == "short"
+
+
+def test_what_an_environment_gave_itself_does_not_count_behind_a_gate() -> None:
+    found = judged(Rubric(use("format", gate=True)), "42").extended([Component("win", 1.0, passed())])
+    assert found.total == 0.0
+
+
+def test_a_metric_that_could_not_be_judged_unscores_nothing() -> None:
+    found = judged(Rubric(use("exact"), use("test_behaviour", kind="raise", weight=0)), "42")
+    assert (found.scored, found.total) == (True, 1.0)
+
+
+def test_totals_and_scores_stay_within_their_bounds_and_what_they_were_is_kept() -> None:
+    class Long:
+        @reward(clip=(-1.0, 2.0))
+        def length(self, case: Case) -> float:
+            return len(case.completion)
+
+    found = judged(Rubric(use("exact"), clip=(0.0, 2.5)).with_methods(Long()), "42")
+    assert found.score("length") == 2.0
+    assert found.total == 2.5
+    (part,) = [part for part in judged(Rubric().with_methods(Long()), "12345").components]
+    assert part.verdict.evidence["unclipped"] == 5.0
+    assert judged(Rubric(use("exact", weight=-3), clip=(-1, 1)), "42").total == -1.0
+
+
+def test_a_bound_gives_no_score_to_what_could_not_be_read_or_judged() -> None:
+    found = judged(Rubric(use("number", clip=(0.5, 1)), use("test_behaviour", kind="raise", clip=(0.5, 1))), "none")
+    assert [part.verdict.score for part in found.components] == [0.0, None]
+
+
+@pytest.mark.parametrize("clip", [(1, 0), (0, float("nan")), (0, float("inf")), (1,), (1, 1)])
+def test_impossible_bounds_are_refused(clip: Any) -> None:
+    with pytest.raises(ConfigError, match="the lower first"):
+        Rubric(use("exact", clip=clip))
+    with pytest.raises(ConfigError, match="the lower first"):
+        Rubric(clip=clip)
+    with pytest.raises(ConfigError, match="finite"):
+        Rubric(gated=float("nan"))
+
+
+def attempts(*texts: str, agent: str = "policy", rubric: Rubric) -> list[Case]:
+    """Judged cases of one task."""
+    found = []
+    for text in texts:
+        one = case(text, agent=agent)
+        rewards = {agent: asyncio.run(rubric.judge(one))}
+        found.append(Case(one.trajectory.with_rewards(rewards), agent))
+    return found
+
+
+def compare(rubric: Rubric, *texts: str) -> list[Reward]:
+    return asyncio.run(rubric.compare(attempts(*texts, rubric=rubric)))
+
+
+class Peers:
+    @group_reward(weight=0.5)
+    def rare(self, cases: Sequence[Case]) -> list[float]:
+        texts = [one.completion for one in cases]
+        return [float(texts.count(text) == 1) for text in texts]
+
+    @group_reward(weight=0.0, clip=(0, 2))
+    async def right(self, cases: Sequence[Case]) -> list[Verdict]:
+        assert all(one.reward.score("exact") is not None for one in cases)
+        return [passed(score=sum(bool(one.reward.score("exact")) for one in cases))] * len(cases)
+
+
+def test_group_rewards_see_all_attempts_and_what_they_earned() -> None:
+    found = compare(Rubric(use("exact")).with_methods(Peers()), "42", "42", "41")
+    assert [given.total for given in found] == [1.0, 1.0, 0.5]
+    assert [given.score("right") for given in found] == [2.0, 2.0, 2.0]
+
+
+def test_group_rewards_are_reweighted_by_label_and_judged_for_groups_only() -> None:
+    rubric = Rubric(use("exact")).with_methods(Peers()).with_weights({"rare": 0.0, "right": 1.0})
+    assert rubric.compares
+    assert [part.label for part in judged(rubric, "42").components] == ["exact"]
+    assert [given.total for given in compare(rubric, "42", "0")] == [2.0, 1.0]
+    assert not Rubric(use("exact")).compares
+
+
+def test_attempts_behind_a_gate_take_no_part_in_group_rewards() -> None:
+    rubric = Rubric(use("format", gate=True, weight=0), use("exact")).with_methods(Peers())
+    found = compare(rubric, "42", "<think>a</think>42", "<think>a</think>42")
+    assert [given.total for given in found] == [0.0, 1.0, 1.0]
+    assert found[0].skipped == ("exact", "rare", "right")
+    assert compare(rubric, "42", "41")[1].skipped == ("exact", "rare", "right")
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (lambda cases: [1.0], "gives 2 verdicts"),
+        (lambda cases: [1.0, "high"], "a reward is a number"),
+        (lambda cases: 1 / 0, "ZeroDivisionError"),
+        (lambda cases: None, "not iterable"),
+        (lambda cases: [1.0, float("nan")], "finite"),
+    ],
+)
+def test_a_group_reward_that_fails_has_judged_none_of_the_group(result: Any, reason: str) -> None:
+    class Bad:
+        @group_reward()
+        def together(self, cases: Sequence[Case]) -> Any:
+            return result(cases)
+
+    found = compare(Rubric(use("exact")).with_methods(Bad()), "42", "41")
+    assert [given.scored for given in found] == [False, False]
+    assert re.search(reason, found[0].unjudged[0].verdict.reason)
+
+
+def test_a_group_reward_that_hangs_is_ended() -> None:
+    class Slow:
+        @group_reward()
+        async def together(self, cases: Sequence[Case]) -> list[float]:
+            await asyncio.sleep(60)
+            return []
+
+    found = compare(Rubric(use("exact"), deadline=0.05).with_methods(Slow()), "42", "41")
+    assert "more than its 0.05 s" in found[0].unjudged[0].verdict.reason
+
+
+def test_a_group_reward_is_its_own_agents_and_no_gate() -> None:
+    rubric = Rubric(use("majority", agent="x"))
+    (given,) = asyncio.run(rubric.compare(attempts("a", agent="y", rubric=rubric)))
+    assert given.components == ()
+    with pytest.raises(ConfigError, match="cannot be a gate"):
+        Rubric(use("majority", gate=True))

@@ -1,0 +1,86 @@
+"""Whether an agent did what it was asked: by a verifier of its last reply, or by what the episode found."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..case import Case
+from ..errors import ConfigError
+from ..registry import make_verifier, verifier
+from ..verdict import Verdict, infra_error, passed, wrong
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Where the agentic verifiers read whether the task was done.
+
+    Attributes:
+        by: a verifier that judges the last reply; empty for ``artifact``.
+        params: that verifier's parameters.
+        artifact: the artifact in which the environment's ``finish`` leaves it: true or false, a share from 0 to 1, or
+            an object of subgoals that are true or false.
+    """
+
+    by: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    artifact: str = "completed"
+    row_params: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.by:
+            judge = make_verifier(self.by, self.params)
+            if not hasattr(judge, "verify"):
+                raise ConfigError(f"by={self.by!r} compares the attempts of a group; name one that judges a single one")
+            object.__setattr__(self, "_judge", judge)
+
+    def declares(self, case: Case) -> bool:
+        """Whether anything says how much of the task was done."""
+        return bool(self.by) or self.artifact in case.artifacts
+
+    async def share(self, case: Case) -> Verdict:
+        """How much of the task was done, from 0 to 1."""
+        if self.by:
+            verdict: Verdict = await self._judge.verify(case)  # type: ignore[attr-defined]
+            return verdict if verdict.score is None else _share(verdict.score, verdict.reason or verdict.status)
+        if self.artifact not in case.artifacts:
+            return infra_error(
+                f"nothing says whether the task was done; leave artifacts[{self.artifact!r}], or set by="
+            )
+        found = case.artifacts[self.artifact]
+        if isinstance(found, dict) and found and all(isinstance(done, bool) for done in found.values()):
+            missing = sorted(goal for goal, done in found.items() if not done)
+            return _share(1 - len(missing) / len(found), f"not done: {', '.join(missing)[:200]}")
+        if not isinstance(found, bool | int | float) or not 0 <= found <= 1:
+            return infra_error(
+                f"artifacts[{self.artifact!r}] is true, false, from 0 to 1, or subgoals that are true or false, "
+                f"found {found!r:.80}"
+            )
+        return _share(float(found), "not done")
+
+
+def _share(score: float, reason: str) -> Verdict:
+    score = min(max(float(score), 0.0), 1.0)
+    return passed(score=score) if score == 1 else wrong(reason, score=score)
+
+
+@verifier("task_completion")
+@dataclass(frozen=True)
+class TaskCompletion(Completion):
+    """The task was done; its share, where there are subgoals.
+
+    Attributes:
+        by: a verifier that judges the last reply; empty for ``artifact``.
+        params: that verifier's parameters.
+        artifact: the artifact in which the environment's ``finish`` leaves it: true or false, a share from 0 to 1, or
+            an object of subgoals that are true or false.
+
+    Example:
+        {"verifier": "task_completion", "completion": "Booked.", "answer": null,
+         "artifacts": {"completed": {"booked": true, "paid": false}}} -> 0.5
+        {"verifier": "task_completion", "completion": "It costs 12", "answer": "12", "params": {"by": "number"}} -> 1.0
+    """
+
+    row_params: ClassVar[frozenset[str]] = frozenset({"artifact"})
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` where all was done, else ``wrong`` with the share; without a declaration, an ``infra_error``."""
+        return await self.share(case)
