@@ -1,10 +1,13 @@
-"""Checks a second of the math verifier on answers as GSM8K has them, against math-verify called directly."""
+"""Checks a second of the math verifier, and its wrong verdicts, against math-verify called directly."""
 
 import asyncio
+import json
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import math_verify
 
@@ -13,42 +16,139 @@ from lachesis.verifiers.math.answer import Math
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 
-CHECKS = 500
+DATA = Path(__file__).parents[2] / "shared" / "data"
+"""Where the judged pairs are; without them only the pairs made here are measured."""
+ROUNDS = 3
+"""Both are measured in turn, so that load of the machine meets both; the best round of each counts."""
+
+
+class Pair(NamedTuple):
+    """One check: what was expected, what was said, the options of both judges, and the right verdict where known."""
+
+    gold: str
+    text: str
+    options: dict[str, Any]
+    right: bool | None = None
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of the time-outs that are turned off
     rng = random.Random(0)
-    numbers = [rng.randrange(1, 20_000) for _ in range(CHECKS)]
-    pairs = [(f"{number}", rf"So that makes \boxed{{{number + rng.randrange(2):,}}}.") for number in numbers]
-    plain = ours(pairs)
-    yield "math, whole numbers", plain, "checks/s", theirs(pairs)
-    formulas = [(f"(x + {n})^2", rf"It is $\boxed{{x^2 + {2 * n}x + {n * n}}}$.") for n in numbers[:40]]
-    yield "math, formulas (in workers)", ours(formulas), "checks/s", theirs(formulas)
+    yield rates("math, boxed whole numbers", [list(whole_numbers(rng, 500)) for _ in range(ROUNDS)])
+    yield rates("math, boxed LaTeX without functions", [list(formulas(rng, 30)) for _ in range(ROUNDS)])
+    yield rates("math, boxed LaTeX with functions", [list(functions(rng, 20)) for _ in range(ROUNDS)])
+    yield rates("math, boxed LaTeX for workers", [list(for_workers(rng, 15)) for _ in range(ROUNDS)])
+    if judged := list(shared()):
+        yield rates("math, judged pairs", [judged])
+        wrong = [
+            sum(verdict is not pair.right for verdict, pair in zip(judge(judged)[0], judged, strict=True))
+            for judge in (ours, theirs)
+        ]
+        yield f"math, wrong verdicts on {len(judged)} pairs", wrong[0], "verdicts", wrong[1]
 
 
-def ours(pairs: list[tuple[str, str]]) -> float:
-    """Verdicts a second, one after the other."""
-    verifier = Math()
-    cases = [
-        Case(Trajectory(Task("?", answer=gold), messages={"policy": ({"role": "assistant", "content": text},)}))
-        for gold, text in pairs
+def whole_numbers(rng: random.Random, count: int) -> Iterator[Pair]:
+    """Answers as GSM8K has them, half of them wrong."""
+    for _ in range(count):
+        n = rng.randrange(1, 20_000)
+        yield Pair(str(n), rf"So that makes \boxed{{{n + rng.randrange(2):,}}}.", {})
+
+
+def formulas(rng: random.Random, count: int) -> Iterator[Pair]:
+    """Fractions, roots, polynomials, tuples, sets and intervals, half of them wrong."""
+    for _ in range(count):
+        n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
+        for gold, answer in (
+            (rf"\frac{{{n}\pi}}{{{m}}}", rf"\frac{{{3 * n + off}\pi}}{{{3 * m}}}"),
+            (rf"{n}\sqrt{{{m}}}", rf"\sqrt{{{n * n * m + off}}}"),
+            (rf"(x + {n})^2", rf"x^2 + {2 * n}x + {n * n + off}"),
+            (rf"\left(\frac{{{n}}}{{7}}, {m}\right)", rf"(\frac{{{2 * n}}}{{14}}, {m + off})"),
+            (rf"\{{{n}, \sqrt{{2}}\}}", rf"\{{\sqrt2, {n + off}\}}"),
+            (rf"[{n}, {n}+\sqrt{{3}})", rf"\left[{n + off}, \sqrt{{3}}+{n}\right)"),
+        ):
+            yield Pair(gold, rf"It is $\boxed{{{answer}}}$.", {})
+
+
+def functions(rng: random.Random, count: int) -> Iterator[Pair]:
+    """Logarithms, sines and exponentials, half of them wrong."""
+    for _ in range(count):
+        n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
+        for gold, answer in (
+            (rf"\ln {n} + \ln {m}", rf"\ln {n * m + off}"),
+            (rf"\sin({2 * n}x)", rf"2\sin({n}x)\cos({n + off}x)"),
+            (rf"{n}e^{{{m}x}}", rf"{n + off}\exp({m}x)"),
+        ):
+            yield Pair(gold, rf"It is $\boxed{{{answer}}}$.", {})
+
+
+def for_workers(rng: random.Random, count: int) -> Iterator[Pair]:
+    """What is not decided without sympy, half of it wrong."""
+    for _ in range(count):
+        n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
+        for gold, answer in (
+            (rf"|x - {n}| + {m}", rf"{m + off} + |x - {n}|"),
+            (rf"\begin{{pmatrix}}{n}\\{m}\end{{pmatrix}}", rf"\begin{{bmatrix}}{n}\\{m + off}\end{{bmatrix}}"),
+            (rf"\arctan \frac{{{n}}}{{{m}}}", rf"\arctan \frac{{{2 * n + off}}}{{{2 * m}}}"),
+            (rf"x > {n}", rf"({n + off}, \infty)"),
+        ):
+            yield Pair(gold, rf"It is $\boxed{{{answer}}}$.", {})
+
+
+def shared() -> Iterator[Pair]:
+    """The judged pairs, each with its own options."""
+    for path in (DATA / "math_pairs.jsonl", DATA / "math_edge.jsonl"):
+        for line in path.read_text().splitlines() if path.exists() else ():
+            row = json.loads(line)
+            yield Pair(row["gold"], row["pred"], row.get("options", {}), row["expected"])
+
+
+def rates(name: str, rounds: list[list[Pair]]) -> tuple[str, float, str, float]:
+    """One row of the table: the best round of each. No round has another's pairs, for both judges remember formulas."""
+    speeds = [(len(pairs) / ours(pairs)[1], len(pairs) / theirs(pairs)[1]) for pairs in rounds]
+    best, limit = (max(column) for column in zip(*speeds, strict=True))
+    return name, best, "checks/s", limit
+
+
+def ours(pairs: list[Pair]) -> tuple[list[bool], float]:
+    """Verdicts, one after the other, and the seconds that they took."""
+    checks = [
+        (Math(**pair.options), Case(Trajectory(Task("?", pair.gold), messages={"policy": (said(pair.text),)})))
+        for pair in pairs
     ]
 
-    async def check() -> float:
-        await verifier.verify(cases[0])  # a worker's start is not a check
-        start = time.perf_counter()
-        for case in cases:
-            assert (await verifier.verify(case)).status in ("ok", "wrong")
-        return time.perf_counter() - start
+    async def check() -> tuple[list[bool], float]:
+        await Math().verify(Case(Trajectory(Task("?", "|x|+1"), messages={"policy": (said(r"\boxed{|x|}"),)})))
+        start = time.perf_counter()  # a worker's start is no check
+        verdicts = [(await verifier.verify(case)).passed for verifier, case in checks]
+        return verdicts, time.perf_counter() - start
 
-    return len(pairs) / asyncio.run(check())
+    return asyncio.run(check())
 
 
-def theirs(pairs: list[tuple[str, str]]) -> float:
+def said(text: str) -> Any:
+    """A reply."""
+    return {"role": "assistant", "content": text}
+
+
+def theirs(pairs: Iterable[Pair]) -> tuple[list[bool], float]:
     """Parsed and compared in this process, without time-outs."""
-    start = time.perf_counter()
-    for gold, text in pairs:
-        expected = math_verify.parse(f"${gold}$", parsing_timeout=0)
-        math_verify.verify(expected, math_verify.parse(text, parsing_timeout=0), timeout_seconds=0)
-    return len(pairs) / (time.perf_counter() - start)
+    kinds = {"latex": math_verify.LatexExtractionConfig(), "expr": math_verify.ExprExtractionConfig()}
+    verdicts, start = [], time.perf_counter()
+    for gold, text, options, _ in pairs:
+        configs = [kinds[kind] for kind in options.get("match_types", kinds)]
+        marked = (
+            gold if "$" in gold or "boxed" in gold or "latex" not in options.get("match_types", kinds) else f"${gold}$"
+        )
+        expected = math_verify.parse(marked, configs, parsing_timeout=0)
+        found = math_verify.parse(text, configs, parsing_timeout=0)
+        verdicts.append(
+            math_verify.verify(
+                expected,
+                found,
+                float_rounding=options.get("precision", 6),
+                strict=options.get("strict", True),
+                allow_set_relation_comp=options.get("allow_set_relation_comp", False),
+                timeout_seconds=0,
+            )
+        )
+    return verdicts, time.perf_counter() - start

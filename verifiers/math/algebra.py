@@ -83,13 +83,11 @@ class Expression:
             return self * Expression(self._product(other.bottom, {inverse: factor / number}), _one(), self.budget)
         return self * Expression(other.bottom, other.top, self.budget)
 
-    def power(self, exponent: "Expression") -> "Expression":
+    def power(self, exponent: Fraction) -> "Expression":
         """This, raised to a rational exponent; 0 to the 0 is not decided."""
-        if exponent.number is None:
-            return self._turned(exponent)
-        if exponent.number.denominator == 1:
-            return self._whole_power(int(exponent.number))
-        return self._fraction_power(exponent.number)
+        if exponent.denominator == 1:
+            return self._whole_power(int(exponent))
+        return self._fraction_power(exponent)
 
     def root(self, degree: int) -> "Expression":
         """The principal root; for odd degrees and negative numbers the real one."""
@@ -127,7 +125,8 @@ class Expression:
             return right
         if right == _one():
             return left
-        self.budget.spend(len(left) * len(right))
+        widest = max(map(len, (*left, *right)), default=0)
+        self.budget.spend(len(left) * len(right) * (1 + widest // 8))
         result: Polynomial = {}
         for term, number in left.items():
             for other, factor in right.items():
@@ -161,18 +160,8 @@ class Expression:
             raise TooMuch("root of what may be negative")
         powers = [(name, power * exponent) for name, power in term]
         for part, sign in ((number.numerator, 1), (number.denominator, -1)):
-            powers += [(prime, sign * times * exponent) for prime, times in _factors(part).items()]
-        product, factor = _normal(powers)
-        return Expression({product: factor}, _one(), self.budget)
-
-    def _turned(self, exponent: "Expression") -> "Expression":
-        """``e`` to a rational multiple of ``i pi`` that has a sine and cosine by square roots."""
-        turn = exponent / (symbol("i", self.budget) * symbol(r"\pi", self.budget))
-        if turn.number is None or self.top != {(("e", Fraction(1)),): Fraction(1)} or self.bottom != _one():
-            raise TooMuch("exponent")
-        return cosine(turn.number, self.budget) + cosine(turn.number - Fraction(1, 2), self.budget) * symbol(
-            "i", self.budget
-        )
+            powers += [(prime, sign * times * exponent) for prime, times in factors(part).items()]
+        return make(powers, self.budget)
 
 
 def constant(value: Fraction, budget: Budget) -> Expression:
@@ -183,6 +172,12 @@ def constant(value: Fraction, budget: Budget) -> Expression:
 def symbol(name: str, budget: Budget) -> Expression:
     """A variable, or one of the constants ``\\pi``, ``e`` and ``i``."""
     return Expression({((name, Fraction(1)),): Fraction(1)}, _one(), budget)
+
+
+def make(powers: list[tuple[Generator, Fraction]], budget: Budget) -> Expression:
+    """The product of ``powers``."""
+    term, number = _normal(powers)
+    return Expression({term: number}, _one(), budget)
 
 
 def _one() -> Polynomial:
@@ -221,7 +216,7 @@ def _bounded(number: Fraction) -> Fraction:
     return number
 
 
-def _factors(number: int) -> dict[int, int]:
+def factors(number: int) -> dict[int, int]:
     """How often each prime divides ``number``."""
     factors: dict[int, int] = {}
     for divisor in range(2, MAX_FACTOR):
@@ -231,15 +226,3 @@ def _factors(number: int) -> dict[int, int]:
     if number >= MAX_FACTOR**2:
         raise TooMuch("factors")
     return factors | ({number: 1} if number > 1 else {})
-
-
-def cosine(turn: Fraction, budget: Budget) -> Expression:
-    """The cosine of ``turn * pi``."""
-    turn = abs(turn) % 2
-    turn = min(turn, 2 - turn)
-    squares = {Fraction(0): 4, Fraction(1, 6): 3, Fraction(1, 4): 2, Fraction(1, 3): 1, Fraction(1, 2): 0}
-    small = min(turn, 1 - turn)
-    if small not in squares:
-        raise TooMuch("angle")
-    size = constant(Fraction(squares[small], 4), budget).root(2)
-    return size if turn == small else -size

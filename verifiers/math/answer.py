@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 from ..case import Case
 from ..errors import ConfigError, nearest
@@ -57,12 +58,17 @@ class Math:
     allow_set_relation_comp: bool = False
     default_config: bool = False
     cpu_seconds: float = 0.8
+    row_params: ClassVar[frozenset[str]] = frozenset(
+        {"allow_set_relation_comp", "default_config", "extract", "match_types", "precision", "strict"}
+    )
 
     def __post_init__(self) -> None:
         for name, known in (("extract", WAYS), ("match_types", KINDS)):
             for value in getattr(self, name):
                 if value not in known:
                     raise ConfigError(f"verifier 'math': {name} has no way {value!r}; {nearest(value, known)}")
+            if len(getattr(self, name)) > len(known):
+                raise ConfigError(f"verifier 'math': {name} names each way once, found {getattr(self, name)!r:.80}")
         if not self.extract or not self.match_types or self.cpu_seconds <= 0:
             raise ConfigError("verifier 'math' needs something in extract and match_types, and cpu_seconds above 0")
         if self.precision is not None and not 0 <= self.precision <= 15:
@@ -115,7 +121,7 @@ def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict
 
 @lru_cache(maxsize=1)
 def _workers() -> WorkerPool:
-    return WorkerPool(Path(__file__).with_name("checker.py"), size=min(4, os.cpu_count() or 1))
+    return WorkerPool(Path(__file__).parent / "checker" / "__main__.py", size=min(4, os.cpu_count() or 1))
 
 
 os.register_at_fork(after_in_child=_workers.cache_clear)  # a forked child must not share its parent's pipes

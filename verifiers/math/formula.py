@@ -1,6 +1,6 @@
 r"""The reader of arithmetic and algebra in plain notation (``2\sqrt{3}x^2 - \frac{\pi}{4}``) as exact expressions.
 
-It gives up on all that could be read in two ways, such as ``1/2x`` or ``f(x+1)``, and on functions.
+It gives up on all that could be read in two ways, such as ``1/2x`` or ``f(x+1)``, and on most functions.
 """
 
 import math
@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .algebra import Budget, Expression, TooMuch, constant, cosine, symbol
+from .algebra import Budget, Expression, TooMuch, constant, symbol
+from .transcendental import cosine, is_opaque, logarithm, opaque, raised, sine
 
 MAX_LENGTH = 400
 """Characters; a longer formula is not read."""
@@ -23,8 +24,9 @@ _GREEK = re.compile(
 )
 _FUNCTIONS = frozenset("fghpquvyFGHPQTUVWS")
 """Letters before a parenthesis that may name a function; any other is a factor."""
-_WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|do|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
+_WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|d[or-z]|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
 """Two letters that are no product."""
+_FUNCTION_NAMES = frozenset("\\" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "exp", "ln", "log"))
 _MAX_FACTORIAL = 150
 
 
@@ -52,7 +54,7 @@ class Formulas:
             return None
         try:
             if len(known) == 2:
-                return known[0].equals(known[1])
+                return known[0].equals(known[1]) or (None if any(map(is_opaque, known)) else False)
             return (known[0] + -known[1]).proportional(known[2] + -known[3]) or None
         except TooMuch:
             return None
@@ -132,7 +134,7 @@ class _Reader:
             value = self._factorial(value)
         if self._next == "^":
             self._take()
-            value = value.power(self._argument(exponent=True))
+            value = raised(value, self._argument(exponent=True))
             if self._next in ("^", "!"):
                 raise TooMuch("a tower")
         return value
@@ -177,8 +179,8 @@ class _Reader:
             return top / self._argument()
         if token == r"\sqrt":
             return self._root()
-        if token in (r"\sin", r"\cos", r"\tan"):
-            return self._angle()
+        if token in _FUNCTION_NAMES and (token != r"\log" or self._tokens[self._at + 1] == "_"):
+            return self._function()
         if token == r"\binom":
             return self._choose()
         raise TooMuch(f"{token!r}")
@@ -191,24 +193,60 @@ class _Reader:
             if number is None or number.denominator != 1:
                 raise TooMuch("degree of a root")
             degree = number
-        return self._argument().root(int(degree))
+        value = self._argument()
+        try:
+            return value.root(int(degree))
+        except TooMuch:
+            return opaque(f"root {degree}", value)
 
-    def _angle(self) -> Expression:
-        """A function of a multiple of pi; its argument ends with its bracket."""
+    def _function(self) -> Expression:
+        """A function with its exponent, its base and its argument."""
         name = self._take()
-        if self._next not in ("(", "{", r"\frac"):
+        base = power = None
+        if self._next == "_" and name == r"\log":
+            self._take()
+            base = self._argument()
+        if self._next == "^":
+            self._take()
+            power = self._argument().number
+            if power is None or power < 1:
+                raise TooMuch("an inverse function")
+        value = self._applied(name, self._operand(name))
+        if base is not None:
+            value = value / logarithm(base)
+        return value if power is None else value.power(power)
+
+    def _operand(self, name: str) -> Expression:
+        """What a function applies to: its brackets, or all up to where its end is beyond doubt."""
+        if self._next in ("(", "{"):
+            value = self._group()
+            if self._next in ("^", "!"):
+                raise TooMuch("a power of a function or of its argument")
+            return value
+        numbered = self._next[:1].isdigit()
+        if not (numbered or self._next == r"\frac" or self._is_variable()):
             raise TooMuch("an argument without brackets")
-        bare = self._next == r"\frac"
-        angle = self._atom()
-        if bare and self._next not in ("", "+", "-", ")", "}", *_PRODUCTS):
+        value = self._atom()
+        if numbered and self._is_variable() and name not in (r"\ln", r"\log"):
+            value = value * self._atom()
+        follows = self._tokens[self._at + 1] if self._next in _PRODUCTS else self._next
+        if follows not in ("", "+", "-", ")", "}", "]", *_FUNCTION_NAMES):
             raise TooMuch("an argument that does not end")
-        turn = (angle / symbol(r"\pi", self._budget)).number
-        if turn is None:
-            raise TooMuch("an angle")
-        sine = cosine(turn - Fraction(1, 2), self._budget)
-        if name == r"\sin":
-            return sine
-        return cosine(turn, self._budget) if name == r"\cos" else sine / cosine(turn, self._budget)
+        return value
+
+    def _is_variable(self) -> bool:
+        return (len(self._next) == 1 and self._next.isalpha()) or bool(_GREEK.fullmatch(self._next))
+
+    def _applied(self, name: str, value: Expression) -> Expression:
+        if name in (r"\ln", r"\log"):
+            return logarithm(value)
+        if name == r"\exp":
+            return raised(symbol("e", self._budget), value)
+        if name in (r"\tan", r"\cot", r"\sec", r"\csc"):
+            one = constant(Fraction(1), self._budget)
+            top = {r"\tan": sine, r"\cot": cosine}.get(name, lambda _: one)(value)
+            return top / (sine if name in (r"\cot", r"\csc") else cosine)(value)
+        return (sine if name == r"\sin" else cosine)(value)
 
     def _choose(self) -> Expression:
         self._take()

@@ -146,21 +146,21 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_answer_earns_nothing_and_the_next_check_is_unaffected(text: str) -> None:
     start = time.monotonic()
-    verdict = judge(rf"\boxed{{{text}}}", r"\ln x+7")
+    verdict = judge(rf"\boxed{{{text}}}", r"|x|+7")
     assert verdict.score == 0
     assert verdict.status in ("wrong", "unparseable", "timeout", "limit")
     assert time.monotonic() - start < 20  # a second of CPU time, on a machine that others use too
-    assert judge(r"\boxed{7+\ln x}", r"\ln x+7").passed
+    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
     assert not os.path.exists("/tmp/lachesis_was_here")
 
 
 def test_a_worker_killed_in_the_middle_of_a_check_leads_to_no_wrong_score() -> None:
-    assert judge(r"\boxed{7+\ln x}", r"\ln x+7").passed
+    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
     for pid in math_answer._workers().pids:
         os.kill(pid, signal.SIGSTOP)
 
     async def kill_meanwhile() -> Verdict:
-        asking = asyncio.ensure_future(Math().verify(case(r"\boxed{8+\ln x}", r"\ln x+8")))
+        asking = asyncio.ensure_future(Math().verify(case(r"\boxed{8+|x|}", r"|x|+8")))
         await asyncio.sleep(0.3)
         assert not asking.done()
         for pid in math_answer._workers().pids:

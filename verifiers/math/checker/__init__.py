@@ -1,0 +1,1 @@
+"""The program of a math worker, which imports nothing else of ours."""

@@ -1,0 +1,146 @@
+"""Whether math-verify, with an exact comparison in place of its own, takes two texts for the same mathematics."""
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+DIGITS = 100
+"""Digits in which two irrational numbers must agree."""
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> Any:
+    """What math-verify reads in ``text``, as a list, empty where it cannot."""
+    import math_verify
+
+    config = math_verify.LatexExtractionConfig()
+    config = replace(config, normalization_config=replace(config.normalization_config, units=False))
+    return math_verify.parse(  # units are our own matter: math-verify would drop the c of "ab c" as one
+        f"${text}$",
+        [config],
+        fallback_mode="no_fallback",
+        parsing_timeout=0,
+    )
+
+
+def check(
+    gold: str, answer: str, places: int | None = None, strict: bool = True, set_relations: bool = False
+) -> dict[str, Any]:
+    """``{"equal": bool}``, or ``{"unparseable": "gold" | "answer"}``."""
+    import math_verify
+
+    if not (expected := parse(gold)):
+        return {"unparseable": "gold"}
+    if not (found := parse.__wrapped__(answer)):
+        return {"unparseable": "answer"}
+    if strict and not same_kind(expected[0], found[0]):
+        return {"equal": False}
+    rounding = -1 if places is None else places
+    equal = math_verify.verify(
+        expected,
+        found,
+        float_rounding=rounding,
+        strict=strict,
+        allow_set_relation_comp=set_relations,
+        timeout_seconds=0,
+    )
+    return {"equal": bool(equal)}
+
+
+def same_kind(expected: Any, found: Any) -> bool:
+    """False for a set against a tuple, and for an equation as the answer where a value is expected."""
+    import sympy
+
+    ordered, unordered = (sympy.Tuple, sympy.Interval), sympy.FiniteSet
+    if (isinstance(expected, ordered) and isinstance(found, unordered)) or (
+        isinstance(expected, unordered) and isinstance(found, ordered)
+    ):
+        return False
+    if isinstance(found, sympy.Eq) and not isinstance(expected, sympy.Eq):
+        return bool(found.lhs.is_Symbol) and not isinstance(expected, sympy.core.relational.Relational)
+    return True
+
+
+def make_exact() -> None:
+    """Replace math-verify's comparison of numbers, which takes 1/2004! for 0 and 0.333333 for 1/3."""
+    from math_verify import grader
+
+    grader.sympy_numeric_eq = numbers_equal
+    grader.sympy_symbolic_eq = expressions_equal
+
+
+def numbers_equal(left: Any, right: Any, rounding: int, _precision: int) -> bool:
+    """Whether two expressions without variables are one number; ``rounding`` is -1 or the decimals asked for."""
+    if hasattr(left, "shape") or hasattr(right, "shape"):
+        return matrices_equal(left, right, rounding)
+    if left.free_symbols or right.free_symbols:
+        return False
+    import sympy
+
+    rounded = left.has(sympy.Float) or right.has(sympy.Float)
+    left, right = exact(left), exact(right)
+    if left == right:
+        return True
+    if rounded and rounding >= 0:
+        return rounds_alike(left, right, rounding)
+    if left.is_Rational and right.is_Rational:
+        return False
+    difference = (left - right).evalf(DIGITS)
+    size = abs(left.evalf(DIGITS))
+    if not (difference.is_number and size.is_number and difference.is_finite):
+        return False
+    return bool(abs(difference) <= size * sympy.Float(10) ** (5 - DIGITS))
+
+
+def rounds_alike(left: Any, right: Any, rounding: int) -> bool:
+    """Whether both round to one number; below 1, to as many digits, so that tiny numbers are not all 0."""
+    import sympy
+
+    values = [value.evalf(DIGITS) for value in (left, right)]
+    if not all(value.is_Float or value.is_Rational for value in values):
+        return False
+    numbers = [Fraction(str(sympy.Rational(str(value)))) for value in values]
+    scale, size = Fraction(10) ** rounding, max(map(abs, numbers))
+    while 0 < size < Fraction(1, 10):
+        size, scale = size * 10, scale * 10
+    return round(numbers[0] * scale) == round(numbers[1] * scale)
+
+
+def matrices_equal(left: Any, right: Any, rounding: int) -> bool:
+    """Whether two matrices have one shape and equal elements."""
+    if not (hasattr(left, "shape") and hasattr(right, "shape")):
+        return False
+    left, right = left.doit(), right.doit()
+    if left.shape != right.shape or not (hasattr(left, "flat") and hasattr(right, "flat")):
+        return False
+    pairs = zip(left.flat(), right.flat(), strict=True)
+    return all(numbers_equal(a, b, rounding, 0) or expressions_equal(a, b) for a, b in pairs)
+
+
+def expressions_equal(left: Any, right: Any) -> bool:
+    """Whether two expressions with variables are one: never where they differ at a point, else if sympy proves it."""
+    import sympy
+
+    if hasattr(left, "shape") or hasattr(right, "shape") or not (left.free_symbols or right.free_symbols):
+        return False
+    difference = exact(left) - exact(right)
+    if difference == 0:
+        return True
+    if left.free_symbols != right.free_symbols and not difference.free_symbols:
+        return bool(sympy.simplify(difference).is_zero)
+    for first in (sympy.Rational(13, 7), sympy.Rational(5, 11)):
+        symbols = sorted(difference.free_symbols, key=str)
+        point = {symbol: first + sympy.Rational(number, 3) for number, symbol in enumerate(symbols)}
+        value = difference.subs(point).evalf(DIGITS)
+        if value.is_number and value.is_finite and abs(value) > sympy.Float(10) ** -12:
+            return False
+    return bool(sympy.simplify(difference).is_zero)
+
+
+def exact(expression: Any) -> Any:
+    """The expression, evaluated, with decimals as the fractions that they are."""
+    import sympy
+
+    floats = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}
+    return expression.xreplace(floats).doit()
