@@ -46,6 +46,8 @@ class Environment:
     Config: ClassVar[type[EnvironmentConfig]] = EnvironmentConfig
     agents: ClassVar[tuple[str, ...]] = (POLICY,)
     rubric: Rubric = Rubric()
+    needs_sandbox: ClassVar[bool] = False
+    """Whether its own methods run programs of the policy's in ``case.sandbox``; its verifiers say so themselves."""
 
     def __init__(self, **settings: Any) -> None:
         self.label = type(self).__name__

@@ -1,7 +1,7 @@
 """Engines and workers under one roof: what the dispatcher drives, in this process or on a Ray cluster."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..environments.loading import EnvironmentSpec
 from ..verifiers.errors import EngineError
+from ..verifiers.sandbox.settings import SandboxSettings
 from .config import ModelConfig, RolloutConfig
 from .engine import EngineCore, EngineInfo
 from .local_engine import LocalEngine
@@ -28,12 +29,14 @@ class PoolSpec:
         rollout: settings.
         environments: of the run, in its order.
         version: the weights version that the model's files are; -1 where the trainer will send the first.
+        sandbox: where the workers' verifiers run programs.
     """
 
     model: ModelConfig
     rollout: RolloutConfig
     environments: tuple[EnvironmentSpec, ...]
     version: int = -1
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
 
     def build_engine(self) -> EngineCore:
         """One engine; needs the engine's packages."""
@@ -65,7 +68,8 @@ class PoolSpec:
 
     def build_worker(self, router: Router) -> GroupWorker:
         """One worker."""
-        return GroupWorker(self.environments, router, Renderer.load(self.model.path), self.rollout, self.model.context)
+        renderer = Renderer.load(self.model.path)
+        return GroupWorker(self.environments, router, renderer, self.rollout, self.model.context, self.sandbox)
 
 
 class Pool(Protocol):

@@ -8,6 +8,8 @@ from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
+from ..verifiers.sandbox.settings import SandboxSettings
+from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.trajectory import Trajectory
 from .config import RolloutConfig
 from .engine import Generator
@@ -25,6 +27,7 @@ class GroupWorker:
         renderer: of the model's chat template.
         config: failure policy.
         context: most tokens of prompt and completion together.
+        sandbox: where verifiers run programs, in all of this process.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class GroupWorker:
         renderer: Renderer,
         config: RolloutConfig,
         context: int,
+        sandbox: SandboxSettings,
     ) -> None:
+        configure_sandbox(sandbox)
         self.environments = [spec.build() for spec in specs]
         self._engine = engine
         self._renderer = renderer

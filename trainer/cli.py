@@ -62,19 +62,21 @@ def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
 
 
 def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
-    """The run's configuration, its environments seen to exist and to have tasks before anything is made."""
+    """The run's configuration; its environments have tasks and the sandbox that they need, before anything is made."""
     from ..environments.environment import endless
     from .config import load_config
+    from .containment import containment
     from .redaction import REDACTED
 
     kept = Path(resume or "") / "config.toml"
     config = load_config(path or kept, overrides)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
-    for entry in config.environments:
-        environment = entry.spec().build()
+    environments = [entry.spec().build() for entry in config.environments]
+    for environment in environments:
         for split in ("train", "test"):  # both are used: a run is evaluated on what is held out
             next(endless(environment, split, config.seed))
+    containment(config.sandbox, environments, config.seed)
     return config
 
 
@@ -107,7 +109,8 @@ def _train(config: "RunConfig", folder: "RunFolder", resume: bool) -> dict[str, 
 def evaluate(words: Sequence[str], **options: Any) -> None:
     """Score a model on the environment ENV: its name, module:Class or file.py.
 
-    Settings are given as --config.key (of the environment), --model.key and --rollout.key (as in a run's CONFIG).
+    Settings are given as --config.key (of the environment), and --model.key, --rollout.key and --sandbox.key (as in a
+    run's CONFIG).
     """
     from .evaluate import evaluation_of, run_evaluation
 

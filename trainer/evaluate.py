@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,12 +21,14 @@ from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import ModelConfig, RolloutConfig
 from ..rollout.engine import Sampling
-from ..verifiers.errors import ConfigError, EngineError, nearest
+from ..verifiers.errors import ConfigError, EngineError
 from ..verifiers.group import Group
+from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import Trajectory
-from .config import parse_overrides
+from .config import parts_of
+from .containment import containment, warn_of
 from .progress import counting
 from .redaction import redacted
 from .score_file import ScoreFile, Summary, summarise
@@ -47,6 +49,7 @@ class Evaluation:
         sampling: how replies are drawn.
         rollout: engines and workers, where there is no ``url``.
         settings: of the model, where there is no ``url``.
+        sandbox: where verifiers run programs.
     """
 
     environment: EnvironmentSpec
@@ -57,6 +60,7 @@ class Evaluation:
     sampling: Sampling
     rollout: RolloutConfig
     settings: ModelConfig
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
 
     def header(self) -> dict[str, Any]:
         """What a file of scores must agree on to be continued; how fast it is done is not part of it."""
@@ -67,6 +71,8 @@ class Evaluation:
         where = {"url": self.url} if self.url else {"engine": self.rollout.engine, **self.settings.model_dump()}
         whom = {"model": self.model, **{key: value for key, value in where.items() if key not in ("path", "tiny")}}
         asked = {"environment": environment, "split": self.split, "seed": self.seed, "sampling": sampling}
+        if self.sandbox.require == "accident":  # a lower choice than the default is on record
+            asked["sandbox"] = {"require": self.sandbox.require}
         header: dict[str, Any] = redacted(asked | whom)
         return header
 
@@ -90,21 +96,13 @@ def evaluation_of(use: str, overrides: Sequence[str], options: Mapping[str, Any]
 
     Args:
         use: the environment.
-        overrides: ``--config.key``, ``--model.key`` and ``--rollout.key`` with their values.
+        overrides: ``--config.key``, ``--model.key``, ``--rollout.key`` and ``--sandbox.key`` with their values.
         options: the command's own, by name.
 
     Raises:
         ConfigError: a setting that is not known or not possible.
     """
-    parts: dict[str, dict[str, Any]] = {"config": {}, "model": {}, "rollout": {}}
-    for key, value in parse_overrides(overrides):
-        first, *inner, last = key.split(".")
-        if first not in parts:
-            raise ConfigError(f"--{key}: eval has no settings {first!r}; {nearest(first, parts)}")
-        place = parts[first]
-        for name in inner:
-            place = place.setdefault(name, {})
-        place[last] = value
+    parts = parts_of(overrides, config={}, model={}, rollout={}, sandbox={})
     if not options["model"]:
         raise ConfigError("eval needs --model: a folder or Hub id, or with --url the endpoint's own name for it")
     parts["rollout"] |= {"engine": options["engine"], "inline": options["inline"]}
@@ -116,6 +114,7 @@ def evaluation_of(use: str, overrides: Sequence[str], options: Mapping[str, Any]
         seed=options["seed"],
         sampling=Sampling(temperature=options["temperature"], max_tokens=options["max_tokens"]),
         rollout=validated(RolloutConfig, parts["rollout"], "--rollout"),
+        sandbox=validated(SandboxSettings, parts["sandbox"], "--sandbox"),
         settings=validated(ModelConfig, {"path": options["model"], **parts["model"]}, "--model"),
     )
 
@@ -135,6 +134,7 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
         EngineError: the model cannot be reached; what was scored before stays in ``out``.
     """
     environment = evaluation.environment.build()
+    warn_of(containment(evaluation.sandbox, [environment], evaluation.seed))
     chosen = distinct_tasks(environment, evaluation, tasks)
     if out is None:
         out = evaluation.file_name()
@@ -222,7 +222,7 @@ async def _through_engines(
     from ..rollout.evaluation import evaluate
     from ..rollout.pool import InlinePool, PoolSpec
 
-    spec = PoolSpec(evaluation.settings, evaluation.rollout, (evaluation.environment,), version=0)
+    spec = PoolSpec(evaluation.settings, evaluation.rollout, (evaluation.environment,), 0, evaluation.sandbox)
     if evaluation.rollout.inline:
         pool: Any = InlinePool(spec)
     else:

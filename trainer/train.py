@@ -24,10 +24,12 @@ from ..rollout.renderer import Renderer
 from ..rollout.tiny_model import build_tiny_model
 from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
+from ..verifiers.sandbox.shared import close_sandbox
 from . import checkpoint
 from .batch import Sample, samples_of
 from .checkpoint import Position
 from .config import RunConfig, TrainerConfig
+from .containment import Containment, containment, warn_of
 from .held_out import HeldOut
 from .learner import Learner
 from .metrics import Metrics, group_metrics, scoring_seconds, version_age
@@ -52,10 +54,14 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     resumed = checkpoint.latest(folder.checkpoints) if resume else None
     model = _materialised(config, folder)
     specs = tuple(entry.spec() for entry in config.environments)
-    pool = _open_pool(PoolSpec(model, config.rollout, specs))
+    held = containment(config.sandbox, [spec.build() for spec in specs], config.seed)
+    warn_of(held)
+    if not config.rollout.inline:
+        close_sandbox()  # the workers have their own
+    pool = _open_pool(PoolSpec(model, config.rollout, specs, sandbox=config.sandbox))
     run = None
     try:
-        run = _Run(config, folder, progress, pool, model, resumed)
+        run = _Run(config, folder, progress, pool, model, resumed, held)
         folder.write_config(config)  # what a resumed run was told anew; a run that is refused changes nothing
         await run.publish()
         if not resumed:
@@ -82,7 +88,9 @@ class _Run:
         pool: Pool,
         model: ModelConfig,
         resumed: Path | None,
+        held: Containment | None,
     ) -> None:
+        self.held = held
         self.config, self.folder, self.progress, self.pool = config, folder, progress, pool
         self.started = time.perf_counter()
         self.environments = [entry.spec().build() for entry in config.environments]
@@ -244,6 +252,7 @@ class _Run:
             "tokens_generated": self.tokens_generated,
             "mismatch_kl": fmean(mismatches) if mismatches else None,
             "phases": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "sandbox": self.held.to_json() if self.held else None,
             "checkpoint": str(checkpoint.latest(self.folder.checkpoints)),
         }
         self.folder.write_summary(summary)

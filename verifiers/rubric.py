@@ -72,6 +72,11 @@ class Rubric:
         """Whether anything in it judges groups."""
         return any(entry.compares for entry in self._entries)
 
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether any verifier in it runs programs of the policy's."""
+        return any(getattr(entry.verifier, "needs_sandbox", False) for entry in self._entries)
+
     def owns(self, label: str) -> bool:
         """Whether rewards of this label are the rubric's, or the tasks' own verifiers', to give."""
         return label in self.weights or label.startswith(PREFIX)

@@ -394,3 +394,25 @@ def test_verify_refuses_in_one_line_what_it_cannot_do(tmp_path: Path, many_rows:
 def test_an_image_without_docker_is_refused_with_the_cure(tmp_path: Path) -> None:
     done = lachesis("doctor", "--build-image", cwd=tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock")
     refused(done, "Docker does not answer", "start it")
+
+
+PROGRAMS = """
+from lachesis import Environment, Rubric, Task, use
+class Programs(Environment):
+    rubric = Rubric(use("code"))
+    def tasks(self, split, seed):
+        while True:
+            yield Task("add", answer=[{"input": "1", "output": "1"}])
+"""
+
+
+def test_programs_without_a_sandbox_are_refused_before_anything_is_made(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "own.py").write_text(PROGRAMS)
+    config.write_text(config.read_text().replace('"arithmetic"', '"own.py"').replace("digits = 1", ""))
+    nothing = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    trained = lachesis("train", str(config), "--sandbox.backend", "docker", cwd=tmp_path, **nothing)
+    refused(trained, "own.py runs programs of the policy's: ", "start it")
+    words = ["eval", "own.py", "--model", "m", "--url", "http://127.0.0.1:9/v1", "--sandbox.backend", "docker"]
+    refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs of the policy's: ", "start it")
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "evals").exists()
