@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
@@ -17,6 +18,9 @@ from pydantic import BaseModel
 from lachesis.environments.loading import find_environment
 from lachesis.trainer.cli import cli
 from lachesis.trainer.config import RunConfig, load_config
+from lachesis.trainer.row import Line
+from lachesis.verifiers.example import examples_of
+from lachesis.verifiers.registry import ENTRY_POINTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -158,16 +162,19 @@ def test_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
     tested = subprocess.run(pytest_word, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert tested.returncode == 0, tested.stdout
 
-    lines = [line for block in blocks(readme, "bash") for line in block.splitlines() if line.startswith("lachesis ")]
+    lines = [line for block in blocks(readme, "bash") for line in block.splitlines()]
     said = {}
     for line in lines:
-        if not any(word in line for word in ELSEWHERE):
+        if line.startswith("echo "):
+            subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+        if line.startswith("lachesis ") and not any(word in line for word in ELSEWHERE):
             quick = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
             said[shlex.split(line)[1], "mine" in line] = lachesis(line + quick, tmp_path)
     assert {name for name, _ in said} == set(cli.commands)
     (rate,) = re.findall(r"pass rate +(\d\.\d+)", said["eval", True])
     assert float(rate) > 0.9
     assert "0 verdicts changed" in said["verify", False]
+    assert json.loads(said["sandbox", False])["stdout"] == "42\n"
 
     files = {name.strip("/").replace("step-N", "step-000030") for name in folder_table(readme)}
     assert len(files) > 8
@@ -211,3 +218,31 @@ def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
     (toml,) = blocks(ROOT / "docs" / "engines.md", "toml")
     (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + toml)
     assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
+
+
+def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> None:
+    path = ROOT / "docs" / "verifiers.md"
+    (tmp_path / "rows.jsonl").write_text(blocks(path, "json")[0])
+    verify, sandbox = (block.strip() for block in blocks(path, "bash"))
+    lachesis(verify, tmp_path)
+    verdicts = [json.loads(line) for line in (tmp_path / "verdicts.jsonl").read_text().splitlines()]
+    assert [(row["score"], row["status"]) for row in verdicts] == [(1.0, "ok")] * 3
+    (shown,) = blocks(path, "text")
+    assert set(json.loads(shown)) == set(verdicts[0])
+    (tmp_path / "program.py").write_text("import os; print(input(), os.environ['COLOUR'])")
+    (tmp_path / "input.txt").write_text("in")
+    assert json.loads(lachesis(sandbox, tmp_path))["stdout"] == "in red\n"
+
+
+def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> None:
+    path = ROOT / "docs" / "verifiers.md"
+    settings, entry_point = blocks(path, "toml")
+    (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + settings)
+    assert load_config(tmp_path / "run.toml").sandbox.require == "contained"
+    assert set(tomllib.loads(entry_point)["project"]["entry-points"]) == {ENTRY_POINTS}
+    made: dict[str, Any] = {}
+    (source,) = blocks(path, "python")
+    exec(source, made)
+    ((row, score),) = examples_of(made["EndsWith"])
+    assert asyncio.run(Line(1, json.dumps(row).encode()).judge()).score == score == 1.0
+    assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).judge()).score == 0.0

@@ -1,8 +1,9 @@
 """What ``lachesis envs`` prints: environments and verifiers that are installed, with their settings."""
 
 import inspect
+import json
 from collections.abc import Iterable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 from ..environments.environment import EnvironmentConfig
 from ..environments.loading import find_environment, known_environments
 from ..verifiers.errors import LachesisError
+from ..verifiers.example import examples_of
 from ..verifiers.registry import known_verifiers, verifier_class
 
 
@@ -27,26 +29,44 @@ def print_environments() -> None:
         own = {key: field for key, field in environment.Config.model_fields.items() if key not in _COMMON}
         settings = [f"{key} = {field.get_default(call_default_factory=True)!r}" for key, field in own.items()]
         rows.append((name, _first_line(environment), "\n".join(settings)))
-    _print("environment", rows)
+    _print(("environment", "what it is", "settings"), rows)
     Console().print(f"every environment has also: {', '.join(_COMMON)}", style="dim", highlight=False)
 
 
 def print_verifiers() -> None:
-    """One row a verifier: name, when it passes, and its parameters with their defaults."""
-    rows = []
+    """One row a family of verifiers: when it passes, what it can be and its parameters; then a row of each to try."""
+    rows, examples, instances = [], [], 0
     for name in known_verifiers():
-        verifier: Any = verifier_class(name)
+        try:
+            verifier: Any = verifier_class(name)
+        except (ImportError, LachesisError) as error:  # an installed package's entry point that does not load
+            rows.append((name, f"does not load: {error}", "", ""))
+            continue
         params = fields(verifier) if is_dataclass(verifier) else ()
-        settings = [param.name if param.default is MISSING else f"{param.name} = {param.default!r}" for param in params]
-        rows.append((name, _first_line(verifier), "\n".join(settings)))
-    _print("verifier", rows)
+        settings = [param.name if _required(param) else f"{param.name} = {_default(param)!r}" for param in params]
+        kinds: tuple[str, ...] = getattr(verifier, "instances", (name,))
+        instances += len(kinds)
+        examples += [example.row for example in examples_of(verifier)[:1] if "completions" not in example.row]
+        rows.append((name, _first_line(verifier), ", ".join(kinds) if len(kinds) > 1 else "", "\n".join(settings)))
+    _print(("family", "passes when", "instances", "parameters"), rows)
+    print(f"{len(rows)} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
+    for row in examples:
+        print(json.dumps(row, ensure_ascii=False))
+
+
+def _required(param: Field[Any]) -> bool:
+    return param.default is MISSING and param.default_factory is MISSING
+
+
+def _default(param: Field[Any]) -> Any:
+    return param.default if param.default_factory is MISSING else param.default_factory()
 
 
 _COMMON = tuple(EnvironmentConfig.model_fields)
 
 
-def _print(kind: str, rows: Iterable[tuple[str, str, str]]) -> None:
-    table = Table(kind, "what it is", "settings", header_style="bold", show_lines=True)
+def _print(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(*head, header_style="bold", show_lines=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)

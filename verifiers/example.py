@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from .errors import ConfigError
 
 _SECTION = re.compile(r"^Example:\n((?:[ \t]+\S.*\n|\s*\n)+)", re.MULTILINE)
-_SCORE = re.compile(r"\s*->\s*(-?\d+(?:\.\d+)?)(?!\S)\s*")
+_SCORE = re.compile(r"\s*->\s*(-?\d+(?:\.\d+)?|\[[-\d., ]+\])(?!\S)\s*")
 
 
 class Example(NamedTuple):
-    """A row, and its score."""
+    """A row and its score; of a group's verifier, a row with ``completions`` and the score of each."""
 
     row: dict[str, Any]
-    score: float
+    score: float | list[float]
 
 
 def examples_of(verifier: Any) -> list[Example]:
@@ -35,6 +35,6 @@ def examples_of(verifier: Any) -> list[Example]:
         score = _SCORE.match(rest, end)
         if not isinstance(row, dict) or score is None:
             raise ConfigError(f"{verifier}: an example is a JSON object, then `-> score`, found {rest!r:.80}")
-        found.append(Example(row, float(score[1])))
+        found.append(Example(row, json.loads(score[1])))
         rest = rest[score.end() :]
     return found
