@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from ..verifiers.message import Message, Role
 from ..verifiers.segment import Segment
-from ..verifiers.think import split_reasoning
-from ..verifiers.tool_calling.call import ToolCall, read_tool_calls
+from ..verifiers.tool_calling.call import ToolCall
+from ..verifiers.tool_calling.hermes import read_hermes
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,5 @@ class ScriptedPolicy:
 
 def read_reply(raw: str, stop: str, tokens: int) -> Reply:
     """Read reasoning, answer and tool calls out of what was sampled."""
-
-    reasoning, rest = split_reasoning(raw)
-    calls, text = read_tool_calls(rest)
-    return Reply(text, reasoning, tuple(calls), stop, raw, tokens)
+    reading = read_hermes(raw)
+    return Reply(reading.text, reading.reasoning, reading.calls, stop, raw, tokens)

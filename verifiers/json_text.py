@@ -60,6 +60,11 @@ def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
     return value, end
 
 
+def to_text(value: Any) -> str:
+    """``value`` as JSON on one line, characters beyond ASCII as they are."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def skip_space(text: str, start: int) -> int:
     """The position of the first character from ``start`` on that is not JSON's white space."""
     while start < len(text) and text[start] in _SPACE:

@@ -24,6 +24,7 @@ _BUILT_IN = {
     "format": "think",
     "goal_alignment": "agentic.conduct",
     "instruction": "text.instruction",
+    "json_answer": "text.json_answer",
     "json_schema": "text.structure",
     "length": "text.length",
     "list": "text.collection",
@@ -36,6 +37,7 @@ _BUILT_IN = {
     "set": "text.collection",
     "task_completion": "agentic.completion",
     "tool_accuracy": "agentic.conduct",
+    "tool_calls": "tool_calling.tool_calls",
 }
 
 

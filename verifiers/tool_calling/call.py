@@ -1,19 +1,10 @@
-"""Tool calls in the Hermes format: ``<tool_call>{"name": …, "arguments": {…}}</tool_call>``."""
+"""Tool calls that a model wrote: as they were read, strictly, and what a repair would make of those that were not."""
 
-import json
-import re
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_SPACE = re.compile(r"\s*")
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+from ..json_text import NotJson, json_key, read_json
 
 
 @dataclass(frozen=True)
@@ -23,46 +14,76 @@ class ToolCall:
     Attributes:
         name: the tool's name, empty where it could not be read.
         arguments: by name.
-        error: why the call could not be read, empty where it could.
+        error: why the call could not be read as its format asks, empty where it could.
+        repaired: the call that was meant, where it has an error but is whole; never of a call that was cut off.
+        repairs: of a repaired call, what was wrong with it.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    repaired: "ToolCall | None" = None
+    repairs: tuple[str, ...] = ()
 
 
-def read_tool_calls(text: str) -> tuple[list[ToolCall], str]:
-    """Return the calls in ``text``, in order, and the text around them.
+@dataclass(frozen=True)
+class Reading:
+    """What a reply holds.
 
-    The JSON is decoded from the opening tag on, so that a string may contain the closing tag. A call that is cut off or
-    malformed is returned with its ``error``; nothing is repaired.
+    Attributes:
+        calls: the calls that it makes, in order; those that could not be read have an ``error``.
+        text: what it says beside them.
+        reasoning: what stands in ``<think>`` or ``<scratch_pad>``.
+        considered: calls that it wrote into reasoning that it closed, and so did not make.
     """
-    calls: list[ToolCall] = []
-    around: list[str] = []
-    position = 0
-    while (start := text.find(_OPEN, position)) >= 0:
-        around.append(text[position:start])
-        call, position = _read_one(text, start + len(_OPEN))
-        calls.append(call)
-    around.append(text[position:])
-    return calls, "".join(around).strip()
+
+    calls: tuple[ToolCall, ...] = ()
+    text: str = ""
+    reasoning: str = ""
+    considered: tuple[ToolCall, ...] = ()
+
+    def lenient(self) -> tuple[ToolCall, ...]:
+        """The calls, repaired where that can be done."""
+        return tuple(call.repaired or call for call in self.calls)
 
 
-def _read_one(text: str, start: int) -> tuple[ToolCall, int]:
-    space = _SPACE.match(text, start)
-    begin = space.end() if space else start
-    try:
-        value, end = _DECODER.raw_decode(text, begin)
-    except (ValueError, RecursionError) as error:
-        close = text.find(_CLOSE, start)
-        return ToolCall("", error=f"not JSON: {error}"), close + len(_CLOSE) if close >= 0 else len(text)
-    rest = text[end:].lstrip()
-    if not rest.startswith(_CLOSE):
-        return ToolCall("", error=f"no {_CLOSE} after the call"), end
-    after = len(text) - len(rest) + len(_CLOSE)
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return ToolCall("", error='a call is an object with "name" and "arguments"'), after
-    arguments = value.get("arguments", {})
+def as_call(value: Any, key: str = "arguments") -> ToolCall:
+    """The call that a JSON value is: an object with exactly ``name`` and ``key``; the latter may be left out."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if not isinstance(name, str) or not name:
+        return ToolCall("", error=f'a call is an object with "name" and "{key}"')
+    repairs = []
+    given = [other for other in ("arguments", "parameters") if other in value]
+    if len(given) > 1:
+        return ToolCall(name, error='a call has "arguments" or "parameters", not both')
+    if given and given[0] != key:
+        repairs.append(f'"{given[0]}" in place of "{key}"')
+    arguments = value[given[0]] if given else {}
+    if isinstance(arguments, str):
+        repairs.append(f'"{key}" as text')
+        try:
+            arguments = read_json(arguments)
+        except NotJson:
+            arguments = None
     if not isinstance(arguments, dict):
-        return ToolCall(value["name"], error='"arguments" is not an object'), after
-    return ToolCall(value["name"], arguments), after
+        return ToolCall(name, error=f'"{key}" is not an object')
+    if extra := sorted(set(value) - {"name", *given}):
+        repairs.append(f"more than a name and arguments: {', '.join(map(repr, extra[:3]))}")
+    return repaired_call(ToolCall(name, arguments), repairs)
+
+
+def repaired_call(call: ToolCall, repairs: list[str], error: str = "") -> ToolCall:
+    """``call`` as it is reported after ``repairs``; none leave it as it is. ``error`` says more than they do."""
+    meant = call.repaired or call
+    if meant.error:
+        return ToolCall(call.name, error=error or call.error)
+    every = (*repairs, *meant.repairs)
+    if not every:
+        return call
+    whole = ToolCall(meant.name, meant.arguments, repairs=every)
+    return ToolCall(meant.name, error=error or "; ".join(every), repaired=whole)
+
+
+def call_key(call: ToolCall) -> Hashable:
+    """A key that calls share exactly where name and arguments are equal."""
+    return call.name, json_key(call.arguments)
