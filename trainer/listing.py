@@ -35,7 +35,7 @@ def print_environments() -> None:
 
 def print_verifiers() -> None:
     """One row a family of verifiers: when it passes, what it can be and its parameters; then a row of each to try."""
-    rows, examples, instances = [], [], 0
+    rows, examples, families, instances = [], [], 0, 0
     for name in known_verifiers():
         try:
             verifier: Any = verifier_class(name)
@@ -45,11 +45,12 @@ def print_verifiers() -> None:
         params = fields(verifier) if is_dataclass(verifier) else ()
         settings = [param.name if _required(param) else f"{param.name} = {_default(param)!r}" for param in params]
         kinds: tuple[str, ...] = getattr(verifier, "instances", (name,))
+        families += 1
         instances += len(kinds)
         examples += [example.row for example in examples_of(verifier)[:1] if "completions" not in example.row]
         rows.append((name, _first_line(verifier), ", ".join(kinds) if len(kinds) > 1 else "", "\n".join(settings)))
     _print(("family", "passes when", "instances", "parameters"), rows)
-    print(f"{len(rows)} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
+    print(f"{families} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
     for row in examples:
         print(json.dumps(row, ensure_ascii=False))
 
