@@ -34,6 +34,7 @@ _FILES = {
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
+_ZONES = Path("/usr/share/zoneinfo")
 _TIME = 315532800
 """Of every file: 1 January 1980, the first that all archives know."""
 _CHECK = """
@@ -171,15 +172,15 @@ def _copy_library(root: Path) -> None:
     )
     if done.returncode:
         raise ConfigError(f"the standard library in {library} does not compile: {done.stdout[-500:]}")
-    zones = Path("/usr/share/zoneinfo")
-    if zones.is_dir():
+    if _ZONES.is_dir():
         skipped = shutil.ignore_patterns("posix", "right", "localtime", "posixrules")
-        shutil.copytree(zones, root / zones.relative_to("/"), ignore=skipped, ignore_dangling_symlinks=True)
+        shutil.copytree(_ZONES, root / _ZONES.relative_to("/"), ignore=skipped, ignore_dangling_symlinks=True)
 
 
 def _build_settings() -> dict[str, str]:
     """The module that ``sysconfig`` reads, without the paths of the machine where Python was built."""
     values = {name: value for name, value in sysconfig.get_config_vars().items() if "/" not in str(value)}
+    values["TZPATH"] = str(_ZONES)
     name = f"_sysconfigdata_{sys.abiflags}_{sys.platform}_{getattr(sys.implementation, '_multiarch', '')}.py"
     return {name: f"build_time_vars = {dict(sorted(values.items()))!r}\n"}
 

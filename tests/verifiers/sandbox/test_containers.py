@@ -1,5 +1,6 @@
 """Containers: what they hold, what goes through them, and that none is left behind."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -22,9 +23,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lachesis.verifiers.errors import ConfigError, SandboxLost
-from lachesis.verifiers.sandbox.containers import OVERHEAD, OWNER, Containers, DockerConnection, Room, remove_abandoned
+from lachesis.verifiers.sandbox.containers import (
+    OVERHEAD,
+    OWNER,
+    Containers,
+    DockerBackend,
+    DockerConnection,
+    Room,
+    remove_abandoned,
+)
 from lachesis.verifiers.sandbox.daemon import connect
+from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.owner import owner_label
+from lachesis.verifiers.sandbox.pool import AgentPool
 
 MIB = 1 << 20
 ROOM = Room(memory=128 * MIB, disk=8 * MIB, files=100, processes=20)
@@ -338,6 +349,67 @@ def test_what_an_image_brings_along_is_overruled(docker_image: str) -> None:
         assert output_of(image, "import os; print(os.getuid(), os.getcwd())") == "0 /\n"
 
 
+# Jobs
+
+
+@pytest.fixture(scope="module")
+def pool(docker_image: str) -> Iterator[AgentPool]:
+    made = AgentPool(DockerBackend(docker_image), 2)
+    yield made
+    made.close()
+
+
+def run(pool: AgentPool, code: str, **more: Any) -> Execution:
+    return asyncio.run(pool.run(Job(textwrap.dedent(code), **more)))
+
+
+def test_all_layers_hold(pool: AgentPool) -> None:
+    assert pool.level == Level.STRONG, pool.layers
+
+
+def test_what_one_job_was_given_and_made_the_next_does_not_see(pool: AgentPool) -> None:
+    code = """
+        import os
+        print([os.listdir(folder) for folder in (".", "/tmp", "/var/tmp", "/dev/shm")])
+        for folder in (".", "/tmp", "/var/tmp", "/dev/shm"):
+            os.makedirs(folder + "/a/b/c")
+            os.chmod(folder + "/a/b", 0)
+            open(folder + "/hidden", "w").close()
+            os.chmod(folder + "/hidden", 0)
+            os.symlink("/proc", folder + "/link")
+        for _ in range(3000):
+            os.mkdir("deep")
+            os.chdir("deep")
+    """
+    for name in ("one", "two", "one"):
+        end = run(pool, code, files={name: b"x"})
+        assert (end.stdout, end.retries) == (f"[['{name}'], [], [], []]\n", 0)
+
+
+def test_a_job_may_change_and_remove_what_it_was_given(pool: AgentPool) -> None:
+    end = run(
+        pool, "import os; open('a', 'ab').write(b'y'); print(open('a').read()); os.remove('a')", files={"a": b"x"}
+    )
+    assert (end.status, end.stdout) == ("ok", "xy\n")
+
+
+@pytest.mark.parametrize("memory", [64, 512, 96])
+def test_each_job_has_the_memory_that_it_was_given(pool: AgentPool, memory: int) -> None:
+    limits = Limits(memory=memory * MIB)
+    assert run(pool, f"data = b'x' * {(memory - 16) * MIB}", limits=limits).status == "ok"
+    assert run(pool, f"data = b'x' * {(memory + 64) * MIB}", limits=limits).status == "oom"
+
+
+def test_jobs_of_two_containers_are_two_users(docker_image: str) -> None:
+    """The kernel counts the processes of a user over all containers."""
+    users = set()
+    for _ in range(2):
+        pool = AgentPool(DockerBackend(docker_image), 1)
+        users.add(run(pool, "import os; print(os.getuid())").stdout)
+        pool.close()
+    assert len(users) == 2
+
+
 # That none is left behind
 
 PARENT = """
@@ -448,9 +520,10 @@ def test_an_image_with_volumes_is_refused(docker_image: str) -> None:
 
 
 def test_a_command_that_is_not_there_leaves_no_container(docker_image: str) -> None:
+    mine = {"label": f"{OWNER}={owner_label(os.getpid())}"}
+    before = connect().containers(all=True, filters=mine)
     made = Containers(docker_image, ["/no/such/program"], ROOM)
     with pytest.raises(SandboxLost, match="/no/such/program"):
         made.start()
     made.close()
-    mine = {"label": f"{OWNER}={owner_label(os.getpid())}"}
-    assert connect().containers(all=True, filters=mine) == []
+    assert len(connect().containers(all=True, filters=mine)) == len(before)

@@ -77,7 +77,7 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     folder = root.BOX if held else tempfile.mkdtemp(prefix="lachesis-")
     if not held:
         os.chmod(folder, 0o1777)
-    writable = () if namespaces else tuple(root.WRITABLE) if held else (folder,)
+    writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
     place = Place(namespaces, folder, writable, (*sys.path, *setup.path), memory)
     wire.write_all(PARENT_OUT, wire.frame(wire.READY, json.dumps({"missing": missing}).encode()))
     kernel.show_in_proc(own_user=False)

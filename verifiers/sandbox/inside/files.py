@@ -67,7 +67,7 @@ def wipe(folders: list[str]) -> bool:
 def _empty(folder: str) -> None:
     """Remove what ``folder`` holds, a folder in it by lifting up what that holds: no tree is too deep."""
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    pending, number = os.listdir(top), 0
+    pending, number, mark = os.listdir(top), 0, os.urandom(8).hex()
     while pending:
         name = pending.pop()
         with contextlib.suppress(OSError):
@@ -76,12 +76,16 @@ def _empty(folder: str) -> None:
                 continue
             os.chmod(name, 0o700, dir_fd=top)
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-            for child in os.listdir(inner):
-                number += 1
-                lifted = f".lifted-{number}"
-                os.rename(child, lifted, src_dir_fd=inner, dst_dir_fd=top)
-                pending.append(lifted)
-            os.close(inner)
+            try:
+                for child in os.listdir(inner):
+                    number += 1
+                    lifted = f"{mark}-{number}"  # a name that no job could take
+                    if stat.S_ISDIR(os.lstat(child, dir_fd=inner).st_mode):
+                        os.chmod(child, 0o700, dir_fd=inner)  # to be moved, a folder must itself be writable
+                    os.rename(child, lifted, src_dir_fd=inner, dst_dir_fd=top)
+                    pending.append(lifted)
+            finally:
+                os.close(inner)
             os.rmdir(name, dir_fd=top)
     os.close(top)
 
