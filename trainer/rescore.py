@@ -72,7 +72,8 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
         sandbox: where verifiers run programs.
 
     Raises:
-        InputError: ``path`` cannot be read, or ``out`` is not of ``path``; nothing was written.
+        InputError: ``path`` cannot be read, ``out`` is not of ``path``, or a row needs a sandbox and none is here; what
+            was written before stays.
         InfrastructureError: some rows could not be judged, or could not be written; the others were.
     """
     if not path.exists():

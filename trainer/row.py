@@ -12,6 +12,7 @@ from ..verifiers.case import Case
 from ..verifiers.errors import ConfigError, DataError, InputError
 from ..verifiers.message import as_messages
 from ..verifiers.rubric import Rubric, Use
+from ..verifiers.sandbox.shared import shared_sandbox
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, Trajectory
 from ..verifiers.verdict import Verdict, infra_error
@@ -33,11 +34,17 @@ class Line(NamedTuple):
         return hashlib.blake2b(self.text.strip(), digest_size=8).hexdigest()
 
     async def judge(self) -> Verdict:
-        """The verdict on its row; an ``infra_error`` that names the line where it is no row that could be judged."""
+        """The verdict on its row; an ``infra_error`` that names the line where it is no row that could be judged.
+
+        Raises:
+            ConfigError: its verifier needs a sandbox, and none is here: no row's fault, and so with all that need one.
+        """
         try:
             rubric, case = read_row(self.text)
         except (InputError, ValueError, TypeError, RecursionError) as error:
             return infra_error(f"line {self.number}: {error}")
+        if rubric.needs_sandbox:
+            shared_sandbox()
         return (await rubric.judge(case)).components[0].verdict
 
 

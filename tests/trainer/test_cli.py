@@ -416,3 +416,18 @@ def test_programs_without_a_sandbox_are_refused_before_anything_is_made(tmp_path
     refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs of the policy's: ", "start it")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "evals").exists()
+
+
+def test_verify_without_the_sandbox_that_a_row_needs_stops_there_and_goes_on_with_one(tmp_path: Path) -> None:
+    rows = [
+        {"verifier": "number", "completion": "4", "answer": 4},
+        {"verifier": "code", "completion": "print(input())", "answer": [{"input": "1", "output": "1"}]},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["verify", "rows.jsonl", "-o", "out.jsonl"]
+    without = lachesis(*words, "--sandbox.backend=docker", cwd=tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock")
+    refused(without, "Docker does not answer", "start it")
+    assert [status for _, status, *_ in verdicts(tmp_path / "out.jsonl")] == ["ok"]
+    lowest = lachesis(*words, "--sandbox.backend=process", "--sandbox.require=accident", cwd=tmp_path)
+    assert lowest.returncode == 0, lowest.stderr
+    assert [status for _, status, *_ in verdicts(tmp_path / "out.jsonl")] == ["ok", "ok"]
