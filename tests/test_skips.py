@@ -13,6 +13,7 @@ SKIPS = {
     "test_module.py": "import pytest\npytest.skip('Ray is not installed', allow_module_level=True)\n",
     "test_mark.py": "import pytest\n@pytest.mark.skipif(True, reason='needs vllm')\ndef test_it(): pass\n",
     "test_data.py": "def test_it(shared_data): shared_data('no_such_file.jsonl')\n",
+    "test_docker.py": "import pytest as p\n@p.fixture\ndef image(): p.skip('no docker')\ndef test_it(image): ...\n",
     "test_gpu.py": "import pytest\ndef test_it(): pytest.skip('needs a GPU, and this array is on the CPU')\n",
     "test_xfail.py": "import pytest\n@pytest.mark.xfail(reason='vllm')\ndef test_it(): assert False\n",
 }
@@ -33,9 +34,10 @@ def outcome(folder: Path, forbidden: str) -> str:
 @pytest.mark.parametrize(
     ("forbidden", "expected"),
     [
-        ("", "5 skipped, 1 xfailed"),
-        ("vllm ray", "1 failed, 2 skipped, 1 xfailed, 2 errors"),
-        ("1", "2 failed, 1 skipped, 1 xfailed, 2 errors"),
+        ("", "6 skipped, 1 xfailed"),
+        ("vllm ray", "1 failed, 3 skipped, 1 xfailed, 2 errors"),
+        ("docker", "5 skipped, 1 xfailed, 1 error"),
+        ("1", "2 failed, 1 skipped, 1 xfailed, 3 errors"),
     ],
 )
 def test_a_forbidden_skip_is_a_failure(tmp_path: Path, forbidden: str, expected: str) -> None:
