@@ -1,19 +1,21 @@
 """Environments: settings, scoring without an engine, and endless tasks."""
 
 import asyncio
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
 
-from lachesis.environments.environment import Environment, EnvironmentConfig, Split, endless
+from lachesis.environments.environment import Environment, EnvironmentConfig, Split, endless, tasks_of
 from lachesis.environments.episode import Episode
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.errors import ConfigError, EnvironmentFault
-from lachesis.verifiers.rubric import Rubric, reward, use
+from lachesis.verifiers.errors import ConfigError, DataError, EnvironmentFault
+from lachesis.verifiers.rubric import Rubric, group_reward, reward, use
 from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import Trajectory
 
 
 class Greeting(Environment):
@@ -150,3 +152,78 @@ def test_each_agent_has_its_own_conversation_and_reward() -> None:
 def test_an_environment_without_tasks_says_what_is_missing() -> None:
     with pytest.raises(NotImplementedError, match="Environment has no tasks"):
         Environment().tasks("train", 0)
+
+
+class Choir(Environment):
+    """Two voices; each earns most by singing what nobody else sings."""
+
+    agents: ClassVar[tuple[str, ...]] = ("high", "low")
+    rubric = Rubric(use("exact", agent="high"), use("majority", agent="low", weight=2.0))
+
+    @group_reward(agent="high", weight=0.5)
+    def rare(self, cases: Sequence[Case]) -> list[float]:
+        texts = [case.completion for case in cases]
+        return [float(texts.count(text) == 1) for text in texts]
+
+    async def run(self, episode: Episode) -> None:
+        for agent in self.agents:
+            chat = episode.chat(agent)
+            chat.add("user", "sing")
+            await chat.reply()
+
+
+def sung(choir: Environment, *texts: str) -> list[Trajectory]:
+    async def group() -> list[Trajectory]:
+        return [await choir.attempt(Task("sing", "la"), [text]) for text in texts]
+
+    return asyncio.run(group())
+
+
+def test_group_rewards_are_added_for_each_agent_and_come_out_the_same_when_judged_again() -> None:
+    choir = Choir()
+    judged = asyncio.run(choir.judge_group(sung(choir, "la", "la", "lo")))
+    totals = [{agent: reward.total for agent, reward in attempt.rewards.items()} for attempt in judged]
+    assert totals == [{"high": 1.0, "low": 2.0}, {"high": 1.0, "low": 2.0}, {"high": 0.5, "low": 0.0}]
+
+    async def again() -> list[Trajectory]:
+        stored = [Trajectory.from_json(json.loads(json.dumps(attempt.to_json()))) for attempt in judged]
+        return await choir.judge_group([await choir.judge(attempt) for attempt in stored])
+
+    repeated = [{agent: reward.total for agent, reward in one.rewards.items()} for one in asyncio.run(again())]
+    assert repeated == totals
+
+
+def test_an_attempt_without_a_score_takes_no_part_in_group_rewards_and_one_alone_gets_none() -> None:
+    choir = Choir()
+    first, second, third = sung(choir, "la", "lo", "la")
+    lost = third.with_rewards({})
+    judged = asyncio.run(choir.judge_group([first, lost, second]))
+    assert judged[1] is lost
+    assert [attempt.rewards["high"].score("rare") for attempt in (judged[0], judged[2])] == [1.0, 1.0]
+    assert asyncio.run(choir.judge_group([first, lost])) == [first, lost]
+
+
+def test_group_rewards_are_reweighted_by_the_config_and_their_labels_are_taken() -> None:
+    class Greedy(Choir):
+        async def run(self, episode: Episode) -> None:
+            episode.reward("rare", 1.0, agent="high")
+
+    assert Choir().rubric.with_weights({"rare": 0.0}).weights == {"exact": 1.0, "majority": 2.0, "rare": 0.0}
+    (attempt,) = sung(Greedy(), "la")
+    assert "the rubric has a reward labelled 'rare'" in (attempt.error or "")
+
+
+def test_a_tasks_own_verifiers_judge_the_first_agent_and_bad_ones_stop_the_tasks() -> None:
+    class Own(Choir):
+        def tasks(self, split: Any, seed: int) -> Iterator[Task]:
+            yield Task("sing", "la", verify=({"verifier": "exact", "weight": 0.25},))
+            yield Task("sing", "la", verify=({"verifier": "exact", "params": {"timeout": 1e9}},))
+
+    own = Own()
+    drawn = tasks_of(own, "train", 0)
+    attempt = asyncio.run(own.attempt(next(drawn), ["la"]))
+    assert attempt.rewards["high"].total == 1.25
+    assert attempt.rewards["low"].components == ()
+    assert asyncio.run(own.judge(attempt)).rewards["high"].total == 1.25
+    with pytest.raises(DataError, match=r"task \w+: a row cannot set 'timeout'"):
+        next(drawn)

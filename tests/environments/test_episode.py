@@ -334,6 +334,47 @@ def test_a_verdict_of_an_infrastructure_error_given_in_the_episode_leaves_it_uns
     assert not asyncio.run(environment.judge(run(environment, "42"))).scored
 
 
+class Stepwise(Base):
+    """Scores each of three turns but the second."""
+
+    async def run(self, episode: Episode) -> None:
+        chat = episode.chat()
+        for number, score in enumerate((0.5, None, 0.25)):
+            chat.add("user", f"turn {number}")
+            await chat.reply()
+            if score is not None:
+                episode.step_reward("progress", score, weight=2.0)
+                episode.step_reward("best", score, weight=0.0, total="max")
+                episode.step_reward("best", 0.0, weight=0.0, total="max")
+
+
+def test_rewards_of_single_turns_are_kept_by_turn_and_add_up_to_the_labels_score() -> None:
+    environment = Stepwise()
+    judged = asyncio.run(environment.judge(run(environment, "a", "b", "42")))
+    reward = judged.rewards["policy"]
+    steps = {part.label: part.verdict.steps for part in reward.components}
+    assert steps == {"exact": (), "progress": (0.5, 0.0, 0.25), "best": (0.5, 0.0, 0.25)}
+    assert (reward.score("progress"), reward.score("best"), reward.total) == (0.75, 0.5, 2.5)
+    again = asyncio.run(environment.judge(Trajectory.from_json(judged.to_json()))).rewards["policy"]
+    assert {part.label: part.verdict.steps for part in again.components} == steps
+    assert again.total == reward.total
+
+
+@pytest.mark.parametrize(
+    ("give", "says"),
+    [
+        (lambda episode: episode.step_reward("early", 1.0), "has had 0 turns"),
+        (lambda episode: episode.step_reward("exact", 1.0), "labelled 'exact' already"),
+        (lambda episode: episode.step_reward("task/exact", 1.0), "labelled 'task/exact' already"),
+        (lambda episode: episode.step_reward("early", 1.0, agent="x"), "no agent 'x'"),
+    ],
+)
+def test_a_reward_of_a_turn_that_cannot_be_is_the_environments_fault(give: Any, says: str) -> None:
+    made = run(Base({"run": give}), "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert says in (made.error or "")
+
+
 def test_equal_seeds_give_equal_randomness() -> None:
     numbers = [Episode(Task("q"), {}, Limits(), seed).rng.random() for seed in ((0, 1), (0, 1), (1, 0))]
     assert numbers[0] == numbers[1] != numbers[2]

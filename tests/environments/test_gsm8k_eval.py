@@ -59,7 +59,7 @@ def test_an_engine_of_ours_answers_every_problem(
     prompts = [task.prompt for _, task in zip(range(count), Gsm8k(path=path).tasks("test", 0), strict=False)]
     assert sorted(row["task"]["prompt"] for row in rows) == sorted(map(str, prompts))
     assert all(row["messages"]["policy"][-1]["role"] == "assistant" for row in rows)
-    assert {part["label"] for row in rows for part in row["rewards"]["policy"]} == {"math", "format"}
+    assert {part["label"] for row in rows for part in row["rewards"]["policy"]["components"]} == {"math", "format"}
 
 
 class Solver:
@@ -113,7 +113,7 @@ def test_an_endpoint_is_scored_by_what_is_right(
     assert f"{40 / 60:.4f}" in done.stdout
     assert "60 of 60 scored" in done.stdout
     for row in rows_of(tmp_path / "s.jsonl"):
-        (score,) = (part["score"] for part in row["rewards"]["policy"] if part["label"] == "math")
+        (score,) = (part["score"] for part in row["rewards"]["policy"]["components"] if part["label"] == "math")
         assert score == float("-12345" not in solver.replies[row["task"]["prompt"]])
 
 

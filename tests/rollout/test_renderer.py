@@ -332,6 +332,16 @@ def test_equal_prompts_are_rendered_once_and_cannot_be_written_to() -> None:
         first[0] = 1
 
 
+def test_how_a_tool_call_went_is_for_verifiers_and_shown_to_no_template() -> None:
+    shows_all = Renderer(tokenizer_with("{% for message in messages %}{{ message | tojson }}{% endfor %}"))
+    result: Any = {"role": "tool", "name": "look", "content": "Error: no"}
+    noted = {**result, "error": True, "arguments": {"at": "a"}}
+    user: Any = {"role": "user", "content": "q"}
+    assert shows_all.prompt([user, noted]).tolist() == shows_all.prompt([user, result]).tolist()
+    for renderer in (PLAIN, Renderer(tokenizer_with(CHATML))):
+        assert renderer.prompt([user, noted]).tolist() == renderer.prompt([user, result]).tolist()
+
+
 def test_what_cannot_be_rendered_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match="no chat template"):
         Renderer(tokenizer_with(""))

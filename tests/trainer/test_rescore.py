@@ -140,3 +140,43 @@ def test_trajectories_of_an_unknown_environment_are_refused(run: Path) -> None:
     (run / "config.toml").write_text('[[environments]]\nuse = "arithmetic"\nlabel = "sums"\n')
     with pytest.raises(ConfigError, match="no environment labelled 'arithmetic'"):
         verify_run(run, None, jobs=1)
+
+
+ENVIRONMENT = """
+from lachesis import Environment, Rubric, Task, group_reward, use
+
+
+class Rare(Environment):
+    rubric = Rubric(use("exact"))
+
+    @group_reward(weight=0.5)
+    def rare(self, cases):
+        texts = [case.completion for case in cases]
+        return [float(texts.count(text) == 1) for text in texts]
+"""
+
+
+def test_group_rewards_are_judged_again_over_the_stored_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rare.py").write_text(ENVIRONMENT)
+    Path("config.toml").write_text('[[environments]]\nuse = "rare.py"\nlabel = "rare"\n')
+    task = Task("1+1=", answer="2")
+
+    def attempt(said: str, exact: float, rare: float) -> Trajectory:
+        judged = Verdict(exact, "ok" if exact else "wrong")
+        parts = (Component("exact", 1.0, judged), Component("rare", 0.5, Verdict(rare)))
+        messages: Any = {POLICY: ({"role": "assistant", "content": said},)}
+        return Trajectory(task, "rare", messages, rewards={POLICY: Reward(parts)})
+
+    groups = [
+        Group(3, task, (attempt("2", 1.0, 0.0), attempt("2", 1.0, 1.0), attempt("3", 0.0, 1.0))),
+        Group(4, task, (attempt("2", 1.0, 1.0), attempt("3", 0.0, 1.0))),
+    ]
+    for step in (1, 2):
+        TrajectoryStore("trajectories.jsonl.zst").append(step, groups)
+    verify_run(tmp_path, tmp_path / "changes.jsonl", jobs=3)
+    assert "10 trajectories, 2 verdicts changed" in capsys.readouterr().out
+    places = {(row["where"], row["label"], row["after"]["score"]) for row in read(tmp_path / "changes.jsonl")}
+    assert places == {(f"step {step}, group 3, sample 1", "rare", 0.0) for step in (1, 2)}
