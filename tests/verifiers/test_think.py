@@ -1,12 +1,14 @@
 """Reasoning and answer are told apart, and the format is asked for."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lachesis.verifiers.case import Case
+from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import make_verifier
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.think import split_reasoning
@@ -24,6 +26,12 @@ from lachesis.verifiers.trajectory import Trajectory
         ("<think>a</think> b <think>c</think> d", "a</think> b <think>c", "d"),
         ("<think>a</think> b <think>c", "a\nc", "b"),
         ("", "", ""),
+        ("<Think>a</THINK>b", "a", "b"),
+        ("< think >a</ think>b", "a", "b"),
+        ('<think budget="3">a</think>b', "a", "b"),
+        ("<think>a<Think>b</think>c", "a<Think>b", "c"),
+        ("<thinking>a</thinking>", "", "<thinking>a</thinking>"),
+        ("<think/>a", "", "<think/>a"),
     ],
 )
 def test_what_stands_in_a_block_is_reasoning_and_never_the_answer(text: str, reasoning: str, answer: str) -> None:
@@ -53,6 +61,13 @@ def status(text: str, **params: object) -> tuple[str, str]:
         ("42 <think>a</think> 42", "before"),
         ("</think>a<think>42", "before"),
         ("<think>a</think>  ", "no answer"),
+        ("<think> \n</think>42", "empty"),
+        ("<Think>a</Think>42", "not how a tag is written"),
+        ("<think>a</think >42", "not how a tag is written"),
+        ('<think a="b">a</think>42', "not how a tag is written"),
+        ("<think>a</think>42<THINK>", "not how a tag is written"),
+        ("<think>a<think>b</think></think>42", "2 opened"),
+        ("<think>a</think>```\n<think>\n```", "2 opened"),
     ],
 )
 def test_each_fault_of_the_format_has_its_reason(text: str, reason: str) -> None:
@@ -70,3 +85,29 @@ def test_a_block_that_is_not_required_may_be_missing_but_not_broken() -> None:
     assert status("42", required=False)[0] == "ok"
     assert status("", required=False)[0] == "wrong"
     assert status("<think>42", required=False)[0] == "wrong"
+
+
+def test_a_template_may_have_opened_the_block_already() -> None:
+    assert status("a</think>42", prefilled=True)[0] == "ok"
+    for text in ("<think>a</think>42", "</think>42", "a</think>", "a</think>b</think>c", "42"):
+        assert status(text, prefilled=True)[0] == "wrong", text
+
+
+def test_an_empty_block_passes_only_where_none_is_required() -> None:
+    assert status("<think></think>42", required=False)[0] == "ok"
+    assert status("<think></think>42")[0] == "wrong"
+
+
+@pytest.mark.parametrize("tag", ["", "<think>", "a b", 3])
+def test_a_tag_is_a_name(tag: object) -> None:
+    with pytest.raises(ConfigError, match="tag is a name"):
+        make_verifier("format", {"tag": tag})
+
+
+@pytest.mark.parametrize("piece", ["<", "< ", "<think", "<think ", "<think>", "</think>", "</ ", "<think a", " "])
+def test_long_texts_are_split_at_once(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    start = time.process_time()
+    split_reasoning(text)
+    status(text)
+    assert time.process_time() - start < 1

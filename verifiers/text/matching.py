@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from ..case import Case
 from ..errors import ConfigError
@@ -11,53 +12,85 @@ from ..math.quantity import NUMERAL, read_quantity
 from ..registry import verifier
 from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .normalization import normalized, references
 
-_NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?(?:{NUMERAL})", re.ASCII)
+_POWER = r"[eE][-+]?\d{1,3}(?!\w)|\s?(?:\\times|\\cdot|[×·*])\s?10\s?\^\s?(?:\d|\{[-+]?\d{1,3}\})"
+_FRACTION = r"\\[dt]?frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\}"
+_RATIO = r"(?<!/)\d+\s?/\s?\d+(?![\d/.])"
+_VALUE = rf"(?:{_FRACTION}|{_RATIO}|(?:{NUMERAL})(?:{_POWER})?)"
+_NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?{_VALUE}", re.ASCII)
+_STANDING = re.compile(rf"(?:(?<!\w)[-+−]|(?<![\w^]))(?<!\^\{{){_VALUE}", re.ASCII)
+_MAX_TAIL = 2000
 
 
 @verifier("exact")
 @dataclass(frozen=True)
 class Exact:
-    """The answer, reasoning and surrounding white space removed, equals ``task.answer``.
+    """The answer, reasoning and surrounding white space removed, equals ``task.answer``, or one item of it if a list.
 
     Attributes:
         ignore_case: compare in lower case.
+        normalized: compare as SQuAD does: without case, punctuation and articles, white space and Unicode forms as one;
+            signs, decimal points and percent signs of numbers count, as do ``C++`` and ``C#``.
 
     Example:
-        {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0
+        {"verifier": "exact", "completion": "<think>?</think> Paris", "answer": "paris",
+         "params": {"ignore_case": true}} -> 1.0
+        {"verifier": "exact", "completion": "The Beatles!", "answer": ["Beatles", "Fab Four"],
+         "params": {"normalized": true}} -> 1.0
     """
 
     ignore_case: bool = False
+    normalized: bool = False
+    instances: ClassVar[tuple[str, ...]] = ("exact", "ignore_case", "normalized")
+    row_params: ClassVar[frozenset[str]] = frozenset({"ignore_case", "normalized"})
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, or ``wrong``."""
-        _, found = split_reasoning(case.completion)
-        if case.answer is None:
+        """``ok`` 1.0, ``wrong``, or ``unparseable`` where nothing is answered."""
+        expected = references(case.answer)
+        if not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")
-        expected = str(case.answer).strip()
-        same = found.lower() == expected.lower() if self.ignore_case else found == expected
-        return (
-            passed(found=found) if same else wrong(f"expected {expected!r:.80}, found {found!r:.80}", found=found[:200])
-        )
+        _, found = split_reasoning(case.completion)
+        if not found:
+            return unparseable("the answer is empty")
+        if self._spelled(found) in map(self._spelled, expected):
+            return passed(found=found[:200])
+        return wrong(f"expected {' or '.join(map(repr, expected)):.80}, found {found!r:.80}", found=found[:200])
+
+    def _spelled(self, text: str) -> str:
+        if self.normalized:
+            return normalized(text)
+        return text.lower() if self.ignore_case else text
 
 
 @verifier("number")
 @dataclass(frozen=True)
 class Number:
-    """The last number in the answer equals ``task.answer``.
+    r"""The last number in the answer equals ``task.answer``, within a tolerance.
+
+    A number may be written with separators of thousands, as ``1.5e-3``, ``2 × 10^{5}``, ``3/4`` or ``\frac{3}{4}``.
+    Digits that belong to a word or an exponent (``H2O``, ``m^2``) count only where there is no other number.
 
     Attributes:
         tolerance: largest absolute difference that still passes.
+        relative_tolerance: the same as a share of the expected number; what either of the two allows passes.
 
     Example:
         {"verifier": "number", "completion": "3 apples cost 1.50", "answer": 1.5} -> 1.0
+        {"verifier": "number", "completion": "about 6.0e23", "answer": 6.022e23, "params": {"relative_tolerance": 0.01}}
+        -> 1.0
     """
 
     tolerance: float = 0.0
+    relative_tolerance: float = 0.0
+    instances: ClassVar[tuple[str, ...]] = ("absolute", "relative")
+    row_params: ClassVar[frozenset[str]] = frozenset({"tolerance", "relative_tolerance"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < math.inf:
-            raise ConfigError(f"verifier 'number': tolerance is finite and not negative, found {self.tolerance!r}")
+        for name in ("tolerance", "relative_tolerance"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not 0 <= value < math.inf:
+                raise ConfigError(f"verifier 'number': {name} is finite and not negative, found {value!r}")
 
     async def verify(self, case: Case) -> Verdict:
         """``ok`` 1.0, ``wrong``, or ``unparseable`` where there is no number."""
@@ -65,10 +98,17 @@ class Number:
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
         _, text = split_reasoning(case.completion)
-        found = _NUMBER.findall(text[-2000:])
+        tail = text[-_MAX_TAIL:]
+        found = _STANDING.findall(tail) or _NUMBER.findall(tail)
         if not found:
             return unparseable("no number in the answer")
         value = read_quantity(found[-1])
-        if value is not None and abs(value.value - expected.value) <= Fraction(self.tolerance):
-            return passed(found=found[-1])
+        allowed = max(_exact(self.tolerance), _exact(self.relative_tolerance) * abs(expected.value))
+        if value is not None and abs(value.value - expected.value) <= allowed:
+            return passed(found=found[-1][:200])
         return wrong(f"expected {case.answer!s:.80}, found {found[-1]:.80}", found=found[-1][:200])
+
+
+def _exact(tolerance: float) -> Fraction:
+    """The tolerance as it is written: 0.3, not the double below it."""
+    return Fraction(str(tolerance))

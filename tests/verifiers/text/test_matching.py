@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.registry import make_verifier
 from lachesis.verifiers.task import Task
+from lachesis.verifiers.text.normalization import normalized, references
+from lachesis.verifiers.think import split_reasoning
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 
@@ -57,6 +59,86 @@ def test_number_compares_the_last_number(text: str, answer: Any, status: str) ->
 def test_the_tolerance_is_absolute_and_inclusive() -> None:
     assert judge("number", "3.25", "3", tolerance=0.25).passed
     assert judge("number", "3.26", "3", tolerance=0.25).status == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "score"),
+    [
+        ("1.5e-3", 0.0015, 1),
+        ("about 1e-5", "1e-5", 1),
+        (r"$2 \times 10^{5}$", 200000, 1),
+        ("2 × 10^3", 2000, 1),
+        ("3/4", 0.75, 1),
+        (r"\frac{3}{4}", "3/4", 1),
+        ("on 1/2/2024", 2024, 1),
+        ("5 m^2", 5, 1),
+        (r"5 m^{2}", 5, 1),
+        ("7 g of H2O", 7, 1),
+        ("x2", 2, 1),
+        ("x^2 = 9", 9, 1),
+        ("1,000,000", 10**6, 1),
+        ("2e5x", 5, 0),
+    ],
+)
+def test_number_reads_how_numbers_are_written(text: str, answer: Any, score: float) -> None:
+    assert judge("number", text, answer).score == score
+
+
+def test_a_tolerance_is_what_it_looks_like_and_may_be_relative() -> None:
+    assert judge("number", "3.3", "3", tolerance=0.3).passed, "0.3 as a double is below 3/10"
+    assert judge("number", "101", "100", relative_tolerance=0.01).passed
+    assert judge("number", "101.1", "100", relative_tolerance=0.01).status == "wrong"
+    assert judge("number", "-101", "-100", relative_tolerance=0.01).passed
+    assert judge("number", "0.1", "0", relative_tolerance=0.5).status == "wrong"
+    assert judge("number", "0.1", "0", relative_tolerance=0.5, tolerance=0.1).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "same"),
+    [
+        ("The Beatles!", "beatles", True),
+        ("  an   apple ", "Apple.", True),
+        ("ＡＢＣ ①", "abc 1", True),
+        ("U.S.A.", "USA", True),
+        ("don't", "dont", True),
+        ("1,000", "1000", True),
+        ("½", "1/2", True),
+        ("The", "the", True),
+        ("A", "a.", True),
+        ("...", "...", True),
+        ("-5", "5", False),
+        ("3.5", "35", False),
+        ("50%", "50", False),
+        ("C++", "C", False),
+        ("C#", "C", False),
+        ("Paris", "Rome", False),
+        ("", "the", False),
+        ("Paris or Rome", "Paris", False),
+        ("<think>Paris</think>", "Paris", False),
+        ("<THINK>Paris</THINK>", "Paris", False),
+    ],
+)
+def test_normalised_texts_are_compared_as_squad_does_with_numbers_kept_apart(
+    text: str, answer: str, same: bool
+) -> None:
+    assert judge("exact", text, answer, normalized=True).passed is same
+
+
+def test_one_of_several_references_is_enough() -> None:
+    for text in ("Paris", "Rome"):
+        assert judge("exact", text, ["Paris", "Rome"]).passed
+    assert judge("exact", "Paris, Rome", ["Paris", "Rome"]).status == "wrong"
+    assert judge("exact", "x", []).status == "infra_error"
+    assert judge("exact", "", [None, " "]).status == "infra_error"
+    assert judge("exact", "", "x").status == "unparseable"
+
+
+@given(st.text(max_size=60))
+def test_normalising_twice_changes_nothing_and_a_text_equals_itself(text: str) -> None:
+    once = normalized(text)
+    assert normalized(once) == once
+    if references(text) and split_reasoning(text)[1] == text.strip():
+        assert judge("exact", text, text, normalized=True).passed
 
 
 @given(st.text(alphabet="0123456789,.-+eE$% \n", max_size=200))

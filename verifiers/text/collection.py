@@ -1,0 +1,124 @@
+"""Verifiers of answers that are a set or a list."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..case import Case
+from ..errors import ConfigError, nearest
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .items import expected_items, read_items
+
+CREDITS = ("all", "f1", "jaccard")
+MAX_COMPARED = 2_000
+"""Items of an ordered list that are looked at for partial credit."""
+
+
+@verifier("set")
+@dataclass(frozen=True)
+class SetAnswer:
+    """The items of the answer are those of ``task.answer``, in any order; said twice is said once.
+
+    Items are a JSON array, bulleted or numbered lines, lines, or what stands between semicolons or commas (and "and").
+    They are compared by value if they are numbers, else as normalised text (see ``exact``).
+
+    Attributes:
+        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right set by that measure, as ``wrong``.
+        separator: what stands between items, if it is known.
+
+    Example:
+        {"verifier": "set", "completion": "Blue, green and red.", "answer": ["red", "green", "blue"]} -> 1.0
+        {"verifier": "set", "completion": "[1, 2, 4]", "answer": [1, 2, 3, 4], "params": {"credit": "jaccard"}} -> 0.75
+    """
+
+    credit: str = "all"
+    separator: str = ""
+    instances: ClassVar[tuple[str, ...]] = CREDITS
+    row_params: ClassVar[frozenset[str]] = frozenset({"credit", "separator"})
+
+    def __post_init__(self) -> None:
+        _check_params("set", self.credit, self.separator)
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong`` with what credit there is, or ``unparseable`` for an empty answer."""
+        return _judge(case, self.credit, self.separator, ordered=False, distinct=True)
+
+
+@verifier("list")
+@dataclass(frozen=True)
+class ListAnswer:
+    """The items of the answer are those of ``task.answer``, each as often, and in the same order.
+
+    Items are read and compared as by ``set``.
+
+    Attributes:
+        ordered: whether the order counts; partial credit is then for the longest common subsequence.
+        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right list by that measure, as ``wrong``.
+        separator: what stands between items, if it is known.
+
+    Example:
+        {"verifier": "list", "completion": "1. Mercury\\n2. Venus\\n3. Earth", "answer": ["Mercury", "Venus", "Earth"]}
+        -> 1.0
+        {"verifier": "list", "completion": "b, a", "answer": ["a", "b"], "params": {"credit": "f1"}} -> 0.5
+    """
+
+    ordered: bool = True
+    credit: str = "all"
+    separator: str = ""
+    instances: ClassVar[tuple[str, ...]] = tuple(
+        f"{order}, {credit}" for order in ("ordered", "unordered") for credit in CREDITS
+    )
+    row_params: ClassVar[frozenset[str]] = frozenset({"ordered", "credit", "separator"})
+
+    def __post_init__(self) -> None:
+        _check_params("list", self.credit, self.separator)
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong`` with what credit there is, or ``unparseable`` for an empty answer."""
+        return _judge(case, self.credit, self.separator, ordered=self.ordered, distinct=False)
+
+
+def _check_params(name: str, credit: str, separator: str) -> None:
+    if credit not in CREDITS:
+        raise ConfigError(f"verifier {name!r}: credit has no kind {credit!r}; {nearest(str(credit), CREDITS)}")
+    if not isinstance(separator, str):
+        raise ConfigError(f"verifier {name!r}: separator is text, found {separator!r}")
+
+
+def _judge(case: Case, credit: str, separator: str, *, ordered: bool, distinct: bool) -> Verdict:
+    expected = expected_items(case.answer, separator)
+    if expected is None:
+        return infra_error("the task has no answer to compare with; repair the dataset, or answer [] for none")
+    _, text = split_reasoning(case.completion)
+    found = read_items(text, separator, frozenset(expected))
+    if found is None:
+        return unparseable("the answer is empty")
+    if distinct:
+        expected, found = list(dict.fromkeys(expected)), list(dict.fromkeys(found))
+    shared = _in_order(expected, found) if ordered else (Counter(expected) & Counter(found)).total()
+    counts: dict[str, Any] = {"expected": len(expected), "found": len(found), "shared": shared}
+    if shared == len(expected) == len(found):
+        return passed("all items", **counts)
+    score = {
+        "all": 0.0,
+        "f1": 2 * shared / (len(expected) + len(found)),
+        "jaccard": shared / (len(expected) + len(found) - shared),
+    }[credit]
+    return wrong(f"{shared} of {len(expected)} items, with {len(found)} given", score, **counts)
+
+
+def _in_order(expected: Sequence[Hashable], found: Sequence[Hashable]) -> int:
+    """Length of the longest common subsequence, of the first ``MAX_COMPARED`` items of each where they differ."""
+    if list(expected) == list(found):
+        return len(expected)
+    row = [0] * (min(len(found), MAX_COMPARED) + 1)
+    for item in expected[:MAX_COMPARED]:
+        diagonal = 0
+        for index, other in enumerate(found[:MAX_COMPARED], start=1):
+            above = row[index]
+            row[index] = diagonal + 1 if item == other else max(above, row[index - 1])
+            diagonal = above
+    return row[-1]

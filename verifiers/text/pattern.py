@@ -1,0 +1,115 @@
+"""The verifier that matches the answer against a regular expression, within a deadline."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import regex
+
+from ..case import Case
+from ..errors import ConfigError
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .normalization import references
+
+MAX_PATTERN = 10_000
+"""Characters of a pattern."""
+MAX_TEXT = 1_000_000
+"""Characters of an answer; a longer one is a ``limit``."""
+
+
+@verifier("regex")
+@dataclass(frozen=True)
+class Regex:
+    r"""The answer matches the pattern, and its named group, if one is asked for, equals ``task.answer``.
+
+    Attributes:
+        pattern: in the syntax of the ``regex`` package; where it is empty, ``task.answer`` is the pattern.
+        search: whether it may match inside the answer; otherwise it must match all of it.
+        group: the named group whose text is compared with ``task.answer`` (one item of it, if a list); the last match
+            counts.
+        ignore_case: match and compare without regard to case.
+        seconds: CPU time that matching may take; more is a ``timeout``.
+
+    Example:
+        {"verifier": "regex", "completion": "2024-05-01", "answer": "\\d{4}-\\d\\d-\\d\\d"} -> 1.0
+        {"verifier": "regex", "completion": "So x = 3, thus x = 4.", "answer": 4,
+         "params": {"pattern": "x = (?P<x>\\d+)", "search": true, "group": "x"}} -> 1.0
+    """
+
+    pattern: str = ""
+    search: bool = False
+    group: str = ""
+    ignore_case: bool = False
+    seconds: float = 0.5
+    instances: ClassVar[tuple[str, ...]] = ("match", "search", "group")
+    row_params: ClassVar[frozenset[str]] = frozenset({"search", "ignore_case"})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seconds, bool) or not 0 < self.seconds <= 10:
+            raise ConfigError(f"verifier 'regex': seconds is above 0 and at most 10, found {self.seconds!r}")
+        if self.pattern:
+            try:
+                compiled = compile_pattern(self.pattern, self.ignore_case)
+            except ValueError as error:
+                raise ConfigError(f"verifier 'regex': {error}") from None
+            if self.group and self.group not in compiled.groupindex:
+                raise ConfigError(
+                    f"verifier 'regex': the pattern has no group {self.group!r}; name one with (?P<{self.group}>…)"
+                )
+        elif self.group:
+            raise ConfigError("verifier 'regex': group needs a pattern; without one, task.answer is the pattern")
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong``, ``unparseable`` for an empty answer, or ``timeout``."""
+        expected = references(case.answer)
+        if not expected and (self.group or not self.pattern):
+            return infra_error("the task has no answer to compare with, nor a pattern; repair the dataset")
+        try:
+            compiled = compile_pattern(self.pattern or str(case.answer), self.ignore_case)
+        except ValueError as error:
+            return infra_error(f"the task's pattern does not compile: {error}; repair the dataset")
+        _, text = split_reasoning(case.completion)
+        if not text:
+            return unparseable("the answer is empty")
+        if len(text) > MAX_TEXT:
+            return Verdict(0.0, "limit", f"the answer has more than {MAX_TEXT} characters")
+        try:
+            match = self._match(compiled, text)
+        except TimeoutError:
+            return Verdict(0.0, "timeout", f"matching took more than {self.seconds:g} s")
+        if match is None:
+            return wrong(f"{compiled.pattern!r:.80} does not match", found=text[:200])
+        found = (match[self.group] if self.group else match[0]) or ""
+        if self.group and self._spelled(found) not in map(self._spelled, expected):
+            return wrong(f"expected {' or '.join(expected)!r:.80}, found {found!r:.80}", found=found[:200])
+        return passed(found=found[:200])
+
+    def _match(self, compiled: Any, text: str) -> Any:
+        if not self.search:
+            return compiled.fullmatch(text, timeout=self.seconds)
+        if not self.group:
+            return compiled.search(text, timeout=self.seconds)
+        last = None
+        for match in compiled.finditer(text, timeout=self.seconds):
+            last = match
+        return last
+
+    def _spelled(self, text: str) -> str:
+        return text.strip().lower() if self.ignore_case else text.strip()
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(pattern: str, ignore_case: bool) -> Any:
+    """The compiled pattern.
+
+    Raises:
+        ValueError: it is none, or too long.
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise ValueError(f"a pattern has at most {MAX_PATTERN} characters, found {len(pattern)}")
+    try:
+        return regex.compile(pattern, (regex.IGNORECASE if ignore_case else 0) | regex.VERSION0)
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{pattern!r:.80} is no regular expression ({error})") from None

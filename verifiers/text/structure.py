@@ -1,0 +1,80 @@
+"""The verifier of answers that are one JSON value, valid by a schema."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..case import Case
+from ..errors import ConfigError, DataError
+from ..json_schema import check_schema, faults
+from ..json_text import NotJson, read_json
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+
+_FENCE = re.compile(r"\A```(?:json5?|JSON)?[^\S\n]*\n(.*?)\n?[^\S\n]*```\Z", re.DOTALL)
+
+
+@verifier("json_schema")
+@dataclass(frozen=True)
+class JsonSchema:
+    """The answer is one JSON value, in a code fence or not and nothing beside it, that is valid by the schema.
+
+    Attributes:
+        schema: the JSON schema; without one it is ``task.info["schema"]``, else ``task.answer``, as object or text.
+        fence: whether the value may stand in a fence.
+
+    Example:
+        {"verifier": "json_schema", "completion": "{\\"age\\": 4}", "answer":
+         {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}} -> 1.0
+        {"verifier": "json_schema", "completion": "Here it is: 4", "answer": {"type": "integer"}} -> 0.0
+    """
+
+    schema: Mapping[str, Any] | None = None
+    fence: bool = True
+    row_params: ClassVar[frozenset[str]] = frozenset({"schema", "fence"})
+
+    def __post_init__(self) -> None:
+        if self.schema is not None:
+            try:
+                check_schema(self.schema)
+            except DataError as error:
+                raise ConfigError(f"verifier 'json_schema': {error}") from None
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong`` with the faults, ``unparseable`` where it is no JSON, ``limit`` for too much of it."""
+        try:
+            schema = self._schema(case)
+        except DataError as error:
+            return infra_error(f"the task's schema cannot be used: {error}; repair the dataset")
+        _, text = split_reasoning(case.completion)
+        fence = _FENCE.match(text) if self.fence else None
+        try:
+            value = read_json(fence[1] if fence else text)
+        except NotJson as error:
+            return unparseable(f"the answer is not one JSON value: {error!s:.120}")
+        try:
+            found = faults(value, schema)
+        except DataError as error:
+            return infra_error(f"the task's schema cannot be used: {error}; repair the dataset")
+        if not found:
+            return passed("valid")
+        reasons = [str(fault)[:200] for fault in found[:10]]
+        if any(fault.kind == "limit" for fault in found):
+            return Verdict(0.0, "limit", reasons[0], {"faults": reasons})
+        return wrong(f"{len(found)} faults, the first: {reasons[0]:.160}", faults=reasons)
+
+    def _schema(self, case: Case) -> Any:
+        if self.schema is not None:
+            return self.schema
+        schema = case.task.info.get("schema", case.answer)
+        if isinstance(schema, str):
+            try:
+                schema = read_json(schema)
+            except NotJson as error:
+                raise DataError(f"it is no JSON: {error}") from None
+        if not isinstance(schema, dict | bool):
+            raise DataError(f"it is no object, found {schema!r:.80}")
+        check_schema(schema)
+        return schema
