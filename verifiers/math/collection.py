@@ -80,9 +80,10 @@ def read_chain(text: str) -> Chain | None:
     exact, *rounded = split(text, (r"\approx",))
     if rounded and _is_name(exact):
         return Chain((exact, rounded[0]), exact)
-    sides = tuple(split(exact, "="))
-    if len(sides) == 1 and not rounded:
+    whole = split(exact, "=")
+    if len(whole) == 1 and not rounded:
         return None
+    sides = tuple(whole if whole[0] or not whole[1:] else whole[1:])  # "= 5" goes on where something else ended
     if not all(sides):
         return None
     return Chain(sides, next((side for side in sides[:-1] if _is_name(side)), ""))

@@ -70,7 +70,7 @@ def boxed_answers(text: str) -> tuple[str, ...]:
     answers: dict[str, str] = {}
     joined, end = "", -1
     for start, inside, stop in _boxes(text, MAX_BOXES):
-        content = text[inside:stop].strip()
+        content = _unboxed(text[inside:stop]).strip()
         if percent := _PERCENT.match(text, stop + 1):
             content += r"\%" if read_quantity(content) else ""
         gap = text[end:start]
@@ -91,12 +91,23 @@ def _boxes(text: str, most: int) -> list[tuple[int, int, int]]:
     for match in reversed(list(_BOX.finditer(text))[-2 * MAX_BOXES :]):
         stop = _closing(text, match.end())
         if stop is not None:
-            if most > 1 and found and found[-1][2] < stop:  # a box around the one before
-                continue
+            while most > 1 and found and found[-1][2] < stop:  # a box around the one before
+                found.pop()
             found.append((match.start(), match.end(), stop))
             if len(found) == most:
                 break
     return found[::-1]
+
+
+def _unboxed(content: str) -> str:
+    """A box's content without the boxes in it, whose own content is a part of it."""
+    for _ in range(MAX_BOXES):
+        inner = _BOX.search(content)
+        stop = _closing(content, inner.end()) if inner else None
+        if inner is None or stop is None:
+            break
+        content = content[: inner.start()] + content[inner.end() : stop] + content[stop + 1 :]
+    return content
 
 
 def _closing(text: str, start: int) -> int | None:

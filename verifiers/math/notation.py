@@ -45,7 +45,7 @@ _BASE_WORD = re.compile(
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 _BASES |= {"ten": 10, "twelve": 12, "sixteen": 16}
 _NATURAL = re.compile(r"\\log\s*_\s*(?:e(?![A-Za-z])|\{\s*e\s*\})")
-_BARE = re.compile(r"(?<![A-Za-z\\])(?:pi(?![A-Za-z])|sqrt\s*\(([^()]*)\))")
+_BARE = re.compile(r"(?<![A-Za-z\\])(?:(pi|oo)(?![A-Za-z])|sqrt\s*\(([^()]*)\))")
 _COMMAND = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![A-Za-z])")
 _SYMBOLS = {
     "−": "-",
@@ -91,8 +91,8 @@ def plain(text: str) -> str:
         text = _from_unicode(text)
     if "\\" in text or "{" in text or "~" in text:
         text = _from_latex(text)
-    if "pi" in text or "sqrt" in text:
-        text = _BARE.sub(lambda match: r"\sqrt{" + match[1] + "}" if match[1] else r"\pi ", text)
+    if any(name in text for name in ("pi", "oo", "sqrt")):
+        text = _BARE.sub(_command, text)
     return text.replace("**", "^").strip()
 
 
@@ -119,6 +119,11 @@ def _from_latex(text: str) -> str:
 def _rename(match: re.Match[str]) -> str:
     name = _RENAMED[match[1]]
     return "\\" + name + (" " if name in ("le", "ge", "ne") else "") if name.isalpha() else name
+
+
+def _command(match: re.Match[str]) -> str:
+    """The command for a name that stands without its backslash."""
+    return {"pi": r"\pi ", "oo": r"\infty "}.get(match[1], rf"\sqrt{{{match[2]}}}")
 
 
 def _marked(match: re.Match[str]) -> str:
