@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from docker.errors import ImageNotFound
+from docker.errors import NotFound
 
 from ..errors import ConfigError, SandboxLost
 from . import agent
@@ -162,15 +162,15 @@ class Containers:
         self._api.close()
 
     def _check_image(self) -> None:
-        try:
-            with failures(ConfigError, "Docker cannot look at its images"):
+        with failures(ConfigError, "Docker cannot look at its images"):
+            try:
                 config = self._api.inspect_image(self._image)["Config"]
-        except ImageNotFound:
-            raise ConfigError(
-                f"Docker has no image {self._image!r} for the sandbox; make one from this machine's Python with "
-                "`lachesis doctor --build-image`, or pull one (`docker pull python:3.12-slim`) and set "
-                'sandbox.image = "python:3.12-slim"'
-            ) from None
+            except NotFound:
+                raise ConfigError(
+                    f"Docker has no image {self._image!r} for the sandbox; make one from this machine's Python with "
+                    "`lachesis doctor --build-image`, or pull one (`docker pull python:3.12-slim`) and set "
+                    'sandbox.image = "python:3.12-slim"'
+                ) from None
         if config and config.get("Volumes"):
             raise ConfigError(
                 f"image {self._image!r} declares volumes ({', '.join(sorted(config['Volumes']))}), which jobs could "
@@ -262,6 +262,7 @@ class DockerConnection:
 
         Raises:
             TimeoutError: nothing came within ``seconds``.
+            ConnectionError: it has ended and left a message on its stderr, which is this error's.
         """
         deadline = time.monotonic() + seconds
         while not self._ended:
@@ -276,6 +277,8 @@ class DockerConnection:
             output = self._output_of(chunk)
             if output:
                 return output
+        if self._errors and not self._closed:
+            raise ConnectionError(f"it ended, saying: {self.diagnosis}")
         return b""
 
     @property
@@ -304,7 +307,8 @@ class DockerConnection:
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._stream.close()
             _alive.discard(self)
-            self._remove(self.container)
+            with suppress(SandboxLost):  # without a daemon none can be removed; when one is back, the next owner does
+                self._remove(self.container)
 
     def _output_of(self, chunk: bytes) -> bytes:
         """What of ``chunk`` is stdout. Frames of stdout and stderr follow each other, cut anywhere into chunks."""

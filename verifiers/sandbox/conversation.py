@@ -66,8 +66,12 @@ class Agent:
         self.missing: Mapping[str, str] = json.loads(payload)["missing"]
 
     def begin(self, job: Job, channel: bool = False) -> None:
-        """Hand ``job`` over."""
-        self._connection.limit_memory(job.limits.memory)
+        """Hand ``job`` over. Raises ``AgentLost``."""
+        try:
+            self._connection.limit_memory(job.limits.memory)
+        except SandboxLost as lost:  # it has ended since its last job
+            self.close()
+            raise AgentLost(str(lost)) from None
         header = {
             "limits": asdict(job.limits),
             "env": dict(job.env),

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import docker
@@ -35,30 +35,37 @@ def remove(api: Any, container: str) -> None:
         SandboxLost: it is still there after a minute.
     """
     deadline = time.monotonic() + SECONDS
-    with suppress(NotFound), failures(SandboxLost, "Docker cannot remove a sandbox"):
+    with failures(SandboxLost, "Docker cannot remove a sandbox"):
         while time.monotonic() < deadline:
             try:
-                api.remove_container(container, force=True, v=True)
-            except APIError as error:
-                if error.status_code != 409:  # 409: the daemon is about to remove it by itself
-                    raise
-            api.inspect_container(container)
+                with _expected(409):  # the daemon is about to remove it by itself
+                    api.remove_container(container, force=True, v=True)
+                api.inspect_container(container)
+            except NotFound:
+                return
             time.sleep(0.02)
-        raise SandboxLost(f"Docker did not remove the sandbox {container[:12]} within {SECONDS:g} s")
+    raise SandboxLost(f"Docker did not remove the sandbox {container[:12]} within {SECONDS:g} s")
 
 
 @contextmanager
 def failures(kind: type[Exception], what: str) -> Iterator[None]:
-    """Whatever fails between us and the daemon, as one ``kind`` with its cure.
-
-    That something is not there (NotFound) passes as it is.
-    """
+    """Whatever fails between us and the daemon, as one ``kind`` with its cure."""
     try:
         yield
-    except (NotFound, kind):
+    except kind:
         raise
     except (DockerException, requests.RequestException, OSError) as error:
         raise kind(f"{what}: {_cure(error)}") from error
+
+
+@contextmanager
+def _expected(status: int) -> Iterator[None]:
+    """Passes over the daemon's answer ``status``."""
+    try:
+        yield
+    except APIError as error:
+        if error.status_code != status:
+            raise
 
 
 def _cure(error: BaseException) -> str:

@@ -222,11 +222,9 @@ def _try(name: str, modules: Iterable[str], report: Callable[[str], None]) -> No
             there = connection.receive(60.0)
         finally:
             connection.close()
-    except (SandboxLost, TimeoutError) as error:
-        raise ConfigError(f"{name} does not start: {error}") from error
+    except (SandboxLost, OSError) as error:
+        raise ConfigError(f"Python does not start in {name}: {error}") from error
     finally:
         containers.close()
-    if not there:
-        raise ConfigError(f"Python does not start in {name}: {connection.diagnosis}")
-    for module in sorted(set(json.loads(there)) - set(json.loads(here or "[]"))):
+    for module in sorted(set(json.loads(there or "[]")) - set(json.loads(here or "[]"))):
         report(f"not in the image: {module}")
