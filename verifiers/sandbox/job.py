@@ -72,9 +72,11 @@ class Job:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        for name in self.files:
+        for name, content in self.files.items():
             if not is_plain_name(name):
                 raise DataError(f"a job's file has a plain name, found {name!r:.80}")
+            if len(content) > self.limits.file_size:
+                raise DataError(f"file {name!r} has {len(content)} bytes; raise the job's limit file_size")
         for name, value in self.env.items():
             if not name or "=" in name or "\0" in name + value:
                 raise DataError(f"{name!r:.80} is no environment variable")

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, TypeVar
 
@@ -26,8 +27,15 @@ _CONTROL = Job("print(6 * 7)")
 class Backend(Protocol):
     """Where agents live."""
 
-    name: str
-    network: bool
+    @property
+    def name(self) -> str:
+        """As in the configuration."""
+        ...
+
+    @property
+    def network(self) -> bool:
+        """Whether jobs reach the network."""
+        ...
 
     def start(self) -> Connection:
         """A new agent, which has been given its program and its set-up. Raises ``SandboxLost``."""
@@ -136,8 +144,6 @@ class AgentPool:
             self._give_back(agents)
 
     def _placed(self, execution: Execution, retries: int) -> Execution:
-        from dataclasses import replace
-
         level = self.__dict__.get("level", Level.NONE)
         return replace(execution, level=level, retries=retries)
 

@@ -25,10 +25,10 @@ class ProcessConnection:
         self._socket, theirs = socket.socketpair()
         self._closing = threading.Lock()
         with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=theirs,
-                stdout=theirs,
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                list(command),
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
                 env=agent.ENVIRONMENT,
                 cwd="/",

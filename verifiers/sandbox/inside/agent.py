@@ -1,19 +1,17 @@
 """The agent: a process, or the one process of a container, that runs jobs one after the other."""
 
-import base64
+import binascii
+import builtins
 import gc
 import importlib
 import json
 import os
-import platform
-import shutil
-import site
 import sys
-import tempfile
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from . import kernel, root, wire
 from .cgroup import Cgroup, ContainerMemory, Memory
+from .first import set_oom_score
 from .program import Confinement, Program
 from .supervisor import CLOSED, PARENT_IN, PARENT_OUT, Place, Supervisor
 
@@ -23,15 +21,11 @@ _USERS = (0x7000_0000, 0x0100_0000)
 _HOST_PID = os.getpid()
 _FEW_USERS = (20_000, 40_000)
 """The same where there are no more than the usual 65,536."""
-_WARM = (
-    "bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools json math "
-    "operator random re statistics string sys time traceback typing"
-)
-"""What programs import most: here once, rather than in every job."""
+_WARM = "bisect collections functools heapq itertools json math operator re string typing"
+"""What programs import most: here once, rather than in every job. All of it weighs on every fork."""
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """What the parent asks for.
 
     Attributes:
@@ -67,16 +61,17 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     uid = _choose_user(setup.container)
     if uid is None:
         missing["user"] = "not root: jobs have no user of their own"
-    filters = setup.filters.get(platform.machine(), {})
+    filters = setup.filters.get(os.uname().machine, {})
     if not filters:
-        missing["seccomp"] = f"no list of system calls for {platform.machine()}"
+        missing["seccomp"] = f"no list of system calls for {os.uname().machine}"
     limited = memory is not None
     chosen = filters.get("full" if limited and uid is not None else "single", "")
-    confinement = Confinement(uid, base64.b64decode(chosen), not limited, held and uid is None)
+    confinement = Confinement(uid, binascii.a2b_base64(chosen), not limited, held and uid is None)
     namespaces = held and not setup.container
-    folder = root.BOX if held else tempfile.mkdtemp(prefix="lachesis-")
-    if not held:
-        os.chmod(folder, 0o1777)
+    folder = root.BOX if held else _make_folder()
+    if isinstance(memory, Cgroup):
+        memory.join()
+    set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
     place = Place(namespaces, folder, writable, (*sys.path, *setup.path), memory)
     wire.write_all(PARENT_OUT, wire.frame(wire.READY, json.dumps({"missing": missing}).encode()))
@@ -89,13 +84,13 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
             if namespaces:
                 kernel.die_with_parent()
             if setup.container and uid is not None:  # what one job left behind is not the next one's
-                confinement = replace(confinement, uid=uid + (begin + number) % _FEW_USERS[1])
+                confinement = confinement._replace(uid=uid + (begin + number) % _FEW_USERS[1])
             return Supervisor(place, confinement).run()
         number += 1
         status = _wait_for(supervisor)
         if status != 0:
             if not held:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove_folder(folder)
             if isinstance(memory, Cgroup) and not namespaces:
                 memory.remove()
             os._exit(0 if status == CLOSED else 1)
@@ -185,11 +180,24 @@ def _unshare(network: bool) -> None:
         kernel.bring_up_loopback()
 
 
+def _make_folder() -> str:
+    import tempfile  # where jobs have no file system of their own; it would weigh on every fork
+
+    folder = tempfile.mkdtemp(prefix="lachesis-")
+    os.chmod(folder, 0o1777)
+    return folder
+
+
+def _remove_folder(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _warm_up() -> None:
-    """Import what programs need most, give them the names that ``site`` adds, and share all of it with them."""
+    """Import what programs need most, add the names that ``site`` would, and share all of it with them."""
     for name in _WARM.split():
         importlib.import_module(name)
-    site.setquit()
-    site.sethelper()
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)
     gc.collect()
     gc.freeze()

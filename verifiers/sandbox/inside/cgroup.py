@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from pathlib import Path
 from typing import Protocol
 
 
@@ -11,9 +10,6 @@ class Memory(Protocol):
 
     def prepare(self, memory: int) -> None:
         """Begin anew, with a limit of ``memory`` bytes."""
-
-    def add(self, pid: int) -> None:
-        """Put a process, and all that it will fork, under the limit."""
 
     @property
     def ran_out(self) -> bool:
@@ -34,19 +30,16 @@ class ContainerMemory:
     def __init__(self) -> None:
         first, second = "/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"
         self._path = first if os.path.exists(first) else second
-        self._kills = _count_kills(Path(self._path).read_text())
+        self._kills = _count_kills(_text(self._path))
 
     def prepare(self, memory: int) -> None:
         """Begin anew."""
-        self._kills = _count_kills(Path(self._path).read_text())
-
-    def add(self, pid: int) -> None:
-        """Every process of the container is under its limit."""
+        self._kills = _count_kills(_text(self._path))
 
     @property
     def ran_out(self) -> bool:
         """Whether a process was killed for memory since ``prepare``."""
-        return _count_kills(Path(self._path).read_text()) > self._kills
+        return _count_kills(_text(self._path)) > self._kills
 
     @property
     def peak(self) -> int:
@@ -65,9 +58,9 @@ class Cgroup:
     """
 
     def __init__(self, name: str) -> None:
-        self.path, self._version = _make(name)
-        self._folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        self._parent = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        parent, self._name, self._version = _make(name)
+        self._folder = os.open(f"{parent}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+        self._parent = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
         self._limit = 0
         if self._version == 1:
             self._try("memory.swappiness", "0")
@@ -96,9 +89,9 @@ class Cgroup:
         self._limit = memory
         self._try("memory.max_usage_in_bytes", "0")
 
-    def add(self, pid: int) -> None:
-        """Put a process, and all that it will fork, under the limit."""
-        self._write("cgroup.procs", str(pid))
+    def join(self) -> None:
+        """Put this process, and all that it will fork, under the limit: once, because it can take milliseconds."""
+        self._write("cgroup.procs", str(os.getpid()))
 
     @property
     def ran_out(self) -> bool:
@@ -116,7 +109,7 @@ class Cgroup:
     def remove(self) -> None:
         """Remove it; it must be empty."""
         with contextlib.suppress(OSError):
-            os.rmdir(self.path.name, dir_fd=self._parent)
+            os.rmdir(self._name, dir_fd=self._parent)
 
     def _killed(self) -> int:
         return _count_kills(self._read("memory.oom_control" if self._version == 1 else "memory.events"))
@@ -144,46 +137,52 @@ def _count_kills(text: str) -> int:
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
 
 
-def _make(name: str) -> tuple[Path, int]:
-    """A new cgroup with a memory controller, and its version."""
+def _make(name: str) -> tuple[str, str, int]:
+    """(parent, name, version) of a new cgroup with a memory controller."""
     reason = "no memory cgroup is mounted"
     for parent, version in _places():
-        path = parent / name
+        path = f"{parent}/{name}"
         try:
-            path.mkdir()
-            if (path / ("memory.limit_in_bytes" if version == 1 else "memory.max")).exists():
+            os.mkdir(path)
+            if os.path.exists(f"{path}/{'memory.limit_in_bytes' if version == 1 else 'memory.max'}"):
                 _sweep(parent, name)
-                return path, version
-            path.rmdir()
+                return parent, name, version
+            os.rmdir(path)
             reason = f"{parent} gives its children no memory controller"
         except OSError as error:
             reason = f"{path}: {error.strerror}"
     raise OSError(reason)
 
 
-def _places() -> list[tuple[Path, int]]:
+def _places() -> list[tuple[str, int]]:
     """Where a child of this process's memory cgroup could be, best first."""
-    mounts, places = {}, []
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    mounts: dict[str, str] = {}
+    places = []
+    for line in _text("/proc/self/mounts").splitlines():
         _, target, kind, options = line.split()[:4]
         if kind == "cgroup" and "memory" in options.split(","):
-            mounts["memory"] = Path(target)
+            mounts["memory"] = target
         elif kind == "cgroup2":
-            mounts.setdefault("", Path(target))
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+            mounts.setdefault("", target)
+    for line in _text("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(",") and "memory" in mounts:
-            places += [(mounts["memory"] / path.strip("/"), 1), (mounts["memory"], 1)]
+            places += [(mounts["memory"] + path.rstrip("/"), 1), (mounts["memory"], 1)]
         elif not controllers and "" in mounts:  # in version 2 a cgroup with processes cannot share out its controllers
-            own = mounts[""] / path.strip("/")
-            places += [(own.parent, 2)] * (own != mounts[""]) + [(mounts[""], 2)]
+            parents = [mounts[""] + os.path.dirname(path).rstrip("/")] if path != "/" else []
+            places += [(parent, 2) for parent in [*parents, mounts[""]]]
     return places
 
 
-def _sweep(parent: Path, name: str) -> None:
+def _sweep(parent: str, name: str) -> None:
     """Remove the cgroups of agents that were killed: their number is that of no process."""
     prefix = name.rstrip("0123456789")
-    for path in parent.glob(f"{prefix}[0-9]*"):
-        if not Path("/proc", path.name.removeprefix(prefix)).exists():
+    for other in os.listdir(parent):
+        if other.startswith(prefix) and not os.path.exists(f"/proc/{other[len(prefix) :]}"):
             with contextlib.suppress(OSError):
-                path.rmdir()
+                os.rmdir(f"{parent}/{other}")
+
+
+def _text(path: str) -> str:
+    with open(path) as file:
+        return file.read()

@@ -9,13 +9,12 @@ MOST_FILES = 64
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
 
-def put(folder: str, names: list[str], contents: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """Write the job's files; to be called as the job's own user. Nothing comes back."""
+def put(folder: str, names: list[str], contents: list[bytes]) -> None:
+    """Write the job's files; to be called as the job's own user."""
     for name, content in zip(names, contents, strict=True):
         fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         with open(fd, "wb") as file:
             file.write(content)
-    return {}, []
 
 
 def collect(folder: str, given: set[str], most_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
@@ -23,7 +22,10 @@ def collect(folder: str, given: set[str], most_bytes: int) -> tuple[dict[str, An
 
     To be called as the job's own user, when no process of the job is left.
     """
-    names, contents, refused, left = [], [], {}, most_bytes
+    names: list[str] = []
+    contents: list[bytes] = []
+    refused: dict[str, str] = {}
+    left = most_bytes
     for name in sorted(set(os.listdir(folder)) - given):
         if len(names) + len(refused) >= MOST_FILES:
             refused["…"] = f"there are more than {MOST_FILES} files"

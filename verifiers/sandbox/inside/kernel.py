@@ -1,10 +1,9 @@
 """The Linux calls that the standard library lacks, each raising ``OSError`` where it fails."""
 
+import _socket
 import ctypes
 import fcntl
 import os
-import platform
-import socket
 import struct
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -47,7 +46,7 @@ def unmount(target: str) -> None:
 
 def pivot_root(new: str, old: str) -> None:
     """Make ``new`` the root, and put the old one at ``old``."""
-    _call("pivot_root", _libc.syscall(_PIVOT_ROOT[platform.machine()], new.encode(), old.encode()))
+    _call("pivot_root", _libc.syscall(_PIVOT_ROOT[os.uname().machine], new.encode(), old.encode()))
 
 
 def make_read_only(target: str) -> None:
@@ -106,6 +105,6 @@ def filter_system_calls(program: bytes) -> None:
 
 def bring_up_loopback() -> None:
     """Give a new network namespace its own loopback."""
-    with socket.socket() as any_socket:
-        request = struct.pack("16sH14x", b"lo", _IFF_UP_AND_RUNNING)
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
+    any_socket = _socket.socket()
+    fcntl.ioctl(any_socket.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP_AND_RUNNING))
+    any_socket.close()

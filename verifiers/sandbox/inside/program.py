@@ -1,16 +1,11 @@
 """A job's own process: what it gives up before it runs the program, and how the program is run."""
 
 import atexit
-import linecache
 import os
-import re
 import resource
 import sys
-import threading
-import traceback
-from dataclasses import dataclass
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import kernel
 from .root import BOX
@@ -19,15 +14,14 @@ NAME = "main.py"
 CHANNEL_IN, CHANNEL_OUT = 3, 4
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": BOX, "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
 _OPEN_FILES = 256
-_LINUX = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+_LINUX = tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdigit())
 _OWN_PROCESSES = 8
 """Processes of ours that count as the job's user where it has none of its own."""
 _SPARE_ADDRESSES = 256 << 20
 """Address space that an interpreter takes before the program does anything."""
 
 
-@dataclass(frozen=True)
-class Confinement:
+class Confinement(NamedTuple):
     """What the process gives up.
 
     Attributes:
@@ -43,8 +37,7 @@ class Confinement:
     capabilities: bool
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A program that is ready to run in this process, which was confined for it."""
 
     source: str
@@ -52,9 +45,8 @@ class Program:
     def run(self) -> None:
         """Run it as ``__main__``, as the interpreter would a script, and end this process."""
         main = ModuleType("__main__")
+        vars(main)["__loader__"] = _Source(self.source)
         sys.modules["__main__"] = main
-        lines = self.source.splitlines(keepends=True)
-        linecache.cache[NAME] = (len(self.source), None, lines, NAME)
         try:
             code: CodeType = compile(self.source, NAME, "exec", dont_inherit=True)
             _execute(code, main.__dict__)
@@ -64,6 +56,16 @@ class Program:
         except BaseException as error:  # noqa: BLE001 - what the interpreter does with a script that raises
             _report(error)
             _end(1)
+
+
+class _Source:
+    """Where tracebacks and ``inspect`` find the program's lines, which are in no file."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_source(self, _name: str) -> str:
+        return self._text
 
 
 def _execute(code: CodeType, namespace: dict[str, Any]) -> None:
@@ -78,6 +80,8 @@ def _report(error: BaseException) -> None:
         trace = trace.tb_next
     error.__traceback__ = trace
     if sys.excepthook is sys.__excepthook__:
+        import traceback  # here, because few programs need it, and every fork would copy it
+
         traceback.print_exception(type(error), error, trace)
     else:
         sys.excepthook(type(error), error, trace)
@@ -95,7 +99,8 @@ def _exit_code(error: SystemExit) -> int:
 def _end(code: int) -> None:
     """What the interpreter does at its end, but for taking itself apart, which would copy every page of it."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined] # waits for the program's threads
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()  # waits for the program's threads
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             if not getattr(stream, "closed", True):
@@ -145,7 +150,7 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
         resource.setrlimit(name, (value, value))
 
 
-def settle(job: dict[str, Any], path: list[str]) -> None:
+def settle(job: dict[str, Any], path: tuple[str, ...]) -> None:
     """Make the interpreter look as a script finds it: arguments, path, environment, and no module of ours."""
     os.environ.clear()
     os.environ.update({**_ENVIRONMENT, **job["env"]})

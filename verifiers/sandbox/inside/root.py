@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Iterable
-from pathlib import Path
 
 from . import kernel
 
@@ -18,6 +17,8 @@ _SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zonei
 _LINKED = ("/bin", "/lib", "/lib32", "/lib64")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MEMORY = "/run/job"
+_DISK = 64 << 20
+"""Bytes that a job may write unless it says otherwise."""
 _FILES = 20_000
 """Files and folders that a job may have at one time."""
 
@@ -48,16 +49,26 @@ def build(folders: Iterable[str]) -> None:
     kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
-def mount_for_job(disk: int) -> None:
-    """Give this process a view of its own processes, and ``disk`` bytes to write; needs namespaces of its own."""
+def mount_for_job() -> None:
+    """Give this process a view of its own processes, and a place to write; needs namespaces of its own."""
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    options = f"mode=755,size={disk},nr_inodes={_FILES}"
-    kernel.mount("tmpfs", _MEMORY, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    kernel.mount("tmpfs", _MEMORY, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _options(_DISK))
     for target, name in WRITABLE.items():
         source = f"{_MEMORY}/{name}"
         os.mkdir(source)
         os.chmod(source, 0o1777)
         kernel.mount(source, target, flags=kernel.MS_BIND)
+
+
+def limit_disk(disk: int) -> None:
+    """Let the job write ``disk`` bytes."""
+    if disk != _DISK:
+        flags = kernel.MS_REMOUNT | kernel.MS_NOSUID | kernel.MS_NODEV
+        kernel.mount("tmpfs", _MEMORY, "tmpfs", flags, _options(disk))
+
+
+def _options(disk: int) -> str:
+    return f"mode=755,size={disk},nr_inodes={_FILES}"
 
 
 def _wanted(folders: Iterable[str]) -> list[str]:
@@ -73,7 +84,7 @@ def _bind(source: int, target: str, devices: bool) -> None:
     if stat.S_ISDIR(os.fstat(source).st_mode):
         os.makedirs(target, exist_ok=True)
     else:
-        Path(_make_parent(target)).touch()
+        _write(target, "")
     kernel.mount(f"/proc/self/fd/{source}", target, flags=kernel.MS_BIND | kernel.MS_REC)
     if not devices:
         kernel.make_read_only(target)
@@ -87,9 +98,14 @@ def _write_settings() -> None:
         "/etc/hosts": "127.0.0.1 localhost\n",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }.items():
-        Path(_make_parent(_STAGE + path)).write_text(text)
+        _write(_STAGE + path, text)
     for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
         os.symlink(f"/proc/self/fd{target}", f"{_STAGE}/dev/{name}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(_make_parent(path), "w") as file:
+        file.write(text)
 
 
 def _make_parent(path: str) -> str:

@@ -5,16 +5,14 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import kernel, wire
 from .cgroup import Memory
 from .files import wipe
-from .first import FirstProcess, Pipes, as_user, end_processes_of
+from .first import FirstProcess, Pipes, as_user, end_processes_of, socket_pair
 from .program import Confinement, Program
 from .usage import Taken, taken_by
 
@@ -29,12 +27,11 @@ _TICK = 0.05
 _HARD = 10
 """How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
 _END_OF_CHANNEL = 2.0
-_FIRST_OVERHEAD = 8 << 20
-"""Bytes that the first process itself may take of the job's memory limit."""
+_OWN_MEMORY = 24 << 20
+"""Bytes that the supervisor and the first process themselves may take, beside what they hold for the job."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where the jobs of an agent run.
 
     Attributes:
@@ -52,14 +49,13 @@ class Place:
     memory: Memory | None
 
 
-@dataclass
 class _Stream:
     """What a job wrote on one pipe, up to a limit; the rest is read and thrown away."""
 
-    fd: int
-    most: int
-    data: bytearray = field(default_factory=bytearray)
-    truncated: bool = False
+    def __init__(self, fd: int, most: int) -> None:
+        self.fd, self.most = fd, most
+        self.data = bytearray()
+        self.truncated = False
 
     def read(self) -> bool:
         """Take what is there; False at its end."""
@@ -92,10 +88,11 @@ class Supervisor:
         if not self._first:
             for fd in self._ours:
                 os.close(fd)
-            first = FirstProcess(*theirs, self._place.namespaces, self._place.folder, self._confinement)
-            return first.run(list(self._place.path))
+            return FirstProcess(theirs, self._place.namespaces, self._place.folder, self._confinement).run(
+                self._place.path
+            )
         try:
-            for fd in (theirs[0], *vars(theirs[1]).values()):
+            for fd in theirs:
                 if fd != self._stdin:
                     os.close(fd)
             self._supervise()
@@ -107,15 +104,15 @@ class Supervisor:
             self._fail(error)
         raise AssertionError("not reached")
 
-    def _open(self) -> tuple[int, Pipes]:
+    def _open(self) -> Pipes:
         """Every pipe of the job; the ends of the first process and the program."""
-        control, theirs = (end.detach() for end in socket.socketpair())
-        out, err, down, up = (os.pipe() for _ in range(4))
+        self._control, control = socket_pair()
+        (feed, self._feed), (down, self._down) = os.pipe(), os.pipe()
+        (self._out, out), (self._err, err), (self._up, up) = os.pipe(), os.pipe(), os.pipe()
         self._stdin = _raised(os.memfd_create("stdin") if sys.platform == "linux" else _temporary_file())
-        self._control, self._out, self._err, self._up, self._down = control, out[0], err[0], up[0], down[1]
-        self._ours = (control, out[0], err[0], up[0], down[1])
+        self._ours = (self._control, self._feed, self._down, self._out, self._err, self._up)
         os.set_blocking(self._down, False)
-        return _raised(theirs), Pipes(self._stdin, *(_raised(fd) for fd in (out[1], err[1], down[0], up[1])))
+        return Pipes(_raised(control), _raised(feed), self._stdin, *(_raised(fd) for fd in (out, err, down, up)))
 
     def _supervise(self) -> None:
         kind, payload = wire.read_frame(PARENT_IN)
@@ -123,13 +120,16 @@ class Supervisor:
             raise ValueError(f"a job was expected, found frame {kind!r}")
         job, (stdin, *blobs) = wire.unpack(payload)
         self._limits, self._channel = job["limits"], job["channel"]
-        os.pwrite(self._stdin, stdin, 0) if len(stdin) < 1 << 16 else _write_at_start(self._stdin, stdin)
+        _write_at_start(self._stdin, stdin)
         os.close(self._stdin)
         if self._place.memory is not None:
-            self._place.memory.prepare(self._limits["memory"] + _FIRST_OVERHEAD)
-            self._place.memory.add(self._first)
-        wire.write_all(self._control, wire.frame(wire.JOB, wire.pack(job, blobs)))
+            held = 2 * (len(payload) + self._limits["output"])
+            self._place.memory.prepare(self._limits["memory"] + held + _OWN_MEMORY)
+        files = {"names": job["names"], "most": self._limits["output"]}
+        wire.write_all(self._control, wire.frame(wire.JOB, wire.pack(files)))
         self._start = time.monotonic()
+        wire.write_all(self._feed, wire.frame(wire.JOB, wire.pack(job, blobs)))
+        os.close(self._feed)
         exit_header, contents = self._watch()
         wall = time.monotonic() - self._start
         self._end_job()
@@ -313,7 +313,7 @@ def _write_at_start(fd: int, data: bytes) -> None:
 
 
 def _temporary_file() -> int:
-    import tempfile
+    import tempfile  # where there is no memfd; it would weigh on every fork
 
     fd, name = tempfile.mkstemp()
     os.unlink(name)

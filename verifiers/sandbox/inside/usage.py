@@ -1,13 +1,12 @@
 """What the processes of a job have taken so far, read from /proc."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """Seconds.
 
     Attributes:
