@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -63,7 +63,7 @@ class AgentPool:
     @cached_property
     def layers(self) -> list[Layer]:
         """What was seen to hold; jobs find out, a few tenths of a second."""
-        return probe(self._run, self._backend.network)
+        return probe(self._run, self._backend.network, own_user="user" not in self._missing())
 
     @cached_property
     def level(self) -> Level:
@@ -92,6 +92,14 @@ class AgentPool:
             agent.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._backend.close()
+
+    def _missing(self) -> Mapping[str, str]:
+        """What an agent says that it could not do."""
+        agents = self._take(1)
+        try:
+            return agents[0].missing
+        finally:
+            self._give_back(agents)
 
     def _run(self, job: Job) -> Execution:
         try:

@@ -33,7 +33,7 @@ def grow():
 keyctl, ptrace = {"x86_64": (250, 101), "aarch64": (219, 117)}.get(os.uname().machine, (-1, -1))
 print(json.dumps({
     "file": works(lambda: open(said["file"]).read()),
-    "process": works(lambda: os.stat(f"/proc/{said['pid']}/status")) and works(lambda: os.kill(said["pid"], 0)),
+    "process": works(lambda: open(f"/proc/{said['pid']}/cmdline").read()) == repr(said["command"]),
     "network": works(lambda: socket.create_connection(("127.0.0.1", said["port"]), 1)),
     "keyctl": works(lambda: call(keyctl, 0, -3, 1)),
     "ptrace": works(lambda: call(ptrace, 0, 0, 0, 0)),
@@ -64,8 +64,11 @@ _ATTEMPT_LIMITS = Limits(wall=10, cpu=5, file_size=2 * MIB)
 _SHARE_LIMITS = Limits(wall=10, cpu=5, memory=96 * MIB)
 
 
-def probe(run: Callable[[Job], Execution], network: bool) -> list[Layer]:
-    """Each layer of the sandbox that ``run`` runs jobs in, as trying it showed."""
+def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> list[Layer]:
+    """Each layer of the sandbox that ``run`` runs jobs in, as trying it showed.
+
+    ``own_user``: whether the agent says that it changed a job's user; a user namespace can pretend it to the job.
+    """
     with (
         tempfile.NamedTemporaryFile("w", prefix="lachesis-canary-") as canary,
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -73,7 +76,7 @@ def probe(run: Callable[[Job], Execution], network: bool) -> list[Layer]:
         canary.write("seen")
         canary.flush()
         os.chmod(canary.name, 0o644)
-        said = {"file": canary.name, "pid": os.getpid(), "port": server.getsockname()[1]}
+        said = {"file": canary.name, "pid": os.getpid(), "command": _command(), "port": server.getsockname()[1]}
         done = run(Job(_ATTEMPT, stdin=json.dumps(said).encode(), limits=_ATTEMPT_LIMITS))
     try:
         seen: dict[str, Any] = json.loads(done.stdout)
@@ -88,7 +91,7 @@ def probe(run: Callable[[Job], Execution], network: bool) -> list[Layer]:
             "seccomp", not (seen["keyctl"] or seen["ptrace"]), "keyctl and ptrace", "run on x86_64 or aarch64 Linux"
         ),
         _layer("file size", not seen["size"], "4 MiB written at a limit of 2 MiB", "run on Linux"),
-        _layer("user", seen["uid"] not in (0, os.getuid()), f"user {seen['uid']}", "run as root, or use Docker"),
+        _layer("user", own_user and seen["uid"] not in (0, os.getuid()), "the user of Lachesis, or root", _USER_CURE),
     ]
     if not network:
         layers.insert(3, _layer("network", not seen["network"], "a listener of the host", _NAMESPACES_CURE))
@@ -119,7 +122,16 @@ _NAMESPACES_CURE = (
     "run as root, or allow unprivileged user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on "
     "Ubuntu), or use Docker"
 )
+_USER_CURE = "run as root, or use Docker"
 _MEMORY_CURE = "run as root on a machine whose memory cgroup can be written, or use Docker"
+
+
+def _command() -> str:
+    try:
+        with open("/proc/self/cmdline") as file:
+            return file.read()
+    except OSError:  # no Linux: what a job finds there is no process of this machine
+        return "none"
 
 
 def _layer(name: str, held: bool, what: str, cure: str) -> Layer:

@@ -1,5 +1,7 @@
 """What the sandbox's tests share: an image for Docker, made of the Python that runs the tests."""
 
+import base64
+import platform
 import sys
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.sandbox import agent
 from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.seccomp import bpf
 
 _DROP = (
     'mount --bind "$1" /mnt && shift && exec setpriv --reuid=65534 --regid=65534 --clear-groups '
@@ -22,6 +25,30 @@ class NobodyBackend(ProcessBackend):
         """What starts one."""
         python = f"/mnt/bin/python{sys.version_info.major}.{sys.version_info.minor}"
         return ["unshare", "--mount", "sh", "-c", _DROP, "sh", sys.base_prefix, *agent.command(python)]
+
+
+_FILTER = """
+import binascii, ctypes, os, sys
+code = binascii.a2b_base64(sys.argv[1])
+libc, held = ctypes.CDLL(None), ctypes.create_string_buffer(code, len(code))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, ctypes.byref(Program(len(code) // 8, ctypes.addressof(held))), 0, 0) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class RefusedBackend(NobodyBackend):
+    """The same where the kernel refuses namespaces, as inside many containers."""
+
+    @property
+    def command(self) -> list[str]:
+        """What starts one."""
+        command = super().command
+        python = next(at for at, word in enumerate(command) if word.startswith("/mnt/"))
+        code = base64.b64encode(bpf(platform.machine(), processes=True)).decode()
+        return [*command[:python], command[python], "-c", _FILTER, code, *command[python:]]
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +68,9 @@ def docker_image() -> str:
 def nobody_backend() -> ProcessBackend:
     """The process sandbox as user 65534 would have it; the tests run as root."""
     return NobodyBackend()
+
+
+@pytest.fixture(scope="session")
+def refused_backend() -> ProcessBackend:
+    """The same where the kernel refuses namespaces."""
+    return RefusedBackend()

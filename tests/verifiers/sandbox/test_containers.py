@@ -444,6 +444,29 @@ def test_a_container_ends_with_a_parent_that_is_killed(docker_image: str) -> Non
     assert wait_until(lambda: not is_there(container))
 
 
+@pytest.mark.parametrize(
+    "job", ["while True: pass", "import os\\nwhile True: os.fork()", "while True: print('x' * 10**6)"]
+)
+def test_a_container_ends_with_its_parent_in_the_middle_of_a_job(docker_image: str, job: str) -> None:
+    source = """
+        import threading, time
+        from lachesis.verifiers.sandbox.containers import DockerBackend
+        from lachesis.verifiers.sandbox.job import Job, Limits
+        from lachesis.verifiers.sandbox.pool import AgentPool
+        pool = AgentPool(DockerBackend({image!r}), 1)
+        pool._run(Job("print(1)"))
+        print(pool._idle[0]._connection.container, flush=True)
+        pool._run(Job({job!r}, limits=Limits(wall=500, cpu=500)))
+    """
+    code = textwrap.dedent(source).format(image=docker_image, job=job)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    container = process.stdout.readline().strip()
+    time.sleep(0.5)
+    kill(process)
+    assert wait_until(lambda: not is_there(container))
+
+
 def test_a_child_of_the_killed_parent_keeps_no_container_alive(docker_image: str) -> None:
     fork = "child = os.fork() or time.sleep(40) or os._exit(0)"
     process, container = parent_of(docker_image, ECHO, then=fork)

@@ -1,0 +1,84 @@
+"""What each level holds, by trying; the documents' table says just that."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.sandbox import backends
+from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
+from lachesis.verifiers.sandbox.job import Level
+from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.probe import level_of
+from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.settings import SandboxSettings
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "sandboxes.md"
+WORDS = {"held": True, "allowed": True, "not held": False, "refused": False}
+
+
+def documented(level: Level) -> dict[str, bool]:
+    """Layer → whether the document says that ``level`` holds it."""
+    rows = re.findall(r"^\| ([a-z ]+): .* \| (.*) \| (.*) \| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    column = {Level.STRONG: 1, Level.CONTAINED: 2, Level.ACCIDENT: 3}[level]
+    return {row[0]: WORDS[row[column]] for row in rows if row[column] in WORDS}
+
+
+@pytest.fixture(params=["process", "docker", "nobody", "refused"])
+def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
+    if request.param == "docker":
+        made = open_backend("docker", SandboxSettings(image=request.getfixturevalue("docker_image")))
+    elif request.param == "process":
+        made = open_backend("process", SandboxSettings())
+    else:
+        made = AgentPool(request.getfixturevalue(f"{request.param}_backend"), 2)
+    yield made
+    made.close()
+
+
+EXPECTED = {"process": Level.STRONG, "docker": Level.STRONG, "nobody": Level.CONTAINED, "refused": Level.ACCIDENT}
+
+
+def test_each_level_holds_what_the_document_says(pool: AgentPool, request: pytest.FixtureRequest) -> None:
+    level = EXPECTED[request.node.callspec.params["pool"]]
+    assert pool.level == level, pool.layers
+    seen = {layer.name: layer.held for layer in pool.layers if layer.name != "job"}
+    assert {name: seen[name] for name in documented(level)} == documented(level)
+    assert set(seen) - {"memory"} <= set(documented(level))
+    assert all(layer.cure for layer in pool.layers if not layer.held)
+
+
+def test_a_layer_less_is_a_level_less() -> None:
+    pool = open_backend("process", SandboxSettings())
+    try:
+        layers = pool.layers
+    finally:
+        pool.close()
+    assert level_of(layers) == Level.STRONG
+    for name, level in (("files", 1), ("processes", 1), ("network", 1), ("seccomp", 1), ("file size", 0), ("job", 0)):
+        weaker = [_without(layer) if layer.name == name else layer for layer in layers]
+        assert level_of(weaker) == Level(level), name
+    for name in ("user", "memory"):
+        assert level_of([_without(layer) if layer.name == name else layer for layer in layers]) < Level.STRONG
+
+
+def _without(layer: object) -> object:
+    from dataclasses import replace
+
+    return replace(layer, held=False)  # type: ignore[type-var]
+
+
+def test_what_is_not_reached_is_refused_with_all_that_was_tried(
+    monkeypatch: pytest.MonkeyPatch, nobody_backend: ProcessBackend
+) -> None:
+    monkeypatch.setattr(backends, "_backend", lambda name, settings: nobody_backend)
+    with pytest.raises(ConfigError, match=r"process holds contained only, it lacks user .*, child processes .* Cure"):
+        open_sandbox(SandboxSettings(require="strong"))
+    pool = open_sandbox(SandboxSettings(require="contained"))
+    assert pool.level == Level.CONTAINED
+    pool.close()
