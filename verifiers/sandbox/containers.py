@@ -6,18 +6,12 @@ may be remote, rootless or in a virtual machine. What each layer is for:
 - ``StdinOnce``: the daemon closes the agent's stdin when the attached stream hangs up, however its owner ended; the
   agent then exits, and the daemon removes the container.
 - Labels name the owner; containers of an owner that is dead are removed whenever a new one begins. It takes those that
-  were created and never started, and those whose agent a job has stopped.
+  were created and never started, and those whose agent is stuck.
 - Of root's capabilities the agent keeps SETUID and SETGID, to start jobs as other users; jobs keep none.
 """
 
 import os
-import socket
-import struct
-import threading
-import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +20,8 @@ from docker.errors import NotFound
 
 from ..errors import ConfigError, SandboxLost
 from . import agent
-from .daemon import SECONDS, connect, failures, remove
+from .connection import OVERHEAD, DockerConnection
+from .daemon import connect, failures, remove
 from .job import Limits
 from .owner import is_abandoned, owner_label
 from .profile import docker_profile
@@ -36,14 +31,9 @@ OWNER = "lachesis.owner"
 
 FOLDERS = ("/box", "/tmp", "/var/tmp", "/dev/shm")
 """What a job can write: file systems in memory, counted against the container's memory."""
-OVERHEAD = 48 << 20
-"""Bytes of a container's memory that are the agent's."""
 
 _EMPTIED = ("/dev/mqueue", "/dev/pts")
 """What Docker would make writable, outside of all limits."""
-_HEADER = struct.Struct(">BxxxI")
-_STDOUT, _STDERR = 1, 2
-_KEPT = 8192
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class DockerBackend:
         command = agent.command("python3")
         return Containers(self.image, command, room, environment=agent.ENVIRONMENT, network=self.network)
 
-    def start(self) -> "DockerConnection":
+    def start(self) -> DockerConnection:
         """A new agent, which has been given its program and its set-up.
 
         Raises:
@@ -138,7 +128,7 @@ class Containers:
             raise
         self._owner = owner_label(os.getpid())
 
-    def start(self) -> "DockerConnection":
+    def start(self) -> DockerConnection:
         """A new container whose command is running.
 
         Raises:
@@ -219,129 +209,6 @@ class Containers:
 
     def _remove(self, container: str) -> None:
         remove(self._api, container)
-
-
-class DockerConnection:
-    """The stdin and stdout of one container's agent. For one owner at a time."""
-
-    def __init__(
-        self,
-        container: str,
-        stream: Any,
-        update: Callable[[str, int], None],
-        remove: Callable[[str], None],
-    ) -> None:
-        self.container = container
-        self._memory = 0
-        self._stream = stream  # it keeps the response alive, and with it the socket
-        self._socket: socket.socket = getattr(stream, "_sock", stream)
-        self._update, self._remove = update, remove
-        self._kind = self._left = 0
-        self._header = b""
-        self._errors = b""
-        self._ended = False
-        self._closing = threading.Lock()
-        self._closed = False
-        _alive.add(self)
-
-    def fileno(self) -> int:
-        """For ``select``; readable may also mean a few bytes of stderr, so that ``receive`` still waits."""
-        return self._socket.fileno()
-
-    def send(self, data: bytes) -> None:
-        """All of ``data`` to the agent's stdin.
-
-        Raises:
-            OSError: the container has ended, or takes nothing for a minute.
-        """
-        self._socket.settimeout(SECONDS)
-        self._socket.sendall(data)
-
-    def receive(self, seconds: float) -> bytes:
-        """Some bytes of the agent's stdout, at least one; ``b""`` at its end.
-
-        Raises:
-            TimeoutError: nothing came within ``seconds``.
-            ConnectionError: it has ended and left a message on its stderr, which is this error's.
-        """
-        deadline = time.monotonic() + seconds
-        while not self._ended:
-            self._socket.settimeout(max(0.0, deadline - time.monotonic()))
-            try:
-                chunk = self._socket.recv(1 << 16)
-            except (BlockingIOError, TimeoutError):
-                raise TimeoutError(f"nothing from the sandbox within {seconds:g} s") from None
-            except ConnectionResetError:
-                chunk = b""
-            self._ended = not chunk
-            output = self._output_of(chunk)
-            if output:
-                return output
-        if self._errors and not self._closed:
-            raise ConnectionError(f"it ended, saying: {self.diagnosis}")
-        return b""
-
-    @property
-    def diagnosis(self) -> str:
-        """The last that the agent wrote to its stderr, as far as it was received."""
-        return self._errors.decode(errors="replace").strip()
-
-    def limit_memory(self, memory: int) -> None:
-        """Let a job have ``memory`` bytes from now on, all of its processes and files together.
-
-        Raises:
-            SandboxLost: the container already has more, or has ended.
-        """
-        if memory != self._memory:
-            self._memory = 0
-            self._update(self.container, memory + OVERHEAD)
-            self._memory = memory
-
-    def close(self) -> None:
-        """Kill all that runs in the container and remove it; returns when it is gone."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = self._ended = True
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._stream.close()
-            _alive.discard(self)
-            with suppress(SandboxLost):  # without a daemon none can be removed; when one is back, the next owner does
-                self._remove(self.container)
-
-    def _output_of(self, chunk: bytes) -> bytes:
-        """What of ``chunk`` is stdout. Frames of stdout and stderr follow each other, cut anywhere into chunks."""
-        output = []
-        while chunk:
-            if not self._left:
-                take = _HEADER.size - len(self._header)
-                self._header, chunk = self._header + chunk[:take], chunk[take:]
-                if len(self._header) == _HEADER.size:
-                    self._kind, self._left = _HEADER.unpack(self._header)
-                    self._header = b""
-                continue
-            part, chunk = chunk[: self._left], chunk[self._left :]
-            self._left -= len(part)
-            if self._kind == _STDOUT:
-                output.append(part)
-            elif self._kind == _STDERR:
-                self._errors = (self._errors + part)[-_KEPT:]
-        return b"".join(output)
-
-
-_alive: "weakref.WeakSet[DockerConnection]" = weakref.WeakSet()
-
-
-def _let_go() -> None:
-    """In a forked child: its copies of the sockets would keep the containers of a dead parent running."""
-    for connection in list(_alive):
-        with suppress(OSError):
-            os.close(connection._socket.detach())
-    _alive.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
 
 
 def remove_abandoned(api: Any) -> list[str]:
