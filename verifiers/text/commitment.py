@@ -24,8 +24,8 @@ _SPACES = re.compile(r"\s+")
 _APOSTROPHES = str.maketrans("’‘", "''")
 
 _LINK = (
-    r"(?:\s*(?::|=|→|->|⇒)|\s+[-–—](?=\s)|\s+(?:is|are|was|be|being|would be|should be|must be|has to be|will be"
-    r"|seems to be|appears to be|remains|equals)(?!\w))"
+    r"(?:\s*(?::|=|→|->|⇒)|'s(?!\w)|\s+[-–—](?=\s)|\s+(?:is|are|was|be|being|would be|should be|must be|has to be"
+    r"|will be|seems to be|appears to be|remains|equals)(?!\w))"
 )
 _FILLER = (
     r"(?:[\s,:>]|[-–—](?=\s)|(?:I|we)\s+(?:think|believe|guess|say|would say|suspect)\b"
@@ -33,7 +33,10 @@ _FILLER = (
     r"|probably|likely|most|perhaps|maybe|simply|just|actually|still|in fact|correct|final|best|right|surely|then"
     r"|number|case|with|for|be|to|as follows)(?!\w))*"
 )
-_NOUN = r"(?<!\w)(?:ans|answers?|option|choice|solution|response|selection|conclusion|letter|final verdict)(?!\w)"
+_NOUN = (
+    r"(?<!\w)(?:ans|answers?|option|choice|solution|response|selection|conclusion|letter|final verdict"
+    r"|(?:correct|right|best)\s+(?:one|statement|pick)|(?:correct|final)(?=\s*:))(?!\w)"
+)
 _GAP = r"(?:,?\s+(?!(?:is|are|not|never|cannot|neither|nor|\w+n't)\b)(?:[a-z']+|\([^()\n]{0,30}\))){0,8}?,?"
 _CUES = (
     # (rank, what stands before the label); a higher rank outweighs a lower one wherever it stands
@@ -44,7 +47,7 @@ _CUES = (
         re.compile(
             r"(?<!\w)(?:choose|chose|choosing|pick|picked|picking|select|selected|selecting|go(?:ing)? with|went with"
             r"|opt(?:ing)? for|vote for|settle on|settled on|commit to|stick with|conclude|say|guess|bet on|marks?"
-            r"|it's|it is|that's|it must be|must be|has to be|it would be|i'd say|therefore|hence|thus|⇒|→)(?!\w)"
+            r"|it's|it is|that's|must be|has to be|would be|should be|i'd say|therefore|hence|thus|⇒|→)(?!\w)"
             rf"{_FILLER}",
             re.IGNORECASE,
         ),
@@ -106,13 +109,19 @@ _GOES_ON = re.compile(
 )
 _BARE = re.compile(r"(?:option|choice|answer)?\s*[([<]?\s*(\w)\s*[)\]>]?\s*[.:;!)]?\s*", re.IGNORECASE)
 _LABELLED = re.compile(r"(?:option|choice|answer)?\s*[([]?\s*(\w)\s*(?:[)\].:]+|\s[-–—])\s*(\S.*)", re.IGNORECASE)
-_REASONED = re.compile(r"[([]?\s*(\w)\s*[)\]]?,?\s+(?:because|since|as|due to|for)\b.*")
+_REASONED = re.compile(
+    r"[([]?\s*(\w)\s*[)\]]?,?\s+(?:because|since|as|due to|for|rather than|instead of|(?:and )?not)\b.*"
+)
 _CONCLUDED = re.compile(
     r"(?:so|thus|therefore|hence|based on|given|in conclusion|overall|ultimately|finally|in the end)\b.*[,:]\s*"
     r"[([]?(\w)[)\]]?[.!]?",
     re.IGNORECASE,
 )
-_ENDS_IN_IT = re.compile(r".*\b(?:answer|option|choice|correct|question)\b.*\bis\s+[([]?(\w)[)\]]?[.!]?", re.IGNORECASE)
+_ENDS_IN_IT = re.compile(
+    r"(?:.*\b(?:answer|option|choice|correct|question)\b.*\bis|(?:.*[.!?]\s+)?(?:answer|choose|option))"
+    r"\s+[([]?(\w)[)\]]?[.!]?",
+    re.IGNORECASE,
+)
 _BESIDE = re.compile(r"[\s)\]:(\-–—,.]*")
 _LINE_ENDS = re.compile(r"[\s.!)]*(?:\n|⟧|$)")
 _LISTED = re.compile(r"^[\s>\-•]*[([]?(\w)[)\].:]+\s*\S", re.MULTILINE)
@@ -291,13 +300,19 @@ def _praised(text: str, labels: str) -> Iterator[_Mention]:
     for match in list(_PRAISED.finditer(text))[-MAX_CUES:]:
         begin = max(0, match.start() - 40)
         subject = _subject(labels).search(text, begin, match.start())
-        if subject is None:
+        if subject is None or _is_option_text(text, subject.start(1)):
             continue
         before = _clause(text, subject.start())
         if _DENIED.search(before) or not _BEFORE_SUBJECT.search(before):
             continue
         found = re.findall(r"(?<!\w)\w(?!\w)", subject[1])
         yield _Mention(2, subject.start(1), match.end(), tuple(letter.upper() for letter in found))
+
+
+def _is_option_text(text: str, position: int) -> bool:
+    """Whether the line of ``position`` begins with another label: "D) Both A and B are correct"."""
+    listed = _LISTED.match(text, text.rfind("\n", 0, position) + 1)
+    return listed is not None and listed.start(1) < position - 1
 
 
 @lru_cache(maxsize=32)
