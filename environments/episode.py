@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
+from ..verifiers.jsonl import check_json
 from ..verifiers.message import Message, Role
 from ..verifiers.reward import Component, Reward
 from ..verifiers.segment import Segment
@@ -21,7 +22,7 @@ from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy, Reply
 from .limits import Limits
-from .tools import ToolBox
+from .tools import ToolBox, ToolResult
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -91,8 +92,7 @@ class Episode:
             self._tool_calls += 1
             result = await self.tools.call(call)
             self.metric("tool_errors", self._metrics.get("tool_errors", 0.0) + result.failed)
-            failed = {"error": True} if result.failed else {}
-            chat.add("tool", result.content, name=result.name, arguments=call.arguments, **failed)
+            chat.add("tool", result.content, name=result.name, **_noted(call, result))
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward here and now; the rubric's own labels are taken."""
@@ -170,6 +170,16 @@ class Episode:
             timings=timings,
             rewards=self._given(),
         )
+
+
+def _noted(call: ToolCall, result: ToolResult) -> dict[str, Any]:
+    """What verifiers are told of a call: its arguments, where they can be stored, and that it failed."""
+    noted: dict[str, Any] = {"error": True} if result.failed else {}
+    try:
+        check_json(call.arguments, "a call's arguments")
+    except DataError:  # formats other than JSON can write numbers that are none
+        return noted
+    return {"arguments": call.arguments, **noted}
 
 
 class _Steps(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 import time
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from lachesis.environments.limits import Limits
 from lachesis.verifiers.errors import EngineLost
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.task import Task
+from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 from lachesis.verifiers.verdict import infra_error
 
@@ -396,3 +398,19 @@ def test_a_single_turn_episode_costs_far_less_than_a_millisecond() -> None:
         return (time.process_time() - start) / count
 
     assert min(asyncio.run(many(200)) for _ in range(5)) < 500e-6
+
+
+def test_arguments_that_are_no_json_leave_no_trajectory_that_cannot_be_stored() -> None:
+    class Odd(Base):
+        async def run(self, episode: Episode) -> None:
+            chat = episode.chat()
+            calls = [ToolCall("ping", {"n": float("inf")}), ToolCall("ping", {})]
+            await episode.call_tools(chat, calls)
+
+    made = run(Odd(), "42")
+    assert json.dumps(made.to_json(), allow_nan=False)
+    results = [message for message in made.messages["policy"] if message["role"] == "tool"]
+    assert [("arguments" in message, message.get("error", False)) for message in results] == [
+        (False, True),
+        (True, False),
+    ]

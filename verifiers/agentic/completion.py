@@ -24,6 +24,7 @@ class Completion:
     params: dict[str, Any] = field(default_factory=dict)
     artifact: str = "completed"
     row_params: ClassVar[frozenset[str]] = frozenset()
+    needs_sandbox: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.by:
@@ -31,6 +32,7 @@ class Completion:
             if not hasattr(judge, "verify"):
                 raise ConfigError(f"by={self.by!r} compares the attempts of a group; name one that judges a single one")
             object.__setattr__(self, "_judge", judge)
+            object.__setattr__(self, "needs_sandbox", getattr(judge, "needs_sandbox", False))
 
     def declares(self, case: Case) -> bool:
         """Whether anything says how much of the task was done."""

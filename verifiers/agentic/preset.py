@@ -28,7 +28,8 @@ def hermes_agent(
     """The five components for a rubric: ``Rubric(*hermes_agent(by="number"))``.
 
     A clean attempt totals 0.85, since the published recovery gives 0 where nothing failed; ``no_failure=1`` makes that
-    1. Either way a clean attempt is worth more than one that fails on purpose to recover.
+    1. Either way a clean attempt is worth more than one that fails on purpose to recover. ``lachesis eval`` counts an
+    attempt as passed if every component passed, which without a failure only ``no_failure`` above 0 allows.
 
     Args:
         by: a verifier of the last reply that says whether the task was done; empty for ``artifact``.

@@ -245,3 +245,8 @@ def test_to_split_the_work_over_more_calls_is_worth_less() -> None:
 def test_the_preset_of_another_agent_and_another_judge() -> None:
     assert Rubric(*hermes_agent(agent="x")).agents == {"x"}
     assert reward(attempt("a", done=None, said="7"), by="number").total == pytest.approx(0.85)
+
+
+def test_a_judge_that_runs_programs_is_known_to_need_a_sandbox() -> None:
+    assert Rubric(*hermes_agent(by="code")).needs_sandbox
+    assert not Rubric(*hermes_agent(by="number")).needs_sandbox
