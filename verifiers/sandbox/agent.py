@@ -9,7 +9,7 @@ from pathlib import Path
 from .inside import wire
 from .seccomp import MACHINES, bpf
 
-_MODULES = ("wire", "kernel", "cgroup", "root", "program", "files", "usage", "first", "supervisor", "agent")
+_MODULES = ("wire", "kernel", "cgroup", "root", "program", "files", "usage", "first", "channel", "supervisor", "agent")
 """In the order in which they import each other."""
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"}

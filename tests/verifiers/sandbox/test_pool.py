@@ -92,6 +92,35 @@ def test_a_session_that_ends_ends_the_conversation_only(pool: AgentPool) -> None
     assert (end.status, end.exit_code) == ("runtime_error", 3)
 
 
+LAST_WORD = """
+import os
+os.read(3, 100)
+os.write(4, b"x" * 50000 + b"\\n")
+os._exit(0)
+"""
+
+
+def test_the_last_line_of_a_job_that_ends_at_once_is_not_lost(pool: AgentPool) -> None:
+    def drive(sessions: Sequence[Session]) -> int:
+        return len(sessions[0].ask(b"now"))
+
+    for _ in range(20):
+        assert asyncio.run(pool.converse([Job(LAST_WORD)], drive))[0] == 50000
+
+
+def test_lines_to_a_job_that_has_ended_do_not_reach_the_next(pool: AgentPool) -> None:
+    def drive(sessions: Sequence[Session]) -> None:
+        time.sleep(0.05)  # the job has ended by now
+        for _ in range(5):
+            sessions[0].send(b"z" * 900_000)
+
+    for _ in range(5):
+        _, (end,) = asyncio.run(pool.converse([Job("print('x' * 900000)")], drive))
+        assert (end.status, end.retries) == ("ok", 0), end
+        again = run(pool, "print(1)")
+        assert (again.stdout, again.retries) == ("1\n", 0)
+
+
 FLOODS = {
     "one endless line": "import os\nwhile True: os.write(4, b'x' * 65536)",
     "endless lines": "import os\nwhile True: os.write(4, b'x\\n' * 30000)",

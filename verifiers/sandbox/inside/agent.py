@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from . import kernel, root, wire
 from .cgroup import Cgroup, ContainerMemory, Memory
+from .channel import PARENT_IN, tell
 from .first import set_oom_score
 from .program import Confinement, Program
-from .supervisor import CLOSED, PARENT_IN, PARENT_OUT, Place, Supervisor
+from .supervisor import CLOSED, Place, Supervisor
 
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _USERS = (0x7000_0000, 0x0100_0000)
@@ -74,7 +75,7 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
     place = Place(namespaces, folder, writable, (*sys.path, *setup.path), memory)
-    wire.write_all(PARENT_OUT, wire.frame(wire.READY, json.dumps({"missing": missing}).encode()))
+    tell(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
     begin = int.from_bytes(os.urandom(2), "big")  # the kernel counts a user's processes over all containers

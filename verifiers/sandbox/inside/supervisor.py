@@ -11,18 +11,15 @@ from typing import Any, NamedTuple
 
 from . import kernel, wire
 from .cgroup import Memory
+from .channel import PARENT_IN, Channel, tell
 from .files import wipe
 from .first import FirstProcess, Pipes, as_user, end_processes_of, socket_pair
 from .program import Confinement, Program
 from .usage import Taken, taken_by
 
-PARENT_IN, PARENT_OUT = 0, 1
-"""The descriptors of the connection to the parent."""
 CLOSED, DIRTY = 10, 11
 """Exit codes of a supervisor: the parent has closed the connection; something of the job is left."""
 
-_AT_ONCE = 4000
-"""Bytes that a pipe or a socket which takes any takes without waiting."""
 _TICK = 0.05
 _HARD = 10
 """How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
@@ -73,8 +70,7 @@ class Supervisor:
         self._place, self._confinement = place, confinement
         self._verdict = ("", "")  # (status, reason) where we ended the job
         self._taken = Taken()
-        self._pending = bytearray()  # lines that the job has not taken yet
-        self._closing: float | None = None
+        self._channel: Channel | None = None
 
     def run(self) -> Program:
         """Return in the program's process; the supervisor itself ends here."""
@@ -111,15 +107,14 @@ class Supervisor:
         (self._out, out), (self._err, err), (self._up, up) = os.pipe(), os.pipe(), os.pipe()
         self._stdin = _raised(os.memfd_create("stdin") if sys.platform == "linux" else _temporary_file())
         self._ours = (self._control, self._feed, self._down, self._out, self._err, self._up)
-        os.set_blocking(self._down, False)
         return Pipes(_raised(control), _raised(feed), self._stdin, *(_raised(fd) for fd in (out, err, down, up)))
 
     def _supervise(self) -> None:
         kind, payload = wire.read_frame(PARENT_IN)
-        if kind != wire.JOB:
-            raise ValueError(f"a job was expected, found frame {kind!r}")
+        while kind != wire.JOB:  # lines for a job that had ended when they came
+            kind, payload = wire.read_frame(PARENT_IN)
         job, (stdin, *blobs) = wire.unpack(payload)
-        self._limits, self._channel = job["limits"], job["channel"]
+        self._limits = job["limits"]
         _write_at_start(self._stdin, stdin)
         os.close(self._stdin)
         if self._place.memory is not None:
@@ -130,44 +125,36 @@ class Supervisor:
         self._start = time.monotonic()
         wire.write_all(self._feed, wire.frame(wire.JOB, wire.pack(job, blobs)))
         os.close(self._feed)
-        exit_header, contents = self._watch()
+        exit_header, contents = self._watch(job["channel"])
         wall = time.monotonic() - self._start
         self._end_job()
         self._drain()
         clean = self._clean_up()
-        wire.write_all(PARENT_OUT, wire.frame(wire.EXECUTION, self._execution(exit_header, contents, wall)))
+        tell(wire.EXECUTION, self._execution(exit_header, contents, wall))
         os._exit(0 if clean else DIRTY)
 
-    def _watch(self) -> tuple[dict[str, Any] | None, list[bytes]]:
+    def _watch(self, channel: bool) -> tuple[dict[str, Any] | None, list[bytes]]:
         """Carry bytes until the job ends, and how it ended: None where we ended it."""
         output = self._limits["output"]
         self._streams = {fd: _Stream(fd, output) for fd in (self._out, self._err)}
         poller = select.poll()
-        for fd in (*self._streams, self._control, PARENT_IN, *([self._up] if self._channel else [])):
+        for fd in (*self._streams, self._control, PARENT_IN):
             poller.register(fd, select.POLLIN)
+        lines = self._channel = Channel(self._down, self._up, poller) if channel else None
         next_look = self._start + _TICK
         while True:
             for fd, event in poller.poll(max(0.0, next_look - time.monotonic()) * 1000):
                 if fd == self._control:
                     return self._read_end()
-                if fd == PARENT_IN:
-                    self._take_lines()
-                    poller.register(self._down, select.POLLOUT)
-                elif fd == self._down:
-                    if not self._give_lines(event):
+                if fd in self._streams:
+                    if not self._streams[fd].read():
                         poller.unregister(fd)
-                elif fd == self._up:
-                    if self._is_parent_ready():
-                        if not self._carry_lines():
-                            poller.unregister(fd)
-                    else:  # never wait for a parent that may be waiting for us
-                        poller.unregister(self._up)
-                        poller.register(PARENT_OUT, select.POLLOUT)
-                elif fd == PARENT_OUT:
-                    poller.unregister(PARENT_OUT)
-                    poller.register(self._up, select.POLLIN)
-                elif not self._streams[fd].read():
-                    poller.unregister(fd)
+                elif lines is None:
+                    wire.read_frame(PARENT_IN)  # raises where the parent has closed
+                elif fd == PARENT_IN:
+                    lines.take()
+                else:
+                    lines.act(fd, event)
             if time.monotonic() >= next_look:
                 if self._is_out_of_time():
                     return None, []
@@ -186,36 +173,6 @@ class Supervisor:
             return None, []
         return wire.unpack(payload)
 
-    def _take_lines(self) -> None:
-        """One frame from the parent."""
-        kind, payload = wire.read_frame(PARENT_IN)
-        if kind == wire.LINES:
-            self._pending += payload
-        elif kind == wire.END_OF_LINES:
-            self._closing = time.monotonic()
-
-    def _give_lines(self, event: int) -> bool:
-        """Pass on what the job's pipe takes; False where there is nothing more to pass."""
-        if event & (select.POLLERR | select.POLLHUP):
-            self._pending.clear()
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            while self._pending:
-                del self._pending[: os.write(self._down, self._pending)]
-        if not self._pending and self._closing is not None:
-            os.close(self._down)
-            self._closing = min(self._closing, time.monotonic())
-            return False
-        return bool(self._pending)
-
-    def _carry_lines(self) -> bool:
-        """Pass what the job wrote on its channel to the parent; False at its end."""
-        part = os.read(self._up, _AT_ONCE)
-        wire.write_all(PARENT_OUT, wire.frame(wire.LINES if part else wire.END_OF_LINES, part))
-        return bool(part)
-
-    def _is_parent_ready(self) -> bool:
-        return bool(select.select([], [PARENT_OUT], [], 0)[1])
-
     def _is_out_of_time(self) -> bool:
         self._taken = taken_by(self._first)
         wall, cpu = self._limits["wall"], self._limits["cpu"]
@@ -228,9 +185,13 @@ class Supervisor:
             self._verdict = ("timeout", f"took more than {wall:g} s")
         elif elapsed > _HARD * wall:
             self._verdict = ("infra_error", f"got {self._taken.cpu:.3g} s of CPU time in {elapsed:.3g} s: overloaded")
-        elif self._closing is not None and time.monotonic() - self._closing > _END_OF_CHANNEL:
+        elif self._waits_at_end():
             self._verdict = ("timeout", f"did not end within {_END_OF_CHANNEL:g} s after its channel was closed")
         return bool(self._verdict[0])
+
+    def _waits_at_end(self) -> bool:
+        closed_at = self._channel.closed_at if self._channel else None
+        return closed_at is not None and time.monotonic() - closed_at - self._taken.waited > _END_OF_CHANNEL
 
     def _end_job(self) -> None:
         """No process of the job is left after this."""
@@ -250,6 +211,8 @@ class Supervisor:
             with contextlib.suppress(BlockingIOError):
                 while stream.read():
                     pass
+        if self._channel is not None:
+            self._channel.finish()
 
     def _clean_up(self) -> bool:
         if not any(os.listdir(folder) for folder in self._place.writable):
@@ -294,8 +257,8 @@ class Supervisor:
         return "runtime_error", f"exit code {code}"
 
     def _fail(self, error: BaseException) -> None:
-        with contextlib.suppress(OSError):
-            wire.write_all(PARENT_OUT, wire.frame(wire.FAILED, f"{type(error).__name__}: {error}".encode()))
+        with contextlib.suppress(OSError, EOFError):
+            tell(wire.FAILED, f"{type(error).__name__}: {error}".encode(errors="replace"))
         os._exit(DIRTY)
 
 
