@@ -70,12 +70,13 @@ def formulas(rng: random.Random, count: int) -> Iterator[Pair]:
 
 
 def functions(rng: random.Random, count: int) -> Iterator[Pair]:
-    """Logarithms, sines and exponentials, half of them wrong."""
+    """Logarithms, sines, matrices and exponentials, half of them wrong."""
     for _ in range(count):
         n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
         for gold, answer in (
             (rf"\ln {n} + \ln {m}", rf"\ln {n * m + off}"),
             (rf"\sin({2 * n}x)", rf"2\sin({n}x)\cos({n + off}x)"),
+            (rf"\begin{{pmatrix}}{n}\\{m}\end{{pmatrix}}", rf"\begin{{bmatrix}}{n}\\{m + off}\end{{bmatrix}}"),
             (rf"{n}e^{{{m}x}}", rf"{n + off}\exp({m}x)"),
         ):
             yield Pair(gold, rf"It is $\boxed{{{answer}}}$.", {})
@@ -86,9 +87,9 @@ def for_workers(rng: random.Random, count: int) -> Iterator[Pair]:
     for _ in range(count):
         n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
         for gold, answer in (
-            (rf"|x - {n}| + {m}", rf"{m + off} + |x - {n}|"),
-            (rf"\begin{{pmatrix}}{n}\\{m}\end{{pmatrix}}", rf"\begin{{bmatrix}}{n}\\{m + off}\end{{bmatrix}}"),
-            (rf"\arctan \frac{{{n}}}{{{m}}}", rf"\arctan \frac{{{2 * n + off}}}{{{2 * m}}}"),
+            (rf"\lfloor x\rfloor + {n}", rf"{n + off} + \lfloor x\rfloor"),
+            (rf"\sum_{{k=1}}^{{{n}}} k^2", f"{n * (n + 1) * (2 * n + 1) // 6 + off}"),
+            (rf"\arctan 1 + {m}", rf"\frac{{\pi}}{{4}} + {m + off}"),
             (rf"x > {n}", rf"({n + off}, \infty)"),
         ):
             yield Pair(gold, rf"It is $\boxed{{{answer}}}$.", {})
@@ -117,7 +118,11 @@ def ours(pairs: list[Pair]) -> tuple[list[bool], float]:
     ]
 
     async def check() -> tuple[list[bool], float]:
-        await Math().verify(Case(Trajectory(Task("?", "|x|+1"), messages={"policy": (said(r"\boxed{|x|}"),)})))
+        await Math().verify(
+            Case(
+                Trajectory(Task("?", r"\lfloor x\rfloor+1"), messages={"policy": (said(r"\boxed{\lfloor x\rfloor}"),)})
+            )
+        )
         start = time.perf_counter()  # a worker's start is no check
         verdicts = [(await verifier.verify(case)).passed for verifier, case in checks]
         return verdicts, time.perf_counter() - start

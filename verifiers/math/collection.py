@@ -9,6 +9,11 @@ MAX_ITEMS = 64
 _TOKENS = re.compile(r"\\begin|\\end|\\[{}]|[()\[\]{}⟨⟩]|\\[A-Za-z]+|\\.|.", re.DOTALL)
 _OPENING = frozenset(["(", "[", "{", r"\{", "⟨", r"\begin"])
 _CLOSING = frozenset([")", "]", "}", r"\}", "⟩", r"\end"])
+_MATRIX = re.compile(
+    r"[(\[]?\s*\\begin\s*\{(?P<kind>[pbB]?matrix|array)\}(?:(?<=array\})\s*\{[clr|]*\})?(?P<cells>.*)"
+    r"\\end\s*\{(?P=kind)\}\s*[)\]]?",
+    re.DOTALL,
+)
 _CONNECTIVE = re.compile(r",?\s*(?:⟨\s*,?\s*(?:and|or)\s*⟩|(?<![A-Za-z\\])(?:and|or)(?![a-z]))\s*")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|equiv|subset|subseteq|to|mapsto|Rightarrow|implies)(?![A-Za-z])")
 _SINGLE = r"(?:\\?[A-Za-z]+)'*(?:\s*_\s*(?:\w|\{[^{}]*\}))?"
@@ -87,6 +92,18 @@ def read_chain(text: str) -> Chain | None:
     if not all(sides):
         return None
     return Chain(sides, next((side for side in sides[:-1] if _is_name(side)), ""))
+
+
+def read_matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
+    """The rows of the one matrix that ``text``, in plain notation, is, else None; a determinant is none."""
+    match = _MATRIX.fullmatch(text)
+    if match is None or r"\begin" in match["cells"] or text.count(r"\end") != 1:
+        return None
+    rows = split(match["cells"].strip(), ("\\\\",))
+    cells = tuple(tuple(split(row, "&")) for row in (rows if rows[-1] else rows[:-1]))
+    if sum(map(len, cells)) > MAX_ITEMS or not all(all(row) for row in cells):
+        return None
+    return cells
 
 
 def plus_or_minus(text: str) -> Collection | None:

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from ..worker import Outcome
-from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection
+from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection, read_matrix
 from .extraction import MAX_ANSWER
-from .formula import Formulas
+from .identity import Formulas
 from .notation import latex, plain
 from .quantity import read_quantity
 from .units import split_unit, unit_ratio
@@ -84,6 +84,9 @@ class Comparison:
         decided = self.quick(gold, answer)
         if decided is not None:
             return decided
+        matrix, other = read_matrix(gold), read_matrix(answer)
+        if matrix is not None and other is not None:
+            return await self._same_cells(matrix, other)
         expected, found = _collection(gold), _collection(answer)
         if _is_list(found) and expected is None:
             expected = _expanded(expected, gold)
@@ -162,6 +165,15 @@ class Comparison:
                     break
             else:
                 return False
+        return True
+
+    async def _same_cells(self, expected: tuple[tuple[str, ...], ...], found: tuple[tuple[str, ...], ...]) -> bool:
+        if [len(row) for row in expected] != [len(row) for row in found]:
+            return False
+        for gold, answer in zip(expected, found, strict=True):
+            for wanted, given in zip(gold, answer, strict=True):
+                if not await self._same(wanted, given):
+                    return False
         return True
 
     def _brackets_agree(self, expected: Collection, found: Collection) -> bool:

@@ -5,11 +5,10 @@ It gives up on all that could be read in two ways, such as ``1/2x`` or ``f(x+1)`
 
 import math
 import re
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 from .algebra import Budget, Expression, TooMuch, constant, symbol
-from .transcendental import cosine, is_opaque, logarithm, opaque, raised, sine
+from .transcendental import cosine, logarithm, opaque, raised, sine
 
 MAX_LENGTH = 400
 """Characters; a longer formula is not read."""
@@ -26,46 +25,21 @@ _FUNCTIONS = frozenset("fghpquvyFGHPQTUVWS")
 """Letters before a parenthesis that may name a function; any other is a factor."""
 _WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|d[or-z]|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
 """Two letters that are no product."""
-_FUNCTION_NAMES = frozenset("\\" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "exp", "ln", "log"))
+_ELEMENTARY = ("sin", "cos", "tan", "cot", "sec", "csc", "exp", "ln", "log")
+_FUNCTION_NAMES = frozenset(
+    "\\" + name for name in (*_ELEMENTARY, "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")
+)
 _MAX_FACTORIAL = 150
 
 
-@dataclass
-class Formulas:
-    """The formulas of one comparison, each read once, within one budget of work."""
-
-    budget: Budget = field(default_factory=Budget)
-    _read: dict[str, Expression | None] = field(default_factory=dict)
-
-    def read(self, text: str) -> Expression | None:
-        """What ``text``, in plain notation, says, None where it is not surely an expression of this kind."""
-        if text not in self._read:
-            self._read[text] = self._reading(text)
-        return self._read[text]
-
-    def same(self, gold: str, answer: str) -> bool | None:
-        """Whether both are one expression, or equations with the same solutions; None where that is not decided."""
-        sides = gold.split("="), answer.split("=")
-        if len(sides[0]) != len(sides[1]) or len(sides[0]) > 2:
-            return None
-        read = [self.read(side) for part in sides for side in part]
-        known = [side for side in read if side is not None]
-        if len(known) < len(read):
-            return None
-        try:
-            if len(known) == 2:
-                return known[0].equals(known[1]) or (None if any(map(is_opaque, known)) else False)
-            return (known[0] + -known[1]).proportional(known[2] + -known[3]) or None
-        except TooMuch:
-            return None
-
-    def _reading(self, text: str) -> Expression | None:
-        if len(text) > MAX_LENGTH or not text.isascii():
-            return None
-        try:
-            return _Reader(text, self.budget).read()
-        except (TooMuch, RecursionError):
-            return None
+def read_formula(text: str, budget: Budget) -> Expression | None:
+    """What ``text``, in plain notation, says, None where it is not surely an expression of this kind."""
+    if len(text) > MAX_LENGTH or not text.isascii():
+        return None
+    try:
+        return _Reader(text, budget).read()
+    except (TooMuch, RecursionError):
+        return None
 
 
 class _Reader:
@@ -76,6 +50,7 @@ class _Reader:
         self._tokens: list[str] = [*_TOKEN.findall(text), ""]
         budget.spend(len(self._tokens) // 4)
         self._at = 0
+        self._in_bars = False
 
     def read(self) -> Expression:
         value = self._sum()
@@ -109,7 +84,7 @@ class _Reader:
 
     def _product(self) -> Expression:
         value, divided = self._power(), False
-        while self._next and self._next not in ("+", "-", ")", "]", "}"):
+        while self._next and self._next not in ("+", "-", ")", "]", "}") and not (self._in_bars and self._next == "|"):
             if self._next in _PRODUCTS:
                 self._take()
                 sign = self._take() if self._next in ("+", "-") and self._next else "+"
@@ -179,11 +154,25 @@ class _Reader:
             return top / self._argument()
         if token == r"\sqrt":
             return self._root()
-        if token in _FUNCTION_NAMES and (token != r"\log" or self._tokens[self._at + 1] == "_"):
+        if token in _FUNCTION_NAMES:
             return self._function()
+        if token == "|":
+            return self._size()
         if token == r"\binom":
             return self._choose()
         raise TooMuch(f"{token!r}")
+
+    def _size(self) -> Expression:
+        """The absolute value of a number, or of what is no more than named; bars do not nest."""
+        if self._in_bars:
+            raise TooMuch("bars in bars")
+        self._take()
+        self._in_bars = True
+        value = self._sum()
+        self._expect("|")
+        self._in_bars = False
+        number = value.number
+        return opaque("size", value) if number is None else constant(abs(number), self._budget)
 
     def _root(self) -> Expression:
         self._take()
@@ -205,7 +194,7 @@ class _Reader:
         base = power = None
         if self._next == "_" and name == r"\log":
             self._take()
-            base = self._argument()
+            name, base = r"\ln", self._argument()
         if self._next == "^":
             self._take()
             power = self._argument().number
@@ -230,7 +219,7 @@ class _Reader:
         if numbered and self._is_variable() and name not in (r"\ln", r"\log"):
             value = value * self._atom()
         follows = self._tokens[self._at + 1] if self._next in _PRODUCTS else self._next
-        if follows not in ("", "+", "-", ")", "}", "]", *_FUNCTION_NAMES):
+        if follows not in ("", "+", "-", ")", "}", "]", "|", *_FUNCTION_NAMES):
             raise TooMuch("an argument that does not end")
         return value
 
@@ -238,7 +227,7 @@ class _Reader:
         return (len(self._next) == 1 and self._next.isalpha()) or bool(_GREEK.fullmatch(self._next))
 
     def _applied(self, name: str, value: Expression) -> Expression:
-        if name in (r"\ln", r"\log"):
+        if name == r"\ln":
             return logarithm(value)
         if name == r"\exp":
             return raised(symbol("e", self._budget), value)
@@ -246,7 +235,9 @@ class _Reader:
             one = constant(Fraction(1), self._budget)
             top = {r"\tan": sine, r"\cot": cosine}.get(name, lambda _: one)(value)
             return top / (sine if name in (r"\cot", r"\csc") else cosine)(value)
-        return (sine if name == r"\sin" else cosine)(value)
+        if name in (r"\sin", r"\cos"):
+            return (sine if name == r"\sin" else cosine)(value)
+        return opaque(name, value)
 
     def _choose(self) -> Expression:
         self._take()

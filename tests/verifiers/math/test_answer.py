@@ -146,21 +146,21 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_answer_earns_nothing_and_the_next_check_is_unaffected(text: str) -> None:
     start = time.monotonic()
-    verdict = judge(rf"\boxed{{{text}}}", r"|x|+7")
+    verdict = judge(rf"\boxed{{{text}}}", r"\lfloor x\rfloor+7")
     assert verdict.score == 0
     assert verdict.status in ("wrong", "unparseable", "timeout", "limit")
     assert time.monotonic() - start < 20  # a second of CPU time, on a machine that others use too
-    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
+    assert judge(r"\boxed{7+\lfloor x\rfloor}", r"\lfloor x\rfloor+7").passed
     assert not os.path.exists("/tmp/lachesis_was_here")
 
 
 def test_a_worker_killed_in_the_middle_of_a_check_leads_to_no_wrong_score() -> None:
-    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
+    assert judge(r"\boxed{7+\lfloor x\rfloor}", r"\lfloor x\rfloor+7").passed
     for pid in math_answer._workers().pids:
         os.kill(pid, signal.SIGSTOP)
 
     async def kill_meanwhile() -> Verdict:
-        asking = asyncio.ensure_future(Math().verify(case(r"\boxed{8+|x|}", r"|x|+8")))
+        asking = asyncio.ensure_future(Math().verify(case(r"\boxed{8+\lfloor x\rfloor}", r"\lfloor x\rfloor+8")))
         await asyncio.sleep(0.3)
         assert not asking.done()
         for pid in math_answer._workers().pids:
@@ -175,7 +175,9 @@ def test_several_event_loops_share_the_workers() -> None:
 
     async def several(first: int) -> None:
         numbers = range(first, first + 4)
-        checks = [Math().verify(case(rf"\boxed{{|x|+{n}}}", f"{n + n % 2}+|x|")) for n in numbers]
+        checks = [
+            Math().verify(case(rf"\boxed{{\lfloor x\rfloor+{n}}}", rf"{n + n % 2}+\lfloor x\rfloor")) for n in numbers
+        ]
         for n, verdict in zip(numbers, await asyncio.gather(*checks), strict=True):
             verdicts[n] = verdict.passed
 

@@ -338,22 +338,22 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("gold", [r"|x|+7", "x+7", r"\{1,2\}", "x>3"])
+@pytest.mark.parametrize("gold", [r"\lfloor x\rfloor+7", "x+7", r"\{1,2\}", "x>3"])
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_answer_ends_in_time_and_leaves_the_worker_warm(text: str, gold: str) -> None:
-    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
+    assert judge(r"\boxed{7+\lfloor x\rfloor}", r"\lfloor x\rfloor+7").passed
     pids, start, parent = set(math_answer._workers().pids), time.monotonic(), time.process_time()
     verdict = judge(rf"\boxed{{{text}}}", gold)
     assert verdict.score == 0
     assert time.process_time() - parent < 0.5  # next to nothing is done in the parent
     assert time.monotonic() - start < 10  # 1.5 s on a quiet machine; CPU time is what is bounded
-    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
+    assert judge(r"\boxed{7+\lfloor x\rfloor}", r"\lfloor x\rfloor+7").passed
     assert pids <= set(math_answer._workers().pids)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_what_reads_the_answer_has_512_megabytes() -> None:
-    assert judge(r"\boxed{7+|x|}", r"|x|+7").passed
+    assert judge(r"\boxed{7+\lfloor x\rfloor}", r"\lfloor x\rfloor+7").passed
     for pid in math_answer._workers().pids:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         assert len(children) == 1
@@ -368,7 +368,7 @@ def test_all_parts_of_an_answer_share_one_budget_of_time() -> None:
         asked.append(seconds)
         return Outcome("ok", {"equal": True, "seconds": 0.4})
 
-    many = "(" + ",".join(f"|x|+{i}" for i in range(9)) + ")"
+    many = "(" + ",".join(rf"\lfloor x\rfloor+{i}" for i in range(9)) + ")"
     with pytest.raises(Undecided, match="all parts"):
         asyncio.run(Comparison(slow, 1.0).equal(many, many.replace("+", "-")))
     assert asked == pytest.approx([1.0, 0.6, 0.2])
@@ -452,6 +452,6 @@ def test_a_hundred_kilobytes_of_anything_take_the_parent_no_time(piece: str) -> 
 
 @pytest.mark.parametrize("reply", [r"\sqrt=\frac", r"\frac=\frac", r"1=\sqrt=2"])
 def test_a_reply_whose_own_computation_cannot_be_read_is_wrong_and_not_the_datasets_fault(reply: str) -> None:
-    verdict = judge(rf"\boxed{{{reply}}}", r"|x|+7")
+    verdict = judge(rf"\boxed{{{reply}}}", r"\lfloor x\rfloor+7")
     assert verdict.status != "infra_error"
     assert verdict.score == 0.0

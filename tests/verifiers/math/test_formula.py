@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lachesis.verifiers.math.formula import Formulas
+from lachesis.verifiers.math.identity import Formulas
 from lachesis.verifiers.math.notation import plain
 
 
@@ -51,6 +51,9 @@ EQUAL = [
     (r"\binom{5}{2}", "10"),
     (r"\frac{5!}{3!}", "20"),
     ("x_{1}+x_2", "x_2+x_1"),
+    ("|x-3|+2", "2+|x-3|"),
+    ("|-3|", "3"),
+    (r"\arctan\frac{3}{7}", r"\arctan\frac{6}{14}"),
 ]
 UNEQUAL = [
     ("x'", "x"),
@@ -67,6 +70,7 @@ UNEQUAL = [
     (r"10^{-40}", "0"),
     ("(x+1)^2", "x^2+1"),
     ("xy", "x+y"),
+    ("|x-3|+2", "|x-3|+3"),
 ]
 LEFT_TO_OTHERS = [
     ("1/2x", "x/2"),
@@ -93,6 +97,9 @@ LEFT_TO_OTHERS = [
     (r"0\cdot\ln(0)", "0"),
     (r"\tan\frac{\pi}{2}", "1"),
     ("none", "enno"),
+    ("|x-3|", "|3-x|"),
+    ("|x|y|z|", "xyz"),
+    (r"\arctan 1", r"\frac{\pi}{4}"),
 ]
 
 
