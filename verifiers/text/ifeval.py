@@ -11,11 +11,10 @@ from collections.abc import Callable
 from ..json_text import NotJson, read_json
 from .constraint import RELATIONS, as_count, as_letter, as_place, as_relation, as_text, as_texts, constraint
 from .normalization import normalized
-from .wording import divided_paragraphs, sentences, spaced_paragraphs, words
+from .wording import divided_paragraphs, sentences, spaced_paragraphs, unfenced, words
 
 Relation = Callable[[int, int], bool]
 
-_FENCE = re.compile(r"\A```[A-Za-z]*\s*\n?(.*?)\s*```\Z", re.DOTALL)
 _SIX_STARS = re.compile(r"(?<!\*)\*{6}(?!\*)")
 _HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])([^*\n]+)(?<!\s)\1(?!\*)")
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -173,9 +172,8 @@ def _multiple_sections(text: str, section_spliter: str, num_sections: int, relat
 @constraint("detectable_format:json_format")
 def _json_format(text: str) -> bool:
     """An object or an array, in a fence or not; a bare number or text is no format."""
-    fence = _FENCE.match(text.strip())
     try:
-        return isinstance(read_json(fence[1] if fence else text), dict | list)
+        return isinstance(read_json(unfenced(text)), dict | list)
     except NotJson:
         return False
 

@@ -8,6 +8,7 @@ from ..json_text import NotJson, json_key, read_json
 from ..math.extraction import last_box
 from ..math.quantity import read_quantity
 from .normalization import normalized
+from .wording import unfenced
 
 MAX_TEXT = 100_000
 """Characters of an answer that are read: its end."""
@@ -16,7 +17,6 @@ MAX_ITEM = 2_000
 MAX_ITEMS = 5_000
 """Items that are compared; those beyond count, as unlike any other."""
 
-_FENCE = re.compile(r"\A```[A-Za-z]*\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _BULLET = re.compile(r"^[^\S\n]*(?:[-*•–]|\(?\d{1,4}[.)]|\(?[a-z]\))[^\S\n]+(\S.*)$", re.MULTILINE)
 _LEAD_IN = re.compile(
     r"\A[^\n]{0,200}?\b(?:answers?|items?|list|set|results?|solutions?|order|sequence|are|is)\s*(?:is|are)?\s*:\s*",
@@ -63,8 +63,7 @@ def read_items(text: str, separator: str, expected: Collection[Hashable]) -> lis
     text = text[-MAX_TEXT:].strip()
     if box := last_box(text):
         text = box.strip()
-    if fence := _FENCE.match(text):
-        text = fence[1].strip()
+    text = unfenced(text)
     if not text:
         return None
     if text[0] == "[":

@@ -66,6 +66,8 @@ class Regex:
         expected = references(case.answer)
         if not expected and (self.group or not self.pattern):
             return infra_error("the task has no answer to compare with, nor a pattern; repair the dataset")
+        if not self.pattern and not isinstance(case.answer, str | int | float):
+            return infra_error(f"the task's answer is no pattern: {case.answer!r:.80}; repair the dataset")
         try:
             compiled = compile_pattern(self.pattern or str(case.answer), self.ignore_case)
         except ValueError as error:

@@ -1,6 +1,5 @@
 """The verifier of answers that are one JSON value, valid by a schema."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,8 +11,7 @@ from ..json_text import NotJson, read_json
 from ..registry import verifier
 from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-
-_FENCE = re.compile(r"\A```(?:json5?|JSON)?[^\S\n]*\n(.*?)\n?[^\S\n]*```\Z", re.DOTALL)
+from .wording import unfenced
 
 
 @verifier("json_schema")
@@ -49,9 +47,8 @@ class JsonSchema:
         except DataError as error:
             return infra_error(f"the task's schema cannot be used: {error}; repair the dataset")
         _, text = split_reasoning(case.completion)
-        fence = _FENCE.match(text) if self.fence else None
         try:
-            value = read_json(fence[1] if fence else text)
+            value = read_json(unfenced(text) if self.fence else text)
         except NotJson as error:
             return unparseable(f"the answer is not one JSON value: {error!s:.120}")
         try:

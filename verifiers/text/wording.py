@@ -12,6 +12,7 @@ _SUFFIX = re.compile(r"(?:^|[\s(\"'“])(?:etc|inc|ltd|corp|jr|sr|co|al)\.$", re
 _CAPITAL = re.compile(r"\s*[\"'“(*_]*[A-Z]")
 _MARKER = re.compile(r"[\s*#>_\-+•=|`~]*(?:\d{1,3}[.)])?[\s*#>_\-+•=|`~]*")
 _DIVIDER = re.compile(r"(?<!\S)(?:\*\*\*|\* \* \*)(?!\S)")
+_LANGUAGE = re.compile(r"\A(?:json[5cl]?|text|txt|plaintext|python|py|markdown|md)(?=[\s{\[\"])", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
@@ -50,6 +51,14 @@ def divided_paragraphs(text: str) -> list[str]:
 def spaced_paragraphs(text: str) -> list[str]:
     """Parts between blank lines."""
     return [part for part in _BLANK_LINES.split(text.strip()) if part.strip()]
+
+
+def unfenced(text: str) -> str:
+    """What stands in the code fence that all of ``text`` is, else all of it; white space at both ends aside."""
+    bare = text.strip()
+    if len(bare) < 6 or not (bare.startswith("```") and bare.endswith("```")):
+        return bare
+    return _LANGUAGE.sub("", bare[3:-3]).strip()
 
 
 def _without_blank_ends(parts: Sequence[str]) -> list[str]:

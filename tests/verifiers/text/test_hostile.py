@@ -98,7 +98,11 @@ def test_a_hundred_thousand_characters_of_anything_are_judged_in_time(
     name: str, answer: Any, params: dict[str, Any]
 ) -> None:
     for seed in SEEDS:
-        text = "The answer is " + seed * (LENGTH // len(seed))
+        text = (
+            f"```\n{seed * (LENGTH // len(seed))}"
+            if name == "instruction"
+            else f"Answer: {seed * (LENGTH // len(seed))}"
+        )
         start = time.process_time()
         verdict = judge(name, text, answer, params)
         assert time.process_time() - start < SECONDS, seed

@@ -39,6 +39,7 @@ def judge(text: str, answer: Any = None, **params: Any) -> Verdict:
         ("x", None, {}, "infra_error"),
         ("x", "", {}, "infra_error"),
         ("x", "(", {}, "infra_error"),
+        ("x", ["x", "y"], {}, "infra_error"),
         ("x", "x" * 10_001, {}, "infra_error"),
         ("x", None, {"pattern": "(?P<x>x)", "group": "x"}, "infra_error"),
         ("x" * 1_000_001, "x+", {}, "limit"),
