@@ -5,7 +5,7 @@ from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 from ..json_text import NotJson, json_key, read_json
-from ..math.extraction import last_box
+from ..math.extraction import boxed_answers
 from ..math.quantity import read_quantity
 from .normalization import normalized
 from .wording import unfenced
@@ -35,7 +35,7 @@ def item_key(item: Any) -> Hashable:
         return json_key(item)
     if isinstance(item, bool):
         return str(item).lower()
-    text = str(item)
+    text = _unmarked(str(item))
     if len(text) > MAX_ITEM:
         return text
     quantity = read_quantity(text)
@@ -61,8 +61,8 @@ def read_items(text: str, separator: str, expected: Collection[Hashable]) -> lis
     "and" unless the whole is an ``expected`` item.
     """
     text = text[-MAX_TEXT:].strip()
-    if box := last_box(text):
-        text = box.strip()
+    if boxes := boxed_answers(text):
+        text = boxes[-1]  # those that only "and" or a comma joins are one
     text = unfenced(text)
     if not text:
         return None
@@ -118,4 +118,4 @@ def _bare(text: str) -> str:
 
 
 def _unmarked(item: str) -> str:
-    return item.strip().rstrip(",;").strip("*`\"'").strip()
+    return item.strip().rstrip(",;").strip("*`\"'$").strip()

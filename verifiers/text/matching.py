@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -98,7 +99,7 @@ class Number:
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
         _, text = split_reasoning(case.completion)
-        tail = text[-_MAX_TAIL:]
+        tail = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text[-_MAX_TAIL:])
         found = _STANDING.findall(tail) or _NUMBER.findall(tail)
         if not found:
             return unparseable("no number in the answer")

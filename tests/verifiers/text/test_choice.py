@@ -227,7 +227,7 @@ SAID = [  # (text, labels: none is no commitment, several are a hedge)
     ("**Answer: B**\n\n**Explanation:** Paris is the capital of France. London (A) is the capital of the UK.", "B"),
     ("The answer is B.\n\n**Why not A?** Because London is in the UK.\n**Why not C?** Rome is in Italy.", "B"),
     (
-        "Let's analyze each option:\n\nA) London - capital of the UK. Incorrect.\nB) Paris - capital of France. Correct."
+        "Let's analyze each option:\n\nA) London - capital of the UK. Incorrect.\nB) Paris - capital of France. Right."
         "\nC) Rome - Incorrect.\nD) Berlin - Incorrect.\n\nThus, the correct answer is B.",
         "B",
     ),

@@ -72,6 +72,13 @@ def test_items_are_read_as_people_write_them(
     assert judge(name, text, answer, **params).score == score
 
 
+def test_boxes_and_formulas_hold_items() -> None:
+    for text in (r"\boxed{1} and \boxed{2}", r"\boxed{1, 2}", "$1$, $2$", r"$\{1, 2\}$"):
+        assert judge("set", text, [1, 2]).passed, text
+    assert judge("set", r"\boxed{1}. No: \boxed{2, 3}", [1, 2, 3]).status == "wrong"
+    assert judge("set", "$5, $6", ["$6", "$5"]).passed
+
+
 @pytest.mark.parametrize(
     ("name", "text", "params", "score"),
     [

@@ -78,6 +78,8 @@ def test_the_tolerance_is_absolute_and_inclusive() -> None:
         ("x^2 = 9", 9, 1),
         ("1,000,000", 10**6, 1),
         ("2e5x", 5, 0),
+        ("٤٢", 42, 1),
+        ("４２", 42, 1),
     ],
 )
 def test_number_reads_how_numbers_are_written(text: str, answer: Any, score: float) -> None:
