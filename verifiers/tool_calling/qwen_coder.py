@@ -15,7 +15,7 @@ _TAGS = tag_pattern(("<tool_call>", "<function="))
 _OPEN = re.compile(r"(?:<tool_call>\s*+)?")
 _FUNCTION = re.compile(r"<function=([^<>\s]{1,200}+)>\s*+")
 _PARAMETER = re.compile(r"<parameter=([^<>\s]{1,200}+)>")
-_VALUE_END = re.compile(r"</parameter>\s*+(?=<parameter=|</function>)|</tool_call>")
+_VALUE_END = re.compile(r"</parameter>\s*+(?=<parameter=|</function>)|</tool_call>|</think>")
 _END = re.compile(r"</function>(\s*+</tool_call>)?")
 _NEXT = re.compile(r"<tool_call>|(</tool_call>)|<function=|</think>")
 
@@ -69,8 +69,9 @@ def _read_one(text: str, start: int, tools: Mapping[str, Declaration]) -> tuple[
     while parameter := _PARAMETER.match(text, position):
         value_end = _VALUE_END.search(text, parameter.end())
         if value_end is None or not value_end[0].startswith("</parameter>"):
-            fault = f"cut off in parameter {parameter[1]!r:.80}" if value_end is None else "a parameter has no end"
-            return ToolCall(function[1], error=fault), _next(text, parameter.end())
+            if value_end is None:  # all the rest is its value
+                return ToolCall(function[1], error=f"cut off in parameter {parameter[1]!r:.80}"), len(text)
+            return ToolCall(function[1], error="a parameter has no end"), _next(text, value_end.start())
         if parameter[1] in arguments:
             return ToolCall(function[1], error=f"parameter {parameter[1]!r:.80} is given twice"), value_end.end()
         raw = _without_frame(text[parameter.end() : value_end.start()])

@@ -18,6 +18,9 @@ def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
     )
 
 
+MAX_CALLS = 1000
+"""Calls that are read at most; what follows the last is text, and one more call with an error."""
+
 _RESPONSE_END = re.compile(r"<\s*+/\s*+tool_response\s*+>", re.IGNORECASE)
 
 
@@ -59,8 +62,13 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
     their results, as Hermes 4 does). What the policy writes into ``<tool_response>`` is text.
     """
     scan, position, after_call = _Scan(), 0, -1
+    beyond: tuple[ToolCall, ...] = ()
     while match := pattern.search(text, position):
         scan.texts.append(text[position : match.start()])
+        if match["call"] and len(scan.calls) + len(scan.considered) == MAX_CALLS:
+            position = match.start()
+            beyond = (ToolCall("", error=f"more than {MAX_CALLS} calls"),)
+            break
         if match["call"]:
             call, position = read_one(text, match.start())
             scan.calls.append(call)
@@ -79,7 +87,8 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
             scan.open.setdefault(name, (len(scan.calls), len(scan.texts)))
     scan.texts.append(text[position:])
     scan.end(ends_with_call=after_call >= 0 and not text[after_call:].strip())
-    return Reading(tuple(scan.calls), "".join(scan.texts).strip(), _joined(scan.reasoning), tuple(scan.considered))
+    calls = (*scan.calls, *beyond)
+    return Reading(calls, "".join(scan.texts).strip(), _joined(scan.reasoning), tuple(scan.considered))
 
 
 def _joined(parts: list[str]) -> str:

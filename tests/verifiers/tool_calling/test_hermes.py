@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.tool_calling.declaration import declarations
 from lachesis.verifiers.tool_calling.hermes import Hermes, read_hermes
+from lachesis.verifiers.tool_calling.tagged import MAX_CALLS
 
 NAMES = st.text(min_size=1, max_size=10)
 VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=3)
@@ -219,3 +220,9 @@ def test_a_result_is_named_and_may_hold_any_text() -> None:
     block = Hermes().write_result("now", 'say "</tool_response>"')
     assert block.startswith("<tool_response>\n{")
     assert json.loads(block.partition("\n")[2].rpartition("\n")[0])["name"] == "now"
+
+
+def test_calls_past_the_bound_are_one_more_call_with_an_error() -> None:
+    reading = read_hermes("<think>" + NOW * 5_000)
+    assert reading.calls[-1].error
+    assert len(reading.calls) + len(reading.considered) == MAX_CALLS + 1
