@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .case import Case
+from .deadline import deadline
 from .errors import ConfigError, DataError, nearest
 from .registry import make_verifier
 from .reward import Component, Reward
@@ -40,7 +41,7 @@ class Rubric:
 
     Args:
         uses: what ``use`` returns, in the order in which they are logged.
-        deadline: seconds that one verifier may take before its verdict is an ``infra_error``.
+        deadline: seconds that one verifier may take, without sandboxes and workers, until it is an ``infra_error``.
         clip: the lowest and the highest total of one agent, None for no bounds.
         gated: the total where a gate does not pass.
 
@@ -155,16 +156,16 @@ class Rubric:
 
     async def _verdict(self, judge: Callable[..., Awaitable[Verdict]], *arguments: Any) -> Verdict:
         start = time.perf_counter()
-        clock = asyncio.timeout(self.deadline)
+        clock: asyncio.Timeout | None = None
         try:
-            async with clock:
+            async with deadline(self.deadline) as clock:
                 verdict = await judge(*arguments)
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
             where = traceback.extract_tb(error.__traceback__)[-1]
             verdict = infra_error(f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
-            if clock.expired():
+            if clock is not None and clock.expired():
                 verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
         return replace(verdict, elapsed=time.perf_counter() - start)
 

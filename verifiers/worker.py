@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .deadline import own_deadline
+
 STARTUP_SECONDS = 60.0
 """How long a worker may take to import what it needs and pass its own control check."""
 
@@ -136,7 +138,8 @@ class WorkerPool:
 
     async def ask(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
         """How ``request`` ended; waits without holding up the event loop."""
-        return await asyncio.wrap_future(self._threads.submit(self._ask, request, cpu_seconds))
+        with own_deadline():
+            return await asyncio.wrap_future(self._threads.submit(self._ask, request, cpu_seconds))
 
     def close(self) -> None:
         """End every worker; requests under way end as infrastructure errors."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, TypeVar
 
+from ..deadline import own_deadline
 from ..errors import SandboxLost
 from .conversation import Agent, AgentLost, Connection, Conversation
 from .job import Execution, Job, Level
@@ -72,7 +73,8 @@ class AgentPool:
 
     async def run(self, job: Job) -> Execution:
         """How ``job`` went."""
-        return await asyncio.wrap_future(self._threads.submit(self._run, job))
+        with own_deadline():
+            return await asyncio.wrap_future(self._threads.submit(self._run, job))
 
     async def converse(
         self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
@@ -80,7 +82,8 @@ class AgentPool:
         """What ``drive`` returned, and how each job went; see ``Sandbox.converse``."""
         if not 0 < len(jobs) <= self._size:
             raise ValueError(f"a conversation has 1 to {self._size} jobs here, found {len(jobs)}; raise [sandbox] size")
-        return await asyncio.wrap_future(self._threads.submit(self._converse, jobs, drive))
+        with own_deadline():
+            return await asyncio.wrap_future(self._threads.submit(self._converse, jobs, drive))
 
     def close(self) -> None:
         """End every agent, and with it every job."""
