@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..think import split_reasoning
 
-_OPENING = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`]*")
+_OPENING = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([\w+#.-]*+)[^`]*+")
 _OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py)")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _PYTHON = {"python", "python3", "py", "py3", "ipython"}

@@ -1,0 +1,93 @@
+"""The program in a completion."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lachesis.verifiers.code.program import answer_text, continued, fenced_blocks, program_in
+
+SOLVE, OTHER, MAIN = "def solve(a):\n    return a\n", "def other():\n    pass\n", "print(solve(1))\n"
+
+
+def block(source: str, language: str = "python") -> str:
+    return f"```{language}\n{source}```\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (block(SOLVE), SOLVE),
+        (f"Here:\n{block(SOLVE)}and that is all.", SOLVE),
+        (block(OTHER) + block(SOLVE), SOLVE),
+        (block(SOLVE) + block(MAIN), SOLVE),
+        (block("def solve(a):\n    pass\n") + block(SOLVE), SOLVE),
+        (block(SOLVE) + "Prints:\n" + block("1\n", ""), SOLVE),
+        (block(SOLVE, "py"), SOLVE),
+        (block(SOLVE, "Python3"), SOLVE),
+        (block(SOLVE, ""), SOLVE),
+        (block(SOLVE, 'python title="a.py"'), SOLVE),
+        (block("int solve();\n", "cpp") + block(SOLVE), SOLVE),
+        (block("int solve();\n", "cpp"), ""),
+        (f"~~~python\n{SOLVE}~~~", SOLVE),
+        (f"````python\n{SOLVE}````", SOLVE),
+        ("1. so:\n   ```python\n   def solve(a):\n       return a\n   ```\n", SOLVE),
+        (f"Solution: ```python\n{SOLVE}```", SOLVE),
+        (f"```python\n{SOLVE}", SOLVE.strip()),
+        (f"{SOLVE}```\nIt returns a.", SOLVE),
+        (SOLVE, SOLVE.strip()),
+        (f"<think>{block(OTHER)}</think>{block(SOLVE)}", SOLVE),
+        (f"<think>{block(SOLVE)}</think>I do not know.", "I do not know."),
+        (f"<think>{block(SOLVE)}", ""),
+        (f"{block(SOLVE)}<think>{block('def solve(a): return 0')}</think>", ""),
+        ('```python\ndef solve(a):\n    """As in\n    ```\n    solve(1)\n    ```\n    """\n    return a\n```\n',
+         'def solve(a):\n    """As in\n    ```\n    solve(1)\n    ```\n    """\n    return a\n'),
+        ("", ""),
+        ("   \n", ""),
+    ],
+)  # fmt: skip
+def test_the_program_is_the_last_python_block_that_defines_what_is_asked_for(text: str, program: str) -> None:
+    assert program_in(text, ["solve"]) == program
+
+
+def test_without_a_name_it_is_the_last_python_block() -> None:
+    assert program_in(block(SOLVE) + block(MAIN) + block("2\n", "")) == MAIN
+
+
+def test_the_first_line_keeps_its_indentation() -> None:
+    assert answer_text("    x = 1\n    return x\n") == "    x = 1\n    return x"
+    assert answer_text("<think>hm</think>\n    return x") == "    return x"
+
+
+def test_a_body_goes_on_from_the_prompt_however_it_is_indented() -> None:
+    prompt = 'def solve(a):\n    """Gives a."""\n'
+    for body in ("    b = a\n    return b", "b = a\nreturn b", "b = a\n    return b"):
+        ran: dict[str, object] = {}
+        for source in continued(prompt, body):
+            try:
+                exec(source, ran)
+            except SyntaxError:
+                continue
+            break
+        assert ran["solve"](3) == 3  # type: ignore[operator]
+
+
+@given(st.text(alphabet="`~\n\"' apython", max_size=200), st.text(max_size=20))
+def test_no_text_raises(text: str, name: str) -> None:
+    program_in(text, [name])
+    for found in fenced_blocks(text):
+        assert found.text in text or found.text == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["```\n" * 25_000, "`" * 100_000, "```python\n" + '"""\n' * 25_000, " " * 100_000 + "x", "def " * 25_000,
+     "\n" * 100_000, "<think>" * 15_000,
+     "</think>" * 12_000, "```python" * 11_000, "~" * 50_000 + "`" * 50_000, "\t" * 100_000],
+    ids=range(11),
+)  # fmt: skip
+def test_a_hostile_text_takes_no_time(text: str) -> None:
+    start = time.process_time()
+    program_in(text, ["solve"])
+    assert time.process_time() - start < 1.0
