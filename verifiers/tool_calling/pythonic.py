@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
+from unicodedata import normalize
 
 from ..json_text import MAX_DEPTH
 from ..think import split_reasoning
@@ -55,10 +56,14 @@ FORMAT = Pythonic()
 
 def _written(call: ToolCall) -> str:
     arguments = (
-        f"{name}={value!r}" if name.isidentifier() and not iskeyword(name) else f"**{ {name: value}!r}"
-        for name, value in call.arguments.items()
+        f"{name}={value!r}" if _is_plain(name) else f"**{ {name: value}!r}" for name, value in call.arguments.items()
     )
     return f"{call.name}({', '.join(arguments)})"
+
+
+def _is_plain(name: str) -> bool:
+    """Whether Python reads it as a name, and as this one: it takes º for o."""
+    return name.isidentifier() and not iskeyword(name) and normalize("NFKC", name) == name
 
 
 class _NotLiteral(ValueError):

@@ -21,6 +21,7 @@ def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
 MAX_CALLS = 1000
 """Calls that are read at most; what follows the last is text, and one more call with an error."""
 
+_NOTHING = re.compile(r"(?:\s|<\|\w{1,40}+\|>)*+")  # a token that ends the turn says nothing
 _RESPONSE_END = re.compile(r"<\s*+/\s*+tool_response\s*+>", re.IGNORECASE)
 
 
@@ -86,7 +87,7 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
         else:
             scan.open.setdefault(name, (len(scan.calls), len(scan.texts)))
     scan.texts.append(text[position:])
-    scan.end(ends_with_call=after_call >= 0 and not text[after_call:].strip())
+    scan.end(ends_with_call=after_call >= 0 and _NOTHING.fullmatch(text, after_call) is not None)
     calls = (*scan.calls, *beyond)
     return Reading(calls, "".join(scan.texts).strip(), _joined(scan.reasoning), tuple(scan.considered))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 from ..case import Case
 from ..errors import ConfigError, DataError, nearest
 from ..json_schema import faults
-from ..json_text import NotJson, read_json
+from ..json_text import MAX_DEPTH, NotJson, is_deeper, read_json
 from ..message import Message
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
@@ -185,6 +185,8 @@ def declared_call(value: Any) -> ToolCall:
     if isinstance(function, dict):
         function = {key: function[key] for key in ("name", "arguments", "parameters") if key in function}
     call = as_call(function)
+    if is_deeper(call.arguments, MAX_DEPTH):
+        return ToolCall(call.name, error=f"arguments nested deeper than {MAX_DEPTH}")
     return ToolCall(call.repaired.name, call.repaired.arguments) if call.repaired else call
 
 

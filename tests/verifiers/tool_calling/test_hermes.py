@@ -133,6 +133,7 @@ def test_a_call_within_a_string_of_a_call_is_no_call() -> None:
         (f"<think>hm</think>{NOW}", ["now"], []),
         (f"<think>hm, let me look {NOW}", ["now"], []),
         (f"<think>a {NOW} b {NOW}\n", ["now", "now"], []),
+        (f"<think>a {NOW}<|im_end|>\n", ["now"], []),
         (f"<think>a {NOW} and then I think", [], ["now"]),
         (f"<THINK >a {NOW}</ Think >b", [], ["now"]),
         (f"{NOW}<think>more {NOW}</think>", ["now"], ["now"]),

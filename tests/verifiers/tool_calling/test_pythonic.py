@@ -27,6 +27,11 @@ def test_literal_arguments_are_read(text: str, arguments: dict[str, object]) -> 
     assert PYTHONIC.read(text).calls == (ToolCall("f", arguments),)
 
 
+def test_a_name_that_python_would_read_as_another_is_written_as_text() -> None:
+    call = ToolCall("f", {"º": 1, "größe": 2, "class": 3, "a-b": 4})
+    assert PYTHONIC.read(PYTHONIC.write_calls([call])).calls == (call,)
+
+
 def test_dotted_names_and_several_calls_are_read() -> None:
     assert [call.name for call in PYTHONIC.read("[a.b.c(x=1), d(x=1)]").calls] == ["a.b.c", "d"]
 

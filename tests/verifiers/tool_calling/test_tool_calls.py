@@ -154,6 +154,11 @@ def test_all_turns_are_judged_where_asked_and_calls_of_an_api_too() -> None:
     assert judge([*talk, {"role": "assistant", "content": "Three."}], EXPECTED, turns="all").score == 1.0
     broken = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "add", "arguments": "{cut"}}, 5]}
     assert judge([broken]).status == "unparseable"
+    deep: Any = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    deep_call = {"function": {"name": "now", "arguments": deep}}
+    assert judge([{"role": "assistant", "content": "", "tool_calls": [deep_call]}]).status == "unparseable"
 
 
 def test_repairs_pass_only_where_they_may() -> None:
