@@ -3,12 +3,14 @@
 import os
 import threading
 
+from ..errors import LachesisError
 from .protocol import Sandbox
 from .settings import SandboxSettings
 
 _lock = threading.Lock()
 _settings = SandboxSettings()
 _sandbox: Sandbox | None = None
+_failure: LachesisError | None = None
 
 
 def configure_sandbox(settings: SandboxSettings) -> None:
@@ -24,22 +26,29 @@ def shared_sandbox() -> Sandbox:
     """The sandbox of this process.
 
     Raises:
-        ConfigError: none reaches the level that the settings require; the message says how to gain one.
+        ConfigError: none reaches the level that the settings require; the message says how to gain one. It is not
+            tried again until ``configure_sandbox`` or ``close_sandbox`` was called.
     """
-    global _sandbox
+    global _sandbox, _failure
     with _lock:
+        if _failure is not None:
+            raise _failure
         if _sandbox is None:
             from .backends import open_sandbox
 
-            _sandbox = open_sandbox(_settings)
+            try:
+                _sandbox = open_sandbox(_settings)
+            except LachesisError as error:
+                _failure = error
+                raise
         return _sandbox
 
 
 def close_sandbox() -> None:
     """Close the sandbox of this process; the next use makes a new one."""
-    global _sandbox
+    global _sandbox, _failure
     with _lock:
-        closing, _sandbox = _sandbox, None
+        closing, _sandbox, _failure = _sandbox, None, None
     if closing is not None:
         closing.close()
 
