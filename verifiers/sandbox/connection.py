@@ -66,10 +66,10 @@ class DockerConnection:
         """
         deadline = time.monotonic() + seconds
         while not self._ended:
-            self._socket.settimeout(max(0.0, deadline - time.monotonic()))
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             try:
                 chunk = self._socket.recv(1 << 16)
-            except (BlockingIOError, TimeoutError):
+            except TimeoutError:
                 raise TimeoutError(f"nothing from the sandbox within {seconds:g} s") from None
             except ConnectionResetError:
                 chunk = b""
@@ -136,7 +136,7 @@ _alive: "weakref.WeakSet[DockerConnection]" = weakref.WeakSet()
 def _let_go() -> None:
     """In a forked child: its copies of the sockets would keep the containers of a dead parent running."""
     for connection in list(_alive):
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # over SSH it is no socket, and its program ends with its pipe
             os.close(connection._socket.detach())
     _alive.clear()
 
