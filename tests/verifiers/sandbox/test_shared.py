@@ -1,4 +1,4 @@
-"""One sandbox a process: made on first use, made anew for other settings, and a failure is not tried again and again."""
+"""One sandbox a process: made on first use, made anew for other settings; a failure is not tried again and again."""
 
 import asyncio
 import os
