@@ -1,7 +1,9 @@
 """How far the jobs of one check may go, and the sources that run in them."""
 
+import marshal
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 from ..sandbox.job import MIB, Execution, Job, Limits
@@ -36,6 +38,17 @@ def spent(execution: Execution) -> float:
 
 @lru_cache
 def source(*parts: str) -> str:
-    """The programs ``parts`` of ``inside`` as one, of which the last is run."""
+    """The programs ``parts`` of ``inside`` as one, of which the last is run.
+
+    It travels compiled as well: where the job's interpreter reads what ours writes, that saves the half of its time.
+    """
     lines = [line for part in parts for line in (_INSIDE / f"{part}.py").read_text().splitlines()]
-    return "\n".join([*(line for line in lines if not line.startswith("from .")), "serve()", ""])
+    text = "\n".join([*(line for line in lines if not line.startswith("from .")), "serve()", ""])
+    compiled = marshal.dumps(compile(text, "driver.py", "exec", dont_inherit=True))
+    return (
+        "import marshal, sys\n"
+        f"if sys.modules['_frozen_importlib_external'].MAGIC_NUMBER == {MAGIC_NUMBER!r}:\n"
+        f"    exec(marshal.loads({compiled!r}))\n"
+        "else:\n"
+        f"    exec({text!r})\n"
+    )

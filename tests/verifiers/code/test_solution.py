@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lachesis.verifiers.case import Case
+from lachesis.verifiers.code import budget, inside
 from lachesis.verifiers.code.budget import source
 from lachesis.verifiers.code.solution import Code
 from lachesis.verifiers.errors import ConfigError, SandboxLost
@@ -308,6 +313,19 @@ def test_a_lost_sandbox_is_no_score(monkeypatch: pytest.MonkeyPatch, execution: 
 
 
 def test_no_two_programs_of_a_job_define_the_same_name() -> None:
-    text = source("wire", "candidate", "script", "both")
-    names = [line.split("(")[0].split(":")[0] for line in text.splitlines() if line.startswith(("def ", "class "))]
-    assert sorted(set(names) - {"def serve"}) == sorted(name for name in names if name != "def serve")
+    files = [
+        Path(inside.__file__).with_name(f"{part}.py").read_text() for part in ("wire", "candidate", "script", "both")
+    ]
+    names = [name for text in files for name in re.findall(r"^(?:def|class) (\w+)|^(\w+) ?[:=]", text, re.MULTILINE)]
+    twice = {name for name, count in Counter(first or second for first, second in names).items() if count > 1}
+    assert twice == {"serve"}
+
+
+@pytest.mark.parametrize("magic", [MAGIC_NUMBER, b"another"])
+def test_a_job_of_another_python_compiles_its_program_itself(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, magic: bytes
+) -> None:
+    source.cache_clear()
+    monkeypatch.setattr(budget, "MAGIC_NUMBER", magic)
+    assert judge(fenced("def f(x):\n    return x"), **MBPP, test_list=["assert f(1) == 1"]).passed
+    source.cache_clear()
