@@ -33,7 +33,7 @@ class DockerConnection:
     ) -> None:
         self.container = container
         self._memory = 0
-        self._stream = stream  # it keeps the response alive, and with it the socket
+        self._response = getattr(stream, "_response", stream)  # closed as a whole: it holds what holds the socket
         self._socket: socket.socket = getattr(stream, "_sock", stream)
         self._update, self._remove = update, remove
         self._kind = self._left = 0
@@ -105,7 +105,7 @@ class DockerConnection:
             self._closed = self._ended = True
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-            self._stream.close()
+            self._response.close()
             _alive.discard(self)
             with suppress(SandboxLost):  # without a daemon none can be removed; when one is back, the next owner does
                 self._remove(self.container)

@@ -157,7 +157,7 @@ def _copy_library(root: Path) -> None:
     except ValueError:
         raise ConfigError(f"{library} is not below {sys.base_prefix}; use another Python") from None
     shutil.copytree(library, inside, ignore=_LEFT_OUT, ignore_dangling_symlinks=True)
-    for name, text in _build_settings().items():
+    for name, text in _build_settings(library).items():
         (inside / name).write_text(text)
     done = subprocess.run(
         # Compiled code that nobody checks against its source: times of files would differ from one image to the next.
@@ -177,12 +177,12 @@ def _copy_library(root: Path) -> None:
         shutil.copytree(_ZONES, root / _ZONES.relative_to("/"), ignore=skipped, ignore_dangling_symlinks=True)
 
 
-def _build_settings() -> dict[str, str]:
-    """The module that ``sysconfig`` reads, without the paths of the machine where Python was built."""
+def _build_settings(library: Path) -> dict[str, str]:
+    """The modules that ``sysconfig`` reads, without the paths of the machine where Python was built."""
     values = {name: value for name, value in sysconfig.get_config_vars().items() if "/" not in str(value)}
     values["TZPATH"] = str(_ZONES)
-    name = f"_sysconfigdata_{sys.abiflags}_{sys.platform}_{getattr(sys.implementation, '_multiarch', '')}.py"
-    return {name: f"build_time_vars = {dict(sorted(values.items()))!r}\n"}
+    text = f"build_time_vars = {dict(sorted(values.items()))!r}\n"
+    return {path.name: text for path in library.glob("_sysconfigdata_*.py")}
 
 
 def _copy_shared_objects(root: Path, interpreter: Path) -> None:
