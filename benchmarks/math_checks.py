@@ -36,7 +36,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     rng = random.Random(0)
     yield rates("math, boxed whole numbers", [list(whole_numbers(rng, 500)) for _ in range(ROUNDS)])
     yield rates("math, boxed LaTeX without functions", [list(formulas(rng, 30)) for _ in range(ROUNDS)])
-    yield rates("math, boxed LaTeX with functions", [list(functions(rng, 20)) for _ in range(ROUNDS)])
+    yield rates("math, boxed LaTeX with functions", [list(functions(rng, 5)) for _ in range(ROUNDS)])
     yield rates("math, boxed LaTeX for workers", [list(for_workers(rng, 15)) for _ in range(ROUNDS)])
     if judged := list(shared()):
         yield rates("math, judged pairs", [judged])

@@ -14,6 +14,7 @@ _MATRIX = re.compile(
     r"\\end\s*\{(?P=kind)\}\s*[)\]]?",
     re.DOTALL,
 )
+_CONGRUENCE = re.compile(r"([^=<>\\]+)\\equiv([^=<>\\]+)\\pmod\s*\{([^{}]+)\}")
 _CONNECTIVE = re.compile(r",?\s*(?:⟨\s*,?\s*(?:and|or)\s*⟩|(?<![A-Za-z\\])(?:and|or)(?![a-z]))\s*")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|equiv|subset|subseteq|to|mapsto|Rightarrow|implies)(?![A-Za-z])")
 _SINGLE = r"(?:\\?[A-Za-z]+)'*(?:\s*_\s*(?:\w|\{[^{}]*\}))?"
@@ -95,7 +96,15 @@ def read_chain(text: str) -> Chain | None:
 
 
 def read_matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
-    """The rows of the one matrix that ``text``, in plain notation, is, else None; a determinant is none."""
+    """The rows of the one matrix that ``text``, in plain notation, is, else None; a determinant is none.
+
+    A congruence is a row too: its sign, its sides and its modulus.
+    """
+    if congruence := _CONGRUENCE.fullmatch(text):
+        left, right, modulus = (part.strip() for part in congruence.groups())
+        if all(len(part) < 20 and part.removeprefix("-").isdecimal() for part in (right, modulus)) and int(modulus):
+            right = str(int(right) % int(modulus))
+        return ((r"\equiv", left, right, modulus),)
     match = _MATRIX.fullmatch(text)
     if match is None or r"\begin" in match["cells"] or text.count(r"\end") != 1:
         return None

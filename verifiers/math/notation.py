@@ -44,6 +44,8 @@ _BASE_WORD = re.compile(
 )
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 _BASES |= {"ten": 10, "twelve": 12, "sixteen": 16}
+_MODULUS = re.compile(r"\\pmod\s*(\d+|[A-Za-z])")
+_PRIME = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![A-Za-z]))")
 _NATURAL = re.compile(r"\\log\s*_\s*(?:e(?![A-Za-z])|\{\s*e\s*\})")
 _BARE = re.compile(r"(?<![A-Za-z\\])(?:(pi|oo)(?![A-Za-z])|sqrt\s*\(([^()]*)\))")
 _COMMAND = re.compile(r"\\(" + "|".join(sorted(_RENAMED, key=len, reverse=True)) + r")(?![A-Za-z])")
@@ -108,6 +110,7 @@ def _from_latex(text: str) -> str:
     text = _THOUSANDS.sub("", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
     text = _REPEATING.sub(_repeating, _LETTER.sub(lambda match: f" {match[1] or match[2]} ", text))
+    text = _PRIME.sub(lambda match: "'" * (match[1] or "p").count("p"), _MODULUS.sub(r"\\pmod{\1}", text))
     text = _NATURAL.sub(r"\\ln ", _COMMAND.sub(_rename, text))
     text = _ANGLE.sub(r"\1\\frac{\2\\pi}{180}", _DEGREE.sub("⟨degree⟩", text))
     text = _ORDINAL.sub("", _TEXT.sub(_marked, text))

@@ -125,7 +125,7 @@ def expressions_equal(left: Any, right: Any) -> bool:
     if hasattr(left, "shape") or hasattr(right, "shape") or not (left.free_symbols or right.free_symbols):
         return False
     difference = exact(left) - exact(right)
-    if difference == 0:
+    if difference == 0 or sympy.expand(difference) == 0:
         return True
     if left.free_symbols != right.free_symbols and not difference.free_symbols:
         return bool(sympy.simplify(difference).is_zero)
