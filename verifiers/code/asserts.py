@@ -211,4 +211,5 @@ def _judge(outcome: Outcome, executions: Sequence[Execution], policy: str, evide
 
 def _results(said: dict[str, Any]) -> list[Result]:
     rows = said.get("results", [])
-    return [Result(test, "ok" if how == "ok" else "wrong", why) for test, how, why in rows if how != "not reached"]
+    reached = [(test, how == "ok", ascii(why)[1:-1]) for test, how, why in rows if how != "not reached"]
+    return [Result(test, "ok" if passed else "wrong", why) for test, passed, why in reached]

@@ -171,7 +171,7 @@ def test_the_honest_program_passes(judge: Judge, form: str) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_hack_scores_0_by_its_own_doing(judge_all: JudgeAll, name: str) -> None:
-    limits = {"timeout": 1.0, "total": 3.0, "memory": 128 << 20}
+    limits = {"timeout": 0.4, "total": 1.2, "memory": 128 << 20}
     forms = [form for form in FORMATS if (form, name) not in HONEST_ENOUGH]
     verdicts = judge_all([row(form, PROGRAMS[name]) | limits for form in forms])
     for form, verdict in zip(forms, verdicts, strict=True):

@@ -70,6 +70,7 @@ def test_a_mutant_of_every_solution_fails(judge_all: JudgeAll, rows: list[Row]) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_mutant_gets_the_verdict_of_the_plain_check(judge_all: JudgeAll, rows: list[Row]) -> None:
     """All mutants that end, also those that change nothing that is tested: as the tests decide in one process."""
     for row in rows:

@@ -95,6 +95,7 @@ HOSTILE = [
     *(line.strip().encode() for line in LINES.split("|")),
     *(f'[0,"value",{wire.strip()},null]'.encode() for wire in WIRES.split("|")),
     *(b"\xff", b"[" * 100_000, b'[0,"value",' + b'["l",' * 300 + b"1" + b"]" * 300 + b",null]"),
+    *(b"[" + b"9" * 400 + b',"value",1,null]', b'[1e999,"value",1,null]', b'[-1,"raised","X"]'),
     *(b'[0,"raised","' + b"x" * 101 + b'"]', b'[0,"value",' + b"9" * 5000 + b",null]"),
 ]
 
@@ -163,6 +164,8 @@ def test_a_value_is_the_same_as_itself(value: Any) -> None:
         (2**60 + 1, 2**60, False),
         (0.1 + 0.2, 0.3, False),
         (iter([1]), [1], False),
+        (float("nan"), float("nan"), True),
+        (float("inf"), float("-inf"), False),
     ],
 )
 def test_a_call_is_compared_as_typed_data(found: Any, expected: Any, equal: bool) -> None:
