@@ -1,8 +1,11 @@
 """What the sandbox's tests share: an image for Docker, made of the Python that runs the tests."""
 
 import base64
+import os
 import platform
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +77,24 @@ def nobody_backend() -> ProcessBackend:
 def refused_backend() -> ProcessBackend:
     """The same where the kernel refuses namespaces."""
     return RefusedBackend()
+
+
+@pytest.fixture(scope="session")
+def machine_allows_strong() -> None:
+    """Skips the test where the machine itself, asked without any code of ours, gives no namespaces or no memory cgroup."""
+    if sys.platform != "linux" or os.getuid() != 0:
+        pytest.skip("the process sandbox is strong for root on Linux alone")
+    words = "unshare --mount --pid --net --ipc --uts --fork --mount-proc true"
+    if subprocess.run(words.split(), capture_output=True, check=False).returncode:
+        pytest.skip("this machine refuses namespaces to root")
+    for place in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")):
+        made = place / f"allowed-{os.getpid()}"
+        try:
+            made.mkdir()
+        except OSError:
+            continue
+        names = {path.name for path in made.iterdir()}
+        made.rmdir()
+        if names & {"memory.limit_in_bytes", "memory.max"}:
+            return
+    pytest.skip("this machine's memory cgroup cannot be written")

@@ -103,6 +103,7 @@ class Ground:
 
 @pytest.fixture(scope="module", params=["process", "docker", "nobody"])
 def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    request.getfixturevalue("docker_image" if request.param == "docker" else "machine_allows_strong")
     os.environ["LACHESIS_CANARY"] = SECRET
     if request.param == "nobody":
         pool = AgentPool(request.getfixturevalue("nobody_backend"), 2)

@@ -31,6 +31,7 @@ def documented(level: Level) -> dict[str, bool]:
 
 @pytest.fixture(params=["process", "docker", "nobody", "refused"])
 def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
+    request.getfixturevalue("docker_image" if request.param == "docker" else "machine_allows_strong")
     if request.param == "docker":
         made = open_backend("docker", SandboxSettings(image=request.getfixturevalue("docker_image")))
     elif request.param == "process":
@@ -53,7 +54,7 @@ def test_each_level_holds_what_the_document_says(pool: AgentPool, request: pytes
     assert all(layer.cure for layer in pool.layers if not layer.held)
 
 
-def test_a_layer_less_is_a_level_less() -> None:
+def test_a_layer_less_is_a_level_less(machine_allows_strong: None) -> None:
     pool = open_backend("process", SandboxSettings())
     try:
         layers = pool.layers
@@ -74,7 +75,7 @@ def _without(layer: object) -> object:
 
 
 def test_what_is_not_reached_is_refused_with_all_that_was_tried(
-    monkeypatch: pytest.MonkeyPatch, nobody_backend: ProcessBackend
+    monkeypatch: pytest.MonkeyPatch, nobody_backend: ProcessBackend, machine_allows_strong: None
 ) -> None:
     monkeypatch.setattr(backends, "_backend", lambda name, settings: nobody_backend)
     with pytest.raises(ConfigError, match=r"process holds contained only, it lacks user .*, child processes .* Cure"):
