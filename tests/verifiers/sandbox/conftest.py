@@ -81,7 +81,7 @@ def refused_backend() -> ProcessBackend:
 
 @pytest.fixture(scope="session")
 def machine_allows_strong() -> None:
-    """Skips the test where the machine itself, asked without any code of ours, gives no namespaces or no memory cgroup."""
+    """Skips where the machine, asked without any code of ours, gives no namespaces or no memory cgroup."""
     if sys.platform != "linux" or os.getuid() != 0:
         pytest.skip("the process sandbox is strong for root on Linux alone")
     words = "unshare --mount --pid --net --ipc --uts --fork --mount-proc true"
