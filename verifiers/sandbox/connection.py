@@ -40,7 +40,7 @@ class DockerConnection:
         self._header = b""
         self._errors = b""
         self._ended = False
-        self._closing = threading.Lock()
+        self._closing, self._in_use = threading.Lock(), threading.Lock()
         self._closed = False
         _alive.add(self)
 
@@ -54,8 +54,9 @@ class DockerConnection:
         Raises:
             OSError: the container has ended, or takes nothing for a minute.
         """
-        self._socket.settimeout(SECONDS)
-        self._socket.sendall(data)
+        with self._in_use:
+            self._socket.settimeout(SECONDS)
+            self._socket.sendall(data)
 
     def receive(self, seconds: float) -> bytes:
         """Some bytes of the agent's stdout, at least one; ``b""`` at its end.
@@ -65,18 +66,19 @@ class DockerConnection:
             ConnectionError: it has ended and left a message on its stderr, which is this error's.
         """
         deadline = time.monotonic() + seconds
-        while not self._ended:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            try:
-                chunk = self._socket.recv(1 << 16)
-            except TimeoutError:
-                raise TimeoutError(f"nothing from the sandbox within {seconds:g} s") from None
-            except ConnectionResetError:
-                chunk = b""
-            self._ended = not chunk
-            output = self._output_of(chunk)
-            if output:
-                return output
+        with self._in_use:
+            while not self._ended:
+                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                try:
+                    chunk = self._socket.recv(1 << 16)
+                except TimeoutError:
+                    raise TimeoutError(f"nothing from the sandbox within {seconds:g} s") from None
+                except ConnectionResetError:
+                    chunk = b""
+                self._ended = not chunk
+                output = self._output_of(chunk)
+                if output:
+                    return output
         if self._errors and not self._closed:
             raise ConnectionError(f"it ended, saying: {self.diagnosis}")
         return b""
@@ -104,11 +106,12 @@ class DockerConnection:
                 return
             self._closed = self._ended = True
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._response.close()
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes an owner that waits for bytes
             _alive.discard(self)
             with suppress(SandboxLost):  # without a daemon none can be removed; when one is back, the next owner does
                 self._remove(self.container)
+            with self._in_use:  # its number would be given to another while that owner still reads
+                self._response.close()
 
     def _output_of(self, chunk: bytes) -> bytes:
         """What of ``chunk`` is stdout. Frames of stdout and stderr follow each other, cut anywhere into chunks."""
