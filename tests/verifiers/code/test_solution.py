@@ -18,6 +18,7 @@ from lachesis.verifiers.code.budget import source
 from lachesis.verifiers.code.solution import Code
 from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.registry import make_verifier
+from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.sandbox.job import Execution
 from lachesis.verifiers.segment import Segment
 from lachesis.verifiers.task import Task
@@ -271,6 +272,10 @@ def test_what_is_a_rows_own_may_stand_in_its_answer_or_info(judge: Judge) -> Non
 def test_an_impossible_parameter_is_a_config_error(params: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         make_verifier("code", params)
+
+
+def test_a_run_that_uses_it_needs_a_sandbox() -> None:
+    assert Rubric(use("code")).needs_sandbox
 
 
 def test_limits_are_not_a_rows_to_set() -> None:
