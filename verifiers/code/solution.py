@@ -77,7 +77,6 @@ class Code:
     memory: int = MOST.memory
 
     needs_sandbox: ClassVar[bool] = True
-    needs_sandbox: ClassVar[bool] = True
     row_params: ClassVar[frozenset[str]] = frozenset(
         {"format", "fn_name", "entry_point", "test", "prompt", "canonical_solution", "test_list", "test_setup_code"}
         | {"policy", "compare", "tolerance", "in_place"}
