@@ -17,7 +17,8 @@ _HARD = 10
 """As in the supervisor: a job that waits for a CPU may take this many times its limit; the agent itself ends it."""
 _GRACE = 15.0
 """Seconds beyond that, after which the agent itself is lost."""
-_MOST_CPU_SIGNALS = 64
+_ROOM = 16 << 20
+"""Bytes in whose multiples memory is added for what a job is given: below the first of them there is enough."""
 
 
 class AgentLost(Exception):
@@ -66,9 +67,17 @@ class Agent:
         self.missing: Mapping[str, str] = json.loads(payload)["missing"]
 
     def begin(self, job: Job, channel: bool = False) -> None:
-        """Hand ``job`` over. Raises ``AgentLost``."""
+        """Hand ``job`` over.
+
+        Raises:
+            AgentLost: the agent did not take it.
+            SandboxLost: it is too large for any.
+        """
+        given = 4 * (len(job.stdin) + len(job.code) + sum(map(len, job.files.values()))) // _ROOM * _ROOM
+        if given > 3 * wire.MOST:  # of 4: bytes of code may be more than its characters
+            raise SandboxLost(f"a job is given {given // 4 >> 20} MiB, which is more than a sandbox takes")
         try:
-            self._connection.limit_memory(job.limits.memory)
+            self._connection.limit_memory(job.limits.memory + given)
         except SandboxLost as lost:  # it has ended since its last job
             self.close()
             raise AgentLost(str(lost)) from None

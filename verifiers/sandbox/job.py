@@ -51,6 +51,8 @@ class Limits:
         for name, value in asdict(self).items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1 << 50:
                 raise DataError(f"a job's limit {name!r} is a number above 0, found {value!r}")
+            if isinstance(value, float) and name not in ("wall", "cpu"):
+                raise DataError(f"a job's limit {name!r} is a whole number, found {value!r}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Job:
             if len(content) > self.limits.file_size:
                 raise DataError(f"file {name!r} has {len(content)} bytes; raise the job's limit file_size")
         for name, value in self.env.items():
-            if not name or "=" in name or "\0" in name + value:
+            if not name or "=" in name or "\0" in name + value or not _is_text(name + value):
                 raise DataError(f"{name!r:.80} is no environment variable")
 
 
@@ -132,6 +134,15 @@ class Execution:
         row["level"] = self.level.name.lower()
         row["files"] = {name: content.decode(errors="replace") for name, content in self.files.items()}
         return row
+
+
+def _is_text(text: str) -> bool:
+    """Whether ``text`` can be written in bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_plain_name(name: str) -> bool:

@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 
 TRIES = 2
 """How often a job is begun before its agent's loss is the job's own doing."""
-END_OF_CHANNEL = 10.0
-"""Seconds that a job may take, after its channel was closed, until its execution is here."""
+END_OF_CHANNEL = 35.0
+"""Seconds that a job may take, after its channel was closed, until its execution is here: its agent ends it before."""
 _CONTROL = Job("print(6 * 7)")
 
 

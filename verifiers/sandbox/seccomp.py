@@ -58,6 +58,8 @@ _X32 = 0x40000000
 _NEW_NAMESPACES, _THREAD = 0x7E020000, 0x00010000
 _FAMILIES = (1, 2, 10)
 """AF_UNIX, AF_INET, AF_INET6: each job has a network of its own."""
+_FEIGNED = ("sched_setaffinity", "setpriority")
+"""Calls that do nothing and say that they did: by them a job could wait for others' CPUs and so outstay its time."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
 
@@ -87,6 +89,8 @@ def bpf(machine: str, *, processes: bool) -> bytes:
     code += _on(numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_unless_in(_FAMILIES, _EAFNOSUPPORT)])
     terminal = [step for value in _TERMINAL_INPUT for step in ((_EQUAL, 0, 1, value), _refuse(_EPERM))]
     code += _on(numbers.pop("ioctl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *terminal, (_RETURN, 0, 0, _ALLOW)])
+    for name in _FEIGNED:
+        code += _on(numbers.pop(name), [_refuse(0)])
     for first, last in _ranges(sorted(numbers.values())):
         code += [(_AT_LEAST, 0, 2, first), (_GREATER, 1, 0, last), (_RETURN, 0, 0, _ALLOW)]
     code.append(_refuse(_ENOSYS))

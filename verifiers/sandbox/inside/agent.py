@@ -10,7 +10,7 @@ import sys
 from typing import NamedTuple
 
 from . import kernel, root, wire
-from .cgroup import Cgroup, ContainerMemory, Memory
+from .cgroup import Cgroup, ContainerGroup, Group
 from .channel import PARENT_IN, tell
 from .first import set_oom_score
 from .program import Confinement, Program
@@ -52,12 +52,12 @@ def main() -> Program:
     _warm_up()
     missing: dict[str, str] = {}
     if setup.container:
-        return _serve(setup, _container_memory(missing), True, missing)
-    memory = _make_cgroup(missing)
-    return _serve(setup, memory, _enter_namespaces(setup, memory, missing), missing)
+        return _serve(setup, _container_group(missing), True, missing)
+    group = _make_cgroup(missing)
+    return _serve(setup, group, _enter_namespaces(setup, group, missing), missing)
 
 
-def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, str]) -> Program:
+def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str]) -> Program:
     """Run jobs until the parent closes the connection."""
     uid = _choose_user(setup.container)
     if uid is None:
@@ -65,16 +65,16 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
     filters = setup.filters.get(os.uname().machine, {})
     if not filters:
         missing["seccomp"] = f"no list of system calls for {os.uname().machine}"
-    limited = memory is not None
+    limited = group is not None
     chosen = filters.get("full" if limited and uid is not None else "single", "")
     confinement = Confinement(uid, binascii.a2b_base64(chosen), not limited, held and uid is None)
     namespaces = held and not setup.container
     folder = root.BOX if held else _make_folder()
-    if isinstance(memory, Cgroup):
-        memory.join()
+    if isinstance(group, Cgroup):
+        group.join()
     set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
-    place = Place(namespaces, folder, writable, (*sys.path, *setup.path), memory)
+    place = Place(namespaces, folder, writable, (*sys.path, *setup.path), group)
     tell(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
@@ -92,8 +92,8 @@ def _serve(setup: Setup, memory: Memory | None, held: bool, missing: dict[str, s
         if status != 0:
             if not held:
                 _remove_folder(folder)
-            if isinstance(memory, Cgroup) and not namespaces:
-                memory.remove()
+            if isinstance(group, Cgroup) and not namespaces:
+                group.remove()
             os._exit(0 if status == CLOSED else 1)
 
 
@@ -123,15 +123,15 @@ def _make_cgroup(missing: dict[str, str]) -> Cgroup | None:
         return None
 
 
-def _container_memory(missing: dict[str, str]) -> ContainerMemory | None:
+def _container_group(missing: dict[str, str]) -> ContainerGroup | None:
     try:
-        return ContainerMemory()
+        return ContainerGroup()
     except OSError as error:
         missing["memory"] = str(error)
         return None
 
 
-def _enter_namespaces(setup: Setup, memory: Cgroup | None, missing: dict[str, str]) -> bool:
+def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str]) -> bool:
     """Whether this is a process in namespaces and a root of its own; False where there is none, with the reason.
 
     Where there is one, the process that called waits for its end, tidies up and ends too.
@@ -162,8 +162,8 @@ def _enter_namespaces(setup: Setup, memory: Cgroup | None, missing: dict[str, st
         missing["namespaces"] = reason
         return False
     status = os.waitstatus_to_exitcode(os.waitpid(outside, 0)[1])
-    if memory is not None:
-        memory.remove()
+    if group is not None:
+        group.remove()
     os._exit(status & 0xFF)
 
 
@@ -179,6 +179,7 @@ def _unshare(network: bool) -> None:
     kernel.set_host_name("sandbox")
     if not network:
         kernel.bring_up_loopback()
+        kernel.forget_connections()
 
 
 def _make_folder() -> str:

@@ -72,6 +72,8 @@ class FirstProcess:
         """In the program's process: take the job, give up all else, and close what is not the program's."""
         try:
             set_oom_score(500)
+            if self._own:
+                root.close_proc()
             _, payload = wire.read_frame(self._pipes.feed)
             job, (code, *contents) = wire.unpack(payload)
             if self._own:

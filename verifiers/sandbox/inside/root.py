@@ -60,6 +60,12 @@ def mount_for_job() -> None:
         kernel.mount(source, target, flags=kernel.MS_BIND)
 
 
+def close_proc() -> None:
+    """Let nothing be written to /proc any more: a job could make itself wait there for all others (autogroup)."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("", "/proc", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+
+
 def limit_disk(disk: int) -> None:
     """Let the job write ``disk`` bytes."""
     if disk != _DISK:

@@ -10,12 +10,12 @@ import time
 from typing import Any, NamedTuple
 
 from . import kernel, wire
-from .cgroup import Memory
+from .cgroup import Group
 from .channel import PARENT_IN, Channel, tell
 from .files import wipe
 from .first import FirstProcess, Pipes, as_user, end_processes_of, socket_pair
 from .program import Confinement, Program
-from .usage import Taken, taken_by
+from .usage import Meter, Taken
 
 CLOSED, DIRTY = 10, 11
 """Exit codes of a supervisor: the parent has closed the connection; something of the job is left."""
@@ -36,14 +36,14 @@ class Place(NamedTuple):
         folder: their working directory.
         writable: folders to wipe after each; none where its namespaces take them along.
         path: folders of modules.
-        memory: the cgroup, None where there is none.
+        group: the cgroup, None where there is none.
     """
 
     namespaces: bool
     folder: str
     writable: tuple[str, ...]
     path: tuple[str, ...]
-    memory: Memory | None
+    group: Group | None
 
 
 class _Stream:
@@ -70,6 +70,7 @@ class Supervisor:
         self._place, self._confinement = place, confinement
         self._verdict = ("", "")  # (status, reason) where we ended the job
         self._taken = Taken()
+        self._waited_before = 0.0  # the end of its channel
         self._channel: Channel | None = None
 
     def run(self) -> Program:
@@ -110,18 +111,11 @@ class Supervisor:
         return Pipes(_raised(control), _raised(feed), self._stdin, *(_raised(fd) for fd in (out, err, down, up)))
 
     def _supervise(self) -> None:
-        kind, payload = wire.read_frame(PARENT_IN)
-        while kind != wire.JOB:  # lines for a job that had ended when they came
-            kind, payload = wire.read_frame(PARENT_IN)
-        job, (stdin, *blobs) = wire.unpack(payload)
+        job, blobs = self._receive()
         self._limits = job["limits"]
-        _write_at_start(self._stdin, stdin)
-        os.close(self._stdin)
-        if self._place.memory is not None:
-            held = 2 * (len(payload) + self._limits["output"])
-            self._place.memory.prepare(self._limits["memory"] + held + _OWN_MEMORY)
         files = {"names": job["names"], "most": self._limits["output"]}
         wire.write_all(self._control, wire.frame(wire.JOB, wire.pack(files)))
+        self._meter = Meter(self._first, self._place.group)
         self._start = time.monotonic()
         wire.write_all(self._feed, wire.frame(wire.JOB, wire.pack(job, blobs)))
         os.close(self._feed)
@@ -132,6 +126,23 @@ class Supervisor:
         clean = self._clean_up()
         tell(wire.EXECUTION, self._execution(exit_header, contents, wall))
         os._exit(0 if clean else DIRTY)
+
+    def _receive(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The job, and all that is given to it but its stdin, which is where it will read it."""
+        kind, size = wire.read_head(PARENT_IN)
+        while kind != wire.JOB:  # lines for a job that had ended when they came
+            wire.read_exactly(PARENT_IN, size)
+            kind, size = wire.read_head(PARENT_IN)
+        if self._place.group is not None:
+            self._place.group.make_room(4 * size + _OWN_MEMORY)
+        job, (stdin, *blobs) = wire.unpack(wire.read_exactly(PARENT_IN, size))
+        _write_at_start(self._stdin, stdin)
+        os.close(self._stdin)
+        del stdin
+        if self._place.group is not None:
+            held = 2 * (size + job["limits"]["output"])
+            self._place.group.prepare(job["limits"]["memory"] + held + _OWN_MEMORY)
+        return job, blobs
 
     def _watch(self, channel: bool) -> tuple[dict[str, Any] | None, list[bytes]]:
         """Carry bytes until the job ends, and how it ended: None where we ended it."""
@@ -165,7 +176,7 @@ class Supervisor:
         try:
             kind, payload = wire.read_frame(self._control)
         except (EOFError, ConnectionResetError):  # it was killed, for memory as a rule
-            if self._place.memory is None or not self._place.memory.ran_out:
+            if self._place.group is None or not self._place.group.ran_out:
                 self._verdict = ("infra_error", "the job's first process was killed")
             return None, []
         if kind == wire.FAILED:
@@ -174,10 +185,10 @@ class Supervisor:
         return wire.unpack(payload)
 
     def _is_out_of_time(self) -> bool:
-        self._taken = taken_by(self._first)
+        self._taken = self._meter.look()
         wall, cpu = self._limits["wall"], self._limits["cpu"]
         elapsed = time.monotonic() - self._start
-        if self._place.memory is not None and self._place.memory.ran_out:
+        if self._place.group is not None and self._place.group.ran_out:
             self._verdict = ("oom", self._out_of_memory)
         elif self._taken.cpu > cpu:
             self._verdict = ("timeout", f"took more than {cpu:g} s of CPU time")
@@ -191,7 +202,11 @@ class Supervisor:
 
     def _waits_at_end(self) -> bool:
         closed_at = self._channel.closed_at if self._channel else None
-        return closed_at is not None and time.monotonic() - closed_at - self._taken.waited > _END_OF_CHANNEL
+        if closed_at is None:
+            self._waited_before = self._taken.waited
+            return False
+        waited = min(self._taken.waited - self._waited_before, (_HARD - 1) * _END_OF_CHANNEL)
+        return time.monotonic() - closed_at - waited > _END_OF_CHANNEL
 
     def _end_job(self) -> None:
         """No process of the job is left after this."""
@@ -235,7 +250,7 @@ class Supervisor:
             "wall": wall,
             "waited": self._taken.waited,
             "cpu": max(end["cpu"], self._taken.cpu),
-            "memory": self._place.memory.peak if self._place.memory is not None else 0,
+            "memory": self._place.group.peak if self._place.group is not None else 0,
         }
         return wire.pack(header, [bytes(out.data), bytes(err.data), *contents])
 
@@ -246,7 +261,7 @@ class Supervisor:
     def _status(self, code: int | None, stderr: bytes) -> tuple[str, str]:
         if self._verdict[0]:
             return self._verdict
-        if self._place.memory is not None and self._place.memory.ran_out:
+        if self._place.group is not None and self._place.group.ran_out:
             return "oom", self._out_of_memory
         if code == 0:
             return "ok", ""

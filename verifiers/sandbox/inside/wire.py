@@ -44,8 +44,8 @@ def read_exactly(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def read_frame(fd: int) -> tuple[bytes, bytes]:
-    """The next frame's kind and payload.
+def read_head(fd: int) -> tuple[bytes, int]:
+    """The next frame's kind and the size of its payload.
 
     Raises:
         EOFError: there is none.
@@ -53,6 +53,16 @@ def read_frame(fd: int) -> tuple[bytes, bytes]:
     kind, size = HEAD.unpack(read_exactly(fd, HEAD.size))
     if size > MOST:
         raise EOFError(f"no frame: {size} bytes")
+    return kind, size
+
+
+def read_frame(fd: int) -> tuple[bytes, bytes]:
+    """The next frame's kind and payload.
+
+    Raises:
+        EOFError: there is none.
+    """
+    kind, size = read_head(fd)
     return kind, read_exactly(fd, size)
 
 

@@ -1,0 +1,127 @@
+"""Attacks on the accounts rather than the walls: time that is not counted, guilt that is shifted, what stays behind."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lachesis.verifiers.errors import DataError
+from lachesis.verifiers.sandbox.backends import open_backend
+from lachesis.verifiers.sandbox.inside import wire
+from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Limits
+from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.settings import SandboxSettings
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="attacks are run as root on Linux")
+
+
+@pytest.fixture(scope="module", params=["process", "docker"])
+def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
+    image = request.getfixturevalue("docker_image") if request.param == "docker" else ""
+    made = open_backend(request.param, SandboxSettings(size=2, **({"image": image} if image else {})))
+    yield made
+    made.close()
+
+
+def run(pool: AgentPool, code: str, wall: float = 2.0, cpu: float = 2.0, **given: object) -> Execution:
+    return asyncio.run(pool.run(Job(code, limits=Limits(wall=wall, cpu=cpu), **given)))  # type: ignore[arg-type]
+
+
+# Children that nobody waits for burn the CPU in short turns, the main thread is always ready and hardly ever runs:
+# what would look like a machine under load, and so like nobody's fault.
+UNCOUNTED = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(6):
+    if not os.fork():
+        while True:
+            start = time.monotonic()
+            if not os.fork():
+                while time.monotonic() - start < 0.03:
+                    pass
+                os._exit(0)
+            time.sleep(0.03)
+os.nice(19)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+while True:
+    pass
+"""
+
+
+def test_children_that_nobody_waits_for_are_counted(pool: AgentPool) -> None:
+    end = run(pool, UNCOUNTED)
+    assert end.status == "timeout", end
+    assert end.usage.cpu > 1.5
+
+
+def test_waiting_for_processes_of_ones_own_is_no_excuse(pool: AgentPool) -> None:
+    busy = "import os\nfor _ in range(20):\n    if not os.fork(): break\nwhile True: pass"
+    end = run(pool, busy, wall=1.0, cpu=1000.0)
+    assert end.status == "timeout", end
+
+
+MEEK = """
+import os
+os.nice(19)
+os.setpriority(os.PRIO_PROCESS, 0, 19)
+before = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(before)})
+print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0) == before)
+"""
+
+
+def test_a_job_cannot_make_itself_wait_for_others(pool: AgentPool) -> None:
+    assert run(pool, MEEK).stdout == "0 True\n"
+
+
+@pytest.mark.parametrize("pool", ["process"], indirect=True)  # in a container's own cgroup autogroups do not count
+def test_nor_by_its_group_of_processes(pool: AgentPool) -> None:
+    end = run(pool, "open('/proc/self/autogroup', 'w').write('19')")
+    assert "Read-only" in end.stderr
+
+
+PORT = """
+import socket
+server = socket.socket()
+server.bind(("127.0.0.1", 8123))
+server.listen()
+client = socket.create_connection(("127.0.0.1", 8123))
+accepted, _ = server.accept()
+accepted.close()
+client.recv(1)
+"""
+
+
+@pytest.mark.parametrize("pool", ["process"], indirect=True)
+def test_a_port_that_a_job_used_is_free_for_the_next(pool: AgentPool) -> None:
+    for _ in range(4):
+        assert run(pool, PORT).status == "ok"
+    assert run(pool, "print(len(open('/proc/net/tcp').readlines()))").stdout == "1\n"
+
+
+def test_much_stdin_after_little_is_no_ones_fault(pool: AgentPool) -> None:
+    length = "import sys\nn = 0\nwhile part := sys.stdin.buffer.read(1 << 20): n += len(part)\nprint(n)"
+    for size in (1, 400 * MIB, 1):
+        end = run(pool, length, wall=10, cpu=10, stdin=b"1" * size)
+        assert (end.status, end.stdout, end.retries) == ("ok", f"{size}\n", 0), end
+
+
+def test_more_than_a_sandbox_takes_is_not_the_programs_fault(pool: AgentPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MOST", 16 * MIB)
+    end = run(pool, "", stdin=b"1" * (17 * MIB))
+    assert end.status == "infra_error"
+    assert "MiB" in end.reason
+
+
+@pytest.mark.parametrize("name", ["memory", "disk", "file_size", "processes", "output"])
+def test_a_limit_that_no_kernel_takes_is_refused_before(name: str) -> None:
+    with pytest.raises(DataError, match="whole number"):
+        Limits(**{name: 1.5e6})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("env", [{"A": "\ud800"}, {"\udc80": "a"}])
+def test_a_variable_that_is_no_text_is_refused_before(env: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="environment"):
+        Job("", env=env)
