@@ -16,11 +16,17 @@ _BEGUN = re.compile(r"t(r(u)?)?|f(a(ls?)?)?|n(ul?)?|-|[.eE][+-]?")
 
 
 class NotJson(ValueError):
-    """Text that is no JSON within the bounds; ``at_end`` says that it might have been, had it gone on."""
+    """Text that is no JSON within the bounds.
 
-    def __init__(self, reason: str, at_end: bool = False) -> None:
+    Attributes:
+        at_end: whether it might have been, had it gone on.
+        read: characters that were read to see it.
+    """
+
+    def __init__(self, reason: str, at_end: bool = False, read: int = 0) -> None:
         super().__init__(reason)
         self.at_end = at_end
+        self.read = read
 
 
 def read_json(text: str) -> Any:
@@ -48,7 +54,9 @@ def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, begin)
     except json.JSONDecodeError as error:
-        raise NotJson(f"{error.msg} at character {error.pos - start}", _cut_off(text, error)) from None
+        at_end = _cut_off(text, error)
+        read = (len(text) if at_end else error.pos) - begin
+        raise NotJson(f"{error.msg} at character {error.pos - start}", at_end, read) from None
     except RecursionError:
         raise NotJson(f"nested deeper than {MAX_DEPTH}") from None
     except NotJson:
@@ -56,7 +64,7 @@ def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
     except ValueError as error:  # an integer of more digits than Python converts
         raise NotJson(str(error)) from None
     if is_deeper(value, MAX_DEPTH):
-        raise NotJson(f"nested deeper than {MAX_DEPTH}")
+        raise NotJson(f"nested deeper than {MAX_DEPTH}", read=end - begin)
     return value, end
 
 

@@ -10,6 +10,8 @@ from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 
 _MOST_TRIES = 1000
+_MOST_READ = 4 * MAX_TEXT
+"""Characters that are read of what turns out to be no object."""
 
 
 @verifier("json_answer")
@@ -48,16 +50,17 @@ class JsonAnswer:
 def last_object(text: str) -> dict[str, Any] | None:
     """The last JSON object in ``text`` that is no part of another, None where there is none.
 
-    Braces that open none are passed over, but no more than ``_MOST_TRIES``: with more the text holds no answer.
+    Braces that open none are passed over, but no more than ``_MOST_TRIES``, nor so many that to see it takes long: with
+    more the text holds no answer.
     """
     text, position, found = text[-MAX_TEXT:], 0, None
-    tries = 0
+    tries = read = 0
     while (start := text.find("{", position)) >= 0:
         try:
             found, position = read_json_at(text, start)
-        except NotJson:
+        except NotJson as error:
             position = start + 1
-            tries += 1
-            if tries > _MOST_TRIES:
+            tries, read = tries + 1, read + error.read
+            if tries > _MOST_TRIES or read > _MOST_READ:
                 return None
     return found

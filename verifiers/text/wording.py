@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 _WORD = re.compile(r"\w+")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|[。！？]+[”」』）]*")
+# each row of marks is read once, from its beginning: a megabyte of dots takes no longer than one of letters
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s|$)|[。！？]++[”」』）]*+")
 _TITLE = re.compile(
     r"(?:^|[\s(\"'“])(?:(?i:mr|mrs|ms|dr|prof|st|vs|cf|approx|fig|e\.g|i\.e|a\.m|p\.m)|[A-Z]|(?:[A-Za-z]\.)+[A-Za-z])\.$"
 )

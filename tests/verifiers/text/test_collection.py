@@ -1,6 +1,7 @@
 """Answers that are sets and lists: how items are read, compared and credited."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -137,3 +138,17 @@ def test_gold_passes_and_a_changed_item_fails(items: list[int], random: Any) -> 
 def test_no_text_makes_it_raise(text: str) -> None:
     for name in ("set", "list"):
         assert judge(name, text, ["a", 1]).status in ("ok", "wrong", "unparseable")
+
+
+def _longest_by_definition(expected: list[str], found: list[str]) -> int:
+    if not expected or not found:
+        return 0
+    if expected[0] == found[0]:
+        return 1 + _longest_by_definition(expected[1:], found[1:])
+    return max(_longest_by_definition(expected[1:], found), _longest_by_definition(expected, found[1:]))
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=7), st.lists(st.sampled_from("abc"), max_size=7))
+def test_an_ordered_list_is_paid_for_its_longest_common_subsequence(expected: list[str], found: list[str]) -> None:
+    shared = judge("list", json.dumps(found), expected, credit="f1").evidence["shared"]
+    assert shared == _longest_by_definition(expected, found)

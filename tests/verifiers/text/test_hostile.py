@@ -1,6 +1,7 @@
 """Long and odd texts against every verifier of text: nothing raises, nothing takes long, reasoning never counts."""
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -70,6 +71,8 @@ VERIFIERS: list[tuple[str, Any, dict[str, Any]]] = [
     ("regex", "(a+)+$", {"search": True, "seconds": 0.2}),
     ("choice", "A", {"options": ["London", "Paris", "7"]}),
     ("list", ["a", "b"] * 50, {"credit": "f1"}),
+    ("list", [f"a{number}" for number in range(3000)], {"credit": "f1"}),
+    ("json_answer", {"a": 1}, {}),
     ("json_schema", {"type": "array", "uniqueItems": True}, {}),
     ("format", None, {}),
     ("length", None, {"unit": "sentences"}),
@@ -97,12 +100,9 @@ def judge(name: str, text: str, answer: Any, params: dict[str, Any]) -> Verdict:
 def test_a_hundred_thousand_characters_of_anything_are_judged_in_time(
     name: str, answer: Any, params: dict[str, Any]
 ) -> None:
-    for seed in SEEDS:
-        text = (
-            f"```\n{seed * (LENGTH // len(seed))}"
-            if name == "instruction"
-            else f"Answer: {seed * (LENGTH // len(seed))}"
-        )
+    begin = "```\n" if name == "instruction" else "Answer: "
+    for seed, end in itertools.product(SEEDS, ("", "x")):  # what a row is looked at for may stand behind it
+        text = begin + seed * (LENGTH // len(seed)) + end
         start = time.process_time()
         verdict = judge(name, text, answer, params)
         assert time.process_time() - start < SECONDS, seed
