@@ -23,7 +23,7 @@ class Score(NamedTuple):
         task: the task's hash.
         attempt: number of the attempt at it.
         rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
-        passed: whether every verdict that counts passed.
+        passed: whether every verdict that counts passed, and none did that counts against it.
         stop: why the episode ended.
         scored: whether it was judged at all.
     """
@@ -131,8 +131,8 @@ def score_of(attempt: int, trajectory: Trajectory) -> Score:
         for label, weight, verdict in reward.components:
             if verdict.score is not None:
                 rewards[prefix + label] = verdict.score
-            if weight:
-                counting.append(verdict.passed)
+            if weight:  # what a negative weight judges is what should not be
+                counting.append(verdict.passed == (weight > 0))
         if reward.scored:
             rewards[prefix + "total"] = reward.total
     closed = any(reward.gate for reward in trajectory.rewards.values())

@@ -31,7 +31,7 @@ class Verdict:
         status: ``ok`` judged, at any score; ``wrong`` judged, below the pass mark; ``unparseable``, ``timeout`` and
             ``limit``: the completion's own doing, score 0; ``infra_error``: ours, never a reward.
         reason: one line for people.
-        evidence: JSON that shows how the score came about.
+        evidence: JSON that shows how the score came about; where no score is above 0, ``best`` is the highest there is.
         elapsed: seconds.
         steps: scores of the agent's turns, in order, where turns are scored one by one; ``score`` is what they come to.
     """
@@ -66,8 +66,10 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether it was judged and not below the pass mark, with a positive score."""
-        return self.status == "ok" and self.score is not None and self.score > 0
+        """Whether it was judged and not below the pass mark, with a positive score or the best that there is."""
+        if self.status != "ok" or self.score is None:
+            return False
+        return self.score > 0 or self.score == self.evidence.get("best")
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as a JSON object."""

@@ -90,6 +90,15 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
         file.add(0, attempt("a", 1.0))
 
 
+def test_an_attempt_passes_where_what_is_punished_did_not_happen() -> None:
+    def judged(punished: Verdict, weight: float) -> bool:
+        parts = (Component("exact", 1.0, Verdict(1.0)), Component("other", weight, punished))
+        return score_of(0, Trajectory(Task("a"), rewards={"policy": Reward(parts)})).passed
+
+    assert [judged(Verdict(score), -0.5) for score in (0.0, 1.0)] == [True, False]
+    assert [judged(Verdict(score, evidence={"best": 0.0}), 0.5) for score in (0.0, -1.0)] == [True, False]
+
+
 def test_means_are_over_tasks_and_their_error_too() -> None:
     scores = [score_of(n, attempt("a", value)) for n, value in enumerate((1.0, 0.0))]
     scores += [score_of(0, attempt("b", 1.0)), score_of(0, attempt("c", 0.0)), score_of(0, attempt("d", None))]

@@ -30,6 +30,9 @@ def test_an_unknown_name_or_parameter_names_the_nearest() -> None:
         ("number", {"tolerance": -1}),
         ("math", {"cpu_seconds": 0}),
         ("math", {"extract": []}),
+        ("list", {"ordered": "false"}),
+        ("exact", {"ignore_case": 1}),
+        ("format", {"required": None}),
     ],
 )
 def test_an_impossible_parameter_is_a_config_error(name: str, params: dict[str, Any]) -> None:

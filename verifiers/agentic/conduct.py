@@ -1,8 +1,8 @@
 """How an agent went about its task: verifiers over the calls it made and how they went.
 
 The formulas of accuracy and recovery are those published for the Hermes agent's reward. A policy earns nothing with
-what it only writes: calls and results are what the environment carried out. An attempt without any call scores how much
-of the task it did: to do nothing does not pay, and a task that needs no tool costs nothing.
+what it only writes: calls and results are what the environment carried out. An attempt of which no call was carried out
+scores how much of the task it did: to do nothing does not pay, and a task that needs no tool costs nothing.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,15 @@ _COMPLETION = frozenset({"artifact"})
 
 
 async def _without_calls(completion: Completion, case: Case) -> Verdict:
-    """The verdict on an attempt that called nothing."""
+    """The verdict on an attempt for which nothing was carried out: it called nothing, or what no tool answered."""
     if not completion.declares(case):
         return wrong("no tool was called, and nothing says that the task was done without")
     return await completion.share(case)
+
+
+def _carried_out(calls: Sequence[Call]) -> bool:
+    """Whether any call was taken up, be it to fail."""
+    return any(call.outcome != "unanswered" for call in calls)
 
 
 def _graded(score: float, reason: str, **evidence: Any) -> Verdict:
@@ -63,7 +68,7 @@ class ToolAccuracy(Completion):
     async def verify(self, case: Case) -> Verdict:
         """``ok`` 1.0, or ``wrong`` with the score that is left."""
         calls = calls_of(steps_of(case.messages))
-        if not calls:
+        if not _carried_out(calls):
             return await _without_calls(self, case)
         failed = sum(call.outcome == "failed" for call in calls)
         score = max(0.0, 1 - self.penalty * failed)
@@ -220,7 +225,7 @@ class GoalAlignment(Completion):
         allowed = goal.get("allowed", self.allowed)
         forbidden, required = goal.get("forbidden", self.forbidden), goal.get("required", self.required)
         calls = calls_of(steps_of(case.messages))
-        if not calls and not required:
+        if not _carried_out(calls) and not required:
             return await _without_calls(self, case)
         strayed: list[str] = []
         succeeded: set[str] = set()

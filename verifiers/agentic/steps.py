@@ -87,9 +87,8 @@ def _calls(turn: Message, results: list[Message]) -> Iterable[Call]:
 
 def _asked(turn: Message) -> Sequence[ToolCall]:
     """The calls that a turn makes, in the OpenAI shape or as Hermes writes them."""
-    if "tool_calls" in turn:
-        declared = [
-            as_call(call.get("function", call) if isinstance(call, dict) else call) for call in turn["tool_calls"]
-        ]
-        return [call.repaired or call for call in declared]  # there the arguments are text
+    declared = turn.get("tool_calls")
+    if isinstance(declared, list) and declared:  # stored replies of an API may say null
+        calls = [as_call(call.get("function", call) if isinstance(call, dict) else call) for call in declared]
+        return [call.repaired or call for call in calls]  # there the arguments are text
     return read_hermes(turn["content"]).calls

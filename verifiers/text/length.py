@@ -84,7 +84,8 @@ class Length:
         share = self._share(count)
         score = share - 1.0 if self.penalty else share
         if share == 1.0:
-            return passed(f"{count} {self.unit}", score, count=count)
+            best = {"best": 0.0} if self.penalty else {}
+            return passed(f"{count} {self.unit}", score, count=count, **best)
         bound = f"at most {self.maximum}" if count > self.minimum else f"at least {self.minimum}"
         return wrong(f"{count} {self.unit}, expected {bound}", score, count=count)
 

@@ -35,6 +35,11 @@ def attempt(*turns: str, done: Any = True, said: str = "done", info: dict[str, A
     return Case(Trajectory(task, messages={"policy": tuple(messages)}, artifacts=artifacts))
 
 
+def written_only(calls: str, done: Any) -> Case:
+    """Calls in an episode that has no tools."""
+    return attempt(calls, done=done, said="")
+
+
 def judge(name: str, case: Case, **params: Any) -> Verdict:
     verdict = asyncio.run(make_verifier(name, params).verify(case))
     assert json.dumps(verdict.to_json(), allow_nan=False)
@@ -81,6 +86,14 @@ def test_accuracy_is_the_published_formula(turns: tuple[str, ...], expected: flo
 
 def test_a_call_that_was_never_carried_out_is_not_counted_as_failed() -> None:
     assert score("tool_accuracy", attempt("a?")) == 1.0
+
+
+@pytest.mark.parametrize("name", ["tool_accuracy", "goal_alignment"])
+@pytest.mark.parametrize("calls", ["?", "??"])
+def test_a_call_that_nothing_answers_is_worth_no_more_than_none(name: str, calls: str) -> None:
+    assert score(name, written_only(calls, done=False)) == 0.0
+    assert score(name, written_only(calls, done=None)) == 0.0
+    assert score(name, written_only(calls, done=True)) == 1.0
 
 
 @pytest.mark.parametrize("name", ["tool_accuracy", "goal_alignment"])

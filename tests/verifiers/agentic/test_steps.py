@@ -4,12 +4,13 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lachesis.environments.environment import Environment
 from lachesis.environments.episode import Episode
-from lachesis.verifiers.agentic.steps import Call, calls_of, steps_of
+from lachesis.verifiers.agentic.steps import Call, Step, calls_of, steps_of
 from lachesis.verifiers.message import Message
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
@@ -91,13 +92,22 @@ def test_conversations_in_the_openai_shape_are_read_too() -> None:
     assert step.calls == (Call("look", {"at": "a"}, "succeeded"), Call("look", {}, "failed"))
 
 
+@pytest.mark.parametrize("declared", [None, [], "look", {}])
+def test_a_reply_that_declares_no_calls_is_read_as_text(declared: Any) -> None:
+    messages: Any = [
+        {"role": "assistant", "content": asked("look", at="a"), "tool_calls": declared},
+        {"role": "tool", "content": "seen"},
+    ]
+    assert steps_of(messages) == [Step((Call("look", {"at": "a"}),))]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda j: st.lists(j) | st.dictionaries(st.text(), j)
 )
 TEXT = st.text() | st.sampled_from(["<tool_call>", "</tool_call>", "<think>", "{", asked("look", at="a")])
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["assistant", "tool", "user"]), "content": st.lists(TEXT).map("".join)},
-    optional={"tool_calls": st.lists(JSON), "name": st.text(), "error": st.booleans()},
+    optional={"tool_calls": st.lists(JSON) | JSON, "name": st.text(), "error": st.booleans()},
 )
 
 

@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import make_verifier
+from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.segment import Segment
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 
 
-def judge(text: str, answer: Any = None, **params: Any) -> Verdict:
+def case(text: str, answer: Any = None) -> Case:
     messages: Any = {"policy": ({"role": "assistant", "content": text},)}
-    return asyncio.run(make_verifier("length", params).verify(Case(Trajectory(Task("q", answer), messages=messages))))
+    return Case(Trajectory(Task("q", answer), messages=messages))
+
+
+def judge(text: str, answer: Any = None, **params: Any) -> Verdict:
+    return asyncio.run(make_verifier("length", params).verify(case(text, answer)))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,18 @@ def test_tokens_are_those_that_the_agent_sampled() -> None:
 def test_dapos_punishment_is_one_setting() -> None:
     dapo = {"minimum": 0, "maximum": 16, "margin": 4, "penalty": True}
     assert [with_tokens(segment(1, n), **dapo).score for n in (1, 16, 17, 20, 30)] == [0, 0, -0.25, -1, -1]
+
+
+def test_a_punishment_that_was_not_earned_passes_and_one_that_was_does_not() -> None:
+    dapo = {"minimum": 0, "maximum": 16, "margin": 4, "penalty": True}
+    assert [with_tokens(segment(1, n), **dapo).passed for n in (1, 16, 17, 20)] == [True, True, False, False]
+    assert Verdict.from_json(with_tokens(segment(1, 1), **dapo).to_json()).passed
+
+
+def test_a_punishment_may_be_a_gate() -> None:
+    rubric = Rubric(use("length", gate=True, maximum=3, penalty=True), use("exact"))
+    totals = [asyncio.run(rubric.judge(case(text, text))).total for text in ("abc", "abcd")]
+    assert totals == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
