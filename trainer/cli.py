@@ -152,7 +152,7 @@ def verify(words: Sequence[str], out: Path | None, jobs: int) -> None:
 )
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--timeout", type=float, metavar="S", help="Seconds of wall-clock and of CPU time.  [default: 10]")
-@click.option("--memory", type=float, metavar="MIB", help="[default: 256]")
+@click.option("--memory", type=int, metavar="MIB", help="Memory, over all of its processes.  [default: 256]")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="New or empty folder for the files that it leaves.")
 @click.option("--json", "as_json", is_flag=True, help="How it went, as one JSON object and nothing else.")
 def sandbox(words: Sequence[str], backend: str | None, as_json: bool, out: Path | None, **options: Any) -> None:

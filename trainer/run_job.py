@@ -15,7 +15,7 @@ from .terminal import printable, standard_output
 
 
 def job_of(
-    file: Path, stdin: str, files: Iterable[Path], env: Iterable[str], timeout: float | None, memory: float | None
+    file: Path, stdin: str, files: Iterable[Path], env: Iterable[str], timeout: float | None, memory: int | None
 ) -> Job:
     """The job that the command line describes.
 
@@ -87,7 +87,7 @@ def summary(execution: Execution, backend: str) -> str:
     ended = execution.signal or (f"exit code {execution.exit_code}" if execution.exit_code is not None else "")
     facts = [
         " ".join(filter(None, (execution.status, f"({ended})" if ended else "", execution.reason))),
-        f"{used.wall:.3f} s, {used.cpu:.3f} of CPU, {used.memory / MIB:.1f} MiB",
+        f"{used.wall:.3f} s, {used.cpu:.3f} of CPU" + (f", {used.memory / MIB:.1f} MiB" if used.memory else ""),
         f"{backend} at {execution.level.name.lower()}",
     ]
     if execution.truncated:

@@ -66,6 +66,7 @@ def test_everything_that_is_named_reaches_the_job(program: Path) -> None:
         ({"env": ["=red"]}, "is no environment variable"),
         ({"timeout": 0}, "'wall' is a number above 0, found 0"),
         ({"timeout": float("nan")}, "'wall' is a number above 0"),
+        ({"timeout": 1e9}, "'wall' is at most 86400 s, a day; found 1000000000.0"),
         ({"memory": -1}, "'memory' is a number above 0"),
         ({"stdin": "nowhere"}, "cannot read nowhere"),
         ({"files": [Path("a/x"), Path("b/x")]}, "two files are named 'x'"),
@@ -132,7 +133,11 @@ def test_a_terminal_gets_no_command_from_a_job(program: Path) -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("code", "more", "status"),
-    [("raise SystemExit(3)", [], "runtime_error"), ("while True: pass", ["--timeout", "0.5"], "timeout")],
+    [
+        ("raise SystemExit(3)", [], "runtime_error"),
+        ("while True: pass", ["--timeout", "0.5"], "timeout"),
+        ('print(len(b"x" * 10**8))', ["--memory", "64"], "oom"),
+    ],
 )
 def test_every_other_end_is_exit_code_1(program: Path, code: str, more: list[str], status: str) -> None:
     program.write_text(code)
@@ -172,4 +177,8 @@ def test_the_line_about_a_job_says_what_was_lost() -> None:
     assert line == (
         r"sandbox: limit (SIGXFSZ); 1.000 s, 0.500 of CPU, 3.0 MiB; process at none; "
         r"cut off: stdout; refused a\n: too large"
+    )
+    assert (
+        summary(Execution("ok", exit_code=0), "docker")
+        == "sandbox: ok (exit code 0); 0.000 s, 0.000 of CPU; docker at none"
     )

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from ..errors import DataError
 
 MIB = 1 << 20
+MOST_SECONDS = 86_400
+"""The longest job: waiting for some hundred years at once is more than an operating system's timers can count."""
 
 Status = Literal["ok", "runtime_error", "timeout", "oom", "limit", "infra_error"]
 
@@ -53,6 +55,9 @@ class Limits:
                 raise DataError(f"a job's limit {name!r} is a number above 0, found {value!r}")
             if isinstance(value, float) and name not in ("wall", "cpu"):
                 raise DataError(f"a job's limit {name!r} is a whole number, found {value!r}")
+        for name, seconds in (("wall", self.wall), ("cpu", self.cpu)):
+            if seconds > MOST_SECONDS:
+                raise DataError(f"a job's limit {name!r} is at most {MOST_SECONDS} s, a day; found {seconds!r}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a job took: ``wall``, ``waited`` for a CPU and ``cpu`` in seconds, ``memory`` in bytes at its peak."""
+    """What a job took: ``wall``, ``waited`` for a CPU and ``cpu`` in seconds, ``memory`` at its peak in bytes or 0."""
 
     wall: float = 0.0
     waited: float = 0.0
