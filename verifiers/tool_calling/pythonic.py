@@ -3,7 +3,6 @@
 import ast
 import math
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -21,6 +20,14 @@ MAX_SOURCE = 100_000
 
 _LIST = re.compile(r"\[\s*+[^\W\d][\w.]*+\s*+\(")
 _BARE = re.compile(r"[^\W\d][\w.]*+\([^\W\d]\w*+\s*+=.*\)", re.DOTALL)
+_STRING = re.compile(
+    r"(?P<prefix>(?<!\w)[a-zA-Z]{0,2}+)(?:"
+    r"\"\"\"(?:[^\\\"]++|\\.|\"(?!\"\"))*+(?:\"\"\")?+|\'\'\'(?:[^\\\']++|\\.|\'(?!\'\'))*+(?:\'\'\')?+"
+    r"|\"(?:[^\\\"\n]++|\\.)*+\"?+|\'(?:[^\\\'\n]++|\\.)*+\'?+)",
+    re.DOTALL,
+)
+"""A string, with its prefix, as Python reads it; one without an end is read to where that should be."""
+_ODD_ESCAPE = re.compile(r"\\(?:(?P<large>[4-7][0-7]{2})|(?P<nothing>[^\n\r\\'\"abfnrtv0-7xNuU])|.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,21 @@ def read_pythonic(source: str) -> list[ToolCall]:
 
 
 def _parsed(source: str) -> ast.expr:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a backslash in a string that escapes nothing
-        return ast.parse(source, mode="eval").body
+    # Python warns of odd escapes, which a filter of warnings may turn into errors: so none are left for it to meet
+    return ast.parse(_STRING.sub(_with_plain_escapes, source), mode="eval").body
+
+
+def _with_plain_escapes(string: re.Match[str]) -> str:
+    """The same string, a backslash that escapes nothing written as two and octal digits beyond a byte as Unicode's."""
+    if "r" in string["prefix"].lower():
+        return string[0]
+    return _ODD_ESCAPE.sub(_plain_escape, string[0])
+
+
+def _plain_escape(escape: re.Match[str]) -> str:
+    if escape["large"]:
+        return f"\\u{int(escape['large'], 8):04x}"
+    return f"\\{escape[0]}" if escape["nothing"] else escape[0]
 
 
 def _call(node: ast.expr) -> ToolCall:

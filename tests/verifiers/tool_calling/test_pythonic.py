@@ -1,6 +1,14 @@
 """Pythonic calls: literals only, nothing is run, and whatever is more than literals is refused."""
 
+import ast
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.tool_calling.format import tool_format
@@ -25,6 +33,36 @@ PYTHONIC = tool_format("llama_pythonic")
 )
 def test_literal_arguments_are_read(text: str, arguments: dict[str, object]) -> None:
     assert PYTHONIC.read(text).calls == (ToolCall("f", arguments),)
+
+
+ODD = st.lists(st.sampled_from(["\\", "'", '"', "d", "n", "x41", "777", "3", "N", "u00e9", "r", "\n", "\r", " ", "é"]))
+
+
+def quietly(source: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.literal_eval(source)
+        except (SyntaxError, ValueError):
+            return None
+
+
+@given(ODD.map("".join), st.sampled_from(["'", '"', "'''", '"""']), st.sampled_from(["", "r", "R", "u"]))
+def test_strings_are_pythons_whatever_they_escape_and_no_warning_is_met(body: str, quote: str, prefix: str) -> None:
+    string = f"{prefix}{quote}{body}{quote}"
+    expected = quietly(string)
+    assume(isinstance(expected, str))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert PYTHONIC.read(f"[f(a={string}, b='\\d')]").calls == (ToolCall("f", {"a": expected, "b": "\\d"}),)
+
+
+def test_the_filters_of_warnings_are_left_alone() -> None:
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        readings = list(threads.map(PYTHONIC.read, [r"[f(a='\d')]"] * 500))
+    assert warnings.filters == before
+    assert {reading.calls[0].arguments["a"] for reading in readings} == {r"\d"}
 
 
 def test_a_name_that_python_would_read_as_another_is_written_as_text() -> None:
@@ -86,3 +124,13 @@ def test_calls_without_brackets_are_a_repair_and_prose_is_text() -> None:
 
 def test_an_element_that_is_no_call_is_an_error_of_its_own() -> None:
     assert [bool(call.error) for call in PYTHONIC.read("[f(a=1), 5, g]").calls] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "unit", ['"', "'", '"""', '\\"', "'\\'", "r'", "\\", "'\\d' ", "[", "-", "a.", "1+", "lambda:", "{'a':"]
+)
+def test_a_hundred_kilobytes_of_anything_are_read_in_time(unit: str) -> None:
+    for begin in ("[f(a=", '[f(a="', "[f(a='x"):
+        start = time.process_time()
+        PYTHONIC.read(begin + unit * (99_000 // len(unit)))
+        assert time.process_time() - start < 2
