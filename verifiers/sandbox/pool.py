@@ -22,6 +22,7 @@ TRIES = 2
 """How often a job is begun before its agent's loss is the job's own doing."""
 END_OF_CHANNEL = 35.0
 """Seconds that a job may take, after its channel was closed, until its execution is here: its agent ends it before."""
+_CLOSED = "the sandbox was closed"
 _CONTROL = Job("print(6 * 7)")
 
 
@@ -45,6 +46,30 @@ class Backend(Protocol):
     def close(self) -> None:
         """End what no single connection owns."""
         ...
+
+
+class _Turn:
+    """One caller's time on some agents."""
+
+    def __init__(self) -> None:
+        self._agents: list[Agent] = []
+        self._given_up = False
+
+    def begin(self, agents: list[Agent]) -> None:
+        """The caller's jobs are about to begin on ``agents``. Raises ``SandboxLost`` where nobody waits for them."""
+        self._agents = agents
+        self.check()
+
+    def check(self) -> None:
+        """Raise ``SandboxLost`` where nobody waits any more."""
+        if self._given_up:
+            raise SandboxLost("its caller was cancelled")
+
+    def give_up(self) -> None:
+        """End the jobs: nobody waits for them. From any thread."""
+        self._given_up = True
+        for agent in list(self._agents):
+            agent.close()
 
 
 class AgentPool:
@@ -73,8 +98,7 @@ class AgentPool:
 
     async def run(self, job: Job) -> Execution:
         """How ``job`` went."""
-        with own_deadline():
-            return await asyncio.wrap_future(self._threads.submit(self._run, job))
+        return await self._in_thread(lambda turn: self._run(job, turn), Execution("infra_error", reason=_CLOSED))
 
     async def converse(
         self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
@@ -82,8 +106,10 @@ class AgentPool:
         """What ``drive`` returned, and how each job went; see ``Sandbox.converse``."""
         if not 0 < len(jobs) <= self._size:
             raise ValueError(f"a conversation has 1 to {self._size} jobs here, found {len(jobs)}; raise [sandbox] size")
-        with own_deadline():
-            return await asyncio.wrap_future(self._threads.submit(self._converse, jobs, drive))
+        done = await self._in_thread(lambda turn: self._converse(jobs, drive, turn), None)
+        if done is None:
+            raise SandboxLost(_CLOSED)
+        return done
 
     def close(self) -> None:
         """End every agent, and with it every job."""
@@ -93,8 +119,22 @@ class AgentPool:
             self._changed.notify_all()
         for agent in agents:
             agent.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)  # what is queued finds that it is closed, and says so
         self._backend.close()
+
+    async def _in_thread(self, act: Callable[["_Turn"], Result], closed: Result) -> Result:
+        """What ``act`` returns; where its caller is cancelled its jobs end too: they hold no place, and no exit."""
+        turn = _Turn()
+        with self._changed:
+            if self._closed:
+                return closed
+            future = self._threads.submit(act, turn)
+        with own_deadline():
+            try:
+                return await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                asyncio.get_running_loop().run_in_executor(None, turn.give_up)
+                raise
 
     def _missing(self) -> Mapping[str, str]:
         """What an agent says that it could not do."""
@@ -104,14 +144,14 @@ class AgentPool:
         finally:
             self._give_back(agents)
 
-    def _run(self, job: Job) -> Execution:
+    def _run(self, job: Job, turn: "_Turn | None" = None) -> Execution:
         try:
-            return self._until_judged([job], lambda agents: [agents[0].run(job)])[0]
+            return self._until_judged([job], lambda agents: [agents[0].run(job)], turn or _Turn())[0]
         except SandboxLost as lost:
             return Execution("infra_error", reason=str(lost))
 
     def _converse(
-        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
+        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result], turn: "_Turn"
     ) -> tuple[Result | None, list[Execution]]:
         results: list[Result | None] = []
 
@@ -124,10 +164,12 @@ class AgentPool:
                 results.append(None)
             return [session.end(END_OF_CHANNEL) for session in sessions]
 
-        executions = self._until_judged(jobs, begin)
+        executions = self._until_judged(jobs, begin, turn)
         return (results[0] if results else None), executions
 
-    def _until_judged(self, jobs: Sequence[Job], begin: Callable[[list[Agent]], list[Execution]]) -> list[Execution]:
+    def _until_judged(
+        self, jobs: Sequence[Job], begin: Callable[[list[Agent]], list[Execution]], turn: "_Turn"
+    ) -> list[Execution]:
         """What ``begin`` returns with an agent for each job.
 
         Where an agent was lost or failed, all is begun again once a control job has shown that its place is well; when
@@ -140,6 +182,7 @@ class AgentPool:
         reason = ""
         try:
             for retries in range(TRIES):
+                turn.begin(agents)
                 try:
                     executions = begin(agents)
                     reason = next((end.reason for end in executions if end.status == "infra_error"), "")
@@ -147,10 +190,15 @@ class AgentPool:
                         return [self._placed(execution, retries) for execution in executions]
                 except AgentLost as lost:
                     reason = str(lost)
+                turn.check()
                 for number in range(len(agents)):
                     agents[number] = self._controlled(agents[number])
             reason = f"{reason}; {TRIES} times, while a control job did well"
             return [self._placed(Execution("limit", reason=reason), TRIES) for _ in jobs]
+        except BaseException:  # a job may still run there: what it says would be taken for the next one's
+            for agent in agents:
+                agent.close()
+            raise
         finally:
             self._give_back(agents)
 
@@ -202,7 +250,7 @@ class AgentPool:
 
     def _new(self) -> Agent:
         if self._closed:
-            raise SandboxLost("the sandbox was closed")
+            raise SandboxLost(_CLOSED)
         agent = Agent(self._backend.start())
         with self._changed:
             self._busy.add(agent)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class ProcessConnection:
     def __init__(self, command: Sequence[str]) -> None:
         self._socket, theirs = socket.socketpair()
         self._closing = threading.Lock()
+        _alive.add(self)
         with theirs:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 list(command),
@@ -65,6 +67,20 @@ class ProcessConnection:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+
+
+_alive: "weakref.WeakSet[ProcessConnection]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a forked child: its copies of the sockets would keep the agents of a dead parent, and their jobs, running."""
+    for connection in list(_alive):
+        with contextlib.suppress(OSError):
+            os.close(connection._socket.detach())
+    _alive.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @dataclass(frozen=True)

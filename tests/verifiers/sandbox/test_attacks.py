@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.inside import wire
 from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.process import ProcessBackend
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="attacks are run as root on Linux")
@@ -125,3 +128,105 @@ def test_a_limit_that_no_kernel_takes_is_refused_before(name: str) -> None:
 def test_a_variable_that_is_no_text_is_refused_before(env: dict[str, str]) -> None:
     with pytest.raises(DataError, match="environment"):
         Job("", env=env)
+
+
+def test_a_driver_that_fails_leaves_nothing_to_the_next_job(pool: AgentPool) -> None:
+    first = Job("import os\nprint('first')\nos.read(3, 10)")
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(pool.converse([first], lambda sessions: 1 / 0))
+    for _ in range(3):
+        end = run(pool, "print('next')")
+        assert (end.stdout, end.retries) == ("next\n", 0)
+
+
+# Where a job is the user that its supervisor is, it can open its own output for reading, and take a byte that the
+# supervisor has been told of: it must not wait for that byte.
+THIEF = """
+import os, threading, time
+end = time.monotonic() + 0.7
+def steal():
+    fd = os.open("/proc/self/fd/1", os.O_RDONLY | os.O_NONBLOCK)
+    while time.monotonic() < end:
+        try:
+            os.read(fd, 100)
+        except BlockingIOError:
+            pass
+threading.Thread(target=steal).start()
+while time.monotonic() < end:
+    os.write(1, b"x")
+time.sleep(60)
+"""
+
+
+def test_output_that_is_taken_back_stops_no_clock(nobody_backend: ProcessBackend) -> None:
+    pool = AgentPool(nobody_backend, 2)
+    try:
+        end = run(pool, THIEF, wall=1.0)
+        assert (end.status, end.retries) == ("timeout", 0), end
+    finally:
+        pool.close()
+
+
+def test_a_job_whose_caller_is_cancelled_ends() -> None:
+    pool = AgentPool(ProcessBackend(), 2)
+
+    async def cancel() -> None:
+        asleep = Job("import time; time.sleep(500)", limits=Limits(wall=500))
+        jobs = [asyncio.create_task(pool.run(asleep)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        for job in jobs:
+            job.cancel()
+        await asyncio.wait(jobs)
+        assert (await pool.run(Job("print(1)"))).stdout == "1\n"
+
+    asyncio.run(asyncio.wait_for(cancel(), 30))
+    pool.close()
+
+
+def test_a_closed_sandbox_says_so_and_cancels_no_one() -> None:
+    pool = AgentPool(ProcessBackend(), 2)
+
+    async def close() -> list[Execution]:
+        jobs = [asyncio.create_task(pool.run(Job("import time; time.sleep(9)"))) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        pool.close()
+        return [*await asyncio.gather(*jobs), await pool.run(Job("print(1)"))]
+
+    assert {end.status for end in asyncio.run(close())} == {"infra_error"}
+
+
+FORKED = """
+import asyncio, os, signal, time
+from lachesis.verifiers.sandbox.job import Job
+from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.process import ProcessBackend
+
+pool = AgentPool(ProcessBackend(), 2)
+asyncio.run(pool.run(Job("print(1)")))
+agents = [agent._connection.pid for agent in pool._idle]
+if not os.fork():
+    time.sleep(5)
+    os._exit(0)
+print(*agents, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_forked_child_keeps_no_agent_of_a_dead_parent() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", FORKED], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    agents = parent.stdout.readline().split()
+    parent.wait()
+    assert agents
+    deadline = time.monotonic() + 3
+    while any(_runs(pid) for pid in agents) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in agents if _runs(pid)] == []
+
+
+def _runs(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -72,7 +72,6 @@ class Channel:
 
     def finish(self) -> None:
         """Pass on what the job wrote before it ended."""
-        os.set_blocking(self._up, False)
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._up, 1 << 16):
                 tell(wire.LINES, part)
@@ -89,7 +88,10 @@ class Channel:
                 os.close(self._down)
 
     def _carry(self) -> None:
-        part = os.read(self._up, _AT_ONCE)
+        try:
+            part = os.read(self._up, _AT_ONCE)
+        except BlockingIOError:  # a job of our own user can read it before us
+            return
         wire.write_all(PARENT_OUT, wire.frame(wire.LINES if part else wire.END_OF_LINES, part))
         if not part:
             self._poller.unregister(self._up)

@@ -55,7 +55,7 @@ class _Stream:
         self.truncated = False
 
     def read(self) -> bool:
-        """Take what is there; False at its end."""
+        """Take what is there; False at its end. Raises ``BlockingIOError`` where there is nothing."""
         part = os.read(self.fd, 1 << 16)
         room = self.most - len(self.data)
         self.data += part[:room]
@@ -106,6 +106,8 @@ class Supervisor:
         self._control, control = socket_pair()
         (feed, self._feed), (down, self._down) = os.pipe(), os.pipe()
         (self._out, out), (self._err, err), (self._up, up) = os.pipe(), os.pipe(), os.pipe()
+        for fd in (self._out, self._err, self._up):
+            os.set_blocking(fd, False)
         self._stdin = _raised(os.memfd_create("stdin") if sys.platform == "linux" else _temporary_file())
         self._ours = (self._control, self._feed, self._down, self._out, self._err, self._up)
         return Pipes(_raised(control), _raised(feed), self._stdin, *(_raised(fd) for fd in (out, err, down, up)))
@@ -158,8 +160,9 @@ class Supervisor:
                 if fd == self._control:
                     return self._read_end()
                 if fd in self._streams:
-                    if not self._streams[fd].read():
-                        poller.unregister(fd)
+                    with contextlib.suppress(BlockingIOError):  # a job of our own user can read it before us
+                        if not self._streams[fd].read():
+                            poller.unregister(fd)
                 elif lines is None:
                     wire.read_frame(PARENT_IN)  # raises where the parent has closed
                 elif fd == PARENT_IN:
@@ -222,7 +225,6 @@ class Supervisor:
     def _drain(self) -> None:
         """Take what is left in the pipes: no process holds their other ends any more."""
         for stream in self._streams.values():
-            os.set_blocking(stream.fd, False)
             with contextlib.suppress(BlockingIOError):
                 while stream.read():
                     pass
