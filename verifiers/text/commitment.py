@@ -7,124 +7,40 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .normalization import normalized
+from .phrases import (
+    AFTERTHOUGHT,
+    ALSO,
+    ANSWER_TAG,
+    BARE,
+    BEFORE_SUBJECT,
+    BESIDE,
+    BETWEEN,
+    BOX,
+    CJK_EDGE,
+    CLAUSE,
+    CONCLUDED,
+    CUES,
+    DENIED,
+    ENDS_IN_IT,
+    GOES_ON,
+    LABELLED,
+    LINE_ENDS,
+    LISTED,
+    MARKS,
+    NO_MEANING,
+    OR,
+    PRAISED,
+    PREDICATE,
+    REASONED,
+    SPACES,
+    TURN,
+    WRONG_NOUN,
+)
 
 MAX_TEXT = 20_000
 """Characters of a text that are read: its end, and its first line."""
 MAX_CUES = 200
 """Phrases of one kind that are looked at: the last ones."""
-
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_ANSWER_TAG = re.compile(r"<answer>", re.IGNORECASE)
-_NO_MEANING = re.compile(
-    r"\\(?:text|textbf|textrm|mathrm|mathbf|mathbb|mathsf|bf|rm|displaystyle|left|right)\b\s*|\\[()\[\]]|[{}$*`\"“”«»]"
-    r"|__|(?-i:</?(?:answer|b|i|strong|em|u)>)|\\[,;! ]",
-    re.IGNORECASE,
-)
-_SPACES = re.compile(r"\s+")
-_APOSTROPHES = str.maketrans("’‘", "''")
-
-_LINK = (
-    r"(?:\s*(?::|=|→|->|⇒)|'s(?!\w)|\s+[-–—](?=\s)|\s+(?:is|are|was|be|being|would be|should be|must be|has to be"
-    r"|will be|seems to be|appears to be|remains|equals)(?!\w))"
-)
-_FILLER = (
-    r"(?:[\s,:>]|[-–—](?=\s)|(?:I|we)\s+(?:think|believe|guess|say|would say|suspect)\b"
-    r"|(?:that|it|it's|is|either|both|the|option|options|choice|choices|answer|letter|indeed|therefore|thus|hence|so|clearly|definitely|certainly|obviously"
-    r"|probably|likely|most|perhaps|maybe|simply|just|actually|still|in fact|correct|final|best|right|surely|then"
-    r"|number|case|with|for|be|to|as follows)(?!\w))*"
-)
-_NOUN = (
-    r"(?<!\w)(?:ans|answers?|option|choice|solution|response|selection|conclusion|letter|final verdict"
-    r"|(?:correct|right|best)\s+(?:one|statement|pick)|(?:correct|final)(?=\s*:))(?!\w)"
-)
-_GAP = r"(?:,?\s+(?!(?:is|are|not|never|cannot|neither|nor|\w+n't)\b)(?:[a-z']+|\([^()\n]{0,30}\))){0,8}?,?"
-_CUES = (
-    # (rank, what stands before the label); a higher rank outweighs a lower one wherever it stands
-    (3, re.compile(rf"\bnot\s+(?:option\s+)?[(\[]?\w[)\]]?,?\s+(?:but|rather)(?!\w){_FILLER}", re.IGNORECASE)),
-    (3, re.compile(rf"(?:⟦|####|{_NOUN}{_GAP}{_LINK}){_FILLER}", re.IGNORECASE)),
-    (
-        2,
-        re.compile(
-            r"(?<!\w)(?:choose|chose|choosing|pick|picked|picking|select|selected|selecting|go(?:ing)? with|went with"
-            r"|opt(?:ing)? for|vote for|settle on|settled on|commit to|stick with|conclude|say|guess|bet on|marks?"
-            r"|it's|it is|that's|must be|has to be|would be|should be|i'd say|therefore|hence|thus|⇒|→)(?!\w)"
-            rf"{_FILLER}",
-            re.IGNORECASE,
-        ),
-    ),
-)
-_DENIED = re.compile(
-    r"(?:\b(?:not|never|n't|cannot|neither|nor|if|whether|unless|suppose|supposing|assume|assuming|why|were|had"
-    r"|can't|don't|won't|wouldn't|shouldn't|couldn't|doesn't|isn't|rather than|instead of|without)\b"
-    r"|\b(?:wrong|incorrect|false|bad|worst|tempting|invalid|eliminated)\b)(?:\s+[a-z']+){0,3}\s*$",
-    re.IGNORECASE,
-)
-_CLAUSE = re.compile(r"[.!?;\n]|\b(?:so|but|therefore|thus|hence|because)\b", re.IGNORECASE)
-_WRONG_NOUN = re.compile(r"\b(?:wrong|incorrect|false|invalid)\s+$", re.IGNORECASE)
-_OR = re.compile(
-    r"\s*(?:,?\s*(?:and/or|and|or|\||/|&|\+)|,)\s*(?:also\s+|maybe\s+|perhaps\s+|possibly\s+|even\s+)?"
-    r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?",
-    re.IGNORECASE,
-)
-_BETWEEN = re.compile(r"[\s.,;]*(?:or|and|and/or|/|,)[\s.,;]*(?:the\s+)?", re.IGNORECASE)
-_AFTERTHOUGHT = re.compile(
-    r"[\s.,;)\]?!(\-–—]*(?:or|alternatively|otherwise|but|although|though|possibly|maybe|perhaps|however)\b"
-    r"(?:\s+(?:it|that|this|could|might|may|can|also|even|maybe|perhaps|possibly|the|answer|be|is|option|choice|well)"
-    r"(?:'s)?(?!\w))*[\s,]*",
-    re.IGNORECASE,
-)
-_PREDICATE = re.compile(
-    r"\s+(?:is|isn't|are|aren't|was|were|can|can't|cannot|does|doesn't|do|don't|would|wouldn't|will|won't|could|couldn't"
-    r"|should|must|has|have|had|says|states|seems|looks|fails|refers|describes|contradicts|only|sounds|might|may|being"
-    r"|represents|relates|gives|means)\b",
-    re.IGNORECASE,
-)
-_PRAISED = re.compile(
-    r"(?:\s*[(:,\-–][^()\n]{1,80}[),\-–])?\s+(?:is|are|must be|seems|would be|has to be|should be|was|remains|looks)\s+"
-    r"(?:(?:the|clearly|definitely|therefore|thus|indeed|most|likely|probably|only|certainly|obviously|also|both|hence"
-    r"|a|actually|single|one)\s+)*"
-    r"(?:correct|right|best|answer|my answer|my choice|my final answer|accurate|appropriate|true)\b",
-    re.IGNORECASE,
-)
-_ALSO = re.compile(
-    r"\s+(?:is|are|could|might|may|would|can|seems)\s+(?:(?:also|equally|be|just|as|well|another|a|an)\s+)+"
-    r"(?:correct|right|possible|valid|plausible|true|acceptable|good|answer|option)\b",
-    re.IGNORECASE,
-)
-_BEFORE_SUBJECT = re.compile(
-    r"(?:^|[^\w\s]|\b(?:option|options|choice|choices|answer|answers|response|letter|so|that|think|believe|thus|hence"
-    r"|therefore|only|and|or|both|because|but|conclude|clearly|say|guess|then|actually|is|suggests|means|case|yes|indeed"
-    r"|just|either|since|as|while|although|though|obviously|definitely|find|know|see|hereby))\s*$",
-    re.IGNORECASE,
-)
-_TURN = re.compile(
-    r"\b(?:wait|actually|instead|correction|sorry|scratch that|on second thought|i was wrong|i made a mistake|rather"
-    r"|no)\b[^\n]{0,80}$",
-    re.IGNORECASE,
-)
-_GOES_ON = re.compile(
-    r"\s*(?:$|[.,;:!?)\]>}'⟧\n/|&+=→⇒(\-–—]|\s(?:because|since|as|due|for|which|with|and|or|but|not|is|isn't|that|based"
-    r"|given|from|so|while|rather|instead|only|in|by|if|where|whereas|\()(?!\w))",
-    re.IGNORECASE,
-)
-_BARE = re.compile(r"(?:option|choice|answer)?\s*[([<]?\s*(\w)\s*[)\]>]?\s*[.:;!)]?\s*", re.IGNORECASE)
-_LABELLED = re.compile(r"(?:option|choice|answer)?\s*[([]?\s*(\w)\s*(?:[)\].:]+|\s[-–—])\s*(\S.*)", re.IGNORECASE)
-_REASONED = re.compile(
-    r"[([]?\s*(\w)\s*[)\]]?,?\s+(?:because|since|as|due to|for|rather than|instead of|(?:and )?not)\b.*"
-)
-_CONCLUDED = re.compile(
-    r"(?:so|thus|therefore|hence|based on|given|in conclusion|overall|ultimately|finally|in the end)\b.*[,:]\s*"
-    r"[([]?(\w)[)\]]?[.!]?",
-    re.IGNORECASE,
-)
-_ENDS_IN_IT = re.compile(
-    r"(?:.*\b(?:answer|option|choice|correct|question)\b.*\bis|(?:.*[.!?]\s+)?(?:answer|choose|option))"
-    r"\s+[([]?(\w)[)\]]?[.!]?",
-    re.IGNORECASE,
-)
-_BESIDE = re.compile(r"[\s)\]:(\-–—,.]*")
-_LINE_ENDS = re.compile(r"[\s.!)]*(?:\n|⟧|$)")
-_LISTED = re.compile(r"^[\s>\-•]*[([]?(\w)[)\].:]+\s*\S", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -169,45 +85,45 @@ def find_commitment(text: str, labels: str, options: Mapping[str, str]) -> Commi
         return None
     last = mentions[0]
     for mention in mentions[1:]:
-        turned = mention.rank >= 2 and _TURN.search(read, max(0, mention.start - 90), mention.start)
+        turned = mention.rank >= 2 and TURN.search(read, max(0, mention.start - 90), mention.start)
         if mention.rank >= last.rank or turned:
             last = _joined(read, last, mention)
     found = last.labels
-    if doubt := _AFTERTHOUGHT.match(read, last.end):
+    if doubt := AFTERTHOUGHT.match(read, last.end):
         others, end = _labels_at(read, doubt.end(), labels)
-        found += others if _ALSO.match(read, end) or not _PREDICATE.match(read, end) else ()
+        found += others if ALSO.match(read, end) or not PREDICATE.match(read, end) else ()
     return Commitment(tuple(dict.fromkeys(found)), read[last.start : last.end].strip()[:200])
 
 
 def _plain(text: str) -> str:
     """``text`` without what only dresses a label: fonts, quotes, full-width and circled forms; a box opens with ⟦."""
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
-    text = _NO_MEANING.sub("", _BOX.sub("⟦", _ANSWER_TAG.sub("⟦", text)))
-    return _SPACES.sub(lambda match: "\n" if "\n" in match[0] else " ", text)
+    text = CJK_EDGE.sub(" ", unicodedata.normalize("NFKC", text).translate(MARKS))
+    text = NO_MEANING.sub("", BOX.sub("⟦", ANSWER_TAG.sub("⟦", text)))
+    return SPACES.sub(lambda match: "\n" if "\n" in match[0] else " ", text)
 
 
 def _joined(text: str, last: _Mention, mention: _Mention) -> _Mention:
     """``mention``, with the labels of ``last`` where no more than "or" and the like stands between the two."""
     gap = text[last.end : mention.start]
-    if last.rank == mention.rank and len(gap) < 40 and _BETWEEN.fullmatch(gap):
+    if last.rank == mention.rank and len(gap) < 40 and BETWEEN.fullmatch(gap):
         return _Mention(mention.rank, last.start, mention.end, last.labels + mention.labels)
     return mention
 
 
 def _mentions(text: str, labels: str, options: Mapping[str, str]) -> Iterator[_Mention]:
     listed = _listed_spans(text, labels)
-    for rank, cue in _CUES:
+    for rank, cue in CUES:
         for match in list(cue.finditer(text))[-MAX_CUES:]:
             if any(start <= match.end() < end for start, end in listed) or _enumerates(text, match.end(), labels):
                 continue
             before = _clause(text, match.start())
             weight = rank
-            if _DENIED.search(before):
-                if not _WRONG_NOUN.search(before):
+            if DENIED.search(before):
+                if not WRONG_NOUN.search(before):
                     continue
                 weight = 0
             found, end = _labels_at(text, match.end(), labels)
-            if found and _PREDICATE.match(text, end):
+            if found and PREDICATE.match(text, end):
                 continue
             if not found:
                 found, end = _option_at(text, match.end(), options)
@@ -221,7 +137,7 @@ def _mentions(text: str, labels: str, options: Mapping[str, str]) -> Iterator[_M
 
 def _clause(text: str, end: int) -> str:
     """What stands before ``end`` in its clause, 60 characters at most."""
-    return _CLAUSE.split(text[max(0, end - 60) : end])[-1]
+    return CLAUSE.split(text[max(0, end - 60) : end])[-1]
 
 
 def _labels_at(text: str, start: int, labels: str) -> tuple[tuple[str, ...], int]:
@@ -230,13 +146,13 @@ def _labels_at(text: str, start: int, labels: str) -> tuple[tuple[str, ...], int
     position = end = start
     while match := _label(labels).match(text, position):
         stop = match.end()
-        if found and _PREDICATE.match(text, stop):  # "A, and B is wrong"
+        if found and PREDICATE.match(text, stop):  # "A, and B is wrong"
             break
         if match[1] is None and not _stands_alone(match[2], text, stop):
             break
         found.append((match[1] or match[2]).upper())
         end = stop
-        join = _OR.match(text, stop)
+        join = OR.match(text, stop)
         if join is None or not join[0].strip() or len(found) > len(labels):
             break
         position = join.end()
@@ -245,13 +161,13 @@ def _labels_at(text: str, start: int, labels: str) -> tuple[tuple[str, ...], int
 
 def _contradiction(text: str, start: int, label: str, options: Mapping[str, str]) -> tuple[str, ...]:
     """The option whose text stands beside ``label`` in place of its own."""
-    beside = _BESIDE.match(text, start)
+    beside = BESIDE.match(text, start)
     others, end = (
         _option_at(text, beside.end(), options)
         if beside and (beside[0].strip() or text[start - 1] in ")]")
         else ((), start)
     )
-    if label in others or (beside and "." in beside[0] and not _LINE_ENDS.match(text, end)):
+    if label in others or (beside and "." in beside[0] and not LINE_ENDS.match(text, end)):
         return ()
     return others
 
@@ -259,7 +175,7 @@ def _contradiction(text: str, start: int, label: str, options: Mapping[str, str]
 def _stands_alone(letter: str, text: str, end: int) -> bool:
     """Whether a letter without brackets is a label; ``a``, ``A`` and ``I`` are words where a sentence goes on."""
     if letter in "aAI" or letter.islower():
-        return _GOES_ON.match(text, end) is not None
+        return GOES_ON.match(text, end) is not None
     return True
 
 
@@ -278,7 +194,7 @@ def _option_at(text: str, start: int, options: Mapping[str, str]) -> tuple[tuple
             best = ((label,), match.end())
         elif match and match.end() == best[1]:
             best = ((*best[0], label), match.end())
-    joined = _OR.match(text, best[1]) if best[0] else None
+    joined = OR.match(text, best[1]) if best[0] else None
     if joined and re.search(r"\bor\b|/|\|", joined[0]):
         others, end = _option_at(text, joined.end(), options)
         return (best[0] + others, end) if others else best
@@ -297,13 +213,13 @@ def _wording(option: str) -> re.Pattern[str]:
 
 def _praised(text: str, labels: str) -> Iterator[_Mention]:
     """ "C is correct", "(C) must be the right answer", "both A and B are correct"."""
-    for match in list(_PRAISED.finditer(text))[-MAX_CUES:]:
+    for match in list(PRAISED.finditer(text))[-MAX_CUES:]:
         begin = max(0, match.start() - 40)
         subject = _subject(labels).search(text, begin, match.start())
         if subject is None or _is_option_text(text, subject.start(1)):
             continue
         before = _clause(text, subject.start())
-        if _DENIED.search(before) or not _BEFORE_SUBJECT.search(before):
+        if DENIED.search(before) or not BEFORE_SUBJECT.search(before):
             continue
         found = re.findall(r"(?<!\w)\w(?!\w)", subject[1])
         yield _Mention(2, subject.start(1), match.end(), tuple(letter.upper() for letter in found))
@@ -311,7 +227,7 @@ def _praised(text: str, labels: str) -> Iterator[_Mention]:
 
 def _is_option_text(text: str, position: int) -> bool:
     """Whether the line of ``position`` begins with another label: "D) Both A and B are correct"."""
-    listed = _LISTED.match(text, text.rfind("\n", 0, position) + 1)
+    listed = LISTED.match(text, text.rfind("\n", 0, position) + 1)
     return listed is not None and listed.start(1) < position - 1
 
 
@@ -331,7 +247,7 @@ def _whole_lines(
         words = line[0].strip().strip(">⟦⟧'").strip()
         begin = line.start() + line[0].index(words)
         rank = 3 if index == len(lines) - 1 else 1
-        if (bare := _BARE.fullmatch(words)) and bare[1].upper() in labels.upper():
+        if (bare := BARE.fullmatch(words)) and bare[1].upper() in labels.upper():
             yield _Mention(rank, line.start(), line.end(), (bare[1].upper(),))
             continue
         found, end = _labels_at(words, 0, labels)
@@ -340,13 +256,13 @@ def _whole_lines(
             continue
         if any(start <= line.start() < end for start, end in listed):
             continue
-        if (labelled := _LABELLED.fullmatch(words)) and labelled[1].upper() in labels.upper():
+        if (labelled := LABELLED.fullmatch(words)) and labelled[1].upper() in labels.upper():
             if labelled[1].isupper() or not labelled[1].isalpha() or words[0] in "([" or ")" in words[:3]:
                 yield _Mention(1, begin, begin + labelled.end(1), _agreeing(labelled[1].upper(), labelled[2], options))
             continue
-        reasoned = _REASONED.fullmatch(words)
+        reasoned = REASONED.fullmatch(words)
         if rank == 3:
-            reasoned = reasoned or _CONCLUDED.fullmatch(words[-300:]) or _ENDS_IN_IT.fullmatch(words[-300:])
+            reasoned = reasoned or CONCLUDED.fullmatch(words[-300:]) or ENDS_IN_IT.fullmatch(words[-300:])
         if reasoned and reasoned[1] in labels.upper() and _stands_alone(reasoned[1], words, reasoned.end(1)):
             yield _Mention(1, begin, begin + reasoned.end(1), (reasoned[1],))
             continue
@@ -371,7 +287,7 @@ def _listed_spans(text: str, labels: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     order = labels.upper()
     run: list[re.Match[str]] = []
-    for match in [*_LISTED.finditer(text), None]:
+    for match in [*LISTED.finditer(text), None]:
         index = order.find(match[1].upper()) if match else -1
         if run and match and index == order.find(run[-1][1].upper()) + 1 and match.start() - run[-1].end() < 2000:
             run.append(match)
