@@ -67,7 +67,9 @@ _COMMON = tuple(EnvironmentConfig.model_fields)
 
 
 def _print(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    table = Table(*head, header_style="bold", show_lines=True)
+    table = Table(header_style="bold", show_lines=True)
+    for name in head:
+        table.add_column(name, overflow="fold")  # a long name goes on below, rather than end in dots
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)

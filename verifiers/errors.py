@@ -61,8 +61,15 @@ class DeadlineExceeded(InfrastructureError):
     """A wait ran out of its time."""
 
 
+_MANY = 30
+"""Names that are listed in one message."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the cure for an unknown name: the closest known one, or the list of all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    rest = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return f"known: {', '.join(names[:_MANY]) or 'none'}{rest}"

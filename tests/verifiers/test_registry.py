@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.errors import ConfigError, nearest
 from lachesis.verifiers.registry import known_verifiers, make_verifier, verifier
 from lachesis.verifiers.verdict import Verdict, passed
 
@@ -21,6 +21,12 @@ def test_an_unknown_name_or_parameter_names_the_nearest() -> None:
         make_verifier("maths", {})
     with pytest.raises(ConfigError, match="no parameter 'tolerence'; did you mean 'tolerance'"):
         make_verifier("number", {"tolerence": 1})
+
+
+def test_of_many_names_a_message_lists_some() -> None:
+    assert nearest("x", map(str, range(100, 130))).count(", ") == 29
+    assert nearest("x", map(str, range(100, 180))).endswith(", 129 and 50 more")
+    assert nearest("x", ()) == "known: none"
 
 
 @pytest.mark.parametrize(

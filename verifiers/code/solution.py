@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 from ..case import Case
 from ..errors import ConfigError, DataError, InfrastructureError, nearest
 from ..registry import verifier
+from ..sandbox.job import MIB
 from ..verdict import Verdict, infra_error, unparseable
 from .asserts import Script, check_asserts
 from .budget import Budget
@@ -92,6 +93,10 @@ class Code:
             value, most = getattr(self, name), getattr(MOST, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
                 raise ConfigError(f"verifier 'code': {name} is above 0 and at most {most:g}, found {value!r}")
+        if not isinstance(self.memory, int) or self.memory < MIB:
+            raise ConfigError(
+                f"verifier 'code': memory is a whole number of bytes, 1 MiB or more, found {self.memory!r}"
+            )
         if (
             isinstance(self.tolerance, bool)
             or not isinstance(self.tolerance, int | float)

@@ -45,7 +45,7 @@ class JsonSchema:
         try:
             schema = self._schema(case)
         except DataError as error:
-            return infra_error(f"the task's schema cannot be used: {error}; repair the dataset")
+            return infra_error(str(error))
         _, text = split_reasoning(case.completion)
         try:
             value = read_json(unfenced(text) if self.fence else text)
@@ -54,7 +54,7 @@ class JsonSchema:
         try:
             found = faults(value, schema)
         except DataError as error:
-            return infra_error(f"the task's schema cannot be used: {error}; repair the dataset")
+            return infra_error(str(error))
         if not found:
             return passed("valid")
         reasons = [str(fault)[:200] for fault in found[:10]]
@@ -70,8 +70,8 @@ class JsonSchema:
             try:
                 schema = read_json(schema)
             except NotJson as error:
-                raise DataError(f"it is no JSON: {error}") from None
+                raise DataError(f"the task's schema is no JSON: {error}; repair the dataset") from None
         if not isinstance(schema, dict | bool):
-            raise DataError(f"it is no object, found {schema!r:.80}")
+            raise DataError(f"the task's schema is no object, found {schema!r:.80}; repair the dataset")
         check_schema(schema)
         return schema
