@@ -57,6 +57,6 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) ->
         }
         for machine in MACHINES
     }
-    path = [os.path.abspath(folder) for folder in packages]
+    path = [os.path.realpath(folder) for folder in packages]  # where a job finds them
     told = {"container": container, "network": network, "path": path, "filters": filters}
     return wire.frame(wire.SETUP, json.dumps(told).encode())

@@ -2,12 +2,16 @@
 
 import os
 import sys
+from pathlib import Path
 
 from ..errors import ConfigError, LachesisError
+from .inside.root import BOX, WRITABLE
 from .job import Level
 from .pool import AgentPool, Backend
 from .process import ProcessBackend
 from .settings import SandboxSettings
+
+_TAKEN = (BOX, *WRITABLE, "/proc", "/dev", "/var/tmp")
 
 BACKENDS = ("process", "docker")
 """In the order in which ``auto`` tries them."""
@@ -48,7 +52,19 @@ def _backend(name: str, settings: SandboxSettings) -> Backend:
     if name == "process":
         if sys.platform != "linux":
             raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
+        for folder in settings.packages:
+            _check_folder(folder)
         return ProcessBackend(settings.network, settings.packages)
     from .containers import DockerBackend
 
     return DockerBackend(settings.image, settings.network)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ``ConfigError`` where a job would not find what ``folder`` holds."""
+    found = folder.resolve()
+    if not found.is_dir():
+        raise ConfigError(f"sandbox.packages names {str(folder)!r}, which is no folder")
+    taken = next((place for place in _TAKEN if found.is_relative_to(place)), None)
+    if taken is not None or found == found.parent:
+        raise ConfigError(f"sandbox.packages names {str(folder)!r}, but jobs have {taken or '/'} of their own; move it")

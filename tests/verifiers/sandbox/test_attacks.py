@@ -4,12 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from lachesis.verifiers.errors import DataError
+from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.inside import wire
 from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Limits
@@ -140,7 +142,7 @@ def test_a_driver_that_fails_leaves_nothing_to_the_next_job(pool: AgentPool) -> 
 
 
 # Where a job is the user that its supervisor is, it can open its own output for reading, and take a byte that the
-# supervisor has been told of: it must not wait for that byte.
+# supervisor has been told of: it must neither wait for that byte nor fail.
 THIEF = """
 import os, threading, time
 end = time.monotonic() + 0.7
@@ -165,6 +167,24 @@ def test_output_that_is_taken_back_stops_no_clock(nobody_backend: ProcessBackend
         assert (end.status, end.retries) == ("timeout", 0), end
     finally:
         pool.close()
+
+
+def test_packages_are_found_by_their_own_name_and_through_a_link() -> None:
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
+        Path(folder, "real").mkdir()
+        Path(folder, "real", "from_outside.py").write_text("x = 5")
+        Path(folder, "linked").symlink_to("real")
+        pool = open_backend("process", SandboxSettings(size=2, packages=(Path(folder, "linked"),)))
+        try:
+            assert run(pool, "import from_outside; print(from_outside.x)").stdout == "5\n"
+        finally:
+            pool.close()
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/proc", "/", "/no/such"])
+def test_packages_that_no_job_could_find_are_refused(folder: str) -> None:
+    with pytest.raises(ConfigError, match="packages"):
+        open_backend("process", SandboxSettings(packages=(Path(folder),)))
 
 
 def test_a_job_whose_caller_is_cancelled_ends() -> None:
