@@ -28,13 +28,18 @@ def open_sandbox(settings: SandboxSettings) -> AgentPool:
     for name in BACKENDS if settings.backend == "auto" else (settings.backend,):
         try:
             pool = open_backend(name, settings)
+            try:
+                level = pool.level  # which starts it
+            except BaseException:
+                pool.close()
+                raise
         except LachesisError as error:
             tried.append(f"{name}: {error}")
             continue
-        if pool.level >= required:
+        if level >= required:
             return pool
         lacking = [f"{layer.name} ({layer.found}; {layer.cure})" for layer in pool.layers if not layer.held]
-        tried.append(f"{name} holds {pool.level.name.lower()} only, it lacks {', '.join(lacking)}")
+        tried.append(f"{name} holds {level.name.lower()} only, it lacks {', '.join(lacking)}")
         pool.close()
     raise ConfigError(
         f"untrusted programs need a sandbox of level {settings.require!r} and none is here. {'. '.join(tried)}. "

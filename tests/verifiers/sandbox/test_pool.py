@@ -209,6 +209,15 @@ def test_a_level_that_is_not_reached_is_refused_with_its_cure() -> None:
         open_sandbox(SandboxSettings(backend="docker", image="no-such-image:none", require="strong"))
 
 
+def test_a_backend_that_does_not_start_is_passed_over_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_: ProcessBackend) -> ProcessConnection:
+        raise SandboxLost("no agent can be started: it is full")
+
+    monkeypatch.setattr(ProcessBackend, "start", nothing)
+    with pytest.raises(ConfigError, match=r"level 'contained'.*process: no agent can.*full\. docker: .*Cure: "):
+        open_sandbox(SandboxSettings(backend="auto", image="no-such-image:none"))
+
+
 def test_closing_ends_jobs_under_way_and_leaves_nothing() -> None:
     pool = AgentPool(ProcessBackend(), 2)
 
