@@ -85,8 +85,9 @@ def summary(execution: Execution, backend: str) -> str:
     """How it went, in one line."""
     used = execution.usage
     ended = execution.signal or (f"exit code {execution.exit_code}" if execution.exit_code is not None else "")
+    reason = "" if execution.reason == ended else execution.reason
     facts = [
-        " ".join(filter(None, (execution.status, f"({ended})" if ended else "", execution.reason))),
+        " ".join(filter(None, (execution.status, f"({ended})" if ended else "", reason))),
         f"{used.wall:.3f} s, {used.cpu:.3f} of CPU" + (f", {used.memory / MIB:.1f} MiB" if used.memory else ""),
         f"{backend} at {execution.level.name.lower()}",
     ]
