@@ -225,7 +225,7 @@ class GoalAlignment(Completion):
         allowed = goal.get("allowed", self.allowed)
         forbidden, required = goal.get("forbidden", self.forbidden), goal.get("required", self.required)
         calls = calls_of(steps_of(case.messages))
-        if not _carried_out(calls) and not required:
+        if not required and all(call.outcome != "succeeded" for call in calls):  # nothing served any goal
             return await _without_calls(self, case)
         strayed: list[str] = []
         succeeded: set[str] = set()

@@ -26,7 +26,8 @@ _SUBJECT = re.compile(r"\A.{0,200}?(?::|\b(?:is|are))\s+", re.IGNORECASE)
 _BRACKETS = (("[", "]"), ("{", "}"), ("(", ")"), (r"\{", r"\}"))
 _AND = re.compile(r"\s*(?:,\s*)?(?<!\w)(?:and|&)(?!\w)\s*", re.IGNORECASE)
 _NOTHING = frozenset({"none", "empty", "empty set", "empty list", "nothing", "∅", r"\emptyset", "no items", "n/a"})
-_COMMA = re.compile(r",(?!\d{3}(?!\d))|,(?=\s)")
+_COMMA = re.compile(r",(?!\d{3}(?!\d))|,(?=\s)|[，、]")
+_FENCED_ARRAY = re.compile(r"```(?:json)?[^\S\n]*\n\s*(\[[^`]*\])\s*```\Z", re.IGNORECASE)
 
 
 def item_key(item: Any) -> Hashable:
@@ -56,9 +57,9 @@ def expected_items(answer: Any, separator: str) -> list[Hashable] | None:
 def read_items(text: str, separator: str, expected: Collection[Hashable]) -> list[Hashable] | None:
     """The keys of the items in ``text``, or None where it is blank.
 
-    A JSON array (also in a fence, or inside the last box) is read as such; then bulleted or numbered lines; then what
-    stands between separators: lines, semicolons or commas, the first of them that occurs. The last item may follow
-    "and" unless the whole is an ``expected`` item.
+    A JSON array (also in a fence that ends the text, or inside the last box) is read as such; then bulleted or numbered
+    lines; then what stands between separators: lines, semicolons or commas, the first of them that occurs. The last
+    item may follow "and" unless the whole is an ``expected`` item.
     """
     text = text[-MAX_TEXT:].strip()
     if boxes := boxed_answers(text):
@@ -66,6 +67,8 @@ def read_items(text: str, separator: str, expected: Collection[Hashable]) -> lis
     text = unfenced(text)
     if not text:
         return None
+    if fenced := _FENCED_ARRAY.search(text):
+        text = fenced[1]
     if text[0] == "[":
         try:
             values = read_json(text)

@@ -21,6 +21,10 @@ _RATIO = r"(?<!/)\d+\s?/\s?\d+(?![\d/.])"
 _VALUE = rf"(?:{_FRACTION}|{_RATIO}|(?:{NUMERAL})(?:{_POWER})?)"
 _NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?{_VALUE}", re.ASCII)
 _STANDING = re.compile(rf"(?:(?<!\w)[-+−]|(?<![\w^]))(?<!\^\{{){_VALUE}", re.ASCII)
+_SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;: ]|[\u00a0\u2009\u202f_])(?=\d{3}(?!\d))")
+"""What LaTeX and typesetters put between thousands, beside the comma."""
+_DASH = re.compile(r"(?<![\w)])[‒–](?=[\d.])")
+_SHORT_FRACTION = re.compile(r"\\[dt]?frac\s?(\d)\s?(\d)(?!\d)")
 _MAX_TAIL = 2000
 
 
@@ -99,7 +103,7 @@ class Number:
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
         _, text = split_reasoning(case.completion)
-        tail = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text[-_MAX_TAIL:])
+        tail = _plain(text[-_MAX_TAIL:])
         found = _STANDING.findall(tail) or _NUMBER.findall(tail)
         if not found:
             return unparseable("no number in the answer")
@@ -108,6 +112,12 @@ class Number:
         if value is not None and abs(value.value - expected.value) <= allowed:
             return passed(found=found[-1][:200])
         return wrong(f"expected {case.answer!s:.80}, found {found[-1]:.80}", found=found[-1][:200])
+
+
+def _plain(text: str) -> str:
+    """``text`` with one kind of digits, of minus, of separators of thousands and of fractions."""
+    text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    return _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _DASH.sub("-", _SEPARATOR.sub("", text)))
 
 
 def _exact(tolerance: float) -> Fraction:

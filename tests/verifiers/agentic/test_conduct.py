@@ -186,6 +186,12 @@ def test_alignment_is_what_the_declared_checks_say(turns: Any, params: Any, expe
     assert score("goal_alignment", attempt(*turns), **params) == pytest.approx(expected)
 
 
+def test_calls_that_all_failed_serve_no_goal() -> None:
+    assert score("goal_alignment", attempt("XX", done=False)) == 0.0
+    assert score("goal_alignment", attempt("XX", done=True)) == 1.0
+    assert score("goal_alignment", attempt("X", "a", done=False)) == 1.0
+
+
 def test_calls_that_stray_cannot_be_diluted() -> None:
     assert score("goal_alignment", attempt("abcdefghijklm", "z"), forbidden=["z"]) == pytest.approx(0.8)
 
