@@ -17,7 +17,13 @@ from .environment import Environment
 ENTRY_POINTS = "lachesis.environments"
 """The entry-point group in which a package offers environment classes."""
 
-BUILT_IN = {"arithmetic": "arithmetic:Arithmetic", "gsm8k": "gsm8k:Gsm8k"}
+BUILT_IN = {
+    "arithmetic": "arithmetic:Arithmetic",
+    "code": "code:Code",
+    "gsm8k": "gsm8k:Gsm8k",
+    "math": "math:MathProblems",
+    "tool_calling": "tool_calling:ToolCalling",
+}
 """Name → module and class, beside this file."""
 
 

@@ -1,0 +1,156 @@
+"""Tasks from a dataset's rows: a file, a folder, or an id on the Hugging Face Hub; each error names file and row."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from ..verifiers.errors import ConfigError, DataError, nearest
+from ..verifiers.jsonl import read_numbered_jsonl
+from ..verifiers.task import Task
+from .environment import Environment, EnvironmentConfig, Split
+
+Row = dict[str, Any]
+
+
+class DatasetConfig(EnvironmentConfig):
+    """Where the rows come from: ``path`` or ``dataset``."""
+
+    path: Path | None = None
+    """A JSONL file, or a folder with train.jsonl and test.jsonl."""
+    dataset: str = ""
+    """Where there is no path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+    name: str | None = None
+    """The dataset's configuration on the Hub."""
+    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
+    """What the dataset, or the folder's files, call each split."""
+    held_out: float = Field(0.1, ge=0, le=1)
+    """Share of the tasks that are the test split where the two have one source; 0: both are all of it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.path is not None and "dataset" in self.model_fields_set:
+            raise ValueError(f"give either path ({self.path}) or dataset ({self.dataset}), not both")
+        if self.path is None and not self.dataset:
+            raise ValueError("give path (a JSONL file, or a folder of them) or dataset (an id on the Hub)")
+        if self.splits.keys() != {"train", "test"}:
+            raise ValueError(f"splits names train and test, found {sorted(self.splits)}")
+        return self
+
+
+class DatasetEnvironment(Environment):
+    """An environment with a task for each row: write ``task_of``, and raise ``DataError`` for what is no task."""
+
+    Config = DatasetConfig
+    file_names: ClassVar[tuple[str, ...]] = ("{}.jsonl",)
+    """What a split's file may be called in a folder."""
+
+    def task_of(self, row: Row) -> Task | None:
+        """The row as a task; None to leave it out.
+
+        Raises:
+            DataError: it is none; say why, the place is added.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no task_of(row)")
+
+    def tasks(self, split: Split, seed: int) -> Iterator[Task]:
+        """The training split shuffled by ``seed``, the test split as it stands; both finite.
+
+        Where both come from one source, a task's prompt says which of them it is in: no prompt is in both.
+
+        Raises:
+            ConfigError: a file or package is missing.
+            DataError: there are no rows, or a row (named by its number) is no task.
+        """
+        tasks = list(self._tasks(split))
+        if not tasks:
+            source = self.config.path or self.config.dataset
+            raise DataError(f"{source} has no problems in split {split!r}{self._cure(split)}")
+        if split == "train":
+            random.Random(seed).shuffle(tasks)
+        yield from tasks
+
+    def _tasks(self, split: Split) -> Iterator[Task]:
+        shared = self.config.held_out > 0 and self._source("train") == self._source("test")
+        for place, row in self._rows(split):
+            try:
+                task = self.task_of(row)
+            except DataError as error:
+                raise DataError(f"{place}: {error}") from None
+            if task is not None and (not shared or self._is_held_out(task) == (split == "test")):
+                yield task
+
+    def _cure(self, split: Split) -> str:
+        alone = self._source("train") == self._source("test") and self.config.held_out > 0
+        return f"; held_out = {self.config.held_out:g} tells the two splits of it apart" if alone else ""
+
+    def _is_held_out(self, task: Task) -> bool:
+        digest = hashlib.blake2b(json.dumps(task.prompt, sort_keys=True).encode(), digest_size=8).digest()
+        return bool(int.from_bytes(digest, "big") < self.config.held_out * 2**64)
+
+    def _source(self, split: Split) -> Path | str:
+        """The split's file, or the name that the dataset has for it."""
+        name = self.config.splits[split]
+        if self.config.path is None:
+            return str(name)
+        path: Path = self.config.path.expanduser()
+        if not path.is_dir():
+            return path
+        names = [pattern.format(name) for pattern in self.file_names]
+        return next((path / name for name in names if (path / name).exists()), path / names[0])
+
+    def _rows(self, split: Split) -> Iterator[tuple[str, Row]]:
+        """(place, row) pairs, where the place is for error messages."""
+        source = self._source(split)
+        if isinstance(source, str):
+            rows = hub_rows(self.config.dataset, self.config.name, source)
+            yield from ((f"{self.config.dataset} ({source}), row {n}", row) for n, row in enumerate(rows, start=1))
+            return
+        if source != self.config.path.expanduser() and not source.exists():
+            names = " nor ".join(pattern.format(self.config.splits[split]) for pattern in self.file_names)
+            raise ConfigError(f"{self.config.path} holds no {names}; put one there or name a file")
+        yield from ((f"{source}, line {number}", row) for number, row in read_numbered_jsonl(source))
+
+
+def column(row: Row, name: str) -> Any:
+    """What ``row`` holds under ``name``.
+
+    Raises:
+        DataError: nothing; the message names what there is.
+    """
+    if row.get(name) is None:
+        raise DataError(f"no {name!r}; {nearest(name, row)}")
+    return row[name]
+
+
+def text_column(row: Row, name: str) -> str:
+    """The text under ``name``, which is not blank, without the white space around it."""
+    value = column(row, name)
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{name!r} is a text that is not blank, found {value!r:.80}")
+    return value.strip()
+
+
+def hub_rows(dataset: str, name: str | None, split: str) -> Any:
+    """The rows of a split, by way of the package ``datasets``.
+
+    Raises:
+        ConfigError: the package is not installed, or it cannot load them.
+    """
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise ConfigError(
+            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file"
+        ) from None
+    try:
+        return load_dataset(dataset, name, split=split)
+    except Exception as error:  # noqa: BLE001 - `datasets` raises many kinds, all meaning: not there, or not readable
+        raise ConfigError(
+            f"cannot load dataset {dataset!r} ({name}, {split}): {type(error).__name__}: {str(error)[:200]}; "
+            "check its id and the network, or set path to a file"
+        ) from None
