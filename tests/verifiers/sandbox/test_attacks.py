@@ -67,6 +67,31 @@ def test_waiting_for_processes_of_ones_own_is_no_excuse(pool: AgentPool) -> None
     assert end.status == "timeout", end
 
 
+ONE_AFTER_THE_OTHER = """
+import os, time
+for _ in range(8):
+    if not os.fork():
+        while time.process_time() < 0.1: pass
+        os._exit(0)
+    os.wait()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("pool", ["process"], indirect=True)
+def test_children_that_waited_for_a_busy_cpu_and_ended_are_no_guilt(pool: AgentPool) -> None:
+    command = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(command, start_new_session=True) for _ in range(6 * (os.cpu_count() or 1))]
+    try:
+        end = run(pool, ONE_AFTER_THE_OTHER, wall=2.0, cpu=2.0)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert (end.status, end.stdout) == ("ok", "done\n"), end
+    assert end.usage.wall > 2.0
+
+
 MEEK = """
 import os
 os.nice(19)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from .cgroup import Group
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_LONGEST_WAIT = 1.0
+"""Seconds: the kernel says that a thread waited only when it runs again, and so of some looks' time at once."""
 
 
 class Taken(NamedTuple):
@@ -34,7 +36,7 @@ class Meter:
         self._begin = group.cpu - time.process_time() if group else 0.0
         self._seen: dict[tuple[int, str], tuple[float, float]] = {}
         self._looked = time.monotonic()
-        self._ready = self._ran = 0.0
+        self._ready = self._ran = self._open = 0.0
         self._cpus = len(os.sched_getaffinity(0))
 
     def look(self) -> Taken:
@@ -48,7 +50,10 @@ class Meter:
         now = time.monotonic()
         since = [_difference(scheduled, self._seen.get(task, (0.0, 0.0))) for task, scheduled in tasks.items()]
         ran, waited = max(since, key=sum, default=(0.0, 0.0))
-        self._ready += min(ran + waited, now - self._looked)
+        self._open = min(self._open + now - self._looked, _LONGEST_WAIT)
+        ready = min(ran + waited, self._open)
+        self._open -= ready
+        self._ready += ready
         self._ran += ran
         self._seen, self._looked = tasks, now
         if self._group:
