@@ -178,7 +178,5 @@ def test_the_line_about_a_job_says_what_was_lost() -> None:
         r"sandbox: limit (SIGXFSZ); 1.000 s, 0.500 of CPU, 3.0 MiB; process at none; "
         r"cut off: stdout; refused a\n: too large"
     )
-    assert (
-        summary(Execution("ok", exit_code=0), "docker")
-        == "sandbox: ok (exit code 0); 0.000 s, 0.000 of CPU; docker at none"
-    )
+    line = summary(Execution("runtime_error", exit_code=3, reason="exit code 3"), "docker")
+    assert line == "sandbox: runtime_error (exit code 3); 0.000 s, 0.000 of CPU; docker at none"

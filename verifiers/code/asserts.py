@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..sandbox.job import MIB, Execution
@@ -15,6 +15,8 @@ from .reply import Malformed, read_message, read_reply, to_line
 from .tally import Result, judged, tally
 
 _OUTPUT = 4 * MIB
+_GONE = "Gone: "
+"""What the tests' job says of the test in which the candidate ended; how it ended is for us to say."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,11 @@ def _judge(outcome: Outcome, executions: Sequence[Execution], policy: str, evide
         status, reason = judged(job) if not kind else ("wrong", why)
         if outcome.ended == "tests" and status == "wrong":
             status = "limit"
-        results = [*_results(said), Result("the tests", status, reason)]
+        cut = Result("the tests", status, reason)
+        found = _results(said)
+        results = [replace(cut, test=result.test) if result.reason == _GONE else result for result in found]
+        if results == found:
+            results.append(cut)
         return tally(results, max(said.get("of", 0), len(results)), policy, **evidence)
     if not calls:
         return infra_error(f"the tests never call the candidate ({said['error']}); repair the dataset", **evidence)

@@ -257,6 +257,20 @@ def test_the_helpers_of_the_prompt_are_the_tests_own(judge: Judge) -> None:
     assert judge("    return x ** 0.5", **params).passed
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [("while True: pass", "timeout", "took more than 1 s"), ("__import__('os')._exit(0)", "wrong", "before it had")],
+)
+def test_how_the_candidate_ended_is_said_of_the_test_in_which_it_did(
+    judge: Judge, body: str, status: str, reason: str
+) -> None:
+    tests = ["assert f(0) == 0", "assert f(1) == 1"]
+    verdict = judge(fenced(f"def f(n):\n    if n == 0: return 0\n    {body}"), tests, **MBPP, timeout=1.0)
+    assert (verdict.status, verdict.evidence["of"]) == (status, 2)
+    assert verdict.reason.startswith("test 2: ")
+    assert reason in verdict.reason
+
+
 def test_what_is_a_rows_own_may_stand_in_its_answer_or_info(judge: Judge) -> None:
     row = {"entry_point": "f", "test": "def check(candidate):\n    assert candidate(1) == 2"}
     text = fenced("def f(x):\n    return 2 * x")
