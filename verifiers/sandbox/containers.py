@@ -186,6 +186,7 @@ class Containers:
             memswap_limit=room.memory,
             ulimits=[{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 1024, "Hard": 1024}],
             log_config={"Type": "none"},
+            sysctls={"net.ipv4.tcp_max_tw_buckets": "0"},  # no port of one job stays taken for the next
             init=False,
         )
         return {
