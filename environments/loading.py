@@ -18,6 +18,7 @@ ENTRY_POINTS = "lachesis.environments"
 """The entry-point group in which a package offers environment classes."""
 
 BUILT_IN = {
+    "answer_format": "answer_format:AnswerFormat",
     "arithmetic": "arithmetic:Arithmetic",
     "code": "code:Code",
     "gsm8k": "gsm8k:Gsm8k",

@@ -14,6 +14,7 @@ ENTRY_POINTS = "lachesis.verifiers"
 """The entry-point group in which a package offers verifier classes."""
 
 _BUILT_IN = {
+    "answer_form": "text.answer_form",
     "bfcl": "tool_calling.bfcl",
     "choice": "text.choice",
     "code": "code.solution",

@@ -10,7 +10,7 @@ from lachesis.rollout.tiny_model import build_tiny_model
 from lachesis.trainer.evaluate import evaluation_of, run_evaluation
 
 OPTIONS = {"url": "", "split": "test", "seed": 0, "temperature": 1.0, "max_tokens": 8, "engine": "torch"}
-DATA = {"code": "humaneval.jsonl", "math": "gsm8k_test.jsonl", "tool_calling": "bfcl_cases.jsonl"}
+DATA = {"answer_format": "", "code": "humaneval.jsonl", "math": "gsm8k_test.jsonl", "tool_calling": "bfcl_cases.jsonl"}
 """Environment → the file that its rows come from, empty where it makes its own tasks."""
 
 

@@ -1,0 +1,66 @@
+"""The verifier of answers that have to stand in exactly one form."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..case import Case
+from ..errors import ConfigError, nearest
+from ..registry import verifier
+from ..think import split_reasoning
+from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .forms import FORMS, MARKS
+from .normalization import references
+
+MAX_TEXT = 100_000
+"""Characters of an answer; a longer one is a ``limit``."""
+
+
+@verifier("answer_form")
+@dataclass(frozen=True)
+class AnswerForm:
+    r"""The answer is ``task.answer`` in exactly the form that is asked for, with nothing before or after it.
+
+    White space around the answer and at the ends of its lines does not matter, nor does the case of the value.
+
+    Attributes:
+        form: its name; ``task.info["form"]`` where empty.
+        value: whether the value has to be right; if not, the form alone does, around one without brackets or quotes.
+        reasoning: whether ``<think>`` reasoning may stand before the answer.
+
+    Example:
+        {"verifier": "answer_form", "completion": "<think>2 + 2</think>\n\\boxed{4}", "answer": "4",
+         "params": {"form": "boxed"}} -> 1.0
+        {"verifier": "answer_form", "completion": "It is \\boxed{4}.", "answer": "4", "params": {"form": "boxed"}}
+        -> 0.0
+    """
+
+    form: str = ""
+    value: bool = True
+    reasoning: bool = True
+    instances: ClassVar[tuple[str, ...]] = tuple(FORMS)
+    row_params: ClassVar[frozenset[str]] = frozenset({"form", "value", "reasoning"})
+
+    def __post_init__(self) -> None:
+        if self.form and self.form not in FORMS:
+            raise ConfigError(f"verifier 'answer_form' has no form {self.form!r:.80}; {nearest(str(self.form), FORMS)}")
+        for name in ("value", "reasoning"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"verifier 'answer_form': {name} is true or false, found {getattr(self, name)!r:.80}")
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong`` for another value, ``unparseable`` where the form is not kept, ``limit``."""
+        name = self.form or case.task.info.get("form")
+        if not isinstance(name, str) or name not in FORMS:
+            return infra_error(f"no form is named {name!r:.80}; give 'form', or repair the dataset")
+        expected = references(case.answer)
+        if self.value and not expected:
+            return infra_error("the task has no answer to compare with; repair the dataset")
+        text = split_reasoning(case.completion)[1] if self.reasoning else case.completion
+        if len(text) > MAX_TEXT:
+            return Verdict(0.0, "limit", f"the answer has more than {MAX_TEXT} characters")
+        found = FORMS[name].read(text)
+        if found is None or (not self.value and MARKS & set(found)):
+            return unparseable(f"the answer is not {FORMS[name].words} alone: {text[:80]!r}")
+        if self.value and found.casefold() not in [each.casefold() for each in expected]:
+            return wrong(f"expected {' or '.join(expected)!r:.80}, found {found!r:.80}", found=found[:200])
+        return passed(found=found[:200])

@@ -1,0 +1,185 @@
+"""The forms that an answer may have to stand in: LaTeX, tags, brackets, Markdown, data, literals of languages."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..json_text import NotJson, json_key, read_json
+
+SLOT = "VALUE"
+"""What stands in a shape for the value."""
+MARKS = frozenset("[](){}<>|*_~`\"'")
+"""Brackets and quotes: a value that holds one may be less than what stands between those of the shape."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form.
+
+    Attributes:
+        name: its own.
+        words: what it is, in words.
+        shape: the whole answer, with ``VALUE`` where the value stands.
+        is_json: whether the answer is the JSON value that ``shape`` is, however its white space is set.
+    """
+
+    name: str
+    words: str
+    shape: str
+    is_json: bool = False
+
+    def write(self, value: str) -> str:
+        """An answer in this form; nothing in ``value`` is escaped, but in JSON."""
+        return self.shape.replace(SLOT, json.dumps(value)[1:-1] if self.is_json else value)
+
+    def read(self, text: str) -> str | None:
+        """The value in an answer, None where it is not in exactly this form; white space at line ends is no matter."""
+        text = "\n".join(line.rstrip() for line in text.strip().split("\n"))
+        if self.is_json:
+            return self._read_json(text)
+        head, _, tail = self.shape.partition(SLOT)
+        if len(text) <= len(head) + len(tail) or not text.startswith(head) or not text.endswith(tail):
+            return None
+        value = text[len(head) : len(text) - len(tail)]
+        return value if _is_value(value) else None
+
+    def _read_json(self, text: str) -> str | None:
+        try:
+            found = read_json(text)
+        except NotJson:
+            return None
+        value = _at(found, self._way)
+        return value if value is not None and json_key(found) == json_key(read_json(self.write(value))) else None
+
+    @cached_property
+    def _way(self) -> list[str | int]:
+        """The keys and indices that lead to the value."""
+        way: list[str | int] = []
+        inner = read_json(self.shape)
+        while inner != SLOT:
+            items = inner.items() if isinstance(inner, dict) else enumerate(inner)
+            key, inner = next((key, item) for key, item in items if SLOT in json.dumps(item))
+            way.append(key)
+        return way
+
+
+def _at(found: Any, way: list[str | int]) -> str | None:
+    for key in way:
+        if isinstance(key, str) and isinstance(found, dict):
+            found = found.get(key)
+        elif isinstance(key, int) and isinstance(found, list) and key < len(found):
+            found = found[key]
+        else:
+            return None
+    return found if isinstance(found, str) and _is_value(found) else None
+
+
+def _is_value(text: str) -> bool:
+    """Whether it is one line that is not blank, without white space around it."""
+    return text == text.strip() != "" and "\n" not in text
+
+
+_TABLE = r"""
+boxed | a LaTeX box | \boxed{VALUE}
+boxed_math | a LaTeX box in mathematics within the line | $\boxed{VALUE}$
+latex_display | LaTeX mathematics of its own | \[VALUE\]
+latex_dollars | LaTeX mathematics between double dollars | $$VALUE$$
+latex_text | a LaTeX text command | \text{VALUE}
+latex_environment | a LaTeX environment | \begin{answer}⏎VALUE⏎\end{answer}
+tag_answer | an XML element | <answer>VALUE</answer>
+tag_final | another XML element | <final_answer>VALUE</final_answer>
+tag_nested | an XML element inside another | <response><answer>VALUE</answer></response>
+tag_lines | an XML element on three lines | <answer>⏎VALUE⏎</answer>
+tag_attribute | an empty XML element with an attribute | <answer value="VALUE"/>
+tag_cdata | an XML element with a CDATA section | <answer><![CDATA[VALUE]]></answer>
+xml_document | an XML document | <?xml version="1.0"?>⏎<answer>VALUE</answer>
+html_paragraph | an HTML paragraph | <p>VALUE</p>
+html_list | an HTML list of one item | <ul><li>VALUE</li></ul>
+html_comment | an HTML comment | <!-- VALUE -->
+bbcode | BBCode | [b]VALUE[/b]
+special_tokens | a marker at either end | <\|answer\|>VALUE<\|end\|>
+line_answer | one line that begins with "Answer:" | Answer: VALUE
+line_final | one line that begins with "Final answer:" | Final answer: VALUE
+line_capitals | one line that begins with "ANSWER =" | ANSWER = VALUE
+line_sentence | one whole sentence | The answer is VALUE.
+line_letter | one line that begins with "A:" | A: VALUE
+line_tagged | one line that begins with a tag in brackets | [ANSWER] VALUE
+line_arrow | one line that begins with an arrow | => VALUE
+line_hashes | one line that begins with four hashes | #### VALUE
+line_prompt | one line that begins like Python's prompt | >>> VALUE
+line_ruled | one line between two rules | ---⏎VALUE⏎---
+brackets | square brackets | [VALUE]
+brackets_double | double square brackets | [[VALUE]]
+parentheses | parentheses | (VALUE)
+parentheses_double | double parentheses | ((VALUE))
+braces | braces | {VALUE}
+braces_double | double braces | {{VALUE}}
+angles | double angle brackets | <<VALUE>>
+bars | bars | \|VALUE\|
+quotes | double quotation marks | "VALUE"
+quotes_single | single quotation marks | 'VALUE'
+guillemets | guillemets | «VALUE»
+backticks | backticks | `VALUE`
+markdown_bold | Markdown's bold | **VALUE**
+markdown_italic | Markdown's italic, with underscores | _VALUE_
+markdown_struck | Markdown's strikethrough | ~~VALUE~~
+markdown_heading | a Markdown heading of the first level | # VALUE
+markdown_section | a Markdown section | ## Answer⏎⏎VALUE
+markdown_quote | a Markdown quotation | > VALUE
+markdown_label | a bold label in Markdown, and the value behind it | **Answer:** VALUE
+markdown_table | a Markdown table | \| answer \|⏎\| --- \|⏎\| VALUE \|
+bullet | one bullet | - VALUE
+bullet_star | one bullet that is a star | * VALUE
+bullet_numbered | a numbered list of one item | 1. VALUE
+bullet_checked | a task list of one item that is done | - [x] VALUE
+fence | a code fence without a language | ```⏎VALUE⏎```
+fence_text | a code fence of the language text | ```text⏎VALUE⏎```
+fence_tildes | a code fence of tildes | ~~~⏎VALUE⏎~~~
+fence_json | a code fence with JSON on one line | ```json⏎{"answer": "VALUE"}⏎```
+fence_python | a code fence with a Python assignment | ```python⏎answer = "VALUE"⏎```
+json_object | a JSON object | {"answer": "VALUE"}
+json_array | a JSON array of one text | ["VALUE"]
+json_nested | a JSON object inside another | {"result": {"answer": "VALUE"}}
+json_records | a JSON array of one object | [{"answer": "VALUE"}]
+json_typed | a JSON object of two keys | {"type": "answer", "value": "VALUE"}
+yaml_key | YAML with one key | answer: VALUE
+yaml_list | YAML with a list under one key | answer:⏎  - VALUE
+yaml_document | a YAML document between its marks | ---⏎answer: VALUE⏎...
+toml_table | a TOML table | [result]⏎answer = "VALUE"
+ini_section | a section of an INI file | [result]⏎answer=VALUE
+csv_column | CSV with a header and one row | answer⏎VALUE
+csv_quoted | CSV with a header and one row, both in quotes | "answer"⏎"VALUE"
+csv_row | one CSV row of two fields | answer,VALUE
+environment_line | a line of a .env file | ANSWER="VALUE"
+query_string | a query string | ?answer=VALUE
+http_header | an HTTP header | X-Answer: VALUE
+s_expression | an S-expression | (answer "VALUE")
+prolog_fact | a Prolog fact | answer('VALUE').
+python_dict | a Python dict with single quotes | {'answer': 'VALUE'}
+python_tuple | a Python tuple of one item | ('VALUE',)
+python_print | a Python call of print | print("VALUE")
+python_return | a Python return statement | return "VALUE"
+javascript_const | a JavaScript constant | const answer = "VALUE";
+rust_let | a Rust binding | let answer = "VALUE";
+go_variable | a Go variable | answer := "VALUE"
+c_string | a C string | const char *answer = "VALUE";
+java_string | a Java string | String answer = "VALUE";
+php_variable | a PHP variable | $answer = 'VALUE';
+ruby_symbol | a Ruby hash | { :answer => "VALUE" }
+shell_echo | a shell command | echo "VALUE"
+sql_select | an SQL query | SELECT 'VALUE' AS answer;
+c_comment | a comment in C | /* VALUE */
+line_comment | a comment in Python | # answer: VALUE
+"""
+
+
+def _forms() -> dict[str, Form]:
+    """The table, ``⏎`` for a line's end in a shape and ``\\|`` for a bar."""
+    rows = [line.split(" | ", 2) for line in _TABLE.strip().split("\n")]
+    shapes = {name: (words, shape.replace("⏎", "\n").replace("\\|", "|")) for name, words, shape in rows}
+    return {name: Form(name, *row, is_json=name.startswith("json_")) for name, row in shapes.items()}
+
+
+FORMS = _forms()
+"""Name → form."""
