@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
@@ -20,12 +20,17 @@ from .limits import Limits
 
 Split = Literal["train", "test"]
 
+Replies = str | Iterable[str] | Mapping[str, Iterable[str]]
+"""What is said in an episode: one reply, or several in order, of every agent alike or by agent."""
+
 
 class EnvironmentConfig(Settings):
     """What every environment can be told; subclass it as ``Config`` for more."""
 
     system_prompt: str = ""
     """Put before every conversation, where not empty."""
+    show_tools: bool = True
+    """Whether the tools' schemas stand in the prompt; if not, the system prompt or a warm start has to teach them."""
     limits: Limits = Limits()
     """How far an episode may go."""
 
@@ -44,7 +49,7 @@ class Environment:
     """
 
     Config: ClassVar[type[EnvironmentConfig]] = EnvironmentConfig
-    agents: ClassVar[tuple[str, ...]] = (POLICY,)
+    agents: tuple[str, ...] = (POLICY,)
     rubric: Rubric = Rubric()
     needs_sandbox: ClassVar[bool] = False
     """Whether its own methods run programs of the policy's in ``case.sandbox``; its verifiers say so themselves."""
@@ -88,8 +93,8 @@ class Environment:
     async def close(self, episode: Episode) -> None:
         """Give back what ``setup`` took; always called."""
 
-    def demonstration(self, task: Task) -> str:
-        """A perfect reply to the task's prompt, for supervised warm starts. Default: the answer itself."""
+    def demonstration(self, task: Task) -> Replies:
+        """Perfect play, for supervised warm starts: one reply, or those of all turns. Default: the answer itself."""
         return str(task.answer)
 
     async def judge(self, trajectory: Trajectory) -> Trajectory:
@@ -124,11 +129,10 @@ class Environment:
             for number, attempt in enumerate(attempts)
         ]
 
-    async def attempt(self, task: Task, replies: Iterable[str]) -> Trajectory:
-        """Play an episode in which every agent speaks ``replies``, and judge it. Needs no engine."""
-        script = ScriptedPolicy(tuple(replies))
-        trajectory = await play(self, task, {agent: script for agent in self.agents}, seed=(0,), inline=True)
-        return await self.judge(trajectory)
+    async def attempt(self, task: Task, replies: Replies) -> Trajectory:
+        """Play an episode in which the agents speak ``replies``, and judge it. Needs no engine."""
+        policies = {agent: ScriptedPolicy(script) for agent, script in scripts(self, replies).items()}
+        return await self.judge(await play(self, task, policies, seed=(0,), inline=True))
 
     def score(self, task: Task, *replies: str) -> Reward:
         """The reward of the first agent for saying ``replies``, without group rewards: there is one attempt.
@@ -140,6 +144,22 @@ class Environment:
         if trajectory.error:
             raise ConfigError(f"the episode failed: {trajectory.error}")
         return trajectory.rewards[self.agents[0]]
+
+
+def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, ...]]:
+    """What each agent of the environment says.
+
+    Raises:
+        ConfigError: an agent is named that there is not.
+    """
+    if not isinstance(replies, Mapping):
+        return dict.fromkeys(environment.agents, (replies,) if isinstance(replies, str) else tuple(replies))
+    for agent in replies:
+        if agent not in environment.agents:
+            raise ConfigError(
+                f"{environment.label}: replies of agent {agent!r}; {nearest(str(agent), environment.agents)}"
+            )
+    return {agent: tuple(replies.get(agent, ())) for agent in environment.agents}
 
 
 def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task]:

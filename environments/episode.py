@@ -54,6 +54,7 @@ class Episode:
         seed: tuple[int, ...],
         system_prompt: str = "",
         owned: Callable[[str], bool] = lambda label: False,
+        show_tools: bool = True,
     ) -> None:
         self.task = task
         self.seed = seed
@@ -63,6 +64,7 @@ class Episode:
         self._policies = policies
         self._system_prompt = system_prompt
         self._owned = owned  # whether a label is the rubric's
+        self._show_tools = show_tools
         self._chats: dict[str, _MeteredChat] = {}
         self._rewards: dict[str, tuple[Component, ...]] = {}
         self._steps: dict[tuple[str, str], _Steps] = {}
@@ -78,7 +80,8 @@ class Episode:
         """The agent's conversation: the same one at every call, holding only the system prompt (if any) at first."""
         self._check_agent(agent)
         if agent not in self._chats:
-            inner = self._policies[agent].open(agent, self.seed, self.tools.schemas)
+            schemas = self.tools.schemas if self._show_tools else []
+            inner = self._policies[agent].open(agent, self.seed, schemas)
             self._chats[agent] = _MeteredChat(inner, self.limits, _Meter())
             if self._system_prompt:
                 inner.add("system", self._system_prompt)
@@ -265,7 +268,8 @@ async def play(
     ``close`` is called also where the episode failed or was cancelled.
     """
     config = environment.config
-    episode = Episode(task, policies, config.limits, seed, config.system_prompt, environment.rubric.owns)
+    owned = environment.rubric.owns
+    episode = Episode(task, policies, config.limits, seed, config.system_prompt, owned, config.show_tools)
     start = time.perf_counter()
 
     async def setup_and_run() -> None:

@@ -20,9 +20,12 @@ ENTRY_POINTS = "lachesis.environments"
 BUILT_IN = {
     "answer_format": "answer_format:AnswerFormat",
     "arithmetic": "arithmetic:Arithmetic",
+    "calculator": "calculator:Calculator",
     "code": "code:Code",
     "gsm8k": "gsm8k:Gsm8k",
     "math": "math:MathProblems",
+    "sql": "sql:Sql",
+    "tic_tac_toe": "tic_tac_toe:TicTacToe",
     "tool_calling": "tool_calling:ToolCalling",
 }
 """Name → module and class, beside this file."""

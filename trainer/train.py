@@ -35,7 +35,7 @@ from .learner import Learner
 from .metrics import Metrics, group_metrics, scoring_seconds, version_age
 from .progress import Progress
 from .run_folder import RunFolder
-from .warm_start import demonstration_sample
+from .warm_start import demonstration_samples, opening
 
 log = logging.getLogger("lachesis")
 
@@ -122,7 +122,8 @@ class _Run:
         taken = 0
         for taken in range(1, settings.steps + 1):
             with self._timed("warm_start"), _named(f"warm start, step {taken}"):
-                batch = [self._demonstration(draw) for draw in itertools.islice(draws, settings.batch)]
+                drawn = itertools.islice(draws, settings.batch)
+                batch = [sample for draw in drawn for sample in await self._demonstration(draw)]
                 metrics = self.learner.supervised_step(batch, settings.lr)
             row = {"warm_start/loss": metrics["loss"]}
             if taken % settings.every == 0 or taken == settings.steps:
@@ -296,26 +297,27 @@ class _Run:
         weights, sizes = [entry.weight for entry in entries], [entry.group_size for entry in entries]
         return Mixture(self.environments, weights, sizes, "train", seed)
 
-    def _demonstration(self, draw: Draw) -> Sample:
-        sample = demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
-        if sample.tokens.size > self.config.model.context:
+    async def _demonstration(self, draw: Draw) -> list[Sample]:
+        samples = await demonstration_samples(self.environments[draw.environment], draw.task, self.renderer)
+        longest = max(sample.tokens.size for sample in samples)
+        if longest > self.config.model.context:
             raise ConfigError(
-                f"the demonstration of task {draw.task.id} has {sample.tokens.size} tokens, more than model.context = "
+                f"the demonstration of task {draw.task.id} has {longest} tokens, more than model.context = "
                 f"{self.config.model.context}; raise it, or set warm_start.steps = 0"
             )
-        return sample
+        return samples
 
     def _probe(self) -> npt.NDArray[np.int32]:
-        """A fixed prompt and its demonstration, cut to the context."""
+        """A fixed prompt and the first reply of its demonstration, cut to the context."""
         draw = next(iter(self._mixture(self.config.seed)))
-        sample = demonstration_sample(self.environments[draw.environment], draw.task, self.renderer)
+        tokens = opening(self.environments[draw.environment], draw.task, self.renderer)
         vocabulary = self.learner.model.get_input_embeddings().num_embeddings
-        if sample.tokens.max() >= vocabulary:
+        if tokens.max() >= vocabulary:
             raise ConfigError(
-                f"the tokenizer of {self.config.model.path!r} gives token {sample.tokens.max()}, but its model has "
+                f"the tokenizer of {self.config.model.path!r} gives token {tokens.max()}, but its model has "
                 f"only {vocabulary}; give a tokenizer and a model of one kind"
             )
-        return sample.tokens[: self.config.model.context - 1]
+        return tokens[: self.config.model.context - 1]
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

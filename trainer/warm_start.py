@@ -2,20 +2,63 @@
 
 import numpy as np
 
-from ..environments.environment import Environment
-from ..rollout.renderer import Renderer
+from ..environments.environment import Environment, scripts
+from ..environments.episode import play
+from ..rollout.engine import Completion, Request, Sampling
+from ..rollout.renderer import Ids, Renderer
+from ..rollout.token_chat import TokenPolicy
+from ..verifiers.errors import ConfigError, EngineError
 from ..verifiers.message import Message
 from ..verifiers.task import Task
 from .batch import Sample
 
+_UNBOUNDED = 1 << 30
 
-def demonstration_sample(environment: Environment, task: Task, renderer: Renderer) -> Sample:
-    """The task's prompt as context and the environment's demonstration, end of turn included, as what is learned."""
+
+async def demonstration_samples(environment: Environment, task: Task, renderer: Renderer) -> list[Sample]:
+    """An episode in which the agents say what the demonstration has them say, as what is learned.
+
+    It is played as in training, so what stands between the replies (results of tools, other agents) is what will stand
+    there, and is context; the replies are learned, end of turn included.
+
+    Raises:
+        ConfigError: the episode fails, or asks for more replies than there are.
+    """
+    policies = {
+        agent: TokenPolicy(_Speaker(script, renderer), renderer, Sampling(max_tokens=_UNBOUNDED), context=_UNBOUNDED)
+        for agent, script in scripts(environment, environment.demonstration(task)).items()
+    }
+    played = await play(environment, task, policies, seed=(0,), inline=True)
+    if played.error or not played.segments:
+        raise ConfigError(
+            f"the demonstration of task {task.id} cannot be played: {played.error or 'no reply was asked for'}; "
+            f"correct {environment.label}'s demonstration(task), or set warm_start.steps = 0"
+        )
+    return [
+        Sample(segment.tokens, segment.mask, None, np.ones(len(segment), np.float32)) for segment in played.segments
+    ]
+
+
+def opening(environment: Environment, task: Task, renderer: Renderer) -> Ids:
+    """The task's prompt and the first reply of the demonstration: some ids of the environment's kind."""
     system: list[Message] = []
     if environment.config.system_prompt:
         system.append({"role": "system", "content": environment.config.system_prompt})
-    prompt = renderer.prompt([*system, *task.messages])
-    reply = renderer.reply(environment.demonstration(task))
-    tokens = np.concatenate([prompt, reply]).astype(np.int32)
-    mask = np.arange(tokens.size) >= prompt.size
-    return Sample(tokens, mask, None, np.ones(tokens.size, np.float32))
+    first = next((script[0] for script in scripts(environment, environment.demonstration(task)).values() if script), "")
+    return np.concatenate([renderer.prompt([*system, *task.messages]), renderer.reply(first)]).astype(np.int32)
+
+
+class _Speaker:
+    """An engine that says one reply of the script at every request."""
+
+    def __init__(self, script: tuple[str, ...], renderer: Renderer) -> None:
+        self._script = iter(script)
+        self._renderer = renderer
+
+    async def generate(self, request: Request) -> Completion:
+        """The ids of the next reply."""
+        text = next(self._script, None)
+        if text is None:
+            raise EngineError("the episode asks for more replies than it has")
+        tokens = self._renderer.reply(text)
+        return Completion(tokens, np.zeros(tokens.size, np.float32), np.zeros(tokens.size, np.int32), "stop")
