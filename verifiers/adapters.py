@@ -83,15 +83,17 @@ def _tests(truth: Any) -> Entry:
 def _test_cases(tests: list[Any]) -> Entry:
     if not tests or not all(isinstance(test, dict) and {"input", "output"} <= test.keys() for test in tests):
         raise DataError(f"the tests of a program are objects with input and output, found {tests!r:.80}")
-    names = {test.get("fn_name") or None for test in tests}
-    if len(names) > 1:
-        raise DataError(f"the tests of one program call one function, found {sorted(map(str, names))}")
+    names = [test.get("fn_name") or None for test in tests]
+    if names.count(names[0]) < len(names):
+        raise DataError(f"the tests of one program call one function, found {names!r:.200}")
     answer = [{"input": test["input"], "output": test["output"]} for test in tests]
-    return {"verifier": "code", "answer": answer, "params": _format(names.pop())}
+    return {"verifier": "code", "answer": answer, "params": _format(names[0])}
 
 
 def _format(function: Any) -> dict[str, Any]:
-    return {"format": "call", "fn_name": str(function)} if function else {"format": "stdin"}
+    if function and not isinstance(function, str):
+        raise DataError(f"the name of a function is text, found {function!r:.80}")
+    return {"format": "call", "fn_name": function} if function else {"format": "stdin"}
 
 
 def _synthetic_code(info: dict[str, Any]) -> Entry:

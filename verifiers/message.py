@@ -41,7 +41,7 @@ def as_messages(prompt: Any) -> list[Message]:
 
 def check_message(message: Any) -> Message:
     """Return ``message`` if it is one, else raise ``DataError``."""
-    if not isinstance(message, dict) or message.get("role") not in ROLES:
+    if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # a role may be of any type
         raise DataError(f"a message has a role among {sorted(ROLES)}, found {message!r:.120}")
     if not isinstance(message.get("content"), str):
         raise DataError(

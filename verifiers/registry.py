@@ -108,9 +108,9 @@ def make_verifier(name: str, params: dict[str, Any]) -> Verifier:
         if known is not None and param not in known:
             raise ConfigError(f"verifier {name!r} has no parameter {param!r}; {nearest(param, known)}")
     for field in fields(cls) if known else ():
-        if field.type in (bool, "bool") and not isinstance(params.get(field.name, False), bool):
-            value = params[field.name]  # "false" would be taken for true
-            raise ConfigError(f"verifier {name!r}: {field.name} is true or false, found {value!r:.80}")
+        for kind, what in ((bool, "true or false"), (str, "text")):  # "false" would be taken for true
+            if field.type in (kind, kind.__name__) and not isinstance(params.get(field.name, kind()), kind):
+                raise ConfigError(f"verifier {name!r}: {field.name} is {what}, found {params[field.name]!r:.80}")
     try:
         made: Verifier = cls(**params)
     except LachesisError:

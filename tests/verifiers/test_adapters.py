@@ -127,6 +127,16 @@ def test_a_problem_keeps_its_name() -> None:
         (lambda: synthetic("verifiable_math", {"truth": "7"}), "no 'ground_truth', found truth"),
         (lambda: synthetic("verifiable_code", {"language": "rust", "test_cases": []}), "found language 'rust'"),
         (lambda: synthetic("prime_rl_code", {"test_cases": "[]"}), "objects with input and output"),
+        (
+            lambda: synthetic("prime_rl_code", {"test_cases": [{"input": "1", "output": "1", "fn_name": ["f"]}]}),
+            "name of a function is text",
+        ),
+        (
+            lambda: synthetic(
+                "verifiable_code", {"test_cases": {"inputs": [[1]], "outputs": [1], "fn_name": {"f": 1}}}
+            ),
+            "name of a function is text",
+        ),
         (lambda: tulu("code", "print(1)"), "not JSON"),
         (lambda: from_tulu({"messages": [], "dataset": "gsm8k", "ground_truth": "1"}), "text or messages"),
         (lambda: from_tulu({"dataset": "gsm8k", "ground_truth": "1"}), "no 'messages'"),

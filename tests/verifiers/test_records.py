@@ -179,6 +179,7 @@ def test_a_reward_refuses_two_equal_labels_and_weights_that_are_not_finite() -> 
         [],
         None,
         [{"role": "robot", "content": "hi"}],
+        [{"role": ["user"], "content": "hi"}],
         [{"content": "hi"}],
         [{"role": "user", "content": 5}],
         [{"role": "user"}],

@@ -38,6 +38,9 @@ def test_of_many_names_a_message_lists_some() -> None:
         ("math", {"extract": []}),
         ("list", {"ordered": "false"}),
         ("exact", {"ignore_case": 1}),
+        ("json_answer", {"field": ["a"]}),
+        ("task_completion", {"artifact": {"a": 1}}),
+        ("error_recovery", {"no_failure": True}),
         ("format", {"required": None}),
     ],
 )
@@ -62,7 +65,7 @@ def test_whatever_a_verifiers_own_check_raises_names_the_verifier_and_its_parame
     @verifier("test_fussy")
     @dataclass(frozen=True)
     class Fussy:
-        word: str
+        word: Any
 
         def __post_init__(self) -> None:
             self.word.lower()

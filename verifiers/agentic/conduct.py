@@ -37,7 +37,7 @@ def _graded(score: float, reason: str, **evidence: Any) -> Verdict:
 
 
 def _within(name: str, field: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+    if isinstance(value, bool) or not low <= value <= high:
         raise ConfigError(f"verifier {name!r}: {field} is from {low:g} to {high:g}, found {value!r}")
 
 

@@ -49,7 +49,7 @@ class Constraint:
                 raise DataError(f"instruction {self.name!r} has no parameter {name!r}; {nearest(name, self.params)}")
             try:
                 values[name] = self.params[name](value)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise DataError(f"instruction {self.name!r}: {name} {error}, found {value!r:.80}") from None
         for name in self.params:
             if name not in values:
