@@ -172,12 +172,17 @@ def sandbox(words: Sequence[str], backend: str | None, as_json: bool, out: Path 
 
 
 @cli.command()
-@click.option("--verifiers", is_flag=True, help="Verifiers instead of environments.")
-def envs(verifiers: bool) -> None:
+@click.argument("name", required=False)
+@click.option("--verifiers", is_flag=True, help="Verifiers instead of environments; with NAME all about that one.")
+def envs(name: str | None, verifiers: bool) -> None:
     """List what is installed, with its settings."""
-    from .listing import print_environments, print_verifiers
+    from .listing import print_environments, print_verifier, print_verifiers
 
-    if verifiers:
+    if name and not verifiers:
+        raise ConfigError(f"envs takes the name of a verifier: lachesis envs --verifiers {name}")
+    if name:
+        print_verifier(name)
+    elif verifiers:
         print_verifiers()
     else:
         print_environments()

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
@@ -53,6 +54,17 @@ def print_verifiers() -> None:
     print(f"{families} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
     for row in examples:
         print(json.dumps(row, ensure_ascii=False))
+    print("\nWhat the parameters of one mean: lachesis envs --verifiers NAME")
+
+
+def print_verifier(name: str) -> None:
+    """All that one family says of itself: when it passes, what each parameter means, and its examples.
+
+    Raises:
+        ConfigError: the name is not known; the message names the nearest.
+    """
+    text = inspect.getdoc(verifier_class(name)) or "it says nothing of itself"
+    print(f"{name}: {_PAIR.sub('', text)}")
 
 
 def _required(param: Field[Any]) -> bool:
@@ -63,6 +75,8 @@ def _default(param: Field[Any]) -> Any:
     return param.default if param.default_factory is MISSING else param.default_factory()
 
 
+_PAIR = re.compile("(?<!`)``(?!`)")
+"""Around code in a docstring; three of them are a fence in an example."""
 _COMMON = tuple(EnvironmentConfig.model_fields)
 
 

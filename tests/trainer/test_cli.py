@@ -110,7 +110,6 @@ def test_help_names_every_command_and_costs_no_heavy_import(tmp_path: Path) -> N
         (["train", "toy.toml", "--model.path", "./nomodel"], ["nomodel", "config.json"]),
         (["trian"], ["No such command 'trian'"]),
         (["verify", "none.jsonl"], ["cannot read none.jsonl"]),
-        (["verify", "bad.jsonl"], ["bad.jsonl, line 2: not JSON"]),
         (["verify", "."], ["holds no trajectories"]),
         (["eval"], ["takes one environment, found 0"]),
         (["eval", "arithmetic"], ["needs --model"]),

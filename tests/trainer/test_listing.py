@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from lachesis.trainer import listing
-from lachesis.trainer.listing import print_verifiers
+from lachesis.trainer.listing import print_verifier, print_verifiers
 from lachesis.trainer.rescore import verify_file
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import known_verifiers, verifier_class
@@ -60,3 +60,14 @@ def test_a_family_is_one_and_its_instances_are_counted(
         "does not load: no module",
     ):
         assert text in printed
+
+
+def test_one_family_says_what_each_of_its_parameters_means(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in known_verifiers():
+        print_verifier(name)
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"{name}: ")
+        example, _ = json.JSONDecoder().raw_decode(printed.partition("Example:")[2].strip())
+        assert example["verifier"] == name
+    with pytest.raises(ConfigError, match="did you mean 'math'"):
+        print_verifier("maths")
