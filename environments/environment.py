@@ -138,7 +138,12 @@ class Environment:
         """The reward of the first agent for saying ``replies``, without group rewards: there is one attempt.
 
         Needs no engine, works in a notebook too.
+
+        Raises:
+            DataError: the task names a verifier of its own that cannot be had: as a run does.
+            ConfigError: the episode failed.
         """
+        check_entries(task)
         with ThreadPoolExecutor(1) as thread:
             trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies))).result()
         if trajectory.error:

@@ -227,3 +227,5 @@ def test_a_tasks_own_verifiers_judge_the_first_agent_and_bad_ones_stop_the_tasks
     assert asyncio.run(own.judge(attempt)).rewards["high"].total == 1.25
     with pytest.raises(DataError, match=r"task \w+: a row cannot set 'timeout'"):
         next(drawn)
+    with pytest.raises(DataError, match="a row cannot set 'timeout'"):  # in a test of the environment, as in a run
+        own.score(list(own.tasks("train", 0))[1], "la")
