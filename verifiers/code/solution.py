@@ -1,6 +1,6 @@
 """The verifier of programs: completions that are run against tests."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from ..case import Case
@@ -20,8 +20,9 @@ from .tally import POLICIES, Policy
 
 Format = Literal["stdin", "call", "humaneval", "mbpp"]
 FORMATS: tuple[str, ...] = get_args(Format)
-MOST = Budget()
-"""What the limits are where nothing is said, and the most that they can be."""
+USUAL = Budget()
+MOST = Budget(timeout=600.0, total=3600.0, memory=16 << 30)
+"""What an author may allow; a dataset's row may not set limits at all."""
 
 
 @verifier("code")
@@ -51,7 +52,7 @@ class Code:
             where it returned None.
         allow_shared: whether trajectories that can be trained on may be judged by tests that cannot be split from the
             candidate, or that use names which only the candidate defines. Others may, and their evidence says so.
-        timeout: seconds that one test may take, one script in all; like the next two it can only be lowered.
+        timeout: seconds that one test may take, one script in all.
         total: seconds that all tests of ``stdin`` and ``call`` may take together.
         memory: bytes of one job.
 
@@ -73,9 +74,9 @@ class Code:
     tolerance: float = 0.0
     in_place: bool = False
     allow_shared: bool = False
-    timeout: float = MOST.timeout
-    total: float = MOST.total
-    memory: int = MOST.memory
+    timeout: float = USUAL.timeout
+    total: float = USUAL.total
+    memory: int = USUAL.memory
 
     needs_sandbox: ClassVar[bool] = True
     row_params: ClassVar[frozenset[str]] = frozenset(
@@ -113,7 +114,7 @@ class Code:
             program.encode()
         except UnicodeEncodeError:
             return unparseable("the program holds half of a surrogate pair, which is no text")
-        budget = replace(MOST, timeout=self.timeout, total=self.total, memory=self.memory)
+        budget = Budget(timeout=self.timeout, total=self.total, memory=self.memory)
         try:
             if self.format in ("stdin", "call"):
                 return await self._check_pairs(case, budget)

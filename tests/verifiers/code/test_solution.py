@@ -280,7 +280,7 @@ def test_what_is_a_rows_own_may_stand_in_its_answer_or_info(judge: Judge) -> Non
 
 @pytest.mark.parametrize(
     "params",
-    [{"format": "c"}, {"policy": "any"}, {"compare": "x"}, {"timeout": 11}, {"timeout": 0}, {"total": 1e9},
+    [{"format": "c"}, {"policy": "any"}, {"compare": "x"}, {"timeout": 601}, {"timeout": 0}, {"total": 1e9},
      {"memory": True}, {"memory": 1.5e8}, {"memory": 512}, {"tolerance": -1}, {"tolerance": "x"}, {"tests": []}],
 )  # fmt: skip
 def test_an_impossible_parameter_is_a_config_error(params: dict[str, Any]) -> None:
