@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lachesis.environments.chat import ScriptedPolicy
-from lachesis.environments.environment import scripts
+from lachesis.environments.environment import endless, scripts
 from lachesis.environments.episode import play
 from lachesis.environments.loading import describe
 from lachesis.trainer import train as main_job
@@ -38,7 +38,7 @@ NONSENSE = (
 @pytest.mark.parametrize("name", NAMES)
 def test_200_episodes_at_once_each_end_with_a_reason_and_a_reward(name: str) -> None:
     environment = describe(name).build()
-    tasks = list(islice(environment.tasks("train", 0), 200))
+    tasks = list(islice(endless(environment, "train", 0), 200))
     rng = random.Random(0)
 
     async def one(number: int) -> Trajectory:
