@@ -24,6 +24,7 @@ BUILT_IN = {
     "code": "code:Code",
     "gsm8k": "gsm8k:Gsm8k",
     "math": "math:MathProblems",
+    "reasoning_gym": "reasoning_gym:ReasoningGym",
     "sql": "sql:Sql",
     "tic_tac_toe": "tic_tac_toe:TicTacToe",
     "tool_calling": "tool_calling:ToolCalling",
