@@ -78,7 +78,7 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     for key in [word.partition("=")[0] for word in words if word.startswith("--")]:
         parts = key.removeprefix("--").split(".")
-        if name == "eval" and parts[0] == "config":
+        if name in ("eval", "check") and parts[0] == "config":
             assert has_key(find_environment(words[0]).Config, parts[1:]), key
         elif len(parts) > 1 or (name == "train" and key not in options):
             assert has_key(RunConfig, parts), key

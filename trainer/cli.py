@@ -171,6 +171,52 @@ def sandbox(words: Sequence[str], backend: str | None, as_json: bool, out: Path 
     sys.exit(0 if execution.status == "ok" else 1)
 
 
+@cli.command(context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV [--config.key VALUE]...")
+@click.option("--tasks", type=click.IntRange(2), default=16, show_default=True, help="Tasks that players play.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--deadline", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds of one step.")
+@click.option("--tokenizer", default="", help="Folder or Hub id; proves that the tokens are exact.")
+@click.option("--allow", multiple=True, metavar="KIND", help="A kind of finding that is a warning here; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(words: Sequence[str], as_json: bool, allow: Sequence[str], **options: Any) -> None:
+    """Audit the environment ENV (its name, module:Class or file.py): tasks, verifiers, leaks, times.
+
+    Exit code 0 where nothing is wrong, 1 where something is (warnings aside), 2 where there is no such thing to check.
+    Settings are given as --config.key (of the environment) and --sandbox.key.
+    """
+    from ..environments.finding import KINDS
+    from ..environments.loading import describe
+    from .check import Check, print_report
+    from .config import parts_of
+    from .terminal import standard_output
+
+    names, overrides = _split(words)
+    if len(names) != 1:
+        raise ConfigError(f"check takes one environment, found {len(names)}: {' '.join(names) or 'none'}")
+    for kind in allow:
+        if kind not in KINDS:
+            raise ConfigError(f"no kind of finding is named {kind!r}; {nearest(kind, KINDS)}")
+    parts = parts_of(overrides, config={}, sandbox={})
+    spec = describe(names[0], config=parts["config"], label=names[0])
+    report = Check(spec, sandbox=parts["sandbox"], allow=allow, **options).run()
+    with standard_output():
+        print_report(report, as_json)
+        sys.stdout.flush()
+    sys.exit(0 if report["clean"] else 1)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=".", help="Folder to make it in.  [default: here]")
+def new(name: str, out: Path) -> None:
+    """Make a folder NAME with a new environment, its test and its README, which work at once."""
+    from ..environments.scaffold import scaffold
+
+    for path in scaffold(name, out):
+        click.echo(path)
+
+
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--verifiers", is_flag=True, help="Verifiers instead of environments; with NAME all about that one.")

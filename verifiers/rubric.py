@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sysconfig
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from .use import Clip, Use, group_reward, marked, reward, use
 from .verdict import Verdict, infra_error
 
 __all__ = ["Rubric", "Use", "group_reward", "reward", "use"]
+
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,7 @@ class Rubric:
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            verdict = infra_error(f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")
+            verdict = infra_error(f"{type(error).__name__}: {error} ({_place(error)})")
             if clock is not None and clock.expired():
                 verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
         return replace(verdict, elapsed=time.perf_counter() - start)
@@ -187,6 +189,13 @@ class Rubric:
             if entry.use.gate and entry.compares:
                 raise ConfigError(f"reward {label!r} compares the attempts of a group, so it cannot be a gate")
             _bounds(entry.use.clip, f"reward {label!r}")
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the innermost frame that is in no installed package: an author looks for a line of theirs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ([frame for frame in frames if not frame.filename.startswith(_INSTALLED)] or frames)[-1]
+    return f"{where.filename}, line {where.lineno}"
 
 
 def _bounds(clip: Clip | None, what: str) -> Clip | None:

@@ -1,0 +1,120 @@
+"""A new environment's first files: the environment, its test and its README, all of which work at once."""
+
+import keyword
+import re
+import sys
+from pathlib import Path
+from string import Template
+
+from ..verifiers.errors import ConfigError
+from .loading import known_environments
+
+_ENVIRONMENT = Template('''\
+"""$title: an environment for Lachesis."""
+
+import random
+from collections.abc import Iterator
+
+from lachesis import Environment, EnvironmentConfig, Rubric, Task, use
+
+
+class $cls(Environment):
+    """The largest of some numbers."""
+
+    class Config(EnvironmentConfig):
+        """How hard it is."""
+
+        count: int = 3
+        """Numbers of one task."""
+
+    rubric = Rubric(use("exact"))
+
+    def tasks(self, split: str, seed: int) -> Iterator[Task]:
+        """Endless; a tenth of all tasks is held out, the same for every seed."""
+        rng = random.Random(f"{split} {seed}")
+        while True:
+            numbers = [rng.randrange(100, 1000) for _ in range(self.config.count)]
+            if (sum(numbers) % 10 == 0) == (split == "test"):
+                prompt = f"Which is the largest of {', '.join(map(str, numbers))}? Reply with the number alone."
+                yield Task(prompt, answer=str(max(numbers)))
+''')
+
+_TEST = Template("""\
+from itertools import islice
+
+import pytest
+from $name import $cls
+
+ENVIRONMENT = $cls()
+TASKS = list(islice(ENVIRONMENT.tasks("train", seed=0), 20))
+
+
+@pytest.mark.parametrize("task", TASKS[:5], ids=lambda task: task.id)
+def test_the_answer_alone_is_rewarded(task):
+    assert ENVIRONMENT.score(task, ENVIRONMENT.demonstration(task)).total == 1.0
+    assert ENVIRONMENT.score(task, "").total == 0.0
+    assert ENVIRONMENT.score(task, task.prompt).total == 0.0
+
+
+def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
+    assert TASKS == list(islice($cls().tasks("train", seed=0), 20))
+    held_out = {task.hash for task in islice(ENVIRONMENT.tasks("test", seed=0), 200)}
+    assert not held_out & {task.hash for task in islice(ENVIRONMENT.tasks("train", seed=1), 1000)}
+""")
+
+_README = Template("""\
+# $name
+
+An environment for Lachesis (`pip install lachesis-rl`). Say here what is asked, and what is rewarded.
+
+    pytest                        # its own tests
+    lachesis check $name.py       # audits its tasks and verifiers
+    lachesis eval ./$name.py --model MODEL --inline
+
+In a run's TOML:
+
+    [[environments]]
+    use = "$name/$name.py"
+
+    [environments.config]
+    count = 3
+""")
+
+
+def scaffold(name: str, folder: Path) -> list[Path]:
+    """Write a new environment into the new folder ``folder/name``, and return its files.
+
+    Raises:
+        ConfigError: the name cannot be, or something of that name is there already.
+    """
+    check_name(name)
+    target = folder / name
+    cls = "".join(part.capitalize() for part in name.split("_") if part)
+    values = {"name": name, "cls": cls, "title": name.replace("_", " ").strip().capitalize()}
+    texts = {f"{name}.py": _ENVIRONMENT, f"test_{name}.py": _TEST, "README.md": _README}
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{target} is there already, and nothing was written; choose another name") from None
+    except OSError as error:
+        raise ConfigError(f"cannot make {target}: {error.strerror}; choose another folder with --out") from None
+    for file, text in texts.items():
+        (target / file).write_text(text.substitute(values))
+    return [target / file for file in texts]
+
+
+def check_name(name: str) -> None:
+    """See that a module may be called ``name``.
+
+    Raises:
+        ConfigError: it may not, and why.
+    """
+    cure = "choose a name such as 'word_chain'"
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise ConfigError(f"a name is lower-case letters, digits and _, a letter first, found {name!r:.80}; {cure}")
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise ConfigError(f"{name!r} is a word of Python's own; {cure}")
+    if name in sys.stdlib_module_names or name in ("lachesis", "pytest") or name.startswith("test_"):
+        raise ConfigError(f"{name!r} would stand in the way of another module of that name; {cure}")
+    if name in known_environments():
+        raise ConfigError(f"an environment is named {name!r} already; {cure}")
