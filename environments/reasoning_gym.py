@@ -1,36 +1,30 @@
 """Reasoning Gym: a hundred procedural datasets of the package ``reasoning-gym``, made and scored in workers of ours."""
 
 import hashlib
-import importlib.metadata
-import os
 import random
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError, InfrastructureError, nearest
+from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.rubric import Rubric, reward, use
 from ..verifiers.task import Task
 from ..verifiers.think import split_reasoning
 from ..verifiers.verdict import Verdict, infra_error, passed, unparseable, wrong
-from ..verifiers.worker import Worker, WorkerLost, WorkerPool
+from ..verifiers.worker import Worker
 from .environment import Environment, EnvironmentConfig, Split
+from .reasoning_gym_process import ask_maker, scorers, start_maker
 
-VERSION = "0.1.25"
-"""Of the package: what is guarded against in its scorers was found by reading this one."""
 INSTRUCTION = "Put the final answer, and nothing else, within <answer> and </answer>."
 MAX_ANSWER = 20_000
 """Characters of an answer; a longer one is a ``limit``."""
 _CHUNK = 16
 _TRIES = 20
-_MAKING_SECONDS, _SCORING_SECONDS = 120.0, 2.0
-_PROGRAM = Path(__file__).with_name("reasoning_gym_worker.py")
+_SCORING_SECONDS = 2.0
 _REFUSED = {"composite": "it mixes others: name those in `datasets`"}
 _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*+)</answer>", re.DOTALL)
 _EXAMPLES = ("example_answer", "example_correct_answer")
@@ -64,7 +58,7 @@ class ReasoningGym(Environment):
             return Verdict(0.0, "limit", f"the answer has more than {MAX_ANSWER} characters")
         info = case.task.info
         request = {"do": "score", "name": info["dataset"], "options": info["options"], "item": info["item"]}
-        outcome = await _workers().ask({**request, "answer": answer}, _SCORING_SECONDS)
+        outcome = await scorers().ask({**request, "answer": answer}, _SCORING_SECONDS)
         if outcome.status != "ok":
             score = None if outcome.status == "infra_error" else 0.0
             return Verdict(score, outcome.status, outcome.reason, {"found": answer[:200]})
@@ -80,8 +74,8 @@ class ReasoningGym(Environment):
         Raises:
             ConfigError: the package is missing, or there is no dataset of that name, or it cannot have those options.
         """
-        with closing(_maker()) as worker:
-            weights = self._weights(_ask(worker, do="names")["names"])
+        with closing(start_maker()) as worker:
+            weights = self._weights(ask_maker(worker, do="names")["names"])
             held_out: dict[str, list[Task]] = {}
             if split == "test":
                 held_out = {name: self._held_out(worker, name) for name in weights}
@@ -129,38 +123,9 @@ class ReasoningGym(Environment):
         options = self.config.options.get(name, {})
         number = int.from_bytes(hashlib.blake2b(f"{name} {seed}".encode(), digest_size=4).digest(), "big") >> 1
         made = []
-        for item in _ask(worker, do="make", name=name, options=options, seed=number, size=size)["items"]:
+        for item in ask_maker(worker, do="make", name=name, options=options, seed=number, size=size)["items"]:
             info = {"dataset": name, "options": options, "item": item}
             made.append(
                 Task(f"{item['question']}\n\n{self.config.instruction}".strip(), answer=item["answer"], info=info)
             )
         return made
-
-
-def _maker() -> Worker:
-    """A worker that makes tasks."""
-    try:
-        found = importlib.metadata.version("reasoning-gym")
-    except importlib.metadata.PackageNotFoundError:
-        raise ConfigError("reasoning_gym needs its package: pip install 'lachesis-rl[reasoning_gym]'") from None
-    if found != VERSION:
-        raise ConfigError(f"reasoning_gym is for version {VERSION} of its package, found {found}; install that one")
-    try:
-        return Worker(_PROGRAM)
-    except WorkerLost as lost:
-        raise InfrastructureError(f"reasoning_gym: {lost}") from None
-
-
-def _ask(worker: Worker, **request: Any) -> dict[str, Any]:
-    try:
-        answer = worker.ask({**request, "cpu_seconds": _MAKING_SECONDS}, 10 * _MAKING_SECONDS)
-    except WorkerLost as lost:
-        raise InfrastructureError(f"reasoning_gym: {lost} ({request})") from None
-    if problem := answer.get("failed") or answer.get("limit"):
-        raise ConfigError(f"reasoning_gym: {problem} ({request.get('name')} with options {request.get('options')})")
-    return answer
-
-
-@lru_cache(maxsize=1)
-def _workers() -> WorkerPool:
-    return WorkerPool(_PROGRAM, size=min(4, os.cpu_count() or 1))
