@@ -76,12 +76,8 @@ class ReasoningGym(Environment):
         """
         with closing(start_maker()) as worker:
             weights = self._weights(ask_maker(worker, do="names")["names"])
-            held_out: dict[str, list[Task]] = {}
             if split == "test":
-                held_out = {name: self._held_out(worker, name) for name in weights}
-                yield from (
-                    tasks[n] for n in range(self.config.test_tasks) for tasks in held_out.values() if n < len(tasks)
-                )
+                yield from self._tested(worker, list(weights))
                 return
             rng, trained = random.Random(seed), {name: self._trained(worker, name, seed) for name in weights}
             while True:
@@ -106,6 +102,15 @@ class ReasoningGym(Environment):
                 cure = _REFUSED.get(name) or nearest(name, known)
                 raise ConfigError(f"reasoning_gym has no dataset {name!r} to draw from; {cure}")
         return self.config.datasets or {name: 1.0 for name in known if name not in _REFUSED}
+
+    def _tested(self, worker: Worker, names: list[str]) -> Iterator[Task]:
+        """One held-out task of each dataset in turn; a dataset makes its own when its turn first comes."""
+        held_out: dict[str, list[Task]] = {}
+        for number in range(self.config.test_tasks):
+            for name in names:
+                if name not in held_out:
+                    held_out[name] = self._held_out(worker, name)
+                yield from held_out[name][number : number + 1]
 
     def _held_out(self, worker: Worker, name: str) -> list[Task]:
         return self._made(worker, name, "test", self.config.test_tasks)
