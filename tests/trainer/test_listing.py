@@ -15,7 +15,9 @@ from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import known_verifiers, verifier_class
 
 
-def test_the_examples_that_are_printed_are_rows_for_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_that_are_printed_are_rows_for_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], built_in_verifiers: None
+) -> None:
     print_verifiers()
     printed = capsys.readouterr().out
     rows = [line for line in printed.splitlines() if line.startswith("{")]
@@ -62,7 +64,9 @@ def test_a_family_is_one_and_its_instances_are_counted(
         assert text in printed
 
 
-def test_one_family_says_what_each_of_its_parameters_means(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_family_says_what_each_of_its_parameters_means(
+    capsys: pytest.CaptureFixture[str], built_in_verifiers: None
+) -> None:
     for name in known_verifiers():
         print_verifier(name)
         printed = capsys.readouterr().out

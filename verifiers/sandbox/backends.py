@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 
 from ..errors import ConfigError, LachesisError
-from .inside.root import BOX, WRITABLE
 from .job import Level
 from .pool import AgentPool, Backend
 from .process import ProcessBackend
 from .settings import SandboxSettings
 
-_TAKEN = (BOX, *WRITABLE, "/proc", "/dev", "/var/tmp")
+_SYSTEM = ("/proc", "/sys", "/dev")
 
 BACKENDS = ("process", "docker")
 """In the order in which ``auto`` tries them."""
@@ -70,6 +69,7 @@ def _check_folder(folder: Path) -> None:
     found = folder.resolve()
     if not found.is_dir():
         raise ConfigError(f"sandbox.packages names {str(folder)!r}, which is no folder")
-    taken = next((place for place in _TAKEN if found.is_relative_to(place)), None)
-    if taken is not None or found == found.parent:
-        raise ConfigError(f"sandbox.packages names {str(folder)!r}, but jobs have {taken or '/'} of their own; move it")
+    if found == found.parent or any(found.is_relative_to(place) for place in _SYSTEM):
+        raise ConfigError(
+            f"sandbox.packages names {str(folder)!r}, which holds more than packages; name a folder of them"
+        )

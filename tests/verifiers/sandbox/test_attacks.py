@@ -206,7 +206,7 @@ def test_packages_are_found_by_their_own_name_and_through_a_link() -> None:
             pool.close()
 
 
-@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/proc", "/", "/no/such"])
+@pytest.mark.parametrize("folder", ["/dev/shm", "/proc", "/", "/no/such"])
 def test_packages_that_no_job_could_find_are_refused(folder: str) -> None:
     with pytest.raises(ConfigError, match="packages"):
         open_backend("process", SandboxSettings(packages=(Path(folder),)))

@@ -74,7 +74,7 @@ def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str
         group.join()
     set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
-    place = Place(namespaces, folder, writable, (*sys.path, *setup.path), group)
+    place = Place(namespaces, folder, writable, (*sys.path, *_package_path(setup, namespaces)), group)
     tell(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
@@ -95,6 +95,11 @@ def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str
             if isinstance(group, Cgroup) and not namespaces:
                 group.remove()
             os._exit(0 if status == CLOSED else 1)
+
+
+def _package_path(setup: Setup, namespaces: bool) -> list[str]:
+    """Where jobs find the packages."""
+    return [f"{root.PACKAGES}/{number}" if namespaces else folder for number, folder in enumerate(setup.path)]
 
 
 def _wait_for(supervisor: int) -> int:
@@ -146,7 +151,7 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
             inside = os.fork()
             if not inside:
                 kernel.die_with_parent()
-                root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib", *setup.path])
+                root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib"], setup.path)
                 os.close(answer)
                 return True
             os.close(answer)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from . import files, kernel, root, wire
 from .program import Confinement, Program, confine, settle
-from .usage import descendants, processes_of
+from .usage import descendants
 
 
 class Pipes(NamedTuple):
@@ -109,14 +109,13 @@ class FirstProcess:
         os._exit(0)
 
     def _end_the_rest(self) -> None:
-        if self._own:
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
+            if self._own:
                 os.kill(-1, signal.SIGKILL)  # in a PID namespace of its own: all but this process
-        else:
-            end_processes_of(self._confinement.uid, os.getpid())
-        with contextlib.suppress(ChildProcessError):
+        with contextlib.suppress(ChildProcessError):  # no orphan is left: all of them are this process's children
             while True:
-                os.wait()
+                if os.waitpid(-1, 0 if self._own else os.WNOHANG)[0] == 0:
+                    end_processes_of(self._confinement.uid, os.getpid())
 
     def _collect(self) -> tuple[dict[str, Any], list[bytes]]:
         """The files that the program left; the supervisor has said by now which it was given."""
@@ -155,23 +154,22 @@ def as_user(
 def end_processes_of(uid: int | None, first: int) -> None:
     """Kill a job's processes without a PID namespace to end: those of its user, or all that descend of ``first``.
 
-    Without a user of its own, what forks fast enough may get away.
+    The kernel kills all of a user at once, so that none can fork away from it; without a user of its own, one may.
     """
     if uid is None:
         for pid in descendants(first):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         return
-    while processes_of(uid):
-        child = os.fork()
-        if not child:
-            try:
-                os.setresgid(uid, uid, uid)
-                os.setresuid(uid, uid, uid)
-                os.kill(-1, signal.SIGKILL)
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
+    child = os.fork()
+    if not child:
+        try:
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def set_oom_score(score: int) -> None:

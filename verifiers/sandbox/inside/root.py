@@ -8,6 +8,8 @@ from . import kernel
 
 BOX = "/box"
 """A job's working directory."""
+PACKAGES = "/packages"
+"""Where folders of packages lie, by their number, wherever the host has them."""
 WRITABLE = {BOX: "box", "/tmp": "tmp", "/dev/shm": "shm"}
 """Where a job may write, and the folder of its memory that lies there."""
 
@@ -23,13 +25,15 @@ _FILES = 20_000
 """Files and folders that a job may have at one time."""
 
 
-def build(folders: Iterable[str]) -> None:
-    """Move this process into a new root that holds the system, ``folders`` and nothing else of the host.
+def build(folders: Iterable[str], packages: Iterable[str]) -> None:
+    """Move this process into a new root: the system, ``folders``, ``packages`` in ``PACKAGES``, nothing else of the host.
 
     Needs a mount and a PID namespace of its own. Raises ``OSError`` where the kernel refuses.
     """
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-    taken = {path: os.open(path, os.O_PATH) for path in _wanted(folders)}  # the stage may hide some of them
+    sources = {path: path for path in _wanted(folders)}
+    sources |= {f"{PACKAGES}/{number}": folder for number, folder in enumerate(packages)}
+    taken = {path: os.open(source, os.O_PATH) for path, source in sources.items()}  # the stage may hide some of them
     links = {path: os.readlink(path) for path in _LINKED if os.path.islink(path)}
     kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=4m")
     for path, target in links.items():

@@ -15,7 +15,7 @@ from .channel import PARENT_IN, Channel, tell
 from .files import wipe
 from .first import FirstProcess, Pipes, as_user, end_processes_of, socket_pair
 from .program import Confinement, Program
-from .usage import Meter, Taken
+from .usage import Meter, Taken, processes_of
 
 CLOSED, DIRTY = 10, 11
 """Exit codes of a supervisor: the parent has closed the connection; something of the job is left."""
@@ -72,6 +72,7 @@ class Supervisor:
         self._taken = Taken()
         self._waited_before = 0.0  # the end of its channel
         self._channel: Channel | None = None
+        self._reported = False  # whether the first process said how the job ended, when nothing of it was left
 
     def run(self) -> Program:
         """Return in the program's process; the supervisor itself ends here."""
@@ -185,6 +186,7 @@ class Supervisor:
         if kind == wire.FAILED:
             self._verdict = ("infra_error", f"the job could not be started: {payload.decode(errors='replace')}")
             return None, []
+        self._reported = True
         return wire.unpack(payload)
 
     def _is_out_of_time(self) -> bool:
@@ -213,14 +215,18 @@ class Supervisor:
 
     def _end_job(self) -> None:
         """No process of the job is left after this."""
-        if not self._place.namespaces:
-            end_processes_of(self._confinement.uid, self._first)
+        apart = not self._place.namespaces and not self._reported
+        if apart and self._confinement.uid is None:
+            end_processes_of(None, self._first)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._first, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._first, 0)  # returns when every process of its PID namespace has ended
-        if not self._place.namespaces:
-            end_processes_of(self._confinement.uid, self._first)
+        uid = self._confinement.uid
+        if apart and uid is not None:
+            end_processes_of(uid, self._first)
+            while processes_of(uid):  # the last of them are about to end
+                end_processes_of(uid, self._first)
 
     def _drain(self) -> None:
         """Take what is left in the pipes: no process holds their other ends any more."""
