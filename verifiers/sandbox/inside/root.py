@@ -26,7 +26,7 @@ _FILES = 20_000
 
 
 def build(folders: Iterable[str], packages: Iterable[str]) -> None:
-    """Move this process into a new root: the system, ``folders``, ``packages`` in ``PACKAGES``, nothing else of the host.
+    """Move this process into a new root: the system, ``folders``, and ``packages`` in ``PACKAGES``.
 
     Needs a mount and a PID namespace of its own. Raises ``OSError`` where the kernel refuses.
     """
