@@ -1,6 +1,7 @@
 """One agent as its owner sees it, and a job that is asked while it runs."""
 
 import json
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,10 +14,8 @@ from .protocol import SessionEnded
 
 STARTUP_SECONDS = 30.0
 """How long an agent may take until it is ready for a job."""
-_HARD = 10
-"""As in the supervisor: a job that waits for a CPU may take this many times its limit; the agent itself ends it."""
 _GRACE = 15.0
-"""Seconds beyond that, after which the agent itself is lost."""
+"""Seconds beyond the longest that a job may take, after which the agent itself is lost."""
 _ROOM = 16 << 20
 """Bytes in whose multiples memory is added for what a job is given: below the first of them there is enough."""
 
@@ -93,7 +92,7 @@ class Agent:
     def run(self, job: Job) -> Execution:
         """How ``job`` went. Raises ``AgentLost``."""
         self.begin(job)
-        kind, payload = self.next_frame(job.limits.wall * _HARD + _GRACE)
+        kind, payload = self.next_frame(job.limits.wall * wire.HARD + _GRACE)
         return self.execution(kind, payload)
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
@@ -154,8 +153,6 @@ class Agent:
 
 
 def _signal_name(number: int) -> str:
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
@@ -169,7 +166,7 @@ class Conversation:
         self._agent, self._job = agent, job
         self._execution: Execution | None = None
         self._lines = bytearray()
-        self._deadline = time.monotonic() + job.limits.wall * _HARD + _GRACE
+        self._deadline = time.monotonic() + job.limits.wall * wire.HARD + _GRACE
         agent.begin(job, channel=True)
 
     def send(self, line: bytes) -> None:

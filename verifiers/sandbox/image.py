@@ -43,7 +43,7 @@ failed = []
 for name in sys.argv[1:]:
     try:
         __import__(name)
-    except Exception:
+    except Exception:  # whatever it is, the module is of no use
         failed.append(name)
 print(json.dumps(failed), flush=True)
 """

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from ..deadline import own_deadline
 from ..errors import SandboxLost
 from .conversation import Agent, AgentLost, Connection, Conversation
+from .inside import wire
 from .job import Execution, Job, Level
 from .layers import Layer
 from .probe import level_of, probe
@@ -186,7 +187,7 @@ class AgentPool:
                 try:
                     executions = begin(agents)
                     reason = next((end.reason for end in executions if end.status == "infra_error"), "")
-                    if not reason or "overloaded" in reason:
+                    if not reason or reason.startswith(wire.OVERLOADED):
                         return [self._placed(execution, retries) for execution in executions]
                 except AgentLost as lost:
                     reason = str(lost)

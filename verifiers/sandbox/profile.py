@@ -2,16 +2,10 @@
 
 import json
 
-from .seccomp import MACHINES, allowed_calls
+from .seccomp import FAMILIES, MACHINES, NEW_NAMESPACES, allowed_calls
 
 AGENT = ("capset", "seccomp", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid")
 """What the agent calls beside what jobs may: to become another user, and to give up what a job must not have."""
-
-NEW_NAMESPACES = 0x7E020000
-"""Flags of ``clone`` that make a namespace."""
-
-FAMILIES = (1, 2, 10)
-"""Socket families: unix, IPv4 and IPv6; not netlink, packets, the host's vsock or the kernel's crypto."""
 
 _ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 _ENOSYS = 38

@@ -55,8 +55,10 @@ _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _LOAD, _EQUAL, _GREATER, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
 _NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _X32 = 0x40000000
-_NEW_NAMESPACES, _THREAD = 0x7E020000, 0x00010000
-_FAMILIES = (1, 2, 10)
+NEW_NAMESPACES = 0x7E020000
+"""Flags of ``clone`` that make a namespace."""
+_THREAD = 0x00010000
+FAMILIES = (1, 2, 10)
 """AF_UNIX, AF_INET, AF_INET6: each job has a network of its own."""
 _FEIGNED = ("sched_setaffinity", "setpriority")
 """Calls that do nothing and say that they did: by them a job could wait for others' CPUs and so outstay its time."""
@@ -79,14 +81,14 @@ def bpf(machine: str, *, processes: bool) -> bytes:
     if machine == "x86_64":  # the same calls under numbers of their own
         code += [(_AT_LEAST, 0, 1, _X32), _refuse(_ENOSYS)]
     if processes:
-        code += _on(numbers.pop("clone"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_if(_ANY_BIT, _NEW_NAMESPACES, _EPERM)])
+        code += _on(numbers.pop("clone"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)])
     else:
         threads = [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _THREAD), _refuse(_EPERM)]
-        code += _on(numbers.pop("clone"), [*threads, *_if(_ANY_BIT, _NEW_NAMESPACES, _EPERM)])
+        code += _on(numbers.pop("clone"), [*threads, *_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)])
         for name in ("fork", "vfork", "memfd_create"):  # memory that no limit of one process counts
             if name in numbers:
                 code += _on(numbers.pop(name), [_refuse(_EPERM)])
-    code += _on(numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_unless_in(_FAMILIES, _EAFNOSUPPORT)])
+    code += _on(numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_unless_in(FAMILIES, _EAFNOSUPPORT)])
     terminal = [step for value in _TERMINAL_INPUT for step in ((_EQUAL, 0, 1, value), _refuse(_EPERM))]
     code += _on(numbers.pop("ioctl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *terminal, (_RETURN, 0, 0, _ALLOW)])
     for name in _FEIGNED:

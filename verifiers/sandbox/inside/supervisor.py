@@ -21,8 +21,6 @@ CLOSED, DIRTY = 10, 11
 """Exit codes of a supervisor: the parent has closed the connection; something of the job is left."""
 
 _TICK = 0.05
-_HARD = 10
-"""How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
 _END_OF_CHANNEL = 2.0
 _OWN_MEMORY = 24 << 20
 """Bytes that the supervisor and the first process themselves may take, beside what they hold for the job."""
@@ -199,8 +197,11 @@ class Supervisor:
             self._verdict = ("timeout", f"took more than {cpu:g} s of CPU time")
         elif elapsed - self._taken.waited > wall:
             self._verdict = ("timeout", f"took more than {wall:g} s")
-        elif elapsed > _HARD * wall:
-            self._verdict = ("infra_error", f"got {self._taken.cpu:.3g} s of CPU time in {elapsed:.3g} s: overloaded")
+        elif elapsed > wire.HARD * wall:
+            self._verdict = (
+                "infra_error",
+                f"{wire.OVERLOADED}: {self._taken.cpu:.3g} s of CPU time in {elapsed:.3g} s",
+            )
         elif self._waits_at_end():
             self._verdict = ("timeout", f"did not end within {_END_OF_CHANNEL:g} s after its channel was closed")
         return bool(self._verdict[0])
@@ -210,7 +211,7 @@ class Supervisor:
         if closed_at is None:
             self._waited_before = self._taken.waited
             return False
-        waited = min(self._taken.waited - self._waited_before, (_HARD - 1) * _END_OF_CHANNEL)
+        waited = min(self._taken.waited - self._waited_before, (wire.HARD - 1) * _END_OF_CHANNEL)
         return time.monotonic() - closed_at - waited > _END_OF_CHANNEL
 
     def _end_job(self) -> None:

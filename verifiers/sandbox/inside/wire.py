@@ -12,6 +12,10 @@ LINES, END_OF_LINES = b"L", b"C"
 EXIT = b"X"
 
 HEAD = struct.Struct("!cI")
+OVERLOADED = "overloaded"
+"""What the reason begins with where the machine, and not the job, is at fault; no text of a job's can stand there."""
+HARD = 10
+"""How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
 MOST = 1 << 30
 """Bytes of the longest frame that is taken for one."""
 
