@@ -276,6 +276,7 @@ def _options() -> list[str]:
 
 def main() -> None:
     """Run the command line; errors end in one line on stderr: exit code 2 for what was given, 1 for what failed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background job is started deaf to it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's stop is a Ctrl-C
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' bars would stand between ours
     try:

@@ -180,10 +180,19 @@ def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path)
     assert "64 trajectories, 0 verdicts changed" in judged.stdout
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(config: Path, stop: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("stop", "shell"),
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, []),
+        (signal.SIGTERM, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]),  # so a script starts what it ends with &
+    ],
+)
+def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(
+    config: Path, stop: signal.Signals, shell: list[str]
+) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "lachesis.trainer.cli", "train", "toy.toml", "--trainer.steps=100000"],
+        [*shell, sys.executable, "-m", "lachesis.trainer.cli", "train", "toy.toml", "--trainer.steps=100000"],
         cwd=config.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
