@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..verifiers.errors import DataError
 from ..verifiers.group import Group
-from .advantages import group_advantages
+from ..verifiers.trajectory import StopReason
+from .advantages.estimator import advantages_of
 
 ROW = 512
 """Tokens up to which continuations of one prefix are put into one row; attention costs its square."""
@@ -27,6 +28,7 @@ class Sample:
         logprobs: float32 [L], the sampler's; NaN outside ``mask``; None for supervised samples.
         advantages: float32 [L].
         temperature: what the logits are divided by.
+        weight: of each trained token's loss in the sum.
 
     Raises:
         DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
@@ -37,6 +39,7 @@ class Sample:
     logprobs: npt.NDArray[np.float32] | None
     advantages: npt.NDArray[np.float32]
     temperature: float = 1.0
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.mask.any():
@@ -69,6 +72,8 @@ class MicroBatch:
         logprobs_N: the sampler's, 0 for supervised samples.
         advantages_N: of each trained token.
         temperatures_N: of each trained token; 1 where it was sampled greedily.
+        weights_N: of each trained token's loss.
+        sequences_N: int64, which sample of this micro-batch it belongs to; a sample's tokens stand together.
     """
 
     tokens_RT: Tensor
@@ -80,20 +85,26 @@ class MicroBatch:
     logprobs_N: Tensor
     advantages_N: Tensor
     temperatures_N: Tensor
+    weights_N: Tensor
+    sequences_N: Tensor
 
 
-def samples_of(groups: Sequence[Group], advantage: str, context: int) -> list[Sample]:
+def samples_of(
+    groups: Sequence[Group], advantage: str, context: int, overlong: Literal["keep", "filter"] = "keep"
+) -> list[Sample]:
     """Every trainable segment of ``groups`` that holds a token to train on, with its advantages.
 
-    An agent that was given no reward learns nothing: its advantages are 0.
+    An agent that was given no reward learns nothing: its advantages are 0. Attempts that ran into a limit of tokens are
+    left out where ``overlong`` is ``filter``.
 
     Raises:
         DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
     """
     samples = []
-    for group in groups:
-        advantages = group_advantages(group, advantage)
+    for group, advantages in zip(groups, advantages_of(groups, advantage), strict=True):
         for number, attempt in enumerate(group.trajectories):
+            if overlong == "filter" and attempt.stop is StopReason.LENGTH:
+                continue
             for segment in attempt.segments:
                 if not segment.trainable or not segment.mask.any():
                     continue
@@ -172,7 +183,7 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
             tokens_RT[number, start:end] = sample.tokens[prefix:]
             positions_RT[number, start:end] = np.arange(prefix, sample.tokens.size)
             parts_RT[number, start:end] = part
-            trained.append(_trained(sample, number, prefix, start))
+            trained.append(_trained(sample, number, prefix, start, len(trained)))
             start = end
     same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
     mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
@@ -181,8 +192,8 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
     return MicroBatch(*tensors)
 
 
-def _trained(sample: Sample, row: int, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
-    """Row, source column, target, logprob, advantage and temperature of a sample's trained tokens."""
+def _trained(sample: Sample, row: int, prefix: int, start: int, sequence: int) -> tuple[npt.NDArray[Any], ...]:
+    """Row, source column, target, logprob, advantage, temperature, weight and sequence of a sample's trained tokens."""
     places = np.flatnonzero(sample.mask)
     sources = np.where(places == prefix, prefix - 1, places - prefix + start - 1)
     logprobs = np.zeros(places.size, np.float32) if sample.logprobs is None else sample.logprobs[places]
@@ -193,4 +204,6 @@ def _trained(sample: Sample, row: int, prefix: int, start: int) -> tuple[npt.NDA
         logprobs,
         sample.advantages[places],
         np.full(places.size, sample.temperature, np.float32),
+        np.full(places.size, sample.weight, np.float32),
+        np.full(places.size, sequence),
     )

@@ -12,6 +12,7 @@ from ..rollout.config import ModelConfig, RolloutConfig
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
+from .losses.config import LossConfig
 
 
 class EnvironmentEntry(Settings):
@@ -72,12 +73,10 @@ class TrainerConfig(Settings):
     """Of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this norm."""
-    advantage: Literal["grpo"] = "grpo"
-    """How rewards of a group become advantages."""
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    """ε below 1 of the clipped ratio."""
-    clip_high: float = Field(0.2, gt=0)
-    """ε above 1 of the clipped ratio."""
+    advantage: Literal["grpo", "dr_grpo", "rloo", "maxrl", "reinforce_pp", "reinforce_pp_baseline", "gdpo"] = "grpo"
+    """How the rewards of groups become advantages."""
+    loss: LossConfig = LossConfig()
+    """What is minimised."""
     micro_tokens: int = Field(16384, ge=1)
     """Tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)

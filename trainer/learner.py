@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from ..rollout.weights import Weights
 from ..verifiers.errors import ConfigError, InfrastructureError
 from .batch import MicroBatch, Sample, micro_batches
 from .config import TrainerConfig
-from .losses import clipped_policy_loss, kl_estimate
+from .losses.normalization import weights
+from .losses.objective import Objective
+from .losses.terms import Tokens
+from .tally import Tally
 
 Metrics = dict[str, float]
 
@@ -28,9 +32,16 @@ class Learner:
     Args:
         model: settings; ``path`` is a folder or Hub id.
         config: settings.
+        longest: most tokens of a reply, which a loss that is normalised by a constant is divided by.
+
+    Attributes:
+        reference: the frozen policy that the objective measures the divergence from, where it does.
     """
 
-    def __init__(self, model: ModelConfig, config: TrainerConfig) -> None:
+    def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
+        self.objective = Objective(config.loss)
+        self.longest = longest
+        self.reference: PreTrainedModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
         name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,45 +56,30 @@ class Learner:
             parameter.grad = torch.zeros_like(parameter)
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """One GRPO step.
+        """One optimizer step on the configured objective.
 
-        The loss is the sum over all trained tokens divided by their global number. A sample whose advantages are all 0
-        adds nothing to the sum but counts in the number, so it is left out of the forward pass: the same gradient for
-        less work.
+        Every token's loss is weighed by numbers of the whole batch. A sample whose advantages are all 0 adds nothing
+        but counts in those numbers, so it is left out of the forward pass: the same gradient for less work.
 
         Raises:
             InfrastructureError: the gradient is not finite; the weights stay as they were.
         """
-        total = sum(int(sample.mask.sum()) for sample in samples)
-        live = [sample for sample in samples if sample.advantages[sample.mask].any()]
-        sums: dict[str, float] = {"loss": 0.0, "kl": 0.0, "ratio": 0.0, "clipped": 0.0, "entropy": 0.0}
-        trained, widest = 0, 0.0
+        lengths = [int(sample.mask.sum()) for sample in samples]
+        scales = weights(lengths, self.config.loss.normalize, self.longest)
+        weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
+        live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
+        tally = Tally()
         self.optimizer.zero_grad(set_to_none=False)
         for micro in micro_batches(live, self.config.micro_tokens, self.device):
-            logprobs_N, entropy_N = self._logprobs(micro)
-            terms = clipped_policy_loss(
-                logprobs_N, micro.logprobs_N, micro.advantages_N, self.config.clip_low, self.config.clip_high
-            )
-            torch.autograd.backward(terms.loss.sum() / total)
-            detached_N = logprobs_N.detach()
-            sums["loss"] += float(terms.loss.detach().sum())
-            sums["kl"] += float(kl_estimate(detached_N, micro.logprobs_N).sum())
-            sums["ratio"] += float(terms.ratio.sum())
-            sums["clipped"] += float(terms.clipped.sum())
-            sums["entropy"] += float(entropy_N.sum())
-            widest = max(widest, float((detached_N - micro.logprobs_N).abs().max()))
-            trained += int(micro.rows_N.numel())
-        norm = self._apply(lr)
-        count = max(trained, 1)
+            logprobs_N, entropy_N = self._logprobs(micro, self.model, self.objective.needs_entropy)
+            tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N)
+            terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
+            torch.autograd.backward((terms.loss * micro.weights_N).sum())
+            tally.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
         return {
-            "loss": sums["loss"] / max(total, 1),
-            "grad_norm": norm,
-            "mismatch_kl": sums["kl"] / count,
-            "mismatch_max": widest,
-            "ratio": sums["ratio"] / count if trained else 1.0,
-            "clip_fraction": sums["clipped"] / count,
-            "entropy": sums["entropy"] / count,
-            "tokens/trained": float(total),
+            **tally.metrics(),
+            "grad_norm": self._apply(lr),
+            "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
         }
 
@@ -97,10 +93,19 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=False)
         loss = 0.0
         for micro in micro_batches(samples, self.config.micro_tokens, self.device):
-            logprobs_N, _ = self._logprobs(micro)
+            logprobs_N, _ = self._logprobs(micro, self.model)
             torch.autograd.backward(-logprobs_N.sum() / total)
             loss -= float(logprobs_N.detach().sum())
         return {"loss": loss / total, "grad_norm": self._apply(lr)}
+
+    def keep_reference(self, folder: Path) -> None:
+        """Measure the divergence from the policy in ``folder``; where there is none yet, from this one, saved there."""
+        if not folder.exists():
+            draft = folder.with_name(folder.name + ".draft")
+            self.model.save_pretrained(draft)
+            draft.rename(folder)  # a crash leaves no half of it
+        reference = load_model(str(folder), dtype=self.model.dtype, device=self.device)
+        self.reference = reference.requires_grad_(False)
 
     def reset_optimizer(self) -> None:
         """Forget moments: reinforcement does not inherit those of the warm start."""
@@ -140,9 +145,22 @@ class Learner:
             )
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": saved["state"]})
 
-    def _logprobs(self, micro: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Logprobs (with gradient) of the trained tokens, and the entropies (without) of what they were drawn from."""
-        logits_RTV = self.model(
+    @torch.no_grad()
+    def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
+        if not self.objective.needs_reference:
+            return None
+        if self.reference is None:
+            raise ConfigError("trainer.loss.reference needs a reference policy: keep_reference() first")
+        return self._logprobs(micro, self.reference)[0]
+
+    def _logprobs(
+        self, micro: MicroBatch, model: PreTrainedModel, differentiate: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Logprobs of the trained tokens, with gradient, and the entropies of what they were drawn from.
+
+        Entropies have a gradient where ``differentiate``.
+        """
+        logits_RTV = model(
             input_ids=micro.tokens_RT,
             position_ids=micro.positions_RT,
             attention_mask=self._additive(micro.mask_RTT),
@@ -150,7 +168,7 @@ class Learner:
         ).logits
         logits_NV = logits_RTV[micro.rows_N, micro.sources_N].float() / micro.temperatures_N[:, None]
         all_NV = logits_NV.log_softmax(-1)
-        with torch.no_grad():
+        with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
             entropy_N = -(all_NV.exp() * all_NV).sum(-1)
         return all_NV.gather(-1, micro.targets_N[:, None])[:, 0], entropy_N
 

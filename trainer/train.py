@@ -95,7 +95,9 @@ class _Run:
         self.started = time.perf_counter()
         self.environments = [entry.spec().build() for entry in config.environments]
         trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
-        self.learner = Learner(trained, config.trainer)
+        self.learner = Learner(trained, config.trainer, config.rollout.sampling.max_tokens)
+        if resumed:
+            self._keep_reference()
         self.renderer = Renderer.load(model.path)
         self.position = self._rewound(resumed)
         self.before = self._fact("seconds")
@@ -138,12 +140,18 @@ class _Run:
 
     async def begin(self) -> None:
         """The state before the first GRPO step, evaluated and saved."""
+        self._keep_reference()
         row = await self.evaluate()
         self._learn_fact("heldout_start", row["heldout/accuracy"])
         self._learn_fact("heldout_final", row["heldout/accuracy"])
         self.folder.log_metrics(0, row)
         self.progress.update(0, row)
         self.save()
+
+    def _keep_reference(self) -> None:
+        """Where the loss asks for it: the policy after the warm start, in the run's folder."""
+        if self.learner.objective.needs_reference:
+            self.learner.keep_reference(self.folder.path / "reference")
 
     async def step(self) -> None:
         """One step of the algorithm, logged."""
@@ -156,7 +164,7 @@ class _Run:
         metrics: Metrics = {**group_metrics(wait.groups), "groups/failed": float(len(wait.failures))}
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
         with self._timed("update"), _named(f"step {self.position.step + 1}"):
-            samples = samples_of(wait.groups, config.advantage, self.config.model.context)
+            samples = samples_of(wait.groups, config.advantage, self.config.model.context, config.loss.overlong)
             if not samples:
                 raise ConfigError(
                     f"step {self.position.step + 1}: no reply has a token, so there is nothing to learn from; does the "

@@ -1,6 +1,7 @@
 """Packed rows against each sample alone in a plain Hugging Face forward: the same numbers in whatever company."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.segment import Segment
 from lachesis.verifiers.task import Task
-from lachesis.verifiers.trajectory import Trajectory
+from lachesis.verifiers.trajectory import StopReason, Trajectory
 from lachesis.verifiers.verdict import Verdict
 
 CPU = torch.device("cpu")
@@ -78,7 +79,7 @@ def packed(learner: Learner, samples: Sequence[Sample], micro_tokens: int = 1638
     ]
     found: dict[Any, torch.Tensor] = {}
     for micro in micro_batches(marked, micro_tokens, CPU):
-        logprobs, _ = learner._logprobs(micro)
+        logprobs, _ = learner._logprobs(micro, learner.model)
         for number in micro.advantages_N.unique():
             chosen = micro.advantages_N == number
             found[int(number)] = logprobs[chosen]
@@ -189,6 +190,14 @@ def test_advantages_that_the_environment_gives_are_used_as_they_are() -> None:
     made = group((1.0, (segment([0, 1, 1], advantages=given),)), (0.0, (segment([0, 1, 1], advantages=-given),)))
     found = samples_of([made], "grpo", context=16)
     assert [one.advantages.tolist() for one in found] == [given.tolist(), (-given).tolist()]
+
+
+def test_attempts_that_ran_into_a_limit_are_compared_and_then_left_out() -> None:
+    cut = replace(group((0.0, (segment([0, 1]),))).trajectories[0], stop=StopReason.LENGTH)
+    made = Group(5, TASK, (group((1.0, (segment([0, 1, 1]),))).trajectories[0], cut))
+    assert len(samples_of([made], "dr_grpo", 16)) == 2
+    (kept,) = samples_of([made], "dr_grpo", 16, overlong="filter")
+    assert kept.advantages.tolist() == [0.5] * 3
 
 
 def test_greedy_samples_count_as_temperature_1() -> None:

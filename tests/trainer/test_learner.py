@@ -17,6 +17,9 @@ from lachesis.rollout.tiny_model import build_tiny_model
 from lachesis.trainer.batch import Sample, samples_of
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner import Learner
+from lachesis.trainer.losses.config import LossConfig
+from lachesis.trainer.losses.objective import Objective
+from lachesis.trainer.losses.terms import Tokens
 from lachesis.verifiers.errors import ConfigError, InfrastructureError
 from lachesis.verifiers.group import Group
 
@@ -29,7 +32,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def learner(tiny: str, **settings: Any) -> Learner:
-    return Learner(ModelConfig(path=tiny, context=64), TrainerConfig(**settings))
+    return Learner(ModelConfig(path=tiny, context=64), TrainerConfig(**settings), longest=20)
 
 
 def sample(seed: int, reply: int, advantage: float) -> Sample:
@@ -85,6 +88,93 @@ def test_micro_batches_add_up_to_the_same_step(tiny: str, micro_tokens: int) -> 
     expected, found = whole.policy_step(LIVE, LR), split.policy_step(LIVE, LR)
     assert found == pytest.approx(expected, rel=1e-4)
     assert (gradient(split) - gradient(whole)).norm() < 1e-5 * gradient(whole).norm()
+
+
+EVERY_LOSS = [
+    {"kind": "clipped", "clip_dual": 3.0},
+    {"kind": "gspo", "normalize": "sequence"},
+    {"kind": "cispo", "normalize": "constant"},
+    {"kind": "supervised"},
+    {"correction": {"method": "tis"}},
+    {"correction": {"method": "icepop"}, "entropy": 0.1},
+    {"correction": {"method": "mis_sequence", "highest": 30.0}},
+    {"correction": {"method": "mis_geometric"}},
+    {"reference": {"coefficient": 0.1, "estimate": "k1"}},
+    {"reference": {"coefficient": 0.1, "estimate": "k2"}, "normalize": "sequence"},
+    {"reference": {"coefficient": 0.1, "inside": "reward"}},
+]
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS, ids=str)
+def test_every_loss_is_the_same_however_the_batch_is_split(tiny: str, tmp_path: Path, loss: dict[str, Any]) -> None:
+    found = []
+    for micro_tokens in (16384, 64, 1):
+        one = learner(tiny, micro_tokens=micro_tokens, loss=loss, max_grad_norm=1e9)
+        if one.objective.needs_reference:
+            one.keep_reference(tmp_path / "reference")
+            perturb(one)
+        metrics = one.policy_step(LIVE + DEAD, LR)
+        found.append((metrics, gradient(one)))
+    (expected, direction), *others = found
+    assert direction.norm() > 0
+    assert expected["tokens/forward"] == (6 * 5 + 35 if {"reference", "entropy"} & loss.keys() else 6 * 3 + 13)
+    for metrics, other in others:
+        assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert (other - direction).norm() < 1e-5 * direction.norm()
+
+
+def perturb(one: Learner) -> None:
+    """Move the policy away from its reference."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in one.model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+
+
+def test_the_divergence_from_the_reference_is_nothing_at_first_and_is_pulled_back(tiny: str, tmp_path: Path) -> None:
+    one = learner(tiny, loss={"reference": {"coefficient": 1.0}})
+    one.keep_reference(tmp_path / "reference")
+    assert one.policy_step(DEAD, 0.0)["reference_kl"] == 0.0
+    perturb(one)
+    away = [one.policy_step(DEAD, LR)["reference_kl"] for _ in range(10)]
+    assert 0 < away[-1] < away[0] / 2
+    assert one.reference is not None
+    assert not any(parameter.requires_grad for parameter in one.reference.parameters())
+    again = learner(tiny, loss={"reference": {"coefficient": 1.0}})
+    again.keep_reference(tmp_path / "reference")  # as a resumed run finds it
+    for ours, theirs in zip(one.reference.parameters(), again.reference.parameters(), strict=True):  # type: ignore[union-attr]
+        assert torch.equal(ours, theirs)
+
+
+def test_a_bonus_of_entropy_raises_it(tiny: str) -> None:
+    one = learner(tiny, loss={"entropy": 1.0})
+    perturb(one)
+    found = [one.policy_step(DEAD, LR)["entropy"] for _ in range(5)]
+    assert found == sorted(found)
+    assert found[-1] > found[0]
+
+
+def test_a_divergence_inside_the_reward_charges_a_token_for_all_that_follows_in_its_sequence() -> None:
+    logprobs = torch.tensor([-1.0, -2.0, -1.5, -1.0], requires_grad=True)
+    reference = torch.tensor([-1.5, -1.0, -1.0, -2.0])  # k1 = .5, −1, −.5, 1
+    tokens = Tokens(logprobs, logprobs.detach(), torch.ones(4), torch.tensor([0, 0, 1, 1]))
+    objective = Objective(LossConfig(reference={"coefficient": 0.1, "inside": "reward"}))
+    objective(tokens, torch.zeros(4), reference).loss.sum().backward()
+    assert logprobs.grad is not None
+    assert (-logprobs.grad).tolist() == pytest.approx([1 + 0.05, 1 + 0.1, 1 - 0.05, 1 - 0.1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"clip_dual": 1.1}, "above 1 \\+ clip_high = 1.2"),
+        ({"correction": {"method": "tis", "lowest": 3.0}}, "lowest 3 is above highest 2"),
+        ({"reference": {"coefficient": 0.1}}, "needs a reference policy"),
+    ],
+)
+def test_settings_of_a_loss_that_contradict_each_other_are_refused(tiny: str, loss: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        learner(tiny, loss=loss).policy_step(LIVE, LR)
 
 
 def test_gradients_are_clipped_to_the_norm(tiny: str) -> None:

@@ -1,0 +1,1 @@
+"""How the rewards of groups become advantages."""

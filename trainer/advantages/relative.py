@@ -1,0 +1,47 @@
+"""Advantages of an attempt against the others of its group.
+
+r are the rewards of a group of G attempts, μ their mean and σ their sample standard deviation. A group of equal
+rewards, or of one, has advantages of exactly 0 under every one of these: it teaches nothing.
+"""
+
+import numpy as np
+
+from ...verifiers.errors import DataError
+from .earned import Floats
+
+EPSILON = 1e-4
+"""Keeps the division finite; TRL's value."""
+
+
+def grpo(rewards_G: Floats) -> Floats:
+    """(r − μ) / (σ + ε): GRPO (DeepSeekMath, arXiv:2402.03300, section 4.1.2)."""
+    return centred(rewards_G) / (rewards_G.std(ddof=1) + EPSILON) if rewards_G.size > 1 else centred(rewards_G)
+
+
+def dr_grpo(rewards_G: Floats) -> Floats:
+    """The centred reward r − μ: Dr. GRPO (arXiv:2503.20783); it goes with ``trainer.loss.normalize = "constant"``."""
+    return centred(rewards_G)
+
+
+def rloo(rewards_G: Floats) -> Floats:
+    """The reward minus the mean of the *other* rewards, G/(G−1)·(r − μ): RLOO (arXiv:2402.14740)."""
+    return centred(rewards_G) * rewards_G.size / max(1, rewards_G.size - 1)
+
+
+def maxrl(rewards_G: Floats) -> Floats:
+    """(r − μ) / μ, 0 where nothing was earned: MaxRL, which weighs a rare success as maximum likelihood would.
+
+    Raises:
+        DataError: a reward is negative, of which no likelihood can be made.
+    """
+    if (rewards_G < 0).any():
+        raise DataError(
+            f"maxrl needs rewards of 0 or more, found {rewards_G.min():g}; choose another trainer.advantage"
+        )
+    mean = rewards_G.mean()
+    return centred(rewards_G) / mean if mean else np.zeros_like(rewards_G)
+
+
+def centred(rewards_G: Floats) -> Floats:
+    """The reward minus the mean, exactly 0 where all are equal: a mean may be rounded."""
+    return np.zeros_like(rewards_G) if np.ptp(rewards_G) == 0 else rewards_G - rewards_G.mean()

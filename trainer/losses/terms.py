@@ -1,0 +1,60 @@
+"""What a policy loss takes and gives: flat tensors, one value for each trained token."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The N trained tokens of one micro-batch; whole sequences, never parts of one.
+
+    Attributes:
+        logprobs_N: the trainer's, with gradient.
+        old_N: of the policy that the ratio is taken against.
+        advantages_N: of each.
+        sequences_N: int64, which of the S sequences it belongs to.
+    """
+
+    logprobs_N: Tensor
+    old_N: Tensor
+    advantages_N: Tensor
+    sequences_N: Tensor
+
+    def mean_by_sequence(self, values_N: Tensor) -> Tensor:
+        """Each token's value replaced by the mean of its sequence."""
+        count = int(self.sequences_N.max()) + 1 if self.sequences_N.numel() else 0
+        sums_S = values_N.new_zeros(count).index_add(0, self.sequences_N, values_N)
+        lengths_S = torch.bincount(self.sequences_N, minlength=count).to(values_N.dtype)
+        return (sums_S / lengths_S.clamp(min=1))[self.sequences_N]
+
+    def sum_by_sequence(self, values_N: Tensor) -> Tensor:
+        """Each token's value replaced by the sum of its sequence."""
+        count = int(self.sequences_N.max()) + 1 if self.sequences_N.numel() else 0
+        return values_N.new_zeros(count).index_add(0, self.sequences_N, values_N)[self.sequences_N]
+
+    def sum_from_here(self, values_N: Tensor) -> Tensor:
+        """Each token's value replaced by the sum from it to the end of its sequence; sequences stand in one piece."""
+        reversed_N = values_N.double().flip(0).cumsum(0).flip(0)  # over all that follows, whatever its sequence
+        last_N = torch.ones_like(self.sequences_N, dtype=torch.bool)
+        last_N[:-1] = self.sequences_N[:-1] != self.sequences_N[1:]
+        ends = last_N.nonzero()[:, 0]
+        piece_N = torch.searchsorted(ends, torch.arange(values_N.numel(), device=values_N.device))
+        following_N = torch.cat([reversed_N, reversed_N.new_zeros(1)])[ends[piece_N] + 1]
+        return (reversed_N - following_N).to(values_N.dtype)
+
+
+class PolicyLoss(NamedTuple):
+    """Per-token values, all of shape [N].
+
+    Attributes:
+        loss: to be weighted and summed.
+        ratio: π/π_old, detached.
+        clipped: whether the clip took the gradient away, detached.
+    """
+
+    loss: Tensor
+    ratio: Tensor
+    clipped: Tensor

@@ -1,0 +1,46 @@
+"""What one optimizer step's micro-batches come to, as metrics."""
+
+import torch
+from torch import Tensor
+
+from .batch import MicroBatch
+from .losses.divergence import sampler_divergence
+from .losses.objective import Terms
+
+
+class Tally:
+    """Sums over the tokens that were computed."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._tokens = 0
+        self._loss = 0.0
+        self._widest = 0.0
+
+    def add(self, micro: MicroBatch, logprobs_N: Tensor, entropy_N: Tensor, terms: Terms) -> None:
+        """Count a micro-batch; all of it detached but ``terms.loss``."""
+        self._loss += float((terms.loss.detach() * micro.weights_N).sum())
+        self._tokens += int(micro.rows_N.numel())
+        values = {
+            "mismatch_kl": sampler_divergence(logprobs_N, micro.logprobs_N),
+            "ratio": terms.ratio,
+            "clip_fraction": terms.clipped.float(),
+            "entropy": entropy_N,
+            "correction": terms.weight,
+            "corrected_away": (terms.weight == 0).float(),
+            "reference_kl": terms.divergence,
+        }
+        for name, value_N in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value_N.sum())
+        if logprobs_N.numel():
+            self._widest = max(self._widest, float(torch.max((logprobs_N - micro.logprobs_N).abs())))
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the tokens; the loss as it was minimised; the widest gap of a logprob, trainer against sampler.
+
+        Of a step that computed nothing the ratio and the correction are 1, and the rest is 0.
+        """
+        empty = {"mismatch_kl": 0.0, "ratio": 1.0, "clip_fraction": 0.0, "entropy": 0.0}
+        empty |= {"correction": 1.0, "corrected_away": 0.0, "reference_kl": 0.0}
+        means = {name: total / self._tokens for name, total in self._sums.items()} if self._tokens else empty
+        return {"loss": self._loss, **means, "mismatch_max": self._widest}
