@@ -16,6 +16,8 @@ class TinyConfig(Settings):
     """Transformer blocks."""
     tied: bool = False
     """Whether the output layer is the embedding."""
+    words: tuple[str, ...] = ()
+    """Pieces of text that are one token each, beside single bytes: what is said often then costs little."""
 
 
 class ModelConfig(Settings):

@@ -1,5 +1,6 @@
 """A Qwen3 of a few hundred thousand weights with a tokenizer of a few hundred tokens, made from nothing in a second."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ def build_tiny_model(
     heads: int = 4,
     kv_heads: int = 2,
     tied: bool = False,
+    words: Sequence[str] = (),
     context: int = 1024,
 ) -> Path:
     """Write weights (float32 safetensors), tokenizer and chat template in Hugging Face's layout, and return ``folder``.
@@ -36,6 +38,7 @@ def build_tiny_model(
         heads: query heads; they share ``hidden`` evenly.
         kv_heads: key and value heads; each serves as many query heads.
         tied: whether the output layer is the embedding.
+        words: of the tokenizer.
         context: most tokens that the model can attend to.
 
     Raises:
@@ -45,7 +48,7 @@ def build_tiny_model(
         raise ConfigError(
             f"hidden is a multiple of 2 × heads, and heads of kv_heads; found {hidden}, {heads} and {kv_heads}"
         )
-    tokenizer = build_tiny_tokenizer(context)
+    tokenizer = build_tiny_tokenizer(context, words)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
@@ -70,13 +73,27 @@ def build_tiny_model(
     return folder
 
 
-def build_tiny_tokenizer(context: int = 1024) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: every text can be encoded, a digit is always one token, and so is each role of the template."""
+def build_tiny_tokenizer(context: int = 1024, words: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Byte-level BPE: every text can be encoded, a digit is always one token, and so is each role of the template.
+
+    Args:
+        context: most tokens that the model can attend to.
+        words: further pieces of text that are one token each, as a trained tokenizer has its frequent ones; a piece is
+            letters or punctuation, with or without a space before it.
+
+    Raises:
+        ConfigError: a piece that cannot be one token.
+    """
     vocabulary = {symbol: index for index, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     merges: dict[tuple[str, str], None] = {}
-    for word in _WORDS:
-        for end in range(1, len(word)):
-            merges[word[:end], word[end]] = None
+    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for word in (*_WORDS, *words):
+        pieces = splitter.pre_tokenize_str(word)
+        if len(pieces) != 1 or any(char.isdigit() for char in word):
+            raise ConfigError(f"{word!r} cannot be one token of the tiny tokenizer: give letters or punctuation alone")
+        (symbols, _) = pieces[0]
+        for end in range(1, len(symbols)):
+            merges[symbols[:end], symbols[end]] = None
     for left, right in merges:
         vocabulary.setdefault(left + right, len(vocabulary))
     backend = Tokenizer(BPE(vocab=vocabulary, merges=list(merges)))

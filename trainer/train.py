@@ -372,7 +372,12 @@ def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
         build_tiny_model(draft, seed=config.seed, context=config.model.context, **config.model.tiny.model_dump())
         draft.rename(path)  # a crash leaves no half of it
     made = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    shape = TinyConfig(hidden=made["hidden_size"], layers=made["num_hidden_layers"], tied=made["tie_word_embeddings"])
+    shape = TinyConfig(
+        hidden=made["hidden_size"],
+        layers=made["num_hidden_layers"],
+        tied=made["tie_word_embeddings"],
+        words=config.model.tiny.words,  # the folder's tokenizer stays as it was made
+    )
     if shape != config.model.tiny or made["max_position_embeddings"] < config.model.context:
         raise ConfigError(
             f"the run in {folder.path} began with another model ({shape}, context {made['max_position_embeddings']}) "

@@ -70,6 +70,25 @@ def test_the_words_of_the_template_cost_one_token(word: str) -> None:
     assert len(ids_of(word)) == 1
 
 
+def test_a_word_of_ones_own_is_one_token_and_every_other_text_still_comes_back() -> None:
+    tokenizer = build_tiny_tokenizer(words=["calculate", '":', ' "'])
+    call = '{"name": "calculate"}'
+    ids = tokenizer.encode(call, add_special_tokens=False)
+    assert [tokenizer.decode([token]) for token in ids if len(tokenizer.decode([token])) > 1] == [
+        '":',
+        ' "',
+        "calculate",
+    ]
+    assert tokenizer.decode(ids) == call
+    assert len(ids) < len(ids_of(call))
+
+
+@pytest.mark.parametrize("word", ["two words", "x1", ""])
+def test_a_word_that_cannot_be_one_token_is_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be one token"):
+        build_tiny_tokenizer(words=[word])
+
+
 def test_weights_that_were_cut_off_are_one_clear_refusal(tmp_path: Path) -> None:
     build_tiny_model(tmp_path, hidden=32, layers=1)
     file = tmp_path / "model.safetensors"
