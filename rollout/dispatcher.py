@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..verifiers.errors import InfrastructureError
@@ -25,11 +25,13 @@ class Step:
         groups: P groups in admission order.
         seconds: how long the trainer waited for them.
         failures: groups that could not be made; others were admitted in their place.
+        passed_over: groups without variance in whose place others were admitted, too.
     """
 
     groups: tuple[Group, ...]
     seconds: float
     failures: tuple[Failure, ...]
+    passed_over: tuple[Group, ...] = ()
 
 
 class Dispatcher:
@@ -47,6 +49,9 @@ class Dispatcher:
         start: the first admission index.
         chunks: into how many calls a step's orders are split.
         on_failure: ``fail`` ends the run with the first failure.
+        learn: is told what became of each order, in admission order.
+        refill: most groups without variance that a step passes over, so that others take their place (dynamic sampling,
+            DAPO, arXiv:2503.14476); after that many they are taken as they come.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Dispatcher:
         start: int = 0,
         chunks: int = 8,
         on_failure: str = "retry",
+        learn: Callable[[Outcome], None] = lambda outcome: None,
+        refill: int = 0,
     ) -> None:
         self._pool = pool
         self._draws = iter(draws)
@@ -70,6 +77,8 @@ class Dispatcher:
         self._window = (staleness + 1) * prompts
         self._chunk = math.ceil(prompts / chunks)
         self._on_failure = on_failure
+        self._learn = learn
+        self._refill = refill
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
@@ -95,16 +104,21 @@ class Dispatcher:
         start = time.perf_counter()
         groups: list[Group] = []
         failures: list[Failure] = []
+        passed_over: list[Group] = []
         in_a_row = 0
         while len(groups) < self._prompts:
             self._admit()
             outcome = await self._outcomes[self._consumed]
             del self._outcomes[self._consumed]
             self._consumed += 1
+            self._learn(outcome)
             if isinstance(outcome, Group):
+                in_a_row = 0
+                if outcome.zero_variance and len(passed_over) < self._refill:
+                    passed_over.append(outcome)
+                    continue
                 groups.append(outcome)
                 self._untrained += 1
-                in_a_row = 0
                 continue
             failures.append(outcome)
             in_a_row += 1
@@ -112,7 +126,7 @@ class Dispatcher:
                 log.warning("group %d was not made: %s", outcome.index, outcome.reason)
             if self._on_failure == "fail" or in_a_row >= self._prompts:
                 raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
-        return Step(tuple(groups), time.perf_counter() - start, tuple(failures))
+        return Step(tuple(groups), time.perf_counter() - start, tuple(failures), tuple(passed_over))
 
     async def close(self) -> None:
         """Cancel what is under way."""

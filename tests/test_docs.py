@@ -16,8 +16,9 @@ import pytest
 from pydantic import BaseModel
 
 from lachesis.environments.loading import find_environment
+from lachesis.rollout.mixture import Mixture
 from lachesis.trainer.cli import cli
-from lachesis.trainer.config import RunConfig, load_config
+from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
 from lachesis.trainer.row import Line
 from lachesis.verifiers.example import examples_of
 from lachesis.verifiers.registry import ENTRY_POINTS
@@ -218,6 +219,27 @@ def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
     (toml,) = blocks(ROOT / "docs" / "engines.md", "toml")
     (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + toml)
     assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
+
+
+def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
+    mixed, loss = blocks(ROOT / "docs" / "training.md", "toml")
+    (tmp_path / "run.toml").write_text(mixed + loss)
+    config = load_config(tmp_path / "run.toml")
+    assert [entry.portion().min_share for entry in config.environments] == [0.0, 0.2]
+    assert config.trainer.loss.correction.method == "icepop"
+    environments = [entry.spec().build() for entry in config.environments]
+    assert next(Mixture(environments, [entry.portion() for entry in config.environments], "train", 0)).band == 0
+
+
+@pytest.mark.parametrize(("column", "setting"), [("name", "advantage"), ("`trainer.loss.kind`", "loss.kind")])
+def test_every_algorithm_is_in_a_table(column: str, setting: str) -> None:
+    _, _, table = (ROOT / "docs" / "training.md").read_text().partition(f"\n| {column} |")
+    listed = re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE)
+    model: Any = TrainerConfig
+    *parents, last = setting.split(".")
+    for parent in parents:
+        model = model.model_fields[parent].annotation
+    assert listed == list(get_args(model.model_fields[last].annotation))
 
 
 def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> None:

@@ -22,12 +22,14 @@ class Position:
         version: of the weights; never used again.
         admitted: admission index of the next group.
         facts: numbers that the summary needs (held-out accuracy at the start, seconds so far, …).
+        mixture: where the tasks stand, as ``Mixture.state``; None before the first step.
     """
 
     step: int
     version: int
     admitted: int
     facts: dict[str, float]
+    mixture: dict[str, Any] | None = None
 
 
 def begin(folder: Path, step: int) -> Path:

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import ModelConfig, RolloutConfig
+from ..rollout.curriculum import CurriculumConfig
+from ..rollout.mixture import Portion
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
@@ -24,6 +26,11 @@ class EnvironmentEntry(Settings):
     """What logs call it; its ``use`` where empty."""
     weight: float = Field(1.0, gt=0)
     """Share of the admitted groups."""
+    min_share: float = Field(0.0, ge=0, le=1)
+    """Least share of the groups that teach something, whose attempts differ; where it is not reached, every second
+    group may be one more of this environment's."""
+    curriculum: CurriculumConfig | None = None
+    """Which difficulty is asked when; tasks are asked as they come where there is none."""
     group_size: int = Field(8, ge=2)
     """Attempts at each task; what is learned is how they differ."""
     config: dict[str, Any] = Field(default_factory=dict)
@@ -34,6 +41,10 @@ class EnvironmentEntry(Settings):
     def spec(self) -> EnvironmentSpec:
         """What a worker needs to build it."""
         return describe(self.use, config=self.config, weights=self.rubric, label=self.label or self.use)
+
+    def portion(self) -> Portion:
+        """Its part in the mixture."""
+        return Portion(self.weight, self.group_size, self.min_share, self.curriculum)
 
 
 class WarmStartConfig(Settings):
@@ -75,6 +86,11 @@ class TrainerConfig(Settings):
     """Gradients are scaled down to this norm."""
     advantage: Literal["grpo", "dr_grpo", "rloo", "maxrl", "reinforce_pp", "reinforce_pp_baseline", "gdpo"] = "grpo"
     """How the rewards of groups become advantages."""
+    zero_variance: Literal["keep", "refill"] = "keep"
+    """Groups whose attempts earned the same: trained on like others, for nothing; or others in their place (dynamic
+    sampling), at most ``refill`` times a step's."""
+    refill: float = Field(2.0, gt=0)
+    """How many times ``prompts`` groups without variance a step may pass over."""
     loss: LossConfig = LossConfig()
     """What is minimised."""
     micro_tokens: int = Field(16384, ge=1)
@@ -173,6 +189,8 @@ def _check(config: RunConfig) -> None:
     for label in labels:
         if labels.count(label) > 1:
             raise ConfigError(f"two environments are labelled {label!r}; give one of them another label")
+    if (least := sum(entry.min_share for entry in config.environments)) > 1:
+        raise ConfigError(f"the environments' min_share sum to {least:g}; lower them to 1 or less")
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k:
         raise ConfigError(

@@ -4,12 +4,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 
-import numpy as np
-
+from ..rollout.dispatcher import Step
 from ..verifiers.group import Group
 from ..verifiers.trajectory import Trajectory
 
 Metrics = dict[str, float]
+
+
+def step_metrics(step: Step, labels: Sequence[str]) -> Metrics:
+    """What is logged of a step, and under ``label/…`` the same of each environment where a run has several."""
+    metrics = {
+        **group_metrics(step.groups),
+        "groups/failed": float(len(step.failures)),
+        "groups/passed_over": float(len(step.passed_over)),
+    }
+    if len(labels) > 1:
+        for label in labels:
+            own = [group for group in step.groups if group.trajectories[0].environment == label]
+            metrics |= {f"{label}/{name}": value for name, value in group_metrics(own).items()} if own else {}
+    return metrics
 
 
 def group_metrics(groups: Sequence[Group]) -> Metrics:
@@ -20,7 +33,7 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
     metrics: Metrics = {
         "reward/total": fmean(totals),
         "reward/std": pstdev(totals),
-        "groups/zero_variance": fmean(_zero_variance(group) for group in groups),
+        "groups/zero_variance": fmean(group.zero_variance for group in groups),
         "groups/attempts": fmean(len(group.trajectories) for group in groups),
         "tokens/reply": fmean(sampled),
         "tokens/sampled": float(sum(sampled)),
@@ -69,12 +82,3 @@ def scoring_seconds(groups: Sequence[Group]) -> float:
             for part in reward.components
         )
     )
-
-
-def _zero_variance(group: Group) -> float:
-    agents = {agent for attempt in group.trajectories for agent in attempt.rewards}
-    spreads = [
-        np.ptp([attempt.rewards[agent].total for attempt in group.trajectories if agent in attempt.rewards])
-        for agent in agents
-    ]
-    return float(max(spreads, default=0.0) == 0.0)

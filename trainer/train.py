@@ -32,7 +32,7 @@ from .config import RunConfig, TrainerConfig
 from .containment import Containment, containment, warn_of
 from .held_out import HeldOut
 from .learner import Learner
-from .metrics import Metrics, group_metrics, scoring_seconds, version_age
+from .metrics import Metrics, scoring_seconds, step_metrics, version_age
 from .progress import Progress
 from .run_folder import RunFolder
 from .warm_start import demonstration_samples, opening
@@ -103,6 +103,9 @@ class _Run:
         self.before = self._fact("seconds")
         self.seconds = {phase: self._fact(f"seconds/{phase}") for phase in PHASES}
         self.tokens_generated = int(self._fact("tokens_generated"))
+        self.mixture = self._mixture(config.seed)
+        if self.position.mixture:
+            self.mixture.restore(self.position.mixture)
         self.dispatcher = self._dispatcher()
         reply = config.eval.max_tokens or config.rollout.sampling.max_tokens
         self.heldout = HeldOut(self.environments, config.seed, config.eval.tasks, reply)
@@ -161,7 +164,7 @@ class _Run:
         scoring = scoring_seconds(wait.groups) / self._workers
         self.seconds["generation"] += max(0.0, wait.seconds - scoring)
         self.seconds["scoring"] += scoring
-        metrics: Metrics = {**group_metrics(wait.groups), "groups/failed": float(len(wait.failures))}
+        metrics: Metrics = {**step_metrics(wait, [env.label for env in self.environments]), **self.mixture.metrics()}
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
         with self._timed("update"), _named(f"step {self.position.step + 1}"):
             samples = samples_of(wait.groups, config.advantage, self.config.model.context, config.loss.overlong)
@@ -231,6 +234,7 @@ class _Run:
         self._learn_fact("tokens_generated", float(self.tokens_generated))
         for phase, seconds in self.seconds.items():
             self._learn_fact(f"seconds/{phase}", seconds)
+        self.position = replace(self.position, mixture=self.mixture.state)
         try:
             path = checkpoint.begin(self.folder.checkpoints, self.position.step)
             self.learner.save(path)
@@ -285,25 +289,25 @@ class _Run:
         return 1 if self.config.rollout.inline else self.config.rollout.workers
 
     def _dispatcher(self) -> Dispatcher:
-        settings = self.config.rollout
+        settings, trainer = self.config.rollout, self.config.trainer
         sampling = Sampling(**settings.sampling.model_dump())
-        start = self.position.admitted
         return Dispatcher(
             self.pool,
-            itertools.islice(self._mixture(self.config.seed), start, None),
+            self.mixture,
             seed=self.config.seed,
             sampling=sampling,
-            prompts=self.config.trainer.prompts,
+            prompts=trainer.prompts,
             staleness=settings.staleness,
-            start=start,
+            start=self.position.admitted,
             chunks=self._workers * (4 if settings.staleness else 1),  # a synchronous step waits for all of them anyway
             on_failure=settings.on_failure,
+            learn=self.mixture.learn,
+            refill=int(trainer.refill * trainer.prompts) if trainer.zero_variance == "refill" else 0,
         )
 
     def _mixture(self, seed: int) -> Mixture:
-        entries = self.config.environments
-        weights, sizes = [entry.weight for entry in entries], [entry.group_size for entry in entries]
-        return Mixture(self.environments, weights, sizes, "train", seed)
+        portions = [entry.portion() for entry in self.config.environments]
+        return Mixture(self.environments, portions, "train", seed)
 
     async def _demonstration(self, draw: Draw) -> list[Sample]:
         samples = await demonstration_samples(self.environments[draw.environment], draw.task, self.renderer)

@@ -30,6 +30,21 @@ class Group:
         self._check_given("advantages")
         self._check_given("rewards")
 
+    @property
+    def zero_variance(self) -> bool:
+        """Whether every agent earned the same in all attempts, so that how they differ teaches nothing."""
+        earned: dict[str, set[float]] = {}
+        for attempt in self.trajectories:
+            for agent, reward in attempt.rewards.items():
+                earned.setdefault(agent, set()).add(reward.total)
+        return all(len(totals) == 1 for totals in earned.values())
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of the attempts' rewards that passed, over all agents; 0 where there is none."""
+        passed = [reward.passed for attempt in self.trajectories for reward in attempt.rewards.values()]
+        return sum(passed) / len(passed) if passed else 0.0
+
     def _check_given(self, name: str) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
         if len({getattr(segment, name) is not None for segment in segments}) > 1:

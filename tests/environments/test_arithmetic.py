@@ -44,6 +44,16 @@ def test_the_answer_is_the_sum_with_a_digit_more(order: str) -> None:
         assert int(numbers[0]) + int(numbers[1]) == int(numbers[2])
 
 
+def test_sums_of_several_lengths_say_how_difficult_they_are() -> None:
+    environment = Arithmetic(digits=3, least_digits=1)
+    test, train = list(environment.tasks("test", 0)), list(islice(environment.tasks("train", 0), 600))
+    assert {len(str(task.answer)) - 1 for task in train} == {task.info["difficulty"] for task in test} == {1, 2, 3}
+    assert all(len(str(task.answer)) - 1 == task.info["difficulty"] for task in (*test, *train))
+    assert not {task.prompt for task in test} & {task.prompt for task in train}
+    with pytest.raises(ConfigError, match="least_digits 3 is above digits 2"):
+        Arithmetic(digits=2, least_digits=3)
+
+
 def test_the_demonstration_earns_everything_and_another_number_nothing() -> None:
     environment = Arithmetic()
     task = next(iter(environment.tasks("train", 0)))

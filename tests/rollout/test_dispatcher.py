@@ -1,7 +1,8 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,10 @@ from lachesis.rollout.mixture import Draw
 from lachesis.rollout.order import Failure, Order, Outcome
 from lachesis.verifiers.errors import InfrastructureError
 from lachesis.verifiers.group import Group
+from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
+from lachesis.verifiers.verdict import Verdict
 
 
 class SlowPool:
@@ -112,3 +115,38 @@ def test_a_resumed_dispatcher_admits_what_the_first_would_have() -> None:
     asyncio.run(consume(resumed, 2))
     identity = [(order.index, order.task.hash, order.seed) for order in whole.orders]
     assert sorted(identity)[8:] == sorted((order.index, order.task.hash, order.seed) for order in second.orders)
+
+
+class EvenPool(SlowPool):
+    """Every group has two attempts; those of the given indices earn the same."""
+
+    def __init__(self, even: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.even = even
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        return [
+            replace(outcome, trajectories=(attempt(outcome, 1.0), attempt(outcome, float(self.even(outcome.index)))))
+            for outcome in await super().run(orders)
+            if isinstance(outcome, Group)
+        ]
+
+
+def attempt(group: Group, score: float) -> Trajectory:
+    return Trajectory(group.task, rewards={"policy": Reward((Component("exact", 1.0, Verdict(score)),))})
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_others_are_admitted_in_place_of_groups_without_variance(staleness: int) -> None:
+    told: list[Outcome] = []
+    pool = EvenPool(lambda index: index % 2 == 0)
+    steps = asyncio.run(consume(dispatcher(pool, refill=8, learn=told.append, staleness=staleness), 2))
+    assert [[group.index for group in step.groups] for step in steps] == [[1, 3, 5, 7], [9, 11, 13, 15]]
+    assert [[group.index for group in step.passed_over] for step in steps] == [[0, 2, 4, 6], [8, 10, 12, 14]]
+    assert [outcome.index for outcome in told] == list(range(16))
+
+
+def test_so_many_are_passed_over_and_no_more() -> None:
+    (step,) = asyncio.run(consume(dispatcher(EvenPool(lambda index: True), refill=3), 1))
+    assert [group.index for group in step.passed_over] == [0, 1, 2]
+    assert [group.index for group in step.groups] == [3, 4, 5, 6]

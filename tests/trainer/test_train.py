@@ -132,6 +132,48 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, fin
         assert summary[name] == finished[1][name]
 
 
+def test_a_mixture_with_curricula_and_all_that_has_a_memory_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    config = configured(
+        tmp_path,
+        environments=[
+            {
+                "use": "arithmetic",
+                "label": "sums",
+                "group_size": 4,
+                "config": {"digits": 3, "least_digits": 1},
+                "rubric": {"exact": 1.0, "digits": 0.5},
+                "curriculum": {"bands": [1, 2, 3], "low": 0.01, "high": 0.5},
+            },
+            {"use": "arithmetic", "config": {"digits": 1}, "weight": 2.0, "group_size": 4, "min_share": 0.5},
+        ],
+        trainer={
+            "steps": 6,
+            "zero_variance": "refill",
+            "advantage": "gdpo",
+            "loss": {"kind": "gspo", "clip_high": 0.3, "reference": {"coefficient": 0.01}},
+        },
+    )
+    whole, _ = train(config)
+    rows = [row for row in rows_of(whole) if row["step"] > 0]
+    assert any(row["groups/passed_over"] for row in rows)
+    assert any(row["reference_kl"] > 0 for row in rows[1:])
+    logged = {
+        "sums/reward/exact",
+        "arithmetic/groups/zero_variance",
+        "mixture/sums/useful",
+        "curriculum/sums/1/pass_rate",
+    }
+    assert all(any(name in row for row in rows) for name in logged)
+    assert {"heldout/sums/accuracy", "heldout/arithmetic/accuracy"} <= rows[-1].keys()
+    run = tmp_path / "copy"
+    shutil.copytree(whole, run)
+    for step in (4, 6):
+        shutil.rmtree(run / "checkpoints" / f"step-{step:06d}")
+    train(config, resume=run)
+    assert rows_of(run, "version") == rows_of(whole, "version")
+    assert weights_of(run) == weights_of(whole)
+
+
 def test_a_run_that_is_resumed_when_it_is_done_stays_as_it_is(tmp_path: Path, finished: tuple[Path, Row]) -> None:
     run = tmp_path / "copy"
     shutil.copytree(finished[0], run)
@@ -178,8 +220,8 @@ def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
 ) -> None:
     plain = Learner._logprobs
 
-    def poisoned(self: Learner, micro: Any) -> Any:
-        logprobs, entropies = plain(self, micro)
+    def poisoned(self: Learner, *arguments: Any) -> Any:
+        logprobs, entropies = plain(self, *arguments)
         return (logprobs * math.nan if self.optimizer.param_groups[0]["lr"] < 2e-3 else logprobs), entropies
 
     config = configured(tmp_path)
@@ -313,7 +355,7 @@ def test_ray_gives_the_bits_of_one_process_also_when_actors_are_killed(
 
 def start(folder: Path, *words: str, **parts: dict[str, Any]) -> "subprocess.Popen[str]":
     """``lachesis train`` in a process group of its own, as a terminal starts it."""
-    config = configured(folder / "runs", **parts).model_dump(mode="json")
+    config = configured(folder / "runs", **parts).model_dump(mode="json", exclude_none=True)
     (folder / "toy.toml").write_text(tomli_w.dumps(config))
     return subprocess.Popen(
         [sys.executable, "-m", "lachesis.trainer.cli", "train", *(words or ("toy.toml",))],
