@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from ..verifiers.case import Case
 from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
+from ..verifiers.fault import interrupts
 from ..verifiers.reward import Reward
 from ..verifiers.row import check_entries
 from ..verifiers.rubric import Rubric
@@ -184,7 +185,9 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
             yield task
     except LachesisError:
         raise
-    except (Exception, SystemExit) as fault:
+    except BaseException as fault:
+        if interrupts(fault):
+            raise
         place = where_raised(fault, environment)
         raise EnvironmentFault(f"{environment.label}: tasks({split!r}, …) raised {place}") from fault
 

@@ -5,13 +5,13 @@ import math
 import random
 import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
+from ..verifiers.fault import described, interrupts
 from ..verifiers.jsonl import check_json
 from ..verifiers.message import Message, Role
 from ..verifiers.reward import Component, Reward
@@ -307,7 +307,9 @@ async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environme
         return limit.reason, None
     except InfrastructureError as failure:
         return StopReason.INFRA_ERROR, f"{type(failure).__name__}: {failure}"
-    except (Exception, SystemExit) as fault:  # noqa: BLE001 - the environment's code is not ours: it harms itself only
+    except BaseException as fault:  # the environment's code is not ours: it harms itself only
+        if interrupts(fault):
+            raise
         if isinstance(fault, TimeoutError) and clock.expired():
             return StopReason.SECONDS, None
         return StopReason.ENVIRONMENT_ERROR, where_raised(fault, environment)
@@ -315,9 +317,5 @@ async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environme
 
 
 def where_raised(error: BaseException, environment: "Environment") -> str:
-    """One line with the type, the message and the innermost frame in the environment's own file, or of all."""
-    frames = traceback.extract_tb(error.__traceback__)
-    home = getattr(sys.modules.get(type(environment).__module__), "__file__", None)
-    own = [frame for frame in frames if frame.filename == home] or frames
-    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{place}"
+    """One line with the type, the message and the innermost frame in the environment's own file, if there."""
+    return described(error, getattr(sys.modules.get(type(environment).__module__), "__file__", None))

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -12,16 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..verifiers.errors import EngineError, EngineLost, InfrastructureError, InputError, LachesisError
+from ..verifiers.errors import EngineError, EngineLost, InputError, LachesisError
 from .config import RolloutConfig
 from .engine import Completion, EngineInfo, Request
+from .flood import Bounded
 from .local_engine import LocalEngine
 from .order import Failure, Order, Outcome
 from .pool import PoolSpec, check_delivery
 from .router import Router
+from .watchdog import Watchdog
 from .weights import Weights
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_process_group_cleanup_enabled", "true")  # what a worker leaves behind ends with it
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -72,10 +76,13 @@ class WorkerActor:
     def __init__(self, spec: PoolSpec, engines: list[str]) -> None:
         deadline = spec.rollout.deadline
         remotes = [RemoteEngine(ray.get_actor(name), deadline) for name in engines]
+        sys.stdout, sys.stderr = Bounded(sys.stdout), Bounded(sys.stderr)
+        self._watchdog = Watchdog(spec.rollout.blocking)
         self._worker = spec.build_worker(Router(remotes, deadline))
 
     async def run(self, orders: list[Order]) -> list[Outcome]:
         """As in ``GroupWorker``."""
+        self._watchdog.start()
         return await self._worker.run(orders)
 
     async def pid(self) -> int:
@@ -151,8 +158,8 @@ class RayPool:
     """Seconds between two looks at the engines."""
     PATIENCE = 120.0
     """Seconds after which an engine that answers nothing is killed, and so replaced."""
-    TRIES = 4
-    """How many workers may be lost over one call."""
+    TRIES_ALONE = 3
+    """How many workers may be lost over an order that goes alone."""
     GRACE = 30.0
     """Seconds beyond a group's own deadline after which its worker counts as hanging."""
     RESTART = 10.0
@@ -180,33 +187,59 @@ class RayPool:
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``: on the least loaded worker; on another one if it dies or hangs.
 
-        Orders whose worker died twice go on one by one, so that one that kills its worker fails alone.
+        Orders whose worker was lost twice go on by halves, one after the other, and halves of halves, so that one that
+        kills its worker fails alone.
         """
+        return await self._run(orders, tries=2)
+
+    async def _run(self, orders: Sequence[Order], tries: int) -> list[Outcome]:
         lost = ""
-        for attempt in range(self.TRIES):
-            if attempt == 2 and len(orders) > 1:
-                alone = await asyncio.gather(*(self.run([order]) for order in orders), return_exceptions=True)
-                return [_outcome(order, result) for order, result in zip(orders, alone, strict=True)]
-            if attempt:
-                await asyncio.sleep(self.WATCH)
-            chosen = self._least_loaded()
-            self._load[chosen] += len(orders)
+        tries = tries if len(orders) > 1 else self.TRIES_ALONE
+        for _ in range(tries):
             try:
-                async with asyncio.timeout(self._config.deadline + self.GRACE):
-                    outcomes: list[Outcome] = await self._workers[chosen].run.remote(list(orders))
-                return outcomes
-            except RayTaskError as error:
-                raise error.cause if isinstance(error.cause, LachesisError) else error from None
-            except RayActorError as error:
-                lost = f"died: {_first_line(error)}"
-            except TimeoutError:  # its own deadline has passed, so it hangs
-                lost = "hangs, and is replaced"
-                ray.kill(self._workers[chosen], no_restart=False)
-            finally:
-                self._load[chosen] -= len(orders)
-            self._down_until[chosen] = time.monotonic() + self.RESTART
-            log.warning("environment worker %d %s; its groups are made again", chosen, lost)
-        raise InfrastructureError(f"{self.TRIES} environment workers in a row were lost, the last {lost}")
+                return await self._once(self._least_loaded(), orders)
+            except _WorkerLost as loss:
+                lost = str(loss)
+        if len(orders) > 1:
+            half = len(orders) // 2
+            return [*await self._run(orders[:half], tries=1), *await self._run(orders[half:], tries=1)]
+        return [Failure(orders[0].index, f"{tries} environment workers in a row were lost over it, the last {lost}")]
+
+    async def _once(self, chosen: int, orders: Sequence[Order]) -> list[Outcome]:
+        """The outcomes by one worker.
+
+        Raises:
+            _WorkerLost: it died or hangs.
+        """
+        self._load[chosen] += len(orders)
+        worker = self._workers[chosen]
+        try:
+            await self._until_up(worker)
+            async with asyncio.timeout(self._config.deadline + self.GRACE):
+                outcomes: list[Outcome] = await worker.run.remote(list(orders))
+            return outcomes
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, LachesisError) else error from None
+        except RayActorError as error:
+            lost = f"died: {_first_line(error)}"
+        except TimeoutError:  # its own deadline has passed, so it hangs
+            lost = "hangs, and is replaced"
+            ray.kill(worker, no_restart=False)
+        finally:
+            self._load[chosen] -= len(orders)
+        self._down_until[chosen] = time.monotonic() + self.RESTART
+        log.warning("environment worker %d %s; its groups are made again", chosen, lost)
+        raise _WorkerLost(lost)
+
+    async def _until_up(self, worker: Any) -> None:
+        """Wait while Ray restarts a worker: a call that meets it then would count as one more loss."""
+        async with asyncio.timeout(self._config.deadline):
+            while True:
+                try:
+                    await worker.pid.remote()
+                    return
+                except RayActorError:
+                    await asyncio.sleep(self.WATCH)
 
     def _least_loaded(self) -> int:
         now = time.monotonic()
@@ -319,13 +352,8 @@ class RayPool:
                     log.warning("engine %d: %s", number, error)
 
 
-def _outcome(order: Order, result: list[Outcome] | BaseException) -> Outcome:
-    """The outcome of an order that went alone; whatever is not ours is raised."""
-    if isinstance(result, InfrastructureError):
-        return Failure(order.index, str(result))
-    if isinstance(result, BaseException):
-        raise result
-    return result[0]
+class _WorkerLost(Exception):
+    """A worker died or hangs; the message says which and why."""
 
 
 def _start_ray(config: RolloutConfig) -> None:

@@ -73,5 +73,7 @@ class RolloutConfig(Settings):
     """A trajectory that could not be scored: play it again, go on without it, or end the run."""
     retries: int = Field(3, ge=0)
     """How often, before it is dropped."""
+    blocking: float = Field(30.0, gt=0)
+    """Seconds for which an environment's code may hold up its worker without an ``await``, before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""

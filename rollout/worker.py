@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..environments.environment import Environment
-from ..environments.episode import play
+from ..environments.episode import play, where_raised
 from ..environments.loading import EnvironmentSpec
-from ..verifiers.errors import InfrastructureError
+from ..verifiers.errors import EnvironmentFault, InfrastructureError
+from ..verifiers.fault import interrupts
 from ..verifiers.group import Group
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
-from ..verifiers.trajectory import Trajectory
+from ..verifiers.trajectory import StopReason, Trajectory
 from .config import RolloutConfig
 from .engine import Generator
 from .order import Failure, Order, Outcome
@@ -57,7 +59,7 @@ class GroupWorker:
                 attempts = await self._attempts(environment, order)
         except TimeoutError:
             return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
-        except InfrastructureError as error:
+        except (InfrastructureError, EnvironmentFault) as error:
             return Failure(order.index, str(error))
         scored = tuple(attempt for attempt in attempts if attempt.scored)
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
@@ -68,7 +70,12 @@ class GroupWorker:
         """Every attempt of a group, judged one by one and then together."""
         attempts = await asyncio.gather(*(self._attempt(environment, order, sample) for sample in range(order.size)))
         for _ in range(self._tries):
-            judged = await environment.judge_group(attempts)
+            try:
+                judged = await environment.judge_group(attempts)
+            except BaseException as fault:
+                if isinstance(fault, InfrastructureError) or interrupts(fault):
+                    raise
+                raise EnvironmentFault(where_raised(fault, environment)) from None
             if sum(attempt.scored for attempt in judged) == sum(attempt.scored for attempt in attempts):
                 break
         return judged
@@ -92,10 +99,21 @@ class GroupWorker:
         seed = (*order.seed, order.index, sample)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)
-            trajectory = await environment.judge(played)
+            trajectory = await _judged(environment, played)
             if trajectory.scored:
                 break
         return trajectory
+
+
+async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
+    """The trajectory with its rewards; where the environment's own ``judge`` raises, with its error and none."""
+    try:
+        return await environment.judge(played)
+    except BaseException as fault:
+        if isinstance(fault, InfrastructureError) or interrupts(fault):
+            raise
+        error = where_raised(fault, environment)
+        return replace(played, stop=StopReason.ENVIRONMENT_ERROR, error=error, rewards={})
 
 
 def why_unscored(trajectory: Trajectory) -> str:

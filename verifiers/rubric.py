@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import sysconfig
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from .case import Case
 from .deadline import deadline
 from .errors import ConfigError, DataError, nearest
+from .fault import described, interrupts
 from .registry import make_verifier
 from .reward import Component, Reward
 from .row import PREFIX, Entry, entries
@@ -20,8 +19,6 @@ from .use import Clip, Use, group_reward, marked, reward, use
 from .verdict import Verdict, infra_error
 
 __all__ = ["Rubric", "Use", "group_reward", "reward", "use"]
-
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True)
@@ -165,8 +162,10 @@ class Rubric:
                 verdict = await judge(*arguments)
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a verifier that raises has judged nothing: that must not become a score
-            verdict = infra_error(f"{type(error).__name__}: {error} ({_place(error)})")
+        except BaseException as error:  # a verifier that raises has judged nothing: that must not become a score
+            if interrupts(error):
+                raise
+            verdict = infra_error(described(error))
             if clock is not None and clock.expired():
                 verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
         return replace(verdict, elapsed=time.perf_counter() - start)
@@ -189,13 +188,6 @@ class Rubric:
             if entry.use.gate and entry.compares:
                 raise ConfigError(f"reward {label!r} compares the attempts of a group, so it cannot be a gate")
             _bounds(entry.use.clip, f"reward {label!r}")
-
-
-def _place(error: BaseException) -> str:
-    """File and line of the innermost frame that is in no installed package: an author looks for a line of theirs."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = ([frame for frame in frames if not frame.filename.startswith(_INSTALLED)] or frames)[-1]
-    return f"{where.filename}, line {where.lineno}"
 
 
 def _bounds(clip: Clip | None, what: str) -> Clip | None:
