@@ -29,6 +29,7 @@ class Sample:
         advantages: float32 [L].
         temperature: what the logits are divided by.
         weight: of each trained token's loss in the sum.
+        source: which group of the step, attempt of that and segment of that it was made of, by place.
 
     Raises:
         DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
@@ -40,6 +41,7 @@ class Sample:
     advantages: npt.NDArray[np.float32]
     temperature: float = 1.0
     weight: float = 1.0
+    source: tuple[int, int, int] = (-1, -1, -1)
 
     def __post_init__(self) -> None:
         if not self.mask.any():
@@ -73,7 +75,8 @@ class MicroBatch:
         advantages_N: of each trained token.
         temperatures_N: of each trained token; 1 where it was sampled greedily.
         weights_N: of each trained token's loss.
-        sequences_N: int64, which sample of this micro-batch it belongs to; a sample's tokens stand together.
+        sequences_N: int64, which of ``samples`` it belongs to; a sample's tokens stand together, in order.
+        samples: what it was made of.
     """
 
     tokens_RT: Tensor
@@ -87,6 +90,7 @@ class MicroBatch:
     temperatures_N: Tensor
     weights_N: Tensor
     sequences_N: Tensor
+    samples: tuple[Sample, ...]
 
 
 def samples_of(
@@ -101,11 +105,11 @@ def samples_of(
         DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
     """
     samples = []
-    for group, advantages in zip(groups, advantages_of(groups, advantage), strict=True):
+    for place, (group, advantages) in enumerate(zip(groups, advantages_of(groups, advantage), strict=True)):
         for number, attempt in enumerate(group.trajectories):
             if overlong == "filter" and attempt.stop is StopReason.LENGTH:
                 continue
-            for segment in attempt.segments:
+            for part, segment in enumerate(attempt.segments):
                 if not segment.trainable or not segment.mask.any():
                     continue
                 if len(segment) > context:
@@ -117,8 +121,11 @@ def samples_of(
                 value = advantages.get((number, segment.agent), 0.0)
                 per_token = np.full(len(segment), value, np.float32) if given is None else given
                 temperature = segment.temperature or 1.0
+                source = (place, number, part)
                 try:
-                    samples.append(Sample(segment.tokens, segment.mask, segment.logprobs, per_token, temperature))
+                    samples.append(
+                        Sample(segment.tokens, segment.mask, segment.logprobs, per_token, temperature, source=source)
+                    )
                 except DataError as error:
                     raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None
     return samples
@@ -189,7 +196,8 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
     mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
     flat = [np.concatenate(arrays) for arrays in zip(*trained, strict=True)]
     tensors = (torch.from_numpy(array).to(device) for array in (tokens_RT, positions_RT, mask_RTT[:, None], *flat))
-    return MicroBatch(*tensors)
+    fields: tuple[Any, ...] = (*tensors, tuple(sample for row in rows for sample in row.samples))
+    return MicroBatch(*fields)
 
 
 def _trained(sample: Sample, row: int, prefix: int, start: int, sequence: int) -> tuple[npt.NDArray[Any], ...]:

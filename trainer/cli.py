@@ -5,6 +5,7 @@ misspelt key need not wait for.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -204,6 +205,32 @@ def check(words: Sequence[str], as_json: bool, allow: Sequence[str], **options: 
         print_report(report, as_json)
         sys.stdout.flush()
     sys.exit(0 if report["clean"] else 1)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("trajectory", required=False)
+@click.option("--step", type=click.IntRange(1), help="Without TRAJECTORY: whose to list.  [default: the last]")
+@click.option("--sampled", is_flag=True, help="Only tokens that the policy sampled.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(run: Path, trajectory: str | None, step: int | None, sampled: bool, as_json: bool) -> None:
+    """Show a stored TRAJECTORY (GROUP/SAMPLE) of RUN: where its reward came from, and what is known of each token.
+
+    Of a token: id and text, whether it was trained, its logprob by sampler and trainer, the version that sampled it,
+    and its advantage. Without TRAJECTORY, list those of a step.
+    """
+    from .explain import explain as find
+    from .explain import print_explanation, print_list
+    from .terminal import standard_output
+
+    with standard_output():
+        if not trajectory:
+            print_list(run, step)
+        elif as_json:
+            click.echo(json.dumps(find(run, trajectory).to_json()))
+        else:
+            print_explanation(find(run, trajectory), context=not sampled)
+        sys.stdout.flush()
 
 
 @cli.command()

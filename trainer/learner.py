@@ -35,12 +35,15 @@ class Learner:
         longest: most tokens of a reply, which a loss that is normalised by a constant is divided by.
 
     Attributes:
+        logprobs: of the last policy step, by place in its samples: the trainer's logprob of each trained token before
+            the step; None where a sample was left out because nothing was to be learned of it.
         reference: the frozen policy that the objective measures the divergence from, where it does.
     """
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
         self.objective = Objective(config.loss)
         self.longest = longest
+        self.logprobs: list[npt.NDArray[np.float32] | None] = []
         self.reference: PreTrainedModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -69,6 +72,7 @@ class Learner:
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
         live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
         tally = Tally()
+        found: dict[int, npt.NDArray[np.float32]] = {}
         self.optimizer.zero_grad(set_to_none=False)
         for micro in micro_batches(live, self.config.micro_tokens, self.device):
             logprobs_N, entropy_N = self._logprobs(micro, self.model, self.objective.needs_entropy)
@@ -76,6 +80,8 @@ class Learner:
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
             tally.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
+            found |= _by_sample(micro, logprobs_N.detach())
+        self.logprobs = [found.get(id(one)) for one in weighed]
         return {
             **tally.metrics(),
             "grad_norm": self._apply(lr),
@@ -189,3 +195,10 @@ class Learner:
             )
         self.optimizer.step()
         return norm
+
+
+def _by_sample(micro: MicroBatch, logprobs_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
+    """Identity of each sample → the logprobs of its trained tokens."""
+    ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples])
+    parts = np.split(logprobs_N.float().cpu().numpy(), ends[:-1])
+    return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

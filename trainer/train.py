@@ -34,6 +34,7 @@ from .held_out import HeldOut
 from .learner import Learner
 from .metrics import Metrics, scoring_seconds, step_metrics, version_age
 from .progress import Progress
+from .record import recorded
 from .run_folder import RunFolder
 from .warm_start import demonstration_samples, opening
 
@@ -178,7 +179,7 @@ class _Run:
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
         metrics |= await self.publish()
         self.tokens_generated += int(metrics["tokens/sampled"])
-        await self._after_step(metrics, wait.groups, start)
+        await self._after_step(metrics, recorded(wait.groups, samples, self.learner.logprobs), start)
 
     async def _after_step(self, metrics: Metrics, groups: tuple[Group, ...], start: float) -> None:
         """Evaluate, log and save where they are due."""
