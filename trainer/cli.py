@@ -36,7 +36,8 @@ def cli() -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--part.key VALUE]...")
 @click.option("--inline", is_flag=True, help="Everything in this process, without Ray, so that a breakpoint works.")
 @click.option("--resume", metavar="RUN", help="Go on with the run in this folder; CONFIG may be left out.")
-def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
+@click.option("--changed", is_flag=True, help="With --resume: also where an environment is not what it was.")
+def train(words: Sequence[str], inline: bool, resume: str | None, changed: bool) -> None:
     """Train the model that CONFIG (a TOML file) describes; any field can be overridden, as in --trainer.lr 1e-5."""
     from .config import RunConfig
 
@@ -51,7 +52,7 @@ def train(words: Sequence[str], inline: bool, resume: str | None) -> None:
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     click.echo(f"run: {folder.path}")
     try:
-        summary = _train(config, folder, resume=resume is not None)
+        summary = _train(config, folder, resume is not None, changed)
     except KeyboardInterrupt:
         folder.close()
         last = latest(folder.checkpoints)
@@ -81,13 +82,13 @@ def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
     return config
 
 
-def _train(config: "RunConfig", folder: "RunFolder", resume: bool) -> dict[str, Any]:
+def _train(config: "RunConfig", folder: "RunFolder", resume: bool, changed: bool) -> dict[str, Any]:
     from .progress import Progress
     from .train import train as run
 
     try:
         with Progress(config.trainer.steps) as progress:
-            summary: dict[str, Any] = asyncio.run(run(config, folder, progress, resume=resume))
+            summary: dict[str, Any] = asyncio.run(run(config, folder, progress, resume, changed))
     finally:
         folder.close()
     return summary

@@ -18,6 +18,7 @@ from ..rollout.store import TrajectoryStore
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError
 from ..verifiers.group import Group
 from .config import RunConfig
+from .fingerprint import Fingerprint, differences
 from .plot import plot_learning_curve
 from .redaction import redacted
 
@@ -89,6 +90,29 @@ class RunFolder:
         """Write the resolved ``config.toml``, which ``load_config`` reads again; secrets in it are redacted."""
         with _writing(self.path):
             _replace(self.path / "config.toml", tomli_w.dumps(redacted(config.model_dump())))
+
+    def write_fingerprint(self, fingerprint: Fingerprint, changed: bool = False) -> None:
+        """Keep what the run's environments are; where it is kept already, see that they still are the same.
+
+        Args:
+            fingerprint: of now.
+            changed: whether they may be others by now.
+
+        Raises:
+            ConfigError: they are others; the message says what differs.
+        """
+        path = self.path / "fingerprint.json"
+        if path.exists():
+            found = differences(json.loads(path.read_text()), fingerprint)
+            if found and not changed:
+                raise ConfigError(
+                    f"{self.path} was begun with other environments: {'; '.join(found)}. Put that back, begin a new "
+                    "run, or go on all the same with --changed"
+                )
+            for difference in found:
+                logging.getLogger("lachesis").warning("resumed with another environment: %s", difference)
+        with _writing(self.path):
+            _replace(path, json.dumps(fingerprint, indent=1) + "\n")
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a row to ``metrics.jsonl``, on disk when this returns, and to TensorBoard; NaN and infinity become null.

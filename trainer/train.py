@@ -19,6 +19,7 @@ from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
 from ..rollout.mixture import Draw, Mixture
+from ..rollout.model import load_tokenizer
 from ..rollout.pool import InlinePool, Pool, PoolSpec
 from ..rollout.renderer import Renderer
 from ..rollout.tiny_model import build_tiny_model
@@ -30,6 +31,7 @@ from .batch import Sample, samples_of
 from .checkpoint import Position
 from .config import RunConfig, TrainerConfig
 from .containment import Containment, containment, warn_of
+from .fingerprint import fingerprint
 from .held_out import HeldOut
 from .learner import Learner
 from .metrics import Metrics, scoring_seconds, step_metrics, version_age
@@ -46,8 +48,17 @@ PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
 PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
 
 
-async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume: bool = False) -> dict[str, Any]:
+async def train(
+    config: RunConfig, folder: RunFolder, progress: Progress, resume: bool = False, changed: bool = False
+) -> dict[str, Any]:
     """Run the main job in ``folder`` and return its summary.
+
+    Args:
+        config: of the run.
+        folder: where it goes.
+        progress: is told how it goes.
+        resume: go on from the newest checkpoint.
+        changed: whether a resumed run's environments may be others than it was begun with.
 
     Raises:
         LachesisError: with one clear line; checkpoints written so far stay.
@@ -55,7 +66,9 @@ async def train(config: RunConfig, folder: RunFolder, progress: Progress, resume
     resumed = checkpoint.latest(folder.checkpoints) if resume else None
     model = _materialised(config, folder)
     specs = tuple(entry.spec() for entry in config.environments)
-    held = containment(config.sandbox, [spec.build() for spec in specs], config.seed)
+    environments = [spec.build() for spec in specs]
+    folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
+    held = containment(config.sandbox, environments, config.seed)
     warn_of(held)
     if not config.rollout.inline:
         close_sandbox()  # the workers have their own

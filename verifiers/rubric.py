@@ -64,6 +64,16 @@ class Rubric:
         return {entry.use.label: entry.use.weight for entry in self._entries}
 
     @property
+    def uses(self) -> tuple[Use, ...]:
+        """What it is made of, in the order in which it is logged."""
+        return tuple(entry.use for entry in self._entries)
+
+    @property
+    def verifiers(self) -> tuple[Any, ...]:
+        """Who judges, in the same order."""
+        return tuple(entry.verifier for entry in self._entries)
+
+    @property
     def agents(self) -> set[str]:
         """Whose parts it judges."""
         return {entry.use.agent for entry in self._entries}
