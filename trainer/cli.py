@@ -208,6 +208,38 @@ def check(words: Sequence[str], as_json: bool, allow: Sequence[str], **options: 
     sys.exit(0 if report["clean"] else 1)
 
 
+@cli.command(context_settings=_PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
+@click.option(
+    "--record", "source", metavar="SOURCE", help="Write FILE: of a run's folder, or of players of an environment."
+)
+@click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="That are recorded.")
+@click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes under way.")
+def replay(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
+    """Play recorded replies again, and show what environment and rewards make otherwise of them now.
+
+    FILE is what --record wrote, or a run's folder. Exit code 1 where anything came out otherwise.
+    """
+    from .config import parts_of
+    from .replay import record
+    from .replay import replay as play_again
+    from .terminal import standard_output
+
+    files, overrides = _split(words)
+    if len(files) != 1:
+        raise ConfigError(f"replay takes one FILE, found {len(files)}: {' '.join(files) or 'none'}")
+    config = parts_of(overrides, config={})["config"]
+    if source:
+        click.echo(f"{record(Path(files[0]), source, tasks, config)} episodes recorded in {files[0]}")
+        return
+    if config:
+        raise ConfigError("settings are part of what was recorded; give --config.key with --record")
+    with standard_output():
+        changed = play_again(Path(files[0]), jobs)
+        sys.stdout.flush()
+    sys.exit(1 if changed else 0)
+
+
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("trajectory", required=False)
