@@ -8,6 +8,7 @@ from ..verifiers.message import Message, Role
 from ..verifiers.segment import Segment
 from ..verifiers.tool_calling.call import ToolCall
 from ..verifiers.tool_calling.hermes import read_hermes
+from .thinking import Thinking
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Reply:
         stop: ``stop`` (the policy ended its turn) or ``length`` (it ran into a limit).
         raw: all of it, as sampled.
         tokens: how many tokens were sampled.
+        forced: whether its reasoning was closed at the budget.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Reply:
     stop: str = "stop"
     raw: str = ""
     tokens: int = 0
+    forced: bool = False
 
 
 class Chat(Protocol):
@@ -68,7 +71,13 @@ class Chat(Protocol):
 class Policy(Protocol):
     """Opens conversations with one model."""
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> Chat:
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> Chat:
         """A new conversation; ``tools`` are JSON schemas in the OpenAI shape, ``seed`` is the episode's own."""
         ...
 
@@ -119,12 +128,18 @@ class ScriptedPolicy:
 
     script: tuple[str, ...]
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> ScriptedChat:
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> ScriptedChat:
         """A new conversation with the whole script before it."""
         return ScriptedChat(list(self.script))
 
 
-def read_reply(raw: str, stop: str, tokens: int) -> Reply:
+def read_reply(raw: str, stop: str, tokens: int, forced: bool = False) -> Reply:
     """Read reasoning, answer and tool calls out of what was sampled."""
     reading = read_hermes(raw)
-    return Reply(reading.text, reading.reasoning, reading.calls, stop, raw, tokens)
+    return Reply(reading.text, reading.reasoning, reading.calls, stop, raw, tokens, forced)

@@ -18,6 +18,7 @@ from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from .chat import ScriptedPolicy
 from .episode import Episode, play, where_raised
 from .limits import Limits
+from .thinking import Thinking
 
 Split = Literal["train", "test"]
 
@@ -34,6 +35,8 @@ class EnvironmentConfig(Settings):
     """Whether the tools' schemas stand in the prompt; if not, the system prompt or a warm start has to teach them."""
     limits: Limits = Limits()
     """How far an episode may go."""
+    thinking: Thinking = Thinking()
+    """Whether a policy reasons before it answers, and for how long."""
 
 
 class Environment:

@@ -22,6 +22,7 @@ from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy, Reply
 from .limits import Limits
+from .thinking import Thinking
 from .tools import ToolBox, ToolResult
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Episode:
         seed: the episode's own numbers; equal seeds give equal episodes.
         artifacts: JSON for the verifiers; fill it in ``run`` or ``finish``.
         tools: the tools of this episode.
+        thinking: how policies reason here; a mixed mode is decided.
     """
 
     def __init__(
@@ -55,8 +57,11 @@ class Episode:
         system_prompt: str = "",
         owned: Callable[[str], bool] = lambda label: False,
         show_tools: bool = True,
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> None:
         self.task = task
+        self.thinking = thinking.drawn(seed)
+        self._mixed = thinking.mode == "mixed"
         self.seed = seed
         self.artifacts: dict[str, Any] = {}
         self.tools = ToolBox([])
@@ -81,10 +86,11 @@ class Episode:
         self._check_agent(agent)
         if agent not in self._chats:
             schemas = self.tools.schemas if self._show_tools else []
-            inner = self._policies[agent].open(agent, self.seed, schemas)
+            inner = self._policies[agent].open(agent, self.seed, schemas, self.thinking)
             self._chats[agent] = _MeteredChat(inner, self.limits, _Meter())
-            if self._system_prompt:
-                inner.add("system", self._system_prompt)
+            instruction = self.thinking.instruction if self.thinking.mode == "on" else ""
+            if system := "\n\n".join(filter(None, (self._system_prompt, instruction))):
+                inner.add("system", system)
         return self._chats[agent]
 
     async def call_tools(self, chat: Chat, calls: Sequence[ToolCall]) -> None:
@@ -161,6 +167,10 @@ class Episode:
             "segments": len(segments),
             "template_breaks": sum(chat.breaks for chat in self._chats.values()),
         }
+        if self.thinking.budget:
+            counts["forced_closings"] = sum(chat.meter.forced for chat in self._chats.values())
+        if self._mixed:
+            counts["thinking"] = int(self.thinking.mode == "on")
         return Trajectory(
             task=self.task,
             environment=environment,
@@ -204,6 +214,7 @@ class _Meter:
 
     turns: int = 0
     tokens: int = 0
+    forced: int = 0
     last_stop: str = ""
     unanswered: dict["_MeteredChat", str] = field(default_factory=dict)
 
@@ -238,6 +249,7 @@ class _MeteredChat:
         self.meter.unanswered.pop(self, None)
         self.meter.turns += 1
         self.meter.tokens += reply.tokens
+        self.meter.forced += reply.forced
         self.meter.last_stop = reply.stop
         return reply
 
@@ -269,7 +281,9 @@ async def play(
     """
     config = environment.config
     owned = environment.rubric.owns
-    episode = Episode(task, policies, config.limits, seed, config.system_prompt, owned, config.show_tools)
+    episode = Episode(
+        task, policies, config.limits, seed, config.system_prompt, owned, config.show_tools, config.thinking
+    )
     start = time.perf_counter()
 
     async def setup_and_run() -> None:

@@ -1,5 +1,6 @@
 """Exact ids of prompts and of what a template puts between turns; untrusted text never becomes a control token."""
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -13,10 +14,14 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.message import UNSEEN, Message
+from ..verifiers.think import split_reasoning
 from .codec import Codec, Marks
 from .model import load_tokenizer
 
 Ids = npt.NDArray[np.int32]
+
+OPENED, EMPTY = "<think>\n", "<think>\n\n</think>\n\n"
+"""What a reply begins with where thinking is on, and off, unless the template has written it already."""
 
 # Sentinels stand for a reply while the template shows where it goes; the codec keeps such characters out of all text.
 _REASONING, _ANSWER = "\U0010fffc", "\U0010fffd"
@@ -57,11 +62,59 @@ class Renderer:
         self._tokenizer = tokenizer
         self._options = dict(options or {})
         self._codec = Codec(tokenizer.backend_tokenizer)
-        self._prompt = lru_cache(maxsize=512)(self._render_prompt)
-        self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._variants: dict[bool, Renderer] = {}
+        self._forget()
         self.end_of_turn = self._find_end_of_turn()
         found = {self.end_of_turn, tokenizer.eos_token_id, *stop_ids} - {None}
         self.stop_ids: tuple[int, ...] = tuple(sorted(found))
+
+    def _forget(self) -> None:
+        self._prompt = lru_cache(maxsize=512)(self._render_prompt)
+        self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._generation: str | None = None
+
+    def thinking(self, on: bool) -> "Renderer":
+        """This renderer with the template told to have reasoning or none, where it listens."""
+        if on not in self._variants:
+            variant = copy.copy(self)
+            variant._options = {**self._options, "enable_thinking": on, "thinking": on}
+            variant._forget()
+            self._variants[on] = variant
+        return self._variants[on]
+
+    def beginning(self, on: bool) -> str:
+        """What is to be put behind a prompt so that the reply stands inside ``<think>``, or behind an empty block."""
+        opened, closed = self._generation_prompt.rfind("<think>"), self._generation_prompt.rfind("</think>")
+        if on:
+            return "" if opened > closed else OPENED
+        return "" if closed > opened else EMPTY
+
+    @property
+    def begins_open(self) -> bool:
+        """Whether the template itself opens ``<think>`` before every reply."""
+        return self._generation_prompt.rfind("<think>") > self._generation_prompt.rfind("</think>")
+
+    def written(self, text: str) -> Ids:
+        """The ids of text that is ours, like the template's: it may hold control tokens."""
+        return _frozen(self._codec.encode(text, Marks(self._codec)))
+
+    def rest_of(self, text: str, prompt: Ids) -> Ids:
+        """The ids of a whole reply that says ``text``, as in ``reply``, less what ``prompt`` has begun of it."""
+        for beginning in (EMPTY, OPENED):
+            begun = self.written(beginning)
+            if prompt.size >= begun.size and np.array_equal(prompt[-begun.size :], begun):
+                reasoning, answer = split_reasoning(text)
+                return self.reply(answer if beginning == EMPTY else f"{reasoning}\n</think>\n\n{answer}")
+        return self.reply(text)
+
+    @property
+    def _generation_prompt(self) -> str:
+        """What the template puts before a reply."""
+        if self._generation is None:
+            said = [{"role": "user", "content": "x"}]
+            prompt, bare = self._template(said, []), self._template(said, [], ask=False)
+            self._generation = prompt[len(bare) :] if prompt.startswith(bare) else ""
+        return self._generation
 
     @classmethod
     def load(cls, model: str, *, options: Mapping[str, Any] | None = None) -> "Renderer":
@@ -149,13 +202,13 @@ class Renderer:
             ids = ids[ids.index(self.end_of_turn) + 1 :]
         return _frozen(ids)
 
-    def _template(self, messages: list[dict[str, Any]], tools: list[Any]) -> str:
+    def _template(self, messages: list[dict[str, Any]], tools: list[Any], ask: bool = True) -> str:
         if not messages:
             raise DataError("an empty conversation has no prompt; add a message first")
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    messages, tools=tools or None, add_generation_prompt=True, tokenize=False, **self._options
+                    messages, tools=tools or None, add_generation_prompt=ask, tokenize=False, **self._options
                 )
             )
         except (TemplateError, TypeError) as error:  # the latter for what the template does to its variables

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..environments.chat import Reply, read_reply
+from ..environments.thinking import Thinking
 from ..verifiers.errors import ConfigError, EngineError, nearest
 from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
@@ -74,9 +75,21 @@ class TextPolicy:
             await self._session.close()
             self._session = None
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> "TextChat":
-        """A new conversation."""
-        return TextChat(self, seed, tools)
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> "TextChat":
+        """A new conversation; whether to reason is said in the template's words, as vLLM and SGLang pass them on.
+
+        Raises:
+            ConfigError: reasoning is to be bounded, which takes tokens.
+        """
+        if thinking.budget:
+            raise ConfigError("an endpoint cannot be held to config.thinking.budget: set it to 0, or load the model")
+        return TextChat(self, seed, tools, thinking=thinking)
 
     async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """The endpoint's answer to one chat completion request.
@@ -137,7 +150,9 @@ class TextChat:
         tools: Sequence[dict[str, Any]],
         history: Sequence[Message] = (),
         calls: int = 0,
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> None:
+        self._thinking = thinking
         self._policy = policy
         self._seed = seed
         self._tools = list(tools)
@@ -170,7 +185,9 @@ class TextChat:
     def fork(self) -> "TextChat":
         """A second conversation that goes on from here."""
         self._forks += 1
-        return TextChat(self._policy, (*self._seed, self._forks), self._tools, self._history, self._calls)
+        return TextChat(
+            self._policy, (*self._seed, self._forks), self._tools, self._history, self._calls, self._thinking
+        )
 
     def rewrite(self, messages: Sequence[Message]) -> None:
         """Replace the history."""
@@ -203,6 +220,9 @@ class TextChat:
             body.setdefault("top_k", default.top_k)
         if self._tools:
             body["tools"] = self._tools
+        if self._thinking.mode != "free":
+            on = self._thinking.mode == "on"
+            body["chat_template_kwargs"] = {"enable_thinking": on, "thinking": on}
         return body
 
 

@@ -13,6 +13,7 @@ from ..environments.audit import cast_of
 from ..environments.environment import Environment
 from ..environments.episode import play
 from ..environments.finding import Finding, Severity
+from ..environments.thinking import Thinking
 from ..verifiers.message import UNSEEN, Message
 from ..verifiers.task import Task
 from ..verifiers.trajectory import Trajectory
@@ -175,17 +176,23 @@ class _Speaker:
     chats: list[TokenChat] = field(default_factory=list)
     tools: Sequence[dict[str, Any]] = ()
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> TokenChat:
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> TokenChat:
         """A conversation over a scripted engine."""
         self.tools = tools
         engine = ScriptedEngine(self._answer, context=CONTEXT)
         policy = TokenPolicy(engine, self.renderer, Sampling(max_tokens=CONTEXT), context=CONTEXT)
-        self.chats.append(policy.open(agent, seed, tools))
+        self.chats.append(policy.open(agent, seed, tools, thinking))
         return self.chats[-1]
 
     def _answer(self, request: Request) -> list[int]:
         said = self.lines.pop(0) if self.lines else ""
-        sampled = self.renderer.reply(said)
+        sampled = self.renderer.rest_of(said, request.prompt)
         self.turns.append(_Turn(request.prompt, sampled, said))
         ids: list[int] = sampled.tolist()
         return ids

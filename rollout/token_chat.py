@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..environments.chat import Reply, read_reply
+from ..environments.thinking import Thinking
 from ..verifiers.errors import ConfigError, DataError, EngineError, nearest
 from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
 from .engine import Completion, Generator, Request, Sampling
-from .renderer import Ids, Renderer
+from .renderer import OPENED, Ids, Renderer
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens")
 _NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "length")
@@ -42,9 +43,15 @@ class TokenPolicy:
     route: int = 0
     trainable: bool = True
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()) -> "TokenChat":
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> "TokenChat":
         """A new conversation; equal seeds, agents and histories sample equal tokens under equal weights."""
-        return TokenChat(self, agent, seed, tools)
+        return TokenChat(self, agent, seed, tools, thinking)
 
 
 @dataclass
@@ -53,7 +60,13 @@ class _Strand:
 
     tokens: Ids
     completions: list[tuple[int, Completion]] = field(default_factory=list)
+    forced: list[slice] = field(default_factory=list)
     temperature: float = 1.0
+
+    def force(self, ids: Ids) -> None:
+        """Go on with ids that nobody sampled, marked as that."""
+        self.forced.append(slice(self.tokens.size, self.tokens.size + ids.size))
+        self.tokens = np.concatenate([self.tokens, ids])
 
     def extend(self, prompt: Ids, completion: Completion, temperature: float) -> None:
         """Go on with ``prompt``, which begins with the ids so far, and what was sampled after it."""
@@ -62,18 +75,30 @@ class _Strand:
         self.tokens = np.concatenate([prompt, completion.tokens])
         self.temperature = temperature
 
-    def segment(self, agent: str, trainable: bool) -> Segment:
-        """The training sample, up to the last sampled token."""
-        start, last = self.completions[-1]
-        length = start + last.tokens.size
+    def segment(self, agent: str, trainable: bool, train: str) -> Segment:
+        """The training sample, up to the last token that was sampled or forced."""
+        ends = [start + completion.tokens.size for start, completion in self.completions]
+        length = max(ends + [span.stop for span in self.forced])
         sampled = np.zeros(length, np.bool_)
         logprobs = np.full(length, np.nan, np.float32)
         versions = np.full(length, -1, np.int32)
         for start, completion in self.completions:
             span = slice(start, start + completion.tokens.size)
             sampled[span], logprobs[span], versions[span] = True, completion.logprobs, completion.versions
+        forced = np.zeros(length, np.bool_)
+        for span in self.forced:
+            forced[span] = True
         return Segment(
-            self.tokens[:length], sampled, sampled.copy(), logprobs, versions, self.temperature, agent, trainable
+            self.tokens[:length],
+            sampled,
+            forced if train == "closing" else sampled.copy(),
+            logprobs,
+            versions,
+            self.temperature,
+            agent,
+            trainable,
+            advantages=forced.astype(np.float32) if train == "closing" else None,
+            extra={"forced": forced} if self.forced else {},
         )
 
 
@@ -88,12 +113,26 @@ class TokenChat:
     - the temperature changes, since a segment has one: the ids go on as they are (greedy replies have the logprobs of
       temperature 1, and count as that);
     - ``fork`` or ``rewrite`` was called.
+
+    Where thinking is on or off, what begins the reply is put behind the prompt, unless the template does it; it is part
+    of the reply's text and context among its tokens. Where it has a budget, a reply is sampled up to that, and then to
+    its end: behind ``closing``, if its reasoning was still open.
     """
 
     def __init__(
-        self, policy: TokenPolicy, agent: str, seed: tuple[int, ...], tools: Sequence[dict[str, Any]] = ()
+        self,
+        policy: TokenPolicy,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> None:
         self._policy = policy
+        self._thinking = thinking
+        switched = thinking.mode in ("on", "off")
+        on = thinking.mode == "on"
+        self._renderer = policy.renderer.thinking(on) if switched else policy.renderer
+        self._beginning = self._renderer.beginning(on) if switched else ""
         self._agent = agent
         self._seed = seed
         self._tools = tools
@@ -142,7 +181,7 @@ class TokenChat:
 
     def fork(self) -> "TokenChat":
         """A second conversation with the same history, which is context in its segments."""
-        fork = TokenChat(self._policy, self._agent, self._seed, self._tools)
+        fork = TokenChat(self._policy, self._agent, self._seed, self._tools, self._thinking)
         fork._messages, fork._told, fork._ended = self.messages, self._told, self._ended
         fork._strand = _Strand(self._strand.tokens) if self._strand else None
         fork._lineage = (*self._lineage, self._calls, len(self._forks))
@@ -158,7 +197,8 @@ class TokenChat:
     def segments(self) -> list[Segment]:
         """The training samples so far, forks included; ``mask`` is ``sampled``."""
         strands = [*self._finished, *([self._strand] if self._strand else [])]
-        own = [strand.segment(self._agent, self._policy.trainable) for strand in strands if strand.completions]
+        trainable, train = self._policy.trainable, self._thinking.train
+        own = [strand.segment(self._agent, trainable, train) for strand in strands if strand.completions]
         return own + [segment for fork in self._forks for segment in fork.segments()]
 
     async def _speak(self, sampling: Sampling) -> Reply:
@@ -170,28 +210,70 @@ class TokenChat:
                 f"the prompt has {prompt.size} tokens, which leaves no room in model.context = {self._policy.context}; "
                 "raise model.context or shorten the task"
             )
+        closing = self._renderer.written("")
+        rest = None
         if room > 0:
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
-            request = Request(prompt, sampling, self._lowest_version(), self._policy.route)
-            completion = await self._policy.engine.generate(request)
-            if completion.stop == "abort":
-                raise EngineError("the engine was told to abort the reply; ask again when it is back")
+            completion = await self._ask(prompt, self._bounded(sampling))
+            closing, rest = await self._rest(prompt, completion, sampling)
         self._commit(prompt, bridged, completion, sampling.temperature or 1.0)
-        raw = self._policy.renderer.decode(completion.tokens, sampling.stop_ids)
+        parts = [completion.tokens]
+        if rest is not None and self._strand is not None:
+            if closing.size:
+                self._strand.force(closing)
+            self._strand.extend(self._strand.tokens, rest, self._strand.temperature)
+            self._ended = self._ends(rest)
+            parts += [closing, rest.tokens]
+        raw = self._beginning + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
         self._messages.append({"role": "assistant", "content": raw})
         self._told = len(self._messages)
         self._calls += 1
-        return read_reply(raw, completion.stop, int(completion.tokens.size))
+        last = rest or completion
+        sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
+        return read_reply(raw, last.stop, int(sampled), bool(closing.size))
+
+    def _bounded(self, sampling: Sampling) -> Sampling:
+        """``sampling`` up to the budget."""
+        budget = self._thinking.budget
+        return replace(sampling, max_tokens=min(budget, sampling.max_tokens)) if budget else sampling
+
+    async def _rest(self, prompt: Ids, first: Completion, sampling: Sampling) -> tuple[Ids, Completion | None]:
+        """What follows a completion that was cut off at the budget, None where nothing does.
+
+        That is what closes its reasoning, if it is still open, and the rest of the reply.
+        """
+        nothing = self._renderer.written("")
+        left = sampling.max_tokens - first.tokens.size
+        if not self._thinking.budget or first.stop != "length" or left <= 0:
+            return nothing, None
+        begun = "<think>" if self._beginning == OPENED or self._renderer.begins_open else ""
+        text = begun + self._renderer.decode(first.tokens, ())
+        still_open = text.rfind("<think>") > text.rfind("</think>")
+        closing = self._renderer.written(self._thinking.closing) if still_open else nothing
+        prompt = np.concatenate([prompt, first.tokens, closing])
+        left = min(left, self._policy.context - prompt.size)
+        if left <= 0:
+            return nothing, None
+        version = int(first.versions[-1])
+        return closing, await self._ask(prompt, replace(sampling, max_tokens=left, seed=self._call_seed(1)), version)
+
+    async def _ask(self, prompt: Ids, sampling: Sampling, version: int = 0) -> Completion:
+        request = Request(prompt, sampling, max(version, self._lowest_version()), self._policy.route)
+        completion = await self._policy.engine.generate(request)
+        if completion.stop == "abort":
+            raise EngineError("the engine was told to abort the reply; ask again when it is back")
+        return completion
 
     def _prompt(self) -> tuple[Ids, bool]:
         """The next prompt, and whether it begins with the ids so far."""
-        renderer, told = self._policy.renderer, self._told
+        renderer, told = self._renderer, self._told
+        beginning = renderer.written(self._beginning)
         if self._strand:
             before, reply = self._messages[: told - 1], self._messages[told - 1]["content"]
             bridge = renderer.bridge(before, reply, self._ended, self._messages[told:], self._tools)
             if bridge is not None:
-                return np.concatenate([self._strand.tokens, bridge]), True
-        return renderer.prompt(self._messages, self._tools), False
+                return np.concatenate([self._strand.tokens, bridge, beginning]), True
+        return np.concatenate([renderer.prompt(self._messages, self._tools), beginning]), False
 
     def _commit(self, prompt: Ids, bridged: bool, completion: Completion, temperature: float) -> None:
         strand = self._strand
@@ -200,7 +282,10 @@ class TokenChat:
             self._finish_strand()
             strand = self._strand = _Strand(prompt)
         strand.extend(prompt, completion, temperature)
-        self._ended = completion.tokens[-1:].tolist() == [self._policy.renderer.end_of_turn]
+        self._ended = self._ends(completion)
+
+    def _ends(self, completion: Completion) -> bool:
+        return bool(completion.tokens[-1:].tolist() == [self._renderer.end_of_turn])
 
     def _finish_strand(self) -> None:
         if self._strand:
@@ -222,9 +307,9 @@ class TokenChat:
         stop_ids = tuple(sorted({*self._policy.renderer.stop_ids, *policy.stop_ids}))
         return replace(policy, **{**overrides, "max_tokens": most, "stop_ids": stop_ids, "seed": self._call_seed()})
 
-    def _call_seed(self) -> int:
+    def _call_seed(self, part: int = 0) -> int:
         """63 bits from the episode's seed, the agent, the fork and the call: the same on every machine."""
-        source = [[int(number) for number in self._seed], self._agent, self._lineage, self._calls]
+        source = [[int(number) for number in self._seed], self._agent, self._lineage, self._calls, *[part] * bool(part)]
         digest = hashlib.blake2b(json.dumps(source).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 

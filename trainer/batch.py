@@ -25,10 +25,12 @@ class Sample:
     Attributes:
         tokens: int32 [L].
         mask: bool [L], tokens that enter the loss; never the first.
-        logprobs: float32 [L], the sampler's; NaN outside ``mask``; None for supervised samples.
+        logprobs: float32 [L], the sampler's; NaN outside ``mask`` and where ``forced``; None for supervised samples.
         advantages: float32 [L].
         temperature: what the logits are divided by.
         weight: of each trained token's loss in the sum.
+        forced: bool [L], tokens that nobody sampled and that may be trained all the same: the sampler's logprob is then
+            taken to be the trainer's own; None for none.
         source: which group of the step, attempt of that and segment of that it was made of, by place.
 
     Raises:
@@ -42,14 +44,18 @@ class Sample:
     temperature: float = 1.0
     weight: float = 1.0
     source: tuple[int, int, int] = (-1, -1, -1)
+    forced: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not self.mask.any():
             raise DataError(f"a sample trains at least one token, found none in {self.tokens.size}")
         if self.mask[0]:
             raise DataError("the first token of a sample is predicted by nothing, so it cannot be trained; mask it out")
-        if self.logprobs is not None and not np.isfinite(self.logprobs[self.mask]).all():
-            place = int(np.flatnonzero(self.mask & ~np.isfinite(self.logprobs))[0])
+        if self.logprobs is None:
+            return
+        sampled = self.mask if self.forced is None else self.mask & ~self.forced
+        if not np.isfinite(self.logprobs[sampled]).all():
+            place = int(np.flatnonzero(sampled & ~np.isfinite(self.logprobs))[0])
             raise DataError(
                 f"token {place} of a sample is trained but has logprob {self.logprobs[place]}: only what the policy "
                 "sampled can be; mask it out"
@@ -71,7 +77,7 @@ class MicroBatch:
         rows_N: int64, the row of each trained token.
         sources_N: int64, the column whose logits predict it.
         targets_N: int64, its id.
-        logprobs_N: the sampler's, 0 for supervised samples.
+        logprobs_N: the sampler's, 0 for supervised samples, NaN where nobody sampled.
         advantages_N: of each trained token.
         temperatures_N: of each trained token; 1 where it was sampled greedily.
         weights_N: of each trained token's loss.
@@ -124,7 +130,15 @@ def samples_of(
                 source = (place, number, part)
                 try:
                     samples.append(
-                        Sample(segment.tokens, segment.mask, segment.logprobs, per_token, temperature, source=source)
+                        Sample(
+                            segment.tokens,
+                            segment.mask,
+                            segment.logprobs,
+                            per_token,
+                            temperature,
+                            source=source,
+                            forced=segment.extra.get("forced"),
+                        )
                     )
                 except DataError as error:
                     raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None

@@ -82,6 +82,7 @@ class Explanation:
                     "id": token,
                     "text": self.tokenizer.decode([token]) if self.tokenizer else None,
                     "sampled": bool(segment.sampled[place]),
+                    "forced": bool("forced" in segment.extra and segment.extra["forced"][place]),
                     "trained": bool(segment.mask[place]),
                     "sampler_logprob": _known(segment.logprobs[place]),
                     "trainer_logprob": None if trainer is None else _known(trainer[place]),
@@ -166,9 +167,10 @@ def _token_table(rows: list[dict[str, Any]], context: bool) -> Table:
     for column in (0, 1, 4, 5, 6, 7):
         table.columns[column].justify = "right"
     for row in rows:
-        if not (row["sampled"] or context):
+        if not (row["sampled"] or row["forced"] or context):
             continue
         mask = "trained" if row["trained"] else "sampled" if row["sampled"] else ""
+        mask = " ".join(filter(None, ("forced" * row["forced"], mask)))
         numbers = [_shown(row[name]) for name in ("sampler_logprob", "trainer_logprob", "version", "advantage")]
         text = "" if row["text"] is None else ascii_text(row["text"])
         table.add_row(str(row["place"]), str(row["id"]), Text(text), mask, *numbers)

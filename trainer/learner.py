@@ -62,11 +62,15 @@ class Learner:
         """One optimizer step on the configured objective.
 
         Every token's loss is weighed by numbers of the whole batch. A sample whose advantages are all 0 adds nothing
-        but counts in those numbers, so it is left out of the forward pass: the same gradient for less work.
+        but counts in those numbers, so it is left out of the forward pass: the same gradient for less work. Without any
+        samples the weights stay as they are.
 
         Raises:
             InfrastructureError: the gradient is not finite; the weights stay as they were.
         """
+        if not samples:
+            self.logprobs = []
+            return {**Tally().metrics(), "grad_norm": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
         lengths = [int(sample.mask.sum()) for sample in samples]
         scales = weights(lengths, self.config.loss.normalize, self.longest)
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
@@ -76,6 +80,8 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=False)
         for micro in micro_batches(live, self.config.micro_tokens, self.device):
             logprobs_N, entropy_N = self._logprobs(micro, self.model, self.objective.needs_entropy)
+            own_N = micro.logprobs_N.isnan()  # nobody sampled them: as if this policy had
+            micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
             tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N)
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())

@@ -182,7 +182,7 @@ class _Run:
         metrics["staleness"] = float(version_age(wait.groups, self.position.version))
         with self._timed("update"), _named(f"step {self.position.step + 1}"):
             samples = samples_of(wait.groups, config.advantage, self.config.model.context, config.loss.overlong)
-            if not samples:
+            if not metrics["tokens/sampled"]:
                 raise ConfigError(
                     f"step {self.position.step + 1}: no reply has a token, so there is nothing to learn from; does the "
                     "environment's run() ask the policy for a reply?"

@@ -60,5 +60,5 @@ class _Speaker:
         text = next(self._script, None)
         if text is None:
             raise EngineError("the episode asks for more replies than it has")
-        tokens = self._renderer.reply(text)
+        tokens = self._renderer.rest_of(text, request.prompt)
         return Completion(tokens, np.zeros(tokens.size, np.float32), np.zeros(tokens.size, np.int32), "stop")

@@ -68,7 +68,7 @@ class MeteredPolicy:
         self.script, self.stop = script, stop
         self.allowed: list[int] = []
 
-    def open(self, agent: str, seed: tuple[int, ...], tools: Any = ()) -> ScriptedChat:
+    def open(self, agent: str, seed: tuple[int, ...], tools: Any = (), thinking: Any = None) -> ScriptedChat:
         return MeteredChat(list(self.script), policy=self)
 
 
@@ -273,7 +273,7 @@ def test_an_environment_that_swallows_a_lost_engine_gets_no_reward_for_it(tries:
                     await episode.chat().reply()
 
     class Lossy(ScriptedPolicy):
-        def open(self, agent: str, seed: tuple[int, ...], tools: Any = ()) -> ScriptedChat:
+        def open(self, agent: str, seed: tuple[int, ...], tools: Any = (), thinking: Any = None) -> ScriptedChat:
             return Failing(["42"])
 
     environment = Stubborn()

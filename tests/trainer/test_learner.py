@@ -1,6 +1,7 @@
 """One optimizer step: the whole batch's gradient, nothing for nothing, and never a weight that is not a number."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lachesis.trainer.learner import Learner
 from lachesis.trainer.losses.config import LossConfig
 from lachesis.trainer.losses.objective import Objective
 from lachesis.trainer.losses.terms import Tokens
-from lachesis.verifiers.errors import ConfigError, InfrastructureError
+from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group
 
 LR = 1e-3
@@ -222,6 +223,29 @@ def test_supervised_steps_learn_their_demonstration(tiny: str) -> None:
     losses = [found.supervised_step(shown, 3e-3)["loss"] for _ in range(60)]
     assert losses[0] == pytest.approx(5.6, abs=0.5)
     assert losses[-1] < 0.5
+
+
+@pytest.mark.parametrize("kind", ["clipped", "gspo", "cispo", "supervised"])
+def test_tokens_that_nobody_sampled_are_learned_with_advantage_1_as_a_demonstration_is(tiny: str, kind: str) -> None:
+    forced = [
+        replace(one, logprobs=np.full(one.tokens.size, np.nan, np.float32), advantages=one.mask * 1.0, forced=one.mask)
+        for one in LIVE
+    ]
+    policy, shown = learner(tiny, max_grad_norm=1e9, loss={"kind": kind}), learner(tiny, max_grad_norm=1e9)
+    metrics = policy.policy_step(forced, LR)
+    shown.supervised_step([replace(one, logprobs=None) for one in LIVE], LR)
+    if kind != "gspo":  # whose ratio is of the whole sequence
+        assert torch.allclose(gradient(policy), gradient(shown), rtol=1e-4, atol=1e-6)
+    assert metrics["mismatch_kl"] == 0.0
+    with pytest.raises(DataError, match="only what the policy sampled"):
+        replace(forced[0], forced=None)
+
+
+def test_a_step_without_samples_leaves_the_weights(tiny: str) -> None:
+    found = learner(tiny)
+    before = flat(found)
+    assert found.policy_step([], LR)["loss"] == 0.0
+    assert torch.equal(flat(found), before)
 
 
 @pytest.mark.parametrize("momentum", [False, True])
