@@ -289,6 +289,7 @@ async def play(
     async def setup_and_run() -> None:
         await environment.setup(episode)
         episode.tools = ToolBox(environment.tools(episode), inline)
+        await episode.tools.open()
         await environment.run(episode)
 
     try:
@@ -301,7 +302,7 @@ async def play(
         seconds = time.perf_counter() - start
     finally:
         closed, close_error = await _guarded(lambda: environment.close(episode), environment)
-        episode.tools.close()
+        await episode.tools.close()
     if closed is not StopReason.DONE:
         stop = stop if error else StopReason.ENVIRONMENT_ERROR
         error = error or close_error or f"close reached the limit of {closed.value}"

@@ -13,16 +13,18 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
-from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.errors import ConfigError, InfrastructureError, nearest
 from ..verifiers.tool_calling.call import ToolCall
+from .mcp import McpConnection, McpServer
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A callable with the schema that its signature and docstring spell."""
+    """A callable with the schema that its signature and docstring spell, or that a server declares."""
 
     name: str
-    arguments: type[BaseModel]
+    arguments: type[BaseModel] | None
+    """What reads a call's arguments; None where a server does."""
     schema: dict[str, Any]
     """The tool as a JSON schema in the OpenAI shape."""
     function: Callable[..., Any]
@@ -83,16 +85,31 @@ class ToolBox:
     """The tools of one episode.
 
     All sync functions run on one thread that lives as long as the episode (an sqlite connection needs that); with
-    ``inline`` they run in place, so that a breakpoint works.
+    ``inline`` they run in place, so that a breakpoint works. MCP servers are connected by ``open``.
     """
 
     def __init__(self, sources: Iterable[Any], inline: bool = False) -> None:
-        functions = [function for source in sources for function in _functions(source)]
-        self.tools = {tool.name: tool for tool in map(make_tool, functions)}
-        if len(self.tools) != len(functions):
-            raise ConfigError(f"two tools have one name among {[function.__name__ for function in functions]}")
+        self.tools: dict[str, Tool] = {}
+        self._connections: list[McpConnection] = []
+        for source in sources:
+            if isinstance(source, McpServer):
+                self._connections.append(source.connect())
+            else:
+                self._add(make_tool(function) for function in _functions(source))
         self._inline = inline
         self._thread: _Thread | None = None
+
+    async def open(self) -> None:
+        """Connect to the servers, and have their tools among the others."""
+        for connection in self._connections:
+            found = await connection.open()
+            self._add(Tool(name, None, schema, function) for name, schema, function in found)
+
+    def _add(self, tools: Iterable[Tool]) -> None:
+        for tool in tools:
+            if tool.name in self.tools:
+                raise ConfigError(f"two tools have one name: {tool.name!r}")
+            self.tools[tool.name] = tool
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
@@ -107,12 +124,16 @@ class ToolBox:
         if tool is None:
             return ToolResult(call.name, f"Error: no tool {call.name!r}; {nearest(call.name, self.tools)}", failed=True)
         try:
-            arguments = dict(tool.arguments.model_validate_json(json.dumps(call.arguments), strict=True))
+            arguments = dict(call.arguments)
+            if tool.arguments:
+                arguments = dict(tool.arguments.model_validate_json(json.dumps(call.arguments), strict=True))
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             return ToolResult(call.name, f"Error: bad arguments: {faults}", failed=True)
         try:
             value = await self._run(tool, arguments)
+        except InfrastructureError:  # what it runs on was lost: no fault of the model's
+            raise
         except Exception as error:  # noqa: BLE001 - a tool that raises answers the model with its error
             return ToolResult(call.name, f"Error: {type(error).__name__}: {error}", failed=True)
         return ToolResult(
@@ -128,10 +149,12 @@ class ToolBox:
             self._thread = _Thread()
         return await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
 
-    def close(self) -> None:
-        """Let the thread go; a call that still runs on it is abandoned."""
+    async def close(self) -> None:
+        """Let the thread go, and end connections; a call that still runs is abandoned."""
         if self._thread is not None:
             self._thread.close()
+        if self._connections:
+            await asyncio.gather(*(connection.close() for connection in self._connections))
 
 
 class _Thread:

@@ -1,0 +1,165 @@
+"""Tools of MCP servers, over standard input and output or HTTP."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..verifiers.errors import ConfigError, InfrastructureError
+
+GRACE = 10.0
+"""Seconds in which a connection may end by itself, before its task is cancelled."""
+
+
+@dataclass(frozen=True)
+class McpServer:
+    """A server whose tools an episode may call; give it among what ``tools(episode)`` returns.
+
+    Each episode has a connection of its own, which ends with it. A server that cannot be reached, or is lost, leaves
+    the episode unscored: it is no fault of the policy's.
+
+    Attributes:
+        command: of a server that is started for the episode and speaks over its standard input and output.
+        url: of one that is there already (streamable HTTP); one of the two is given.
+        env: environment variables of ``command``, which sees but a few of ours.
+        only: names of the tools that are offered; all where empty.
+        deadline: seconds for the connection, and for each call.
+
+    Raises:
+        ConfigError: neither or both are given, or the extra is not installed.
+    """
+
+    command: Sequence[str] = ()
+    url: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    only: Sequence[str] = ()
+    deadline: float = 60.0
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.url):
+            raise ConfigError("an McpServer has a command or a url, and not both")
+        try:
+            import mcp  # noqa: F401
+        except ImportError:
+            raise ConfigError("MCP servers need the extra: pip install 'lachesis-rl[mcp]'") from None
+
+    def connect(self) -> "McpConnection":
+        """A connection that is not open yet."""
+        return McpConnection(self)
+
+
+class McpConnection:
+    """One connection, kept by a task of its own: what cancels that does not cancel the episode."""
+
+    def __init__(self, server: McpServer) -> None:
+        self.server = server
+        self._who = server.url or " ".join(server.command)
+        self._closing = asyncio.Event()
+        self._client: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> list[tuple[str, dict[str, Any], Callable[..., Any]]]:
+        """Name, schema in the OpenAI shape, and function of each tool.
+
+        Raises:
+            InfrastructureError: the server cannot be reached in time.
+            ConfigError: ``only`` names a tool that it does not have.
+        """
+        ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._keep(ready), name="mcp")
+        try:
+            async with asyncio.timeout(self.server.deadline):
+                found = await ready
+        except TimeoutError:
+            raise InfrastructureError(f"no MCP server at {self._who} within {self.server.deadline:g} s") from None
+        names = [tool.name for tool in found]
+        for name in self.server.only:
+            if name not in names:
+                raise ConfigError(f"the MCP server {self._who} has no tool {name!r}; it has {', '.join(names)}")
+        wanted = [tool for tool in found if not self.server.only or tool.name in self.server.only]
+        return [(tool.name, _schema(tool), self._function(tool.name)) for tool in wanted]
+
+    async def close(self) -> None:
+        """End the connection, and a server that was started for it."""
+        if self._task is None:
+            return
+        self._closing.set()
+        await asyncio.wait([self._task], timeout=GRACE)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([self._task], timeout=GRACE)
+
+    async def _keep(self, ready: "asyncio.Future[list[Any]]") -> None:
+        from mcp import Client, StdioServerParameters
+
+        server = self.server
+        target: Any = server.url
+        if server.command:
+            program, *arguments = server.command
+            target = StdioServerParameters(command=program, args=arguments, env=dict(server.env) or None)
+        try:
+            async with Client(target, read_timeout_seconds=server.deadline) as client:
+                self._client = client
+                page = await client.list_tools()
+                found = list(page.tools)
+                while page.next_cursor:
+                    page = await client.list_tools(cursor=page.next_cursor)
+                    found += page.tools
+                if not ready.done():
+                    ready.set_result(found)
+                await self._closing.wait()
+        except BaseException as error:  # noqa: BLE001 - an exception group or a cancellation of the client's own, too
+            if not ready.done():
+                ready.set_exception(InfrastructureError(f"no MCP server at {self._who}: {_innermost(error)}"))
+        finally:
+            self._client = None
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        async def call(**arguments: Any) -> str:
+            client = self._client
+            if client is None:
+                raise InfrastructureError(f"the MCP server {self._who} was lost")
+            try:
+                async with asyncio.timeout(self.server.deadline):
+                    result = await client.call_tool(name, arguments)
+            except TimeoutError:
+                raise TimeoutError(f"no result within {self.server.deadline:g} s") from None
+            except Exception as error:
+                if self._client is None or _is_lost(error):
+                    raise InfrastructureError(f"the MCP server {self._who} was lost: {_innermost(error)}") from None
+                raise
+            text = "\n".join(_text(part) for part in result.content)
+            if result.is_error:
+                raise McpToolError(text)
+            return text
+
+        return call
+
+
+class McpToolError(Exception):
+    """What a tool of a server says went wrong."""
+
+
+def _schema(tool: Any) -> dict[str, Any]:
+    described = {"name": tool.name, "description": tool.description or "", "parameters": tool.input_schema}
+    return {"type": "function", "function": described}
+
+
+def _text(part: Any) -> str:
+    """A part of a result as text; what is none (an image, a sound) is named."""
+    return str(part.text) if part.type == "text" else f"[{part.type}]"
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether an error is the connection's end."""
+    return type(error).__name__ in ("ClosedResourceError", "BrokenResourceError", "EndOfStream", "ConnectError") or (
+        "onnection closed" in str(error)
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    """The first error of a group of groups, in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

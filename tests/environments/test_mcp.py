@@ -1,0 +1,250 @@
+"""Tools of real MCP servers, over standard input and output and over HTTP."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lachesis.environments.environment import Environment
+from lachesis.environments.mcp import McpServer
+from lachesis.environments.tools import ToolBox
+from lachesis.verifiers.errors import ConfigError, InfrastructureError
+from lachesis.verifiers.rubric import Rubric, use
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.tool_calling.call import ToolCall
+from lachesis.verifiers.trajectory import StopReason, Trajectory
+
+SERVER = """
+import os, sys, time
+from mcp.server import MCPServer
+
+server = MCPServer("shelf")
+books = {"Dune": 3}
+
+@server.tool()
+def count(title: str) -> int:
+    "How many copies of a book are there."
+    return books[title]
+
+@server.tool()
+def lend(title: str) -> str:
+    "Lend a copy."
+    books[title] -= 1
+    return f"{books[title]} left"
+
+@server.tool()
+def secret() -> str:
+    return os.environ.get("A_SECRET", "none") + os.environ.get("GIVEN", "")
+
+@server.tool()
+def die() -> str:
+    os._exit(3)
+
+@server.tool()
+def slow() -> str:
+    time.sleep(30)
+
+if sys.argv[1:]:
+    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+else:
+    server.run()
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mcp") / "shelf.py"
+    path.write_text(SERVER)
+    return path
+
+
+@pytest.fixture(scope="module")
+def url(program: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, str(program), str(port)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait()
+
+
+class Shelf(Environment):
+    """Asks for a book on a server's shelf."""
+
+    rubric = Rubric(use("number"))
+    servers: Any = ()
+
+    def tasks(self, split: str, seed: int) -> Any:
+        yield Task("How many copies of Dune are there?", answer="3")
+
+    def tools(self, episode: Any) -> list[Any]:
+        return list(self.servers)
+
+
+def said(call: str, **arguments: Any) -> str:
+    import json
+
+    return f"<tool_call>{json.dumps({'name': call, 'arguments': arguments})}</tool_call>"
+
+
+def played(server: McpServer, *replies: str, **limits: Any) -> Trajectory:
+    environment = Shelf(limits=limits)
+    environment.servers = [server]
+    return asyncio.run(environment.attempt(Task("How many copies of Dune are there?", answer="3"), list(replies)))
+
+
+def results(trajectory: Trajectory) -> list[str]:
+    return [message["content"] for message in trajectory.messages["policy"] if message["role"] == "tool"]
+
+
+def children() -> list[str]:
+    """Servers that were started and still run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [entry.parent.name] * (entry.read_bytes().endswith(b"shelf.py\0"))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_server_is_started_for_each_episode_and_ends_with_it(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET", "hunter2")
+    server = McpServer(command=[sys.executable, str(program)], env={"GIVEN": "!"})
+    for _ in range(2):
+        made = played(server, said("lend", title="Dune"), said("count", title="Emma"), said("secret"), "3")
+        assert (made.stop, made.error, made.rewards["policy"].total) == (StopReason.DONE, None, 1.0)
+        lent, missing, secret = results(made)
+        assert lent == "2 left"  # also the second time: it is another server
+        assert missing.startswith("Error: ")
+        assert secret == "none!"
+        assert made.metrics["tool_errors"] == 1.0
+    assert children() == []
+
+
+def test_a_server_that_is_there_is_asked_over_http(url: str) -> None:
+    made = played(McpServer(url=url), said("count", title="Dune"), "3")
+    assert (results(made), made.rewards["policy"].total, made.error) == (["3"], 1.0, None)
+
+
+def test_schemas_are_the_servers_and_only_those_that_are_wanted(url: str) -> None:
+    async def schemas(**settings: Any) -> list[dict[str, Any]]:
+        box = ToolBox([McpServer(url=url, **settings)])
+        try:
+            await box.open()
+            return box.schemas
+        finally:
+            await box.close()
+
+    (count,) = asyncio.run(schemas(only=["count"]))
+    assert count["function"]["description"] == "How many copies of a book are there."
+    assert count["function"]["parameters"]["required"] == ["title"]
+    assert len(asyncio.run(schemas())) == 5
+    with pytest.raises(ConfigError, match="has no tool 'steal'; it has count, lend"):
+        asyncio.run(schemas(only=["steal"]))
+
+
+def test_many_episodes_at_once_each_have_their_own(program: Path) -> None:
+    environment = Shelf()
+    environment.servers = [McpServer(command=[sys.executable, str(program)])]
+    task = next(iter(environment.tasks("train", 0)))
+
+    async def all_of_them() -> list[Trajectory]:
+        return await asyncio.gather(*(environment.attempt(task, [said("lend", title="Dune"), "3"]) for _ in range(4)))
+
+    assert [results(made) for made in asyncio.run(all_of_them())] == [["2 left"]] * 4
+    assert children() == []
+
+
+def test_a_server_that_dies_leaves_the_episode_unscored(program: Path) -> None:
+    made = played(McpServer(command=[sys.executable, str(program)]), said("die"), said("count", title="Dune"), "3")
+    assert made.stop is StopReason.INFRA_ERROR
+    assert "was lost" in (made.error or "")
+    assert not made.scored
+
+
+def test_a_call_that_takes_too_long_is_the_models_to_read(program: Path) -> None:
+    server = McpServer(command=[sys.executable, str(program)], deadline=4.0)
+    made = played(server, said("slow"), "3")
+    assert (made.stop, made.rewards["policy"].total) == (StopReason.DONE, 1.0)
+    assert "no result within 4 s" in results(made)[0]
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    "command", [["false"], ["/nowhere/at/all"], [sys.executable, "-c", "import time; time.sleep(60)"]]
+)
+def test_a_server_that_never_comes_leaves_the_episode_unscored(command: list[str]) -> None:
+    made = played(McpServer(command=command, deadline=2.0), "3")
+    assert made.stop is StopReason.INFRA_ERROR
+    assert "no MCP server at" in (made.error or "")
+
+
+def test_an_episode_that_is_cancelled_ends_its_server(program: Path) -> None:
+    environment = Shelf()
+    environment.servers = [McpServer(command=[sys.executable, str(program)])]
+    task = next(iter(environment.tasks("train", 0)))
+
+    async def cancelled() -> None:
+        playing = asyncio.create_task(environment.attempt(task, [said("slow"), "3"]))
+        async with asyncio.timeout(30):
+            while not children():  # noqa: ASYNC110 - it is another process's doing
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)
+        playing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+
+    asyncio.run(cancelled())
+    assert children() == []
+
+
+def test_a_server_that_is_killed_between_calls_is_lost(program: Path) -> None:
+    async def session() -> None:
+        box = ToolBox([McpServer(command=[sys.executable, str(program)])])
+        await box.open()
+        assert (await box.call(ToolCall("count", {"title": "Dune"}))).content == "3"
+        for pid in children():
+            os.kill(int(pid), signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        with pytest.raises(InfrastructureError, match="was lost"):
+            await box.call(ToolCall("count", {"title": "Dune"}))
+        await box.close()
+
+    asyncio.run(session())
+
+
+@pytest.mark.parametrize("settings", [{}, {"command": ["x"], "url": "http://x"}])
+def test_a_server_is_a_command_or_a_url(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="a command or a url"):
+        McpServer(**settings)
+
+
+def test_two_tools_of_one_name_are_refused(url: str) -> None:
+    def count(title: str) -> int:
+        return 0
+
+    async def both() -> None:
+        box = ToolBox([count, McpServer(url=url)])
+        try:
+            await box.open()
+        finally:
+            await box.close()
+
+    with pytest.raises(ConfigError, match="two tools have one name: 'count'"):
+        asyncio.run(both())
