@@ -24,6 +24,7 @@ from .chat import Chat, Policy, Reply
 from .limits import Limits
 from .thinking import Thinking
 from .tools import ToolBox, ToolResult
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -80,6 +81,11 @@ class Episode:
     def rng(self) -> random.Random:
         """Randomness for the environment, from ``seed``."""
         return random.Random(repr(self.seed))
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The episode's own folder in the sandbox; empty at first."""
+        return Workspace()
 
     def chat(self, agent: str = POLICY) -> Chat:
         """The agent's conversation: the same one at every call, holding only the system prompt (if any) at first."""

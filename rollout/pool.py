@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..environments.loading import EnvironmentSpec
 from ..verifiers.errors import EngineError
 from ..verifiers.sandbox.settings import SandboxSettings
+from .agents import AgentConfig
 from .config import ModelConfig, RolloutConfig
 from .engine import EngineCore, EngineInfo
 from .local_engine import LocalEngine
@@ -30,6 +31,7 @@ class PoolSpec:
         environments: of the run, in its order.
         version: the weights version that the model's files are; -1 where the trainer will send the first.
         sandbox: where the workers' verifiers run programs.
+        agents: of each environment, who plays which agent.
     """
 
     model: ModelConfig
@@ -37,6 +39,7 @@ class PoolSpec:
     environments: tuple[EnvironmentSpec, ...]
     version: int = -1
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    agents: tuple[dict[str, AgentConfig], ...] = ()
 
     def build_engine(self) -> EngineCore:
         """One engine; needs the engine's packages."""
@@ -69,7 +72,9 @@ class PoolSpec:
     def build_worker(self, router: Router) -> GroupWorker:
         """One worker."""
         renderer = Renderer.load(self.model.path)
-        return GroupWorker(self.environments, router, renderer, self.rollout, self.model.context, self.sandbox)
+        return GroupWorker(
+            self.environments, router, renderer, self.rollout, self.model.context, self.sandbox, self.agents
+        )
 
 
 class Pool(Protocol):
@@ -126,6 +131,7 @@ class InlinePool:
 
     async def close(self) -> None:
         """As in ``Pool``."""
+        await self._worker.close()
         self._core.close()
 
 

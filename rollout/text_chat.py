@@ -265,12 +265,21 @@ def wire_messages(history: Sequence[Message]) -> list[dict[str, Any]]:
             wire.append(_wire_reply(content, position))
             unanswered = [call["id"] for call in wire[-1].get("tool_calls", ())]
         elif role == "tool" and unanswered:
-            wire.append({"role": "tool", "content": content, "tool_call_id": unanswered.pop(0)})
+            wire.append({"role": "tool", "content": _parts(message), "tool_call_id": unanswered.pop(0)})
         elif role == "tool":
             wire.append({"role": "user", "content": f"<tool_response>\n{content}\n</tool_response>"})
         else:
-            wire.append({"role": role, "content": content})
+            wire.append({"role": role, "content": _parts(message)})
     return wire
+
+
+def _parts(message: Message) -> str | list[dict[str, Any]]:
+    """The content as endpoints take it: text alone, or text and images."""
+    images = message.get("images")
+    if not images:
+        return message["content"]
+    shown = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    return [{"type": "text", "text": message["content"]}, *shown]
 
 
 def _wire_reply(raw: str, position: int) -> dict[str, Any]:

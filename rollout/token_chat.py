@@ -158,8 +158,14 @@ class TokenChat:
         return self._breaks + sum(fork.breaks for fork in self._forks)
 
     def add(self, role: Role, content: str, **extra: Any) -> None:
-        """Append a message. Never generates."""
+        """Append a message. Never generates.
+
+        Raises:
+            DataError: it is none, or has images, which engines here do not take.
+        """
         self._require_idle()
+        if extra.get("images"):
+            raise DataError("the engines take text alone; play this agent with a model that sees, behind a url")
         self._messages.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:

@@ -1,7 +1,7 @@
 """Plays groups of episodes against an engine and has them judged: the inside of an environment worker."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..environments.environment import Environment
@@ -13,6 +13,7 @@ from ..verifiers.group import Group
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.trajectory import StopReason, Trajectory
+from .agents import AgentConfig, Cast
 from .config import RolloutConfig
 from .engine import Generator
 from .order import Failure, Order, Outcome
@@ -30,6 +31,7 @@ class GroupWorker:
         config: failure policy.
         context: most tokens of prompt and completion together.
         sandbox: where verifiers run programs, in all of this process.
+        agents: of each environment, who plays which agent; those that are not named are the policy that learns.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class GroupWorker:
         config: RolloutConfig,
         context: int,
         sandbox: SandboxSettings,
+        agents: Sequence[Mapping[str, AgentConfig]] = (),
     ) -> None:
         configure_sandbox(sandbox)
         self.environments = [spec.build() for spec in specs]
@@ -47,6 +50,8 @@ class GroupWorker:
         self._renderer = renderer
         self._config = config
         self._context = context
+        self._agents = agents
+        self._casts: dict[int, Cast] = {}
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """All the groups at once; each ends exactly once, as a group or as a failure."""
@@ -80,6 +85,17 @@ class GroupWorker:
                 break
         return judged
 
+    def _cast(self, environment: int) -> Cast:
+        if environment not in self._casts:
+            players = self._agents[environment] if self._agents else {}
+            self._casts[environment] = Cast(self.environments[environment], players)
+        return self._casts[environment]
+
+    async def close(self) -> None:
+        """End connections."""
+        for cast in self._casts.values():
+            await cast.close()
+
     @property
     def _tries(self) -> int:
         """How often what could not be judged is tried, in all."""
@@ -95,7 +111,7 @@ class GroupWorker:
             version=order.version,
             route=order.index,
         )
-        policies = dict.fromkeys(environment.agents, policy)
+        policies = self._cast(order.environment).policies(policy)
         seed = (*order.seed, order.index, sample)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)

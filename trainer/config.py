@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..environments.loading import EnvironmentSpec, describe
+from ..rollout.agents import AgentConfig
 from ..rollout.config import ModelConfig, RolloutConfig
 from ..rollout.curriculum import CurriculumConfig
 from ..rollout.mixture import Portion
@@ -35,6 +36,8 @@ class EnvironmentEntry(Settings):
     """Attempts at each task; what is learned is how they differ."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The environment's own settings."""
+    agents: dict[str, AgentConfig] = Field(default_factory=dict)
+    """Who plays its agents, where it is not the policy that learns."""
     rubric: dict[str, float] = Field(default_factory=dict)
     """Weights by label, where they differ from the environment's."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 
+from ..rollout.agents import Cast
 from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
@@ -72,7 +73,15 @@ async def train(
     warn_of(held)
     if not config.rollout.inline:
         close_sandbox()  # the workers have their own
-    pool = _open_pool(PoolSpec(model, config.rollout, specs, sandbox=config.sandbox))
+    pool = _open_pool(
+        PoolSpec(
+            model,
+            config.rollout,
+            specs,
+            sandbox=config.sandbox,
+            agents=tuple(entry.agents for entry in config.environments),
+        )
+    )
     run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed, held)
@@ -108,6 +117,10 @@ class _Run:
         self.config, self.folder, self.progress, self.pool = config, folder, progress, pool
         self.started = time.perf_counter()
         self.environments = [entry.spec().build() for entry in config.environments]
+        self.learners = [
+            Cast(environment, entry.agents).learners
+            for environment, entry in zip(self.environments, config.environments, strict=True)
+        ]
         trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
         self.learner = Learner(trained, config.trainer, config.rollout.sampling.max_tokens)
         if resumed:
@@ -324,7 +337,8 @@ class _Run:
         return Mixture(self.environments, portions, "train", seed)
 
     async def _demonstration(self, draw: Draw) -> list[Sample]:
-        samples = await demonstration_samples(self.environments[draw.environment], draw.task, self.renderer)
+        environment, learners = self.environments[draw.environment], self.learners[draw.environment]
+        samples = await demonstration_samples(environment, draw.task, self.renderer, learners)
         longest = max(sample.tokens.size for sample in samples)
         if longest > self.config.model.context:
             raise ConfigError(

@@ -1,5 +1,7 @@
 """Supervised samples made of an environment's own demonstrations, so that reinforcement has something to reinforce."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ..environments.environment import Environment, scripts
@@ -15,8 +17,10 @@ from .batch import Sample
 _UNBOUNDED = 1 << 30
 
 
-async def demonstration_samples(environment: Environment, task: Task, renderer: Renderer) -> list[Sample]:
-    """An episode in which the agents say what the demonstration has them say, as what is learned.
+async def demonstration_samples(
+    environment: Environment, task: Task, renderer: Renderer, learners: Collection[str] | None = None
+) -> list[Sample]:
+    """An episode in which the agents say what the demonstration has them say, as what ``learners`` (all) learn.
 
     It is played as in training, so what stands between the replies (results of tools, other agents) is what will stand
     there, and is context; the replies are learned, end of turn included.
@@ -35,7 +39,9 @@ async def demonstration_samples(environment: Environment, task: Task, renderer: 
             f"correct {environment.label}'s demonstration(task), or set warm_start.steps = 0"
         )
     return [
-        Sample(segment.tokens, segment.mask, None, np.ones(len(segment), np.float32)) for segment in played.segments
+        Sample(segment.tokens, segment.mask, None, np.ones(len(segment), np.float32))
+        for segment in played.segments
+        if learners is None or segment.agent in learners
     ]
 
 

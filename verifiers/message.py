@@ -12,7 +12,8 @@ class Message(TypedDict):
     """One message.
 
     ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``; and for verifiers, never shown to a
-    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed.
+    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed. ``images`` are URLs
+    (``data:`` ones, too) that go with the text.
     """
 
     role: Role
@@ -22,7 +23,10 @@ class Message(TypedDict):
     tool_call_id: NotRequired[str]
     arguments: NotRequired[dict[str, Any]]
     error: NotRequired[bool]
+    images: NotRequired[list[str]]
 
+
+_IMAGE = ("data:image/", "http://", "https://")
 
 UNSEEN = frozenset({"arguments", "error"})
 """Keys of a message that no policy is shown."""
@@ -47,4 +51,7 @@ def check_message(message: Any) -> Message:
         raise DataError(
             f"a message's content is text, found {message.get('content')!r:.80} ({message['role']} message)"
         )
+    images = message.get("images", [])
+    if not isinstance(images, list) or not all(isinstance(url, str) and url.startswith(_IMAGE) for url in images):
+        raise DataError(f"a message's images are a list of URLs (data:image/…, http(s)://…), found {images!r:.80}")
     return message  # type: ignore[return-value]

@@ -1,0 +1,93 @@
+"""Who plays the agents of an environment: the policy that learns, the same without learning, or a model elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import Field, model_validator
+
+from ..environments.chat import Policy
+from ..environments.environment import Environment
+from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.settings import Settings
+from .engine import Sampling
+from .text_chat import TextPolicy
+from .token_chat import TokenPolicy
+
+
+class AgentConfig(Settings):
+    """Who plays one agent of an environment, where it is not the policy that learns."""
+
+    url: str = ""
+    """Of an OpenAI-compatible endpoint; its tokens are not trained. Empty: the policy."""
+    model: str = ""
+    """The endpoint's name for its model."""
+    key: str = "OPENAI_API_KEY"
+    """Environment variable that holds the endpoint's key; it need not be set."""
+    trainable: bool = True
+    """Whether the policy learns from what it says as this agent."""
+    temperature: float | None = Field(None, ge=0, lt=100)
+    """Of its replies; as rollouts are sampled where not given."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Of one reply, likewise."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AgentConfig":
+        if bool(self.url) != bool(self.model):
+            raise ValueError("an endpoint has a url and a model: give both, or neither")
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether the policy learns from this agent's tokens."""
+        return self.trainable and not self.url
+
+    def sampled(self, sampling: Sampling) -> Sampling:
+        """How its replies are drawn, where others are drawn like ``sampling``."""
+        temperature = sampling.temperature if self.temperature is None else self.temperature
+        return replace(sampling, temperature=temperature, max_tokens=self.max_tokens or sampling.max_tokens)
+
+
+class Cast:
+    """The players of one environment's agents, with the connections that some of them need.
+
+    Args:
+        environment: whose agents they are.
+        players: by agent; those that are not named are the policy that learns.
+
+    Raises:
+        ConfigError: there is no such agent.
+    """
+
+    def __init__(self, environment: Environment, players: Mapping[str, AgentConfig]) -> None:
+        for agent in players:
+            if agent not in environment.agents:
+                raise ConfigError(f"{environment.label} has no agent {agent!r}; {nearest(agent, environment.agents)}")
+        self._agents = environment.agents
+        self._players = players
+        self._elsewhere: dict[tuple[str, Sampling], TextPolicy] = {}
+
+    @property
+    def learners(self) -> frozenset[str]:
+        """The agents whose tokens the policy learns from."""
+        return frozenset(agent for agent in self._agents if agent not in self._players or self._players[agent].learns)
+
+    def policies(self, learner: TokenPolicy) -> dict[str, Policy]:
+        """Who speaks as which agent; ``learner`` is the policy that learns."""
+        return {agent: self._policy(agent, learner) for agent in self._agents}
+
+    def _policy(self, agent: str, learner: TokenPolicy) -> Policy:
+        player = self._players.get(agent)
+        if player is None:
+            return learner
+        sampling = player.sampled(learner.sampling)
+        if not player.url:
+            return replace(learner, sampling=sampling, trainable=player.trainable)
+        key = (agent, sampling)
+        if key not in self._elsewhere:
+            self._elsewhere[key] = TextPolicy(player.url, player.model, sampling, key_variable=player.key)
+        return self._elsewhere[key]
+
+    async def close(self) -> None:
+        """End connections."""
+        for policy in self._elsewhere.values():
+            await policy.close()
