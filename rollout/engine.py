@@ -27,6 +27,7 @@ class Sampling:
         max_tokens: most tokens to sample.
         stop_ids: token ids that end the turn; the one that was sampled is returned too.
         seed: equal requests with equal seeds under equal weights give equal bits, in whatever company.
+        schema: a JSON schema, as text, that the reply is held to token by token; empty for none.
     """
 
     temperature: float = 1.0
@@ -35,6 +36,7 @@ class Sampling:
     max_tokens: int = 256
     stop_ids: tuple[int, ...] = ()
     seed: int = 0
+    schema: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < 100:
@@ -70,7 +72,9 @@ class Completion:
 
     Attributes:
         tokens: int32, a stop id last where one ended it.
-        logprobs: float32, of the distribution that was drawn from (after temperature and filters).
+        logprobs: float32, of the distribution that was drawn from (after temperature and filters). Where a schema held
+            the reply, of the policy's own instead (after temperature), as a trainer computes them: the schema is no
+            part of the policy.
         versions: int32, the weights version that sampled each.
         stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
     """

@@ -11,7 +11,12 @@ def uniforms(seed: int, count: int) -> torch.Tensor:
 
 
 def draw(
-    logits: torch.Tensor, temperature: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor
+    logits: torch.Tensor,
+    temperature: torch.Tensor,
+    top_k: torch.Tensor,
+    top_p: torch.Tensor,
+    uniform: torch.Tensor,
+    allowed: dict[int, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw one token a row by inverting the distribution function; a row's result depends on that row alone.
 
@@ -24,12 +29,17 @@ def draw(
         top_k: int64 ``[rows]``; 0 keeps all.
         top_p: float32 ``[rows]``; 1 keeps all.
         uniform: float64 ``[rows]`` in [0, 1).
+        allowed: row → bool ``[vocabulary]``, the tokens that alone may be drawn there; before all filters.
 
     Returns:
-        Tokens, int64 ``[rows]``, and their logprobs, float32 ``[rows]``, under the distribution that was drawn from.
+        Tokens, int64 ``[rows]``, and their logprobs, float32 ``[rows]``, under the distribution that was drawn from; in
+        rows of ``allowed`` under the policy's own, after temperature.
     """
     greedy = temperature == 0
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
+    whole = {row: scaled[row].log_softmax(-1) for row in allowed or ()}
+    for row, tokens in (allowed or {}).items():
+        scaled[row].masked_fill_(~tokens, -torch.inf)
     filtered = ((top_k > 0) | (top_p < 1)) & ~greedy
     if filtered.any():
         scaled[filtered] = keep_top(scaled[filtered], top_k[filtered], top_p[filtered])
@@ -38,7 +48,10 @@ def draw(
     # A token of probability 0 adds no mass, so `right=True` never lands on it; 1 - 2^-53 times the total is below it.
     drawn = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0]
     tokens = torch.where(greedy, scaled.argmax(-1), drawn.clamp(max=logits.shape[1] - 1))
-    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+    picked = logprobs.gather(1, tokens[:, None])[:, 0]
+    for row, own in whole.items():
+        picked[row] = own[tokens[row]]
+    return tokens, picked
 
 
 def keep_top(logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,11 @@ from ..verifiers.errors import ConfigError, EngineError, nearest
 from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
 from .engine import Sampling
+from .schema import schema_text
 
 log = logging.getLogger(__name__)
 
-_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens")
+_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERFLOW = ("context_length_exceeded", "maximum context length", "context window")
 
@@ -206,6 +207,8 @@ class TextChat:
         for name in overrides:
             if name not in _OVERRIDES:
                 raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
+        overrides = dict(overrides)
+        schema = overrides.pop("schema", None)
         default = self._policy.sampling
         body: dict[str, Any] = {
             "model": self._policy.model,
@@ -220,6 +223,9 @@ class TextChat:
             body.setdefault("top_k", default.top_k)
         if self._tools:
             body["tools"] = self._tools
+        if schema:
+            about = {"name": "reply", "schema": json.loads(schema_text(schema)), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": about}
         if self._thinking.mode != "free":
             on = self._thinking.mode == "on"
             body["chat_template_kwargs"] = {"enable_thinking": on, "thinking": on}

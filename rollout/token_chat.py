@@ -15,8 +15,9 @@ from ..verifiers.message import Message, Role, check_message
 from ..verifiers.segment import Segment
 from .engine import Completion, Generator, Request, Sampling
 from .renderer import OPENED, Ids, Renderer
+from .schema import schema_text
 
-_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens")
+_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
 _NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "length")
 
 
@@ -169,7 +170,9 @@ class TokenChat:
         self._messages.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:
-        """Let the policy speak; ``temperature``, ``top_p``, ``top_k`` and ``max_tokens`` may be set for this reply.
+        """Let the policy speak; temperature, top_p, top_k, max_tokens and schema may be set for this reply.
+
+        With a JSON schema the whole reply is JSON by it, so it cannot begin with reasoning.
 
         Where the context leaves no room the reply is empty, with stop ``length``, and no engine is asked.
 
@@ -308,6 +311,10 @@ class TokenChat:
         for name in overrides:
             if name not in _OVERRIDES:
                 raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
+        if schema := overrides.get("schema"):
+            if self._thinking.mode == "on":
+                raise ConfigError("a reply by a schema has no room for reasoning: ask with thinking off, then again")
+            overrides = {**overrides, "schema": schema_text(schema)}
         policy = self._policy.sampling
         most = min(policy.max_tokens, overrides.get("max_tokens", policy.max_tokens))
         stop_ids = tuple(sorted({*self._policy.renderer.stop_ids, *policy.stop_ids}))

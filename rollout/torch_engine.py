@@ -26,6 +26,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..verifiers.errors import ConfigError, EngineError, EngineStale
+from .constraint import Constraint, Constraints
 from .engine import Completion, EngineInfo, Request, Stop
 from .model import check_context, load_model
 from .sampling import draw
@@ -69,6 +70,9 @@ class TorchEngine:
         self._queue: deque[tuple[int, Request]] = deque()
         self._running: dict[int, tuple[int, Request]] = {}  # by slot
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
+        self._path = ""  # of the tokenizer, for replies by a schema
+        self._constraints: Constraints | None = None
+        self._held: dict[int, Constraint] = {}  # by slot
         self._generated = 0
         self._block = BLOCK
         self._logits()  # allocates the cache
@@ -86,7 +90,9 @@ class TorchEngine:
         version: int = 0,
     ) -> "TorchEngine":
         """The engine of the model in folder ``path``; ``dtype`` is torch's name of a floating-point type."""
-        return cls(load_model(path, getattr(torch, dtype), device), slots=slots, context=context, version=version)
+        engine = cls(load_model(path, getattr(torch, dtype), device), slots=slots, context=context, version=version)
+        engine._path = path
+        return engine
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -98,6 +104,8 @@ class TorchEngine:
         self._check_tokens(request.prompt)
         if key in self._keys:
             raise EngineError(f"request key {key} is in use")
+        if request.sampling.schema:
+            self._constraint(request)  # refused now, if at all
         self._keys.add(key)
         if len(request.prompt) >= self._context:
             self._ended.append((key, _nothing("length")))
@@ -192,6 +200,9 @@ class TorchEngine:
         self._prefill((slot, request.prompt[:-1]) for slot, _, request in admitted)
         for slot, key, request in admitted:
             self._slots.begin(slot, request)
+            self._held.pop(slot, None)
+            if request.sampling.schema:
+                self._held[slot] = self._constraint(request)
             self._running[slot] = key, request
 
     def _prefill(self, prefixes: Iterable[tuple[int, npt.NDArray[np.int32]]]) -> None:
@@ -239,7 +250,11 @@ class TorchEngine:
     def _advance(self) -> None:
         """Sample one token in every slot."""
         slots = self._slots
-        tokens, logprobs = draw(self._logits(), slots.temperature, slots.top_k, slots.top_p, slots.uniform())
+        allowed = {
+            slot: self._held[slot].allowed().to(self.model.device) for slot in self._running if slot in self._held
+        }
+        logits = self._logits()
+        tokens, logprobs = draw(logits, slots.temperature, slots.top_k, slots.top_p, slots.uniform(), allowed)
         if not (logprobs.isfinite() | ~slots.active).all():
             self._cache.clear()
             self._prefixes = [b""] * len(self._prefixes)
@@ -247,11 +262,21 @@ class TorchEngine:
                 f"weights version {self._version} gives logits that are not finite; has training diverged?"
             )
         self._generated += len(self._running)
+        for slot in allowed:
+            self._held[slot].accept(int(tokens[slot]))
         stopped, full = slots.record(tokens, logprobs, self._version)
         for slot in stopped:
             self._ended.append((self._running.pop(slot)[0], slots.end(slot, "stop")))
         for slot in full:
             self._ended.append((self._running.pop(slot)[0], slots.end(slot, "length")))
+
+    def _constraint(self, request: Request) -> Constraint:
+        if self._constraints is None:
+            try:
+                self._constraints = Constraints(self._path, self._vocabulary)
+            except ConfigError as error:
+                raise EngineError(str(error)) from None
+        return self._constraints.of(request.sampling.schema, request.sampling.stop_ids)
 
     @torch.no_grad()
     def _logits(self) -> torch.Tensor:

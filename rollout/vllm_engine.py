@@ -20,7 +20,7 @@ from .weights import Weights
 SCORE = "score"  # the request id of a running ``score``; generating requests have numbers
 
 EXACT: dict[str, Any] = {
-    "skip_tokenizer_init": True,
+    "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
     "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
     "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
     "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
@@ -40,6 +40,8 @@ class _Running:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
+    prompt: npt.NDArray[np.int32] | None = None
+    """Of a reply that a schema holds: what vLLM says of its logprobs is of what the schema left."""
 
     def end(self, stop: Stop) -> Completion:
         return Completion(
@@ -62,7 +64,7 @@ class VllmEngine:
     was only read in its source, not run.
 
     Args:
-        path: the model's folder; no tokenizer is read.
+        path: the model's folder; its tokenizer is read for replies by a schema alone.
         dtype: of weights and activations.
         context: most tokens of prompt and completion together.
         slots: most requests in one step.
@@ -126,6 +128,7 @@ class VllmEngine:
         self._running: dict[int, _Running] = {}
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
         self._scored: list[float] | None = None
+        self._unscored: list[tuple[int, _Running, bool]] = []
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -144,11 +147,17 @@ class VllmEngine:
             self._ended.append((key, _Running().end("length")))
             return
         self._engine.add_request(str(key), tokens_input(request.prompt.tolist()), params)
-        self._running[key] = _Running()
+        self._running[key] = _Running(prompt=request.prompt if request.sampling.schema else None)
 
     def step(self) -> list[tuple[int, Completion]]:
         """Advance every running request by a token or a prefill; return those that ended."""
         self._advance()
+        while self._unscored:
+            key, running, stopped = self._unscored.pop()
+            assert running.prompt is not None
+            whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
+            running.logprobs = self.score(whole)[running.prompt.size :].tolist()
+            self._ended.append((key, running.end("stop" if stopped else "length")))
         ended, self._ended = self._ended, []
         return ended
 
@@ -237,18 +246,28 @@ class VllmEngine:
             self._generated += len(new.token_ids)
             if output.finished:
                 del self._running[key]
+                if running.prompt is not None:
+                    self._unscored.append((key, running, new.finish_reason == "stop"))
+                    continue
                 self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
 
     def _params(self, sampling: Sampling, room: int) -> Any:
         """The same ``sampling`` in vLLM's words; None where the context has no room."""
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         if sampling.temperature and not 0.01 <= sampling.temperature <= 2:
             raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
+        if sampling.schema and sampling.temperature not in (0, 1):
+            raise EngineError(
+                f"vLLM scores at temperature 1 only, so a reply by a schema is sampled at 0 or 1, not at "
+                f"{sampling.temperature}; use the torch engine for that"
+            )
         if room < 1:
             return None
+        held = StructuredOutputsParams(json=sampling.schema) if sampling.schema else None
         return SamplingParams(
+            structured_outputs=held,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,

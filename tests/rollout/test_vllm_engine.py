@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lachesis.rollout.engine import Completion, Request, Sampling
 from lachesis.rollout.tiny_model import build_tiny_model
@@ -61,7 +62,7 @@ def sharpened(model: PreTrainedModel, seed: int) -> None:
                 parameter.normal_(std=0.15, generator=generator)
 
 
-def request_of(seed: int, length: int = 20, **sampling: float | tuple[int, ...]) -> Request:
+def request_of(seed: int, length: int = 20, **sampling: float | str | tuple[int, ...]) -> Request:
     prompt = np.random.default_rng(seed).integers(0, BYTES, length).astype(np.int32)
     return Request(prompt, replace(Sampling(seed=seed, max_tokens=16), **sampling))  # type: ignore[arg-type]
 
@@ -158,6 +159,27 @@ def test_scoring_in_mid_generation_loses_no_completion(served: Served) -> None:
         served.engine.add(key, request)
     served.engine.score(request_of(9).prompt, 1.0)
     assert same(drain(served.engine, 4), expected)
+
+
+PET = {"type": "object", "properties": {"pet": {"enum": ["cat", "dog"]}}, "required": ["pet"]}
+SCHEMA = json.dumps(PET | {"additionalProperties": False})
+
+
+def test_a_schema_holds_a_reply_and_its_logprobs_are_the_policys_own(served: Served) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(served.folder)
+    stop = (tokenizer.eos_token_id,)
+    held = {seed: request_of(seed, max_tokens=60, schema=SCHEMA, stop_ids=stop) for seed in range(3)}
+    done = finish(served.engine, held | {9: request_of(9)})
+    said = [json.loads(tokenizer.decode(done[seed].tokens[:-1])) for seed in held]
+    assert all(reply in ({"pet": "cat"}, {"pet": "dog"}) for reply in said)
+    for seed, request in held.items():
+        expected = reference(served.model, request.prompt, done[seed].tokens, request.sampling)
+        assert np.abs(done[seed].logprobs - expected).max() < TOLERANCE
+        assert done[seed].stop == "stop"
+    alone = finish(served.engine, {9: request_of(9)})[9]
+    assert alone.tokens.tolist() == done[9].tokens.tolist()
+    with pytest.raises(EngineError, match=r"at 0 or 1, not at 0\.7"):
+        served.engine.add(10, request_of(1, schema=SCHEMA, temperature=0.7))
 
 
 def test_a_request_gives_the_same_bits_in_any_company(served: Served) -> None:
