@@ -4,8 +4,9 @@ The same request with the same seed under the same weights gives the same bits, 
 float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-512):
 
 - Linear layers: a row's bits are the same in batches of 4 to 1200 rows, whatever stands beside it, and differ at 1 to
-  3. So every decoding step runs all slots, four at least, and the output layer only ever sees that batch: a prefill
-  computes all but the last token of a prompt, which is fed by the first decoding step.
+  3; on CPUs with AMX they differ at up to 10. So every decoding step runs all slots, four at least, and the output
+  layer only ever sees that batch: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
+  which is fed by the first decoding step. Engines of 10 slots and of 64 may give other bits.
 - Attention while decoding: masked tokens at the end change nothing when the attended length is a multiple of 16, and do
   so otherwise; with four or more query heads a key head and more than 256 tokens, nearly any change of length changes
   bits, and then all of the context is attended to (``SlotCache.exact_block`` tries it out).
