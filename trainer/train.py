@@ -1,7 +1,6 @@
 """The main job: rollouts, advantages, a GRPO step, new weights for the engines; again until it is done."""
 
 import itertools
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -16,29 +15,30 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 
 from ..rollout.agents import Cast
-from ..rollout.config import ModelConfig, TinyConfig
+from ..rollout.config import ModelConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engine import Sampling
 from ..rollout.mixture import Draw, Mixture
 from ..rollout.model import load_tokenizer
 from ..rollout.pool import InlinePool, Pool, PoolSpec
 from ..rollout.renderer import Renderer
-from ..rollout.tiny_model import build_tiny_model
 from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
 from . import checkpoint
 from .batch import Sample, samples_of
 from .checkpoint import Position
-from .config import RunConfig, TrainerConfig
+from .config import RunConfig
 from .containment import Containment, containment, warn_of
 from .fingerprint import fingerprint
 from .held_out import HeldOut
 from .learner import Learner
 from .metrics import Metrics, scoring_seconds, step_metrics, version_age
+from .own_model import own_model
 from .progress import Progress
 from .record import recorded
 from .run_folder import RunFolder
+from .schedule import learning_rate
 from .warm_start import demonstration_samples, opening
 
 log = logging.getLogger("lachesis")
@@ -65,7 +65,7 @@ async def train(
         LachesisError: with one clear line; checkpoints written so far stay.
     """
     resumed = checkpoint.latest(folder.checkpoints) if resume else None
-    model = _materialised(config, folder)
+    model = own_model(config.model, config.seed, folder.path)
     specs = tuple(entry.spec() for entry in config.environments)
     environments = [spec.build() for spec in specs]
     folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
@@ -385,37 +385,6 @@ def _named(place: str) -> Iterator[None]:
         yield
     except InfrastructureError as error:
         raise InfrastructureError(f"{place}: {error}") from error
-
-
-def learning_rate(config: TrainerConfig, step: int) -> float:
-    """The learning rate of the step after ``step`` steps."""
-    rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
-    fall = 1 - step / config.steps if config.schedule == "linear" else 1.0
-    return config.lr * rise * fall
-
-
-def _materialised(config: RunConfig, folder: RunFolder) -> ModelConfig:
-    """The model's settings with a path that can be loaded; the tiny model is made in the run's folder."""
-    if config.model.path != "tiny":
-        return config.model
-    path = folder.path / "model"
-    if not path.exists():
-        draft = folder.path / "model.draft"
-        build_tiny_model(draft, seed=config.seed, context=config.model.context, **config.model.tiny.model_dump())
-        draft.rename(path)  # a crash leaves no half of it
-    made = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    shape = TinyConfig(
-        hidden=made["hidden_size"],
-        layers=made["num_hidden_layers"],
-        tied=made["tie_word_embeddings"],
-        words=config.model.tiny.words,  # the folder's tokenizer stays as it was made
-    )
-    if shape != config.model.tiny or made["max_position_embeddings"] < config.model.context:
-        raise ConfigError(
-            f"the run in {folder.path} began with another model ({shape}, context {made['max_position_embeddings']}) "
-            f"than model.tiny and model.context ask for ({config.model.tiny}, {config.model.context}); start a new run"
-        )
-    return config.model.model_copy(update={"path": str(path.resolve())})
 
 
 def _open_pool(spec: PoolSpec) -> Pool:

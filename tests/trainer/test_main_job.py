@@ -1,4 +1,4 @@
-"""The main job as shipped: ``lachesis train configs/arithmetic.toml`` reaches its goal, through Ray."""
+"""The jobs as shipped reach their goals, through Ray: ``configs/arithmetic.toml`` and ``configs/calculator.toml``."""
 
 import json
 import subprocess
@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "arithmetic.toml"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def run_job(name: str, out: Path, *overrides: str) -> dict[str, Any]:
+    """The summary of the job that ``configs/NAME.toml`` describes."""
+    words = [sys.executable, "-m", "lachesis.trainer.cli", "train", str(CONFIGS / f"{name}.toml"), "--out", str(out)]
+    done = subprocess.run([*words, *overrides], capture_output=True, text=True, timeout=850)
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads((out / f"{name}-1" / "summary.json").read_text())
+    return summary
 
 
 def main_job(out: Path, *overrides: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "lachesis.trainer.cli", "train", str(CONFIG), "--out", str(out), *overrides],
-        capture_output=True,
-        text=True,
-        timeout=850,
-    )
-    assert done.returncode == 0, done.stderr
-    summary: dict[str, Any] = json.loads((out / "arithmetic-1" / "summary.json").read_text())
-    return summary
+    return run_job("arithmetic", out, *overrides)
 
 
 def reached(summary: dict[str, Any]) -> None:
@@ -49,3 +50,11 @@ def test_it_is_reached_through_vllm(tmp_path: Path) -> None:
     summary = main_job(tmp_path, "--rollout.engine=vllm")
     assert summary["engine"] == "vllm"
     reached(summary)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_use_of_a_tool_over_several_turns_is_learned(tmp_path: Path) -> None:
+    summary = run_job("calculator", tmp_path)
+    assert summary["heldout_start"] <= 0.5
+    assert summary["heldout_final"] >= 0.85
