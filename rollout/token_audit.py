@@ -183,16 +183,17 @@ class _Speaker:
         tools: Sequence[dict[str, Any]] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> TokenChat:
-        """A conversation over a scripted engine."""
+        """A conversation over a scripted engine, with reasoning as the template has it: what is put before a reply, or
+        into it at the budget, is no text of the template's that it could be held against."""
         self.tools = tools
         engine = ScriptedEngine(self._answer, context=CONTEXT)
         policy = TokenPolicy(engine, self.renderer, Sampling(max_tokens=CONTEXT), context=CONTEXT)
-        self.chats.append(policy.open(agent, seed, tools, thinking))
+        self.chats.append(policy.open(agent, seed, tools))
         return self.chats[-1]
 
     def _answer(self, request: Request) -> list[int]:
         said = self.lines.pop(0) if self.lines else ""
-        sampled = self.renderer.rest_of(said, request.prompt)
+        sampled = self.renderer.reply(said)
         self.turns.append(_Turn(request.prompt, sampled, said))
         ids: list[int] = sampled.tolist()
         return ids

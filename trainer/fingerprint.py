@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..environments.environment import Environment, Split, tasks_of
 from ..verifiers.rubric import Rubric, Use
+from .redaction import redacted
 
 TASKS = 64
 """Tasks of either split that are looked at."""
@@ -48,7 +49,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 
 def _of(environment: Environment, seed: int) -> dict[str, Any]:
-    settings = environment.config.model_dump(mode="json")
+    settings = redacted(environment.config.model_dump(mode="json"))
     splits: tuple[Split, ...] = ("train", "test")
     data = {
         split: _digest(

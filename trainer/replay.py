@@ -29,6 +29,7 @@ from ..verifiers.trajectory import StopReason, Trajectory
 from .config import load_config
 from .in_order import in_order
 from .progress import counting
+from .redaction import redacted
 from .rescore import STORE
 from .terminal import printable
 
@@ -62,7 +63,7 @@ class Recording:
     def to_json(self) -> dict[str, Any]:
         """A line of a recording's file."""
         return {
-            "environment": {"use": self.spec.use, "config": self.spec.config, "weights": self.spec.weights},
+            "environment": {"use": self.spec.use, "config": redacted(self.spec.config), "weights": self.spec.weights},
             "seed": list(self.seed),
             "task": self.task.to_json(),
             "replies": {agent: list(said) for agent, said in self.replies.items()},

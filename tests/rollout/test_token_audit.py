@@ -68,6 +68,12 @@ def test_under_a_template_that_keeps_all_turns_every_id_is_exact(environment: ty
     assert audit.tokens > 60
 
 
+def test_thinking_that_is_switched_or_bounded_is_no_finding() -> None:
+    audit = audited(Talk(thinking={"mode": "on", "budget": 2}))
+    assert audit.findings() == []
+    assert audit.tokens > 0
+
+
 def test_a_template_that_drops_earlier_reasoning_begins_new_segments_and_the_token_is_named() -> None:
     (finding,) = audited(Thinking(), TURNS % "message.content.split('</think>')[-1]").findings()[:1]
     assert (finding.kind, finding.severity) == ("template", "warning")

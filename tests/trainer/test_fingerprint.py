@@ -1,12 +1,14 @@
 """What a run's environments are: every change is seen and named, and nothing else is one."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lachesis.environments.environment import Environment
+from lachesis.environments.arithmetic import Arithmetic
+from lachesis.environments.environment import Environment, EnvironmentConfig
 from lachesis.environments.loading import describe
 from lachesis.rollout.tiny_model import build_tiny_tokenizer
 from lachesis.trainer import train as main_job
@@ -78,6 +80,17 @@ def test_shipped_environments_have_equal_ones_when_nothing_changed(name: str) ->
     assert f"{name}.py" in first["environments"][name]["code"]
     (other,) = differences(first, fingerprint(environments[0], 1, tokenizer))[:1]
     assert "data.train" in other
+
+
+def test_secrets_are_not_in_it() -> None:
+    class Config(EnvironmentConfig):
+        api_key: str = "hunter2"
+
+    class Secretive(Arithmetic):
+        """Sums that need a key."""
+
+    Secretive.Config = type("Config", (Arithmetic.Config, Config), {})
+    assert "hunter2" not in json.dumps(fingerprint([Secretive()], 0, build_tiny_tokenizer()))
 
 
 def configured(out: Path, **entry: Any) -> RunConfig:
