@@ -102,6 +102,8 @@ class TrainerConfig(Settings):
     """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
+    skip: int = Field(3, ge=0)
+    """Steps in a row that are skipped because their gradient is not finite; one more ends the run."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)

@@ -1,5 +1,6 @@
 """The model that learns: its optimizer, and one step of either kind."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ from .losses.objective import Objective
 from .losses.terms import Tokens
 from .tally import Tally
 
+log = logging.getLogger("lachesis")
+
 Metrics = dict[str, float]
 
 
@@ -37,12 +40,14 @@ class Learner:
     Attributes:
         logprobs: of the last policy step, by place in its samples: the trainer's logprob of each trained token before
             the step; None where a sample was left out because nothing was to be learned of it.
+        skipped: how many steps in a row were skipped, because their gradient was not finite.
         reference: the frozen policy that the objective measures the divergence from, where it does.
     """
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
         self.objective = Objective(config.loss)
         self.longest = longest
+        self.skipped = 0
         self.logprobs: list[npt.NDArray[np.float32] | None] = []
         self.reference: PreTrainedModel | None = None
         if config.threads:
@@ -66,11 +71,11 @@ class Learner:
         samples the weights stay as they are.
 
         Raises:
-            InfrastructureError: the gradient is not finite; the weights stay as they were.
+            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
         """
         if not samples:
             self.logprobs = []
-            return {**Tally().metrics(), "grad_norm": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
+            return {**Tally().metrics(), "grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
         lengths = [int(sample.mask.sum()) for sample in samples]
         scales = weights(lengths, self.config.loss.normalize, self.longest)
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
@@ -91,6 +96,7 @@ class Learner:
         return {
             **tally.metrics(),
             "grad_norm": self._apply(lr),
+            "skipped": float(self.skipped > 0),
             "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
         }
@@ -99,7 +105,7 @@ class Learner:
         """One step of cross-entropy on the masked tokens, averaged over all of them.
 
         Raises:
-            InfrastructureError: the gradient is not finite; the weights stay as they were.
+            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
         """
         total = sum(int(sample.mask.sum()) for sample in samples)
         self.optimizer.zero_grad(set_to_none=False)
@@ -190,16 +196,25 @@ class Learner:
         return zeros.masked_fill_(~mask, torch.finfo(self.model.dtype).min)
 
     def _apply(self, lr: float) -> float:
-        """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights."""
+        """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights.
+
+        Raises:
+            InfrastructureError: that happened once more than ``trainer.skip`` allows in a row.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
-        if not math.isfinite(norm):
+        if math.isfinite(norm):
+            self.optimizer.step()
+            self.skipped = 0
+            return norm
+        self.skipped += 1
+        if self.skipped > self.config.skip:
             raise InfrastructureError(
-                f"training diverged: the gradient's norm is {norm}; lower the learning rate and go on from the last "
-                "checkpoint with --resume"
+                f"training diverged: the gradient's norm is {norm} ({self.skipped} steps in a row, trainer.skip = "
+                f"{self.config.skip}); lower the learning rate and go on from the last checkpoint with --resume"
             )
-        self.optimizer.step()
+        log.warning("a step was skipped: the gradient's norm is %s", norm)
         return norm
 
 

@@ -291,12 +291,23 @@ def test_forgotten_moments_are_those_of_the_beginning(tiny: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, 1e38])
 def test_a_gradient_that_is_not_finite_leaves_the_weights_and_says_so(tiny: str, bad: float) -> None:
-    found = learner(tiny)
+    found = learner(tiny, skip=0)
     before = flat(found)
     with pytest.raises(InfrastructureError, match="diverged: the gradient's norm is"):
         found.policy_step([*LIVE, sample(9, 4, bad), sample(8, 4, -bad)], LR)
     assert torch.equal(flat(found), before)
     assert not found.optimizer.state
+
+
+def test_such_steps_are_skipped_and_counted_until_there_are_too_many_in_a_row(tiny: str) -> None:
+    found, clean = learner(tiny, skip=2), learner(tiny)
+    bad = [*LIVE, sample(9, 4, np.nan)]
+    clean.policy_step(LIVE, LR)
+    assert [found.policy_step(batch, LR)["skipped"] for batch in (bad, bad, LIVE, bad)] == [1.0, 1.0, 0.0, 1.0]
+    assert torch.equal(flat(found), flat(clean))
+    found.policy_step(bad, LR)
+    with pytest.raises(InfrastructureError, match=r"3 steps in a row, trainer\.skip = 2\); lower the learning rate"):
+        found.policy_step(bad, LR)
 
 
 def test_scores_are_those_of_a_plain_forward_pass(tiny: str) -> None:

@@ -224,7 +224,7 @@ def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
         logprobs, entropies = plain(self, *arguments)
         return (logprobs * math.nan if self.optimizer.param_groups[0]["lr"] < 2e-3 else logprobs), entropies
 
-    config = configured(tmp_path)
+    config = configured(tmp_path, trainer={"skip": 0})
     folder = RunFolder.create(config)
     monkeypatch.setattr(Learner, "_logprobs", poisoned)
     with pytest.raises(InfrastructureError, match=r"^step 4: training diverged: .*nan.*--resume"):
