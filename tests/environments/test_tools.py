@@ -109,7 +109,7 @@ def test_all_methods_of_an_object_run_on_one_thread_and_private_ones_are_no_tool
         return results + list(await asyncio.gather(*map(box.call, calls)))
 
     results = asyncio.run(use())
-    box.close()
+    asyncio.run(box.close())
     assert not any(result.failed for result in results), results
     assert [result.content for result in results[1:]] == [f"[[{n}]]" for n in range(20)]
     assert database.threads == {"tools"}
@@ -135,7 +135,7 @@ def test_a_slow_tool_does_not_hold_up_the_event_loop() -> None:
         while not asking.done():
             await asyncio.sleep(0.01)
             count += 1
-        box.close()
+        await box.close()
         return count
 
     assert asyncio.run(ticks()) > 10
