@@ -76,7 +76,7 @@ def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pyt
     wild = describe(f"{tmp_path}/wild.py")
     path = build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64)
     weights = Weights.pack(load_model(str(path), torch.float32, "cpu").state_dict(), version=0)
-    config = RolloutConfig(engines=1, workers=2, slots=16, deadline=100, blocking=1.5, retries=0)
+    config = RolloutConfig(engines=1, workers=2, slots=16, deadline=100, blocking=2.5, retries=0)
     sampling = Sampling(max_tokens=4)
     tasks = list(wild.build().tasks("train", 0))
     orders = [Order(index, 0, task, 2, (7, 0), sampling) for index, task in enumerate(tasks)]
