@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ..verifiers.case import Case
 from ..verifiers.registry import make_verifier
@@ -37,20 +37,12 @@ class Calculator(Environment):
 
         digits: int = Field(3, ge=1, le=12)
         """Most digits of a number; none begins with 0."""
-        least_digits: int = Field(1, ge=1, le=12)
-        """Fewest digits of a number."""
         operators: int = Field(2, ge=1, le=8)
         """Operators in an expression."""
         signs: str = Field("+-*", pattern=r"^[-+*]+$")
         """Which operators there are; one that is written twice is drawn twice as often."""
         limits: Limits = Limits(turns=4, tool_calls=4, seconds=60.0)
         """How far an episode may go."""
-
-        @model_validator(mode="after")
-        def _range(self) -> "Calculator.Config":
-            if self.least_digits > self.digits:
-                raise ValueError(f"least_digits {self.least_digits} is above digits {self.digits}; exchange the two")
-            return self
 
     @reward()
     async def correct(self, case: Case) -> Verdict:
@@ -87,12 +79,8 @@ class Calculator(Environment):
         """An endless stream."""
         config = self.config
         while True:
-            numbers = [self._number(rng) for _ in range(config.operators + 1)]
+            numbers = [str(rng.randrange(1, 10 ** rng.randint(1, config.digits))) for _ in range(config.operators + 1)]
             yield numbers[0] + "".join(rng.choice(config.signs) + number for number in numbers[1:])
-
-    def _number(self, rng: random.Random) -> str:
-        digits = rng.randint(self.config.least_digits, self.config.digits)
-        return str(rng.randrange(10 ** (self.config.least_digits - 1), 10**digits))
 
     def _task(self, text: str) -> Task:
         return Task(f"{text}=", answer=write(evaluate(text)), info={"expression": text})
