@@ -21,6 +21,7 @@ from .local_engine import LocalEngine
 from .order import Failure, Order, Outcome
 from .pool import PoolSpec, check_delivery
 from .router import Router
+from .stage import Stages
 from .watchdog import Watchdog
 from .weights import Weights
 
@@ -77,13 +78,12 @@ class WorkerActor:
         deadline = spec.rollout.deadline
         remotes = [RemoteEngine(ray.get_actor(name), deadline) for name in engines]
         sys.stdout, sys.stderr = Bounded(sys.stdout), Bounded(sys.stderr)
-        self._watchdog = Watchdog(spec.rollout.blocking)
-        self._worker = spec.build_worker(Router(remotes, deadline))
+        watchdog = Watchdog(spec.rollout.blocking)
+        self._stages = Stages(spec.build_worker, Router(remotes, deadline), spec.rollout.threads, watchdog)
 
     async def run(self, orders: list[Order]) -> list[Outcome]:
         """As in ``GroupWorker``."""
-        self._watchdog.start()
-        return await self._worker.run(orders)
+        return await self._stages.run(orders)
 
     async def pid(self) -> int:
         """The process id, once it is built."""

@@ -55,6 +55,8 @@ class RolloutConfig(Settings):
     """How many engine actors."""
     workers: int = Field(2, ge=1)
     """How many environment worker actors."""
+    threads: int = Field(4, ge=1)
+    """On which each worker plays: what blocks on one without an ``await`` holds up the groups of that one alone."""
     slots: int = Field(64, ge=4)
     """Requests that one engine advances together."""
     gpus_per_engine: float = Field(0, ge=0)
@@ -74,6 +76,6 @@ class RolloutConfig(Settings):
     retries: int = Field(3, ge=0)
     """How often, before it is dropped."""
     blocking: float = Field(30.0, gt=0)
-    """Seconds for which an environment's code may hold up its worker without an ``await``, before it is interrupted."""
+    """Seconds for which an environment's code may hold up its thread without an ``await``, before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""

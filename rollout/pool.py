@@ -12,7 +12,7 @@ from ..verifiers.errors import EngineError
 from ..verifiers.sandbox.settings import SandboxSettings
 from .agents import AgentConfig
 from .config import ModelConfig, RolloutConfig
-from .engine import EngineCore, EngineInfo
+from .engine import EngineCore, EngineInfo, Generator
 from .local_engine import LocalEngine
 from .order import Order, Outcome
 from .renderer import Renderer
@@ -69,11 +69,11 @@ class PoolSpec:
             extra=self.rollout.engine_options,
         )
 
-    def build_worker(self, router: Router) -> GroupWorker:
+    def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
         renderer = Renderer.load(self.model.path)
         return GroupWorker(
-            self.environments, router, renderer, self.rollout, self.model.context, self.sandbox, self.agents
+            self.environments, engine, renderer, self.rollout, self.model.context, self.sandbox, self.agents
         )
 
 

@@ -1,9 +1,8 @@
-"""Interrupts code that holds up the event loop of its process."""
+"""Interrupts code that holds up an event loop."""
 
 import asyncio
 import ctypes
 import faulthandler
-import math
 import sys
 import threading
 import time
@@ -13,19 +12,19 @@ BEATS = 10
 
 
 class HeldUp(BaseException):
-    """Raised inside the code that holds up the loop. Not an ``Exception``: what catches all of those stays ended."""
+    """Raised inside the code that holds up a loop. Not an ``Exception``: what catches all of those stays ended."""
 
     limit = 0.0
 
     def __str__(self) -> str:
         return (
-            f"the code held up its process for more than {self.limit:g} s (rollout.blocking); await what takes "
+            f"the code held up its event loop for more than {self.limit:g} s (rollout.blocking); await what takes "
             "time, or run it with asyncio.to_thread"
         )
 
 
 class Watchdog:
-    """Sees to it that the event loop takes its turns.
+    """Sees to it that event loops take their turns, each on a thread of its own.
 
     After ``limit`` seconds without one, ``HeldUp`` is raised in whatever runs there: Python code ends at its next
     instruction, a call into C when it returns. What goes on for twice the limit ends the process, with its stack on
@@ -37,32 +36,46 @@ class Watchdog:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._turn = time.monotonic()
-        self._owner = 0
-        self._beating: asyncio.Task[None] | None = None
+        self._turns: dict[int, float] = {}  # when the loop of each thread took its last one
+        self._beating: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Watch the running event loop until it ends. Calling it again does nothing."""
-        if self._beating is None:
-            self._owner = threading.get_ident()
-            self._beating = asyncio.get_running_loop().create_task(self._beat(), name="watchdog")
-            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+    def watch(self) -> None:
+        """Watch the running event loop until it ends."""
+        with self._lock:
+            first = not self._turns
+            self._turns[threading.get_ident()] = time.monotonic()
+        self._beating.add(asyncio.get_running_loop().create_task(self._beat(), name="watchdog"))
+        if first:
+            threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
     async def _beat(self) -> None:
+        thread = threading.get_ident()
         try:
             while True:
-                self._turn = time.monotonic()
-                faulthandler.dump_traceback_later(2 * self.limit, exit=True, file=sys.__stderr__ or sys.stderr)
+                self._turns[thread] = time.monotonic()
                 await asyncio.sleep(self.limit / BEATS)
         finally:
-            self._turn = math.inf
-            faulthandler.cancel_dump_traceback_later()
+            with self._lock:
+                del self._turns[thread]
 
-    def _watch(self) -> None:
-        while self._turn < math.inf:
+    def _look(self) -> None:
+        while self._go_on():
             time.sleep(self.limit / BEATS)
-            if time.monotonic() - self._turn > self.limit:
-                _raise_in(self._owner, type("HeldUp", (HeldUp,), {"limit": self.limit}))
+
+    def _go_on(self) -> bool:
+        """Interrupt who is late; False where there is nobody left to watch."""
+        with self._lock:
+            if not self._turns:
+                faulthandler.cancel_dump_traceback_later()
+                return False
+            late = {thread: time.monotonic() - turn for thread, turn in self._turns.items()}
+            left = max(2 * self.limit - max(late.values()), 0.001)
+            faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__ or sys.stderr)
+            for thread, seconds in late.items():
+                if seconds > self.limit:
+                    _raise_in(thread, type("HeldUp", (HeldUp,), {"limit": self.limit}))
+            return True
 
 
 def _raise_in(thread: int, kind: type[BaseException]) -> None:

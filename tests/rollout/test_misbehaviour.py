@@ -162,7 +162,7 @@ def test_a_flood_is_cut_with_a_note_and_flows_again_in_the_next_window(monkeypat
 def test_code_that_takes_its_time_but_awaits_is_left_alone() -> None:
     async def patient() -> int:
         dog = Watchdog(0.5)
-        dog.start()
+        dog.watch()
         turns = 0
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
