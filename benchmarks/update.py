@@ -12,9 +12,9 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.model import load_model
 from lachesis.rollout.tiny_model import build_tiny_model
 from lachesis.rollout.torch_engine import TorchEngine
-from lachesis.trainer.batch import Sample, micro_batches
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner import Learner
+from lachesis.trainer.learner.batch import Sample, micro_batches
+from lachesis.trainer.learner.learner import Learner
 
 GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
 

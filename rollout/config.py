@@ -28,7 +28,7 @@ class ModelConfig(Settings):
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny model."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights in engines and forward passes."""
+    """Type of the weights in engines and of what the trainer computes in; the trainer's own weights are float32."""
     context: int = Field(1024, ge=16)
     """Most tokens of prompt and completion together."""
 

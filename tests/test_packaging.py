@@ -95,17 +95,17 @@ def imported(*folders: str) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    modules = {name.replace("-", "_") for name in declared("hub", "json", "mcp", "reasoning_gym", "vllm")}
+    modules = {name.replace("-", "_") for name in declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm")}
     assert imported(*FLOORS) - modules == set()
-    modules = {name.replace("-", "_") for name in declared("hub", "json", "mcp", "reasoning_gym", "vllm", "dev")} | {
-        "lachesis"
-    }
+    modules = {
+        name.replace("-", "_") for name in declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm", "dev")
+    } | {"lachesis"}
     assert imported("tests", "benchmarks", "scripts") - modules == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
     modules = {name.replace("_", "-") for name in imported(*FLOORS)}
-    assert declared("hub", "json", "mcp", "reasoning_gym", "vllm") - modules - set(USED_INDIRECTLY) == set()
+    assert declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm") - modules - set(USED_INDIRECTLY) == set()
 
 
 def test_the_lock_files_agree_and_pin_everything_declared() -> None:

@@ -34,7 +34,7 @@ class Position:
 
 def begin(folder: Path, step: int) -> Path:
     """An empty folder for the checkpoint of ``step``; what a crash left there is removed."""
-    path = folder / f"step-{step:06d}"
+    path = folder / _name(step)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
@@ -43,7 +43,8 @@ def begin(folder: Path, step: int) -> Path:
 def complete(path: Path, position: Position, keep: int) -> None:
     """Seal a checkpoint with its manifest, and keep only it and the newest sealed ones before it, ``keep`` in all.
 
-    Later ones are of a history that a resumed run did not go on with.
+    The one that did best on held-out tasks so far stays beyond that. Later ones are of a history that a resumed run did
+    not go on with.
     """
     (path / "position.json").write_text(json.dumps(asdict(position)))
     files = {
@@ -60,7 +61,9 @@ def complete(path: Path, position: Position, keep: int) -> None:
     _sync(path)
     _sync(path.parent)
     sealed = [other for other in _newest_first(path.parent) if (other / MANIFEST).exists()]
-    kept = sealed[sealed.index(path) :][:keep]
+    before = sealed[sealed.index(path) :]
+    best = path.with_name(_name(int(position.facts.get("heldout_best_step", -1))))
+    kept = [*before[:keep], *(other for other in before[keep:] if other == best)]
     for other in _newest_first(path.parent):
         if other not in kept:
             shutil.rmtree(other)
@@ -97,6 +100,10 @@ def position_of(path: Path) -> Position:
         return Position(**_read(path / "position.json"))
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{path} is not a checkpoint of this version: {error}") from None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from ..rollout.mixture import Portion
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
+from .learner.config import LoraConfig
 from .losses.config import LossConfig
 
 
@@ -96,6 +97,15 @@ class TrainerConfig(Settings):
     """How many times ``prompts`` groups without variance a step may pass over."""
     loss: LossConfig = LossConfig()
     """What is minimised."""
+    ranks: int = Field(1, ge=1)
+    """Processes over which the model and each step's samples are spread (FSDP2); more than one are Ray actors."""
+    gpus_per_rank: float = Field(0, ge=0)
+    """GPUs that Ray reserves for each of several ranks."""
+    lora: LoraConfig = LoraConfig()
+    """Train adapters instead of all weights."""
+    recompute: bool = False
+    """Compute activations again in the backward pass instead of keeping them (gradient checkpointing): less memory,
+    about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
     """Tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)
@@ -107,7 +117,7 @@ class TrainerConfig(Settings):
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)
-    """Newest checkpoints that stay."""
+    """Newest checkpoints that stay, beside the best on held-out tasks."""
     probe_tolerance: float = Field(0.0, ge=0)
     """Largest difference of the probe's logprobs, trainer against engine, before the run stops; 0: by dtype."""
 
@@ -196,6 +206,8 @@ def _check(config: RunConfig) -> None:
             raise ConfigError(f"two environments are labelled {label!r}; give one of them another label")
     if (least := sum(entry.min_share for entry in config.environments)) > 1:
         raise ConfigError(f"the environments' min_share sum to {least:g}; lower them to 1 or less")
+    if config.trainer.ranks > 1 and config.rollout.inline:
+        raise ConfigError("trainer.ranks above 1 are Ray actors; leave out --inline (rollout.inline), or train on one")
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What is logged of a step's groups; every name but ``time/…`` and ``rate/…`` is the same for the same seed."""
+"""What is logged of a step's groups; all but ``time/…``, ``rate/…`` and ``memory/…`` is the same for the same seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,6 @@
 """The main job: rollouts, advantages, a GRPO step, new weights for the engines; again until it is done."""
 
+import asyncio
 import itertools
 import logging
 import time
@@ -26,13 +27,13 @@ from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
 from . import checkpoint
-from .batch import Sample, samples_of
 from .checkpoint import Position
 from .config import RunConfig
 from .containment import Containment, containment, warn_of
 from .fingerprint import fingerprint
 from .held_out import HeldOut
-from .learner import Learner
+from .learner.batch import Sample, samples_of
+from .learner.opening import open_learner
 from .metrics import Metrics, scoring_seconds, step_metrics, version_age
 from .own_model import own_model
 from .progress import Progress
@@ -93,10 +94,11 @@ async def train(
         progress.phase("training")
         while not run.finished:
             await run.step()
+        await run.sealed()
         return run.summary()
     finally:
         if run:
-            await run.dispatcher.close()
+            await run.close()
         await pool.close()
 
 
@@ -121,10 +123,10 @@ class _Run:
             Cast(environment, entry.agents).learners
             for environment, entry in zip(self.environments, config.environments, strict=True)
         ]
-        trained = model.model_copy(update={"path": str(resumed)}) if resumed else model
-        self.learner = Learner(trained, config.trainer, config.rollout.sampling.max_tokens)
+        self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         if resumed:
             self._keep_reference()
+        self.saving: asyncio.Task[None] | None = None
         self.renderer = Renderer.load(model.path)
         self.position = self._rewound(resumed)
         self.before = self._fact("seconds")
@@ -173,10 +175,10 @@ class _Run:
         self._keep_reference()
         row = await self.evaluate()
         self._learn_fact("heldout_start", row["heldout/accuracy"])
-        self._learn_fact("heldout_final", row["heldout/accuracy"])
+        self._judged(row["heldout/accuracy"])
         self.folder.log_metrics(0, row)
         self.progress.update(0, row)
-        self.save()
+        await self.save()
 
     def _keep_reference(self) -> None:
         """Where the loss asks for it: the policy after the warm start, in the run's folder."""
@@ -201,7 +203,10 @@ class _Run:
                     "environment's run() ask the policy for a reply?"
                 )
             lr = learning_rate(config, self.position.step)
+            begun = time.perf_counter()
             metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}
+            metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
+            metrics["memory/trainer_gib"] = self.learner.memory()
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
         metrics |= await self.publish()
         self.tokens_generated += int(metrics["tokens/sampled"])
@@ -213,15 +218,25 @@ class _Run:
         last = step == self.config.trainer.steps
         metrics["time/step"] = time.perf_counter() - start
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
+        better = False
         if last or (self.config.eval.every and step % self.config.eval.every == 0):
             metrics |= await self.evaluate()
-            self._learn_fact("heldout_final", metrics["heldout/accuracy"])
+            better = self._judged(metrics["heldout/accuracy"])
         metrics |= {f"time/{phase}": seconds for phase, seconds in self.seconds.items()}
         self.folder.log_metrics(step, metrics)
         self.folder.log_trajectories(step, groups)
         self.progress.update(step, metrics)
-        if self.finished or step % self.config.trainer.checkpoint_every == 0:
-            self.save()
+        if self.finished or better or step % self.config.trainer.checkpoint_every == 0:
+            await self.save()
+        elif self.saving and self.saving.done():
+            await self.sealed()
+
+    async def close(self) -> None:
+        """End what goes on beside the steps."""
+        if self.saving:
+            self.saving.cancel()
+        await self.dispatcher.close()
+        self.learner.close()
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights under a new version, and prove that they arrived and took effect.
@@ -251,29 +266,56 @@ class _Run:
         with self._timed("evaluation"):
             return await self.heldout.score(self.pool, self.position.version)
 
-    def save(self) -> None:
-        """Write a checkpoint.
+    def _judged(self, accuracy: float) -> bool:
+        """Note how the current weights did on held-out tasks; whether none did better before."""
+        better = accuracy > self._fact("heldout_best", -1.0)
+        self._learn_fact("heldout_final", accuracy)
+        if better:
+            self._learn_fact("heldout_best", accuracy)
+            self._learn_fact("heldout_best_step", float(self.position.step))
+        return better
+
+    async def save(self) -> None:
+        """Begin a checkpoint; the one before is sealed first, and the training goes on while this one is written.
 
         Raises:
             InfrastructureError: the disk refuses; earlier checkpoints stay.
         """
+        await self.sealed()
         self._learn_fact("seconds", self._wall())
         self._learn_fact("tokens_generated", float(self.tokens_generated))
         for phase, seconds in self.seconds.items():
             self._learn_fact(f"seconds/{phase}", seconds)
         self.position = replace(self.position, mixture=self.mixture.state)
-        try:
+        with self._refused(self.position.step):
             path = checkpoint.begin(self.folder.checkpoints, self.position.step)
             self.learner.save(path)
             self.renderer.save(path)
-            checkpoint.complete(path, self.position, self.config.trainer.keep)
-        except (
-            OSError,
-            RuntimeError,
-            SafetensorError,
-        ) as error:  # each library's own for a full disk
+        self.saving = asyncio.create_task(self._seal(path, self.position))
+
+    async def sealed(self) -> None:
+        """The last checkpoint that was begun is complete.
+
+        Raises:
+            InfrastructureError: the disk refused it.
+        """
+        if self.saving:
+            await self.saving
+
+    async def _seal(self, path: Path, position: Position) -> None:
+        with self._refused(position.step):
+            while not self.learner.saved():  # noqa: ASYNC110 - it is written by threads, of other processes at that
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(checkpoint.complete, path, position, self.config.trainer.keep)
+
+    @contextmanager
+    def _refused(self, step: int) -> Iterator[None]:
+        """Say what it means that a disk refuses; each library has an error of its own for that."""
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise InfrastructureError(
-                f"cannot write the checkpoint of step {self.position.step}: {error}; free the disk and go on with "
+                f"cannot write the checkpoint of step {step}: {error}; free the disk and go on with "
                 f"--resume {self.folder.path}"
             ) from error
 
@@ -306,7 +348,7 @@ class _Run:
             self.folder.rewind(min((row["step"] for row in rows), default=0) - 1)
             return Position(0, -1, 0, {})
         position = checkpoint.position_of(resumed)
-        self.learner.load_optimizer(resumed)
+        self.learner.load(resumed)
         self.folder.rewind(position.step)
         newest = max([position.version, *(int(row.get("version") or 0) for row in rows)])
         return replace(position, version=newest + 1)  # that one may have been published, but not logged
@@ -351,7 +393,7 @@ class _Run:
         """A fixed prompt and the first reply of its demonstration, cut to the context."""
         draw = next(iter(self._mixture(self.config.seed)))
         tokens = opening(self.environments[draw.environment], draw.task, self.renderer)
-        vocabulary = self.learner.model.get_input_embeddings().num_embeddings
+        vocabulary = self.learner.vocabulary
         if tokens.max() >= vocabulary:
             raise ConfigError(
                 f"the tokenizer of {self.config.model.path!r} gives token {tokens.max()}, but its model has "
@@ -371,8 +413,8 @@ class _Run:
         """Seconds of this sitting and of those before its checkpoint."""
         return self.before + time.perf_counter() - self.started
 
-    def _fact(self, name: str) -> float:
-        return self.position.facts.get(name, 0.0)
+    def _fact(self, name: str, default: float = 0.0) -> float:
+        return self.position.facts.get(name, default)
 
     def _learn_fact(self, name: str, value: float) -> None:
         self.position = replace(self.position, facts={**self.position.facts, name: value})

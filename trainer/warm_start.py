@@ -12,7 +12,7 @@ from ..rollout.token_chat import TokenPolicy
 from ..verifiers.errors import ConfigError, EngineError
 from ..verifiers.message import Message
 from ..verifiers.task import Task
-from .batch import Sample
+from .learner.batch import Sample
 
 _UNBOUNDED = 1 << 30
 

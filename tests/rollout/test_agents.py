@@ -19,7 +19,7 @@ from lachesis.rollout.text_chat import TextPolicy
 from lachesis.rollout.tiny_model import build_tiny_tokenizer
 from lachesis.rollout.token_chat import TokenPolicy
 from lachesis.rollout.worker import GroupWorker
-from lachesis.trainer.batch import samples_of
+from lachesis.trainer.learner.batch import samples_of
 from lachesis.trainer.warm_start import demonstration_samples
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, DataError

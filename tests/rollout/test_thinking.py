@@ -15,7 +15,7 @@ from lachesis.rollout.scripted_engine import ScriptedEngine
 from lachesis.rollout.text_chat import TextPolicy
 from lachesis.rollout.tiny_model import build_tiny_tokenizer
 from lachesis.rollout.token_chat import TokenPolicy
-from lachesis.trainer.batch import samples_of
+from lachesis.trainer.learner.batch import samples_of
 from lachesis.trainer.warm_start import demonstration_samples
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.group import Group

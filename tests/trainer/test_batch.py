@@ -10,9 +10,9 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.trainer.batch import ROW, Sample, micro_batches, samples_of
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner import Learner
+from lachesis.trainer.learner.batch import ROW, Sample, micro_batches, samples_of
+from lachesis.trainer.learner.learner import Learner
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
@@ -79,7 +79,7 @@ def packed(learner: Learner, samples: Sequence[Sample], micro_tokens: int = 1638
     ]
     found: dict[Any, torch.Tensor] = {}
     for micro in micro_batches(marked, micro_tokens, CPU):
-        logprobs, _ = learner._logprobs(micro, learner.model)
+        logprobs, _ = learner._scorer(micro)
         for number in micro.advantages_N.unique():
             chosen = micro.advantages_N == number
             found[int(number)] = logprobs[chosen]

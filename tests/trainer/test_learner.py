@@ -1,6 +1,7 @@
 """One optimizer step: the whole batch's gradient, nothing for nothing, and never a weight that is not a number."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from lachesis.rollout.engine import Sampling
 from lachesis.rollout.order import Order
 from lachesis.rollout.pool import InlinePool, PoolSpec
 from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.trainer.batch import Sample, samples_of
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner import Learner
+from lachesis.trainer.learner.batch import Sample, samples_of
+from lachesis.trainer.learner.learner import Learner
 from lachesis.trainer.losses.config import LossConfig
 from lachesis.trainer.losses.objective import Objective
 from lachesis.trainer.losses.terms import Tokens
@@ -46,6 +47,12 @@ def sample(seed: int, reply: int, advantage: float) -> Sample:
 
 LIVE = [sample(1, 3, 1.5), sample(2, 9, -0.5), sample(3, 1, -0.5)]
 DEAD = [sample(4, 20, 0.0), sample(5, 2, 0.0)]
+
+
+def write(found: Learner, folder: Path) -> None:
+    found.save(folder)
+    while not found.saved():
+        time.sleep(0.01)
 
 
 def gradient(found: Learner) -> torch.Tensor:
@@ -253,9 +260,9 @@ def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_
     first = learner(tiny)
     if momentum:
         first.policy_step(LIVE, LR)
-    first.save(tmp_path)
+    write(first, tmp_path)
     second = learner(str(tmp_path))
-    second.load_optimizer(tmp_path)
+    second.load(tmp_path)
     assert second.weights(3).checksum == first.weights(3).checksum
     for samples in (DEAD, LIVE):  # a step that teaches nothing still moves on by momentum
         assert first.policy_step(samples, LR) == second.policy_step(samples, LR)
@@ -265,9 +272,9 @@ def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_
 def test_settings_are_the_run_s_own_and_not_the_checkpoint_s(tiny: str, tmp_path: Path) -> None:
     first = learner(tiny)
     first.policy_step(LIVE, LR)
-    first.save(tmp_path)
+    write(first, tmp_path)
     second = learner(tiny, betas=(0.5, 0.6), weight_decay=0.1)
-    second.load_optimizer(tmp_path)
+    second.load(tmp_path)
     (group,) = second.optimizer.param_groups
     assert (group["betas"], group["weight_decay"]) == ((0.5, 0.6), 0.1)
 
@@ -275,9 +282,9 @@ def test_settings_are_the_run_s_own_and_not_the_checkpoint_s(tiny: str, tmp_path
 def test_moments_of_another_model_are_refused(tiny: str, tmp_path: Path) -> None:
     other = learner(str(build_tiny_model(tmp_path / "other", hidden=64, layers=2)))
     other.policy_step(LIVE, LR)
-    other.save(tmp_path)
+    write(other, tmp_path)
     with pytest.raises(ConfigError, match="another model"):
-        learner(tiny).load_optimizer(tmp_path)
+        learner(tiny).load(tmp_path)
 
 
 def test_forgotten_moments_are_those_of_the_beginning(tiny: str) -> None:

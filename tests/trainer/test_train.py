@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ import tomli_w
 import torch
 
 from lachesis.rollout.cluster import RayPool
+from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.model import load_model
 from lachesis.rollout.pool import InlinePool
 from lachesis.trainer import train as main_job
 from lachesis.trainer.checkpoint import MANIFEST, latest
-from lachesis.trainer.config import RunConfig
-from lachesis.trainer.learner import Learner
+from lachesis.trainer.config import RunConfig, TrainerConfig
+from lachesis.trainer.learner.batch import Sample
+from lachesis.trainer.learner.learner import Learner
 from lachesis.trainer.progress import Progress
 from lachesis.trainer.run_folder import RunFolder
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
@@ -67,10 +70,11 @@ def train(config: RunConfig, resume: Path | None = None) -> tuple[Path, Row]:
 
 
 def rows_of(run: Path, *ignored: str) -> list[Row]:
-    """The metrics of every step, without times and rates."""
+    """The metrics of every step, without times, rates and memory."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    measured = ("time/", "rate/", "memory/")
     return [
-        {name: value for name, value in row.items() if not name.startswith(("time/", "rate/")) and name not in ignored}
+        {name: value for name, value in row.items() if not name.startswith(measured) and name not in ignored}
         for row in rows
     ]
 
@@ -119,7 +123,7 @@ def test_another_seed_gives_others(tmp_path: Path, finished: tuple[Path, Row]) -
 def test_a_resumed_run_equals_one_that_was_never_interrupted(tmp_path: Path, finished: tuple[Path, Row]) -> None:
     run = tmp_path / "copy"
     shutil.copytree(finished[0], run)
-    (run / "checkpoints" / "step-000004" / "optimizer.pt").write_bytes(b"damaged")
+    (run / "checkpoints" / "step-000004" / "state" / ".metadata").write_bytes(b"damaged")
     config = configured(tmp_path)
     _, summary = train(config, resume=run)
     # a version number names one set of weights for ever, so the versions go on behind those that were rolled back
@@ -218,15 +222,15 @@ def test_a_model_that_a_crash_left_half_made_is_made_again(tmp_path: Path, finis
 def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Learner._logprobs
+    plain = Learner.policy_step
 
-    def poisoned(self: Learner, *arguments: Any) -> Any:
-        logprobs, entropies = plain(self, *arguments)
-        return (logprobs * math.nan if self.optimizer.param_groups[0]["lr"] < 2e-3 else logprobs), entropies
+    def poisoned(self: Learner, samples: list[Sample], lr: float) -> Any:
+        bad = math.nan if lr < 1e-3 else 1.0
+        return plain(self, [replace(one, advantages=one.advantages * bad) for one in samples], lr)
 
     config = configured(tmp_path, trainer={"skip": 0})
     folder = RunFolder.create(config)
-    monkeypatch.setattr(Learner, "_logprobs", poisoned)
+    monkeypatch.setattr(Learner, "policy_step", poisoned)
     with pytest.raises(InfrastructureError, match=r"^step 4: training diverged: .*nan.*--resume"):
         asyncio.run(main_job.train(config, folder, Progress(4, quiet=True)))
     folder.close()
@@ -243,7 +247,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_checkpoint_before(
     run = tmp_path / "copy"
     shutil.copytree(finished[0], run)
     shutil.rmtree(run / "checkpoints" / "step-000004")
-    sizes = [file.stat().st_size for file in (run / "checkpoints" / "step-000002").iterdir()]
+    sizes = [file.stat().st_size for file in (run / "checkpoints" / "step-000002").rglob("*")]
     assert max(sizes) > limit
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
@@ -444,3 +448,27 @@ def test_the_main_job_runs_on_vllm(tmp_path: Path) -> None:
     assert len(rows) == 2
     assert all(row["probe_gap"] < 1e-3 and row["mismatch_kl"] < 1e-6 for row in rows)
     assert any(row["loss"] for row in rows)
+
+
+def test_a_run_on_two_ranks_learns_the_same_and_goes_on_with_one(tmp_path: Path) -> None:
+    constant = {"schedule": "constant"}
+    alone, _ = train(configured(tmp_path / "alone", trainer=constant))
+    one_of_each = {"inline": False, "engines": 1, "workers": 1}
+    run, _ = train(configured(tmp_path, rollout=one_of_each, trainer={**constant, "ranks": 2, "steps": 2}))
+    compared = ("step", "reward/total", "loss", "grad_norm", "heldout/accuracy", "tokens/trained", "entropy", "lr")
+    rows = [[{name: row.get(name, 0.0) for name in compared} for row in rows_of(path)[:43]] for path in (run, alone)]
+    assert rows[0] == [pytest.approx(row, rel=1e-3, abs=1e-5) for row in rows[1]]
+    newest = latest(run / "checkpoints")
+    assert newest is not None
+    assert len(list((newest / "state").glob("*.distcp"))) == 2
+    of_two, of_one = (Learner(ModelConfig(path=str(run / "model"), context=32), TrainerConfig()) for _ in range(2))
+    of_two.load(newest)
+    of_one.load(alone / "checkpoints" / newest.name)
+    assert of_two.weights(0).checksum == of_two.weights(0).checksum_of(
+        load_model(str(newest), torch.float32, "cpu").state_dict()
+    )
+    for first, second in zip(of_two.optimizer.state.values(), of_one.optimizer.state.values(), strict=True):
+        assert first["step"] == second["step"] == 2
+        assert torch.allclose(first["exp_avg"], second["exp_avg"], rtol=1e-3, atol=1e-5)
+    train(configured(tmp_path, trainer=constant), resume=run)
+    assert rows_of(run)[-1]["step"] == 4

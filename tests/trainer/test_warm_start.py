@@ -10,7 +10,7 @@ from lachesis.environments.environment import Environment
 from lachesis.environments.loading import describe
 from lachesis.rollout.renderer import Renderer
 from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.trainer.batch import Sample
+from lachesis.trainer.learner.batch import Sample
 from lachesis.trainer.warm_start import demonstration_samples, opening
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.task import Task

@@ -3,9 +3,21 @@
 import torch
 from torch import Tensor
 
+from ..losses.divergence import sampler_divergence
+from ..losses.objective import Terms
 from .batch import MicroBatch
-from .losses.divergence import sampler_divergence
-from .losses.objective import Terms
+from .sharding import Ranks
+
+EMPTY = {
+    "mismatch_kl": 0.0,
+    "ratio": 1.0,
+    "clip_fraction": 0.0,
+    "entropy": 0.0,
+    "correction": 1.0,
+    "corrected_away": 0.0,
+    "reference_kl": 0.0,
+}
+"""Means over the tokens of a step that computed none."""
 
 
 class Tally:
@@ -35,12 +47,21 @@ class Tally:
         if logprobs_N.numel():
             self._widest = max(self._widest, float(torch.max((logprobs_N - micro.logprobs_N).abs())))
 
+    def over(self, ranks: Ranks) -> "Tally":
+        """The tally of all ranks together."""
+        total = Tally()
+        whole = ranks.sum(
+            {**{f"sum/{name}": self._sums.get(name, 0.0) for name in EMPTY}, "loss": self._loss, "tokens": self._tokens}
+        )
+        total._sums = {name: whole[f"sum/{name}"] for name in EMPTY}
+        total._loss, total._tokens = whole["loss"], int(whole["tokens"])
+        total._widest = ranks.most({"widest": self._widest})["widest"]
+        return total
+
     def metrics(self) -> dict[str, float]:
         """Means over the tokens; the loss as it was minimised; the widest gap of a logprob, trainer against sampler.
 
         Of a step that computed nothing the ratio and the correction are 1, and the rest is 0.
         """
-        empty = {"mismatch_kl": 0.0, "ratio": 1.0, "clip_fraction": 0.0, "entropy": 0.0}
-        empty |= {"correction": 1.0, "corrected_away": 0.0, "reference_kl": 0.0}
-        means = {name: total / self._tokens for name, total in self._sums.items()} if self._tokens else empty
+        means = {name: total / self._tokens for name, total in self._sums.items()} if self._tokens else EMPTY
         return {"loss": self._loss, **means, "mismatch_max": self._widest}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..verifiers.errors import DataError
-from ..verifiers.group import Group
-from ..verifiers.trajectory import StopReason
-from .advantages.estimator import advantages_of
+from ...verifiers.errors import DataError
+from ...verifiers.group import Group
+from ...verifiers.trajectory import StopReason
+from ..advantages.estimator import advantages_of
 
 ROW = 512
 """Tokens up to which continuations of one prefix are put into one row; attention costs its square."""
@@ -73,7 +74,8 @@ class MicroBatch:
     Attributes:
         tokens_RT: int64, padded on the right with 0.
         positions_RT: int64, each token's place in its own sample.
-        mask_RTT: bool [R, 1, T, T], whether the token (third axis) attends to another (fourth).
+        mask_RTT: bool [R, 1, T, T], whether the token (third axis) attends to another (fourth); None where every row
+            holds one sample, so that a token attends to all before it.
         rows_N: int64, the row of each trained token.
         sources_N: int64, the column whose logits predict it.
         targets_N: int64, its id.
@@ -87,7 +89,7 @@ class MicroBatch:
 
     tokens_RT: Tensor
     positions_RT: Tensor
-    mask_RTT: Tensor
+    mask_RTT: Tensor | None
     rows_N: Tensor
     sources_N: Tensor
     targets_N: Tensor
@@ -145,19 +147,43 @@ def samples_of(
     return samples
 
 
-def micro_batches(samples: Sequence[Sample], micro_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Pack samples into rows, and rows by length so that rows × longest row stays within ``micro_tokens``.
+def micro_batches(
+    samples: Sequence[Sample], micro_tokens: int, device: torch.device, rank: int = 0, ranks: int = 1
+) -> Iterator[MicroBatch]:
+    """One rank's part of the samples, packed into rows.
 
-    A sample that is longer goes alone.
+    Rows are dealt so that every rank has about as many tokens, and put together by length so that rows × longest row
+    stays within ``micro_tokens``; a row that is longer goes alone. Every rank has as many micro-batches: the last ones
+    are empty where it has less to do, because a model that is sharded runs on all ranks at once.
     """
-    batch: list[_Row] = []
-    for row in sorted(_rows(samples, min(ROW, micro_tokens)), key=lambda row: row.length):
-        if batch and (len(batch) + 1) * row.length > micro_tokens:
-            yield _padded(batch, device)
-            batch = []
-        batch.append(row)
-    if batch:
-        yield _padded(batch, device)
+    rows = list(_rows(samples, min(ROW, micro_tokens)))
+    batches = [_batched(part, micro_tokens) for part in dealt(rows, ranks)]
+    for number in range(max(map(len, batches))):
+        yield _padded(batches[rank][number], device) if number < len(batches[rank]) else _empty(device)
+
+
+def dealt(rows: Sequence["_Row"], ranks: int) -> list[list["_Row"]]:
+    """The rows of each rank, by their tokens: the longest first, each to the rank that has fewest."""
+    parts: list[list[_Row]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for row in sorted(rows, key=lambda row: -row.length) if ranks > 1 else rows:
+        rank = loads.index(min(loads))
+        parts[rank].append(row)
+        loads[rank] += row.length
+    return parts
+
+
+def _batched(rows: Sequence["_Row"], micro_tokens: int) -> list[list["_Row"]]:
+    """Rows of like lengths together; those above ``ROW`` apart from the others: they need no mask, and a large one."""
+    batches: list[list[_Row]] = []
+    for row in sorted(rows, key=lambda row: row.length):
+        last = batches[-1] if batches else []
+        fits = (len(last) + 1) * row.length <= micro_tokens
+        if last and fits and (row.length <= ROW or last[-1].length > ROW):
+            last.append(row)
+        else:
+            batches.append([row])
+    return batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +193,7 @@ class _Row:
     samples: list[Sample]
     prefix: int
 
-    @property
+    @cached_property
     def length(self) -> int:
         return self.prefix + sum(sample.tokens.size - self.prefix for sample in self.samples)
 
@@ -206,11 +232,36 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
             parts_RT[number, start:end] = part
             trained.append(_trained(sample, number, prefix, start, len(trained)))
             start = end
-    same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
-    mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
+    mask_RTT = None
+    if all(len(row.samples) == 1 for row in rows):
+        positions_RT[:] = np.arange(shape[1])  # also of padding: a position that falls begins another sequence
+    else:
+        same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
+        mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
+        mask_RTT = mask_RTT[:, None]
     flat = [np.concatenate(arrays) for arrays in zip(*trained, strict=True)]
-    tensors = (torch.from_numpy(array).to(device) for array in (tokens_RT, positions_RT, mask_RTT[:, None], *flat))
-    fields: tuple[Any, ...] = (*tensors, tuple(sample for row in rows for sample in row.samples))
+    samples = tuple(sample for row in rows for sample in row.samples)
+    return _on(device, tokens_RT, positions_RT, mask_RTT, flat, samples)
+
+
+def _empty(device: torch.device) -> MicroBatch:
+    """A row of one token, of which nothing is learned."""
+    one, none = np.zeros((1, 1), np.int64), np.zeros(0, np.int64)
+    floats = np.zeros(0, np.float32)
+    return _on(device, one, one, None, [none, none, none, floats, floats, floats, floats, none], ())
+
+
+def _on(
+    device: torch.device,
+    tokens_RT: npt.NDArray[np.int64],
+    positions_RT: npt.NDArray[np.int64],
+    mask_RTT: npt.NDArray[np.bool_] | None,
+    flat: Sequence[npt.NDArray[Any]],
+    samples: tuple[Sample, ...],
+) -> MicroBatch:
+    arrays = (tokens_RT, positions_RT, mask_RTT, *flat)
+    tensors = (None if array is None else torch.from_numpy(array).to(device) for array in arrays)
+    fields: tuple[Any, ...] = (*tensors, samples)
     return MicroBatch(*fields)
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from torch.distributed.checkpoint.api import CheckpointException
 
-from ..rollout.config import ModelConfig
-from ..rollout.model import check_context, load_model
-from ..rollout.weights import Weights
-from ..verifiers.errors import ConfigError, InfrastructureError
+from ...rollout.config import ModelConfig
+from ...rollout.model import check_context, load_model
+from ...rollout.weights import Weights
+from ...verifiers.errors import ConfigError, InfrastructureError
+from ..config import TrainerConfig
+from ..losses.normalization import weights
+from ..losses.objective import Objective
+from ..losses.terms import Tokens
 from .batch import MicroBatch, Sample, micro_batches
-from .config import TrainerConfig
-from .losses.normalization import weights
-from .losses.objective import Objective
-from .losses.terms import Tokens
+from .lora import adapt, merged_state
+from .scorer import Scorer
+from .sharding import Ranks, whole
+from .state import StateFile
 from .tally import Tally
+from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")
 
@@ -30,7 +36,10 @@ Metrics = dict[str, float]
 
 
 class Learner:
-    """A model and its AdamW.
+    """A model and its AdamW, in float32; what is computed is in the model's own dtype.
+
+    Where ``torch.distributed`` was set up it is one of several ranks: each calls the same methods with the same
+    arguments, computes its part of the samples, and gets the same metrics.
 
     Args:
         model: settings; ``path`` is a folder or Hub id.
@@ -40,6 +49,8 @@ class Learner:
     Attributes:
         logprobs: of the last policy step, by place in its samples: the trainer's logprob of each trained token before
             the step; None where a sample was left out because nothing was to be learned of it.
+        vocabulary: rows of the input embeddings.
+        scale: what the speed of its steps is measured against.
         skipped: how many steps in a row were skipped, because their gradient was not finite.
         reference: the frozen policy that the objective measures the divergence from, where it does.
     """
@@ -49,19 +60,32 @@ class Learner:
         self.longest = longest
         self.skipped = 0
         self.logprobs: list[npt.NDArray[np.float32] | None] = []
-        self.reference: PreTrainedModel | None = None
+        self.reference: Scorer | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
         name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(name)
         self.config = config
-        self.model: PreTrainedModel = load_model(model.path, dtype=getattr(torch, model.dtype), device=self.device)
+        self.dtype: torch.dtype = getattr(torch, model.dtype)
+        self._ranks = Ranks.here()
+        self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
         check_context(self.model, model.context)  # packed rows bring a mask of their own
+        embeddings: Any = self.model.get_input_embeddings()
+        self.vocabulary = int(embeddings.num_embeddings)
+        self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
+        if config.lora.rank:
+            adapt(self.model, config.lora)
+        self._scorer = Scorer(self.model, self.dtype, config.recompute)
+        self._ranks.shard(self._scorer, self.device)
+        self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+            self._trained, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        for parameter in self.model.parameters():  # None, AdamW would pass it by: a resumed run would differ
+        for parameter in self._trained:  # None, AdamW would pass it by: a resumed run would differ
             parameter.grad = torch.zeros_like(parameter)
+        self._state = StateFile(self.model, self.optimizer)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: list[Future[Any]] = []
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """One optimizer step on the configured objective.
@@ -82,19 +106,22 @@ class Learner:
         live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
         tally = Tally()
         found: dict[int, npt.NDArray[np.float32]] = {}
+        places = {id(one): place for place, one in enumerate(weighed)}
         self.optimizer.zero_grad(set_to_none=False)
-        for micro in micro_batches(live, self.config.micro_tokens, self.device):
-            logprobs_N, entropy_N = self._logprobs(micro, self.model, self.objective.needs_entropy)
+        for micro in self._micro_batches(live):
+            logprobs_N, entropy_N = self._scorer(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # nobody sampled them: as if this policy had
             micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
             tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N)
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
             tally.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
-            found |= _by_sample(micro, logprobs_N.detach())
-        self.logprobs = [found.get(id(one)) for one in weighed]
+            found |= {places[number]: part for number, part in _by_sample(micro, logprobs_N.detach()).items()}
+        for part in self._ranks.gather(found):
+            found |= part
+        self.logprobs = [found.get(place) for place in range(len(weighed))]
         return {
-            **tally.metrics(),
+            **tally.over(self._ranks).metrics(),
             "grad_norm": self._apply(lr),
             "skipped": float(self.skipped > 0),
             "tokens/trained": float(sum(lengths)),
@@ -110,20 +137,24 @@ class Learner:
         total = sum(int(sample.mask.sum()) for sample in samples)
         self.optimizer.zero_grad(set_to_none=False)
         loss = 0.0
-        for micro in micro_batches(samples, self.config.micro_tokens, self.device):
-            logprobs_N, _ = self._logprobs(micro, self.model)
+        for micro in self._micro_batches(samples):
+            logprobs_N, _ = self._scorer(micro)
             torch.autograd.backward(-logprobs_N.sum() / total)
             loss -= float(logprobs_N.detach().sum())
-        return {"loss": loss / total, "grad_norm": self._apply(lr)}
+        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._apply(lr)}
 
     def keep_reference(self, folder: Path) -> None:
         """Measure the divergence from the policy in ``folder``; where there is none yet, from this one, saved there."""
         if not folder.exists():
-            draft = folder.with_name(folder.name + ".draft")
-            self.model.save_pretrained(draft)
-            draft.rename(folder)  # a crash leaves no half of it
-        reference = load_model(str(folder), dtype=self.model.dtype, device=self.device)
-        self.reference = reference.requires_grad_(False)
+            state = merged_state(self.model, torch.float32)
+            if self._ranks.rank == 0:
+                draft = folder.with_name(folder.name + ".draft")
+                self.model.save_pretrained(draft, state_dict=state)
+                draft.rename(folder)  # a crash leaves no half of it
+            self._ranks.wait()
+        reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
+        self.reference = Scorer(reference, self.dtype)
+        self._ranks.shard(self.reference, self.device)
 
     def reset_optimizer(self) -> None:
         """Forget moments: reinforcement does not inherit those of the warm start."""
@@ -132,36 +163,58 @@ class Learner:
     @torch.no_grad()
     def score(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it, the first NaN: what engines are held against."""
-        ids_1T = torch.from_numpy(tokens.astype(np.int64)).to(self.device)[None]
-        logits_TV = self.model(input_ids=ids_1T).logits[0, :-1].float()
-        logprobs_T = logits_TV.log_softmax(-1).gather(-1, ids_1T[0, 1:, None])[:, 0]
+        mask = np.arange(tokens.size) > 0
+        sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
+        [micro] = micro_batches([sample], self.config.micro_tokens, self.device)
         scored_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
-        scored_T[1:] = logprobs_T.cpu().numpy()
+        scored_T[1:] = self._scorer(micro)[0].cpu().numpy()
         return scored_T
 
     def weights(self, version: int) -> Weights:
-        """A copy of the weights for the engines."""
-        return Weights.pack(self.model.state_dict(), version)
+        """A copy of the weights for the engines, in their dtype, with adapters merged."""
+        return Weights.pack(merged_state(self.model, self.dtype), version)
 
     def save(self, folder: Path) -> None:
-        """Write the model as a plain Hugging Face folder, and the optimizer beside it."""
-        self.model.save_pretrained(folder)
-        torch.save(self.optimizer.state_dict(), folder / "optimizer.pt")
+        """Begin to write the model as a plain Hugging Face folder, and what a resumed trainer needs beside it."""
+        state = merged_state(self.model, self.dtype)
+        self._writing = [self._state.save(folder)]
+        if self._ranks.rank == 0:
+            copy = {name: tensor.clone() for name, tensor in state.items()}
+            self._writing.append(self._writer.submit(self.model.save_pretrained, folder, state_dict=copy))
 
-    def load_optimizer(self, folder: Path) -> None:
-        """Take the moments that ``save`` wrote; rates are those of this learner's own settings.
+    def saved(self) -> bool:
+        """Whether all that ``save`` began is written.
+
+        Raises:
+            OSError, RuntimeError, SafetensorError: each library has its own for a disk that refuses.
+        """
+        if not all(writing.done() for writing in self._writing):
+            return False
+        for writing in self._writing:
+            try:
+                writing.result()
+            except CheckpointException as several:  # no Exception, and as long as the tracebacks of all ranks
+                raise RuntimeError(next(str(cause) for cause, _ in several.failures.values())) from None
+        return True
+
+    def load(self, folder: Path) -> None:
+        """Take the weights and moments that ``save`` wrote, on any number of ranks.
 
         Raises:
             ConfigError: they are of another model.
         """
-        saved: Any = torch.load(folder / "optimizer.pt", map_location=self.device, weights_only=True)
-        shapes = [tuple(parameter.shape) for parameter in self.model.parameters()]
-        found = {number: tuple(state["exp_avg"].shape) for number, state in saved["state"].items()}
-        if any(number >= len(shapes) or shapes[number] != shape for number, shape in found.items()):
-            raise ConfigError(
-                f"{folder / 'optimizer.pt'} is of another model; resume with the model that it was saved of"
-            )
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": saved["state"]})
+        self._state.load(folder)
+
+    def close(self) -> None:
+        """Let go of threads; what ``save`` began is written to its end."""
+        self._writer.shutdown()
+
+    def memory(self) -> float:
+        """GiB that the fullest rank has held at most."""
+        return self._ranks.most({"memory": peak_memory(self.device)})["memory"]
+
+    def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
+        return micro_batches(samples, self.config.micro_tokens, self.device, self._ranks.rank, self._ranks.size)
 
     @torch.no_grad()
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
@@ -169,31 +222,8 @@ class Learner:
             return None
         if self.reference is None:
             raise ConfigError("trainer.loss.reference needs a reference policy: keep_reference() first")
-        return self._logprobs(micro, self.reference)[0]
-
-    def _logprobs(
-        self, micro: MicroBatch, model: PreTrainedModel, differentiate: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Logprobs of the trained tokens, with gradient, and the entropies of what they were drawn from.
-
-        Entropies have a gradient where ``differentiate``.
-        """
-        logits_RTV = model(
-            input_ids=micro.tokens_RT,
-            position_ids=micro.positions_RT,
-            attention_mask=self._additive(micro.mask_RTT),
-            use_cache=False,
-        ).logits
-        logits_NV = logits_RTV[micro.rows_N, micro.sources_N].float() / micro.temperatures_N[:, None]
-        all_NV = logits_NV.log_softmax(-1)
-        with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
-            entropy_N = -(all_NV.exp() * all_NV).sum(-1)
-        return all_NV.gather(-1, micro.targets_N[:, None])[:, 0], entropy_N
-
-    def _additive(self, mask: Tensor) -> Tensor:
-        """0 where a token is attended to, the lowest number elsewhere."""
-        zeros = torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device)
-        return zeros.masked_fill_(~mask, torch.finfo(self.model.dtype).min)
+        logprobs_N: Tensor = self.reference(micro)[0]
+        return logprobs_N
 
     def _apply(self, lr: float) -> float:
         """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights.
@@ -203,7 +233,7 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
         if math.isfinite(norm):
             self.optimizer.step()
             self.skipped = 0
@@ -220,6 +250,6 @@ class Learner:
 
 def _by_sample(micro: MicroBatch, logprobs_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
     """Identity of each sample → the logprobs of its trained tokens."""
-    ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples])
-    parts = np.split(logprobs_N.float().cpu().numpy(), ends[:-1])
+    ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
+    parts = np.split(logprobs_N.float().cpu().numpy(), ends)[:-1]  # what is after the last is empty
     return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

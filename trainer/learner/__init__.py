@@ -1,0 +1,1 @@
+"""What learns: training samples, the model, its optimizer, and both over several ranks."""
