@@ -423,6 +423,63 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert weights_of(run) == weights_of(expected)
 
 
+def test_killed_while_checkpoints_are_written_it_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    parts: dict[str, Any] = {"trainer": {"steps": 30, "checkpoint_every": 1, "keep": 2}, "eval": {"every": 30}}
+    expected, _ = train(configured(tmp_path / "expected", **parts))
+    run = tmp_path / "runs" / "toy-1"
+    half_written = 0
+    for after in (3, 9, 15, 21, 27):
+        process = start(tmp_path, *(["--resume", str(run)] if run.exists() else []), **parts)
+        folder = run / "checkpoints" / f"step-{after:06d}"
+        wait_for(folder.exists, process)  # it is begun, and not yet complete
+        process.kill()
+        process.communicate()
+        half_written += not (folder / MANIFEST).exists()
+        assert latest(run / "checkpoints") is not None
+    assert half_written >= 3
+    train(configured(tmp_path, **parts), resume=run)
+    assert rows_of(run, "version") == rows_of(expected, "version")
+    assert weights_of(run) == weights_of(expected)
+
+
+def test_the_best_checkpoint_stays_and_what_follows_it_is_not_written_into_it(tmp_path: Path) -> None:
+    trainer = {"steps": 8, "checkpoint_every": 1, "keep": 1}
+    run, summary = train(configured(tmp_path, trainer=trainer, eval={"every": 1, "tasks": 40}))
+    scores = {row["step"]: row["heldout/accuracy"] for row in rows_of(run) if row["step"] >= 0}
+    best = min(step for step in scores if scores[step] == max(scores.values()))
+    kept = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert kept == sorted({f"step-{best:06d}", "step-000008"})
+    assert summary["heldout_final"] == scores[8]
+    assert 0 <= best < 8, "nothing to tell the best from the last by"
+
+
+def test_adapters_are_trained_alone_and_go_everywhere_merged(tmp_path: Path, finished: tuple[Path, Row]) -> None:
+    base = latest(finished[0] / "checkpoints")
+    assert base is not None
+
+    def adapted(out: str, rank: int = 4, **trainer: Any) -> RunConfig:
+        lora = {"rank": rank, "alpha": 64}
+        model = {"path": str(base), "context": 32}
+        return configured(tmp_path / out, model=model, warm_start={"steps": 0}, trainer={"lora": lora, **trainer})
+
+    run, _ = train(adapted("whole"))
+    rows = [row for row in rows_of(run) if row["step"] > 0]
+    assert all(row["probe_gap"] < 1e-4 and row["mismatch_kl"] < 1e-9 for row in rows)  # engines had them
+    assert any(row["grad_norm"] for row in rows)
+    newest = latest(run / "checkpoints")
+    assert newest is not None
+    before, after = (load_model(str(path), torch.float32, "cpu").state_dict() for path in (base, newest))
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        name for name in before if "_proj" in name
+    }
+    uninterrupted = weights_of(run)
+    shutil.rmtree(newest)
+    train(adapted("whole"), resume=run)
+    assert weights_of(run) == uninterrupted
+    with pytest.raises(ConfigError, match=r"another model: .*lora_A.*trainer\.lora"):
+        train(adapted("whole", rank=8, steps=6), resume=run)
+
+
 def test_ctrl_c_ends_ray_and_all_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
     process = start(tmp_path, rollout={"inline": False}, trainer={"steps": 100_000})
     run = tmp_path / "runs" / "toy-1"
