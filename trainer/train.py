@@ -40,6 +40,7 @@ from .progress import Progress
 from .record import recorded
 from .run_folder import RunFolder
 from .schedule import learning_rate
+from .symptoms import Symptoms
 from .warm_start import demonstration_samples, opening
 
 log = logging.getLogger("lachesis")
@@ -87,6 +88,7 @@ async def train(
     try:
         run = _Run(config, folder, progress, pool, model, resumed, held)
         folder.write_config(config)  # what a resumed run was told anew; a run that is refused changes nothing
+        await run.check_engines()
         await run.publish()
         if not resumed:
             await run.warm_start()
@@ -139,12 +141,22 @@ class _Run:
         reply = config.eval.max_tokens or config.rollout.sampling.max_tokens
         self.heldout = HeldOut(self.environments, config.seed, config.eval.tasks, reply)
         self.probe = self._probe()
+        self.symptoms = Symptoms(folder.metrics())
 
     @property
     def finished(self) -> bool:
         """Whether the steps are done or the goal is reached."""
         reached = self._fact("heldout_final") >= self.config.eval.stop_at
         return self.position.step >= self.config.trainer.steps or reached
+
+    async def check_engines(self) -> None:
+        """Raise ``ConfigError`` where engines have other tokens than the trainer."""
+        for info in await self.pool.infos():
+            if info.vocabulary != self.learner.vocabulary:
+                raise ConfigError(
+                    f"a {info.name} engine has a vocabulary of {info.vocabulary} tokens, and the trainer's model one "
+                    f"of {self.learner.vocabulary}; leave the vocabulary out of rollout.engine_options"
+                )
 
     async def warm_start(self) -> None:
         """Supervised steps on demonstrations, until held-out accuracy first reaches its target."""
@@ -224,6 +236,8 @@ class _Run:
             better = self._judged(metrics["heldout/accuracy"])
         metrics |= {f"time/{phase}": seconds for phase, seconds in self.seconds.items()}
         self.folder.log_metrics(step, metrics)
+        for sign in self.symptoms.seen(metrics):
+            log.warning("step %d: %s", step, sign)
         self.folder.log_trajectories(step, groups)
         self.progress.update(step, metrics)
         if self.finished or better or step % self.config.trainer.checkpoint_every == 0:

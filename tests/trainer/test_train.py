@@ -24,6 +24,7 @@ import torch
 
 from lachesis.rollout.cluster import RayPool
 from lachesis.rollout.config import ModelConfig
+from lachesis.rollout.engine import EngineInfo
 from lachesis.rollout.model import load_model
 from lachesis.rollout.pool import InlinePool
 from lachesis.trainer import train as main_job
@@ -299,6 +300,36 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path: Path, 
     model.save_pretrained(folder)
     with pytest.raises(ConfigError, match=r"gives token \d+, but its model has only 20"):
         train(configured(tmp_path, model={"path": str(folder)}))
+
+
+def test_an_engine_with_another_vocabulary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(InlinePool):
+        async def infos(self) -> list[EngineInfo]:
+            return [replace(info, vocabulary=300) for info in await super().infos()]
+
+    monkeypatch.setattr(main_job, "InlinePool", Other)
+    with pytest.raises(
+        ConfigError, match=r"torch engine has a vocabulary of 300 tokens, and the trainer's model one of 2"
+    ):
+        train(configured(tmp_path))
+
+
+NUMBERS = """
+from lachesis import Environment, Task, reward
+class Numbers(Environment):
+    def tasks(self, split, seed):
+        return [Task(f"{n}+1=", answer=str(n + 1)) for n in range(9)]
+    @reward()
+    def odd(self, case):
+        return float("nan")
+"""
+
+
+def test_rewards_that_are_no_numbers_end_the_run_with_their_label_and_keep_its_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "numbers.py").write_text(NUMBERS)
+    environments = [{"use": str(tmp_path / "numbers.py"), "group_size": 2}]
+    with pytest.raises(InfrastructureError, match=r"odd.*nan"):
+        train(configured(tmp_path, environments=environments, warm_start={"steps": 0}, rollout={"retries": 0}))
 
 
 def test_a_demonstration_that_the_context_cannot_hold_is_refused(tmp_path: Path) -> None:
