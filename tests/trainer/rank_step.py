@@ -1,6 +1,7 @@
 """One rank of a step, as a program: ``rank_step.py RANK SIZE PORT MODEL OUT``; a SIZE of 0 is one without ranks."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 1},
     {"micro_tokens": 64, "loss": {"kind": "gspo", "normalize": "sequence", "entropy": 0.01}},
     {"micro_tokens": 64, "recompute": True},
-    {"micro_tokens": 64, "lora": {"rank": 4}},
+    {"micro_tokens": 64, "lora": {"rank": 4}, "moved": True},
+    {"micro_tokens": 64, "moved": True, "loss": {"reference": {"coefficient": 0.1, "inside": "reward"}}},
+    {"micro_tokens": 64, "dtype": "bfloat16", "lora": {"rank": 4}, "moved": True},
 ]
 """Settings of one step. The first three are one formula."""
 
@@ -43,10 +46,17 @@ BATCH = [
 """Unequal lengths, prompts shared and not, one beyond a row, one that teaches nothing."""
 
 
-def stepped(tiny: str, settings: dict[str, Any], batch: list[Sample]) -> tuple[Metrics, npt.NDArray[np.float64], int]:
-    """Metrics, gradient, and how many logprobs came back, of one step that moves nothing."""
-    config = TrainerConfig(max_grad_norm=1e9, **settings)
-    learner = Learner(ModelConfig(path=tiny, context=1024), config, longest=20)
+def stepped(
+    tiny: str, settings: dict[str, Any], batch: list[Sample], folder: Path
+) -> tuple[Metrics, npt.NDArray[np.float64], int]:
+    """Metrics and gradient of a step, and how many logprobs came back; before it one that moves ``moved`` weights."""
+    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved")}
+    model = ModelConfig(path=tiny, context=1024, dtype=settings.get("dtype", "float32"))
+    learner = Learner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
+    if learner.objective.needs_reference:
+        learner.keep_reference(folder / "reference")
+    if settings.get("moved"):  # without which an adapter's product is 0, and a divergence too
+        learner.policy_step(BATCH[:2], lr=1e-3)
     metrics = learner.policy_step(batch, lr=0.0)
     grads = [whole(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
     gradient = torch.cat([grad.flatten() for grad in grads]).double().numpy()
@@ -59,7 +69,8 @@ def main(rank: int, size: int, port: int, tiny: str, out: str) -> None:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     one_by_one = {} if size else {"micro_tokens": 1}
     cases = [(settings, BATCH) for settings in SPLITS] + [(SPLITS[0], BATCH[:1])]  # of the last most ranks get nothing
-    results = [stepped(tiny, {**settings, **one_by_one}, batch) for settings, batch in cases]
+    folder = Path(out).parent
+    results = [stepped(tiny, {**settings, **one_by_one}, batch, folder) for settings, batch in cases]
     if rank == 0:
         torch.save(results, out)
     if size:

