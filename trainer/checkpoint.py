@@ -32,21 +32,21 @@ class Position:
     mixture: dict[str, Any] | None = None
 
 
-def begin(folder: Path, step: int) -> Path:
-    """An empty folder for the checkpoint of ``step``; what a crash left there is removed."""
-    path = folder / _name(step)
+def begin(folder: Path, position: Position) -> Path:
+    """A folder for the checkpoint of ``position``, with nothing in it but that; what a crash left there is removed."""
+    path = folder / _name(position.step)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
+    (path / "position.json").write_text(json.dumps(asdict(position)))  # at once: what it holds goes on changing
     return path
 
 
-def complete(path: Path, position: Position, keep: int) -> None:
+def complete(path: Path, keep: int) -> None:
     """Seal a checkpoint with its manifest, and keep only it and the newest sealed ones before it, ``keep`` in all.
 
     The one that did best on held-out tasks so far stays beyond that. Later ones are of a history that a resumed run did
     not go on with.
     """
-    (path / "position.json").write_text(json.dumps(asdict(position)))
     files = {
         str(file.relative_to(path)): {"bytes": file.stat().st_size, "blake2b": _digest(file)}
         for file in sorted(path.rglob("*"))
@@ -62,7 +62,7 @@ def complete(path: Path, position: Position, keep: int) -> None:
     _sync(path.parent)
     sealed = [other for other in _newest_first(path.parent) if (other / MANIFEST).exists()]
     before = sealed[sealed.index(path) :]
-    best = path.with_name(_name(int(position.facts.get("heldout_best_step", -1))))
+    best = path.with_name(_name(int(position_of(path).facts.get("heldout_best_step", -1))))
     kept = [*before[:keep], *(other for other in before[keep:] if other == best)]
     for other in _newest_first(path.parent):
         if other not in kept:

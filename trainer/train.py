@@ -1,6 +1,5 @@
 """The main job: rollouts, advantages, a GRPO step, new weights for the engines; again until it is done."""
 
-import asyncio
 import itertools
 import logging
 import time
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 
 from ..rollout.agents import Cast
 from ..rollout.config import ModelConfig
@@ -39,6 +37,7 @@ from .own_model import own_model
 from .progress import Progress
 from .record import recorded
 from .run_folder import RunFolder
+from .saving import Saver
 from .schedule import learning_rate
 from .symptoms import Symptoms
 from .warm_start import demonstration_samples, opening
@@ -96,7 +95,7 @@ async def train(
         progress.phase("training")
         while not run.finished:
             await run.step()
-        await run.sealed()
+        await run.saver.sealed()
         return run.summary()
     finally:
         if run:
@@ -128,8 +127,8 @@ class _Run:
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         if resumed:
             self._keep_reference()
-        self.saving: asyncio.Task[None] | None = None
         self.renderer = Renderer.load(model.path)
+        self.saver = Saver(folder.path, folder.checkpoints, self.learner, self.renderer, config.trainer.keep)
         self.position = self._rewound(resumed)
         self.before = self._fact("seconds")
         self.seconds = {phase: self._fact(f"seconds/{phase}") for phase in PHASES}
@@ -242,13 +241,11 @@ class _Run:
         self.progress.update(step, metrics)
         if self.finished or better or step % self.config.trainer.checkpoint_every == 0:
             await self.save()
-        elif self.saving and self.saving.done():
-            await self.sealed()
+        await self.saver.check()
 
     async def close(self) -> None:
         """End what goes on beside the steps."""
-        if self.saving:
-            self.saving.cancel()
+        self.saver.cancel()
         await self.dispatcher.close()
         self.learner.close()
 
@@ -290,48 +287,17 @@ class _Run:
         return better
 
     async def save(self) -> None:
-        """Begin a checkpoint; the one before is sealed first, and the training goes on while this one is written.
+        """Begin a checkpoint; the training goes on while it is written.
 
         Raises:
             InfrastructureError: the disk refuses; earlier checkpoints stay.
         """
-        await self.sealed()
         self._learn_fact("seconds", self._wall())
         self._learn_fact("tokens_generated", float(self.tokens_generated))
         for phase, seconds in self.seconds.items():
             self._learn_fact(f"seconds/{phase}", seconds)
         self.position = replace(self.position, mixture=self.mixture.state)
-        with self._refused(self.position.step):
-            path = checkpoint.begin(self.folder.checkpoints, self.position.step)
-            self.learner.save(path)
-            self.renderer.save(path)
-        self.saving = asyncio.create_task(self._seal(path, self.position))
-
-    async def sealed(self) -> None:
-        """The last checkpoint that was begun is complete.
-
-        Raises:
-            InfrastructureError: the disk refused it.
-        """
-        if self.saving:
-            await self.saving
-
-    async def _seal(self, path: Path, position: Position) -> None:
-        with self._refused(position.step):
-            while not self.learner.saved():  # noqa: ASYNC110 - it is written by threads, of other processes at that
-                await asyncio.sleep(0.01)
-            await asyncio.to_thread(checkpoint.complete, path, position, self.config.trainer.keep)
-
-    @contextmanager
-    def _refused(self, step: int) -> Iterator[None]:
-        """Say what it means that a disk refuses; each library has an error of its own for that."""
-        try:
-            yield
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise InfrastructureError(
-                f"cannot write the checkpoint of step {step}: {error}; free the disk and go on with "
-                f"--resume {self.folder.path}"
-            ) from error
+        await self.saver.begin(self.position)
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds, over all sittings of the run; written, and the curve drawn."""

@@ -12,11 +12,15 @@ from lachesis.verifiers.errors import ConfigError
 FACTS = {"heldout_start": 0.25}
 
 
-def save(folder: Path, step: int, keep: int = 10) -> Path:
-    path = checkpoint.begin(folder, step)
+def at(step: int, **facts: float) -> Position:
+    return Position(step, 2 * step, 64 * step, {**FACTS, **facts})
+
+
+def save(folder: Path, step: int, keep: int = 10, **facts: float) -> Path:
+    path = checkpoint.begin(folder, at(step, **facts))
     (path / "model.safetensors").write_bytes(bytes([step % 256]) * 1000)
     (path / "optimizer.pt").write_bytes(b"moments" * 50)
-    checkpoint.complete(path, Position(step, 2 * step, 64 * step, FACTS), keep)
+    checkpoint.complete(path, keep)
     return path
 
 
@@ -63,7 +67,7 @@ def test_a_manifest_that_says_something_else_is_damage(tmp_path: Path, content: 
 def test_a_crash_at_any_point_leaves_nothing_that_is_taken_for_complete(tmp_path: Path) -> None:
     before = save(tmp_path / "run", 1)
     whole = save(tmp_path / "whole", 2)
-    path = checkpoint.begin(tmp_path / "run", 2)
+    path = checkpoint.begin(tmp_path / "run", at(2))
     written = [file for file in sorted(whole.iterdir()) if file.name != MANIFEST]
     for file in [*written, None]:
         assert checkpoint.latest(tmp_path / "run") == before
@@ -76,7 +80,7 @@ def test_a_crash_at_any_point_leaves_nothing_that_is_taken_for_complete(tmp_path
 
 
 def test_what_a_crash_left_is_not_in_the_next_checkpoint_of_the_step(tmp_path: Path) -> None:
-    (checkpoint.begin(tmp_path, 2) / "half").write_text("…")
+    (checkpoint.begin(tmp_path, at(2)) / "half").write_text("…")
     assert not (save(tmp_path, 2) / "half").exists()
 
 
@@ -105,7 +109,7 @@ def test_a_run_that_went_on_from_an_older_one_keeps_its_own_and_no_abandoned_lat
 
 
 def test_half_checkpoints_of_other_steps_are_removed(tmp_path: Path) -> None:
-    (checkpoint.begin(tmp_path, 2) / "model.safetensors").write_bytes(b"half")
+    (checkpoint.begin(tmp_path, at(2)) / "model.safetensors").write_bytes(b"half")
     save(tmp_path, 3)
     assert names(tmp_path) == ["step-000003"]
 
@@ -116,3 +120,19 @@ def test_a_position_of_another_version_is_one_clear_error(tmp_path: Path, conten
     (path / "position.json").write_text(content)
     with pytest.raises(ConfigError, match="step-000001 is not a checkpoint of this version"):
         checkpoint.position_of(path)
+
+
+def test_the_best_one_stays_and_those_of_another_history_go(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, step, keep=2, heldout_best_step=2.0)
+    assert names(tmp_path) == ["step-000002", "step-000004", "step-000005"]
+    save(tmp_path, 3, keep=2, heldout_best_step=3.0)
+    assert names(tmp_path) == ["step-000002", "step-000003"]
+
+
+def test_a_position_is_kept_as_it_was_when_its_checkpoint_was_begun(tmp_path: Path) -> None:
+    mixture = {"streams": [1, 2]}
+    path = checkpoint.begin(tmp_path, Position(1, 2, 64, FACTS, mixture))
+    mixture["streams"].append(3)
+    checkpoint.complete(path, 2)
+    assert checkpoint.position_of(path).mixture == {"streams": [1, 2]}

@@ -269,6 +269,23 @@ def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_
         assert second.weights(4).checksum == first.weights(4).checksum
 
 
+def test_what_is_trained_while_it_is_written_is_not_in_it(tiny: str, tmp_path: Path) -> None:
+    first = learner(tiny)
+    first.policy_step(LIVE, LR)
+    before = first.weights(0).checksum
+    first.save(tmp_path)
+    for _ in range(5):
+        first.policy_step(LIVE, 0.1)
+    write_end = time.monotonic() + 60
+    while not first.saved():
+        assert time.monotonic() < write_end
+        time.sleep(0.01)
+    again = learner(tiny)
+    again.load(tmp_path)
+    assert again.weights(0).checksum == before == learner(str(tmp_path)).weights(0).checksum
+    assert {int(state["step"]) for state in again.optimizer.state.values()} == {1}
+
+
 def test_settings_are_the_run_s_own_and_not_the_checkpoint_s(tiny: str, tmp_path: Path) -> None:
     first = learner(tiny)
     first.policy_step(LIVE, LR)

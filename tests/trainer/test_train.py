@@ -511,6 +511,23 @@ def test_adapters_are_trained_alone_and_go_everywhere_merged(tmp_path: Path, fin
         train(adapted("whole", rank=8, steps=6), resume=run)
 
 
+def test_a_rank_that_is_killed_ends_the_run_with_its_last_checkpoint_kept(tmp_path: Path) -> None:
+    rollout = {"inline": False, "engines": 1, "workers": 1}
+    process = start(tmp_path, rollout=rollout, trainer={"ranks": 2, "steps": 100_000})
+    run = tmp_path / "runs" / "toy-1"
+    wait_for((run / "checkpoints" / "step-000002" / MANIFEST).exists, process)
+    family = descendants(process.pid)
+    ranks = [pid for pid in family if b"ray::Rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "a rank of the trainer was lost" in errors
+    assert "--resume" in errors
+    assert latest(run / "checkpoints") is not None
+    assert_ended(family)
+
+
 def test_ctrl_c_ends_ray_and_all_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
     process = start(tmp_path, rollout={"inline": False}, trainer={"steps": 100_000})
     run = tmp_path / "runs" / "toy-1"
