@@ -4,9 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 
+import numpy as np
+
 from ..rollout.dispatcher import Step
 from ..verifiers.group import Group
 from ..verifiers.trajectory import Trajectory
+from .learner.batch import Sample
 
 Metrics = dict[str, float]
 
@@ -36,9 +39,11 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
         "groups/zero_variance": fmean(group.zero_variance for group in groups),
         "groups/attempts": fmean(len(group.trajectories) for group in groups),
         "tokens/reply": fmean(sampled),
+        "tokens/reply_most": float(max(sampled)),
         "tokens/sampled": float(sum(sampled)),
     }
-    metrics |= {f"reward/{label}": value for label, value in mean_scores(attempts).items()}
+    for label, scores in sorted(_by_label(attempts).items()):
+        metrics |= {f"reward/{label}": fmean(scores), f"reward_std/{label}": pstdev(scores)}
     stops = Counter(attempt.stop.value for attempt in attempts)
     metrics |= {f"stop/{name}": count / len(attempts) for name, count in sorted(stops.items())}
     names = sorted({name for attempt in attempts for name in attempt.metrics})
@@ -50,13 +55,29 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
 
 def mean_scores(attempts: Iterable[Trajectory]) -> Metrics:
     """Label → mean unweighted score, over every agent that has the label."""
+    return {label: fmean(scores) for label, scores in sorted(_by_label(attempts).items())}
+
+
+def advantage_metrics(samples: Sequence[Sample]) -> Metrics:
+    """Mean, standard deviation and largest size of the trained tokens' advantages."""
+    advantages = np.concatenate([np.zeros(0, np.float32), *(sample.advantages[sample.mask] for sample in samples)])
+    if not advantages.size:
+        return {"advantage/mean": 0.0, "advantage/std": 0.0, "advantage/most": 0.0}
+    return {
+        "advantage/mean": float(advantages.mean()),
+        "advantage/std": float(advantages.std()),
+        "advantage/most": float(np.abs(advantages).max()),
+    }
+
+
+def _by_label(attempts: Iterable[Trajectory]) -> dict[str, list[float]]:
     scores: dict[str, list[float]] = defaultdict(list)
     for attempt in attempts:
         for reward in attempt.rewards.values():
             for label, _, verdict in reward.components:
                 if verdict.score is not None:
                     scores[label].append(verdict.score)
-    return {label: fmean(values) for label, values in sorted(scores.items())}
+    return scores
 
 
 def version_age(groups: Sequence[Group], version: int) -> int:

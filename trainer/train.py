@@ -32,7 +32,7 @@ from .fingerprint import fingerprint
 from .held_out import HeldOut
 from .learner.batch import Sample, samples_of
 from .learner.opening import open_learner
-from .metrics import Metrics, scoring_seconds, step_metrics, version_age
+from .metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics, version_age
 from .own_model import own_model
 from .progress import Progress
 from .record import recorded
@@ -217,7 +217,7 @@ class _Run:
             begun = time.perf_counter()
             metrics |= {**self.learner.policy_step(samples, lr), "lr": lr}
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
-            metrics["memory/trainer_gib"] = self.learner.memory()
+            metrics |= {**advantage_metrics(samples), "memory/trainer_gib": self.learner.memory()}
         self.position = replace(self.position, step=self.position.step + 1, admitted=self.dispatcher.position)
         metrics |= await self.publish()
         self.tokens_generated += int(metrics["tokens/sampled"])

@@ -1,12 +1,14 @@
 """What is logged of a step's groups, against sums done by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lachesis.trainer.metrics import group_metrics, mean_scores, scoring_seconds, version_age
+from lachesis.trainer.learner.batch import Sample
+from lachesis.trainer.metrics import advantage_metrics, group_metrics, mean_scores, scoring_seconds, version_age
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.segment import Segment
@@ -41,10 +43,22 @@ def test_means_are_over_attempts_and_labels_unweighted() -> None:
     assert found["reward/total"] == pytest.approx((1.1 + 0.1) / 4)
     assert found["reward/std"] == pytest.approx(np.std([1.1, 0.1, 0, 0]))
     assert (found["reward/exact"], found["reward/format"]) == (0.25, 1.0)
+    assert (found["reward_std/exact"], found["reward_std/format"]) == (pytest.approx(np.std([1, 0, 0, 0])), 0.0)
+    assert found["tokens/reply_most"] == 3.0
     assert (found["groups/zero_variance"], found["groups/attempts"]) == (0.5, 2.0)
     assert (found["tokens/sampled"], found["tokens/reply"]) == (7.0, 1.75)
     assert (found["stop/done"], found["stop/length"]) == (0.75, 0.25)
     assert found["episode/turns"] == 3.0
+
+
+def test_advantages_are_those_of_the_trained_tokens() -> None:
+    mask = np.array([False, False, True, True])
+    one = Sample(np.arange(4), mask, None, np.array([9.0, 9.0, 1.0, -2.0], np.float32))
+    found = advantage_metrics([one, replace(one, advantages=np.full(4, 0.5, np.float32))])
+    assert found["advantage/mean"] == pytest.approx(0.0)
+    assert found["advantage/std"] == pytest.approx(np.std([1, -2, 0.5, 0.5]))
+    assert found["advantage/most"] == 2.0
+    assert set(advantage_metrics([]).values()) == {0.0}
 
 
 def test_shares_of_stop_reasons_sum_to_exactly_1() -> None:
