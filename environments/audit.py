@@ -20,7 +20,7 @@ from .environment import Environment
 from .episode import play, where_raised
 from .finding import Finding, Report, Severity
 
-STRICT = frozenset({"empty", "in_think"})
+STRICT = frozenset({"empty", "hostile", "in_think"})
 """Replies of which none may pass; of the others one in four may, as text cannot tell for sure that they are wrong."""
 _MEANING = {
     "empty": "an empty reply earns what the perfect one does",
@@ -29,6 +29,7 @@ _MEANING = {
     "shuffled": "the perfect reply to another task earns what this one's does",
     "mutated": "a reply with another answer earns what the perfect one does",
     "hedged": "a reply with two answers earns what the perfect one does; it must commit itself to one",
+    "hostile": "text that is no answer (huge, malformed, full of control tokens) earns what the perfect reply does",
     "in_think": "an answer that stands in <think> alone earns what the perfect reply does; judge what comes after it",
 }
 _FAILED = (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR)

@@ -155,7 +155,7 @@ def holds(text: str, answer: str) -> bool:
 
 
 def _standing(answer: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?<!\d[.,]){re.escape(answer)}(?!\w)(?![.,]\d)")
+    return re.compile(rf"(?i)(?<!\w)(?<!\d[.,]){re.escape(answer)}(?!\w)(?![.,]\d)")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -36,7 +36,10 @@ class Dialogue(Environment):
     async def run(self, episode: Episode) -> None:
         """The user speaks, the policy calls its tools and answers, and so on."""
         policy, user = episode.chat(), episode.chat(USER)
-        if isinstance(episode.task.prompt, str) and episode.task.prompt:
+        if not isinstance(episode.task.prompt, str):
+            for message in episode.task.messages:
+                policy.add(**message)
+        elif episode.task.prompt:
             policy.add("system", episode.task.prompt)
         persona = self.config.persona.replace("{user}", str(episode.task.info.get("user", "")))
         user.add("system", persona.replace("{over}", self.config.over))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..verifiers.errors import LachesisError
+from ..verifiers.message import is_reply
 from ..verifiers.task import Task
 from .bad_reply import answer_text, holds, prompt_text
 from .environment import Environment, Split, tasks_of
@@ -86,6 +87,11 @@ def compare_draws(split: Split, here: Sequence[str], elsewhere: Sequence[str], w
     return [Finding("unseeded", f"{seen} in a second process with the same seed; {cure}")]
 
 
+def _told(task: Task) -> str:
+    """All that a policy is told before it first speaks."""
+    return "\n".join(message["content"] for message in task.messages if not is_reply(message))
+
+
 def _duplicates(split: Split, drawn: Draw) -> list[Finding]:
     findings = []
     hashes = {task.hash for task in drawn.tasks}
@@ -122,7 +128,7 @@ def _conflicts(split: Split, tasks: Sequence[Task]) -> list[Finding]:
 
 def _leaks(split: Split, tasks: Sequence[Task]) -> list[Finding]:
     eligible = [task for task in tasks if len(answer_text(task.answer)) >= SHORT and not _offers(task)]
-    leaking = [task for task in eligible if holds(prompt_text(task), answer_text(task.answer))]
+    leaking = [task for task in eligible if holds(_told(task), answer_text(task.answer))]
     if not leaking:
         return []
     usual = len(leaking) > len(eligible) / 2

@@ -1,19 +1,20 @@
 """One attempt at a task while it is alive: its chats, tools, limits and what it leaves behind."""
 
 import asyncio
+import copy
 import math
 import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
 from ..verifiers.fault import described, interrupts
 from ..verifiers.jsonl import check_json
-from ..verifiers.message import Message, Role
+from ..verifiers.message import Message, Role, is_reply
 from ..verifiers.reward import Component, Reward
 from ..verifiers.segment import Segment
 from ..verifiers.task import Task
@@ -60,7 +61,8 @@ class Episode:
         show_tools: bool = True,
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> None:
-        self.task = task
+        self.task = replace(task, info=copy.deepcopy(task.info)) if task.info else task  # attempts share nothing
+        self._asked = task
         self.thinking = thinking.drawn(seed)
         self._mixed = thinking.mode == "mixed"
         self.seed = seed
@@ -124,7 +126,7 @@ class Episode:
         The label's score is the ``total`` of all the turns; the scores of each stand in its verdict's ``steps``.
         """
         self._check_label(label, agent)
-        turn = sum(message["role"] == "assistant" for message in self.chat(agent).messages) - 1
+        turn = sum(map(is_reply, self.chat(agent).messages)) - 1
         if turn < 0 or not math.isfinite(score):
             raise ConfigError(
                 f"step reward {label!r}: agent {agent!r} has had {turn + 1} turns, the score is {score!r}"
@@ -156,7 +158,7 @@ class Episode:
         """What the episode itself gave each agent."""
         rewards = dict(self._rewards)
         for (agent, label), steps in self._steps.items():
-            verdict = steps.verdict(sum(message["role"] == "assistant" for message in self.chat(agent).messages))
+            verdict = steps.verdict(sum(map(is_reply, self.chat(agent).messages)))
             rewards[agent] = (*rewards.get(agent, ()), Component(label, steps.weight, verdict))
         return {agent: Reward(parts) for agent, parts in rewards.items()}
 
@@ -178,7 +180,7 @@ class Episode:
         if self._mixed:
             counts["thinking"] = int(self.thinking.mode == "on")
         return Trajectory(
-            task=self.task,
+            task=self._asked,
             environment=environment,
             messages={agent: tuple(chat.messages) for agent, chat in self._chats.items()},
             segments=tuple(segments),
@@ -219,6 +221,7 @@ class _Meter:
     """What one agent used up, forks included."""
 
     turns: int = 0
+    asked: int = 0
     tokens: int = 0
     forced: int = 0
     last_stop: str = ""
@@ -238,20 +241,25 @@ class _MeteredChat:
         return self._inner.messages
 
     def add(self, role: Role, content: str, **extra: Any) -> None:
+        if role == "assistant":
+            extra.setdefault("given", True)
         self._inner.add(role, content, **extra)
 
     async def reply(self, **sampling: Any) -> Reply:
-        if self.meter.turns >= self._limits.turns:
+        if self.meter.turns + self.meter.asked >= self._limits.turns:
             raise LimitReached(StopReason.TURNS)
         left = self._limits.tokens - self.meter.tokens
         if left <= 0:
             raise LimitReached(StopReason.LENGTH)
         most = min(left, sampling.get("max_tokens", left))
+        self.meter.asked += 1
         try:
             reply = await self._inner.reply(**{**sampling, "max_tokens": most})
         except InfrastructureError as failure:
             self.meter.unanswered[self] = f"{type(failure).__name__}: {failure}"
             raise
+        finally:
+            self.meter.asked -= 1
         self.meter.unanswered.pop(self, None)
         self.meter.turns += 1
         self.meter.tokens += reply.tokens
@@ -291,11 +299,13 @@ async def play(
         task, policies, config.limits, seed, config.system_prompt, owned, config.show_tools, config.thinking
     )
     start = time.perf_counter()
+    tools = ToolBox([])
 
     async def setup_and_run() -> None:
+        nonlocal tools
         await environment.setup(episode)
-        episode.tools = ToolBox(environment.tools(episode), inline)
-        await episode.tools.open()
+        episode.tools = tools = ToolBox(environment.tools(episode), inline)
+        await tools.open()
         await environment.run(episode)
 
     try:
@@ -308,14 +318,16 @@ async def play(
         seconds = time.perf_counter() - start
     finally:
         closed, close_error = await _guarded(lambda: environment.close(episode), environment)
-        await episode.tools.close()
+        await tools.close()
     if closed is not StopReason.DONE:
-        stop = stop if error else StopReason.ENVIRONMENT_ERROR
+        worse = closed if closed is StopReason.INFRA_ERROR else StopReason.ENVIRONMENT_ERROR
+        stop = stop if error else worse
         error = error or close_error or f"close reached the limit of {closed.value}"
     try:
         return episode.trajectory(environment.label, stop, error, {"episode": seconds})
-    except DataError as fault:  # what the environment left is no record
-        return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or str(fault))
+    except Exception as fault:  # noqa: BLE001 - what the environment left is no record, in whatever way
+        why = str(fault) if isinstance(fault, DataError) else where_raised(fault, environment)
+        return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or why)
 
 
 async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environment") -> tuple[StopReason, str | None]:

@@ -21,6 +21,7 @@ KINDS = {
     "infra_error": "a verifier could not judge",
     "not_finite": "a reward is not a finite number",
     "no_reward": "nothing earns anything",
+    "hostile": "text that is no answer passes",
     "gold": "the perfect reply does not pass",
     "unrepeatable": "the same replies under the same seed go otherwise",
     "offline": "a stored episode is judged otherwise",

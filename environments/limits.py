@@ -15,4 +15,4 @@ class Limits(Settings):
     tool_calls: int = Field(64, ge=0)
     """Tool calls of the whole episode."""
     seconds: float = Field(600.0, gt=0)
-    """Wall-clock time of the whole episode, verification not counted."""
+    """Wall-clock time of ``setup`` and ``run``; ``finish`` and ``close`` may each take as long again."""

@@ -1,6 +1,7 @@
 """Tools that a policy may call: typed functions, or the public methods of an object made for the episode."""
 
 import asyncio
+import functools
 import inspect
 import json
 import threading
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
 from ..verifiers.errors import ConfigError, InfrastructureError, nearest
+from ..verifiers.fault import interrupts, said
 from ..verifiers.tool_calling.call import ToolCall
 from .mcp import McpConnection, McpServer
 
@@ -132,22 +134,23 @@ class ToolBox:
             return ToolResult(call.name, f"Error: bad arguments: {faults}", failed=True)
         try:
             value = await self._run(tool, arguments)
-        except InfrastructureError:  # what it runs on was lost: no fault of the model's
-            raise
-        except Exception as error:  # noqa: BLE001 - a tool that raises answers the model with its error
-            return ToolResult(call.name, f"Error: {type(error).__name__}: {error}", failed=True)
-        return ToolResult(
-            call.name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        )
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        except BaseException as error:  # a tool that raises answers the model with its error
+            if isinstance(error, InfrastructureError) or interrupts(error):
+                raise  # what it runs on was lost: no fault of the model's
+            return ToolResult(call.name, f"Error: {said(error)}", failed=True)
+        return ToolResult(call.name, text)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(tool.function):
             return await tool.function(**arguments)
         if self._inline:
-            return tool.function(**arguments)
-        if self._thread is None:
-            self._thread = _Thread()
-        return await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
+            value = tool.function(**arguments)
+        else:
+            if self._thread is None:
+                self._thread = _Thread()
+            value = await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
+        return await value if inspect.isawaitable(value) else value  # of an async function that is wrapped
 
     async def close(self) -> None:
         """Let the thread go, and end connections; a call that still runs is abandoned."""
@@ -181,6 +184,8 @@ class _Thread:
                 continue
             try:
                 future.set_result(function())
+            except StopIteration as error:  # no future can hold one: who awaits it would wait for ever
+                future.set_exception(RuntimeError(said(error)))
             except BaseException as error:  # noqa: BLE001 - it is raised again where the future is awaited
                 future.set_exception(error)
 
@@ -188,4 +193,6 @@ class _Thread:
 def _functions(source: Any) -> list[Callable[..., Any]]:
     if inspect.isroutine(source):
         return [source]
+    if isinstance(source, functools.partial):
+        raise ConfigError(f"{source!r:.80} has neither name nor docstring; write a function around it")
     return [method for name, method in inspect.getmembers(source, inspect.ismethod) if not name.startswith("_")]

@@ -233,7 +233,7 @@ class TokenChat:
             self._strand.extend(self._strand.tokens, rest, self._strand.temperature)
             self._ended = self._ends(rest)
             parts += [closing, rest.tokens]
-        raw = self._beginning + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
+        raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
         self._messages.append({"role": "assistant", "content": raw})
         self._told = len(self._messages)
         self._calls += 1
@@ -241,10 +241,17 @@ class TokenChat:
         sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
         return read_reply(raw, last.stop, int(sampled), bool(closing.size))
 
+    @property
+    def _begun(self) -> str:
+        """What a reply's text begins with before any of it is sampled, whether we or the template put it there."""
+        return self._beginning or (OPENED if self._renderer.begins_open else "")
+
     def _bounded(self, sampling: Sampling) -> Sampling:
-        """``sampling`` up to the budget."""
+        """``sampling`` up to the budget; a reply by a schema has no reasoning that could be closed."""
         budget = self._thinking.budget
-        return replace(sampling, max_tokens=min(budget, sampling.max_tokens)) if budget else sampling
+        if not budget or sampling.schema:
+            return sampling
+        return replace(sampling, max_tokens=min(budget, sampling.max_tokens))
 
     async def _rest(self, prompt: Ids, first: Completion, sampling: Sampling) -> tuple[Ids, Completion | None]:
         """What follows a completion that was cut off at the budget, None where nothing does.
@@ -253,10 +260,9 @@ class TokenChat:
         """
         nothing = self._renderer.written("")
         left = sampling.max_tokens - first.tokens.size
-        if not self._thinking.budget or first.stop != "length" or left <= 0:
+        if not self._thinking.budget or sampling.schema or first.stop != "length" or left <= 0:
             return nothing, None
-        begun = "<think>" if self._beginning == OPENED or self._renderer.begins_open else ""
-        text = begun + self._renderer.decode(first.tokens, ())
+        text = self._begun + self._renderer.decode(first.tokens, ())
         still_open = text.rfind("<think>") > text.rfind("</think>")
         closing = self._renderer.written(self._thinking.closing) if still_open else nothing
         prompt = np.concatenate([prompt, first.tokens, closing])

@@ -1,6 +1,7 @@
 """Interrupts code that holds up an event loop."""
 
 import asyncio
+import atexit
 import ctypes
 import faulthandler
 import sys
@@ -39,6 +40,8 @@ class Watchdog:
         self._turns: dict[int, float] = {}  # when the loop of each thread took its last one
         self._beating: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
+        self._over = False
+        atexit.register(self._end)  # what takes its time to exit is not held up by anyone's code
 
     def watch(self) -> None:
         """Watch the running event loop until it ends."""
@@ -59,6 +62,11 @@ class Watchdog:
             with self._lock:
                 del self._turns[thread]
 
+    def _end(self) -> None:
+        with self._lock:
+            self._over = True
+            faulthandler.cancel_dump_traceback_later()
+
     def _look(self) -> None:
         while self._go_on():
             time.sleep(self.limit / BEATS)
@@ -66,7 +74,7 @@ class Watchdog:
     def _go_on(self) -> bool:
         """Interrupt who is late; False where there is nobody left to watch."""
         with self._lock:
-            if not self._turns:
+            if self._over or not self._turns:
                 faulthandler.cancel_dump_traceback_later()
                 return False
             late = {thread: time.monotonic() - turn for thread, turn in self._turns.items()}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..environments.environment import Environment
 from ..environments.episode import play, where_raised
@@ -77,6 +78,8 @@ class GroupWorker:
         for _ in range(self._tries):
             try:
                 judged = await environment.judge_group(attempts)
+                if [_task(one) for one in judged] != [order.task.hash] * order.size:
+                    raise TypeError(f"judge_group returns the {order.size} trajectories that it was given, judged")
             except BaseException as fault:
                 if isinstance(fault, InfrastructureError) or interrupts(fault):
                     raise
@@ -121,10 +124,18 @@ class GroupWorker:
         return trajectory
 
 
+def _task(judged: Any) -> str:
+    """Which task a trajectory is of; none where it is no trajectory."""
+    return judged.task.hash if isinstance(judged, Trajectory) else ""
+
+
 async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
     """The trajectory with its rewards; where the environment's own ``judge`` raises, with its error and none."""
     try:
-        return await environment.judge(played)
+        judged = await environment.judge(played)
+        if _task(judged) != played.task.hash:
+            raise TypeError(f"judge returns the trajectory that it was given, judged, found {judged!r:.80}")
+        return judged
     except BaseException as fault:
         if isinstance(fault, InfrastructureError) or interrupts(fault):
             raise

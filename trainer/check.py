@@ -140,7 +140,7 @@ def print_report(report: dict[str, Any], as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     findings = report["findings"]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in findings:

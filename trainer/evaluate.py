@@ -252,7 +252,7 @@ async def _through_engines(
 
 
 def _print(summary: Summary, wanted: int, before: int, out: Path) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     table = Table("reward", "mean", "± standard error", box=None, header_style="bold")
     for label, (mean, error) in [*summary.means.items(), ("pass rate", summary.pass_rate)]:
         table.add_row(label, f"{mean:.4f}", f"{error:.4f}")

@@ -122,7 +122,7 @@ def print_list(run: Path, step: int | None) -> None:
         total = ", ".join(f"{reward.total:.3g}" for reward in made.rewards.values())
         said = Text(printable(" ".join(made.completion(next(iter(made.messages), "")).split())[:60]))
         table.add_row(f"{stored.group}/{stored.sample}", total, made.stop.value, made.environment, said)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(table)
     more = f", {LISTED} of {len(rows)} shown" if len(rows) > LISTED else ""
     console.print(f"step {rows[0].step}{more}; steps: {_spans(store.steps)}", style="dim")
@@ -130,7 +130,7 @@ def print_list(run: Path, step: int | None) -> None:
 
 def print_explanation(found: Explanation, context: bool) -> None:
     """For people; tokens of the context only where they are asked for."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     made, stored = found.stored.trajectory, found.stored
     console.print(
         f"{stored.group}/{stored.sample} of step {stored.step}: {made.environment}, task {made.task.id}, ended by "

@@ -73,7 +73,7 @@ def _rewards(rubric: Rubric) -> dict[str, Any]:
 
 
 def _code(environment: Environment) -> Iterator[tuple[str, str]]:
-    """File name and digest of each class of the environment and of its verifiers."""
+    """Module and digest of each class of the environment and of its verifiers; a file's own name where it is one."""
     bases = [cls for cls in type(environment).__mro__ if cls not in Environment.__mro__]
     judges = [
         type(verifier) for verifier in environment.rubric.verifiers if type(verifier).__module__ != Use.__module__
@@ -83,7 +83,9 @@ def _code(environment: Environment) -> Iterator[tuple[str, str]]:
             source = inspect.getsource(sys.modules[cls.__module__])
         except (OSError, KeyError, TypeError):  # made in a console: there is no file
             continue
-        yield Path(str(sys.modules[cls.__module__].__file__)).name, _digest(source.encode())
+        inside = cls.__module__.startswith(f"{__package__.partition('.')[0]}.")
+        file = Path(str(sys.modules[cls.__module__].__file__))
+        yield cls.__module__ if inside or "." in cls.__module__ else file.name, _digest(source.encode())
 
 
 def _paths(config: Any) -> Iterator[tuple[str, Path]]:

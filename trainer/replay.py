@@ -21,6 +21,7 @@ from ..rollout.order import TRAINING
 from ..rollout.store import TrajectoryStore
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.jsonl import read_jsonl
+from ..verifiers.message import is_reply
 from ..verifiers.reward import Reward
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
@@ -106,10 +107,10 @@ def outcome(trajectory: Trajectory) -> dict[str, Any]:
 def _earned(reward: Reward) -> dict[str, Any]:
     """The total, and each label's score and status."""
     parts = {label: {"score": verdict.score, "status": verdict.status} for label, _, verdict in reward.components}
-    return {"total": reward.total if reward.scored else None, **parts}
+    return {"total": reward.total if reward.scored else None, "parts": parts}
 
 
-_OF_TOKENS = frozenset({"segments", "template_breaks"})
+_OF_TOKENS = frozenset({"segments", "template_breaks", "forced_closings"})
 """Metrics of the model's tokens, of which a replay has none."""
 
 
@@ -120,7 +121,7 @@ def replay(path: Path, jobs: int) -> int:
         InputError: it cannot be read, or an environment of it cannot be had.
     """
     changed = played = 0
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     built: dict[str, Environment] = {}
 
     async def one(named: tuple[str, Recording]) -> tuple[str, Recording, dict[str, Any]]:
@@ -191,7 +192,7 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
         if made.environment not in specs:
             raise ConfigError(f"the run's config has no environment labelled {made.environment!r}, as it stored")
         replies = {
-            agent: tuple(message["content"] for message in messages if message["role"] == "assistant")
+            agent: tuple(message["content"] for message in messages if is_reply(message))
             for agent, messages in made.messages.items()
         }
         seed = (config.seed, TRAINING, stored.group, stored.sample)
@@ -231,7 +232,7 @@ def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list):
         for number, (was, has) in enumerate(itertools.zip_longest(before, now, fillvalue=_NOTHING)):
             yield from _differences(was, has, f"{place}[{number}]")
-    elif before != now:
+    elif before is _NOTHING or now is _NOTHING or json.dumps(before) != json.dumps(now):  # 1, 1.0 and true are three
         yield f"{place}: {_shown(before)} → {_shown(now)}"
 
 

@@ -28,4 +28,14 @@ def described(error: BaseException, home: str | None = None) -> str:
     foreign = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
     where = own or foreign or frames
     place = f" ({where[-1].filename}, line {where[-1].lineno})" if where else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{said(error)}{place}"
+
+
+def said(error: BaseException) -> str:
+    """Type and message of an error, whatever its own code does."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException as worse:
+        if interrupts(worse):
+            raise
+        return f"{type(error).__name__}, whose message cannot be had ({type(worse).__name__})"

@@ -42,7 +42,8 @@ class Group:
     @property
     def pass_rate(self) -> float:
         """Share of the attempts' rewards that passed, over all agents; 0 where there is none."""
-        passed = [reward.passed for attempt in self.trajectories for reward in attempt.rewards.values()]
+        rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values()]
+        passed = [reward.passed for reward in rewards if reward.components]  # who is judged by nothing fails nothing
         return sum(passed) / len(passed) if passed else 0.0
 
     def _check_given(self, name: str) -> None:

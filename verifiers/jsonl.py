@@ -9,11 +9,32 @@ from .errors import DataError
 
 
 def check_json(value: Any, what: str) -> str:
-    """Return ``value`` as JSON text, keys sorted, or raise ``DataError`` with ``what`` it is."""
+    """Return ``value`` as JSON text, keys sorted, or raise ``DataError`` with ``what`` it is.
+
+    A key that is no text is refused: it would come back as one.
+    """
     try:
-        return json.dumps(value, sort_keys=True, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, allow_nan=False)
+        if (key := _odd_key(value)) is not None:
+            raise TypeError(f"keys are text, found {key!r}")
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is JSON only: {error}; convert the value first") from None
+    return text
+
+
+def _odd_key(value: Any) -> Any:
+    """A key of some dict in ``value`` that is no text."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                return key
+            if isinstance(inner, dict | list | tuple) and (odd := _odd_key(inner)) is not None:
+                return odd
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            if isinstance(inner, dict | list | tuple) and (odd := _odd_key(inner)) is not None:
+                return odd
+    return None
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:

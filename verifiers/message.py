@@ -12,8 +12,9 @@ class Message(TypedDict):
     """One message.
 
     ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``; and for verifiers, never shown to a
-    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed. ``images`` are URLs
-    (``data:`` ones, too) that go with the text.
+    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed. An assistant's message that
+    the environment wrote (an example, say) is ``given``: no reply of the policy's. ``images`` are URLs (``data:`` ones,
+    too) that go with the text.
     """
 
     role: Role
@@ -23,13 +24,19 @@ class Message(TypedDict):
     tool_call_id: NotRequired[str]
     arguments: NotRequired[dict[str, Any]]
     error: NotRequired[bool]
+    given: NotRequired[bool]
     images: NotRequired[list[str]]
 
 
 _IMAGE = ("data:image/", "http://", "https://")
 
-UNSEEN = frozenset({"arguments", "error"})
+UNSEEN = frozenset({"arguments", "error", "given"})
 """Keys of a message that no policy is shown."""
+
+
+def is_reply(message: Message) -> bool:
+    """Whether the policy said it."""
+    return message["role"] == "assistant" and not message.get("given")
 
 
 def as_messages(prompt: Any) -> list[Message]:

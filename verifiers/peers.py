@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .case import Case
+from .message import is_reply
 from .registry import verifier
 from .think import split_reasoning
 from .verdict import Verdict, passed, wrong
@@ -83,4 +84,4 @@ class Majority:
 
 def _length(case: Case) -> int:
     """Characters that the agent has written."""
-    return sum(len(message["content"]) for message in case.messages if message["role"] == "assistant")
+    return sum(len(message["content"]) for message in case.messages if is_reply(message))

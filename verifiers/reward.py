@@ -40,10 +40,17 @@ class Reward:
         if len(set(labels)) != len(labels):
             raise DataError(f"reward labels are unique, found {labels}; give one of them another label")
         for label, weight, _ in self.components:
+            if not isinstance(label, str):
+                raise DataError(f"a reward's label is text, found {label!r}")
             if not math.isfinite(weight):
                 raise DataError(f"the weight of reward {label!r} is finite, found {weight!r}")
+        if any(type(weight) is not float for _, weight, _ in self.components):  # NumPy's are no JSON
+            parts = tuple(part._replace(weight=float(part.weight)) for part in self.components)
+            object.__setattr__(self, "components", parts)
         if self.gate and self.gate not in labels:
             raise DataError(f"the gate {self.gate!r} is none of the rewards {labels}")
+        if self.scored and not math.isfinite(self.total):
+            raise DataError(f"the sum of the rewards {labels} is not finite; lower their scores or weights")
 
     @property
     def scored(self) -> bool:

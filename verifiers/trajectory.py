@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import DataError
 from .jsonl import check_json
-from .message import Message, check_message
+from .message import Message, check_message, is_reply
 from .reward import Reward
 from .segment import Segment
 from .task import Task
@@ -67,10 +67,17 @@ class Trajectory:
     def __post_init__(self) -> None:
         for conversation in self.messages.values():
             for message in conversation:
-                check_message(message)
+                if len(check_message(message)) > 2:  # more than role and content
+                    check_json(message, f"a message of an episode (task {self.task.id})")
+        left: object = self.artifacts
+        if not isinstance(left, Mapping):
+            found = f"{type(left).__name__} (task {self.task.id})"
+            raise DataError(f"an episode's artifacts are a dict, found {found}; put what you leave into it by a name")
         if self.artifacts:
             check_json(dict(self.artifacts), f"what an episode leaves in its artifacts (task {self.task.id})")
         for name, value in self.metrics.items():
+            if not isinstance(name, str):
+                raise DataError(f"a metric's name is text, found {name!r} (task {self.task.id})")
             if not math.isfinite(value):
                 raise DataError(f"metric {name!r} is finite, found {value!r} (task {self.task.id})")
 
@@ -82,7 +89,7 @@ class Trajectory:
     def completion(self, agent: str = POLICY) -> str:
         """The raw text of the agent's last reply, empty where there is none."""
         for message in reversed(self.messages.get(agent, ())):
-            if message["role"] == "assistant":
+            if is_reply(message):
                 return str(message["content"])
         return ""
 

@@ -46,6 +46,8 @@ class Verdict:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise DataError(f"a verdict's status is one of {sorted(STATUSES)}, found {self.status!r}")
+        if not isinstance(self.reason, str):
+            raise DataError(f"a verdict's reason is text, found {self.reason!r:.80}")
         if self.evidence:
             check_json(self.evidence, f"a verdict's evidence ({self.reason})")
         object.__setattr__(self, "steps", tuple(float(step) for step in self.steps))

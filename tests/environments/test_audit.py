@@ -57,6 +57,14 @@ class Prefix(Judged):
         return float(bool(case.completion.strip()) and case.answer.startswith(case.completion.strip()[:1]))
 
 
+class Impressed(Judged):
+    """Takes anything that is long enough."""
+
+    @reward()
+    def long(self, case: Case) -> float:
+        return float(case.completion == case.answer or len(case.completion) > 3000)
+
+
 class EmptyPasses(Judged):
     @reward()
     def right(self, case: Case) -> float:
@@ -210,6 +218,7 @@ def test_a_sound_environment_is_clean_and_every_player_has_played() -> None:
         (Prefix, "truncated"),
         (AnyNumber, "shuffled"),
         (AnyNumber, "mutated"),
+        (Impressed, "hostile"),
         (Loud, "echo"),
         (NeverRight, "gold"),
         (NotANumber, "not_finite"),

@@ -100,6 +100,7 @@ def test_a_prompt_with_two_answers_is_a_conflict_unless_more_than_the_prompt_dec
         ("Choose from red, {1}, blue for {0}.", "green", None),
         ("Is {0} true or {1}?", "false", None),
         ("{0}\nA) {1}\nB) rain", "snow", None),
+        ("{0}: BERLIN is it", "Berlin", "error"),
     ],
 )
 def test_an_answer_in_the_prompt_leaks_unless_it_is_short_or_an_option(
@@ -110,6 +111,19 @@ def test_an_answer_in_the_prompt_leaks_unless_it_is_short_or_an_option(
     )
     assert ("leak" in found) == (severity is not None)
     assert severity is None or found["leak"].severity == severity
+
+
+def test_an_answer_in_the_tasks_own_system_message_leaks_and_one_in_an_example_reply_does_not() -> None:
+    def told(role: str) -> dict[str, Finding]:
+        messages = [{"role": role, "content": "It is Berlin."}, {"role": "user", "content": "The capital?"}]
+        return findings(
+            lambda split, seed: [
+                Task([*messages, {"role": "user", "content": f"{split} {n}"}], answer="Berlin") for n in range(4)
+            ]
+        )
+
+    assert "leak" in told("system")
+    assert "leak" not in told("assistant")
 
 
 def test_an_answer_that_stands_in_few_prompts_is_a_warning() -> None:

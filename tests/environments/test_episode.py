@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from lachesis.environments.chat import Reply, ScriptedChat, ScriptedPolicy
@@ -414,3 +415,85 @@ def test_arguments_that_are_no_json_leave_no_trajectory_that_cannot_be_stored() 
         (False, True),
         (True, False),
     ]
+
+
+class Rude(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raise_rude(_: Episode) -> None:
+    raise Rude
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        (lambda episode: setattr(episode, "artifacts", ["x"]), "artifacts are a dict, found list"),
+        (lambda episode: setattr(episode, "artifacts", None), "artifacts are a dict, found NoneType"),
+        (lambda episode: episode.artifacts.update({"by": {1: "x"}}), "keys are text, found 1"),
+        (lambda episode: episode.chat().add("user", "thanks", meta={1, 2}), "a message of an episode"),
+        (lambda episode: episode.metric(("a",), 1.0), "metric's name is text"),
+        (lambda episode: episode.reward("big", 1e308, weight=100.0), "not finite"),
+        (lambda episode: setattr(episode, "tools", None), ""),
+        (raise_rude, "Rude, whose message cannot be had"),
+    ],
+)
+def test_what_an_environment_leaves_that_is_no_record_harms_its_own_trajectory(does: Any, says: str) -> None:
+    made = run(Base({"finish": does}), "42")
+    assert made.stop is (StopReason.ENVIRONMENT_ERROR if says else StopReason.DONE)
+    assert says in (made.error or "")
+    json.dumps(made.to_json(), allow_nan=False)
+
+
+def test_weights_of_other_libraries_numbers_are_stored_as_plain_ones() -> None:
+    environment = Base({"finish": lambda episode: episode.reward("r", 1.0, weight=np.float32(2))})
+    made = asyncio.run(environment.judge(run(environment, "42")))
+    assert made.rewards["policy"].total == 3.0
+    assert Trajectory.from_json(json.loads(json.dumps(made.to_json()))).rewards["policy"].total == 3.0
+
+
+def test_what_the_environment_says_for_the_policy_is_no_reply_of_its() -> None:
+    task = Task([{"role": "user", "content": "1"}, {"role": "assistant", "content": "42"}], answer="42")
+
+    class Examples(Base):
+        async def run(self, episode: Episode) -> None:
+            for message in episode.task.messages:
+                episode.chat().add(**message)
+            await asyncio.sleep(9)
+
+    environment = Examples(limits=Limits(seconds=0.1))
+    made = asyncio.run(play(environment, task, {"policy": ScriptedPolicy(["7"])}, (0,)))
+    judged = asyncio.run(environment.judge(made))
+    assert judged.completion() == ""
+    assert judged.rewards["policy"].total == 0.0
+
+
+def test_replies_that_are_under_way_count_for_the_limit_of_turns() -> None:
+    class Forks(Base):
+        async def run(self, episode: Episode) -> None:
+            forks = [episode.chat().fork() for _ in range(10)]
+            await asyncio.gather(*(fork.reply() for fork in forks))
+
+    made = run(Forks(limits=Limits(turns=2)), *["1"] * 10)
+    assert made.stop is StopReason.TURNS
+    assert made.metrics["turns"] <= 2
+
+
+def test_attempts_share_no_task() -> None:
+    def counts(episode: Episode) -> None:
+        episode.task.info["n"] = episode.artifacts["n"] = episode.task.info.get("n", 0) + 1
+
+    task = Task("q", answer="42", info={"n": 5})
+    environment = Base({"setup": counts})
+    made = [asyncio.run(play(environment, task, {"policy": ScriptedPolicy(["42"])}, (0,))) for _ in range(3)]
+    assert [one.artifacts["n"] for one in made] == [6, 6, 6]
+    assert all(one.task is task for one in made)
+    assert task.info == {"n": 5}
+
+
+def test_a_sandbox_that_is_lost_while_closing_is_no_fault_of_the_environment() -> None:
+    def lost(_: Episode) -> None:
+        raise EngineLost("gone")
+
+    assert run(Base({"close": lost}), "42").stop is StopReason.INFRA_ERROR

@@ -1,6 +1,7 @@
 """Tools: read off functions, called with checked arguments, on one thread."""
 
 import asyncio
+import functools
 import sqlite3
 import threading
 import time
@@ -156,3 +157,55 @@ def test_a_function_that_json_cannot_call_is_refused_when_the_tool_is_made() -> 
             make_tool(function)
     with pytest.raises(ConfigError, match="two tools have one name"):
         ToolBox([weather, weather])
+
+
+def nothing_next(values: list[int]) -> int:
+    return next(iter(value for value in values if value < 0))
+
+
+def leaves() -> str:
+    raise SystemExit(3)
+
+
+def circular() -> list[Any]:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+def wrapped() -> Any:
+    @functools.wraps(wait)
+    def around(seconds: float) -> Any:
+        return wait(seconds)
+
+    return around
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        (nothing_next, {"values": [1]}, "Error: "),
+        (leaves, {}, "Error: SystemExit: 3"),
+        (circular, {}, "Error: ValueError: Circular reference"),
+        (wrapped(), {"seconds": 0.01}, "waited"),
+    ],
+)
+def test_whatever_a_tool_raises_or_returns_answers_the_model(
+    inline: bool, tool: Any, arguments: dict[str, Any], says: str
+) -> None:
+    async def called() -> ToolResult:
+        box = ToolBox([tool], inline)
+        async with asyncio.timeout(10):
+            result = await box.call(ToolCall(next(iter(box.tools)), arguments))
+        await box.close()
+        return result
+
+    result = asyncio.run(called())
+    assert result.content.startswith(says)
+    assert result.failed == says.startswith("Error")
+
+
+def test_a_tool_without_a_name_is_refused_with_the_cure() -> None:
+    with pytest.raises(ConfigError, match="write a function around it"):
+        ToolBox([functools.partial(weather, city="Bonn")])

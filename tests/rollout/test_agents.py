@@ -161,3 +161,12 @@ def test_images_go_to_endpoints_that_take_them_and_are_refused_by_engines_that_d
         blind.open("policy", (0,)).add("user", "Which colour?", images=[RED])
     with pytest.raises(DataError, match="images are a list of URLs"):
         check_message({"role": "user", "content": "x", "images": ["file:///etc/passwd"]})
+
+
+def test_a_prompt_of_several_messages_is_told_to_the_policy_and_a_user_without_rewards_fails_nothing() -> None:
+    shop = Shop()
+    messages: Any = [{"role": "system", "content": "You sell tea."}, {"role": "user", "content": "Hello?"}]
+    task = Task(messages, answer="here it is, please", info={"user": "You want tea."})
+    made = asyncio.run(shop.attempt(task, shop.demonstration(task)))
+    assert [message["content"] for message in made.messages["policy"][:2]] == ["You sell tea.", "Hello?"]
+    assert Group(0, task, (made,)).pass_rate == 1.0

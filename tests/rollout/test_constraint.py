@@ -10,6 +10,7 @@ import pytest
 import torch
 from jsonschema import validate
 
+from lachesis.environments.thinking import Thinking
 from lachesis.rollout.engine import Completion, Request, Sampling
 from lachesis.rollout.local_engine import LocalEngine
 from lachesis.rollout.renderer import Renderer
@@ -83,6 +84,18 @@ def test_company_changes_nothing_and_those_without_a_schema_are_free(folder: Pat
     assert same.logprobs.tobytes() == alone.logprobs.tobytes()
     assert other.tokens.tolist() == completions(folder, free)[0][0].tokens.tolist()
     assert not said.lstrip().startswith("{")
+
+
+def test_a_budget_for_thinking_does_not_cut_what_has_none(folder: Path) -> None:
+    engine = LocalEngine(TorchEngine.from_path(str(folder), slots=8, context=256))
+    policy = TokenPolicy(engine, Renderer.load(str(folder)), Sampling(max_tokens=100), context=256)
+
+    async def talk() -> str:
+        chat = policy.open("policy", (3,), (), Thinking(mode="free", budget=3))
+        chat.add("user", "A pet?")
+        return (await chat.reply(schema={"enum": ["catcatcatcat", "dogdogdogdog"]})).raw
+
+    assert json.loads(asyncio.run(talk())) in ("catcatcatcat", "dogdogdogdog")
 
 
 def test_a_chat_asks_for_it_by_reply_and_the_next_reply_is_free(folder: Path) -> None:

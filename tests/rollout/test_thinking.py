@@ -195,3 +195,20 @@ def test_an_endpoint_is_told_the_mode_and_cannot_be_held_to_a_budget() -> None:
     assert "chat_template_kwargs" not in policy.open("policy", (0,))._body({})
     with pytest.raises(ConfigError, match=r"config\.thinking\.budget"):
         policy.open("policy", (0,), (), Thinking(budget=5))
+
+
+OPENS = """{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor %}{%- if add_generation_prompt %}<|im_start|>assistant
+<think>
+{% endif %}"""
+
+
+@pytest.mark.parametrize("mode", ["on", "free"])
+def test_reasoning_that_the_template_opens_and_nothing_closes_is_no_answer(mode: str) -> None:
+    made, _ = asked(["perhaps 41, or 42…"], OPENS, max_tokens=12, mode=mode)
+    assert made.completion().startswith("<think>\nperhaps")
+    assert made.rewards["policy"].score("exact") == 0.0
+    closed, _ = asked(["easy\n</think>\n\n42"], OPENS, mode=mode)
+    assert closed.completion() == "<think>\neasy\n</think>\n\n42"
+    assert closed.rewards["policy"].score("exact") == 1.0

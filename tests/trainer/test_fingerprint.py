@@ -77,7 +77,7 @@ def test_shipped_environments_have_equal_ones_when_nothing_changed(name: str) ->
     environments: list[list[Environment]] = [[describe(name, label=name).build()] for _ in range(2)]
     first, second = (fingerprint(one, 0, tokenizer) for one in environments)
     assert differences(first, second) == []
-    assert f"{name}.py" in first["environments"][name]["code"]
+    assert f"lachesis.environments.{name}" in first["environments"][name]["code"]
     (other,) = differences(first, fingerprint(environments[0], 1, tokenizer))[:1]
     assert "data.train" in other
 
@@ -129,3 +129,16 @@ def test_a_resume_with_another_environment_is_refused_unless_it_is_meant(tmp_pat
     resume(changed=True, rubric={"digits": 0.5})
     assert "resumed with another environment" in (folder.path / "log").read_text()
     resume(rubric={"digits": 0.5})
+
+
+def test_a_file_with_the_name_of_one_of_ours_hides_nothing(tmp_path: Path) -> None:
+    source = "from lachesis import Environment, Rubric, Task, use\nclass A(Environment):\n"
+    source += "    rubric = Rubric(use('math'))\n"
+    source += "    def tasks(self, split, seed):\n        yield Task('6*7', answer='42')\n"
+    tokenizer = build_tiny_tokenizer()
+    found = []
+    for note in ("", "# another\n"):
+        (tmp_path / "answer.py").write_text(source + note)  # as verifiers/math/answer.py is called
+        found.append(fingerprint([describe(f"{tmp_path}/answer.py", label="a").build()], 0, tokenizer))
+    (difference,) = differences(*found)
+    assert "code.answer.py" in difference

@@ -53,7 +53,7 @@ def said(*words: str) -> Result:
     [
         ('use("exact")', 'use("exact", weight=2.0)', ["rewards.policy.total: 1.0 → 2.0"]),
         ("2 * number", "2 * number + 1", []),  # the task is recorded, too
-        ('use("exact")', 'use("regex", pattern="maybe")', ["rewards.policy.exact", "rewards.policy.regex"]),
+        ('use("exact")', 'use("regex", pattern="maybe")', ["rewards.policy.parts.exact", "rewards.policy.parts.regex"]),
         ("Sure?", "Really?", ['messages.policy[2].content: "Sure?', "Really?"]),
         (
             '        await chat.reply()\n        chat.add("user", f',

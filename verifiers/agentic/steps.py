@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..message import Message
+from ..message import Message, is_reply
 from ..tool_calling.call import ToolCall, as_call
 from ..tool_calling.hermes import read_hermes
 
@@ -61,7 +61,7 @@ def steps_of(messages: Iterable[Message]) -> list[Step]:
     """
     turns: list[tuple[Message, list[Message]]] = []
     for message in messages:
-        if message["role"] == "assistant":
+        if is_reply(message):
             turns.append((message, []))
         elif message["role"] == "tool" and turns:
             turns[-1][1].append(message)
