@@ -20,6 +20,15 @@ class TinyConfig(Settings):
     """Pieces of text that are one token each, beside single bytes: what is said often then costs little."""
 
 
+class RopeConfig(Settings):
+    """Rotary positions scaled beyond those that the model was made for, in a run's trainer and engines alike."""
+
+    kind: Literal["yarn", "linear"] = "yarn"
+    """``yarn``: each frequency by its own share (arXiv:2309.00071). ``linear``: all alike."""
+    factor: float = Field(1.0, ge=1)
+    """How many times the model's own positions; 1 leaves it as it is."""
+
+
 class ModelConfig(Settings):
     """Which policy is trained."""
 
@@ -31,6 +40,8 @@ class ModelConfig(Settings):
     """Type of the weights in engines and of what the trainer computes in; the trainer's own weights are float32."""
     context: int = Field(1024, ge=16)
     """Most tokens of prompt and completion together."""
+    rope: RopeConfig = RopeConfig()
+    """For contexts longer than the model's own."""
 
 
 class SamplingConfig(Settings):

@@ -105,6 +105,10 @@ def evaluation_of(use: str, overrides: Sequence[str], options: Mapping[str, Any]
     parts = parts_of(overrides, config={}, model={}, rollout={}, sandbox={})
     if not options["model"]:
         raise ConfigError("eval needs --model: a folder or Hub id, or with --url the endpoint's own name for it")
+    if "rope" in parts["model"]:
+        raise ConfigError(
+            "eval takes positions as the model's config.json has them; a run's checkpoints have model.rope"
+        )
     parts["rollout"] |= {"engine": options["engine"], "inline": options["inline"]}
     return Evaluation(
         environment=describe(use, config=parts["config"], label=use),

@@ -1,21 +1,30 @@
-"""The tiny model of a run, made from nothing in its folder."""
+"""The model of a run where it is one of its own: made from nothing, or with other positions, in the run's folder."""
 
 import json
+import math
 from pathlib import Path
 
 from ..rollout.config import ModelConfig, TinyConfig
 from ..rollout.tiny_model import build_tiny_model
 from ..verifiers.errors import ConfigError
+from .scaled_model import scaled_model
 
 
 def own_model(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
     """The model's settings with a path that can be loaded; the tiny model is made in the run's folder.
 
     Raises:
-        ConfigError: the run began with a tiny model of another shape.
+        ConfigError: the run began with a tiny model of another shape, or with other positions.
     """
-    if model.path != "tiny":
-        return model
+    if model.path == "tiny":
+        context = math.ceil(model.context / model.rope.factor)
+        model = _tiny(model.model_copy(update={"context": context}), seed, run).model_copy(
+            update={"context": model.context}
+        )
+    return scaled_model(model, run) if model.rope.factor > 1 else model
+
+
+def _tiny(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
     path = run / "model"
     if not path.exists():
         draft = run / "model.draft"
