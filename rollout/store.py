@@ -68,7 +68,9 @@ class TrajectoryStore:
         lines = [
             json.dumps({"step": step, "group": group.index, "sample": sample, **trajectory.to_json()}, allow_nan=False)
             for group in groups
-            for sample, trajectory in enumerate(group.trajectories)
+            for sample, trajectory in zip(
+                group.samples or range(len(group.trajectories)), group.trajectories, strict=True
+            )
         ]
         data = zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
         self._repair()

@@ -67,10 +67,11 @@ class GroupWorker:
             return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
         except (InfrastructureError, EnvironmentFault) as error:
             return Failure(order.index, str(error))
-        scored = tuple(attempt for attempt in attempts if attempt.scored)
+        samples = tuple(sample for sample, attempt in enumerate(attempts) if attempt.scored)
+        scored = tuple(attempts[sample] for sample in samples)
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
             return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
-        return Group(order.index, order.task, scored)
+        return Group(order.index, order.task, scored, samples if len(scored) < len(attempts) else ())
 
     async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
         """Every attempt of a group, judged one by one and then together."""

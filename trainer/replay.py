@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,7 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
     config = load_config(folder / "config.toml")
     configure_sandbox(config.sandbox)
     specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
+    of_groups = {label: spec.build().rubric.of_groups for label, spec in specs.items()}
     store = TrajectoryStore(folder / STORE)
     for stored in store.read(store.steps[-1] if last and store.steps else None):
         made = stored.trajectory
@@ -197,7 +198,15 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
         }
         seed = (config.seed, TRAINING, stored.group, stored.sample)
         name = f"step {stored.step}, trajectory {stored.group}/{stored.sample}"
-        yield name, Recording(specs[made.environment], seed, made.task, replies, outcome(made))
+        alone = made.with_rewards(
+            {
+                agent: replace(
+                    reward, components=tuple(p for p in reward.components if p.label not in of_groups[made.environment])
+                )
+                for agent, reward in made.rewards.items()
+            }
+        )
+        yield name, Recording(specs[made.environment], seed, made.task, replies, outcome(alone))
 
 
 def _of_players(spec: EnvironmentSpec, tasks: int) -> Iterator[Recording]:

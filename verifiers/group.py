@@ -15,15 +15,19 @@ class Group:
         index: the admission index, which orders groups and seeds their sampling.
         task: what was asked.
         trajectories: the attempts, by sample number.
+        samples: those numbers, where some attempts were left out; empty where none was.
     """
 
     index: int
     task: Task
     trajectories: tuple[Trajectory, ...]
+    samples: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trajectories:
             raise DataError(f"group {self.index} (task {self.task.id}) is empty")
+        if self.samples and len(self.samples) != len(self.trajectories):
+            raise DataError(f"group {self.index} has {len(self.trajectories)} trajectories and numbers {self.samples}")
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")

@@ -84,6 +84,11 @@ class Rubric:
         return any(entry.compares for entry in self._entries)
 
     @property
+    def of_groups(self) -> frozenset[str]:
+        """The labels that are judged over the attempts of a group."""
+        return frozenset(entry.use.label for entry in self._entries if entry.compares)
+
+    @property
     def needs_sandbox(self) -> bool:
         """Whether any verifier in it runs programs of the policy's."""
         return any(getattr(entry.verifier, "needs_sandbox", False) for entry in self._entries)

@@ -99,6 +99,49 @@ def test_a_runs_stored_replies_are_played_again(tmp_path: Path) -> None:
     assert said(golden).exit_code == 0
 
 
+DROPS = """
+from lachesis import Environment, Rubric, Task, group_reward, use
+from lachesis.verifiers.verdict import passed
+
+class Drops(Environment):
+    rubric = Rubric(use("exact"))
+
+    def tasks(self, split, seed):
+        yield from (Task([{"role": "assistant", "content": "an example"}, {"role": "user", "content": f"{n}+1="}],
+                         answer=str(n + 1)) for n in range(9))
+
+    async def run(self, episode):
+        if episode.seed[-1] == 1:
+            raise ValueError("not this one")
+        chat = episode.chat()
+        for message in episode.task.messages:
+            chat.add(**message)
+        chat.add("user", f"lucky {episode.rng.random()}")
+        await chat.reply()
+
+    @group_reward(weight=0.5)
+    async def rare(self, cases):
+        return [passed(score=float(number)) for number, _ in enumerate(cases)]
+"""
+
+
+def test_what_was_judged_over_a_group_and_attempts_that_were_left_out_are_no_changes(tmp_path: Path) -> None:
+    (tmp_path / "drops.py").write_text(DROPS)
+    config: dict[str, Any] = {
+        "environments": [{"use": f"{tmp_path}/drops.py", "group_size": 4}],
+        "model": {"path": "tiny", "context": 64, "tiny": {"hidden": 32, "layers": 1}},
+        "rollout": {"inline": True, "slots": 16, "on_failure": "drop", "sampling": {"max_tokens": 4}},
+        "trainer": {"steps": 1, "prompts": 2},
+        "eval": {"tasks": 2},
+    }
+    (tmp_path / "run.toml").write_text("\n".join(f"{key} = {_toml(value)}" for key, value in config.items()))
+    trained = CliRunner().invoke(cli, ["train", str(tmp_path / "run.toml"), "--out", str(tmp_path)])
+    assert trained.exit_code == 0, trained.output
+    result = said(str(tmp_path / "run-1"))
+    assert "6 episodes played again, 0 came out otherwise" in result.output
+    assert result.exit_code == 0
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
