@@ -68,6 +68,7 @@ class Learner:
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
         self._ranks = Ranks.here()
+        self._first = self._ranks.rank == 0
         self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
         check_context(self.model, model.context)  # packed rows bring a mask of their own
         embeddings: Any = self.model.get_input_embeddings()
@@ -146,8 +147,8 @@ class Learner:
     def keep_reference(self, folder: Path) -> None:
         """Measure the divergence from the policy in ``folder``; where there is none yet, from this one, saved there."""
         if not folder.exists():
-            state = merged_state(self.model, torch.float32)
-            if self._ranks.rank == 0:
+            state = merged_state(self.model, torch.float32, self._first)
+            if self._first:
                 draft = folder.with_name(folder.name + ".draft")
                 self.model.save_pretrained(draft, state_dict=state)
                 draft.rename(folder)  # a crash leaves no half of it
@@ -171,16 +172,15 @@ class Learner:
         return scored_T
 
     def weights(self, version: int) -> Weights:
-        """A copy of the weights for the engines, in their dtype, with adapters merged."""
-        return Weights.pack(merged_state(self.model, self.dtype), version)
+        """A copy of the weights for the engines, in their dtype, with adapters merged; of the first rank alone."""
+        return Weights.pack(merged_state(self.model, self.dtype, self._first), version)
 
     def save(self, folder: Path) -> None:
         """Begin to write the model as a plain Hugging Face folder, and what a resumed trainer needs beside it."""
-        state = merged_state(self.model, self.dtype)
+        state = merged_state(self.model, self.dtype, self._first, copy=True)
         self._writing = [self._state.save(folder)]
-        if self._ranks.rank == 0:
-            copy = {name: tensor.clone() for name, tensor in state.items()}
-            self._writing.append(self._writer.submit(self.model.save_pretrained, folder, state_dict=copy))
+        if self._first:
+            self._writing.append(self._writer.submit(self.model.save_pretrained, folder, state_dict=state))
 
     def saved(self) -> bool:
         """Whether all that ``save`` began is written.

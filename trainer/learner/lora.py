@@ -37,10 +37,16 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
             parameter.data = parameter.data.to(dtype)
 
 
-def merged_state(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False) -> dict[str, Tensor]:
     """The model's tensors under their usual names: whole, with adapters added, floats as ``dtype``, on the CPU.
 
     Every rank that shares the model calls this at once.
+
+    Args:
+        model: what is trained.
+        dtype: of floats.
+        keep: whether this rank wants them; it takes part all the same.
+        copy: whether they go on as they are now; if not they may be the model's own.
     """
     state = {}
     for name, part in model.state_dict().items():
@@ -51,7 +57,8 @@ def merged_state(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
             name, layer = name.replace(BASE, "."), model.get_submodule(name.partition(BASE)[0])
             if name.endswith(".weight"):
                 tensor = tensor.float() + _product(layer)
-        state[name] = (tensor.to(dtype) if tensor.is_floating_point() else tensor).cpu()
+        if keep:
+            state[name] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
     return state
 
 
