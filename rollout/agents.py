@@ -3,48 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pydantic import Field, model_validator
-
 from ..environments.chat import Policy
 from ..environments.environment import Environment
 from ..verifiers.errors import ConfigError, nearest
-from ..verifiers.settings import Settings
+from .config import AgentConfig
 from .engine import Sampling
 from .text_chat import TextPolicy
 from .token_chat import TokenPolicy
-
-
-class AgentConfig(Settings):
-    """Who plays one agent of an environment, where it is not the policy that learns."""
-
-    url: str = ""
-    """Of an OpenAI-compatible endpoint; its tokens are not trained. Empty: the policy."""
-    model: str = ""
-    """The endpoint's name for its model."""
-    key: str = "OPENAI_API_KEY"
-    """Environment variable that holds the endpoint's key; it need not be set."""
-    trainable: bool = True
-    """Whether the policy learns from what it says as this agent."""
-    temperature: float | None = Field(None, ge=0, lt=100)
-    """Of its replies; as rollouts are sampled where not given."""
-    max_tokens: int | None = Field(None, ge=1)
-    """Of one reply, likewise."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> "AgentConfig":
-        if bool(self.url) != bool(self.model):
-            raise ValueError("an endpoint has a url and a model: give both, or neither")
-        return self
-
-    @property
-    def learns(self) -> bool:
-        """Whether the policy learns from this agent's tokens."""
-        return self.trainable and not self.url
-
-    def sampled(self, sampling: Sampling) -> Sampling:
-        """How its replies are drawn, where others are drawn like ``sampling``."""
-        temperature = sampling.temperature if self.temperature is None else self.temperature
-        return replace(sampling, temperature=temperature, max_tokens=self.max_tokens or sampling.max_tokens)
 
 
 class Cast:

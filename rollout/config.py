@@ -1,10 +1,12 @@
 """Settings of the model and of everything that makes trajectories."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..verifiers.settings import Settings
+from .engine import Sampling
 
 
 class TinyConfig(Settings):
@@ -55,6 +57,39 @@ class SamplingConfig(Settings):
     """0 (off) for training, for the same reason."""
     max_tokens: int = Field(256, ge=1)
     """Most tokens of one reply."""
+
+
+class AgentConfig(Settings):
+    """Who plays one agent of an environment, where it is not the policy that learns."""
+
+    url: str = ""
+    """Of an OpenAI-compatible endpoint; its tokens are not trained. Empty: the policy."""
+    model: str = ""
+    """The endpoint's name for its model."""
+    key: str = "OPENAI_API_KEY"
+    """Environment variable that holds the endpoint's key; it need not be set."""
+    trainable: bool = True
+    """Whether the policy learns from what it says as this agent."""
+    temperature: float | None = Field(None, ge=0, lt=100)
+    """Of its replies; as rollouts are sampled where not given."""
+    max_tokens: int | None = Field(None, ge=1)
+    """Of one reply, likewise."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AgentConfig":
+        if bool(self.url) != bool(self.model):
+            raise ValueError("an endpoint has a url and a model: give both, or neither")
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether the policy learns from this agent's tokens."""
+        return self.trainable and not self.url
+
+    def sampled(self, sampling: Sampling) -> Sampling:
+        """How its replies are drawn, where others are drawn like ``sampling``."""
+        temperature = sampling.temperature if self.temperature is None else self.temperature
+        return replace(sampling, temperature=temperature, max_tokens=self.max_tokens or sampling.max_tokens)
 
 
 class RolloutConfig(Settings):

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from ..environments.loading import EnvironmentSpec
 from ..verifiers.errors import EngineError
 from ..verifiers.sandbox.settings import SandboxSettings
-from .agents import AgentConfig
-from .config import ModelConfig, RolloutConfig
+from .config import AgentConfig, ModelConfig, RolloutConfig
 from .engine import EngineCore, EngineInfo, Generator
 from .local_engine import LocalEngine
 from .order import Order, Outcome

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from .engine import Completion, Generator, Request
-from .order import Order, Outcome
-from .watchdog import Watchdog
+from .order import Failure, Order, Outcome
+from .watchdog import HeldUp, Watchdog
 from .worker import GroupWorker
 
 log = logging.getLogger("lachesis")
@@ -68,7 +68,10 @@ class Stage:
         return worker
 
     async def _play(self, order: Order) -> Outcome:
-        [outcome] = await self._worker.run([order])
+        try:
+            [outcome] = await self._worker.run([order])
+        except HeldUp as late:  # it came when what it was meant for had ended
+            return Failure(order.index, f"HeldUp: {late}")
         return outcome
 
     def _turn(self) -> None:

@@ -10,6 +10,8 @@ import time
 
 BEATS = 10
 """Looks within the limit."""
+STRIKES = 16
+"""How often one turn may be interrupted and still go on: so many attempts that block may follow each other in it."""
 
 
 class HeldUp(BaseException):
@@ -28,8 +30,9 @@ class Watchdog:
     """Sees to it that event loops take their turns, each on a thread of its own.
 
     After ``limit`` seconds without one, ``HeldUp`` is raised in whatever runs there: Python code ends at its next
-    instruction, a call into C when it returns. What goes on for twice the limit ends the process, with its stack on
-    standard error, also where the GIL is held; whoever watches the process then starts another.
+    instruction, a call into C when it returns; who comes after it in the same turn has the whole limit. What cannot be
+    interrupted ends the process after twice the limit, with its stack on standard error, also where the GIL is held;
+    whoever watches the process then starts another.
 
     Args:
         limit: seconds.
@@ -39,6 +42,8 @@ class Watchdog:
         self.limit = limit
         self._turns: dict[int, float] = {}  # when the loop of each thread took its last one
         self._beating: set[asyncio.Task[None]] = set()
+        self._raised: dict[int, float] = {}  # for which of those it was interrupted
+        self._strikes: dict[int, int] = {}  # how often that came through since the last turn
         self._lock = threading.Lock()
         self._over = False
         atexit.register(self._end)  # what takes its time to exit is not held up by anyone's code
@@ -56,7 +61,7 @@ class Watchdog:
         thread = threading.get_ident()
         try:
             while True:
-                self._turns[thread] = time.monotonic()
+                self._turns[thread], self._strikes[thread] = time.monotonic(), 0
                 await asyncio.sleep(self.limit / BEATS)
         finally:
             with self._lock:
@@ -77,13 +82,24 @@ class Watchdog:
             if self._over or not self._turns:
                 faulthandler.cancel_dump_traceback_later()
                 return False
-            late = {thread: time.monotonic() - turn for thread, turn in self._turns.items()}
-            left = max(2 * self.limit - max(late.values()), 0.001)
+            now, turns = time.monotonic(), dict(self._turns)
+            left = max(2 * self.limit - (now - min(turns.values())), 0.001)
             faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__ or sys.stderr)
-            for thread, seconds in late.items():
-                if seconds > self.limit:
-                    _raise_in(thread, type("HeldUp", (HeldUp,), {"limit": self.limit}))
+            for thread, turn in turns.items():
+                if now - turn > self.limit and self._raised.get(thread) != turn:  # once: a second would hit us
+                    self._raised[thread] = turn
+                    _raise_in(thread, self._interruption(thread))
             return True
+
+    def _interruption(self, thread: int) -> type[HeldUp]:
+        """What is raised in ``thread``; made there, when it comes through."""
+
+        def come(_: HeldUp) -> None:
+            self._strikes[thread] += 1
+            if thread in self._turns and self._strikes[thread] <= STRIKES:
+                self._turns[thread] = time.monotonic()
+
+        return type("HeldUp", (HeldUp,), {"limit": self.limit, "__init__": come})
 
 
 def _raise_in(thread: int, kind: type[BaseException]) -> None:

@@ -14,8 +14,8 @@ from ..verifiers.group import Group
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.trajectory import StopReason, Trajectory
-from .agents import AgentConfig, Cast
-from .config import RolloutConfig
+from .agents import Cast
+from .config import AgentConfig, RolloutConfig
 from .engine import Generator
 from .order import Failure, Order, Outcome
 from .renderer import Renderer

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..environments.loading import EnvironmentSpec, describe
-from ..rollout.agents import AgentConfig
-from ..rollout.config import ModelConfig, RolloutConfig
+from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.curriculum import CurriculumConfig
 from ..rollout.mixture import Portion
 from ..verifiers.errors import ConfigError, nearest

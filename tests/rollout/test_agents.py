@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from lachesis.environments.dialogue import Dialogue
-from lachesis.rollout.agents import AgentConfig, Cast
-from lachesis.rollout.config import RolloutConfig
+from lachesis.rollout.agents import Cast
+from lachesis.rollout.config import AgentConfig, RolloutConfig
 from lachesis.rollout.engine import Request, Sampling
 from lachesis.rollout.order import Order
 from lachesis.rollout.renderer import Renderer

@@ -180,6 +180,7 @@ class Lethal(Environment):
 """
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, weights: Weights, tmp_path: Path) -> None:
     (tmp_path / "lethal.py").write_text(LETHAL)
     lethal = describe(f"{tmp_path}/lethal.py")

@@ -364,6 +364,7 @@ def test_groups_under_way_end_with_the_run(tmp_path: Path, monkeypatch: pytest.M
     folder.close()
 
 
+@pytest.mark.slow
 def test_ray_gives_the_bits_of_one_process_also_when_actors_are_killed(
     tmp_path: Path, finished: tuple[Path, Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -454,6 +455,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert weights_of(run) == weights_of(expected)
 
 
+@pytest.mark.slow
 def test_killed_while_checkpoints_are_written_it_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     parts: dict[str, Any] = {"trainer": {"steps": 30, "checkpoint_every": 1, "keep": 2}, "eval": {"every": 30}}
     expected, _ = train(configured(tmp_path / "expected", **parts))
@@ -511,6 +513,7 @@ def test_adapters_are_trained_alone_and_go_everywhere_merged(tmp_path: Path, fin
         train(adapted("whole", rank=8, steps=6), resume=run)
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_ends_the_run_with_its_last_checkpoint_kept(tmp_path: Path) -> None:
     rollout = {"inline": False, "engines": 1, "workers": 1}
     process = start(tmp_path, rollout=rollout, trainer={"ranks": 2, "steps": 100_000})
