@@ -35,6 +35,9 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 """What each changes of ``[trainer]``. ``stale`` learns from weights that are two steps old."""
 
+IN_CI = frozenset({"dr_grpo"})
+"""Not among the slow ones; GRPO is in CI as the main job."""
+
 
 def job(out: Path, name: str, **parts: Any) -> tuple[Path, dict[str, Any]]:
     """A run on sums of two digits, in this process."""
@@ -65,9 +68,10 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    "name", [name if name in IN_CI else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
+)
 def test_it_learns_to_add(tmp_path: Path, warm: Path, name: str) -> None:
     trainer = {"steps": 250, "prompts": 64, "lr": 6e-4, "schedule": "linear", "warmup": 10, **ALGORITHMS[name]}
     rollout = {"inline": True, "slots": 256, "sampling": {"max_tokens": 5}, "staleness": 2 * (name == "stale")}
