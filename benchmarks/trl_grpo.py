@@ -1,7 +1,8 @@
 """The main job against TRL's GRPOTrainer: same model, prompts, lengths, reward and settings, one thread each.
 
 Skipped with a line unless TRL is there: ``pip install trl``, or ``TRL_PYTHON=/path/to/python`` of an environment that
-has TRL and this project. The limit of each row is TRL's figure.
+has TRL. Both begin with the same warm-started weights, by turns, once a seed; a row is the median over the seeds, and
+its limit is TRL's figure. Seconds, steps and memory of both are taken from outside, by the same clock.
 """
 
 import json
@@ -12,29 +13,49 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import tomli_w
 
-GOAL, STEPS, ROUNDS = 0.9, 250, 2
+from lachesis.environments.arithmetic import Arithmetic
+
+GOAL, STEPS, PROMPTS, SEEDS, RAY_STEPS = 0.9, 250, 64, 3, 15
 PEER = Path(__file__).parent / "peers" / "trl_arithmetic.py"
 JOB: dict[str, Any] = {
     "name": "job",
     "environments": [{"use": "arithmetic", "group_size": 8}],
     "rollout": {"inline": True, "slots": 512, "sampling": {"max_tokens": 5}},
 }
-TRAINER = {"steps": STEPS, "prompts": 64, "lr": 6e-4, "schedule": "linear", "warmup": 10, "checkpoint_every": STEPS}
+TRAINER = {
+    "prompts": PROMPTS,
+    "lr": 6e-4,
+    "schedule": "linear",
+    "warmup": 10,
+    "micro_tokens": 1024,  # fastest here and least memory, as the peer's micro-batch is for it; the default is for GPUs
+    "checkpoint_every": STEPS,
+}
+LONGEST = 900
+"""Seconds that a process may take."""
 
 
-class Measured(NamedTuple):
-    """One process: seconds from its start to the goal, those of a step (median), and its peak memory in MiB."""
+class Reading(NamedTuple):
+    """What a process logs of one step: its mean reward, and the seconds that its update took."""
 
-    to_goal: float
+    reward: float
+    update: float
+
+
+class Watched(NamedTuple):
+    """Seconds from the start of a process to its goal, of a step and of an update (medians); MiB; and its steps."""
+
+    seconds: float
     step: float
+    update: float
     memory: float
-    steps: int
+    steps: float
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
@@ -45,16 +66,23 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = warmed(folder)
-        pairs = [(ours(folder, model), peer(folder, model, python)) for _ in range(ROUNDS)]
-    (one, other) = (Measured(*map(min, zip(*runs, strict=True))) for runs in zip(*pairs, strict=True))
-    print(f"trl_grpo: {one.steps} steps to a mean reward of {GOAL}, TRL {other.steps}")
+        pairs = [(ours(folder, model, seed), peer(folder, model, seed, python)) for seed in range(SEEDS)]
+        on_ray = ours(folder, model, 0, GOAL + 1, steps=RAY_STEPS, rollout={**JOB["rollout"], "inline": False})
+    for seed, (one, other) in enumerate(pairs):
+        print(
+            f"trl_grpo: seed {seed}, to a mean reward of {GOAL}: {one.steps} steps in {one.seconds:.0f} s, "
+            f"TRL {other.steps} in {other.seconds:.0f} s"
+        )
+    one, other = (Watched(*map(median, zip(*runs, strict=True))) for runs in zip(*pairs, strict=True))
     yield "a step of GRPO, against TRL", 1e3 * one.step, "ms", 1e3 * other.step
-    yield f"from the command to reward {GOAL}, against TRL", one.to_goal, "s", other.to_goal
-    yield "peak memory, against TRL", one.memory, "MiB", other.memory
+    yield "its update, against TRL", 1e3 * one.update, "ms", 1e3 * other.update
+    yield f"from the command to reward {GOAL}, against TRL", one.seconds, "s", other.seconds
+    yield "peak memory in one process, against TRL", one.memory, "MiB", other.memory
+    yield "peak memory of all processes on Ray, against TRL", on_ray.memory, "MiB", other.memory
 
 
 def warmed(folder: Path) -> Path:
-    """A model that adds right about four times in ten, as both begin with."""
+    """A model that adds right about four times in ten under greedy decoding, as both begin with."""
     model = {"path": "tiny", "context": 64}
     job(folder, "warm", model=model, warm_start={"steps": 500, "target": 0.4}, trainer={"steps": 0})
     subprocess.run(train(folder / "warm.toml"), check=True, capture_output=True)
@@ -62,59 +90,32 @@ def warmed(folder: Path) -> Path:
     return folder / "model"
 
 
-def ours(folder: Path, model: Path) -> Measured:
-    """The job until a step's mean reward is the goal."""
+def ours(folder: Path, model: Path, seed: int, goal: float = GOAL, steps: int = STEPS, **parts: Any) -> Watched:
+    """The job until a step's mean reward is ``goal``, or to its end where no reward can be."""
     shutil.rmtree(folder / "job", ignore_errors=True)
-    job(folder, "job", model={"path": str(model), "context": 64}, trainer=TRAINER, eval={"every": 0, "tasks": 50})
+    settings = {"seed": seed, "model": {"path": str(model), "context": 64}, "eval": {"every": 0, "tasks": 50}}
+    job(folder, "job", **settings, trainer={**TRAINER, "steps": steps}, **parts)
+    spent = 0.0
 
-    def steps() -> list[tuple[float, float, float]]:
-        log = folder / "job" / "job-1" / "metrics.jsonl"
-        found = [json.loads(line) for line in lines(log)]
-        return [(0.0, row["time/step"], row["reward/total"]) for row in found if row["step"] > 0]
+    def reading(row: dict[str, Any]) -> Reading | None:
+        nonlocal spent
+        if row["step"] < 1:
+            return None
+        total = row["time/update"] + row["time/weight_sync"]  # since the start of the run
+        update, spent = total - spent, total
+        return Reading(row["reward/total"], update)
 
-    return measured(train(folder / "job.toml"), steps)
+    return watch(train(folder / "job.toml"), folder / "job" / "job-1" / "metrics.jsonl", reading, goal)
 
 
-def peer(folder: Path, model: Path, python: str) -> Measured:
-    """The same by TRL."""
-    log = folder / "trl.jsonl"
+def peer(folder: Path, model: Path, seed: int, python: str) -> Watched:
+    """The same by TRL, over the same tasks."""
+    tasks, log = folder / "tasks.jsonl", folder / "trl.jsonl"
     log.unlink(missing_ok=True)
-
-    def steps() -> list[tuple[float, float, float]]:
-        found = [json.loads(line) for line in lines(log)]
-        return [(row["time"], row["seconds"], row["reward"]) for row in found]
-
-    return measured([python, str(PEER), str(model), str(log), str(GOAL)], steps)
-
-
-def measured(command: list[str], steps: Callable[[], list[tuple[float, float, float]]]) -> Measured:
-    """Run ``command`` until the last of ``steps`` (ended at, seconds, reward) reaches the goal, and end it."""
-    start = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    found: list[tuple[float, float, float]] = []
-    memory = 0.0
-    while not found or found[-1][2] < GOAL:
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[:3]} ended before the goal: {process.communicate()[1][-2000:]}")
-        if time.time() > start + 900:
-            process.kill()
-            raise RuntimeError(f"{command[:3]} did not reach the goal in 900 s")
-        memory = max(memory, peak(process.pid))
-        time.sleep(0.02)
-        found = steps()
-    seconds = (found[-1][0] or time.time()) - start
-    process.terminate()
-    process.wait()
-    return Measured(seconds, median(step for _, step, _ in found), memory, len(found))
-
-
-def peak(pid: int) -> float:
-    """MiB that the process has held at most so far."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+    drawn = islice(Arithmetic().tasks("train", seed), STEPS * PROMPTS)
+    tasks.write_text("".join(json.dumps({"prompt": task.prompt, "answer": task.answer}) + "\n" for task in drawn))
+    command = [python, str(PEER), str(model), str(tasks), str(log), str(seed)]
+    return watch(command, log, lambda row: Reading(row["reward"], row["update"]), GOAL)
 
 
 def job(folder: Path, name: str, **parts: Any) -> None:
@@ -125,6 +126,61 @@ def train(config: Path) -> list[str]:
     return [sys.executable, "-m", "lachesis.trainer.cli", "train", str(config)]
 
 
-def lines(path: Path) -> list[str]:
-    """The whole lines of a file that is being written."""
-    return path.read_text().splitlines(keepends=True)[: path.read_text().count("\n")] if path.exists() else []
+def watch(command: list[str], log: Path, reading: Callable[[dict[str, Any]], Reading | None], goal: float) -> Watched:
+    """Run ``command`` until a step that it logs has the reward ``goal``, and end it; above 1, until it ends by itself.
+
+    A step lasts from one line of ``log`` to the next, so that whatever the process does between them counts.
+
+    Raises:
+        RuntimeError: it failed, ended before the goal, or took too long.
+    """
+    seen: list[tuple[float, Reading]] = []
+    known, memory, looked = 0, 0.0, 0.0
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        alive, reached = True, False
+        while alive and not reached:
+            alive, now = process.poll() is None, time.perf_counter()  # before the log is read: nothing comes after
+            rows, known = new_rows(log, known)
+            seen += [(now, found) for row in rows if (found := reading(row))]
+            reached = bool(seen) and seen[-1][1].reward >= goal
+            if now > looked + 0.25:
+                memory, looked = max(memory, held(process.pid)), now
+            if now > start + LONGEST:
+                process.kill()
+            time.sleep(0.005)
+        if not reached and (process.returncode or goal <= 1):
+            output.seek(0)
+            raise RuntimeError(f"{command[:3]} ended before the goal: {output.read()[-2000:]}")
+        process.terminate()
+        process.wait()
+    steps = [after - before for (before, _), (after, _) in pairwise(seen)]
+    updates = [found.update for _, found in seen[1:]]
+    return Watched(seen[-1][0] - start, median(steps), median(updates), memory, len(seen))
+
+
+def new_rows(log: Path, known: int) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines of JSON after the first ``known`` bytes of ``log``, and how many bytes are known then.
+
+    The file is opened anew each time: a run replaces it when it begins.
+    """
+    if not log.exists() or log.stat().st_size == known:
+        return [], known
+    with log.open("rb") as file:
+        file.seek(known)
+        whole = file.read().rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines()], known + len(whole) + bool(whole)
+
+
+def held(pid: int) -> float:
+    """MiB that a process and those that it started have held at most; pages that they share count for each."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = [
+            child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return 0.0  # it has ended
+    own = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+    return own + sum(held(int(child)) for child in children)
