@@ -34,6 +34,11 @@ class Stages:
         self._crossing.home = asyncio.get_running_loop()
         return await asyncio.gather(*(self._quietest().run(order) for order in orders))
 
+    def close(self) -> None:
+        """End what is played and the threads; one that is blocked is left behind."""
+        for stage in self._stages:
+            stage.close()
+
     def _quietest(self) -> "Stage":
         return min(self._stages, key=lambda stage: stage.load)
 
@@ -49,8 +54,14 @@ class Stage:
         self.load = 0
         self._watchdog = watchdog
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._turn, name="stage", daemon=True).start()
-        self._worker = asyncio.run_coroutine_threadsafe(self._open(build, engine), self._loop).result()
+        self._closed = False
+        self._thread = threading.Thread(target=self._turn, name="stage", daemon=True)
+        self._thread.start()
+        try:
+            self._worker = asyncio.run_coroutine_threadsafe(self._open(build, engine), self._loop).result()
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, order: Order) -> asyncio.Future[Outcome]:
         """Begin to play a group here; from another event loop."""
@@ -58,6 +69,19 @@ class Stage:
         outcome = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._play(order), self._loop))
         outcome.add_done_callback(self._done)
         return outcome
+
+    def close(self, seconds: float = 10.0) -> None:
+        """End what is played and the thread, or leave it behind where it is blocked for so long."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self._thread.join(seconds)
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._closed = True
+        self._loop.stop()
 
     def _done(self, _: asyncio.Future[Outcome]) -> None:
         self.load -= 1
@@ -76,7 +100,7 @@ class Stage:
 
     def _turn(self) -> None:
         asyncio.set_event_loop(self._loop)
-        while True:
+        while not self._closed:
             try:
                 self._loop.run_forever()
             except BaseException as stray:  # noqa: BLE001 - an interruption after what it was meant for had ended

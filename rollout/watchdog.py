@@ -66,6 +66,8 @@ class Watchdog:
         finally:
             with self._lock:
                 del self._turns[thread]
+                if not self._turns:
+                    faulthandler.cancel_dump_traceback_later()
 
     def _end(self) -> None:
         with self._lock:

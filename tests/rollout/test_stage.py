@@ -5,6 +5,7 @@ import faulthandler
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -57,7 +58,19 @@ def stages(number: int, blocking: float = 30.0) -> Stages:
         return worker
 
     config = RolloutConfig(retries=0)
-    return Stages(build, ScriptedEngine(says_four), number, Watchdog(blocking))
+    OPENED.append(Stages(build, ScriptedEngine(says_four), number, Watchdog(blocking)))
+    return OPENED[-1]
+
+
+OPENED: list[Stages] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_afterwards() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "stage"]
 
 
 def says_four(request: Request) -> list[int]:

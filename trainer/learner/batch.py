@@ -220,6 +220,7 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
     tokens_RT, positions_RT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     parts_RT = np.full(shape, -1, np.int64)  # 0 the prefix, 1… the continuations, -1 padding
     trained: list[tuple[npt.NDArray[Any], ...]] = []
+    rows_S: list[int] = []
     for number, row in enumerate(rows):
         prefix, start = row.prefix, row.prefix
         tokens_RT[number, :prefix] = row.samples[0].tokens[:prefix]
@@ -230,7 +231,8 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
             tokens_RT[number, start:end] = sample.tokens[prefix:]
             positions_RT[number, start:end] = np.arange(prefix, sample.tokens.size)
             parts_RT[number, start:end] = part
-            trained.append(_trained(sample, number, prefix, start, len(trained)))
+            trained.append(_trained(sample, prefix, start))
+            rows_S.append(number)
             start = end
     mask_RTT = None
     if all(len(row.samples) == 1 for row in rows):
@@ -239,8 +241,21 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
         same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
         mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
         mask_RTT = mask_RTT[:, None]
-    flat = [np.concatenate(arrays) for arrays in zip(*trained, strict=True)]
+    sources_N, targets_N, logprobs_N, advantages_N = (np.concatenate(arrays) for arrays in zip(*trained, strict=True))
     samples = tuple(sample for row in rows for sample in row.samples)
+    sizes_S = [sources.size for sources, *_ in trained]
+    temperatures_S = np.array([sample.temperature for sample in samples], np.float32)
+    weights_S = np.array([sample.weight for sample in samples], np.float32)
+    flat = [
+        np.repeat(np.array(rows_S, np.int64), sizes_S),
+        sources_N,
+        targets_N.astype(np.int64),
+        logprobs_N,
+        advantages_N,
+        np.repeat(temperatures_S, sizes_S),
+        np.repeat(weights_S, sizes_S),
+        np.repeat(np.arange(len(samples)), sizes_S),
+    ]
     return _on(device, tokens_RT, positions_RT, mask_RTT, flat, samples)
 
 
@@ -265,18 +280,11 @@ def _on(
     return MicroBatch(*fields)
 
 
-def _trained(sample: Sample, row: int, prefix: int, start: int, sequence: int) -> tuple[npt.NDArray[Any], ...]:
-    """Row, source column, target, logprob, advantage, temperature, weight and sequence of a sample's trained tokens."""
+def _trained(sample: Sample, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
+    """Source column, target, logprob and advantage of a sample's trained tokens."""
     places = np.flatnonzero(sample.mask)
-    sources = np.where(places == prefix, prefix - 1, places - prefix + start - 1)
+    sources = places + (start - prefix - 1)
+    if places[0] == prefix:
+        sources[0] = prefix - 1
     logprobs = np.zeros(places.size, np.float32) if sample.logprobs is None else sample.logprobs[places]
-    return (
-        np.full(places.size, row),
-        sources,
-        sample.tokens[places].astype(np.int64),
-        logprobs,
-        sample.advantages[places],
-        np.full(places.size, sample.temperature, np.float32),
-        np.full(places.size, sample.weight, np.float32),
-        np.full(places.size, sequence),
-    )
+    return sources, sample.tokens[places], logprobs, sample.advantages[places]

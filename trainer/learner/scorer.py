@@ -12,15 +12,15 @@ from transformers import PreTrainedModel
 from ...verifiers.errors import ConfigError
 from .batch import MicroBatch
 
-CHUNK = 1024
-"""Tokens whose logits over the whole vocabulary are in memory at once."""
+LOGITS = 1 << 27
+"""Numbers, tokens times vocabulary, that are in memory at once: half a GiB in float32."""
 
 
 class Scorer(nn.Module):
     """Logprobs and entropies of a micro-batch's trained tokens.
 
-    The output layer runs over ``CHUNK`` tokens at a time, again in the backward pass, so that there is never a float32
-    [tokens, vocabulary] of the whole batch.
+    Where the logits of all tokens would be more than ``LOGITS`` numbers, the output layer runs over a part of the
+    tokens at a time, and again in the backward pass.
 
     Args:
         model: in eval mode.
@@ -62,7 +62,8 @@ class Scorer(nn.Module):
                 use_cache=False,
             ).last_hidden_state
             hidden_ND = hidden_RTD[micro.rows_N, micro.sources_N]
-            parts = [part.split(CHUNK) for part in (hidden_ND, micro.targets_N, micro.temperatures_N)]
+            count = max(1, LOGITS // self.model.config.get_text_config().vocab_size)
+            parts = [part.split(count) for part in (hidden_ND, micro.targets_N, micro.temperatures_N)]
             if len(parts[0]) == 1:
                 return self._score(hidden_ND, micro.targets_N, micro.temperatures_N, differentiate)
             scored = [
