@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from lachesis.environments.arithmetic import Arithmetic
+from lachesis.environments.shipped.arithmetic import Arithmetic
 
 EPISODES = 2000
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from lachesis.rollout.engine import Request, Sampling
-from lachesis.rollout.model import load_model
-from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.rollout.torch_engine import TorchEngine
+from lachesis.rollout.engines.embedded.engine import TorchEngine
+from lachesis.rollout.engines.engine import Request, Sampling
+from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.models.tiny import build_tiny_model
 
 ROWS, PROMPT, LENGTH = 64, 64, 64
 

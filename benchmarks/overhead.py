@@ -14,16 +14,16 @@ from itertools import islice
 
 import aiohttp
 
-from lachesis.environments.arithmetic import Arithmetic
 from lachesis.environments.episode import play
+from lachesis.environments.shipped.arithmetic import Arithmetic
+from lachesis.rollout.chats.renderer import Renderer
+from lachesis.rollout.chats.text_chat import TextPolicy
 from lachesis.rollout.config import RolloutConfig
-from lachesis.rollout.engine import Request, Sampling
-from lachesis.rollout.order import Order
-from lachesis.rollout.renderer import Renderer
-from lachesis.rollout.scripted_engine import ScriptedEngine
-from lachesis.rollout.text_chat import TextPolicy
-from lachesis.rollout.tiny_model import build_tiny_tokenizer
-from lachesis.rollout.worker import GroupWorker
+from lachesis.rollout.engines.engine import Request, Sampling
+from lachesis.rollout.engines.scripted import ScriptedEngine
+from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.orders import Order
+from lachesis.rollout.workers.worker import GroupWorker
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from lachesis.environments.loading import describe
-from lachesis.rollout.cluster import RayPool
 from lachesis.rollout.config import ModelConfig, RolloutConfig
-from lachesis.rollout.engine import Sampling
-from lachesis.rollout.model import load_model
-from lachesis.rollout.order import Order
-from lachesis.rollout.pool import InlinePool, Pool, PoolSpec
-from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.rollout.weights import Weights
+from lachesis.rollout.engines.engine import Sampling
+from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.orders import Order
+from lachesis.rollout.workers.pool import InlinePool, Pool, PoolSpec
+from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.verifiers.group import Group
 
 GROUPS, ATTEMPTS, CHUNK = 128, 8, 32

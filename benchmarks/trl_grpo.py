@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from lachesis.environments.arithmetic import Arithmetic
+from lachesis.environments.shipped.arithmetic import Arithmetic
 
 GOAL, STEPS, PROMPTS, SEEDS, RAY_STEPS = 0.9, 250, 64, 3, 15
 PEER = Path(__file__).parent / "peers" / "trl_arithmetic.py"
@@ -123,7 +123,7 @@ def job(folder: Path, name: str, **parts: Any) -> None:
 
 
 def train(config: Path) -> list[str]:
-    return [sys.executable, "-m", "lachesis.trainer.cli", "train", str(config)]
+    return [sys.executable, "-m", "lachesis.commands.cli", "train", str(config)]
 
 
 def watch(command: list[str], log: Path, reading: Callable[[dict[str, Any]], Reading | None], goal: float) -> Watched:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.model import load_model
-from lachesis.rollout.tiny_model import build_tiny_model
-from lachesis.rollout.torch_engine import TorchEngine
+from lachesis.rollout.engines.embedded.engine import TorchEngine
+from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.batch import Sample, micro_batches
 from lachesis.trainer.learner.learner import Learner
+from lachesis.trainer.learner.packing import Sample, micro_batches
 
 GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from ..verifiers.message import Message, Role
 from ..verifiers.segment import Segment
 from ..verifiers.tool_calling.call import ToolCall
-from ..verifiers.tool_calling.hermes import read_hermes
+from ..verifiers.tool_calling.formats.hermes import read_hermes
 from .thinking import Thinking
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ..verifiers.errors import ConfigError, DataError, nearest
-from ..verifiers.jsonl import read_numbered_jsonl
+from ..verifiers.rows.jsonl import read_numbered_jsonl
 from ..verifiers.task import Task
 from .environment import Environment, EnvironmentConfig, Split
 

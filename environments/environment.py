@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
+from ..verifiers.boundary import interrupts
 from ..verifiers.case import Case
 from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
-from ..verifiers.fault import interrupts
 from ..verifiers.reward import Reward
-from ..verifiers.row import check_entries
+from ..verifiers.rows.row import check_entries
 from ..verifiers.rubric import Rubric
 from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task

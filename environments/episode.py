@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..verifiers.boundary import described, interrupts
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
-from ..verifiers.fault import described, interrupts
-from ..verifiers.jsonl import check_json
 from ..verifiers.message import Message, Role, is_reply
 from ..verifiers.reward import Component, Reward
+from ..verifiers.rows.jsonl import check_json
 from ..verifiers.segment import Segment
 from ..verifiers.task import Task
 from ..verifiers.tool_calling.call import ToolCall

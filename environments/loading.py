@@ -20,16 +20,16 @@ ENTRY_POINTS = "lachesis.environments"
 BUILT_IN = {
     "answer_format": "answer_format:AnswerFormat",
     "arithmetic": "arithmetic:Arithmetic",
-    "calculator": "calculator:Calculator",
+    "calculator": "calculator.environment:Calculator",
     "code": "code:Code",
     "gsm8k": "gsm8k:Gsm8k",
     "math": "math:MathProblems",
-    "reasoning_gym": "reasoning_gym:ReasoningGym",
-    "sql": "sql:Sql",
-    "tic_tac_toe": "tic_tac_toe:TicTacToe",
+    "reasoning_gym": "reasoning_gym.environment:ReasoningGym",
+    "sql": "sql.environment:Sql",
+    "tic_tac_toe": "tic_tac_toe.environment:TicTacToe",
     "tool_calling": "tool_calling:ToolCalling",
 }
-"""Name → module and class, beside this file."""
+"""Name → module and class, in ``shipped/``."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def find_environment(name: str) -> type[Environment]:
     """The class behind a built-in name, an entry point or ``module:Class``."""
     if name in BUILT_IN:
         module, _, class_name = BUILT_IN[name].partition(":")
-        return _pick(import_module(f".{module}", __package__), class_name, name)
+        return _pick(import_module(f".shipped.{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _checked(entry.load(), name)

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
+from ..verifiers.boundary import interrupts, said
 from ..verifiers.errors import ConfigError, InfrastructureError, nearest
-from ..verifiers.fault import interrupts, said
 from ..verifiers.tool_calling.call import ToolCall
 from .mcp import McpConnection, McpServer
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ..verifiers.settings import Settings
-from .engine import Sampling
+from .engines.engine import Sampling
 
 
 class TinyConfig(Settings):

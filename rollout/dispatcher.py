@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
-from .engine import Sampling
-from .mixture import Draw
-from .order import TRAINING, Failure, Order, Outcome
-from .pool import Pool
+from .engines.engine import Sampling
+from .orders import TRAINING, Failure, Order, Outcome
+from .tasks.mixture import Draw
+from .workers.pool import Pool
 
 log = logging.getLogger("lachesis")
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from ..verifiers.task import Task
-from .engine import Sampling
-from .order import EVALUATION, Order, Outcome
-from .pool import Pool
+from .engines.engine import Sampling
+from .orders import EVALUATION, Order, Outcome
+from .workers.pool import Pool
 
 CHUNK = 32
 """Tasks that travel to a worker together."""

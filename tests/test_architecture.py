@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("verifiers", "environments", "rollout", "trainer")  # ground first
+FLOORS = ("verifiers", "environments", "rollout", "trainer", "commands")  # ground first, the roof last
 HEAVY = {"ray", "torch", "transformers", "vllm"}  # none of them below the rollout floor
-OWNERS = {"ray": {"rollout/cluster.py", "trainer/learner/ranks.py"}, "vllm": {"rollout/vllm_engine.py"}}
+OWNERS = {"ray": {"rollout/workers/ray_pool.py", "trainer/learner/ranks.py"}, "vllm": {"rollout/engines/vllm.py"}}
 BANNED_NAMES = {"common", "core", "helper", "helpers", "util", "utils"}
 
 
@@ -149,18 +149,18 @@ SOUND = {
     "environments/chat.py": "from typing import TYPE_CHECKING\nfrom ..verifiers.task import Task\n"
     "if TYPE_CHECKING:\n    from .episode import Episode\n",
     "environments/episode.py": "from . import chat\nfrom .chat import Chat\nfrom ..verifiers import task\n",
-    "rollout/cluster.py": "import ray\nfrom ray.util import placement_group\n",
-    "rollout/vllm_engine.py": "def start():\n    from vllm import LLMEngine\n",
-    "rollout/torch_engine.py": "import torch\nfrom ..environments.chat import Chat\n",
-    "trainer/cli.py": "from .. import __version__\nfrom ..rollout.cluster import start\n",
+    "rollout/workers/ray_pool.py": "import ray\nfrom ray.util import placement_group\n",
+    "rollout/engines/vllm.py": "def start():\n    from vllm import LLMEngine\n",
+    "rollout/engines/embedded.py": "import torch\nfrom ...environments.chat import Chat\n",
+    "commands/cli.py": "from .. import __version__\nfrom ..rollout.workers.ray_pool import start\n",
 }
 
 BROKEN = {
     "up a floor": ("verifiers/bad.py", "from ..environments.chat import Chat", "a floor up"),
-    "up, inside a function": ("rollout/bad.py", "def f():\n    from ..trainer import cli", "a floor up"),
+    "up, inside a function": ("rollout/bad.py", "def f():\n    from ..commands import cli", "a floor up"),
     "up, for types only": (
         "verifiers/bad.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..rollout.cluster import Cluster",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..rollout.workers.ray_pool import Cluster",
         "a floor up",
     ),
     "up, a whole floor": ("environments/bad.py", "from .. import rollout", "a floor up"),
@@ -170,7 +170,7 @@ BROKEN = {
     "cycle by submodule name": ("environments/chat.py", "from . import episode", "cycle: "),
     "ray outside its owner": ("rollout/bad.py", "import ray", "ray is imported outside"),
     "ray.util outside its owner": ("trainer/bad.py", "from ray.util.queue import Queue", "ray is imported outside"),
-    "vllm outside its owner": ("rollout/torch_engine.py", "import vllm.config as c", "vllm is imported outside"),
+    "vllm outside its owner": ("rollout/engines/embedded.py", "import vllm.config as c", "vllm is imported outside"),
     "vllm by import_module": (
         "rollout/bad.py",
         "import importlib\nx = importlib.import_module('vllm')",
@@ -178,10 +178,10 @@ BROKEN = {
     ),
     "torch on the ground": ("verifiers/bad.py", "def f():\n    import torch", "torch below"),
     "transformers on the first floor": ("environments/bad.py", "from transformers import AutoTokenizer", "below"),
-    "deep folder": ("environments/tools/bad.py", "from ...trainer.cli import main", "a floor up"),
+    "deep folder": ("environments/tools/bad.py", "from ...commands.cli import main", "a floor up"),
     "utils": ("verifiers/utils.py", "", "names no noun"),
     "common folder": ("rollout/common/engine.py", "", "names no noun"),
-    "absolute": ("trainer/bad.py", "from lachesis.rollout.cluster import start", "absolute import"),
+    "absolute": ("trainer/bad.py", "from lachesis.rollout.workers.ray_pool import start", "absolute import"),
     "absolute by folder": ("trainer/bad.py", "import verifiers", "absolute import"),
 }
 

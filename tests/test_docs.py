@@ -15,13 +15,13 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from lachesis.commands.cli import cli
+from lachesis.commands.verify.line import Line
 from lachesis.environments.loading import find_environment
-from lachesis.rollout.mixture import Mixture
-from lachesis.trainer.cli import cli
+from lachesis.rollout.tasks.mixture import Mixture
 from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
-from lachesis.trainer.row import Line
-from lachesis.verifiers.example import examples_of
 from lachesis.verifiers.registry import ENTRY_POINTS
+from lachesis.verifiers.rows.example import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -143,7 +143,7 @@ def test_the_architecture_names_every_file_of_every_floor() -> None:
 
 def lachesis(line: str, cwd: Path) -> str:
     environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
-    words = [sys.executable, "-m", "lachesis.trainer.cli", *shlex.split(line)[1:]]
+    words = [sys.executable, "-m", "lachesis.commands.cli", *shlex.split(line)[1:]]
     done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
     return done.stdout

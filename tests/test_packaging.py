@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("environments", "rollout", "trainer", "verifiers")
+FLOORS = ("commands", "environments", "rollout", "trainer", "verifiers")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 # Used without an import of ours that names them.
@@ -63,7 +63,7 @@ def test_every_kind_of_package_data_is_declared() -> None:
 
 def test_the_command_is_declared(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "lachesis = lachesis.trainer.cli:main" in wheel.read(name).decode()
+    assert "lachesis = lachesis.commands.cli:main" in wheel.read(name).decode()
 
 
 def test_the_version_is_said_once_the_same_way() -> None:

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
-from ..rollout.curriculum import CurriculumConfig
-from ..rollout.mixture import Portion
+from ..rollout.tasks.curriculum import CurriculumConfig
+from ..rollout.tasks.mixture import Portion
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated

@@ -13,34 +13,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..rollout.agents import Cast
+from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
 from ..rollout.dispatcher import Dispatcher
-from ..rollout.engine import Sampling
-from ..rollout.mixture import Draw, Mixture
-from ..rollout.model import load_tokenizer
-from ..rollout.pool import InlinePool, Pool, PoolSpec
-from ..rollout.renderer import Renderer
+from ..rollout.engines.engine import Sampling
+from ..rollout.models.loading import load_tokenizer
+from ..rollout.tasks.mixture import Draw, Mixture
+from ..rollout.workers.agents import Cast
+from ..rollout.workers.pool import InlinePool, Pool, PoolSpec
 from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
-from . import checkpoint
-from .checkpoint import Position
 from .config import RunConfig
-from .containment import Containment, containment, warn_of
-from .fingerprint import fingerprint
-from .held_out import HeldOut
-from .learner.batch import Sample, samples_of
 from .learner.opening import open_learner
-from .metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics, version_age
-from .own_model import own_model
-from .progress import Progress
-from .record import recorded
-from .run_folder import RunFolder
-from .saving import Saver
-from .schedule import learning_rate
-from .symptoms import Symptoms
-from .warm_start import demonstration_samples, opening
+from .learner.packing import Sample, samples_of
+from .learner.schedule import learning_rate
+from .run import checkpoint
+from .run.alerts import Symptoms
+from .run.checkpoint import Position
+from .run.containment import Containment, containment, warn_of
+from .run.fingerprint import fingerprint
+from .run.folder import RunFolder
+from .run.held_out import HeldOut
+from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics, version_age
+from .run.model import own_model
+from .run.progress import Progress
+from .run.saver import Saver
+from .run.step_record import recorded
+from .run.warm_start import demonstration_samples, opening
 
 log = logging.getLogger("lachesis")
 
@@ -413,7 +413,7 @@ def _open_pool(spec: PoolSpec) -> Pool:
     if spec.rollout.inline:
         return InlinePool(spec)
     try:
-        from ..rollout.cluster import RayPool
+        from ..rollout.workers.ray_pool import RayPool
     except ImportError as error:
         raise ConfigError(f"Ray cannot be imported ({error}); reinstall it, or train with --inline") from None
     return RayPool(spec)

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .boundary import described, interrupts
 from .case import Case
-from .deadline import deadline
 from .errors import ConfigError, DataError, nearest
-from .fault import described, interrupts
+from .processes.deadline import deadline
 from .registry import make_verifier
 from .reward import Component, Reward
-from .row import PREFIX, Entry, entries
+from .rows.row import PREFIX, Entry, entries
 from .task import Task
 from .use import Clip, Use, group_reward, marked, reward, use
 from .verdict import Verdict, infra_error

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .jsonl import check_json
 from .message import Message, as_messages
+from .rows.jsonl import check_json
 
 
 @dataclass(frozen=True)

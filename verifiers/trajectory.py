@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from .errors import DataError
-from .jsonl import check_json
 from .message import Message, check_message, is_reply
 from .reward import Reward
+from .rows.jsonl import check_json
 from .segment import Segment
 from .task import Task
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .errors import DataError
-from .jsonl import check_json
+from .rows.jsonl import check_json
 
 Status = Literal["ok", "wrong", "unparseable", "timeout", "limit", "infra_error"]
 STATUSES: frozenset[str] = frozenset(get_args(Status))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .verifiers.case import Case
     from .verifiers.errors import LachesisError
     from .verifiers.group import Group
-    from .verifiers.jsonl import read_jsonl
+    from .verifiers.rows.jsonl import read_jsonl
     from .verifiers.reward import Reward
     from .verifiers.rubric import Rubric
     from .verifiers.segment import Segment
@@ -43,7 +43,7 @@ _HOME = {
     "Trajectory": "verifiers.trajectory",
     "Verdict": "verifiers.verdict",
     "group_reward": "verifiers.use",
-    "read_jsonl": "verifiers.jsonl",
+    "read_jsonl": "verifiers.rows.jsonl",
     "reward": "verifiers.use",
     "use": "verifiers.use",
 }

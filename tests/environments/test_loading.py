@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.environments.arithmetic import Arithmetic
 from lachesis.environments.loading import describe, known_environments
+from lachesis.environments.shipped.arithmetic import Arithmetic
 from lachesis.verifiers.errors import ConfigError
 
 FILE = """
@@ -42,13 +42,13 @@ def test_an_unknown_name_names_the_nearest() -> None:
 
 
 def test_a_class_is_found_by_its_module() -> None:
-    assert isinstance(describe("lachesis.environments.arithmetic:Arithmetic").build(), Arithmetic)
+    assert isinstance(describe("lachesis.environments.shipped.arithmetic:Arithmetic").build(), Arithmetic)
     with pytest.raises(ConfigError, match="did you mean 'Arithmetic'"):
-        describe("lachesis.environments.arithmetic:Arithmetik").build()
+        describe("lachesis.environments.shipped.arithmetic:Arithmetik").build()
     with pytest.raises(ConfigError, match="install the package"):
         describe("no_such_module:Thing").build()
     with pytest.raises(ConfigError, match="not a subclass"):
-        describe("lachesis.environments.arithmetic:Rubric").build()
+        describe("lachesis.environments.shipped.arithmetic:Rubric").build()
 
 
 def test_a_module_that_does_not_import_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lachesis.rollout.dispatcher import Dispatcher, Step
-from lachesis.rollout.engine import Sampling
-from lachesis.rollout.mixture import Draw
-from lachesis.rollout.order import Failure, Order, Outcome
+from lachesis.rollout.engines.engine import Sampling
+from lachesis.rollout.orders import Failure, Order, Outcome
+from lachesis.rollout.tasks.mixture import Draw
 from lachesis.verifiers.errors import InfrastructureError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward

@@ -22,18 +22,18 @@ import pytest
 import tomli_w
 import torch
 
-from lachesis.rollout.cluster import RayPool
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.engine import EngineInfo
-from lachesis.rollout.model import load_model
-from lachesis.rollout.pool import InlinePool
+from lachesis.rollout.engines.engine import EngineInfo
+from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.workers.pool import InlinePool
+from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.trainer import train as main_job
-from lachesis.trainer.checkpoint import MANIFEST, latest
 from lachesis.trainer.config import RunConfig, TrainerConfig
-from lachesis.trainer.learner.batch import Sample
 from lachesis.trainer.learner.learner import Learner
-from lachesis.trainer.progress import Progress
-from lachesis.trainer.run_folder import RunFolder
+from lachesis.trainer.learner.packing import Sample
+from lachesis.trainer.run.checkpoint import MANIFEST, latest
+from lachesis.trainer.run.folder import RunFolder
+from lachesis.trainer.run.progress import Progress
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
 
 Row = dict[str, Any]
@@ -394,7 +394,7 @@ def start(folder: Path, *words: str, **parts: dict[str, Any]) -> "subprocess.Pop
     config = configured(folder / "runs", **parts).model_dump(mode="json", exclude_none=True)
     (folder / "toy.toml").write_text(tomli_w.dumps(config))
     return subprocess.Popen(
-        [sys.executable, "-m", "lachesis.trainer.cli", "train", *(words or ("toy.toml",))],
+        [sys.executable, "-m", "lachesis.commands.cli", "train", *(words or ("toy.toml",))],
         cwd=folder,
         env={**os.environ, "COLUMNS": "200"},
         stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from lachesis.verifiers.adapters import from_synthetic, from_tulu, from_verl
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.reward import Reward
-from lachesis.verifiers.row import check_entries
+from lachesis.verifiers.rows.row import check_entries
 from lachesis.verifiers.rubric import Rubric
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory

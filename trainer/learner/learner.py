@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.model import check_context, load_model
-from ...rollout.weights import Weights
+from ...rollout.engines.transport.weights import Weights
+from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ..config import TrainerConfig
 from ..losses.normalization import weights
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
-from .batch import MicroBatch, Sample, micro_batches
+from .logprobs import Scorer
 from .lora import adapt, merged_state
-from .scorer import Scorer
+from .packing import MicroBatch, Sample, micro_batches
 from .sharding import Ranks, whole
 from .state import StateFile
 from .tally import Tally

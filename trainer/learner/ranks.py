@@ -14,12 +14,12 @@ import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
 from ...rollout.config import ModelConfig
-from ...rollout.weights import Weights
+from ...rollout.engines.transport.weights import Weights
 from ...verifiers.errors import InfrastructureError, LachesisError
 from ..config import TrainerConfig
 from ..losses.objective import Objective
-from .batch import Sample
 from .learner import Learner, Metrics
+from .packing import Sample
 from .throughput import Scale
 
 

@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from .scorer import Scorer, layers_of
+from .logprobs import Scorer, layers_of
 
 
 @dataclass(frozen=True)

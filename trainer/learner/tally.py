@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..losses.divergence import sampler_divergence
+from ..losses.kl import sampler_divergence
 from ..losses.objective import Terms
-from .batch import MicroBatch
+from .packing import MicroBatch
 from .sharding import Ranks
 
 EMPTY = {

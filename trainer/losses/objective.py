@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ...verifiers.errors import ConfigError
-from . import correction
+from . import importance_sampling as correction
 from .cispo import cispo
 from .clipped import clipped
 from .config import LossConfig
-from .divergence import ESTIMATES, k1
-from .sequence import gspo
+from .gspo import gspo
+from .kl import ESTIMATES, k1
 from .supervised import supervised
 from .terms import PolicyLoss, Tokens
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ..message import Message, is_reply
 from ..tool_calling.call import ToolCall, as_call
-from ..tool_calling.hermes import read_hermes
+from ..tool_calling.formats.hermes import read_hermes
 
 Outcome = Literal["succeeded", "failed", "unanswered"]
 

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..think import split_reasoning
+from ..text.think import split_reasoning
 
 _OPENING = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([\w+#.-]*+)[^`]*+")
 _OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py)")

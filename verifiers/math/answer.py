@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from ..case import Case
 from ..errors import ConfigError, nearest
+from ..processes.worker import WorkerPool
 from ..registry import verifier
-from ..think import split_reasoning
+from ..text.think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-from ..worker import WorkerPool
 from .comparison import Comparison, Undecided
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box
 from .notation import plain

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-from ..worker import Outcome
+from ..processes.worker import Outcome
 from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection, read_matrix
 from .extraction import MAX_ANSWER
 from .identity import Formulas

@@ -59,7 +59,7 @@ def _backend(name: str, settings: SandboxSettings) -> Backend:
         for folder in settings.packages:
             _check_folder(folder)
         return ProcessBackend(settings.network, settings.packages)
-    from .containers import DockerBackend
+    from .docker.containers import DockerBackend
 
     return DockerBackend(settings.image, settings.network)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-from ..deadline import own_deadline
 from ..errors import SandboxLost
+from ..processes.deadline import own_deadline
 from .conversation import Agent, AgentLost, Connection, Conversation
 from .inside import wire
 from .job import Execution, Job, Level

@@ -6,10 +6,10 @@ from typing import ClassVar
 from ..case import Case
 from ..errors import ConfigError, nearest
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .forms import FORMS, MARKS
 from .normalization import references
+from .think import split_reasoning
 
 MAX_TEXT = 100_000
 """Characters of an answer; a longer one is a ``limit``."""

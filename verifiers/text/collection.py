@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from ..case import Case
 from ..errors import ConfigError, nearest
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .items import expected_items, read_items
+from .think import split_reasoning
 
 CREDITS = ("all", "f1", "jaccard")
 MAX_COMPARED = 2_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..json_text import NotJson, json_key, read_json
+from ..json_data.text import NotJson, json_key, read_json
 
 SLOT = "VALUE"
 """What stands in a shape for the value."""

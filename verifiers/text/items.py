@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
-from ..json_text import NotJson, json_key, read_json
+from ..json_data.text import NotJson, json_key, read_json
 from ..math.extraction import boxed_answers
 from ..math.quantity import read_quantity
+from .instructions.wording import unfenced
 from .normalization import normalized
-from .wording import unfenced
 
 MAX_TEXT = 100_000
 """Characters of an answer that are read: its end."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..case import Case
-from ..json_text import MAX_TEXT, NotJson, json_key, read_json_at
+from ..json_data.text import MAX_TEXT, NotJson, json_key, read_json_at
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .think import split_reasoning
 
 _MOST_TRIES = 1000
 _MOST_READ = 4 * MAX_TEXT

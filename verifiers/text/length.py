@@ -8,9 +8,9 @@ from typing import ClassVar
 from ..case import Case
 from ..errors import ConfigError, nearest
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, wrong
-from .wording import lines, sentences, words
+from .instructions.wording import lines, sentences, words
+from .think import split_reasoning
 
 PARTS = ("answer", "reasoning", "both")
 _COUNTS: Mapping[str, Callable[[str], int]] = {

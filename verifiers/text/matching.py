@@ -11,9 +11,9 @@ from ..case import Case
 from ..errors import ConfigError
 from ..math.quantity import NUMERAL, read_quantity
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import normalized, references
+from .think import split_reasoning
 
 _POWER = r"[eE][-+]?\d{1,3}(?!\w)|\s?(?:\\times|\\cdot|[×·*])\s?10\s?\^\s?(?:\d|\{[-+]?\d{1,3}\})"
 _FRACTION = r"\\[dt]?frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\}"

@@ -7,9 +7,9 @@ from typing import ClassVar
 from ..case import Case
 from ..errors import ConfigError
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import normalized, references
+from .think import split_reasoning
 
 
 @verifier("f1")

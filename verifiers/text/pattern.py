@@ -9,9 +9,9 @@ import regex
 from ..case import Case
 from ..errors import ConfigError
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import references
+from .think import split_reasoning
 
 MAX_PATTERN = 10_000
 """Characters of a pattern."""

@@ -8,9 +8,9 @@ from typing import ClassVar
 from ..case import Case
 from ..errors import ConfigError
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, passed, unparseable, wrong
 from .length import PARTS
+from .think import split_reasoning
 
 LOOP_WINDOW = 20_000
 """Characters at the end of a text in which a loop is looked for."""

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from ..case import Case
 from ..errors import ConfigError, DataError
-from ..json_schema import check_schema, faults
-from ..json_text import NotJson, read_json
+from ..json_data.schema import check_schema, faults
+from ..json_data.text import NotJson, read_json
 from ..registry import verifier
-from ..think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-from .wording import unfenced
+from .instructions.wording import unfenced
+from .think import split_reasoning
 
 
 @verifier("json_schema")

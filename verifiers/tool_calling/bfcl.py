@@ -10,7 +10,7 @@ from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .call import ToolCall, call_key
 from .declaration import Declaration, declarations
-from .format import tool_format
+from .formats.format import tool_format
 from .pairing import largest_pairing
 from .possible_answers import PossibleAnswer, call_faults, possible_answers
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..json_text import NotJson, json_key, read_json
+from ..json_data.text import NotJson, json_key, read_json
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from ..json_text import to_text
+from ..json_data.text import to_text
 
 _JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "array", "int": "integer"}
 _JSON_TYPES |= {"str": "string", "bool": "boolean"}

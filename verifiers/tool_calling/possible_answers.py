@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from ..json_text import json_key
+from ..json_data.text import json_key
 from .call import ToolCall
 from .declaration import Declaration
 

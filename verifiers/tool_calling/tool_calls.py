@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal, get_args
 
 from ..case import Case
 from ..errors import ConfigError, DataError, nearest
-from ..json_schema import faults
-from ..json_text import MAX_DEPTH, NotJson, is_deeper, read_json
+from ..json_data.schema import faults
+from ..json_data.text import MAX_DEPTH, NotJson, is_deeper, read_json
 from ..message import Message
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .call import ToolCall, as_call, call_key
 from .declaration import Declaration, declarations
-from .format import ToolFormat, tool_format
+from .formats.format import ToolFormat, tool_format
 
 Match = Literal["exact", "names", "none"]
 Turns = Literal["last", "all"]

@@ -23,10 +23,10 @@ from lachesis.verifiers.math.comparison import Comparison, Undecided
 from lachesis.verifiers.math.extraction import WAYS, boxed_answers, expected_answer, find_answers
 from lachesis.verifiers.math.notation import latex, plain
 from lachesis.verifiers.math.units import canonical_unit, split_unit
+from lachesis.verifiers.processes.worker import Outcome
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
-from lachesis.verifiers.worker import Outcome
 
 SAME = [
     (r"2\sqrt{3}\text{ cm}", r"2\sqrt3"),

@@ -57,8 +57,8 @@ class RefusedBackend(NobodyBackend):
 @pytest.fixture(scope="session")
 def docker_image() -> str:
     """The name of an image that holds a Python; without a Docker daemon the test is skipped."""
-    from lachesis.verifiers.sandbox.daemon import connect
-    from lachesis.verifiers.sandbox.image import build_image
+    from lachesis.verifiers.sandbox.docker.daemon import connect
+    from lachesis.verifiers.sandbox.docker.image import build_image
 
     try:
         connect().close()

@@ -11,7 +11,7 @@ from lachesis.verifiers.case import Case
 from lachesis.verifiers.registry import make_verifier
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.text.normalization import normalized, references
-from lachesis.verifiers.think import split_reasoning
+from lachesis.verifiers.text.think import split_reasoning
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 

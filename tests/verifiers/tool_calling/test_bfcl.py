@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError
-from lachesis.verifiers.jsonl import read_jsonl
 from lachesis.verifiers.registry import make_verifier
+from lachesis.verifiers.rows.jsonl import read_jsonl
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.tool_calling.call import ToolCall
-from lachesis.verifiers.tool_calling.format import FORMATS, tool_format
+from lachesis.verifiers.tool_calling.formats.format import FORMATS, tool_format
 from lachesis.verifiers.trajectory import POLICY, Trajectory
 from lachesis.verifiers.verdict import Verdict
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lachesis.verifiers.errors import DataError
-from lachesis.verifiers.json_schema import check_schema
+from lachesis.verifiers.json_data.schema import check_schema
 from lachesis.verifiers.tool_calling.declaration import declarations
 
 BARE = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}

@@ -14,7 +14,7 @@ from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import make_verifier
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.tool_calling.call import ToolCall
-from lachesis.verifiers.tool_calling.format import tool_format
+from lachesis.verifiers.tool_calling.formats.format import tool_format
 from lachesis.verifiers.trajectory import POLICY, Trajectory
 from lachesis.verifiers.verdict import Verdict
 

@@ -1,0 +1,1 @@
+"""``lachesis check``: auditing an environment."""

@@ -1,0 +1,93 @@
+"""What ``lachesis envs`` prints: environments and verifiers that are installed, with their settings."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..environments.environment import EnvironmentConfig
+from ..environments.loading import find_environment, known_environments
+from ..verifiers.errors import LachesisError
+from ..verifiers.registry import known_verifiers, verifier_class
+from ..verifiers.rows.example import examples_of
+
+
+def print_environments() -> None:
+    """One row an environment: name, what it asks, and its own settings with their defaults."""
+    rows = []
+    for name in known_environments():
+        try:
+            environment = find_environment(name)
+        except (ImportError, LachesisError) as error:  # an installed package's entry point that does not load
+            rows.append((name, f"does not load: {error}", ""))
+            continue
+        own = {key: field for key, field in environment.Config.model_fields.items() if key not in _COMMON}
+        settings = [f"{key} = {field.get_default(call_default_factory=True)!r}" for key, field in own.items()]
+        rows.append((name, _first_line(environment), "\n".join(settings)))
+    _print(("environment", "what it is", "settings"), rows)
+    Console().print(f"every environment has also: {', '.join(_COMMON)}", style="dim", highlight=False)
+
+
+def print_verifiers() -> None:
+    """One row a family of verifiers: when it passes, what it can be and its parameters; then a row of each to try."""
+    rows, examples, families, instances = [], [], 0, 0
+    for name in known_verifiers():
+        try:
+            verifier: Any = verifier_class(name)
+        except (ImportError, LachesisError) as error:  # an installed package's entry point that does not load
+            rows.append((name, f"does not load: {error}", "", ""))
+            continue
+        params = fields(verifier) if is_dataclass(verifier) else ()
+        settings = [param.name if _required(param) else f"{param.name} = {_default(param)!r}" for param in params]
+        kinds: tuple[str, ...] = getattr(verifier, "instances", (name,))
+        families += 1
+        instances += len(kinds)
+        examples += [example.row for example in examples_of(verifier)[:1] if "completions" not in example.row]
+        rows.append((name, _first_line(verifier), ", ".join(kinds) if len(kinds) > 1 else "", "\n".join(settings)))
+    _print(("family", "passes when", "instances", "parameters"), rows)
+    print(f"{families} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
+    for row in examples:
+        print(json.dumps(row, ensure_ascii=False))
+    print("\nWhat the parameters of one mean: lachesis envs --verifiers NAME")
+
+
+def print_verifier(name: str) -> None:
+    """All that one family says of itself: when it passes, what each parameter means, and its examples.
+
+    Raises:
+        ConfigError: the name is not known; the message names the nearest.
+    """
+    text = inspect.getdoc(verifier_class(name)) or "it says nothing of itself"
+    print(f"{name}: {_PAIR.sub('', text)}")
+
+
+def _required(param: Field[Any]) -> bool:
+    return param.default is MISSING and param.default_factory is MISSING
+
+
+def _default(param: Field[Any]) -> Any:
+    return param.default if param.default_factory is MISSING else param.default_factory()
+
+
+_PAIR = re.compile("(?<!`)``(?!`)")
+"""Around code in a docstring; three of them are a fence in an example."""
+_COMMON = tuple(EnvironmentConfig.model_fields)
+
+
+def _print(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(header_style="bold", show_lines=True)
+    for name in head:
+        table.add_column(name, overflow="fold")  # a long name goes on below, rather than end in dots
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def _first_line(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").split("\n")[0].replace("``", "")

@@ -1,0 +1,1 @@
+"""``lachesis eval``: scoring a model on an environment."""

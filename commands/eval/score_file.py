@@ -1,0 +1,198 @@
+"""The scores of an evaluation: one JSON line a trajectory behind a header line, written as they come, resumable."""
+
+import json
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean, stdev
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TextIO
+
+from ...verifiers.errors import ConfigError, DataError, InfrastructureError
+from ...verifiers.rows.jsonl import read_numbered_jsonl
+from ...verifiers.trajectory import POLICY, Trajectory
+
+
+class Score(NamedTuple):
+    """What the summary needs of one trajectory.
+
+    Attributes:
+        task: the task's hash.
+        attempt: number of the attempt at it.
+        rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
+        passed: whether every verdict that counts passed, and none did that counts against it.
+        stop: why the episode ended.
+        scored: whether it was judged at all.
+    """
+
+    task: str
+    attempt: int
+    rewards: dict[str, float]
+    passed: bool
+    stop: str
+    scored: bool
+
+
+class ScoreFile:
+    """Scores on disk, a context manager. Where ``path`` exists, its scores are taken over.
+
+    Attributes:
+        scores: (task hash, attempt) → score, the last where one was made twice.
+
+    Args:
+        path: JSON Lines.
+        header: what was asked of whom and how; an existing file must say the same.
+
+    Raises:
+        ConfigError: the file is of another evaluation; the message says where it differs.
+        DataError: a line is no score, by its number.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        self.path = path
+        self.scores: dict[tuple[str, int], Score] = {}
+        self._header = header
+        self._file: TextIO | None = None
+        if path.exists() and path.stat().st_size:
+            _cut_torn_line(path)
+            self._take_over()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # what a full disk did not take was reported by ``add``
+                self._file.close()
+
+    def add(self, attempt: int, trajectory: Trajectory) -> Score:
+        """Write one trajectory, on disk when this returns."""
+        try:
+            self._write({"attempt": attempt, **trajectory.to_json()})
+        except OSError as error:
+            raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; then run it again") from None
+        return self._note(attempt, trajectory)
+
+    def has(self, task: str, attempt: int) -> bool:
+        """Whether this attempt at the task with this hash was judged already."""
+        score = self.scores.get((task, attempt))
+        return score is not None and score.scored
+
+    def _note(self, attempt: int, trajectory: Trajectory) -> Score:
+        score = score_of(attempt, trajectory)
+        self.scores[score.task, attempt] = score
+        return score
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        if self._file is None:
+            self._file = self._open()
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def _open(self) -> TextIO:
+        """The file, made with its header where it was not there: a run that scores nothing leaves nothing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a")
+        if not file.tell():
+            file.write(json.dumps({"header": self._header}) + "\n")
+        return file
+
+    def _take_over(self) -> None:
+        rows = read_numbered_jsonl(self.path)
+        _, first = next(rows, (1, {}))
+        if "header" not in first:
+            raise ConfigError(
+                f"{self.path} is not a file of scores (its first line is no header); choose another --out"
+            )
+        there, here = _flat(first["header"]), _flat(json.loads(json.dumps(self._header)))
+        for key in sorted({*there, *here}):
+            if there.get(key) != here.get(key):
+                raise ConfigError(
+                    f"{self.path} was made with {key} {there.get(key)!r}, not {here.get(key)!r}; choose another --out"
+                )
+        for number, row in rows:
+            try:
+                self._note(row["attempt"], Trajectory.from_json(row))
+            except (KeyError, TypeError, AttributeError, DataError) as error:
+                raise DataError(f"{self.path}, line {number}: not a score ({error}); remove the line") from None
+
+
+def score_of(attempt: int, trajectory: Trajectory) -> Score:
+    """The trajectory's score."""
+    rewards: dict[str, float] = {}
+    counting = []
+    for agent, reward in trajectory.rewards.items():
+        prefix = "" if agent == POLICY else f"{agent}/"
+        for label, weight, verdict in reward.components:
+            if verdict.score is not None:
+                rewards[prefix + label] = verdict.score
+            if weight:  # what a negative weight judges is what should not be
+                counting.append(verdict.passed == (weight > 0))
+        if reward.scored:
+            rewards[prefix + "total"] = reward.total
+    closed = any(reward.gate for reward in trajectory.rewards.values())
+    passed = trajectory.scored and not closed and bool(counting) and all(counting)
+    return Score(trajectory.task.hash, attempt, rewards, passed, trajectory.stop.value, trajectory.scored)
+
+
+class Summary(NamedTuple):
+    """What an evaluation came to.
+
+    Attributes:
+        means: label → (mean, its standard error); attempts at one task are one observation, since they are not
+            independent. The error is NaN for a single task.
+        pass_rate: the same for passing.
+        stops: stop reason → count.
+        judged: trajectories that have a score.
+        unscored: trajectories that met an infrastructure error; they enter no mean.
+    """
+
+    means: dict[str, tuple[float, float]]
+    pass_rate: tuple[float, float]
+    stops: dict[str, int]
+    judged: int
+    unscored: int
+
+
+def summarise(scores: Iterable[Score]) -> Summary:
+    """Means over the scores that were judged."""
+    everything = list(scores)
+    judged = [score for score in everything if score.scored]
+    labels = sorted({label for score in judged for label in score.rewards}, key=lambda label: (label == "total", label))
+    means = {label: _mean((s.task, s.rewards[label]) for s in judged if label in s.rewards) for label in labels}
+    pass_rate = _mean((score.task, float(score.passed)) for score in judged)
+    stops = dict(Counter(score.stop for score in everything).most_common())
+    return Summary(means, pass_rate, stops, len(judged), len(everything) - len(judged))
+
+
+def _mean(values: Iterable[tuple[str, float]]) -> tuple[float, float]:
+    """Mean over tasks of each task's mean, and its standard error."""
+    by_task: dict[str, list[float]] = defaultdict(list)
+    for task, value in values:
+        by_task[task].append(value)
+    means = [fmean(found) for found in by_task.values()]
+    if not means:
+        return math.nan, math.nan
+    return fmean(means), stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested objects as dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    leaves: dict[str, Any] = {}
+    for name, inner in value.items():
+        leaves |= _flat(inner, f"{prefix}.{name}".lstrip("."))
+    return leaves
+
+
+def _cut_torn_line(path: Path) -> None:
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)

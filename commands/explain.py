@@ -1,0 +1,215 @@
+"""``lachesis explain``: one stored trajectory of a run, token by token and reward by reward."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+from ..rollout.models.loading import load_tokenizer
+from ..rollout.store import Stored, TrajectoryStore
+from ..trainer.config import RunConfig, load_config
+from ..trainer.run.step_record import ADVANTAGE, TRAINER
+from ..verifiers.errors import ConfigError, LachesisError
+from ..verifiers.segment import Segment
+from ..verifiers.trajectory import StopReason
+from .terminal import printable
+from .verify.rescoring import STORE
+
+LISTED = 64
+"""Trajectories that are listed at most, where none is named."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is known of one trajectory.
+
+    Attributes:
+        run: the run's folder.
+        stored: the trajectory.
+        group: all attempts at its task that the step learned from.
+        config: of the run.
+        tokenizer: of its model; None where that cannot be had.
+    """
+
+    run: Path
+    stored: Stored
+    group: tuple[Stored, ...]
+    config: RunConfig
+    tokenizer: PreTrainedTokenizerBase | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        made = self.stored.trajectory
+        return {
+            "run": str(self.run),
+            "step": self.stored.step,
+            "group": self.stored.group,
+            "sample": self.stored.sample,
+            "environment": made.environment,
+            "task": made.task.to_json(),
+            "stop": made.stop.value,
+            "metrics": dict(made.metrics),
+            "timings": dict(made.timings),
+            "advantage": self.config.trainer.advantage,
+            "rewards": {
+                agent: {"total": reward.total, "of_its_group": self.totals(agent), **reward.to_json()}
+                for agent, reward in made.rewards.items()
+            },
+            "segments": [
+                {"agent": segment.agent, "trainable": segment.trainable, "tokens": self.tokens(segment)}
+                for segment in made.segments
+            ],
+        }
+
+    def totals(self, agent: str) -> list[float]:
+        """What the agent earned in each attempt of the group."""
+        return [one.trajectory.rewards[agent].total for one in self.group if agent in one.trajectory.rewards]
+
+    def tokens(self, segment: Segment) -> list[dict[str, Any]]:
+        """A row for each token; null for what there is not."""
+        rows = []
+        trainer, advantages = segment.extra.get(TRAINER), segment.extra.get(ADVANTAGE)
+        for place, token in enumerate(segment.tokens.tolist()):
+            rows.append(
+                {
+                    "place": place,
+                    "id": token,
+                    "text": self.tokenizer.decode([token]) if self.tokenizer else None,
+                    "sampled": bool(segment.sampled[place]),
+                    "forced": bool("forced" in segment.extra and segment.extra["forced"][place]),
+                    "trained": bool(segment.mask[place]),
+                    "sampler_logprob": _known(segment.logprobs[place]),
+                    "trainer_logprob": None if trainer is None else _known(trainer[place]),
+                    "version": int(segment.versions[place]) if segment.sampled[place] else None,
+                    "advantage": None if advantages is None else _known(advantages[place]),
+                }
+            )
+        return rows
+
+
+def explain(run: Path, name: str) -> Explanation:
+    """Find the trajectory ``GROUP/SAMPLE`` in a run's folder.
+
+    Raises:
+        ConfigError: there is no such run or trajectory.
+    """
+    group, slash, sample = name.partition("/")
+    if not (slash and group.isdigit() and sample.isdigit()):
+        raise ConfigError(f"a trajectory is named GROUP/SAMPLE, such as 12/0, found {name!r}; {_cure(run)}")
+    attempts = tuple(stored for stored in _store(run).read() if stored.group == int(group))
+    chosen = next((stored for stored in attempts if stored.sample == int(sample)), None)
+    if chosen is None:
+        raise ConfigError(f"{run} has no trajectory {name}; {_cure(run)}")
+    config = load_config(run / "config.toml")
+    return Explanation(run, chosen, attempts, config, _tokenizer(config, run))
+
+
+def print_list(run: Path, step: int | None) -> None:
+    """The trajectories of a step, of the last one where none is given, by the name that ``explain`` takes."""
+    store = _store(run)
+    if not store.steps or (step is not None and step not in store.steps):
+        raise ConfigError(f"{run} has no trajectories of step {step or 1}; it has {_spans(store.steps) or 'none'}")
+    table = Table("trajectory", "reward", "stop", "environment", "reply", box=None, header_style="bold")
+    rows = list(store.read(store.steps[-1] if step is None else step))
+    for stored in rows[:LISTED]:
+        made = stored.trajectory
+        total = ", ".join(f"{reward.total:.3g}" for reward in made.rewards.values())
+        said = Text(printable(" ".join(made.completion(next(iter(made.messages), "")).split())[:60]))
+        table.add_row(f"{stored.group}/{stored.sample}", total, made.stop.value, made.environment, said)
+    console = Console(highlight=False, emoji=False)
+    console.print(table)
+    more = f", {LISTED} of {len(rows)} shown" if len(rows) > LISTED else ""
+    console.print(f"step {rows[0].step}{more}; steps: {_spans(store.steps)}", style="dim")
+
+
+def print_explanation(found: Explanation, context: bool) -> None:
+    """For people; tokens of the context only where they are asked for."""
+    console = Console(highlight=False, emoji=False)
+    made, stored = found.stored.trajectory, found.stored
+    console.print(
+        f"{stored.group}/{stored.sample} of step {stored.step}: {made.environment}, task {made.task.id}, ended by "
+        f"{made.stop.value}",
+        style="bold",
+        markup=False,
+    )
+    if made.stop is not StopReason.DONE and made.error:
+        console.print(printable(made.error), style="red", markup=False)
+    for agent, reward in made.rewards.items():
+        console.print(f"\nreward of {agent}: {reward.total:.4g}", markup=False)
+        table = Table("label", "weight", "score", "adds", "status", "why", box=None, header_style="bold")
+        for label, weight, verdict in reward.components:
+            score = verdict.score
+            adds = "-" if score is None or reward.gate else f"{weight * score:.4g}"
+            why = verdict.reason + (f"; by turn {list(verdict.steps)}" if verdict.steps else "")
+            shown = "-" if score is None else f"{score:.4g}"
+            table.add_row(label, f"{weight:g}", shown, adds, verdict.status, Text(printable(why)))
+        console.print(table)
+        if reward.gate:
+            console.print(f"the gate {reward.gate!r} was not passed: nothing else counts", markup=False)
+        totals = ", ".join(f"{total:.3g}" for total in found.totals(agent))
+        console.print(f"its group earned {totals}; advantages by {found.config.trainer.advantage}", markup=False)
+    for number, segment in enumerate(made.segments):
+        kind = "trainable" if segment.trainable else "not trainable"
+        console.print(f"\nsegment {number} of {segment.agent}, {len(segment)} tokens, {kind}", markup=False)
+        console.print(_token_table(found.tokens(segment), context))
+    if not found.tokenizer:
+        console.print("no texts: the model's tokenizer cannot be loaded", style="dim")
+
+
+def _token_table(rows: list[dict[str, Any]], context: bool) -> Table:
+    table = Table("", "id", "text", "mask", "sampler", "trainer", "version", "advantage", box=None, header_style="bold")
+    for column in (0, 1, 4, 5, 6, 7):
+        table.columns[column].justify = "right"
+    for row in rows:
+        if not (row["sampled"] or row["forced"] or context):
+            continue
+        mask = "trained" if row["trained"] else "sampled" if row["sampled"] else ""
+        mask = " ".join(filter(None, ("forced" * row["forced"], mask)))
+        numbers = [_shown(row[name]) for name in ("sampler_logprob", "trainer_logprob", "version", "advantage")]
+        text = "" if row["text"] is None else ascii_text(row["text"])
+        table.add_row(str(row["place"]), str(row["id"]), Text(text), mask, *numbers)
+    return table
+
+
+def ascii_text(text: str) -> str:
+    """A token's text between quotation marks, with every character that could be mistaken escaped."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _known(value: Any) -> float | None:
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
+def _store(run: Path) -> TrajectoryStore:
+    if not (run / "config.toml").is_file():
+        raise ConfigError(f"{run} is not a run's folder (it has no config.toml); check the path")
+    return TrajectoryStore(run / STORE)
+
+
+def _tokenizer(config: RunConfig, run: Path) -> PreTrainedTokenizerBase | None:
+    path = str(run / "model") if config.model.path == "tiny" else config.model.path
+    try:
+        return load_tokenizer(path)
+    except LachesisError:
+        return None
+
+
+def _cure(run: Path) -> str:
+    return f"lachesis explain {run} lists those of the last step"
+
+
+def _spans(steps: list[int]) -> str:
+    return f"{steps[0]} to {steps[-1]}" if steps else ""

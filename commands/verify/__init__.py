@@ -1,0 +1,1 @@
+"""``lachesis verify``: scoring stored completions again."""

@@ -1,0 +1,1 @@
+"""Expressions worked out with a calculator tool."""

@@ -1,0 +1,48 @@
+"""GSM8K: grade-school word problems (Cobbe et al., 2021), from a local file or from the Hugging Face Hub."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ...verifiers.errors import DataError
+from ...verifiers.rubric import Rubric, use
+from ...verifiers.task import Task
+from ..dataset import DatasetConfig, DatasetEnvironment, Row
+
+INSTRUCTION = r"Reason step by step, and put the final number within \boxed{}."
+
+
+class Gsm8k(DatasetEnvironment):
+    """A question in words; the reply ends with one number."""
+
+    class Config(DatasetConfig):
+        """Where the problems come from: ``path`` or ``dataset``, and how they are put."""
+
+        path: Path | None = None
+        """A JSONL file of {question, answer} rows, or a folder with train.jsonl and test.jsonl (or gsm8k_*.jsonl)."""
+        dataset: str = "openai/gsm8k"
+        """Where there is no path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+        name: str | None = "main"
+        """The dataset's configuration on the Hub."""
+        held_out: float = Field(0.0, ge=0, le=1)
+        """Share of a single file that is the test split; 0: either split is all of it."""
+        instruction: str = INSTRUCTION
+        """Put after each question; empty for none."""
+
+    rubric = Rubric(use("math"), use("format", weight=0.0, required=False))
+    file_names = ("{}.jsonl", "gsm8k_{}.jsonl")
+
+    def task_of(self, row: Row) -> Task:
+        """The question; its solution stays in the task's info."""
+        question, answer = row.get("question"), row.get("answer")
+        if not isinstance(question, str) or not isinstance(answer, str) or not question.strip():
+            raise DataError(f"expected the texts question and answer, found {sorted(row)}")
+        solution, mark, final = answer.rpartition("####")
+        if not mark or not final.strip():
+            raise DataError(f"the answer does not end with '#### N': {answer[-80:]!r}")
+        prompt = f"{question.strip()}\n\n{self.config.instruction}".strip()
+        return Task(prompt, answer=final.strip(), info={"solution": solution.strip()})
+
+    def demonstration(self, task: Task) -> str:
+        """The reference solution, then the answer in its box."""
+        return f"{task.info['solution']}\n\\boxed{{{task.answer}}}"

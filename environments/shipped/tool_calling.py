@@ -1,0 +1,138 @@
+"""Function calls by the rules of the Berkeley Function-Calling Leaderboard, from its rows or rows like them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from ...verifiers.case import Case
+from ...verifiers.errors import ConfigError, DataError, nearest
+from ...verifiers.message import Message
+from ...verifiers.rubric import Rubric, reward, use
+from ...verifiers.task import Task
+from ...verifiers.tool_calling.bfcl import CATEGORIES, Bfcl
+from ...verifiers.tool_calling.call import ToolCall
+from ...verifiers.tool_calling.declaration import declarations
+from ...verifiers.tool_calling.formats.format import tool_format
+from ...verifiers.tool_calling.possible_answers import possible_answers
+from ...verifiers.verdict import Verdict
+from ..dataset import DatasetConfig, DatasetEnvironment, Row, column
+
+NO_CALL = "None of these tools can do that."
+_QUESTION, _TOOLS, _ANSWERS = (
+    ("question", "messages", "prompt"),
+    ("function", "tools"),
+    ("possible_answers", "ground_truth"),
+)
+
+
+class ToolCalling(DatasetEnvironment):
+    """A request and declared tools: call those that it takes, in one turn, or none where none helps."""
+
+    class Config(DatasetConfig):
+        """Which rows, and how tools and calls are written."""
+
+        categories: list[str] = Field(default_factory=list)
+        """Only rows of these: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; empty for all."""
+        format: str = "hermes"
+        """How tools are shown and calls are written: hermes, qwen, qwen_coder, llama or llama_pythonic."""
+        strict: bool = True
+        """Refuse calls that had to be repaired."""
+
+        @field_validator("format")
+        @classmethod
+        def _known(cls, name: str) -> str:
+            tool_format(name)
+            return name
+
+        @field_validator("categories")
+        @classmethod
+        def _are_known(cls, names: list[str]) -> list[str]:
+            for name in names:
+                if name not in CATEGORIES:
+                    raise ConfigError(f"no category is named {name!r}; {nearest(name, CATEGORIES)}")
+            return names
+
+    rubric = Rubric(use("format", weight=0.0, required=False))
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._system_prompt = self.config.system_prompt  # stands with the tools in one system turn, and so in the task
+        self.config = self.config.model_copy(update={"system_prompt": ""})
+
+    @reward()
+    async def bfcl(self, case: Case) -> Verdict:
+        """The calls are those that the row expects, as BFCL judges them."""
+        info = case.task.info
+        return await Bfcl(info["tools"], info["category"], self.config.format, self.config.strict).verify(case)
+
+    def task_of(self, row: Row) -> Task | None:
+        """The request behind the tools; what is expected stays in the task's answer."""
+        category = str(row.get("category", "simple")).removeprefix("live_").removesuffix("_python")
+        if category not in CATEGORIES:
+            raise DataError(f"no category is named {category!r:.80}; known: {', '.join(CATEGORIES)}")
+        if self.config.categories and category not in self.config.categories:
+            return None
+        tools = declarations(_first(row, _TOOLS))
+        if not tools:
+            raise DataError("it declares no tools")
+        answer = None
+        if category not in ("irrelevance", "relevance"):
+            answer = _first(row, _ANSWERS)
+            possible_answers(answer, tools)
+        messages = _messages(_first(row, _QUESTION))
+        own = [message["content"] for message in messages if message["role"] == "system"]
+        shown = tool_format(self.config.format).system_prompt(tools.values())
+        system: Message = {"role": "system", "content": "\n\n".join(filter(None, [self._system_prompt, *own, shown]))}
+        prompt = [system, *(message for message in messages if message["role"] != "system")]
+        info = {"tools": [tool.to_json() for tool in tools.values()], "category": category}
+        return Task(prompt, answer=answer, info=info, id=str(row.get("id") or ""))
+
+    def demonstration(self, task: Task) -> str:
+        """The first of the possible answers, or that none of the tools helps."""
+        if task.info["category"] == "irrelevance":
+            return NO_CALL
+        if task.info["category"] == "relevance":
+            return tool_format(self.config.format).write_calls([ToolCall(task.info["tools"][0]["function"]["name"])])
+        tools = declarations(task.info["tools"])
+        calls = []
+        for expected in possible_answers(task.answer, tools):
+            required = expected.parameters.get("required") or []
+            calls.append(ToolCall(expected.name, _chosen(expected.values, required)))
+        return tool_format(self.config.format).write_calls(calls)
+
+
+def _first(row: Row, names: tuple[str, ...]) -> Any:
+    """What the row holds under the first of ``names`` that it has."""
+    return column(row, next((name for name in names if row.get(name) is not None), names[0]))
+
+
+def _messages(question: Any) -> list[Message]:
+    """The first turn of BFCL's list of turns, a conversation, or one request in text."""
+    if isinstance(question, str):
+        question = [{"role": "user", "content": question}]
+    if isinstance(question, list) and question and isinstance(question[0], list):
+        if len(question) > 1:
+            raise DataError(f"one turn is asked here, found {len(question)}")
+        question = question[0]
+    if not isinstance(question, list) or not all(isinstance(message, dict) for message in question):
+        raise DataError(f"the request is a text or a list of messages, found {question!r:.80}")
+    if not any(message.get("role") == "user" for message in question):
+        raise DataError("the request holds no message of role user")
+    return question
+
+
+def _chosen(values: dict[str, list[Any]], required: Sequence[str] = ()) -> dict[str, Any]:
+    """The first possible value of each parameter; one that may be left out is."""
+    real = {name: [option for option in options if option != ""] for name, options in values.items()}
+    needed = [name for name, options in values.items() if "" not in options or name in required]
+    return {name: _plain(real[name][0] if real[name] else "") for name in needed if values[name]}
+
+
+def _plain(option: Any) -> Any:
+    """A value as a call has it: BFCL's objects list the possible values of each key."""
+    if isinstance(option, list):
+        return [_plain(item) for item in option]
+    if isinstance(option, dict) and all(isinstance(values, list) for values in option.values()):
+        return _chosen(option)
+    return option

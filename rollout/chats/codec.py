@@ -1,0 +1,147 @@
+"""Text to ids such that only a chat template's own text can yield control tokens, whatever untrusted text spells."""
+
+import json
+import re
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from ...verifiers.errors import DataError
+from ...verifiers.message import Message, check_message
+
+# Placeholders are private-use characters: no template strips, splits or escapes them. A text that holds such characters
+# itself has them replaced by placeholders too, so that none is ever taken for ours.
+_PLACEHOLDERS = range(0xF0000, 0xFFFFE)
+_PRIVATE = "[\U000f0000-\U0010ffff]"
+_OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
+_SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
+_SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
+
+
+class Codec:
+    """Text to ids and back, with the control tokens and without.
+
+    Attributes:
+        control: matches a control token in a rendering, with the white space that it swallows.
+        spelled: matches what untrusted text must not spell.
+        special: matches what an assistant's own text must not spell.
+    """
+
+    def __init__(self, backend: Tokenizer) -> None:
+        state = json.loads(backend.to_str())
+        state |= {"truncation": None, "padding": None}
+        self._backend = Tokenizer.from_str(json.dumps(state))
+        controls = [token for token in state["added_tokens"] if token["content"].strip()]
+        state["added_tokens"] = [token for token in state["added_tokens"] if not token["content"].strip()]
+        self._plain = Tokenizer.from_str(json.dumps(state | {"post_processor": None}))
+        self._id_of: dict[str, int] = {token["content"].strip(): token["id"] for token in controls}
+        self._ids = frozenset(self._id_of.values())
+        controls.sort(key=lambda token: -len(token["content"]))
+        self.control = re.compile(f"({'|'.join(map(_matching, controls)) or '(?!)'})")
+        texts = [token["content"] for token in controls]
+        self.spelled = re.compile("|".join([_PRIVATE, *map(re.escape, texts)]))
+        self.special = re.compile("|".join([_PRIVATE, *(re.escape(c["content"]) for c in controls if c["special"])]))
+        self._heads = tuple({text[:end] for text in texts for end in range(1, len(text))})
+        self._tails = tuple({text[start:] for text in texts for start in range(1, len(text))})
+        self._inside = "\n".join(texts)
+
+    def encode(self, marked: str, marks: "Marks") -> list[int]:
+        """The ids of a rendering: control tokens are those that stand in ``marked``, and no others."""
+        expected = [self._id_of[control.strip()] for control in self.control.findall(marked)]
+        ids: list[int] = self._backend.encode(marks.restore(marked), add_special_tokens=False).ids
+        if [token for token in ids if token in self._ids] == expected:
+            return ids
+        ids = []
+        for index, piece in enumerate(self.control.split(marked)):
+            ids += [self._id_of[piece.strip()]] if index % 2 else self._as_text(marks.restore(piece))
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids, control tokens spelled out."""
+        return str(self._backend.decode(ids, skip_special_tokens=False))
+
+    def leading_control(self, text: str) -> int | None:
+        """The control token that ``text`` begins with, white space aside."""
+        match = self.control.match(text.lstrip())
+        return self._id_of[match[0].strip()] if match else None
+
+    def touches(self, text: str) -> tuple[bool, bool]:
+        """Whether ``text`` could complete a control token together with what is put before it, and after it."""
+        if not text or text in self._id_of:  # a whole control token that was left to stand is meant
+            return False, False
+        return text.startswith(self._tails) or text in self._inside, text.endswith(self._heads)
+
+    def _as_text(self, text: str) -> list[int]:
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        if self._ids.isdisjoint(ids):
+            return ids
+        ids = [token for char in text for token in self._plain.encode(char, add_special_tokens=False).ids]
+        if self._ids.isdisjoint(ids):
+            return ids
+        raise DataError(f"the tokenizer has only control tokens for the text {text!r:.80}")
+
+
+class Marks:
+    """One rendering's placeholders for what untrusted text must not spell."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._placeholder_of: dict[str, str] = {}
+
+    def conversation(self, key: str) -> tuple[list[dict[str, Any]], list[Any]]:
+        """The messages and tools of ``key`` with placeholders in them."""
+        messages, tools = json.loads(key)
+        return [self._message(check_message(message)) for message in messages], self._value(tools)
+
+    def restore(self, marked: str) -> str:
+        """The text that ``marked`` stands for."""
+        if not self._placeholder_of:
+            return marked
+        return marked.translate({ord(placeholder): text for text, placeholder in self._placeholder_of.items()})
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        def marked(field: str, value: Any) -> Any:
+            if field == "role":
+                return value
+            own = message["role"] == "assistant" and field in _OWN_TEXT and isinstance(value, str)
+            return self._text(value, self._codec.special) if own else self._value(value)
+
+        return {field: marked(field, value) for field, value in message.items()}
+
+    def _value(self, value: Any, edges: bool = True) -> Any:
+        """Any JSON value; templates compare the names of schema keys and types, so those keep their edges."""
+        if isinstance(value, str):
+            return self._text(value, self._codec.spelled, edges)
+        if isinstance(value, dict):
+            return {
+                self._text(key, self._codec.spelled, key not in _SCHEMA_KEYS): self._value(inner, key != "type")
+                for key, inner in value.items()
+            }
+        return [self._value(inner) for inner in value] if isinstance(value, list) else value
+
+    def _text(self, text: str, pattern: re.Pattern[str], edges: bool = True) -> str:
+        """``text`` with a placeholder for each match, and for a first or last character that could complete one."""
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates have no bytes
+        text = pattern.sub(lambda match: self._placeholder(match[0]), text)
+        core = text.strip()
+        before, after = self._codec.touches(core) if edges else (False, False)
+        start = text.index(core)
+        places = {start: before, start + len(core) - 1: after} if len(core) > 1 else {start: before or after}
+        for place, touched in places.items():
+            if touched and text[place] not in '"\\':  # a template that writes JSON must see those to escape them
+                text = text[:place] + self._placeholder(text[place]) + text[place + 1 :]
+        return text
+
+    def _placeholder(self, text: str) -> str:
+        if text not in self._placeholder_of:
+            if len(self._placeholder_of) == len(_PLACEHOLDERS):
+                return "\N{REPLACEMENT CHARACTER}"
+            self._placeholder_of[text] = chr(_PLACEHOLDERS[len(self._placeholder_of)])
+        return self._placeholder_of[text]
+
+
+def _matching(token: dict[str, Any]) -> str:
+    """A pattern for an added token and the white space that it swallows."""
+    before, after = r"\s*" if token["lstrip"] else "", r"\s*" if token["rstrip"] else ""
+    return f"{before}{re.escape(token['content'])}{after}"

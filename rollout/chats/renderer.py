@@ -1,0 +1,254 @@
+"""Exact ids of prompts and of what a template puts between turns; untrusted text never becomes a control token."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import TemplateError
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from ...verifiers.errors import ConfigError, DataError
+from ...verifiers.message import UNSEEN, Message
+from ...verifiers.text.think import split_reasoning
+from ..models.loading import load_tokenizer
+from .codec import Codec, Marks
+
+Ids = npt.NDArray[np.int32]
+
+OPENED, EMPTY = "<think>\n", "<think>\n\n</think>\n\n"
+"""What a reply begins with where thinking is on, and off, unless the template has written it already."""
+
+# Sentinels stand for a reply while the template shows where it goes; the codec keeps such characters out of all text.
+_REASONING, _ANSWER = "\U0010fffc", "\U0010fffd"
+
+
+class Renderer:
+    """What a tokenizer and its chat template make of conversations.
+
+    Every added token of the tokenizer (special or not; white space excepted) is a *control token*. The template's own
+    text may hold any of them. Contents, names, arguments and tool schemas may spell them, and are then encoded as the
+    ordinary text they are. An assistant's content is the policy's own text: there tags such as ``<think>`` and
+    ``<tool_call>`` are tokens, and only special tokens (end of turn, start of a role) are taken for text.
+
+    Args:
+        tokenizer: a fast tokenizer with a chat template.
+        stop_ids: further ids that end a turn, the generation config's say.
+        options: further variables for the template, such as ``enable_thinking``.
+
+    Attributes:
+        end_of_turn: the control token that the template puts after an assistant's turn; None if it puts none.
+        stop_ids: the ids that end a turn: ``end_of_turn``, the tokenizer's eos and those given.
+
+    Raises:
+        ConfigError: the tokenizer cannot be used.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        stop_ids: Iterable[int] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not tokenizer.is_fast:
+            raise ConfigError(f"{tokenizer.name_or_path!r} has no fast tokenizer (tokenizer.json); convert it first")
+        if not tokenizer.chat_template:
+            raise ConfigError(f"tokenizer {tokenizer.name_or_path!r} has no chat template; choose an instruct model")
+        self._tokenizer = tokenizer
+        self._options = dict(options or {})
+        self._codec = Codec(tokenizer.backend_tokenizer)
+        self._variants: dict[bool, Renderer] = {}
+        self._forget()
+        self.end_of_turn = self._find_end_of_turn()
+        found = {self.end_of_turn, tokenizer.eos_token_id, *stop_ids} - {None}
+        self.stop_ids: tuple[int, ...] = tuple(sorted(found))
+
+    def _forget(self) -> None:
+        self._prompt = lru_cache(maxsize=512)(self._render_prompt)
+        self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._generation: str | None = None
+
+    def thinking(self, on: bool) -> "Renderer":
+        """This renderer with the template told to have reasoning or none, where it listens."""
+        if on not in self._variants:
+            variant = copy.copy(self)
+            variant._options = {**self._options, "enable_thinking": on, "thinking": on}
+            variant._forget()
+            self._variants[on] = variant
+        return self._variants[on]
+
+    def beginning(self, on: bool) -> str:
+        """What is to be put behind a prompt so that the reply stands inside ``<think>``, or behind an empty block."""
+        opened, closed = self._generation_prompt.rfind("<think>"), self._generation_prompt.rfind("</think>")
+        if on:
+            return "" if opened > closed else OPENED
+        return "" if closed > opened else EMPTY
+
+    @property
+    def begins_open(self) -> bool:
+        """Whether the template itself opens ``<think>`` before every reply."""
+        return self._generation_prompt.rfind("<think>") > self._generation_prompt.rfind("</think>")
+
+    def written(self, text: str) -> Ids:
+        """The ids of text that is ours, like the template's: it may hold control tokens."""
+        return _frozen(self._codec.encode(text, Marks(self._codec)))
+
+    def rest_of(self, text: str, prompt: Ids) -> Ids:
+        """The ids of a whole reply that says ``text``, as in ``reply``, less what ``prompt`` has begun of it."""
+        for beginning in (EMPTY, OPENED):
+            begun = self.written(beginning)
+            if prompt.size >= begun.size and np.array_equal(prompt[-begun.size :], begun):
+                reasoning, answer = split_reasoning(text)
+                return self.reply(answer if beginning == EMPTY else f"{reasoning}\n</think>\n\n{answer}")
+        return self.reply(text)
+
+    @property
+    def _generation_prompt(self) -> str:
+        """What the template puts before a reply."""
+        if self._generation is None:
+            said = [{"role": "user", "content": "x"}]
+            prompt, bare = self._template(said, []), self._template(said, [], ask=False)
+            self._generation = prompt[len(bare) :] if prompt.startswith(bare) else ""
+        return self._generation
+
+    @classmethod
+    def load(cls, model: str, *, options: Mapping[str, Any] | None = None) -> "Renderer":
+        """The renderer of a model's folder or Hub name, with the stop ids of its generation config."""
+        tokenizer = load_tokenizer(model)
+        try:
+            eos = GenerationConfig.from_pretrained(model).eos_token_id
+        except OSError:  # it has none
+            eos = None
+        return cls(
+            tokenizer, stop_ids=eos if isinstance(eos, list) else [eos] if eos is not None else (), options=options
+        )
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> Ids:
+        """The ids of a conversation with the generation prompt after it, read-only.
+
+        Where no text spells a control token they are those of ``tokenizer.apply_chat_template``.
+
+        Raises:
+            DataError: no or malformed messages, or the template refuses them.
+        """
+        return self._prompt(_key(messages, tools))
+
+    def bridge(
+        self,
+        before: Sequence[Message],
+        reply: str,
+        ended: bool,
+        new: Sequence[Message],
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> Ids | None:
+        """The ids between a sampled reply and the next one, read-only; None where the template has none.
+
+        The template is rendered with sentinels in place of the reply. It can bridge if what stands before the reply is
+        the earlier prompt, unchanged, and the sentinels (one for the reasoning, one for the answer) are kept in order;
+        the bridge is what stands after the last. How the template would normalise the reply does not matter: the
+        sampled ids stay.
+
+        Args:
+            before: the conversation up to the reply.
+            reply: the reply, raw.
+            ended: whether the sampler emitted ``end_of_turn``; if not, the bridge begins with it.
+            new: what follows the reply.
+            tools: JSON schemas.
+        """
+        return self._bridge(_key(before, tools), _sentinels(reply), ended, _key(new, ()))
+
+    def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
+        """The text of sampled ids, control tokens spelled out, without a stop token (default: ours) at the end."""
+        row: list[int] = ids.tolist()
+        if row and row[-1] in (self.stop_ids if stop_ids is None else stop_ids):
+            row.pop()
+        return self._codec.decode(row)
+
+    def reply(self, text: str) -> Ids:
+        """The ids of a whole reply that says ``text``, with the token that ends the turn: a demonstration."""
+        marks = Marks(self._codec)
+        (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
+        end = self.end_of_turn if self.end_of_turn is not None else self._tokenizer.eos_token_id
+        return _frozen([*self._codec.encode(message["content"], marks), end])
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and its template into a model's folder."""
+        self._tokenizer.save_pretrained(folder)
+
+    def _render_prompt(self, key: str) -> Ids:
+        marks = Marks(self._codec)
+        messages, tools = marks.conversation(key)
+        return _frozen(self._codec.encode(self._template(messages, tools), marks))
+
+    def _render_bridge(self, before_key: str, reply: str, ended: bool, new_key: str) -> Ids | None:
+        marks = Marks(self._codec)
+        before, tools = marks.conversation(before_key)
+        new, _ = marks.conversation(new_key)
+        try:
+            prompt = self._template(before, tools)
+            whole = self._template([*before, {"role": "assistant", "content": reply}, *new], tools)
+        except DataError:  # refused in this form; rendering the true conversation will tell
+            return None
+        rest = _after_sentinels(whole, reply, len(prompt)) if whole.startswith(prompt) else None
+        if rest is None:
+            return None
+        ids = self._codec.encode(rest, marks)
+        if ended and self._codec.leading_control(rest) == self.end_of_turn is not None:
+            ids = ids[ids.index(self.end_of_turn) + 1 :]
+        return _frozen(ids)
+
+    def _template(self, messages: list[dict[str, Any]], tools: list[Any], ask: bool = True) -> str:
+        if not messages:
+            raise DataError("an empty conversation has no prompt; add a message first")
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    messages, tools=tools or None, add_generation_prompt=ask, tokenize=False, **self._options
+                )
+            )
+        except (TemplateError, TypeError) as error:  # the latter for what the template does to its variables
+            raise DataError(f"the chat template refuses the conversation: {error}") from None
+
+    def _find_end_of_turn(self) -> int | None:
+        user, reply = {"role": "user", "content": "x"}, {"role": "assistant", "content": _ANSWER}
+        try:
+            rest = _after_sentinels(self._template([user, reply, user], []), _ANSWER, 0)
+        except DataError:
+            return None
+        return None if rest is None else self._codec.leading_control(rest)
+
+
+def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
+    try:
+        shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
+        return json.dumps([shown, list(tools)])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"messages and tool schemas are JSON: {error}") from None
+
+
+def _sentinels(reply: str) -> str:
+    """``reply`` with its reasoning and its answer replaced by one sentinel each."""
+    opened, closed = "<think>" in reply, "</think>" in reply
+    if closed:
+        return f"{'<think>' if opened else ''}\n{_REASONING}\n</think>\n\n{_ANSWER}"
+    return f"<think>\n{_REASONING}" if opened else _ANSWER
+
+
+def _after_sentinels(whole: str, reply: str, position: int) -> str | None:
+    """What stands after the last sentinel; None unless each stands once, in order, after ``position``."""
+    for sentinel in (char for char in reply if char in (_REASONING, _ANSWER)):
+        position = whole.find(sentinel, position) + 1
+        if not position or whole.count(sentinel) != 1:
+            return None
+    return whole[position:]
+
+
+def _frozen(ids: list[int]) -> Ids:
+    array = np.asarray(ids, dtype=np.int32)
+    array.flags.writeable = False
+    return array

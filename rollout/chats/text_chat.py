@@ -1,0 +1,323 @@
+"""Conversations with any OpenAI-compatible endpoint: text only, for evaluation and data, never trainable."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import random
+from collections.abc import Sequence
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ...environments.chat import Reply, read_reply
+from ...environments.thinking import Thinking
+from ...verifiers.errors import ConfigError, EngineError, nearest
+from ...verifiers.message import Message, Role, check_message
+from ...verifiers.segment import Segment
+from ..engines.engine import Sampling
+from ..engines.reply_schema import schema_text
+
+log = logging.getLogger(__name__)
+
+_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_OVERFLOW = ("context_length_exceeded", "maximum context length", "context window")
+
+
+class TextPolicy:
+    """Opens chats with one model behind one URL; an async context manager, which closes the connections.
+
+    Args:
+        url: of the API, as ``http://localhost:8000/v1``; without a path, ``/v1`` is added.
+        model: the name that the endpoint knows it by.
+        sampling: how replies are drawn; ``stop_ids`` mean nothing here.
+        key_variable: environment variable that holds the API key; it need not be set.
+        deadline: seconds that one request may take.
+        tries: requests made for one reply before it is given up, on 429, 5xx, timeouts and lost connections.
+        backoff: seconds before the second try, doubled each time; a ``Retry-After`` is obeyed up to a minute.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        sampling: Sampling,
+        *,
+        key_variable: str = "OPENAI_API_KEY",
+        deadline: float = 300.0,
+        tries: int = 5,
+        backoff: float = 0.5,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ConfigError(f"the URL of an endpoint is http(s)://host[:port]/v1, found {url!r}")
+        base = url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/v1"
+        self.model = model
+        self.sampling = sampling
+        self._endpoint = f"{base}/chat/completions"
+        self._key_variable = key_variable
+        self._deadline = deadline
+        self._tries = tries
+        self._backoff = backoff
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> "TextChat":
+        """A new conversation; whether to reason is said in the template's words, as vLLM and SGLang pass them on.
+
+        Raises:
+            ConfigError: reasoning is to be bounded, which takes tokens.
+        """
+        if thinking.budget:
+            raise ConfigError("an endpoint cannot be held to config.thinking.budget: set it to 0, or load the model")
+        return TextChat(self, seed, tools, thinking=thinking)
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The endpoint's answer to one chat completion request.
+
+        Raises:
+            EngineError: it was refused, or failed as often as it may; the episode is then unscored, never scored 0.
+        """
+        failure = EngineError("no try was allowed")
+        for number in range(self._tries):
+            if number:
+                await asyncio.sleep(self._backoff * 2 ** (number - 1) * random.uniform(0.75, 1.25))
+            try:
+                return await self._post(body)
+            except _PassingError as passing:
+                failure = EngineError(f"{self._endpoint}: {passing} ({number + 1} of {self._tries} tries)")
+                log.info("%s", failure)
+                if number + 1 < self._tries:
+                    await asyncio.sleep(passing.wait)
+        raise failure
+
+    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=self._deadline)
+            connector = aiohttp.TCPConnector(limit=0)
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True)
+        key = os.environ.get(self._key_variable, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            async with self._session.post(self._endpoint, json=body, headers=headers) as response:
+                text = await response.text(errors="replace")
+        except TimeoutError:
+            raise _PassingError(f"no answer within {self._deadline:g} s") from None
+        except aiohttp.ClientError as error:
+            raise _PassingError(f"{type(error).__name__}: {error}") from None
+        if response.status in _RETRIED:
+            raise _PassingError(f"HTTP {response.status}: {text:.200}", _retry_after(response))
+        if response.status == 400 and any(sign in text.lower() for sign in _OVERFLOW):
+            return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}
+        if response.status != 200:
+            cure = f"; is {self._key_variable} set and right?" if response.status in (401, 403) else ""
+            raise EngineError(f"{self._endpoint}: HTTP {response.status}: {text:.200}{cure}")
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            raise _PassingError(f"the answer is not JSON: {text:.80}") from None
+        if not isinstance(answer, dict):
+            raise EngineError(f"{self._endpoint}: the answer is not an object: {text:.80}")
+        return answer
+
+
+class TextChat:
+    """One conversation, held as text; the raw text of a reply is the same whether the endpoint parsed it or not."""
+
+    def __init__(
+        self,
+        policy: TextPolicy,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]],
+        history: Sequence[Message] = (),
+        calls: int = 0,
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> None:
+        self._thinking = thinking
+        self._policy = policy
+        self._seed = seed
+        self._tools = list(tools)
+        self._history = list(history)
+        self._calls = calls
+        self._forks = 0
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far, a copy; an assistant's content is its raw text."""
+        return list(self._history)
+
+    def add(self, role: Role, content: str, **extra: Any) -> None:
+        """Append a message."""
+        self._history.append(check_message({"role": role, "content": content, **extra}))
+
+    async def reply(self, **sampling: Any) -> Reply:
+        """Let the model speak; raises ``EngineError`` when the endpoint fails for good."""
+        self._calls += 1
+        answer = await self._policy.complete(self._body(sampling))
+        try:
+            choice = answer["choices"][0]
+            raw = raw_text(choice["message"], ended=choice.get("finish_reason") != "length")
+            tokens = int((answer.get("usage") or {}).get("completion_tokens") or 0)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise EngineError(f"not a chat completion ({error!r}): {json.dumps(answer):.200}") from None
+        self.add("assistant", raw)
+        return read_reply(raw, "length" if choice.get("finish_reason") == "length" else "stop", tokens)
+
+    def fork(self) -> "TextChat":
+        """A second conversation that goes on from here."""
+        self._forks += 1
+        return TextChat(
+            self._policy, (*self._seed, self._forks), self._tools, self._history, self._calls, self._thinking
+        )
+
+    def rewrite(self, messages: Sequence[Message]) -> None:
+        """Replace the history."""
+        self._history = [check_message(message) for message in messages]
+
+    def segments(self) -> list[Segment]:
+        """None: an endpoint gives text, not the tokens that were sampled."""
+        return []
+
+    @property
+    def breaks(self) -> int:
+        """None: there are no tokens."""
+        return 0
+
+    def _body(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        for name in overrides:
+            if name not in _OVERRIDES:
+                raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
+        overrides = dict(overrides)
+        schema = overrides.pop("schema", None)
+        default = self._policy.sampling
+        body: dict[str, Any] = {
+            "model": self._policy.model,
+            "messages": wire_messages(self._history),
+            "temperature": default.temperature,
+            "top_p": default.top_p,
+            "seed": _number((*self._seed, self._calls)),
+            **overrides,
+            "max_tokens": min(default.max_tokens, overrides.get("max_tokens", default.max_tokens)),
+        }
+        if default.top_k:  # not OpenAI's, but vLLM's and others'
+            body.setdefault("top_k", default.top_k)
+        if self._tools:
+            body["tools"] = self._tools
+        if schema:
+            about = {"name": "reply", "schema": json.loads(schema_text(schema)), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": about}
+        if self._thinking.mode != "free":
+            on = self._thinking.mode == "on"
+            body["chat_template_kwargs"] = {"enable_thinking": on, "thinking": on}
+        return body
+
+
+def raw_text(message: dict[str, Any], ended: bool = True) -> str:
+    """What the model wrote, put together again from the parts that the endpoint took it apart into.
+
+    Args:
+        message: ``content`` with, where the endpoint parses them, ``reasoning_content`` and ``tool_calls``.
+        ended: whether the model ended its turn; if not, reasoning without an answer stays open.
+    """
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+    content = message.get("content") or ""
+    if not isinstance(content, str) or not isinstance(reasoning, str):
+        raise TypeError("content and reasoning are text")
+    calls = [_raw_call(call["function"]) for call in message.get("tool_calls") or ()]
+    rest = "\n".join([content] * bool(content) + calls)
+    if not reasoning:
+        return rest
+    closing = "\n</think>\n\n" if rest or ended else ""
+    return f"<think>\n{reasoning}{closing}{rest}"
+
+
+def _raw_call(function: dict[str, Any]) -> str:
+    """One call as the model wrote it, its arguments unrepaired."""
+    arguments = function.get("arguments") or "{}"
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return f'<tool_call>\n{{"name": {json.dumps(function["name"])}, "arguments": {text}}}\n</tool_call>'
+
+
+def wire_messages(history: Sequence[Message]) -> list[dict[str, Any]]:
+    """The history as endpoints expect it: no reasoning, calls as ``tool_calls``, results with the id of their call.
+
+    A message with a call that could not be read goes as the text it was, and its results as user messages.
+    """
+    wire: list[dict[str, Any]] = []
+    unanswered: list[str] = []
+    for position, message in enumerate(history):
+        role, content = message["role"], message["content"]
+        if role == "assistant":
+            wire.append(_wire_reply(content, position))
+            unanswered = [call["id"] for call in wire[-1].get("tool_calls", ())]
+        elif role == "tool" and unanswered:
+            wire.append({"role": "tool", "content": _parts(message), "tool_call_id": unanswered.pop(0)})
+        elif role == "tool":
+            wire.append({"role": "user", "content": f"<tool_response>\n{content}\n</tool_response>"})
+        else:
+            wire.append({"role": role, "content": _parts(message)})
+    return wire
+
+
+def _parts(message: Message) -> str | list[dict[str, Any]]:
+    """The content as endpoints take it: text alone, or text and images."""
+    images = message.get("images")
+    if not images:
+        return message["content"]
+    shown = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    return [{"type": "text", "text": message["content"]}, *shown]
+
+
+def _wire_reply(raw: str, position: int) -> dict[str, Any]:
+    said = read_reply(raw, stop="stop", tokens=0)
+    if any(call.error for call in said.tool_calls):
+        return {"role": "assistant", "content": raw}
+    calls = [
+        {
+            "id": f"call_{position}_{number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for number, call in enumerate(said.tool_calls)
+    ]
+    return {"role": "assistant", "content": said.text} | ({"tool_calls": calls} if calls else {})
+
+
+class _PassingError(Exception):
+    """A failure that another try may not meet; ``wait`` seconds before it, by the endpoint's own word."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    try:
+        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
+    except ValueError:  # a date: our own backoff will do
+        return 0.0
+
+
+def _number(seed: tuple[int, ...]) -> int:
+    """31 bits that stand for ``seed``."""
+    return int.from_bytes(hashlib.blake2b(repr(seed).encode(), digest_size=4).digest(), "big") >> 1

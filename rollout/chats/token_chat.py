@@ -1,0 +1,337 @@
+"""Conversations over an engine that own their tokens: append-only ids, each sampled one trained at most once."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...environments.chat import Reply, read_reply
+from ...environments.thinking import Thinking
+from ...verifiers.errors import ConfigError, DataError, EngineError, nearest
+from ...verifiers.message import Message, Role, check_message
+from ...verifiers.segment import Segment
+from ..engines.engine import Completion, Generator, Request, Sampling
+from ..engines.reply_schema import schema_text
+from .renderer import OPENED, Ids, Renderer
+
+_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
+_NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "length")
+
+
+@dataclass(frozen=True)
+class TokenPolicy:
+    """A model that speaks through an engine.
+
+    Attributes:
+        engine: what samples.
+        renderer: the model's tokenizer and chat template.
+        sampling: how to sample where a reply is not told otherwise; its seed is not used, its stop ids are added.
+        context: most tokens of prompt and completion together.
+        version: the lowest weights version that may serve.
+        route: requests of one route go to one engine while it lives.
+        trainable: whether the trainer may learn from the tokens.
+    """
+
+    engine: Generator
+    renderer: Renderer
+    sampling: Sampling
+    _: KW_ONLY
+    context: int
+    version: int = 0
+    route: int = 0
+    trainable: bool = True
+
+    def open(
+        self,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> "TokenChat":
+        """A new conversation; equal seeds, agents and histories sample equal tokens under equal weights."""
+        return TokenChat(self, agent, seed, tools, thinking)
+
+
+@dataclass
+class _Strand:
+    """A segment in the making: the ids so far, and where in them the completions start."""
+
+    tokens: Ids
+    completions: list[tuple[int, Completion]] = field(default_factory=list)
+    forced: list[slice] = field(default_factory=list)
+    temperature: float = 1.0
+
+    def force(self, ids: Ids) -> None:
+        """Go on with ids that nobody sampled, marked as that."""
+        self.forced.append(slice(self.tokens.size, self.tokens.size + ids.size))
+        self.tokens = np.concatenate([self.tokens, ids])
+
+    def extend(self, prompt: Ids, completion: Completion, temperature: float) -> None:
+        """Go on with ``prompt``, which begins with the ids so far, and what was sampled after it."""
+        if completion.tokens.size:
+            self.completions.append((prompt.size, completion))
+        self.tokens = np.concatenate([prompt, completion.tokens])
+        self.temperature = temperature
+
+    def segment(self, agent: str, trainable: bool, train: str) -> Segment:
+        """The training sample, up to the last token that was sampled or forced."""
+        ends = [start + completion.tokens.size for start, completion in self.completions]
+        length = max(ends + [span.stop for span in self.forced])
+        sampled = np.zeros(length, np.bool_)
+        logprobs = np.full(length, np.nan, np.float32)
+        versions = np.full(length, -1, np.int32)
+        for start, completion in self.completions:
+            span = slice(start, start + completion.tokens.size)
+            sampled[span], logprobs[span], versions[span] = True, completion.logprobs, completion.versions
+        forced = np.zeros(length, np.bool_)
+        for span in self.forced:
+            forced[span] = True
+        return Segment(
+            self.tokens[:length],
+            sampled,
+            forced if train == "closing" else sampled.copy(),
+            logprobs,
+            versions,
+            self.temperature,
+            agent,
+            trainable,
+            advantages=forced.astype(np.float32) if train == "closing" else None,
+            extra={"forced": forced} if self.forced else {},
+        )
+
+
+class TokenChat:
+    """One agent's conversation over a token policy.
+
+    The next prompt is the previous ids and a bridge of the new messages; nothing sampled is ever encoded again. A new
+    segment, in which everything before is context, starts where
+
+    - the template cannot bridge (it drops earlier reasoning, say): the conversation is rendered anew, which ``breaks``
+      counts;
+    - the temperature changes, since a segment has one: the ids go on as they are (greedy replies have the logprobs of
+      temperature 1, and count as that);
+    - ``fork`` or ``rewrite`` was called.
+
+    Where thinking is on or off, what begins the reply is put behind the prompt, unless the template does it; it is part
+    of the reply's text and context among its tokens. Where it has a budget, a reply is sampled up to that, and then to
+    its end: behind ``closing``, if its reasoning was still open.
+    """
+
+    def __init__(
+        self,
+        policy: TokenPolicy,
+        agent: str,
+        seed: tuple[int, ...],
+        tools: Sequence[dict[str, Any]] = (),
+        thinking: Thinking = Thinking(),  # noqa: B008 - frozen
+    ) -> None:
+        self._policy = policy
+        self._thinking = thinking
+        switched = thinking.mode in ("on", "off")
+        on = thinking.mode == "on"
+        self._renderer = policy.renderer.thinking(on) if switched else policy.renderer
+        self._beginning = self._renderer.beginning(on) if switched else ""
+        self._agent = agent
+        self._seed = seed
+        self._tools = tools
+        self._messages: list[Message] = []
+        self._told = 0  # so many messages are in the strand's ids
+        self._ended = False  # whether the last reply came with the template's end-of-turn token
+        self._strand: _Strand | None = None
+        self._finished: list[_Strand] = []
+        self._forks: list[TokenChat] = []
+        self._lineage: tuple[int, ...] = ()
+        self._calls = 0
+        self._breaks = 0
+        self._busy = False
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far, as text: a copy."""
+        return list(self._messages)
+
+    @property
+    def breaks(self) -> int:
+        """How often the template could not bridge, forks included."""
+        return self._breaks + sum(fork.breaks for fork in self._forks)
+
+    def add(self, role: Role, content: str, **extra: Any) -> None:
+        """Append a message. Never generates.
+
+        Raises:
+            DataError: it is none, or has images, which engines here do not take.
+        """
+        self._require_idle()
+        if extra.get("images"):
+            raise DataError("the engines take text alone; play this agent with a model that sees, behind a url")
+        self._messages.append(check_message({"role": role, "content": content, **extra}))
+
+    async def reply(self, **sampling: Any) -> Reply:
+        """Let the policy speak; temperature, top_p, top_k, max_tokens and schema may be set for this reply.
+
+        With a JSON schema the whole reply is JSON by it, so it cannot begin with reasoning.
+
+        Where the context leaves no room the reply is empty, with stop ``length``, and no engine is asked.
+
+        Raises:
+            ConfigError: an unknown setting, or a second reply while one is under way.
+            DataError: an impossible setting, or messages that the template refuses.
+            EngineError: the engine failed or was told to abort; the chat is as before, and asking again is safe.
+        """
+        self._require_idle()
+        self._busy = True
+        try:
+            return await self._speak(self._sampling(sampling))
+        finally:
+            self._busy = False
+
+    def fork(self) -> "TokenChat":
+        """A second conversation with the same history, which is context in its segments."""
+        fork = TokenChat(self._policy, self._agent, self._seed, self._tools, self._thinking)
+        fork._messages, fork._told, fork._ended = self.messages, self._told, self._ended
+        fork._strand = _Strand(self._strand.tokens) if self._strand else None
+        fork._lineage = (*self._lineage, self._calls, len(self._forks))
+        self._forks.append(fork)
+        return fork
+
+    def rewrite(self, messages: Sequence[Message]) -> None:
+        """Replace the history; it is rendered anew at the next reply, as context of a new segment."""
+        self._require_idle()
+        self._messages = [check_message(message) for message in messages]
+        self._finish_strand()
+
+    def segments(self) -> list[Segment]:
+        """The training samples so far, forks included; ``mask`` is ``sampled``."""
+        strands = [*self._finished, *([self._strand] if self._strand else [])]
+        trainable, train = self._policy.trainable, self._thinking.train
+        own = [strand.segment(self._agent, trainable, train) for strand in strands if strand.completions]
+        return own + [segment for fork in self._forks for segment in fork.segments()]
+
+    async def _speak(self, sampling: Sampling) -> Reply:
+        prompt, bridged = self._prompt()
+        room = self._policy.context - prompt.size
+        completion = _NOTHING
+        if room <= 0 and not self._calls:  # never asked at all: that is no reply of the policy's, and earns nothing
+            raise DataError(
+                f"the prompt has {prompt.size} tokens, which leaves no room in model.context = {self._policy.context}; "
+                "raise model.context or shorten the task"
+            )
+        closing = self._renderer.written("")
+        rest = None
+        if room > 0:
+            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
+            completion = await self._ask(prompt, self._bounded(sampling))
+            closing, rest = await self._rest(prompt, completion, sampling)
+        self._commit(prompt, bridged, completion, sampling.temperature or 1.0)
+        parts = [completion.tokens]
+        if rest is not None and self._strand is not None:
+            if closing.size:
+                self._strand.force(closing)
+            self._strand.extend(self._strand.tokens, rest, self._strand.temperature)
+            self._ended = self._ends(rest)
+            parts += [closing, rest.tokens]
+        raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
+        self._messages.append({"role": "assistant", "content": raw})
+        self._told = len(self._messages)
+        self._calls += 1
+        last = rest or completion
+        sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
+        return read_reply(raw, last.stop, int(sampled), bool(closing.size))
+
+    @property
+    def _begun(self) -> str:
+        """What a reply's text begins with before any of it is sampled, whether we or the template put it there."""
+        return self._beginning or (OPENED if self._renderer.begins_open else "")
+
+    def _bounded(self, sampling: Sampling) -> Sampling:
+        """``sampling`` up to the budget; a reply by a schema has no reasoning that could be closed."""
+        budget = self._thinking.budget
+        if not budget or sampling.schema:
+            return sampling
+        return replace(sampling, max_tokens=min(budget, sampling.max_tokens))
+
+    async def _rest(self, prompt: Ids, first: Completion, sampling: Sampling) -> tuple[Ids, Completion | None]:
+        """What follows a completion that was cut off at the budget, None where nothing does.
+
+        That is what closes its reasoning, if it is still open, and the rest of the reply.
+        """
+        nothing = self._renderer.written("")
+        left = sampling.max_tokens - first.tokens.size
+        if not self._thinking.budget or sampling.schema or first.stop != "length" or left <= 0:
+            return nothing, None
+        text = self._begun + self._renderer.decode(first.tokens, ())
+        still_open = text.rfind("<think>") > text.rfind("</think>")
+        closing = self._renderer.written(self._thinking.closing) if still_open else nothing
+        prompt = np.concatenate([prompt, first.tokens, closing])
+        left = min(left, self._policy.context - prompt.size)
+        if left <= 0:
+            return nothing, None
+        version = int(first.versions[-1])
+        return closing, await self._ask(prompt, replace(sampling, max_tokens=left, seed=self._call_seed(1)), version)
+
+    async def _ask(self, prompt: Ids, sampling: Sampling, version: int = 0) -> Completion:
+        request = Request(prompt, sampling, max(version, self._lowest_version()), self._policy.route)
+        completion = await self._policy.engine.generate(request)
+        if completion.stop == "abort":
+            raise EngineError("the engine was told to abort the reply; ask again when it is back")
+        return completion
+
+    def _prompt(self) -> tuple[Ids, bool]:
+        """The next prompt, and whether it begins with the ids so far."""
+        renderer, told = self._renderer, self._told
+        beginning = renderer.written(self._beginning)
+        if self._strand:
+            before, reply = self._messages[: told - 1], self._messages[told - 1]["content"]
+            bridge = renderer.bridge(before, reply, self._ended, self._messages[told:], self._tools)
+            if bridge is not None:
+                return np.concatenate([self._strand.tokens, bridge, beginning]), True
+        return np.concatenate([renderer.prompt(self._messages, self._tools), beginning]), False
+
+    def _commit(self, prompt: Ids, bridged: bool, completion: Completion, temperature: float) -> None:
+        strand = self._strand
+        self._breaks += strand is not None and not bridged
+        if strand is None or not bridged or (strand.completions and strand.temperature != temperature):
+            self._finish_strand()
+            strand = self._strand = _Strand(prompt)
+        strand.extend(prompt, completion, temperature)
+        self._ended = self._ends(completion)
+
+    def _ends(self, completion: Completion) -> bool:
+        return bool(completion.tokens[-1:].tolist() == [self._renderer.end_of_turn])
+
+    def _finish_strand(self) -> None:
+        if self._strand:
+            self._finished.append(self._strand)
+        self._strand = None
+
+    def _lowest_version(self) -> int:
+        """Versions within a segment never decrease, whichever engine serves."""
+        if self._strand and self._strand.completions:
+            return max(self._policy.version, int(self._strand.completions[-1][1].versions[-1]))
+        return self._policy.version
+
+    def _sampling(self, overrides: dict[str, Any]) -> Sampling:
+        for name in overrides:
+            if name not in _OVERRIDES:
+                raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
+        if schema := overrides.get("schema"):
+            if self._thinking.mode == "on":
+                raise ConfigError("a reply by a schema has no room for reasoning: ask with thinking off, then again")
+            overrides = {**overrides, "schema": schema_text(schema)}
+        policy = self._policy.sampling
+        most = min(policy.max_tokens, overrides.get("max_tokens", policy.max_tokens))
+        stop_ids = tuple(sorted({*self._policy.renderer.stop_ids, *policy.stop_ids}))
+        return replace(policy, **{**overrides, "max_tokens": most, "stop_ids": stop_ids, "seed": self._call_seed()})
+
+    def _call_seed(self, part: int = 0) -> int:
+        """63 bits from the episode's seed, the agent, the fork and the call: the same on every machine."""
+        source = [[int(number) for number in self._seed], self._agent, self._lineage, self._calls, *[part] * bool(part)]
+        digest = hashlib.blake2b(json.dumps(source).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+    def _require_idle(self) -> None:
+        if self._busy:
+            raise ConfigError("the chat is replying: await the reply first, or fork() to sample several at once")

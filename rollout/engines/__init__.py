@@ -1,0 +1,1 @@
+"""Engines: they generate tokens and compute logprobs."""

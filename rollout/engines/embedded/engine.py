@@ -1,0 +1,352 @@
+"""The embedded default engine: continuous batching of a Hugging Face causal language model over fixed slots.
+
+The same request with the same seed under the same weights gives the same bits, alone or in company, early or late (CPU,
+float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-512):
+
+- Linear layers: a row's bits are the same in batches of 4 to 1200 rows, whatever stands beside it, and differ at 1 to
+  3; on CPUs with AMX they differ at up to 10. So every decoding step runs all slots, four at least, and the output
+  layer only ever sees that batch: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
+  which is fed by the first decoding step. Engines of 10 slots and of 64 may give other bits.
+- Attention while decoding: masked tokens at the end change nothing when the attended length is a multiple of 16, and do
+  so otherwise; with four or more query heads a key head and more than 256 tokens, nearly any change of length changes
+  bits, and then all of the context is attended to (``SlotCache.exact_block`` tries it out).
+- Attention in a prefill: a prompt is padded to a multiple of 16, a length of its own that no company changes, and is
+  batched only with prompts of that length. Rows of a batch do not touch each other.
+- Every draw uses the request's own numbers (``sampling.uniforms``), at the place in its own completion.
+
+Not covered: mixtures of experts, where the rows that an expert sees depend on the company; CUDA; bfloat16.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from ....verifiers.errors import ConfigError, EngineError, EngineStale
+from ...models.loading import check_context, load_model
+from ..engine import Completion, EngineInfo, Request, Stop
+from ..transport.weights import Weights
+from .cache import BLOCK, SlotCache, blocks
+from .constraint import Constraint, Constraints
+from .sampling import draw
+from .slots import Slots
+
+PREFILL_TOKENS = 512
+"""Most tokens of one prefill batch; a longer prompt is a batch of its own."""
+
+
+class TorchEngine:
+    """An ``EngineCore`` in plain torch.
+
+    ``update`` between two steps is exact: the caches of running requests are computed again under the new weights, and
+    each token carries the version that sampled it.
+
+    Args:
+        model: a causal language model with full attention in every layer; the engine owns its weights from now on.
+        slots: requests that run together; at least 4.
+        context: most tokens of prompt and completion together.
+        version: of the weights that the model has; -1 refuses to generate before an ``update``.
+
+    Raises:
+        ConfigError: the model or the sizes do not fit.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, slots: int = 64, context: int = 1024, version: int = 0) -> None:
+        if slots < 4:
+            raise ConfigError(f"the torch engine has at least 4 slots, found {slots}: fewer rows give other bits")
+        check_context(model, context)
+        self.model = cast(Any, model)
+        self.model.eval()
+        self._version, self._context = version, context
+        self._vocabulary = self.model.get_output_embeddings().weight.shape[0]
+        self._slots = Slots(slots, context, model.device)
+        self._cache = SlotCache(slots, context, model.device)
+        self._columns = torch.arange(self._cache.capacity, device=model.device)
+        self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds, from its start
+        self._keys: set[int] = set()  # queued, running, or ended and not yet returned
+        self._queue: deque[tuple[int, Request]] = deque()
+        self._running: dict[int, tuple[int, Request]] = {}  # by slot
+        self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
+        self._path = ""  # of the tokenizer, for replies by a schema
+        self._constraints: Constraints | None = None
+        self._held: dict[int, Constraint] = {}  # by slot
+        self._generated = 0
+        self._block = BLOCK
+        self._logits()  # allocates the cache
+        self._block = self._cache.exact_block(model.config.get_text_config().num_attention_heads)
+
+    @classmethod
+    def from_path(
+        cls,
+        path: str,
+        *,
+        dtype: str = "float32",
+        device: str = "cpu",
+        slots: int = 64,
+        context: int = 1024,
+        version: int = 0,
+    ) -> "TorchEngine":
+        """The engine of the model in folder ``path``; ``dtype`` is torch's name of a floating-point type."""
+        engine = cls(load_model(path, getattr(torch, dtype), device), slots=slots, context=context, version=version)
+        engine._path = path
+        return engine
+
+    def add(self, key: int, request: Request) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: weights too old for it, no prompt, an id outside the vocabulary, or a key in use.
+        """
+        self._check_version(request.version)
+        self._check_tokens(request.prompt)
+        if key in self._keys:
+            raise EngineError(f"request key {key} is in use")
+        if request.sampling.schema:
+            self._constraint(request)  # refused now, if at all
+        self._keys.add(key)
+        if len(request.prompt) >= self._context:
+            self._ended.append((key, _nothing("length")))
+        else:
+            self._queue.append((key, request))
+
+    @torch.no_grad()
+    def step(self) -> list[tuple[int, Completion]]:
+        """Prefill what finds a free slot, then advance every running request by a token; return those that ended."""
+        self._admit()
+        if self._running:
+            self._advance()
+        ended, self._ended = self._ended, []
+        self._keys.difference_update(key for key, _ in ended)
+        return ended
+
+    def abort(self, key: int) -> Completion:
+        """End one request and return what it has; one that ended since the last step returns as it ended.
+
+        Raises:
+            EngineError: no request has this key.
+        """
+        if key not in self._keys:
+            raise EngineError(f"no request has the key {key}")
+        self._keys.remove(key)
+        for place, (ended, completion) in enumerate(self._ended):
+            if ended == key:
+                del self._ended[place]
+                return completion
+        for slot, (running, _) in self._running.items():
+            if running == key:
+                del self._running[slot]
+                return self._slots.end(slot, "abort")
+        self._queue = deque(waiting for waiting in self._queue if waiting[0] != key)
+        return _nothing("abort")
+
+    @torch.no_grad()
+    def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """Logprob, float32, of each token given those before it; the first is NaN; temperature 0 counts as 1.
+
+        Raises:
+            EngineError: no weights yet, no tokens, an id outside the vocabulary, or more tokens than the context.
+        """
+        self._check_version(0)
+        self._check_tokens(tokens)
+        if len(tokens) > self._context:
+            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+        ids = torch.from_numpy(np.asarray(tokens, np.int64)).to(self.model.device)
+        logits = self.model(input_ids=ids[None], use_cache=False).logits[0, :-1].float() / (temperature or 1.0)
+        picked = logits.gather(1, ids[1:, None])[:, 0] - logits.logsumexp(-1)
+        return np.concatenate([np.full(1, np.nan, np.float32), picked.cpu().numpy()])
+
+    @torch.no_grad()
+    def update(self, weights: Weights) -> int:
+        """Copy new weights in, and compute the caches of running requests again.
+
+        Returns:
+            The checksum of the weights that the model now holds. Of tied tensors one name is enough.
+
+        Raises:
+            EngineError: a tensor is unknown, missing, or of another shape or type; the old weights then stay.
+        """
+        own, arrived = self.model.state_dict(), weights.unpack()
+        _check_state(own, arrived)
+        for name, tensor in arrived.items():
+            own[name].copy_(tensor)
+        self._version = weights.version
+        self._prefixes = [b""] * len(self._prefixes)
+        self._prefill(
+            (slot, np.concatenate([request.prompt, self._slots.sampled(slot)])[:-1])
+            for slot, (_, request) in self._running.items()
+        )
+        return weights.checksum_of(own)
+
+    def info(self) -> EngineInfo:
+        """What the engine is and holds."""
+        details = {
+            "model": self.model.config.model_type,
+            "device": str(self.model.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "slots": str(len(self._prefixes)),
+        }
+        return EngineInfo("torch", self._version, self._context, self._vocabulary, self._generated, details)
+
+    def close(self) -> None:
+        """Give back the cache's memory."""
+        self._cache = SlotCache(0, 0, self.model.device)
+
+    def _admit(self) -> None:
+        free = [slot for slot in range(len(self._prefixes)) if slot not in self._running] if self._queue else []
+        admitted = [(slot, *self._queue.popleft()) for slot in free[: len(self._queue)]]
+        self._prefill((slot, request.prompt[:-1]) for slot, _, request in admitted)
+        for slot, key, request in admitted:
+            self._slots.begin(slot, request)
+            self._held.pop(slot, None)
+            if request.sampling.schema:
+                self._held[slot] = self._constraint(request)
+            self._running[slot] = key, request
+
+    def _prefill(self, prefixes: Iterable[tuple[int, npt.NDArray[np.int32]]]) -> None:
+        """Fill slots' caches: each prefix is computed once, or copied from a slot that holds it already."""
+        wanted = {slot: ids.astype(np.int32).tobytes() for slot, ids in prefixes}
+        holders = {held: slot for slot, held in enumerate(self._prefixes) if held}
+        fresh: dict[bytes, list[int]] = {}
+        copies: list[tuple[int, int]] = []
+        for slot, prefix in wanted.items():
+            if prefix == self._prefixes[slot]:
+                continue  # an idle slot keeps the prompt of its last request
+            if prefix in holders:
+                copies.append((holders[prefix], slot))
+            elif prefix:
+                fresh.setdefault(prefix, []).append(slot)
+            self._prefixes[slot] = b""  # until it is computed
+        if copies:  # before anything is overwritten
+            sources, targets = (list(slots) for slots in zip(*copies, strict=True))
+            self._cache.copy(sources, targets, max(len(wanted[slot]) for slot in targets) // 4)
+        for batch in _batches(fresh):
+            self._prefill_batch(batch, [fresh[prefix] for prefix in batch])
+        for slot, prefix in wanted.items():
+            self._prefixes[slot] = prefix
+
+    def _prefill_batch(self, prefixes: list[bytes], slots: list[list[int]]) -> None:
+        """Compute prefixes of one padded length, and write each to its slots."""
+        device, length = self.model.device, _padded(prefixes[0])
+        ids = np.zeros((len(prefixes), length), np.int64)
+        for row, prefix in zip(ids, prefixes, strict=True):
+            row[: len(prefix) // 4] = np.frombuffer(prefix, np.int32)
+        rows = [row for row, targets in enumerate(slots) for _ in targets]
+        self._cache.prefill(
+            torch.tensor([slot for targets in slots for slot in targets], device=device),
+            torch.tensor(rows, device=device),
+        )
+        columns = self._columns[:length]
+        self.model.base_model(  # without the output layer: nothing is sampled here
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=self._mask(columns[None], length),
+            position_ids=columns[None].expand(len(prefixes), -1),
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+
+    def _advance(self) -> None:
+        """Sample one token in every slot."""
+        slots = self._slots
+        allowed = {
+            slot: self._held[slot].allowed().to(self.model.device) for slot in self._running if slot in self._held
+        }
+        logits = self._logits()
+        tokens, logprobs = draw(logits, slots.temperature, slots.top_k, slots.top_p, slots.uniform(), allowed)
+        if not (logprobs.isfinite() | ~slots.active).all():
+            self._cache.clear()
+            self._prefixes = [b""] * len(self._prefixes)
+            raise EngineError(
+                f"weights version {self._version} gives logits that are not finite; has training diverged?"
+            )
+        self._generated += len(self._running)
+        for slot in allowed:
+            self._held[slot].accept(int(tokens[slot]))
+        stopped, full = slots.record(tokens, logprobs, self._version)
+        for slot in stopped:
+            self._ended.append((self._running.pop(slot)[0], slots.end(slot, "stop")))
+        for slot in full:
+            self._ended.append((self._running.pop(slot)[0], slots.end(slot, "length")))
+
+    def _constraint(self, request: Request) -> Constraint:
+        if self._constraints is None:
+            try:
+                self._constraints = Constraints(self._path, self._vocabulary)
+            except ConfigError as error:
+                raise EngineError(str(error)) from None
+        return self._constraints.of(request.sampling.schema, request.sampling.stop_ids)
+
+    @torch.no_grad()
+    def _logits(self) -> torch.Tensor:
+        """Feed every slot its next token; the logits after it, float32 ``[slots, vocabulary]``."""
+        slots = self._slots
+        length = min(blocks(slots.attended(), self._block), self._cache.capacity)
+        self._cache.decode(slots.positions, length)
+        output = self.model(
+            input_ids=slots.tokens[:, None],
+            attention_mask=self._mask(slots.positions[:, None], length),
+            position_ids=slots.positions[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
+
+    def _mask(self, positions: torch.Tensor, length: int) -> torch.Tensor:
+        """Additive ``[rows, 1, queries, length]``: a query at a position ``[rows, queries]`` sees up to itself."""
+        lowest = torch.finfo(self.model.dtype).min
+        hidden = self._columns[:length] > positions[:, None, :, None]
+        return torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device).masked_fill_(hidden, lowest)
+
+    def _check_version(self, needed: int) -> None:
+        if self._version < 0:
+            raise EngineStale("the engine has no weights yet; update it before it generates or scores")
+        if self._version < needed:
+            raise EngineStale(f"stale weights: the request needs version {needed}, the engine holds {self._version}")
+
+    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
+        if not len(tokens):
+            raise EngineError("a prompt has at least one token, found none")
+        if tokens.min() < 0 or tokens.max() >= self._vocabulary:
+            wrong = tokens[(tokens < 0) | (tokens >= self._vocabulary)][0]
+            raise EngineError(f"token id {wrong} is outside the vocabulary of {self._vocabulary}")
+
+
+def _batches(prefixes: Iterable[bytes]) -> list[list[bytes]]:
+    """Prefixes in batches of one padded length and at most ``PREFILL_TOKENS``."""
+    by_length: dict[int, list[bytes]] = {}
+    for prefix in prefixes:
+        by_length.setdefault(_padded(prefix), []).append(prefix)
+    batches = []
+    for length, members in by_length.items():
+        size = max(1, PREFILL_TOKENS // length)
+        batches += [members[start : start + size] for start in range(0, len(members), size)]
+    return batches
+
+
+def _padded(prefix: bytes) -> int:
+    """Tokens of a prefix (four bytes each), rounded up to whole blocks."""
+    return blocks(len(prefix) // 4)
+
+
+def _nothing(stop: Stop) -> Completion:
+    return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), stop)
+
+
+def _check_state(own: dict[str, torch.Tensor], arrived: dict[str, torch.Tensor]) -> None:
+    filled = set()
+    for name, tensor in arrived.items():
+        if name not in own:
+            raise EngineError(f"the model has no tensor {name!r} to update")
+        if (tensor.shape, tensor.dtype) != (own[name].shape, own[name].dtype):
+            raise EngineError(
+                f"tensor {name!r} arrived as {tuple(tensor.shape)} {tensor.dtype}, "
+                f"the model has {tuple(own[name].shape)} {own[name].dtype}"
+            )
+        filled.add(own[name].data_ptr())
+    for name, tensor in own.items():
+        if tensor.data_ptr() not in filled:
+            raise EngineError(f"the update lacks tensor {name!r}")

@@ -1,0 +1,91 @@
+"""The running requests as rows of tensors, so that a step costs the same few operations however many there are."""
+
+import numpy as np
+import torch
+
+from ..engine import Completion, Request, Stop
+from .sampling import uniforms
+
+
+class Slots:
+    """What each slot is doing. Every tensor has one row a slot; idle rows are computed too and mean nothing.
+
+    Attributes:
+        active: bool, whether a request runs here.
+        tokens: int64, what is fed next.
+        positions: int64, where it is fed.
+        temperature, top_k, top_p: the request's sampling.
+    """
+
+    def __init__(self, count: int, context: int, device: torch.device) -> None:
+        def rows(dtype: torch.dtype, *columns: int) -> torch.Tensor:
+            return torch.zeros(count, *columns, dtype=dtype, device=device)
+
+        self.context = context
+        self.active = rows(torch.bool)
+        self.tokens, self.positions = rows(torch.int64), rows(torch.int64)
+        self.temperature, self.top_k, self.top_p = rows(torch.float32), rows(torch.int64), rows(torch.float32)
+        self._every = torch.arange(count, device=device)
+        self._counts, self._limits = rows(torch.int64), rows(torch.int64)
+        self._stop_ids = rows(torch.int64, 4)
+        self._uniforms = rows(torch.float64, context)
+        self._sampled, self._versions = rows(torch.int32, context), rows(torch.int32, context)
+        self._logprobs = rows(torch.float32, context)
+
+    def begin(self, slot: int, request: Request) -> None:
+        """Let ``request``, all but the last of whose prompt is cached, run in ``slot``."""
+        sampling, length = request.sampling, len(request.prompt)
+        limit = min(sampling.max_tokens, self.context - length)
+        self.active[slot] = True
+        self.tokens[slot] = int(request.prompt[-1])
+        self.positions[slot] = length - 1
+        self._counts[slot] = 0
+        self._limits[slot] = limit
+        self.temperature[slot] = sampling.temperature
+        self.top_k[slot] = sampling.top_k
+        self.top_p[slot] = sampling.top_p
+        self._uniforms[slot, :limit] = uniforms(sampling.seed, limit)
+        self._set_stop_ids(slot, sampling.stop_ids)
+
+    def uniform(self) -> torch.Tensor:
+        """Each slot's next random number, float64."""
+        return self._uniforms[self._every, self._counts]
+
+    def attended(self) -> int:
+        """How many tokens the longest active slot sees."""
+        return int((self.positions * self.active).max()) + 1
+
+    def record(self, tokens: torch.Tensor, logprobs: torch.Tensor, version: int) -> tuple[list[int], list[int]]:
+        """Append what was sampled; return the slots that a stop id ended, and those that ran out of room."""
+        place = self._every, self._counts
+        self._sampled[place] = tokens.int()
+        self._logprobs[place] = logprobs
+        self._versions[place] = version
+        self._counts += self.active
+        self.positions += self.active
+        self.tokens = torch.where(self.active, tokens, self.tokens)
+        stopped = self.active & (tokens[:, None] == self._stop_ids).any(-1)
+        full = self.active & (self._counts >= self._limits) & ~stopped
+        if not (stopped | full).any():
+            return [], []
+        return stopped.nonzero()[:, 0].tolist(), full.nonzero()[:, 0].tolist()
+
+    def sampled(self, slot: int) -> np.ndarray:
+        """The ids sampled so far, int32."""
+        return self._sampled[slot, : int(self._counts[slot])].cpu().numpy()
+
+    def end(self, slot: int, stop: Stop) -> Completion:
+        """Free ``slot`` and return what it has sampled."""
+        self.active[slot] = False
+        count = int(self._counts[slot])
+        tokens, logprobs, versions = (
+            tensor[slot, :count].cpu().numpy().copy() for tensor in (self._sampled, self._logprobs, self._versions)
+        )
+        return Completion(tokens, logprobs, versions, stop)
+
+    def _set_stop_ids(self, slot: int, stop_ids: tuple[int, ...]) -> None:
+        missing = len(stop_ids) - self._stop_ids.shape[1]
+        if missing > 0:
+            self._stop_ids = torch.nn.functional.pad(self._stop_ids, (0, missing), value=-1)
+        self._stop_ids[slot] = -1
+        self._stop_ids[slot, : len(stop_ids)] = torch.tensor(stop_ids, dtype=torch.int64)

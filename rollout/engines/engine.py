@@ -1,0 +1,176 @@
+"""What generates tokens: the protocol that chats type against, and the records that cross it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...verifiers.errors import DataError
+
+if TYPE_CHECKING:  # environment workers type against engines without paying for torch
+    from .transport.weights import Weights
+
+Stop = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn.
+
+    Attributes:
+        temperature: 0 is greedy, with logprobs then taken at temperature 1.
+        top_p: smallest set of tokens with this much probability; 1 keeps all.
+        top_k: so many of the most probable tokens; 0 keeps all.
+        max_tokens: most tokens to sample.
+        stop_ids: token ids that end the turn; the one that was sampled is returned too.
+        seed: equal requests with equal seeds under equal weights give equal bits, in whatever company.
+        schema: a JSON schema, as text, that the reply is held to token by token; empty for none.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 256
+    stop_ids: tuple[int, ...] = ()
+    seed: int = 0
+    schema: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < 100:
+            raise DataError(f"temperature is between 0 and 100, found {self.temperature!r}")
+        if not 0 < self.top_p <= 1:
+            raise DataError(f"top_p is above 0 and at most 1, found {self.top_p!r}")
+        if self.top_k < 0 or self.max_tokens < 1:
+            raise DataError(
+                f"top_k is 0 or more and max_tokens 1 or more, found {self.top_k!r} and {self.max_tokens!r}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One prompt to continue.
+
+    Attributes:
+        prompt: int32, the exact ids.
+        sampling: how to continue it.
+        version: the lowest weights version that may serve it.
+        route: requests of one route go to one engine while it lives (shared prompts are computed once).
+    """
+
+    prompt: npt.NDArray[np.int32]
+    sampling: Sampling
+    version: int = 0
+    route: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """What was sampled.
+
+    Attributes:
+        tokens: int32, a stop id last where one ended it.
+        logprobs: float32, of the distribution that was drawn from (after temperature and filters). Where a schema held
+            the reply, of the policy's own instead (after temperature), as a trainer computes them: the schema is no
+            part of the policy.
+        versions: int32, the weights version that sampled each.
+        stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    logprobs: npt.NDArray[np.float32]
+    versions: npt.NDArray[np.int32]
+    stop: Stop
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine is.
+
+    Attributes:
+        name: ``torch``, ``vllm``, ``scripted``, …
+        version: the weights version it holds; -1 before the first ``update``, when it refuses to generate.
+        context: most tokens of prompt and completion together.
+        vocabulary: rows of the output layer.
+        tokens_generated: since it started.
+    """
+
+    name: str
+    version: int = -1
+    context: int = 0
+    vocabulary: int = 0
+    tokens_generated: int = 0
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Generator(Protocol):
+    """What a chat needs of an engine. May raise ``EngineError``."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Continue a prompt. A prompt that leaves no room gives an empty completion with stop ``length``."""
+        ...
+
+
+class Engine(Generator, Protocol):
+    """Generates and scores tokens under weights of a known version.
+
+    Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
+    """
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """Logprob of each token given those before it; the first is NaN. Same length as ``tokens``."""
+        ...
+
+    async def update(self, weights: Weights) -> int:
+        """Take new weights and return the checksum of what arrived; caches of older weights are dropped."""
+        ...
+
+    async def pause(self) -> None:
+        """Sample nothing until ``resume``; requests are kept."""
+        ...
+
+    async def resume(self) -> None:
+        """Go on sampling."""
+        ...
+
+    async def abort(self) -> None:
+        """End every request; each returns what it has, with stop ``abort``."""
+        ...
+
+    async def info(self) -> EngineInfo:
+        """What the engine is and holds."""
+        ...
+
+
+class EngineCore(Protocol):
+    """The sync inside of an engine: a queue of requests, advanced step by step. Hosted by ``LocalEngine``."""
+
+    def add(self, key: int, request: Request) -> None:
+        """Queue a request under the caller's ``key``."""
+        ...
+
+    def step(self) -> list[tuple[int, Completion]]:
+        """Advance every running request by a token or a prefill; return those that ended."""
+        ...
+
+    def abort(self, key: int) -> Completion:
+        """End one request and return what it has."""
+        ...
+
+    def score(self, tokens: npt.NDArray[np.int32], temperature: float) -> npt.NDArray[np.float32]:
+        """As in ``Engine``."""
+        ...
+
+    def update(self, weights: Weights) -> int:
+        """As in ``Engine``."""
+        ...
+
+    def info(self) -> EngineInfo:
+        """As in ``Engine``."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory and processes."""
+        ...

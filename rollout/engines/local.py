@@ -1,0 +1,160 @@
+"""An engine in this process: an ``EngineCore`` advanced on the running event loop, without threads."""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...verifiers.errors import EngineError
+from .engine import Completion, EngineCore, EngineInfo, Request
+from .transport.weights import Weights
+
+
+class LocalEngine:
+    """An ``Engine`` over ``core``: one task steps it while requests wait, and lets others run between steps.
+
+    It belongs to no event loop: a later ``asyncio.run`` may go on using it. What an earlier, closed loop left waiting
+    is then ended.
+    """
+
+    def __init__(self, core: EngineCore) -> None:
+        self._core = core
+        self._keys = itertools.count()
+        self._waiting: dict[int, asyncio.Future[Completion]] = {}
+        self._paused = False
+        self._pump: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def generate(self, request: Request) -> Completion:
+        """Continue a prompt; cancelling the wait ends the request.
+
+        Raises:
+            EngineError: the core refused the request, or failed while it ran.
+        """
+        key, future = self._submit(request)
+        try:
+            return await future
+        finally:
+            if self._waiting.pop(key, None) is not None:  # cancelled
+                self._drop(key)
+
+    async def generate_many(
+        self, requests: Sequence[tuple[int, Request]]
+    ) -> AsyncIterator[list[tuple[int, Completion | EngineError]]]:
+        """Continue many prompts; yield what has ended, as it ends, under the caller's keys.
+
+        A request's error is its own result. A caller that stops listening ends the rest.
+        """
+        ended: list[tuple[int, Completion | EngineError]] = []
+        news = asyncio.Event()
+        running: set[int] = set()
+
+        def take(name: int, key: int, future: asyncio.Future[Completion]) -> None:
+            running.discard(key)
+            if future.cancelled():
+                return
+            ended.append((name, future.exception() or future.result()))  # type: ignore[arg-type]
+            news.set()
+
+        for name, request in requests:
+            try:
+                key, future = self._submit(request)
+            except EngineError as error:
+                ended.append((name, error))
+                news.set()
+                continue
+            running.add(key)
+            future.add_done_callback(functools.partial(take, name, key))
+        try:
+            while running or ended:
+                await news.wait()
+                news.clear()
+                batch, ended = ended, []
+                yield batch
+        finally:
+            for key in running:
+                self._waiting.pop(key).cancel()
+                self._drop(key)
+
+    def _submit(self, request: Request) -> tuple[int, asyncio.Future[Completion]]:
+        self._forget_closed_loops()
+        key = next(self._keys)
+        self._core.add(key, request)
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = future
+        self._wake()
+        return key, future
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """Logprob of each token given those before it; the first is NaN."""
+        return self._core.score(tokens, temperature)
+
+    async def update(self, weights: Weights) -> int:
+        """Take new weights between two steps; return the checksum of what arrived."""
+        return self._core.update(weights)
+
+    async def pause(self) -> None:
+        """Sample nothing until ``resume``; requests are kept."""
+        self._paused = True
+
+    async def resume(self) -> None:
+        """Go on sampling."""
+        self._paused = False
+        self._wake()
+
+    async def abort(self) -> None:
+        """End every request; each returns what it has, with stop ``abort``."""
+        self._forget_closed_loops()
+        waiting, self._waiting = self._waiting, {}
+        for key, future in waiting.items():
+            completion = self._core.abort(key)
+            if not future.done():
+                future.set_result(completion)
+
+    async def info(self) -> EngineInfo:
+        """What the core is and holds."""
+        return self._core.info()
+
+    def _wake(self) -> None:
+        """Have a pump on this loop wherever there is something to do."""
+        idle = self._pump is None or self._pump.done() or self._pump.get_loop() is not asyncio.get_running_loop()
+        if idle and self._waiting and not self._paused:
+            self._pump = asyncio.get_running_loop().create_task(self._advance(), name="engine pump")
+
+    async def _advance(self) -> None:
+        while self._waiting and not self._paused:
+            try:
+                ended = self._core.step()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                self._fail(error)
+                return
+            for key, completion in ended:
+                future = self._waiting.pop(key, None)
+                if future is not None and not future.done():
+                    future.set_result(completion)
+            await asyncio.sleep(0)
+
+    def _fail(self, cause: Exception) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for key, future in waiting.items():
+            self._drop(key)
+            if not future.done():
+                error = EngineError(f"the {self._core.info().name} engine failed: {cause or type(cause).__name__}")
+                error.__cause__ = cause
+                future.set_exception(error)
+
+    def _drop(self, key: int) -> None:
+        with contextlib.suppress(EngineError):  # it may have ended meanwhile
+            self._core.abort(key)
+
+    def _forget_closed_loops(self) -> None:
+        if self._loop is asyncio.get_running_loop():
+            return
+        self._loop = asyncio.get_running_loop()
+        for key in [key for key, future in self._waiting.items() if future.get_loop().is_closed()]:
+            del self._waiting[key]
+            self._drop(key)

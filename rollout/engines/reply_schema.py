@@ -1,0 +1,21 @@
+"""JSON schemas that replies are held to, on their way to whoever holds them."""
+
+import json
+from typing import Any
+
+from ...verifiers.errors import DataError
+
+
+def schema_text(schema: Any) -> str:
+    """A schema, given as JSON or as its text, as text.
+
+    Raises:
+        DataError: it is neither.
+    """
+    try:
+        value = json.loads(schema) if isinstance(schema, str) else schema
+        if isinstance(value, dict):
+            return json.dumps(value)
+    except (TypeError, ValueError):
+        pass
+    raise DataError(f"a schema is a JSON object or its text, found {schema!r:.80}")

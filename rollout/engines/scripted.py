@@ -1,0 +1,120 @@
+"""An engine that answers from a script: the real protocol without a model, for tests."""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...verifiers.errors import EngineError, EngineStale
+from .engine import Completion, EngineInfo, Request, Stop
+from .transport.weights import Weights
+
+Answer = list[int] | tuple[list[int], list[float]]
+"""Token ids, or token ids and their logprobs."""
+
+
+class ScriptedEngine:
+    """An ``Engine`` whose ``script`` says what each request is answered with.
+
+    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; one without a stop
+    id ends with ``length``.
+
+    Args:
+        script: called once a request; what it raises, ``generate`` raises.
+        version: of the weights it pretends to hold; -1 refuses to generate before an ``update``.
+        context: most tokens of prompt and completion together.
+        vocabulary: number of token ids.
+        logprob: of every token whose answer gives none, also in ``score``.
+    """
+
+    def __init__(
+        self,
+        script: Callable[[Request], Answer],
+        *,
+        version: int = 0,
+        context: int = 1024,
+        vocabulary: int = 512,
+        logprob: float = -1.0,
+    ) -> None:
+        self.requests: list[Request] = []
+        self._script, self._version, self._logprob = script, version, logprob
+        self._context, self._vocabulary, self._generated = context, vocabulary, 0
+        self._paused = False
+        self._held: set[asyncio.Future[bool]] = set()
+
+    async def generate(self, request: Request) -> Completion:
+        """The script's answer, after a pause if there is one."""
+        self._check(request)
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        while self._paused:
+            if await self._resumed():
+                return self._completion([], [], "abort")
+        return self._cut(request, self._script(request))
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """The engine's one logprob for each token; the first is NaN."""
+        logprobs = np.full(len(tokens), self._logprob, np.float32)
+        logprobs[:1] = np.nan
+        return logprobs
+
+    async def update(self, weights: Weights) -> int:
+        """Hold the version of ``weights``; return the checksum of the buffer that arrived."""
+        self._version = weights.version
+        return zlib.crc32(weights.buffer.data)
+
+    async def pause(self) -> None:
+        """Answer nothing until ``resume``."""
+        self._paused = True
+
+    async def resume(self) -> None:
+        """Go on answering."""
+        self._paused = False
+        self._release(aborted=False)
+
+    async def abort(self) -> None:
+        """End every request that a pause holds, with stop ``abort``."""
+        self._release(aborted=True)
+
+    async def info(self) -> EngineInfo:
+        """What the engine is and holds."""
+        return EngineInfo("scripted", self._version, self._context, self._vocabulary, self._generated)
+
+    def _check(self, request: Request) -> None:
+        if self._version < 0:
+            raise EngineStale("the engine has no weights yet; update it before it generates")
+        if self._version < request.version:
+            raise EngineStale(
+                f"stale weights: the request needs version {request.version}, the engine holds {self._version}"
+            )
+
+    def _cut(self, request: Request, answer: Answer) -> Completion:
+        tokens, logprobs = answer if isinstance(answer, tuple) else (answer, [self._logprob] * len(answer))
+        if len(tokens) != len(logprobs):
+            raise EngineError(f"the script gave {len(tokens)} tokens and {len(logprobs)} logprobs; give one for each")
+        room = max(0, min(request.sampling.max_tokens, self._context - len(request.prompt)))
+        for place, token in enumerate(tokens[:room]):
+            if token in request.sampling.stop_ids:
+                return self._completion(tokens[: place + 1], logprobs[: place + 1], "stop")
+        return self._completion(tokens[:room], logprobs[:room], "length")
+
+    def _completion(self, tokens: Sequence[int], logprobs: Sequence[float], stop: Stop) -> Completion:
+        self._generated += len(tokens)
+        versions = np.full(len(tokens), self._version, np.int32)
+        return Completion(np.array(tokens, np.int32), np.array(logprobs, np.float32), versions, stop)
+
+    async def _resumed(self) -> bool:
+        """Wait for the end of a pause; whether it was an abort."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._held.add(future)
+        try:
+            return await future
+        finally:
+            self._held.discard(future)
+
+    def _release(self, aborted: bool) -> None:
+        for future in self._held:
+            if not future.done():
+                future.set_result(aborted)

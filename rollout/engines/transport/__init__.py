@@ -1,0 +1,1 @@
+"""Weight transports: how new weights travel from the trainer to the engines."""

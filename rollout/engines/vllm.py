@@ -1,0 +1,369 @@
+"""The vLLM engine core: vLLM's scheduler and model in this process, advanced by plain calls between steps."""
+
+import contextlib
+import functools
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch._dynamo.config
+
+from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from .engine import Completion, EngineInfo, Request, Sampling, Stop
+from .transport.weights import Weights
+
+SCORE = "score"  # the request id of a running ``score``; generating requests have numbers
+
+EXACT: dict[str, Any] = {
+    "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
+    "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
+    "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
+    "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
+    "disable_log_stats": True,
+    "use_tqdm_on_load": False,
+}
+
+# On a CPU a prompt is computed whole and for itself: bits then do not depend on company, and vLLM 0.29 cannot split the
+# prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
+WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
+
+
+@dataclass
+class _Running:
+    """What one request has sampled so far."""
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    prompt: npt.NDArray[np.int32] | None = None
+    """Of a reply that a schema holds: what vLLM says of its logprobs is of what the schema left."""
+
+    def end(self, stop: Stop) -> Completion:
+        return Completion(
+            np.array(self.tokens, np.int32),
+            np.array(self.logprobs, np.float32),
+            np.array(self.versions, np.int32),
+            stop,
+        )
+
+
+class VllmEngine:
+    """An ``EngineCore`` over vLLM's ``LLMEngine``, for one process of its own: it holds vLLM's process-wide state.
+
+    ``update`` between two steps is exact: a running request's cache is computed again under the new weights, and each
+    of its tokens carries the version that sampled it. On a CPU the same request gives the same bits in any company
+    (eager float32, whole prompts, no prefix cache, a seed per request).
+
+    Seen working with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
+    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process a rank and ``update`` is pickled to each. CUDA
+    was only read in its source, not run.
+
+    Args:
+        path: the model's folder; its tokenizer is read for replies by a schema alone.
+        dtype: of weights and activations.
+        context: most tokens of prompt and completion together.
+        slots: most requests in one step.
+        seed: vLLM's own, unused by requests, which bring theirs.
+        gpu_memory: share of the GPU's memory to take; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
+        tensor_parallel: GPUs to split the model over.
+        version: of the weights in the folder; -1 refuses to generate before an ``update``.
+        extra: further vLLM ``EngineArgs``, over those chosen here.
+
+    Raises:
+        ConfigError: vLLM is not installed, or cannot serve this model so.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        dtype: str = "float32",
+        context: int = 1024,
+        slots: int = 64,
+        seed: int = 0,
+        gpu_memory: float = 0.85,
+        tensor_parallel: int = 1,
+        version: int = 0,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        on_cpu = not torch.cuda.is_available()
+        set_environment(on_cpu)
+        try:
+            from vllm import EngineArgs
+            from vllm.v1.engine.llm_engine import LLMEngine
+        except ImportError as error:
+            raise ConfigError(f"vLLM cannot be imported ({error}); see the README for how it is installed") from error
+        settings: dict[str, Any] = EXACT | {
+            "model": path,
+            "dtype": dtype,
+            "max_model_len": context,
+            "max_num_seqs": slots,
+            "seed": seed,
+            "gpu_memory_utilization": gpu_memory,
+            "tensor_parallel_size": tensor_parallel,
+        }
+        if on_cpu:
+            settings |= WHOLE_PROMPTS | {"max_num_batched_tokens": max(2048, context + slots)}
+        with process_kept():
+            try:
+                config = EngineArgs(**settings | (extra or {})).create_engine_config()
+                # One more than the context: vLLM refuses to score a prompt that leaves no room for a token.
+                config.model_config.max_model_len = context + 1
+                if on_cpu:
+                    check_heads(path, config.model_config.get_head_size())
+                self._engine: Any = LLMEngine.from_vllm_config(config)
+            except (ValueError, TypeError, OSError, AssertionError, RuntimeError) as error:
+                raise ConfigError(f"vLLM cannot serve {path} with these settings: {error}") from error
+        self._path = path
+        self._model_config = config.model_config
+        self._context = context
+        self._vocabulary = int(config.model_config.get_vocab_size())
+        self._version = version
+        self._generated = 0
+        self._running: dict[int, _Running] = {}
+        self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
+        self._scored: list[float] | None = None
+        self._unscored: list[tuple[int, _Running, bool]] = []
+
+    def add(self, key: int, request: Request) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineError: weights too old for it, an id outside the vocabulary, or a temperature that vLLM cannot do.
+        """
+        self._check_version(request.version)
+        self._check_tokens(request.prompt)
+        if key in self._running:
+            raise EngineError(f"request key {key} is already running")
+        from vllm.inputs.engine import tokens_input
+
+        params = self._params(request.sampling, self._context - len(request.prompt))
+        if params is None:
+            self._ended.append((key, _Running().end("length")))
+            return
+        self._engine.add_request(str(key), tokens_input(request.prompt.tolist()), params)
+        self._running[key] = _Running(prompt=request.prompt if request.sampling.schema else None)
+
+    def step(self) -> list[tuple[int, Completion]]:
+        """Advance every running request by a token or a prefill; return those that ended."""
+        self._advance()
+        while self._unscored:
+            key, running, stopped = self._unscored.pop()
+            assert running.prompt is not None
+            whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
+            running.logprobs = self.score(whole)[running.prompt.size :].tolist()
+            self._ended.append((key, running.end("stop" if stopped else "length")))
+        ended, self._ended = self._ended, []
+        return ended
+
+    def abort(self, key: int) -> Completion:
+        """End one request and return what it has; one that ended since the last step returns as it ended."""
+        for place, (ended, completion) in enumerate(self._ended):
+            if ended == key:
+                del self._ended[place]
+                return completion
+        running = self._running.pop(key, None)
+        if running is None:
+            raise EngineError(f"no running request has the key {key}")
+        self._engine.abort_request([str(key)])
+        return running.end("abort")
+
+    def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+        """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
+
+        Raises:
+            EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
+        """
+        self._check_version(0)
+        self._check_tokens(tokens)
+        if temperature != 1:
+            raise EngineError(f"vLLM scores at temperature 1 only, not at {temperature}; use the torch engine for that")
+        if len(tokens) > self._context:
+            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+        from vllm import SamplingParams
+        from vllm.inputs.engine import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
+        logprobs = np.full(len(tokens), np.nan, np.float32)
+        if len(tokens) > 1:
+            params = SamplingParams(
+                temperature=0,
+                max_tokens=1,
+                prompt_logprobs=0,
+                flat_logprobs=True,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            self._engine.add_request(SCORE, tokens_input(tokens.tolist()), params)
+            while self._scored is None:
+                self._advance()
+            logprobs[1:], self._scored = self._scored, None
+        return logprobs
+
+    def update(self, weights: Weights) -> int:
+        """Load Hugging Face tensors into the running model and drop every cache of the old ones.
+
+        Returns:
+            The CRC-32 of the buffer that arrived; vLLM fuses tensors, so what it holds cannot be summed again. A probe
+            (logprobs against the trainer's) proves the effect.
+
+        Raises:
+            EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
+        """
+        self._check_shapes(weights)
+        self._engine.collective_rpc(load_weights, args=(weights,))
+        self._engine.reset_prefix_cache(reset_running_requests=True)
+        self._version = weights.version
+        return zlib.crc32(weights.buffer.data)
+
+    def info(self) -> EngineInfo:
+        """What the engine is and holds."""
+        from vllm import __version__
+        from vllm.platforms import current_platform
+
+        details = {"vllm": __version__, "device": current_platform.device_type, "dtype": str(self._model_config.dtype)}
+        return EngineInfo("vllm", self._version, self._context, self._vocabulary, self._generated, details)
+
+    def close(self) -> None:
+        """Give back memory and processes; torch.distributed of this process is shut down too."""
+        self._engine.engine_core.shutdown()
+
+    def _advance(self) -> None:
+        for output in self._engine.step():
+            if output.request_id == SCORE:
+                self._scored = output.prompt_logprobs.logprobs
+                continue
+            key, new = int(output.request_id), output.outputs[0]
+            running = self._running[key]
+            running.tokens += new.token_ids
+            running.logprobs += new.logprobs.logprobs
+            running.versions += [self._version] * len(new.token_ids)
+            self._generated += len(new.token_ids)
+            if output.finished:
+                del self._running[key]
+                if running.prompt is not None:
+                    self._unscored.append((key, running, new.finish_reason == "stop"))
+                    continue
+                self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
+
+    def _params(self, sampling: Sampling, room: int) -> Any:
+        """The same ``sampling`` in vLLM's words; None where the context has no room."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        if sampling.temperature and not 0.01 <= sampling.temperature <= 2:
+            raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
+        if sampling.schema and sampling.temperature not in (0, 1):
+            raise EngineError(
+                f"vLLM scores at temperature 1 only, so a reply by a schema is sampled at 0 or 1, not at "
+                f"{sampling.temperature}; use the torch engine for that"
+            )
+        if room < 1:
+            return None
+        held = StructuredOutputsParams(json=sampling.schema) if sampling.schema else None
+        return SamplingParams(
+            structured_outputs=held,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=min(sampling.max_tokens, room),
+            stop_token_ids=list(sampling.stop_ids),
+            ignore_eos=True,  # only the request's own ids stop it
+            seed=sampling.seed % 2**63,  # vLLM takes -1 for "no seed"
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+    def _check_version(self, wanted: int) -> None:
+        if self._version < 0:
+            raise EngineStale("this engine has no weights yet: update it before use")
+        if wanted > self._version:
+            raise EngineStale(f"weights version {wanted} is wanted, this engine still holds {self._version}: update it")
+
+    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
+        if tokens.ndim != 1 or not len(tokens):
+            raise EngineError(f"a prompt is one row of at least one token, found shape {tokens.shape}")
+        outside = tokens[(tokens < 0) | (tokens >= self._vocabulary)]
+        if len(outside):
+            raise EngineError(f"token id {outside[0]} is outside the vocabulary of {self._vocabulary}")
+
+    def _check_shapes(self, weights: Weights) -> None:
+        expected = self._expected_shapes
+        given = {entry.name: entry.shape for entry in weights.entries}
+        for name, shape in given.items():
+            if name not in expected:
+                raise EngineError(f"the model has no tensor {name!r}")
+            if shape != expected[name]:
+                raise EngineError(f"tensor {name!r} has shape {shape}, the model's is {expected[name]}")
+        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
+        missing = expected.keys() - given.keys() - tied
+        if missing:
+            raise EngineError(f"{len(missing)} of the model's tensors are missing, {min(missing)!r} among them")
+
+    @functools.cached_property
+    def _expected_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes as the trainer has them, before vLLM fuses any."""
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        architecture: Any = AutoModelForCausalLM
+        with torch.device("meta"):
+            model = architecture.from_config(AutoConfig.from_pretrained(self._path))
+        return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def load_weights(worker: Any, weights: Weights) -> None:
+    """Run in each vLLM worker: load the tensors, then pack again what vLLM 0.29 leaves stale on a CPU.
+
+    Linear layers are packed anew by vLLM's own reload. The output layer is not when its matrix is tied to the
+    embedding: its matrix product goes on with the copy packed at start.
+    """
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+    from vllm.platforms import current_platform
+
+    worker.reload_weights(weights_iterator=iter(weights.unpack().items()))
+    if current_platform.is_cpu():
+        for layer in worker.get_model().modules():
+            if isinstance(layer, ParallelLMHead):
+                dispatch_cpu_unquantized_gemm(layer, remove_weight=False)
+
+
+def set_environment(on_cpu: bool) -> None:
+    """What vLLM reads from the environment while it is imported; values that are set already stay, but the first."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine core is in this process
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start warns a dozen times of what is meant so
+    if on_cpu:
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        # Or the sampler is compiled for 15 s, eager or not. The variable counts only where dynamo comes later.
+        torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
+
+
+def check_heads(path: str, size: int) -> None:
+    """Refuse attention heads that vLLM's CPU kernels lack, which vLLM itself finds only at the first token."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    sizes = CPUAttentionBackend.get_supported_head_sizes()
+    if size not in sizes:
+        raise ConfigError(f"{path} has attention heads of {size}; vLLM on a CPU runs {', '.join(map(str, sizes))}")
+
+
+@contextlib.contextmanager
+def process_kept() -> Iterator[None]:
+    """Undo what vLLM's CPU start changes for the rest of the process: preloaded libraries, torch's thread setter."""
+    preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        if preload is None:
+            os.environ.pop("LD_PRELOAD", None)
+        else:
+            os.environ["LD_PRELOAD"] = preload

@@ -1,0 +1,1 @@
+"""Models: loading them, making tiny ones, and scaling their positions."""

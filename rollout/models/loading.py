@@ -1,0 +1,56 @@
+"""The policy's model and tokenizer as Hugging Face folders, loaded with one clear line where they cannot be."""
+
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ...verifiers.errors import ConfigError
+
+
+def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> PreTrainedModel:
+    """The causal language model in folder (or of Hub id) ``path``, in eval mode, with SDPA attention.
+
+    Raises:
+        ConfigError: there is no such model, or it is no causal language model.
+    """
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
+        # no folder or files; no known architecture; weights of another shape, or cut off
+        raise ConfigError(_refusal(path, "causal language model", error)) from error
+    return cast(PreTrainedModel, model.to(device).eval())
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in folder (or of Hub id) ``path``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(_refusal(path, "tokenizer", error)) from error
+    return cast(PreTrainedTokenizerBase, tokenizer)
+
+
+def check_context(model: PreTrainedModel, context: int) -> None:
+    """Raise ``ConfigError`` where ``model`` cannot attend to all of ``context`` tokens in every layer."""
+    config = model.config.get_text_config()
+    longest = getattr(config, "max_position_embeddings", None) or context
+    if context > longest:
+        raise ConfigError(f"a context of {context} is more than the model's {longest} positions; lower model.context")
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])  # a window without kinds is everywhere
+    window = getattr(config, "sliding_window", None) or context
+    if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):
+        raise ConfigError(
+            f"only full attention is computed here, found {sorted(kinds)} with a window of {window} tokens in "
+            f"{config.model_type}; lower model.context to the window"
+        )
+
+
+def _refusal(path: str, kind: str, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0]
+    return f"{path!r} holds no {kind} that can be loaded ({reason:.160}); give a folder with config.json, or a Hub id"

@@ -1,0 +1,1 @@
+"""Which task comes next: streams, curricula, and mixtures of environments."""

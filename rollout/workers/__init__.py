@@ -1,0 +1,1 @@
+"""Workers: they play and score groups of episodes, in this process or as Ray actors."""

@@ -1,0 +1,143 @@
+"""Engines and workers under one roof: what the dispatcher drives, in this process or on a Ray cluster."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ...environments.loading import EnvironmentSpec
+from ...verifiers.errors import EngineError
+from ...verifiers.sandbox.settings import SandboxSettings
+from ..chats.renderer import Renderer
+from ..config import AgentConfig, ModelConfig, RolloutConfig
+from ..engines.engine import EngineCore, EngineInfo, Generator
+from ..engines.local import LocalEngine
+from ..engines.router import Router
+from ..engines.transport.weights import Weights
+from ..orders import Order, Outcome
+from .worker import GroupWorker
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """What engines and workers are built from, wherever they are.
+
+    Attributes:
+        model: settings, its ``path`` a folder or Hub id by now.
+        rollout: settings.
+        environments: of the run, in its order.
+        version: the weights version that the model's files are; -1 where the trainer will send the first.
+        sandbox: where the workers' verifiers run programs.
+        agents: of each environment, who plays which agent.
+    """
+
+    model: ModelConfig
+    rollout: RolloutConfig
+    environments: tuple[EnvironmentSpec, ...]
+    version: int = -1
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    agents: tuple[dict[str, AgentConfig], ...] = ()
+
+    def build_engine(self) -> EngineCore:
+        """One engine; needs the engine's packages."""
+        if self.rollout.engine == "vllm":
+            return self._build_vllm()
+        from ..engines.embedded.engine import TorchEngine
+
+        return TorchEngine.from_path(
+            self.model.path,
+            dtype=self.model.dtype,
+            slots=self.rollout.slots,
+            context=self.model.context,
+            device="cuda" if self.rollout.gpus_per_engine else "cpu",
+            version=self.version,
+        )
+
+    def _build_vllm(self) -> EngineCore:
+        from ..engines.vllm import VllmEngine
+
+        return VllmEngine(
+            self.model.path,
+            dtype=self.model.dtype,
+            slots=self.rollout.slots,
+            context=self.model.context,
+            tensor_parallel=max(1, int(self.rollout.gpus_per_engine)),
+            version=self.version,
+            extra=self.rollout.engine_options,
+        )
+
+    def build_worker(self, engine: Generator) -> GroupWorker:
+        """One worker."""
+        renderer = Renderer.load(self.model.path)
+        return GroupWorker(
+            self.environments, engine, renderer, self.rollout, self.model.context, self.sandbox, self.agents
+        )
+
+
+class Pool(Protocol):
+    """Engines and workers."""
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """Make groups on one worker; if that dies, on another."""
+        ...
+
+    async def publish(self, weights: Weights) -> None:
+        """Give every engine that lives the weights, and check what arrived; later ones get them before they serve.
+
+        Raises:
+            EngineError: a checksum is wrong, or no engine took them in time.
+        """
+        ...
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+        """The tokens' logprobs by every engine that lives."""
+        ...
+
+    async def infos(self) -> list[EngineInfo]:
+        """What every engine that lives is and holds."""
+        ...
+
+    async def close(self) -> None:
+        """Leave no process behind."""
+        ...
+
+
+class InlinePool:
+    """One engine and one worker in this process: no Ray, no threads."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        self._core = spec.build_engine()
+        self._engine = LocalEngine(self._core)
+        self._worker = spec.build_worker(Router([self._engine], spec.rollout.deadline))
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """As in ``Pool``."""
+        return await self._worker.run(orders)
+
+    async def publish(self, weights: Weights) -> None:
+        """As in ``Pool``."""
+        check_delivery(weights, await self._engine.update(weights), "the engine")
+
+    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+        """As in ``Pool``."""
+        return [await self._engine.score(tokens, temperature)]
+
+    async def infos(self) -> list[EngineInfo]:
+        """As in ``Pool``."""
+        return [await self._engine.info()]
+
+    async def close(self) -> None:
+        """As in ``Pool``."""
+        await self._worker.close()
+        self._core.close()
+
+
+def check_delivery(weights: Weights, checksum: int, who: str) -> None:
+    """Raise ``EngineError`` unless what arrived is what was sent."""
+    if checksum != weights.checksum:
+        raise EngineError(
+            f"weights version {weights.version} arrived damaged at {who}: "
+            f"checksum {checksum:08x}, expected {weights.checksum:08x}"
+        )

@@ -1,0 +1,154 @@
+"""Plays groups of episodes against an engine and has them judged: the inside of an environment worker."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...environments.environment import Environment
+from ...environments.episode import play, where_raised
+from ...environments.loading import EnvironmentSpec
+from ...verifiers.boundary import interrupts
+from ...verifiers.errors import EnvironmentFault, InfrastructureError
+from ...verifiers.group import Group
+from ...verifiers.sandbox.settings import SandboxSettings
+from ...verifiers.sandbox.shared import configure_sandbox
+from ...verifiers.trajectory import StopReason, Trajectory
+from ..chats.renderer import Renderer
+from ..chats.token_chat import TokenPolicy
+from ..config import AgentConfig, RolloutConfig
+from ..engines.engine import Generator
+from ..orders import Failure, Order, Outcome
+from .agents import Cast
+
+
+class GroupWorker:
+    """Plays and judges; knows nothing of Ray or of where the engine is.
+
+    Args:
+        specs: the run's environments.
+        engine: where tokens come from.
+        renderer: of the model's chat template.
+        config: failure policy.
+        context: most tokens of prompt and completion together.
+        sandbox: where verifiers run programs, in all of this process.
+        agents: of each environment, who plays which agent; those that are not named are the policy that learns.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[EnvironmentSpec],
+        engine: Generator,
+        renderer: Renderer,
+        config: RolloutConfig,
+        context: int,
+        sandbox: SandboxSettings,
+        agents: Sequence[Mapping[str, AgentConfig]] = (),
+    ) -> None:
+        configure_sandbox(sandbox)
+        self.environments = [spec.build() for spec in specs]
+        self._engine = engine
+        self._renderer = renderer
+        self._config = config
+        self._context = context
+        self._agents = agents
+        self._casts: dict[int, Cast] = {}
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        """All the groups at once; each ends exactly once, as a group or as a failure."""
+        return await asyncio.gather(*(self._group(order) for order in orders))
+
+    async def _group(self, order: Order) -> Outcome:
+        environment = self.environments[order.environment]
+        try:
+            async with asyncio.timeout(self._config.deadline):
+                attempts = await self._attempts(environment, order)
+        except TimeoutError:
+            return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
+        except (InfrastructureError, EnvironmentFault) as error:
+            return Failure(order.index, str(error))
+        samples = tuple(sample for sample, attempt in enumerate(attempts) if attempt.scored)
+        scored = tuple(attempts[sample] for sample in samples)
+        if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
+            return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
+        return Group(order.index, order.task, scored, samples if len(scored) < len(attempts) else ())
+
+    async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
+        """Every attempt of a group, judged one by one and then together."""
+        attempts = await asyncio.gather(*(self._attempt(environment, order, sample) for sample in range(order.size)))
+        for _ in range(self._tries):
+            try:
+                judged = await environment.judge_group(attempts)
+                if [_task(one) for one in judged] != [order.task.hash] * order.size:
+                    raise TypeError(f"judge_group returns the {order.size} trajectories that it was given, judged")
+            except BaseException as fault:
+                if isinstance(fault, InfrastructureError) or interrupts(fault):
+                    raise
+                raise EnvironmentFault(where_raised(fault, environment)) from None
+            if sum(attempt.scored for attempt in judged) == sum(attempt.scored for attempt in attempts):
+                break
+        return judged
+
+    def _cast(self, environment: int) -> Cast:
+        if environment not in self._casts:
+            players = self._agents[environment] if self._agents else {}
+            self._casts[environment] = Cast(self.environments[environment], players)
+        return self._casts[environment]
+
+    async def close(self) -> None:
+        """End connections."""
+        for cast in self._casts.values():
+            await cast.close()
+
+    @property
+    def _tries(self) -> int:
+        """How often what could not be judged is tried, in all."""
+        return 1 + self._config.retries * (self._config.on_failure == "retry")
+
+    async def _attempt(self, environment: Environment, order: Order, sample: int) -> Trajectory:
+        """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
+        policy = TokenPolicy(
+            self._engine,
+            self._renderer,
+            order.sampling,
+            context=self._context,
+            version=order.version,
+            route=order.index,
+        )
+        policies = self._cast(order.environment).policies(policy)
+        seed = (*order.seed, order.index, sample)
+        for _ in range(self._tries):
+            played = await play(environment, order.task, policies, seed, inline=self._config.inline)
+            trajectory = await _judged(environment, played)
+            if trajectory.scored:
+                break
+        return trajectory
+
+
+def _task(judged: Any) -> str:
+    """Which task a trajectory is of; none where it is no trajectory."""
+    return judged.task.hash if isinstance(judged, Trajectory) else ""
+
+
+async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
+    """The trajectory with its rewards; where the environment's own ``judge`` raises, with its error and none."""
+    try:
+        judged = await environment.judge(played)
+        if _task(judged) != played.task.hash:
+            raise TypeError(f"judge returns the trajectory that it was given, judged, found {judged!r:.80}")
+        return judged
+    except BaseException as fault:
+        if isinstance(fault, InfrastructureError) or interrupts(fault):
+            raise
+        error = where_raised(fault, environment)
+        return replace(played, stop=StopReason.ENVIRONMENT_ERROR, error=error, rewards={})
+
+
+def why_unscored(trajectory: Trajectory) -> str:
+    """One line for people."""
+    if trajectory.error:
+        return trajectory.error
+    for agent, reward in trajectory.rewards.items():
+        for label, _, verdict in reward.unjudged:
+            return f"reward {label!r} of agent {agent!r} was not judged: {verdict.reason}"
+    return "the environment gave no reward at all; add a rubric, a @reward method or episode.reward(…)"

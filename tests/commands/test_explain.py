@@ -1,0 +1,116 @@
+"""``lachesis explain`` shows of each token what the trainer did with it."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lachesis.commands.cli import cli
+from lachesis.commands.explain import ascii_text, explain
+from lachesis.rollout.store import TrajectoryStore
+from lachesis.trainer import train as main_job
+from lachesis.trainer.advantages.relative import grpo
+from lachesis.trainer.config import RunConfig
+from lachesis.trainer.run.folder import RunFolder
+from lachesis.trainer.run.progress import Progress
+from lachesis.verifiers.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = RunConfig.model_validate(
+        {
+            "out": str(tmp_path_factory.mktemp("runs")),
+            "environments": [{"use": "arithmetic", "group_size": 4, "rubric": {"digits": 0.5}}],
+            "model": {"path": "tiny", "context": 64, "tiny": {"hidden": 32, "layers": 1}},
+            "rollout": {"inline": True, "slots": 32, "sampling": {"max_tokens": 5, "temperature": 0.9}},
+            "warm_start": {"steps": 60, "batch": 32, "every": 60, "lr": 1e-2},
+            "trainer": {"steps": 2, "prompts": 8, "lr": 1e-3},
+            "eval": {"tasks": 4},
+        }
+    )
+    folder = RunFolder.create(config)
+    try:
+        asyncio.run(main_job.train(config, folder, Progress(2, quiet=True)))
+    finally:
+        folder.close()
+    return folder.path
+
+
+def test_what_is_explained_is_what_was_trained(run: Path) -> None:
+    stored = list(TrajectoryStore(run / "trajectories.jsonl.zst").read())
+    learned = idle = 0
+    for one in stored:
+        found = explain(run, f"{one.group}/{one.sample}")
+        assert (found.stored.step, len(found.group)) == (one.step, 4)
+        totals = np.array(found.totals("policy"))
+        expected = grpo(totals)[one.sample]
+        rows = [row for segment in found.to_json()["segments"] for row in segment["tokens"]]
+        assert "".join(row["text"] for row in rows if row["sampled"]).startswith(one.trajectory.completion())
+        for row in rows:
+            if not row["trained"]:
+                assert row["sampler_logprob"] is row["trainer_logprob"] is row["advantage"] is row["version"] is None
+                continue
+            assert row["advantage"] == pytest.approx(expected, abs=1e-3)
+            assert row["version"] >= 0
+            if row["advantage"]:
+                assert row["trainer_logprob"] == pytest.approx(row["sampler_logprob"], abs=1e-4)
+                learned += 1
+            else:
+                assert row["trainer_logprob"] is None  # nothing was to be learned, so nothing was computed
+                idle += 1
+    assert learned
+    assert idle
+
+
+def test_the_command_shows_rewards_and_tokens_and_lists_what_there_is(run: Path) -> None:
+    runner = CliRunner(env={"COLUMNS": "160"})
+    listed = runner.invoke(cli, ["explain", str(run)])
+    assert listed.exit_code == 0, listed.output
+    assert "steps: 1 to 2" in listed.output
+    name = next(line.split()[0] for line in listed.output.splitlines() if "/" in line.split()[0])
+    shown = runner.invoke(cli, ["explain", str(run), name]).output
+    sampled = runner.invoke(cli, ["explain", str(run), name, "--sampled"]).output
+    for words in (
+        "of step 2: arithmetic",
+        "digits",
+        "its group earned",
+        "advantages by grpo",
+        "trained",
+        '"<|im_end|>"',
+    ):
+        assert words in shown
+    assert '"<|im_start|>"' in shown
+    assert '"<|im_start|>"' not in sampled
+    assert len(sampled.splitlines()) < len(shown.splitlines())
+    row = json.loads(runner.invoke(cli, ["explain", str(run), name, "--json"]).output)
+    assert f"{row['group']}/{row['sample']}" == name
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["first"], "GROUP/SAMPLE, such as 12/0, found 'first'; lachesis explain"),
+        (["999/0"], "has no trajectory 999/0"),
+        (["--step", "9"], "no trajectories of step 9; it has 1 to 2"),
+    ],
+)
+def test_what_is_not_there_is_said_with_the_cure(run: Path, words: list[str], says: str) -> None:
+    result = CliRunner().invoke(cli, ["explain", str(run), *words])
+    assert isinstance(result.exception, ConfigError)
+    assert says in str(result.exception)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a run's folder"):
+        explain(tmp_path, "0/0")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [(" a\n", '" a\\n"'), ("é", '"é"'), ("\x1b[2J", '"\\u001b[2J"'), ('"', '"\\""')]
+)
+def test_a_tokens_text_is_escaped(text: str, shown: str) -> None:
+    assert ascii_text(text) == shown

@@ -1,0 +1,118 @@
+"""Programs to write: each form of rows with its players, what prompts show, and rows that are none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lachesis.environments.loading import describe
+from lachesis.environments.shipped.code import Code
+from lachesis.verifiers.errors import ConfigError, DataError
+from lachesis.verifiers.task import Task
+
+ROWS: dict[str, dict[str, Any]] = {
+    "humaneval": {
+        "task_id": "own/1",
+        "prompt": 'def double(x: int) -> int:\n    """Twice x."""\n',
+        "entry_point": "double",
+        "canonical_solution": "    return 2 * x\n",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(-7) == -14\n",
+    },
+    "mbpp": {
+        "task_id": 11,
+        "text": "Write a function to double a number.",
+        "code": "def double(x):\n    return 2 * x",
+        "test_list": ["assert double(2) == 4", "assert double(-7) == -14"],
+        "test_setup_code": "",
+    },
+    "stdin": {
+        "question": "Double the number.",
+        "tests": {"inputs": ["2\n", "-7\n"], "outputs": ["4\n", "-14\n"]},
+        "solution": "print(2 * int(input()))",
+    },
+    "call": {
+        "question": "Double the number.",
+        "tests": json.dumps({"fn_name": "double", "inputs": [[2], [-7]], "outputs": [4, -14]}),
+        "solution": "def double(x):\n    return 2 * x",
+    },
+}
+BY_ROTE = {"stdin": "print(4)"} | dict.fromkeys(("humaneval", "mbpp", "call"), "def double(x):\n    return 4")
+
+
+def environment_of(folder: Path, form: str, *rows: dict[str, Any], **settings: Any) -> Code:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if form in ("stdin", "call"):
+        settings = {"solution": "solution", **settings}
+    return Code(path=path, format=form, held_out=1, **settings)
+
+
+def only_task(environment: Code) -> Task:
+    (task,) = environment.tasks("test", 0)
+    return task
+
+
+@pytest.mark.parametrize("form", ROWS)
+def test_the_rows_own_solution_earns_everything_and_what_fits_one_test_nothing(tmp_path: Path, form: str) -> None:
+    environment = environment_of(tmp_path, form, ROWS[form])
+    task = only_task(environment)
+    assert environment.rubric.needs_sandbox
+    assert environment.score(task, environment.demonstration(task)).total == 1.0
+    for program in (BY_ROTE[form], "raise SystemExit(0)", ""):
+        assert environment.score(task, f"```python\n{program}\n```").total == 0.0, program
+
+
+def test_a_share_of_the_tests_may_earn_a_share(tmp_path: Path) -> None:
+    environment = environment_of(tmp_path, "stdin", ROWS["stdin"], policy="fraction")
+    assert environment.score(only_task(environment), "```python\nprint(4)\n```").total == 0.5
+
+
+@pytest.mark.parametrize("form", ROWS)
+def test_the_prompt_shows_neither_solution_nor_hidden_tests(tmp_path: Path, form: str) -> None:
+    prompt = only_task(environment_of(tmp_path, form, ROWS[form])).prompt
+    for secret in ("2 * ", "-14", "-7", "inputs"):
+        assert secret not in prompt
+    assert ("double(2) == 4" in prompt) == (form == "mbpp")
+    assert form == "stdin" or "`double`" in prompt
+
+
+def test_how_many_tests_of_mbpp_are_shown_is_a_setting(tmp_path: Path) -> None:
+    assert "assert" not in only_task(environment_of(tmp_path, "mbpp", ROWS["mbpp"], shown_tests=0)).prompt
+    assert "-14" in only_task(environment_of(tmp_path, "mbpp", ROWS["mbpp"], shown_tests=2)).prompt
+
+
+def test_humaneval_itself_is_read_whole_and_its_solutions_pass(shared_data: Callable[[str], Path]) -> None:
+    environment = describe("code", config={"path": str(shared_data("humaneval.jsonl")), "held_out": 1.0}).build()
+    tasks = list(environment.tasks("test", 0))
+    assert len(tasks) == 110
+    for task in tasks[::11]:
+        assert environment.score(task, environment.demonstration(task)).total == 1.0, task.id
+        assert task.info["test"] not in task.prompt
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "said"),
+    [
+        ("humaneval", {"test": None}, "no 'test'"),
+        ("humaneval", {"canonical_solution": 3}, "are texts"),
+        ("mbpp", {"test_list": ["assert triple(1) == 3"]}, "call no function of 'code'"),
+        ("mbpp", {"test_list": "x"}, "call no function"),
+        ("stdin", {"tests": "{"}, "'tests' is not JSON"),
+        ("stdin", {"tests": []}, "holds no test"),
+        ("stdin", {"tests": {"inputs": [[1]], "outputs": [[2]]}}, "input and output are text"),
+        ("call", {"tests": {"inputs": [[1]], "outputs": [2]}}, "no 'fn_name'"),
+        ("call", {"question": ""}, "'question' is a text"),
+    ],
+)
+def test_a_row_that_is_no_task_is_named(tmp_path: Path, form: str, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 2: ") as raised:
+        list(environment_of(tmp_path, form, ROWS[form], ROWS[form] | change).tasks("test", 0))
+    assert said in str(raised.value)
+
+
+def test_a_row_without_a_solution_cannot_be_demonstrated(tmp_path: Path) -> None:
+    environment = environment_of(tmp_path, "stdin", ROWS["stdin"], solution="")
+    with pytest.raises(ConfigError, match="name its column"):
+        environment.demonstration(only_task(environment))

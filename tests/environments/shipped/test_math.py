@@ -1,0 +1,73 @@
+"""Mathematical problems of any dataset: its columns, its answers, and the two players."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lachesis.environments.loading import describe
+from lachesis.environments.shipped.math import MathProblems
+from lachesis.verifiers.errors import ConfigError, DataError
+from lachesis.verifiers.task import Task
+
+COLUMNS = {"question": "problem", "answer": "gold"}
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def tasks(path: Path, *rows: object, **settings: Any) -> tuple[MathProblems, list[Task]]:
+    environment = MathProblems(path=write(path / "rows.jsonl", *rows), held_out=1, **settings)
+    return environment, list(environment.tasks("test", 0))
+
+
+def test_the_demonstration_earns_everything_and_another_answer_nothing(shared_data: Callable[[str], Path]) -> None:
+    """The gold answers of Math-Verify's own tests: LaTeX, sets, intervals, units and words."""
+    golds = [json.loads(line)["gold"] for line in shared_data("math_pairs.jsonl").read_text().splitlines()]
+    environment = describe("math", config={"path": str(shared_data("math_edge.jsonl"))}).build()
+    for gold in dict.fromkeys(gold for gold in golds if gold.strip() and r"\pm" not in gold):  # ± is no one answer
+        task = environment.task_of({"question": "?", "answer": gold})  # type: ignore[attr-defined]
+        assert environment.score(task, environment.demonstration(task)).total == 1.0, task
+        for reply in ("", r"\boxed{}", r"\boxed{-98765}", "I do not know.", task.prompt):
+            assert environment.score(task, reply).total == 0.0, (task, reply)
+
+
+def test_columns_are_called_what_the_config_says(tmp_path: Path) -> None:
+    row = {"problem": " 2 + 2? ", "gold": 4, "steps": "Count."}
+    environment, (task,) = tasks(tmp_path, row, **COLUMNS, solution="steps", instruction="Box it.")
+    assert (task.prompt, task.answer) == ("2 + 2?\n\nBox it.", "4")
+    assert environment.demonstration(task) == "Count.\n\\boxed{4}"
+
+
+@pytest.mark.parametrize("text", ["Half of 8 is\n#### 4", r"Half of 8 is $\boxed{4}$."])
+def test_an_answer_is_taken_out_of_the_text_that_gives_it(tmp_path: Path, text: str) -> None:
+    environment, (task,) = tasks(tmp_path, {"question": "8 / 2?", "answer": text})
+    assert task.answer == "4"
+    assert "Half" not in task.prompt
+    assert environment.demonstration(task).startswith("Half of 8 is")
+    assert environment.score(task, environment.demonstration(task)).total == 1.0
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"problem": "?", "answer": "4"}, "no 'gold'"),
+        ({"problem": "?", "gold": True}, "a text or a number, found True"),
+        ({"problem": "?", "gold": [4]}, "a text or a number"),
+        ({"problem": "?", "gold": " "}, "holds no answer"),
+        ({"problem": "", "gold": "4"}, "'problem' is a text"),
+    ],
+)
+def test_a_row_that_is_no_problem_is_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 1: ") as raised:
+        tasks(tmp_path, row, **COLUMNS)
+    assert said in str(raised.value)
+
+
+def test_without_a_source_the_cure_is_named() -> None:
+    with pytest.raises(ConfigError, match="give path"):
+        MathProblems()

@@ -1,0 +1,49 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from lachesis.rollout.engines.engine import Completion, Request, Sampling
+from lachesis.rollout.engines.router import Router
+from lachesis.verifiers.errors import DeadlineExceeded, EngineError, EngineLost
+
+
+class Fixed:
+    """Answers with its own token, or with an error for the first ``failures`` requests."""
+
+    def __init__(self, token: int, failures: int = 0, error: type[EngineError] = EngineLost) -> None:
+        self.token, self.failures, self.error = token, failures, error
+
+    async def generate(self, request: Request) -> Completion:
+        if self.failures:
+            self.failures -= 1
+            raise self.error("gone")
+        return Completion(np.array([self.token], np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32), "stop")
+
+
+def ask(router: Router, route: int) -> int:
+    request = Request(np.array([1], np.int32), Sampling(), route=route)
+    return int(asyncio.run(router.generate(request)).tokens[0])
+
+
+def test_a_route_stays_on_one_engine() -> None:
+    router = Router([Fixed(10), Fixed(11)], deadline=5)
+    assert [ask(router, route) for route in (0, 1, 2, 3, 0)] == [10, 11, 10, 11, 10]
+
+
+def test_a_lost_engine_is_passed_over() -> None:
+    assert ask(Router([Fixed(10, failures=1), Fixed(11)], deadline=5), route=0) == 11
+
+
+def test_an_engine_that_comes_back_serves_again() -> None:
+    assert ask(Router([Fixed(10, failures=2)], deadline=5), route=0) == 10
+
+
+def test_a_refusal_is_not_a_loss_and_is_passed_on() -> None:
+    with pytest.raises(EngineError, match="gone"):
+        ask(Router([Fixed(10, failures=1, error=EngineError), Fixed(11)], deadline=5), route=0)
+
+
+def test_with_every_engine_lost_the_deadline_ends_the_wait_and_says_why() -> None:
+    with pytest.raises(DeadlineExceeded, match="gone"):
+        ask(Router([Fixed(10, failures=10**9)], deadline=0.5), route=0)

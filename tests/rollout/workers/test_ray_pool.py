@@ -1,0 +1,209 @@
+"""Ray for real: actors, the same bits as in one process, and what happens when they are killed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ray.exceptions import OwnerDiedError, RaySystemError
+
+from lachesis.environments.loading import describe
+from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.engines.engine import Request, Sampling
+from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.orders import Order, Outcome
+from lachesis.rollout.workers.pool import InlinePool, PoolSpec
+from lachesis.rollout.workers.ray_pool import Keyed, RayPool, RemoteEngine
+from lachesis.verifiers.errors import EngineError, EngineLost
+from lachesis.verifiers.group import Group
+
+SAMPLING = Sampling(max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> PoolSpec:
+    path = build_tiny_model(tmp_path_factory.mktemp("model") / "tiny", hidden=32, layers=1, context=64)
+    config = RolloutConfig(engines=2, workers=2, slots=16, deadline=120)
+    return PoolSpec(ModelConfig(path=str(path), context=64), config, (describe("arithmetic"),))
+
+
+@pytest.fixture(scope="module")
+def weights(spec: PoolSpec) -> Weights:
+    return Weights.pack(load_model(spec.model.path, torch.float32, "cpu").state_dict(), version=0)
+
+
+@pytest.fixture(scope="module")
+def orders(spec: PoolSpec) -> list[Order]:
+    tasks = spec.environments[0].build().tasks("train", 0)
+    return [Order(index, 0, task, 4, (7, 0), SAMPLING) for index, task in zip(range(16), tasks, strict=False)]
+
+
+@pytest.fixture(scope="module")
+def expected(spec: PoolSpec, weights: Weights, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
+    async def inline() -> list[Outcome]:
+        pool = InlinePool(spec)
+        await pool.publish(weights)
+        return await pool.run(orders)
+
+    return [bits(outcome) for outcome in asyncio.run(inline())]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    yield
+    children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
+    assert not [name for name in names if "ray" in name or "gcs" in name], names
+
+
+def bits(outcome: Outcome) -> tuple[int, list[bytes]]:
+    """A group's tokens and logprobs, to the bit."""
+    assert isinstance(outcome, Group), outcome
+    segments = [segment for attempt in outcome.trajectories for segment in attempt.segments]
+    return outcome.index, [segment.tokens.tobytes() + segment.logprobs.tobytes() for segment in segments]
+
+
+class Broken:
+    """An engine's handle whose calls end in ``error``."""
+
+    def __init__(self, error: Exception) -> None:
+        self.generate_many, self.error = self, error
+
+    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Keyed]]]:
+        raise self.error
+        yield
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(RaySystemError("the object store is gone"), EngineLost), (OwnerDiedError("0" * 56, "", ""), EngineLost)],
+)
+def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception, kind: type[EngineError]) -> None:
+    request = Request(np.array([1, 2], np.int32), SAMPLING)
+
+    async def ask() -> None:
+        async with asyncio.timeout(5):
+            await RemoteEngine(Broken(error), deadline=60).generate(request)
+
+    with pytest.raises(kind):
+        asyncio.run(ask())
+
+
+def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
+    spec: PoolSpec, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refit, odd = RayPool._refit, [RuntimeError("odd")]
+
+    async def refit_at_last(pool: RayPool, number: int) -> bool:
+        if pool._weights is not None and odd and asyncio.current_task() is pool._supervisor:
+            raise odd.pop()
+        return await refit(pool, number)
+
+    monkeypatch.setattr(RayPool, "_refit", refit_at_last)
+
+    async def kill_all_and_score(pool: RayPool) -> None:
+        await pool.publish(weights)
+        for pid in await pool.engine_pids():
+            os.kill(pid, signal.SIGKILL)
+        scores = await pool.score(np.array([1, 2, 3], np.int32))
+        assert np.isfinite(scores[0][1:]).all()
+        assert not odd
+
+    with_pool(spec, kill_all_and_score)
+
+
+def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
+    async def session() -> None:
+        pool = RayPool(spec)
+        try:
+            async with asyncio.timeout(240):
+                await use(pool)
+        finally:
+            await pool.close()
+
+    asyncio.run(session())
+
+
+async def run_in_chunks(pool: RayPool, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
+    chunks = [orders[start : start + 4] for start in range(0, len(orders), 4)]
+    outcomes = await asyncio.gather(*(pool.run(chunk) for chunk in chunks))
+    return [bits(outcome) for chunk in outcomes for outcome in chunk]
+
+
+def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_killed(
+    spec: PoolSpec, weights: Weights, orders: list[Order], expected: list[tuple[int, list[bytes]]]
+) -> None:
+    async def use(pool: RayPool) -> None:
+        await pool.publish(weights)
+        assert await run_in_chunks(pool, orders) == expected
+
+        engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
+        running = asyncio.create_task(run_in_chunks(pool, orders * 20))
+        await asyncio.sleep(0.3)
+        os.kill(engine, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        assert not running.done(), "the kill came too late to prove anything"
+        os.kill(worker, signal.SIGKILL)
+        assert await running == expected * 20
+
+        newer = Weights.pack({name: tensor * 1.01 for name, tensor in weights.unpack().items()}, version=1)
+        await pool.publish(newer)
+        while [info.version for info in await pool.infos()] != [1, 1]:  # noqa: ASYNC110 - the restarted one catches up
+            await asyncio.sleep(0.2)
+        assert engine not in await pool.engine_pids()
+        first, second = await pool.score(np.arange(3, 19, dtype=np.int32))
+        assert np.array_equal(first, second, equal_nan=True)
+
+    with_pool(spec, use)
+
+
+LETHAL = """
+import os
+from lachesis import Environment, Rubric, Task, use
+
+class Lethal(Environment):
+    rubric = Rubric(use("exact"))
+
+    def tasks(self, split, seed):
+        return [Task(str(n), answer="1") for n in range(8)]
+
+    async def run(self, episode):
+        if episode.task.prompt == "3":
+            os.kill(os.getpid(), 9)
+        await episode.chat().reply() if episode.chat().messages else episode.chat().add("user", "x")
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, weights: Weights, tmp_path: Path) -> None:
+    (tmp_path / "lethal.py").write_text(LETHAL)
+    lethal = describe(f"{tmp_path}/lethal.py")
+    tasks = list(lethal.build().tasks("train", 0))
+    orders = [Order(index, 0, task, 2, (7, 0), SAMPLING) for index, task in enumerate(tasks)]
+
+    async def use(pool: RayPool) -> None:
+        await pool.publish(weights)
+        outcomes = await pool.run(orders)
+        assert [outcome.index for outcome in outcomes if not isinstance(outcome, Group)] == [3]
+        assert [outcome.index for outcome in outcomes] == list(range(8))
+
+    with_pool(PoolSpec(spec.model, spec.rollout, (lethal,)), use)
+
+
+def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
+    spec: PoolSpec, orders: list[Order]
+) -> None:
+    hasty = PoolSpec(spec.model, spec.rollout.model_copy(update={"deadline": 5.0, "retries": 0}), spec.environments)
+
+    async def use(pool: RayPool) -> None:
+        await pool.worker_pids()
+        outcomes = await pool.run(orders[:1])
+        assert not isinstance(outcomes[0], Group)
+
+    with_pool(hasty, use)

@@ -1,0 +1,50 @@
+"""A verifier's deadline is for the verifier: what has its own does not use it up."""
+
+import asyncio
+
+import pytest
+
+from lachesis.verifiers.case import Case
+from lachesis.verifiers.processes.deadline import deadline, own_deadline
+from lachesis.verifiers.rubric import Rubric, reward
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import Trajectory
+
+
+async def wait(counted: float, own: float, at_once: int = 1) -> None:
+    async def one() -> None:
+        with own_deadline():
+            await asyncio.sleep(own)
+
+    async with deadline(0.2):
+        await asyncio.gather(*(one() for _ in range(at_once)))
+        await asyncio.sleep(counted)
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_what_has_its_own_deadline_does_not_count(at_once: int) -> None:
+    asyncio.run(wait(0.0, 0.5, at_once))
+
+
+def test_what_has_none_counts_before_and_after() -> None:
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait(5.0, 0.3))
+
+
+def test_outside_of_a_deadline_it_changes_nothing() -> None:
+    with own_deadline():
+        pass
+
+
+class Slow:
+    @reward()
+    async def slow(self, case: Case) -> float:
+        with own_deadline():
+            await asyncio.sleep(0.5)
+        return 1.0
+
+
+def test_a_rubric_waits_for_a_sandbox_as_long_as_that_takes() -> None:
+    rubric = Rubric(deadline=0.1).with_methods(Slow())
+    judged = asyncio.run(rubric.judge(Case(Trajectory(Task("?", answer="1")))))
+    assert judged.total == 1.0

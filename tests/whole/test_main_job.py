@@ -1,0 +1,60 @@
+"""The jobs as shipped reach their goals, through Ray: ``configs/arithmetic.toml`` and ``configs/calculator.toml``."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def run_job(name: str, out: Path, *overrides: str) -> dict[str, Any]:
+    """The summary of the job that ``configs/NAME.toml`` describes."""
+    words = [sys.executable, "-m", "lachesis.commands.cli", "train", str(CONFIGS / f"{name}.toml"), "--out", str(out)]
+    done = subprocess.run([*words, *overrides], capture_output=True, text=True, timeout=850)
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads((out / f"{name}-1" / "summary.json").read_text())
+    return summary
+
+
+def main_job(out: Path, *overrides: str) -> dict[str, Any]:
+    return run_job("arithmetic", out, *overrides)
+
+
+def reached(summary: dict[str, Any]) -> None:
+    assert 0.40 <= summary["heldout_start"] < 0.70, "the warm start alone must not be what reaches the goal"
+    assert summary["heldout_final"] >= 0.90
+    assert summary["mismatch_kl"] < 1e-6
+    assert summary["tokens_generated"] > 0
+
+
+@pytest.mark.timeout(600)
+def test_the_main_job_reaches_its_goal_on_tasks_that_it_never_trained_on(tmp_path: Path) -> None:
+    reached(main_job(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_every_seed_reaches_it(tmp_path: Path, seed: int) -> None:
+    reached(main_job(tmp_path, f"--seed={seed}"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_is_reached_through_vllm(tmp_path: Path) -> None:
+    pytest.importorskip("vllm", reason="vllm is not installed")
+    summary = main_job(tmp_path, "--rollout.engine=vllm")
+    assert summary["engine"] == "vllm"
+    reached(summary)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_use_of_a_tool_over_several_turns_is_learned(tmp_path: Path) -> None:
+    summary = run_job("calculator", tmp_path)
+    assert summary["heldout_start"] <= 0.5
+    assert summary["heldout_final"] >= 0.85

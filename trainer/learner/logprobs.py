@@ -1,0 +1,109 @@
+"""A causal language model that is asked for the logprobs of given tokens, in bounded memory."""
+
+import math
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from ...verifiers.errors import ConfigError
+from .packing import MicroBatch
+
+LOGITS = 1 << 27
+"""Numbers, tokens times vocabulary, that are in memory at once: half a GiB in float32."""
+
+
+class Scorer(nn.Module):
+    """Logprobs and entropies of a micro-batch's trained tokens.
+
+    Where the logits of all tokens would be more than ``LOGITS`` numbers, the output layer runs over a part of the
+    tokens at a time, and again in the backward pass.
+
+    Args:
+        model: in eval mode.
+        dtype: what is computed in; parameters may be wider.
+        recompute: whether the layers' activations are computed again in the backward pass instead of kept.
+
+    Raises:
+        ConfigError: the model's logits are not those of its output layer over its last hidden state.
+    """
+
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype, recompute: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+        whole = cast(Any, model)
+        self._body, self._head = whole.base_model, whole.get_output_embeddings()
+        text = model.config.get_text_config()
+        self._divisor = float(getattr(text, "logits_scaling", 1.0)) / float(getattr(text, "logit_scale", None) or 1.0)
+        self._cap = getattr(text, "final_logit_softcapping", None)
+        self._check()
+        if recompute:
+            for layer in layers_of(model):
+                cast(Any, layer).forward = partial(checkpoint, layer.forward, use_reentrant=False)
+
+    def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor]:
+        """Logprobs [N] of the trained tokens, and the entropies [N] of what they were drawn from.
+
+        Args:
+            micro: the batch.
+            differentiate: whether the entropies have a gradient.
+        """
+        device = micro.tokens_RT.device.type
+        narrower = self.dtype != next(self._head.parameters()).dtype
+        with torch.autocast(device, self.dtype if narrower else torch.bfloat16, enabled=narrower):
+            hidden_RTD = self._body(
+                input_ids=micro.tokens_RT,
+                position_ids=micro.positions_RT,
+                attention_mask=micro.mask_RTT,
+                use_cache=False,
+            ).last_hidden_state
+            hidden_ND = hidden_RTD[micro.rows_N, micro.sources_N]
+            count = max(1, LOGITS // self.model.config.get_text_config().vocab_size)
+            parts = [part.split(count) for part in (hidden_ND, micro.targets_N, micro.temperatures_N)]
+            if len(parts[0]) == 1:
+                return self._score(hidden_ND, micro.targets_N, micro.temperatures_N, differentiate)
+            scored = [
+                checkpoint(self._score, *chunk, differentiate, use_reentrant=False)
+                for chunk in zip(*parts, strict=True)
+            ]
+        logprobs, entropies = zip(*scored, strict=True)
+        return torch.cat(logprobs), torch.cat(entropies)
+
+    def _score(
+        self, hidden_ND: Tensor, targets_N: Tensor, temperatures_N: Tensor, differentiate: bool
+    ) -> tuple[Tensor, Tensor]:
+        logits_NV = self._logits(hidden_ND).float() / temperatures_N[:, None]
+        all_NV = logits_NV.log_softmax(-1)
+        with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
+            entropy_N = -(all_NV.exp() * all_NV).sum(-1)
+        return all_NV.gather(-1, targets_N[:, None])[:, 0].clone(), entropy_N  # FSDP wants no view
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._head(hidden)
+        if self._divisor != 1.0:
+            logits = logits / self._divisor
+        if self._cap:
+            logits = torch.tanh(logits / self._cap) * self._cap
+        return logits
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        ids = torch.arange(1, 4, device=self.model.device)[None]
+        expected = self.model(input_ids=ids, use_cache=False).logits.float()
+        found = self._logits(self._body(input_ids=ids, use_cache=False).last_hidden_state).float()
+        gap = float((found - expected).abs().max()) / max(1.0, float(expected.abs().max()))
+        if not math.isfinite(gap) or gap > 1e-2:
+            raise ConfigError(
+                f"{self.model.config.model_type}: logits are not those of the output layer over the last hidden state "
+                f"(they differ by {gap:.3g}, relatively); models that change them in another way cannot be trained here"
+            )
+
+
+def layers_of(model: PreTrainedModel) -> list[nn.Module]:
+    """The model's blocks: what is sharded, or computed again, as one piece."""
+    names = set(model._no_split_modules or ())
+    return [module for module in model.modules() if type(module).__name__ in names]

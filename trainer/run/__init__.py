@@ -1,0 +1,1 @@
+"""Everything around the training loop: the run's folder, checkpoints, metrics, alerts and weight sync."""

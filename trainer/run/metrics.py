@@ -1,0 +1,105 @@
+"""What is logged of a step's groups; all but ``time/…``, ``rate/…`` and ``memory/…`` is the same for the same seed."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean, pstdev
+
+import numpy as np
+
+from ...rollout.dispatcher import Step
+from ...verifiers.group import Group
+from ...verifiers.trajectory import Trajectory
+from ..learner.packing import Sample
+
+Metrics = dict[str, float]
+
+
+def step_metrics(step: Step, labels: Sequence[str]) -> Metrics:
+    """What is logged of a step, and under ``label/…`` the same of each environment where a run has several."""
+    metrics = {
+        **group_metrics(step.groups),
+        "groups/failed": float(len(step.failures)),
+        "groups/passed_over": float(len(step.passed_over)),
+    }
+    if len(labels) > 1:
+        for label in labels:
+            own = [group for group in step.groups if group.trajectories[0].environment == label]
+            metrics |= {f"{label}/{name}": value for name, value in group_metrics(own).items()} if own else {}
+    return metrics
+
+
+def group_metrics(groups: Sequence[Group]) -> Metrics:
+    """Rewards by label, lengths, stop reasons and variance of what a step learns from."""
+    attempts = [attempt for group in groups for attempt in group.trajectories]
+    totals = [reward.total for attempt in attempts for reward in attempt.rewards.values()]
+    sampled = [sum(int(segment.sampled.sum()) for segment in attempt.segments) for attempt in attempts]
+    metrics: Metrics = {
+        "reward/total": fmean(totals),
+        "reward/std": pstdev(totals),
+        "groups/zero_variance": fmean(group.zero_variance for group in groups),
+        "groups/attempts": fmean(len(group.trajectories) for group in groups),
+        "tokens/reply": fmean(sampled),
+        "tokens/reply_most": float(max(sampled)),
+        "tokens/sampled": float(sum(sampled)),
+    }
+    for label, scores in sorted(_by_label(attempts).items()):
+        metrics |= {f"reward/{label}": fmean(scores), f"reward_std/{label}": pstdev(scores)}
+    stops = Counter(attempt.stop.value for attempt in attempts)
+    metrics |= {f"stop/{name}": count / len(attempts) for name, count in sorted(stops.items())}
+    names = sorted({name for attempt in attempts for name in attempt.metrics})
+    return metrics | {
+        f"episode/{name}": fmean(attempt.metrics[name] for attempt in attempts if name in attempt.metrics)
+        for name in names
+    }
+
+
+def mean_scores(attempts: Iterable[Trajectory]) -> Metrics:
+    """Label → mean unweighted score, over every agent that has the label."""
+    return {label: fmean(scores) for label, scores in sorted(_by_label(attempts).items())}
+
+
+def advantage_metrics(samples: Sequence[Sample]) -> Metrics:
+    """Mean, standard deviation and largest size of the trained tokens' advantages."""
+    advantages = np.concatenate([np.zeros(0, np.float32), *(sample.advantages[sample.mask] for sample in samples)])
+    if not advantages.size:
+        return {"advantage/mean": 0.0, "advantage/std": 0.0, "advantage/most": 0.0}
+    return {
+        "advantage/mean": float(advantages.mean()),
+        "advantage/std": float(advantages.std()),
+        "advantage/most": float(np.abs(advantages).max()),
+    }
+
+
+def _by_label(attempts: Iterable[Trajectory]) -> dict[str, list[float]]:
+    scores: dict[str, list[float]] = defaultdict(list)
+    for attempt in attempts:
+        for reward in attempt.rewards.values():
+            for label, _, verdict in reward.components:
+                if verdict.score is not None:
+                    scores[label].append(verdict.score)
+    return scores
+
+
+def version_age(groups: Sequence[Group], version: int) -> int:
+    """How many versions behind ``version`` the oldest sampled token is."""
+    versions = [
+        int(segment.versions[segment.sampled].min())
+        for group in groups
+        for attempt in group.trajectories
+        for segment in attempt.segments
+        if segment.sampled.any()
+    ]
+    return version - min(versions, default=version)
+
+
+def scoring_seconds(groups: Sequence[Group]) -> float:
+    """Seconds that verifiers took, summed over trajectories."""
+    return float(
+        sum(
+            part.verdict.elapsed
+            for group in groups
+            for attempt in group.trajectories
+            for reward in attempt.rewards.values()
+            for part in reward.components
+        )
+    )

@@ -1,0 +1,169 @@
+"""What a JSON schema has to be before it is used: bounded, sound, and closed in itself."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import jsonschema
+import regex
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import specification_with
+
+from ..errors import DataError
+from .text import MAX_DEPTH, is_deeper
+
+MAX_PARTS = 5_000
+"""Objects and arrays in a schema at most."""
+MAX_PATTERN = 5_000
+"""Characters of a pattern at most."""
+
+_HERE = ("not", "if", "then", "else")
+_HERE_LISTS = ("allOf", "anyOf", "oneOf")
+_BELOW = ("items", "additionalItems", "unevaluatedItems", "contains", "additionalProperties", "unevaluatedProperties")
+_BELOW_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def check_shape(schema: Any, draft: Any) -> None:
+    """Refuse a schema that cannot be used safely; ``$schema`` and the root's ``$id`` are taken out of it.
+
+    Both would lead the library away from our validator: to the draft's own, and to another address for ``#``.
+
+    Raises:
+        DataError: as ``check_schema`` says.
+    """
+    if draft is jsonschema.Draft3Validator:
+        raise _bad("draft 3 is not supported; write it in a later draft")
+    if is_deeper(schema, MAX_DEPTH):
+        raise _bad(f"it is nested deeper than {MAX_DEPTH}")
+    if _parts(schema) > MAX_PARTS:
+        raise _bad(f"it has more than {MAX_PARTS} parts")
+    if isinstance(schema, dict):
+        for name in ("$schema", "$id", "id"):
+            if isinstance(schema.get(name), str):
+                del schema[name]
+    try:
+        draft.check_schema(schema)
+    except SchemaError as error:
+        raise _bad(f"{error.json_path}: {error.message:.200}") from None
+    except RecursionError:
+        raise _bad("it is nested too deeply") from None
+    _check_parts(schema, draft)
+
+
+def _bad(reason: str) -> DataError:
+    return DataError(f"the JSON schema cannot be used: {reason}; repair the dataset")
+
+
+def _parts(value: Any) -> int:
+    """How many objects and arrays there are."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + sum(map(_parts, value.values() if isinstance(value, dict) else value))
+
+
+def _check_parts(root: Any, draft: Any) -> None:
+    """Look at the root, all that stands in it and all that it refers to; follow what applies to the same value."""
+    specification = specification_with(draft.META_SCHEMA["$schema"])
+    resolver = Registry().resolver_with_root(specification.create_resource(root))
+    waiting, seen = [root], {}
+    here = TopologicalSorter[int]()
+    while waiting:
+        schema = waiting.pop()
+        if id(schema) in seen or not isinstance(schema, dict):
+            continue
+        seen[id(schema)] = schema
+        _check_part(schema, schema is root)
+        same = [*_applied_here(schema), *(_target(schema[name], resolver) for name in _REFERENCES if name in schema)]
+        here.add(id(schema), *map(id, same))
+        waiting += [*same, *_applied_below(schema)]
+    _check_unevaluated(list(seen.values()))
+    try:
+        here.prepare()
+    except CycleError:
+        raise _bad("a $ref leads in a circle without going down into the value") from None
+
+
+def _check_part(schema: dict[str, Any], is_root: bool) -> None:
+    if not is_root:
+        if isinstance(schema.get("$schema"), str):
+            raise _bad("a part of it has a $schema of its own")
+        if isinstance(address := schema.get("$id"), str) and not address.startswith("#"):
+            raise _bad(f"a part of it has an $id of its own ({address!r:.80}): refer to it by #/$defs/…")
+    patterns = schema.get("patternProperties")
+    for pattern in [*(patterns if isinstance(patterns, dict) else ()), schema.get("pattern")]:
+        if isinstance(pattern, str):
+            compiled(pattern)
+
+
+def _check_unevaluated(schemas: list[dict[str, Any]]) -> None:
+    if any("unevaluatedProperties" in schema for schema in schemas) and any(
+        "patternProperties" in schema for schema in schemas
+    ):  # the library would match these patterns without a deadline
+        raise _bad("unevaluatedProperties beside patternProperties is not supported")
+
+
+def _target(reference: Any, resolver: Any) -> Any:
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        raise _bad(f"$ref {reference!r:.80} leads out of it, and nothing is ever fetched: put the part into $defs")
+    try:
+        return resolver.lookup(reference).contents
+    except (Unresolvable, LookupError, TypeError, ValueError):
+        raise _bad(f"$ref {reference!r:.80} leads nowhere") from None
+
+
+def _applied_here(schema: dict[str, Any]) -> Iterator[Any]:
+    """The parts that judge the same value as ``schema`` itself."""
+    yield from (schema[name] for name in _HERE if name in schema)
+    for name in _HERE_LISTS:
+        yield from schema.get(name, ())
+    for name in ("dependentSchemas", "dependencies"):
+        yield from schema.get(name, {}).values()
+
+
+def _applied_below(schema: dict[str, Any]) -> Iterator[Any]:
+    """The parts that judge something inside the value, or a property's name."""
+    for name in (*_BELOW, "prefixItems", "propertyNames"):
+        part = schema.get(name)
+        yield from part if isinstance(part, list) else (part,)
+    for name in _BELOW_MAPS:
+        yield from schema.get(name, {}).values()
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> regex.Pattern[str]:
+    r"""A schema's pattern, which is ECMAScript's: ``$`` is the very end, ``\d`` and ``\w`` are ASCII.
+
+    Raises:
+        DataError: it is no regular expression, or too long.
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise _bad(f"a pattern is longer than {MAX_PATTERN} characters")
+    try:
+        return regex.compile(_in_python(pattern))
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        raise _bad(f"the pattern {pattern!r:.80} is no regular expression ({error})") from None
+
+
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
+
+
+def _in_python(pattern: str) -> str:
+    out, inside, position = [], False, 0
+    while position < len(pattern):
+        char = pattern[position]
+        escaped = pattern[position + 1 : position + 2] if char == "\\" else ""
+        if escaped in _CLASSES:
+            out.append(_CLASSES[escaped] if inside else f"[{_CLASSES[escaped]}]")
+        elif not inside and escaped.lower() in _CLASSES:
+            out.append(f"[^{_CLASSES[escaped.lower()]}]")
+        elif char == "$" and not inside:
+            out.append(r"\Z")
+        else:
+            out.append(char + escaped)
+            inside = (inside or char == "[") and char != "]"
+        position += 1 + len(escaped)
+    return "".join(out)

@@ -1,0 +1,40 @@
+"""The examples that a verifier's docstring holds: rows for ``lachesis verify``, with the scores that they get."""
+
+import inspect
+import json
+import re
+from typing import Any, NamedTuple
+
+from ..errors import ConfigError
+
+_SECTION = re.compile(r"^Example:\n((?:[ \t]+\S.*\n|\s*\n)+)", re.MULTILINE)
+_SCORE = re.compile(r"\s*->\s*(-?\d+(?:\.\d+)?|\[[-\d., ]+\])(?!\S)\s*")
+
+
+class Example(NamedTuple):
+    """A row and its score; of a group's verifier, a row with ``completions`` and the score of each."""
+
+    row: dict[str, Any]
+    score: float | list[float]
+
+
+def examples_of(verifier: Any) -> list[Example]:
+    """The examples under ``Example:`` in the docstring of a verifier's class, empty where there is none.
+
+    Raises:
+        ConfigError: what stands there is no row with a score.
+    """
+    section = _SECTION.search((inspect.getdoc(verifier) or "") + "\n")
+    rest = section[1].strip() if section else ""
+    found = []
+    while rest:
+        try:
+            row, end = json.JSONDecoder().raw_decode(rest)
+        except ValueError as error:
+            raise ConfigError(f"{verifier}: the example {rest!r:.80} is not JSON ({error})") from None
+        score = _SCORE.match(rest, end)
+        if not isinstance(row, dict) or score is None:
+            raise ConfigError(f"{verifier}: an example is a JSON object, then `-> score`, found {rest!r:.80}")
+        found.append(Example(row, json.loads(score[1])))
+        rest = rest[score.end() :]
+    return found

@@ -1,0 +1,1 @@
+"""Multiple choice: which option a text commits itself to."""

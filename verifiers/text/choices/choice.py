@@ -1,0 +1,110 @@
+"""The verifier of multiple-choice answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ...case import Case
+from ...errors import ConfigError
+from ...registry import verifier
+from ...verdict import Verdict, infra_error, passed, unparseable, wrong
+from ..normalization import normalized
+from ..think import split_reasoning
+from .commitment import find_commitment
+
+LABELS = "ABCDEFGHIJ"
+
+
+@verifier("choice")
+@dataclass(frozen=True)
+class Choice:
+    r"""The answer commits itself, last of all, to the option that ``task.answer`` names, and to no other.
+
+    ``C``, ``(c)``, ``\boxed{C}``, ``Answer: C``, ``The answer is (C) because …``, ``I pick option C`` and, where the
+    options are known, an option's own text are commitments. "A or B", "both A and B" and a label beside the text of
+    another option are hedges, and wrong. Denied, supposed or merely listed options do not count, nor does a repeated
+    prompt.
+
+    ``task.answer`` is a label, an option's text, or its index from 0.
+
+    Attributes:
+        options: their texts in order, or label → text; else ``task.info["options"]`` or ``["choices"]``, if any.
+        labels: one character an option, in order: ``ABCDEFGHIJ``, or ``1234``.
+
+    Example:
+        {"verifier": "choice", "completion": "It is not A. The answer is (c).", "answer": "C"} -> 1.0
+        {"verifier": "choice", "completion": "It is Rome.", "answer": "B", "params": {"options": ["Paris", "Rome"]}}
+        -> 1.0
+        {"verifier": "choice", "completion": "The answer is A or B.", "answer": "A"} -> 0.0
+    """
+
+    options: Sequence[str] | Mapping[str, str] | None = None
+    labels: str = LABELS
+    instances: ClassVar[tuple[str, ...]] = ("letters", "digits", "texts")
+    row_params: ClassVar[frozenset[str]] = frozenset({"options", "labels"})
+
+    def __post_init__(self) -> None:
+        upper = self.labels.upper() if isinstance(self.labels, str) else ""
+        if len(upper) < 2 or len(set(upper)) < len(upper) or not upper.isalnum():
+            raise ConfigError(f"verifier 'choice': labels are different letters or digits, found {self.labels!r}")
+        if self.options is not None and _by_label(self.options, upper) is None:
+            raise ConfigError(
+                f"verifier 'choice': options are 2 to {len(upper)} texts, or label → text, found {self.options!r:.80}; "
+                "name more labels if there are more"
+            )
+
+    async def verify(self, case: Case) -> Verdict:
+        """``ok`` 1.0, ``wrong``, or ``unparseable`` where nothing is chosen."""
+        given = self.options
+        if given is None:
+            given = case.task.info.get("options", case.task.info.get("choices"))
+        options = {} if given is None else _by_label(given, self.labels.upper())
+        if options is None:
+            return infra_error(f"the task's options are no texts, or too many: {given!r:.80}; repair the dataset")
+        labels = "".join(options) or self.labels.upper()
+        expected = _expected(case.answer, labels, options)
+        if not expected:
+            return infra_error(
+                f"the task's answer {case.answer!r:.80} is none of the labels {labels}; repair the dataset"
+            )
+        _, text = split_reasoning(case.completion)
+        for message in case.task.messages:
+            if len(message["content"]) >= 20:
+                text = text.replace(message["content"].strip(), "\n")
+        commitment = find_commitment(text, self.labels.upper(), options)
+        if commitment is None:
+            return unparseable("no option is chosen")
+        found = commitment.labels
+        if len(found) > 1:
+            return wrong(f"a hedge between {', '.join(found)}", found=list(found), words=commitment.words)
+        if found[0] == expected:
+            return passed(found=found[0], words=commitment.words)
+        return wrong(f"expected {expected}, found {found[0]}", found=found[0], words=commitment.words)
+
+
+def _by_label(options: Any, labels: str) -> dict[str, str] | None:
+    """Label in upper case → text, or None where ``options`` are none."""
+    if isinstance(options, Mapping):
+        named = {str(label).strip().upper(): str(option) for label, option in options.items()}
+        known = len(named) == len(options) and all(len(label) == 1 and label in labels for label in named)
+        return named if known and len(named) > 1 else None
+    if not isinstance(options, list | tuple) or not 2 <= len(options) <= len(labels):
+        return None
+    if any(isinstance(option, dict | list) or option is None for option in options):
+        return None
+    return {label: str(option) for label, option in zip(labels, options, strict=False)}
+
+
+def _expected(answer: Any, labels: str, options: Mapping[str, str]) -> str:
+    """The label that a task's answer names, empty where it names none."""
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        return labels[answer] if 0 <= answer < len(labels) else ""
+    if not isinstance(answer, str):
+        return ""
+    text = answer.strip()
+    same = [label for label, option in options.items() if option.strip() == text]
+    same = same or [label for label, option in options.items() if text and normalized(option) == normalized(text)]
+    bare = text.strip("()[]. :").upper()
+    if len(bare) == 1 and bare in labels and (not same or len(same) > 1 or not text.isdigit()):
+        return bare
+    return same[0] if len(same) == 1 else ""

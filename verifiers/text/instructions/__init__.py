@@ -1,0 +1,1 @@
+"""Following instructions: IFEval and its relatives."""

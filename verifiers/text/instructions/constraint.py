@@ -1,0 +1,119 @@
+"""One kind of verifiable instruction: its name, its parameters, and whether a text follows it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import DataError, nearest
+
+Check = Callable[..., bool]
+
+RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
+    "at least": lambda found, asked: found >= asked,
+    "at most": lambda found, asked: found <= asked,
+    "less than": lambda found, asked: found < asked,
+    "more than": lambda found, asked: found > asked,
+    "exactly": lambda found, asked: found == asked,
+    "around": lambda found, asked: abs(found - asked) <= max(1, round(asked / 10)),
+}
+"""How a count may relate to the number that is asked for; "around" allows a tenth, and 1 in any case."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A kind of instruction.
+
+    Attributes:
+        name: as datasets write it, such as ``keywords:existence``.
+        params: parameter → what reads it from JSON; each is required unless ``defaults`` has it.
+        defaults: parameter → value where none is given.
+        check: (text, **parameters) → whether the text follows the instruction.
+    """
+
+    name: str
+    params: Mapping[str, Callable[[Any], Any]]
+    defaults: Mapping[str, Any]
+    check: Check
+
+    def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of one instruction; those that are null are as if not given.
+
+        Raises:
+            DataError: one is missing, unknown or of the wrong kind.
+        """
+        values = dict(self.defaults)
+        for name, value in given.items():
+            if value is None:
+                continue
+            if name not in self.params:
+                raise DataError(f"instruction {self.name!r} has no parameter {name!r}; {nearest(name, self.params)}")
+            try:
+                values[name] = self.params[name](value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise DataError(f"instruction {self.name!r}: {name} {error}, found {value!r:.80}") from None
+        for name in self.params:
+            if name not in values:
+                raise DataError(f"instruction {self.name!r} needs the parameter {name!r}; add it to the row")
+        return values
+
+
+CONSTRAINTS: dict[str, Constraint] = {}
+"""Every kind, by name; filled by the modules that define them."""
+
+
+def constraint(
+    name: str, defaults: Mapping[str, Any] | None = None, **params: Callable[[Any], Any]
+) -> Callable[[Check], Check]:
+    """Decorator of a check: make it the kind ``name`` with these parameters."""
+
+    def add(check: Check) -> Check:
+        CONSTRAINTS[name] = Constraint(name, params, defaults or {}, check)
+        return check
+
+    return add
+
+
+def as_text(value: Any) -> str:
+    """Text with something in it; the first of a list of texts, as some datasets write it."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("is text that is not blank")
+    return value.strip()
+
+
+def as_texts(value: Any) -> tuple[str, ...]:
+    """Texts; a single one may stand without a list."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise ValueError("is a list of texts that is not empty")
+    return tuple(map(as_text, items))
+
+
+def as_letter(value: Any) -> str:
+    """One character."""
+    if not isinstance(value, str) or len(value.strip()) != 1:
+        raise ValueError("is one character")
+    return value.strip()
+
+
+def as_count(value: Any) -> int:
+    """A whole number that is not negative; 3.0 is 3, as tables write it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        raise ValueError("is a whole number that is not negative")
+    return int(value)
+
+
+def as_place(value: Any) -> int:
+    """A whole number from 1."""
+    place = as_count(value)
+    if not place:
+        raise ValueError("is a whole number from 1")
+    return place
+
+
+def as_relation(value: Any) -> Callable[[int, int], bool]:
+    """One of ``RELATIONS``."""
+    if value not in RELATIONS:
+        raise ValueError(f"is one of {', '.join(RELATIONS)}")
+    return RELATIONS[value]
