@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lachesis.environments.audit.audit.audit import Audit
-from lachesis.environments.audit.audit.draw import draw
-from lachesis.environments.audit.audit.finding import KINDS, Finding, Report
 
+from lachesis.environments.audit.audit import Audit
+from lachesis.environments.audit.draw import draw
+from lachesis.environments.audit.finding import KINDS, Finding, Report
 from lachesis.environments.environment import Environment
 from lachesis.environments.episode import Episode
 from lachesis.verifiers.case import Case

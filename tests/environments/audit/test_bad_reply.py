@@ -5,7 +5,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lachesis.environments.audit.audit.bad_reply import (
+
+from lachesis.environments.audit.bad_reply import (
     Shown,
     answer_text,
     bad_replies,
@@ -14,7 +15,6 @@ from lachesis.environments.audit.audit.bad_reply import (
     truncated,
     wrong_answers,
 )
-
 from lachesis.verifiers.task import Task
 
 

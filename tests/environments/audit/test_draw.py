@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from lachesis.environments.audit.audit.draw import MOST, audit_draws, compare_draws, draw
-from lachesis.environments.audit.audit.finding import Finding
 
+from lachesis.environments.audit.draw import MOST, audit_draws, compare_draws, draw
+from lachesis.environments.audit.finding import Finding
 from lachesis.environments.environment import Environment
 from lachesis.verifiers.task import Task
 

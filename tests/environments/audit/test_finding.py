@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from lachesis.environments.audit.audit.finding import MOST, Finding, Report, percentiles
+
+from lachesis.environments.audit.finding import MOST, Finding, Report, percentiles
 
 
 def test_only_errors_fail_a_check() -> None:

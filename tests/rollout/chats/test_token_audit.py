@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from lachesis.environments.audit.audit.finding import Finding
 
+from lachesis.environments.audit.finding import Finding
 from lachesis.environments.environment import Environment
 from lachesis.environments.episode import Episode
 from lachesis.rollout.chats.renderer import Ids, Renderer
