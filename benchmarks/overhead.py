@@ -76,7 +76,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
                 async def one(number: int) -> None:
                     policies = {"policy": policy}
                     played = await play(environment, tasks[number], policies, (number,), inline=True)
-                    assert (await environment.judge(played)).scored
+                    assert (await environment.score_trajectory(played)).scored
 
                 await side_by_side(one)
 

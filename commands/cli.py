@@ -247,7 +247,7 @@ def replay(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> N
 @click.option("--sampled", is_flag=True, help="Only tokens that the policy sampled.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def explain(run: Path, trajectory: str | None, step: int | None, sampled: bool, as_json: bool) -> None:
-    """Show a stored TRAJECTORY (GROUP/SAMPLE) of RUN: where its reward came from, and what is known of each token.
+    """Show a stored TRAJECTORY (GROUP/ATTEMPT) of RUN: where its reward came from, and what is known of each token.
 
     Of a token: id and text, whether it was trained, its logprob by sampler and trainer, the version that sampled it,
     and its advantage. Without TRAJECTORY, list those of a step.

@@ -50,7 +50,7 @@ class Explanation:
             "run": str(self.run),
             "step": self.stored.step,
             "group": self.stored.group,
-            "sample": self.stored.sample,
+            "attempt": self.stored.attempt,
             "environment": made.environment,
             "task": made.task.to_json(),
             "stop": made.stop.value,
@@ -94,16 +94,16 @@ class Explanation:
 
 
 def explain(run: Path, name: str) -> Explanation:
-    """Find the trajectory ``GROUP/SAMPLE`` in a run's folder.
+    """Find the trajectory ``GROUP/ATTEMPT`` in a run's folder.
 
     Raises:
         ConfigError: there is no such run or trajectory.
     """
-    group, slash, sample = name.partition("/")
-    if not (slash and group.isdigit() and sample.isdigit()):
-        raise ConfigError(f"a trajectory is named GROUP/SAMPLE, such as 12/0, found {name!r}; {_cure(run)}")
+    group, slash, attempt = name.partition("/")
+    if not (slash and group.isdigit() and attempt.isdigit()):
+        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(run)}")
     attempts = tuple(stored for stored in _store(run).read() if stored.group == int(group))
-    chosen = next((stored for stored in attempts if stored.sample == int(sample)), None)
+    chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)
     if chosen is None:
         raise ConfigError(f"{run} has no trajectory {name}; {_cure(run)}")
     config = load_config(run / "config.toml")
@@ -121,7 +121,7 @@ def print_list(run: Path, step: int | None) -> None:
         made = stored.trajectory
         total = ", ".join(f"{reward.total:.3g}" for reward in made.rewards.values())
         said = Text(printable(" ".join(made.completion(next(iter(made.messages), "")).split())[:60]))
-        table.add_row(f"{stored.group}/{stored.sample}", total, made.stop.value, made.environment, said)
+        table.add_row(f"{stored.group}/{stored.attempt}", total, made.stop.value, made.environment, said)
     console = Console(highlight=False, emoji=False)
     console.print(table)
     more = f", {LISTED} of {len(rows)} shown" if len(rows) > LISTED else ""
@@ -133,7 +133,7 @@ def print_explanation(found: Explanation, context: bool) -> None:
     console = Console(highlight=False, emoji=False)
     made, stored = found.stored.trajectory, found.stored
     console.print(
-        f"{stored.group}/{stored.sample} of step {stored.step}: {made.environment}, task {made.task.id}, ended by "
+        f"{stored.group}/{stored.attempt} of step {stored.step}: {made.environment}, task {made.task.id}, ended by "
         f"{made.stop.value}",
         style="bold",
         markup=False,

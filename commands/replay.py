@@ -59,7 +59,9 @@ class Recording:
     async def play(self, environment: Environment) -> dict[str, Any]:
         """What comes of it now."""
         policies = {agent: ScriptedPolicy(tuple(self.replies.get(agent, ()))) for agent in environment.agents}
-        return outcome(await environment.judge(await play(environment, self.task, policies, self.seed, inline=True)))
+        return outcome(
+            await environment.score_trajectory(await play(environment, self.task, policies, self.seed, inline=True))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A line of a recording's file."""
@@ -196,8 +198,8 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
             agent: tuple(message["content"] for message in messages if is_reply(message))
             for agent, messages in made.messages.items()
         }
-        seed = (config.seed, TRAINING, stored.group, stored.sample)
-        name = f"step {stored.step}, trajectory {stored.group}/{stored.sample}"
+        seed = (config.seed, TRAINING, stored.group, stored.attempt)
+        name = f"step {stored.step}, trajectory {stored.group}/{stored.attempt}"
         alone = made.with_rewards(
             {
                 agent: replace(

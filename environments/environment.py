@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal
 
-from ..verifiers.boundary import interrupts
+from ..verifiers.boundary import Boundary
 from ..verifiers.case import Case
 from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
 from ..verifiers.reward import Reward
@@ -16,7 +16,7 @@ from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from .chat import ScriptedPolicy
-from .episode import Episode, play, where_raised
+from .episode import Episode, home_of, play
 from .limits import Limits
 from .thinking import Thinking
 
@@ -101,7 +101,7 @@ class Environment:
         """Perfect play, for supervised warm starts: one reply, or those of all turns. Default: the answer itself."""
         return str(task.answer)
 
-    async def judge(self, trajectory: Trajectory) -> Trajectory:
+    async def score_trajectory(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory with each agent's reward: what the episode gave, and the rubric's verdicts.
 
         A trajectory that an error ended is returned without rewards: nothing was judged.
@@ -110,12 +110,12 @@ class Environment:
             return trajectory.with_rewards({})
         rewards = {}
         for agent in self.agents:
-            judged = await self.rubric.judge(Case(trajectory, agent), rows=agent == self.agents[0])
+            judged = await self.rubric.score(Case(trajectory, agent), rows=agent == self.agents[0])
             given = trajectory.rewards.get(agent, Reward())
             rewards[agent] = judged.extended(part for part in given.components if not self.rubric.owns(part.label))
         return trajectory.with_rewards(rewards)
 
-    async def judge_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:
+    async def score_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:
         """Judged attempts at one task with the rubric's group rewards added.
 
         Unscored attempts take no part and stay as they are, and so does one attempt alone: there is none to compare.
@@ -136,7 +136,7 @@ class Environment:
     async def attempt(self, task: Task, replies: Replies) -> Trajectory:
         """Play an episode in which the agents speak ``replies``, and judge it. Needs no engine."""
         policies = {agent: ScriptedPolicy(script) for agent, script in scripts(self, replies).items()}
-        return await self.judge(await play(self, task, policies, seed=(0,), inline=True))
+        return await self.score_trajectory(await play(self, task, policies, seed=(0,), inline=True))
 
     def score(self, task: Task, *replies: str) -> Reward:
         """The reward of the first agent for saying ``replies``, without group rewards: there is one attempt.
@@ -179,20 +179,16 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
         ConfigError: it gives something that is not a ``Task``.
         DataError: a task names a verifier of its own that cannot be had.
     """
-    try:
+    with Boundary(home_of(environment), passing=LachesisError) as outcome:
         for task in environment.tasks(split, seed):
             if not isinstance(task, Task):
                 raise ConfigError(f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}")
             if task.verify:
                 check_entries(task)
             yield task
-    except LachesisError:
-        raise
-    except BaseException as fault:
-        if interrupts(fault):
-            raise
-        place = where_raised(fault, environment)
-        raise EnvironmentFault(f"{environment.label}: tasks({split!r}, …) raised {place}") from fault
+    if outcome.fault:
+        message = f"{environment.label}: tasks({split!r}, …) raised {outcome.fault}"
+        raise EnvironmentFault(message) from outcome.error
 
 
 def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]:

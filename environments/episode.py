@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..verifiers.boundary import described, interrupts
+from ..verifiers.boundary import Boundary
 from ..verifiers.errors import ConfigError, DataError, InfrastructureError, nearest
 from ..verifiers.message import Message, Role, is_reply
 from ..verifiers.reward import Component, Reward
@@ -114,7 +114,7 @@ class Episode:
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward here and now; the rubric's own labels are taken."""
         self._check_label(label, agent)
-        verdict = score if isinstance(score, Verdict) else Verdict(float(score))
+        verdict = score if isinstance(score, Verdict) else Verdict(float(score), graded=not isinstance(score, bool))
         parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
         self._rewards[agent] = Reward(parts).components
 
@@ -323,32 +323,31 @@ async def play(
         worse = closed if closed is StopReason.INFRA_ERROR else StopReason.ENVIRONMENT_ERROR
         stop = stop if error else worse
         error = error or close_error or f"close reached the limit of {closed.value}"
-    try:
+    with Boundary(home_of(environment), passing=()) as outcome:  # what the environment left may be no record
         return episode.trajectory(environment.label, stop, error, {"episode": seconds})
-    except Exception as fault:  # noqa: BLE001 - what the environment left is no record, in whatever way
-        why = str(fault) if isinstance(fault, DataError) else where_raised(fault, environment)
-        return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or why)
+    why = str(outcome.error if isinstance(outcome.error, DataError) else outcome.fault)
+    return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or why)
 
 
 async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environment") -> tuple[StopReason, str | None]:
     """Run one stage within the episode's seconds: how it ended, and the error where one was raised."""
     clock = asyncio.timeout(environment.config.limits.seconds)
-    try:
+    with Boundary(home_of(environment), passing=()) as outcome:
         async with clock:
             await stage()
-    except LimitReached as limit:
-        return limit.reason, None
-    except InfrastructureError as failure:
-        return StopReason.INFRA_ERROR, f"{type(failure).__name__}: {failure}"
-    except BaseException as fault:  # the environment's code is not ours: it harms itself only
-        if interrupts(fault):
-            raise
-        if isinstance(fault, TimeoutError) and clock.expired():
+    match outcome.error:
+        case None:
+            return StopReason.DONE, None
+        case LimitReached() as limit:
+            return limit.reason, None
+        case InfrastructureError() as failure:
+            return StopReason.INFRA_ERROR, f"{type(failure).__name__}: {failure}"
+        case TimeoutError() if clock.expired():
             return StopReason.SECONDS, None
-        return StopReason.ENVIRONMENT_ERROR, where_raised(fault, environment)
-    return StopReason.DONE, None
+        case _:
+            return StopReason.ENVIRONMENT_ERROR, str(outcome.fault)
 
 
-def where_raised(error: BaseException, environment: "Environment") -> str:
-    """One line with the type, the message and the innermost frame in the environment's own file, if there."""
-    return described(error, getattr(sys.modules.get(type(environment).__module__), "__file__", None))
+def home_of(environment: "Environment") -> str | None:
+    """The file that defines the environment's class; None where there is none, as in a console."""
+    return getattr(sys.modules.get(type(environment).__module__), "__file__", None)

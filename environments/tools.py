@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
-from ..verifiers.boundary import interrupts, said
-from ..verifiers.errors import ConfigError, InfrastructureError, nearest
+from ..verifiers.boundary import Boundary
+from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.tool_calling.call import ToolCall
 from .mcp import McpConnection, McpServer
 
@@ -132,13 +132,11 @@ class ToolBox:
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             return ToolResult(call.name, f"Error: bad arguments: {faults}", failed=True)
-        try:
+        with Boundary() as outcome:  # an infrastructure failure passes: it is not the model's fault
             value = await self._run(tool, arguments)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        except BaseException as error:  # a tool that raises answers the model with its error
-            if isinstance(error, InfrastructureError) or interrupts(error):
-                raise  # what it runs on was lost: no fault of the model's
-            return ToolResult(call.name, f"Error: {said(error)}", failed=True)
+        if outcome.fault:
+            return ToolResult(call.name, f"Error: {outcome.fault.message}", failed=True)
         return ToolResult(call.name, text)
 
     async def _run(self, tool: Tool, arguments: dict[str, Any]) -> Any:
@@ -185,7 +183,7 @@ class _Thread:
             try:
                 future.set_result(function())
             except StopIteration as error:  # no future can hold one: who awaits it would wait for ever
-                future.set_exception(RuntimeError(said(error)))
+                future.set_exception(RuntimeError(f"StopIteration: {error}"))
             except BaseException as error:  # noqa: BLE001 - it is raised again where the future is awaited
                 future.set_exception(error)
 

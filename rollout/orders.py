@@ -12,7 +12,7 @@ class Order:
     """One group to make.
 
     Attributes:
-        index: the admission index; with ``seed`` and the sample number it seeds the sampling.
+        index: the admission index; with ``seed`` and the attempt number it seeds the sampling.
         environment: position in the run's list of environments.
         task: what is asked.
         size: attempts.

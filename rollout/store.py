@@ -30,7 +30,7 @@ class Stored(NamedTuple):
 
     step: int
     group: int
-    sample: int
+    attempt: int
     trajectory: Trajectory
 
 
@@ -66,11 +66,11 @@ class TrajectoryStore:
         if self._frames and step < self._frames[-1].step:
             raise DataError(f"{self.path} already holds step {self._frames[-1].step}; rewind before writing {step}")
         lines = [
-            json.dumps({"step": step, "group": group.index, "sample": sample, **trajectory.to_json()}, allow_nan=False)
-            for group in groups
-            for sample, trajectory in zip(
-                group.samples or range(len(group.trajectories)), group.trajectories, strict=True
+            json.dumps(
+                {"step": step, "group": group.index, "attempt": attempt, **trajectory.to_json()}, allow_nan=False
             )
+            for group in groups
+            for attempt, trajectory in zip(group.attempts, group.trajectories, strict=True)
         ]
         data = zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
         self._repair()
@@ -114,7 +114,7 @@ class TrajectoryStore:
             raise DataError(f"{self.path}, step {frame.step}: damaged or unreadable ({error})") from None
         for line in text.splitlines():
             row = json.loads(line)
-            yield Stored(row["step"], row["group"], row["sample"], Trajectory.from_json(row))
+            yield Stored(row["step"], row["group"], row["attempt"], Trajectory.from_json(row))
 
     def _load(self) -> list[Frame]:
         """The complete frames, from the index and, behind its end, from the file."""

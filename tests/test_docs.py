@@ -269,5 +269,5 @@ def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> No
     (source,) = blocks(path, "python")
     exec(source, made)
     ((row, score),) = examples_of(made["EndsWith"])
-    assert asyncio.run(Line(1, json.dumps(row).encode()).judge()).score == score == 1.0
-    assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).judge()).score == 0.0
+    assert asyncio.run(Line(1, json.dumps(row).encode()).verify()).score == score == 1.0
+    assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).verify()).score == 0.0

@@ -260,8 +260,8 @@ class _Run:
             await self.pool.publish(self.learner.weights(version))
             self.position = replace(self.position, version=version)
             self.dispatcher.trained(version)
-            expected = self.learner.score(self.probe)[1:]
-            answers = await self.pool.score(self.probe)
+            expected = self.learner.compute_logprobs(self.probe)[1:]
+            answers = await self.pool.compute_logprobs(self.probe)
             gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN where any is
         allowed = self.config.trainer.probe_tolerance or PROBE_TOLERANCE[self.config.model.dtype]
         if not gap <= allowed:
@@ -275,7 +275,7 @@ class _Run:
     async def evaluate(self) -> Metrics:
         """Held-out scores under the current weights: greedy, one attempt a task."""
         with self._timed("evaluation"):
-            return await self.heldout.score(self.pool, self.position.version)
+            return await self.heldout.evaluate(self.pool, self.position.version)
 
     def _judged(self, accuracy: float) -> bool:
         """Note how the current weights did on held-out tasks; whether none did better before."""

@@ -1,41 +1,110 @@
-"""What foreign code raised: told from an interruption of ours, and its place."""
+"""The boundary around user code: an exception that it raises becomes a record, and our own interrupts pass through."""
 
 import asyncio
 import sysconfig
 import threading
 import traceback
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from .errors import InfrastructureError
+
+Passing = tuple[type[BaseException], ...]
 
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
+@dataclass(frozen=True)
+class Fault:
+    """An exception that user code raised.
+
+    Attributes:
+        message: the exception's type and text.
+        file: where it was raised; empty where that is unknown.
+        line: in that file, from 1.
+        traceback: all of it, as Python prints it.
+    """
+
+    message: str
+    file: str = ""
+    line: int = 0
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.file}, line {self.line})" if self.file else self.message
+
+
+class Boundary:
+    """Runs user code, sync or async, in the body of a ``with``; whatever it raises is kept here.
+
+    Args:
+        home: the user's file, whose innermost frame is reported; see ``fault_of``.
+        passing: exceptions that are raised as they are, besides cancellations and interrupts that are not the code's.
+
+    Attributes:
+        error: the exception that the code raised, None where it ended well.
+        fault: the same as a record.
+    """
+
+    def __init__(self, home: str | None = None, passing: type[BaseException] | Passing = InfrastructureError) -> None:
+        self._home, self._passing = home, passing
+        self.error: BaseException | None = None
+        self.fault: Fault | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None or isinstance(error, self._passing) or interrupts(error):
+            return False
+        self.error, self.fault = error, fault_of(error, self._home)
+        return True
+
+
 def interrupts(error: BaseException) -> bool:
-    """Whether the code that raised it is not to blame: its task is being cancelled, or somebody pressed Ctrl-C."""
+    """Whether ``error`` is not the code's own: its task is being cancelled, or somebody pressed Ctrl-C."""
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no event loop runs here
+            return False
         return task is not None and task.cancelling() > 0
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is threading.main_thread()
     return isinstance(error, GeneratorExit)
 
 
-def described(error: BaseException, home: str | None = None) -> str:
-    """One line with the type, the message, and the innermost frame that an author looks for.
+def fault_of(error: BaseException, home: str | None = None) -> Fault:
+    """``error`` as a record, with the frame that the author of the code looks for.
 
-    That is one in the file ``home``; else one in no installed package; else the innermost of all.
+    That is the innermost one in the file ``home``; else one outside installed packages; else the innermost of all.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == home]
     foreign = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)]
-    where = own or foreign or frames
-    place = f" ({where[-1].filename}, line {where[-1].lineno})" if where else ""
-    return f"{said(error)}{place}"
+    message, printed = _message(error), _printed(error)
+    if not (where := own or foreign or frames):
+        return Fault(message, traceback=printed)
+    return Fault(message, where[-1].filename, where[-1].lineno or 0, printed)
 
 
-def said(error: BaseException) -> str:
-    """Type and message of an error, whatever its own code does."""
+def _message(error: BaseException) -> str:
+    """Type and text of an error, whatever its own ``__str__`` does."""
     try:
         return f"{type(error).__name__}: {error}"
     except BaseException as worse:
         if interrupts(worse):
             raise
         return f"{type(error).__name__}, whose message cannot be had ({type(worse).__name__})"
+
+
+def _printed(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as worse:
+        if interrupts(worse):
+            raise
+        return ""

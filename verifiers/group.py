@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .errors import DataError
+from .reward import success_rate
 from .task import Task
 from .trajectory import Trajectory
 
@@ -14,20 +15,22 @@ class Group:
     Attributes:
         index: the admission index, which orders groups and seeds their sampling.
         task: what was asked.
-        trajectories: the attempts, by sample number.
-        samples: those numbers, where some attempts were left out; empty where none was.
+        trajectories: the attempts, by attempt number.
+        attempts: the number of each; 0, 1, … unless given, because some attempts were left out.
     """
 
     index: int
     task: Task
     trajectories: tuple[Trajectory, ...]
-    samples: tuple[int, ...] = ()
+    attempts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trajectories:
             raise DataError(f"group {self.index} (task {self.task.id}) is empty")
-        if self.samples and len(self.samples) != len(self.trajectories):
-            raise DataError(f"group {self.index} has {len(self.trajectories)} trajectories and numbers {self.samples}")
+        if not self.attempts:
+            object.__setattr__(self, "attempts", tuple(range(len(self.trajectories))))
+        if len(self.attempts) != len(self.trajectories):
+            raise DataError(f"group {self.index} has {len(self.trajectories)} trajectories and numbers {self.attempts}")
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")
@@ -44,11 +47,10 @@ class Group:
         return all(len(totals) == 1 for totals in earned.values())
 
     @property
-    def pass_rate(self) -> float:
-        """Share of the attempts' rewards that passed, over all agents; 0 where there is none."""
-        rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values()]
-        passed = [reward.passed for reward in rewards if reward.components]  # who is judged by nothing fails nothing
-        return sum(passed) / len(passed) if passed else 0.0
+    def success_rate(self) -> float | None:
+        """Share of the attempts that are a success, over all agents with a reward; None where success is undefined."""
+        rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values() if reward.components]
+        return success_rate(rewards)
 
     def _check_given(self, name: str) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]

@@ -27,6 +27,8 @@ class Reward:
         gated: the total in that case.
         skipped: labels that were not judged because of the gate; they have no score, which is not a score of 0.
         clip: bounds of the total, None for none; ``gated`` is not clipped.
+        success_label: the component whose passing is a success; empty for the heaviest.
+        success_total: the total from which on the attempt is a success; None for the rule by component.
     """
 
     components: tuple[Component, ...] = ()
@@ -34,6 +36,8 @@ class Reward:
     gated: float = 0.0
     skipped: tuple[str, ...] = ()
     clip: tuple[float, float] | None = None
+    success_label: str = ""
+    success_total: float | None = None
 
     def __post_init__(self) -> None:
         labels = [*(component.label for component in self.components), *self.skipped]
@@ -75,10 +79,24 @@ class Reward:
         return total if self.clip is None else min(max(total, self.clip[0]), self.clip[1])
 
     @property
-    def passed(self) -> bool:
-        """Whether every gate and the heaviest component (the first of them) passed: what accuracy counts."""
-        heaviest = max(self.components, key=lambda part: part.weight, default=None)
-        return not self.gate and heaviest is not None and heaviest.verdict.passed
+    def success(self) -> bool | None:
+        """Whether the attempt is a success: the one definition behind accuracy, pass rates and curricula.
+
+        A gate that was not passed is a failure. Otherwise the rubric's ``success`` decides: the named component passes,
+        or the total reaches the threshold. Without that, the heaviest component (the first of equals) decides. None:
+        nothing was scored, or that component is a plain number, which has no pass mark.
+        """
+        if not self.components or not self.scored:
+            return None
+        if self.gate:
+            return False
+        if self.success_total is not None:
+            return self.total >= self.success_total
+        if self.success_label:
+            chosen = next((part for part in self.components if part.label == self.success_label), None)
+            return chosen.verdict.passed if chosen else None
+        heaviest = max(self.components, key=lambda part: part.weight)
+        return None if heaviest.verdict.graded else heaviest.verdict.passed
 
     def score(self, label: str) -> float | None:
         """The unweighted score of one component, None where it was not judged."""
@@ -98,11 +116,26 @@ class Reward:
         parts = [{"label": label, "weight": weight, **verdict.to_json()} for label, weight, verdict in self.components]
         bounds = list(self.clip) if self.clip else None
         gate = {"gate": self.gate, "gated": self.gated, "skipped": list(self.skipped)}
-        return {"components": parts, **gate, "clip": bounds}
+        success = {"success_label": self.success_label, "success_total": self.success_total}
+        return {"components": parts, **gate, "clip": bounds, **success}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Reward":
         """The reward that ``to_json`` wrote."""
         parts = tuple(Component(part["label"], part["weight"], Verdict.from_json(part)) for part in row["components"])
         clip = tuple(row["clip"]) if row["clip"] else None
-        return cls(parts, row["gate"], row["gated"], tuple(row["skipped"]), clip)
+        return cls(
+            parts,
+            row["gate"],
+            row["gated"],
+            tuple(row["skipped"]),
+            clip,
+            row["success_label"],
+            row["success_total"],
+        )
+
+
+def success_rate(rewards: Iterable[Reward]) -> float | None:
+    """Share of ``rewards`` that are a success; None where there are none, or success is undefined for one of them."""
+    found = [reward.success for reward in rewards]
+    return None if not found or None in found else sum(map(bool, found)) / len(found)

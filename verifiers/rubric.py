@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .boundary import described, interrupts
+from .boundary import Boundary
 from .case import Case
 from .errors import ConfigError, DataError, nearest
 from .processes.deadline import deadline
@@ -44,15 +44,25 @@ class Rubric:
         deadline: seconds that one verifier may take, without sandboxes and workers, until it is an ``infra_error``.
         clip: the lowest and the highest total of one agent, None for no bounds.
         gated: the total where a gate does not pass.
+        success: what counts as a success (see ``Reward.success``): the label of a component that has to pass, or the
+            least total. By default the heaviest component has to pass, unless it is a plain number.
 
     Raises:
         ConfigError: a verifier, a parameter, a label or a bound that cannot be.
     """
 
-    def __init__(self, *uses: Use, deadline: float = 60.0, clip: Clip | None = None, gated: float = 0.0) -> None:
+    def __init__(
+        self,
+        *uses: Use,
+        deadline: float = 60.0,
+        clip: Clip | None = None,
+        gated: float = 0.0,
+        success: str | float | None = None,
+    ) -> None:
         self.deadline = deadline
         self.clip = _bounds(clip, "the rubric's total")
         self.gated = gated
+        self.success = success
         if not math.isfinite(gated):
             raise ConfigError(f"the total behind a gate that is not passed is finite, found gated={gated!r}")
         self._entries = tuple(_Entry(entry, make_verifier(entry.name, entry.params)) for entry in uses)
@@ -111,7 +121,7 @@ class Rubric:
             for entry in self._entries
         )
 
-    async def judge(self, case: Case, rows: bool = True) -> Reward:
+    async def score(self, case: Case, rows: bool = True) -> Reward:
         """One agent's reward: the verdicts of the rubric and (with ``rows``) of the task's own verifiers, in order.
 
         Gates are judged first. The first that does not pass ends it: all that was not judged by then is skipped.
@@ -126,18 +136,23 @@ class Rubric:
             if entry.use.gate and not verdict.passed:
                 judged = tuple(parts[label] for label in labels if label in parts)
                 skipped = tuple(label for label in labels if label not in parts)
-                return Reward(judged, entry.use.label, self.gated, skipped, self.clip)
+                return self._reward(judged, entry.use.label, skipped)
         for row in own:
             parts[row.label] = Component(row.label, row.weight, await self._verdict(_judge_row, row, case))
         if broken:
             parts[PREFIX] = Component(f"{PREFIX}verify", 1.0, infra_error(broken))
-        return Reward(tuple(parts[label] for label in [*labels, PREFIX] if label in parts), clip=self.clip)
+        return self._reward(tuple(parts[label] for label in [*labels, PREFIX] if label in parts))
+
+    def _reward(self, parts: tuple[Component, ...], gate: str = "", skipped: tuple[str, ...] = ()) -> Reward:
+        label = self.success if isinstance(self.success, str) else ""
+        least = None if self.success is None or isinstance(self.success, str) else float(self.success)
+        return Reward(parts, gate, self.gated, skipped, self.clip, label, least)
 
     async def compare(self, cases: Sequence[Case]) -> list[Reward]:
         """The rewards of one agent in each attempt of a group, with what the group's verifiers add.
 
         Args:
-            cases: the agent's part in each attempt; the trajectories are judged by ``judge``, and scored.
+            cases: the agent's part in each attempt; the trajectories are judged by ``score``, and scored.
         """
         rewards = [case.trajectory.rewards[case.agent] for case in cases]
         for entry in self._entries:
@@ -172,21 +187,19 @@ class Rubric:
     async def _verdict(self, judge: Callable[..., Awaitable[Verdict]], *arguments: Any) -> Verdict:
         start = time.perf_counter()
         clock: asyncio.Timeout | None = None
-        try:
+        with Boundary(passing=()) as outcome:
             async with deadline(self.deadline) as clock:
                 verdict = await judge(*arguments)
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"a verifier returns a Verdict, found {verdict!r:.80}")
-        except BaseException as error:  # a verifier that raises has judged nothing: that must not become a score
-            if interrupts(error):
-                raise
-            verdict = infra_error(described(error))
+        if outcome.fault:  # a verifier that raises has judged nothing: that must not become a score
+            verdict = infra_error(str(outcome.fault))
             if clock is not None and clock.expired():
                 verdict = infra_error(f"the verifier took more than its {self.deadline:g} s")
         return replace(verdict, elapsed=time.perf_counter() - start)
 
     def _with(self, entries: Iterable[_Entry]) -> "Rubric":
-        other = Rubric(deadline=self.deadline, clip=self.clip, gated=self.gated)
+        other = Rubric(deadline=self.deadline, clip=self.clip, gated=self.gated, success=self.success)
         other._entries = tuple(entries)
         other._check_entries()
         return other

@@ -13,7 +13,7 @@ from .rows.jsonl import check_json
 from .segment import Segment
 from .task import Task
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Written into every stored trajectory; raised when the record's shape changes."""
 
 POLICY = "policy"

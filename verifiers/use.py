@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .case import Case
 from .errors import DataError
 from .trajectory import POLICY
@@ -127,7 +129,7 @@ class _Together:
 def _as_verdict(result: Any, function: Callable[..., Any]) -> Verdict:
     if isinstance(result, Verdict):
         return result
-    if not isinstance(result, Real):
+    if not isinstance(result, Real | np.bool_):
         name = getattr(function, "__qualname__", "a reward")
         raise DataError(f"{name} gave {result!r:.80}; a reward is a number or a Verdict")
-    return Verdict(float(result))  # numpy's and torch's scalars too
+    return Verdict(float(result), graded=not isinstance(result, bool | np.bool_))  # NumPy's and torch's scalars too

@@ -34,6 +34,7 @@ class Verdict:
         evidence: JSON that shows how the score came about; where no score is above 0, ``best`` is the highest there is.
         elapsed: seconds.
         steps: scores of the agent's turns, in order, where turns are scored one by one; ``score`` is what they come to.
+        graded: the score is a plain number, and nothing says from which value on it passes: it defines no success.
     """
 
     score: float | None
@@ -42,6 +43,7 @@ class Verdict:
     evidence: dict[str, Any] = field(default_factory=dict)
     elapsed: float = 0.0
     steps: tuple[float, ...] = ()
+    graded: bool = False
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -76,12 +78,18 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as a JSON object."""
         row: dict[str, Any] = {"score": self.score, "status": self.status, "reason": self.reason}
-        return row | {"evidence": self.evidence, "elapsed": self.elapsed, "steps": list(self.steps)}
+        return row | {
+            "evidence": self.evidence,
+            "elapsed": self.elapsed,
+            "steps": list(self.steps),
+            "graded": self.graded,
+        }
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> "Verdict":
         """The verdict that ``to_json`` wrote."""
-        return cls(row["score"], row["status"], row["reason"], row["evidence"], row["elapsed"], tuple(row["steps"]))
+        steps = tuple(row["steps"])
+        return cls(row["score"], row["status"], row["reason"], row["evidence"], row["elapsed"], steps, row["graded"])
 
     @classmethod
     def of_steps(cls, steps: Iterable[float], total: Total = "mean", reason: str = "") -> "Verdict":
@@ -89,7 +97,7 @@ class Verdict:
         scores = tuple(float(step) for step in steps)
         if total not in TOTALS:
             raise DataError(f"the score of steps is their {' or '.join(TOTALS)}, found {total!r}")
-        return cls(float(TOTALS[total](scores)) if scores else 0.0, reason=reason, steps=scores)
+        return cls(float(TOTALS[total](scores)) if scores else 0.0, reason=reason, steps=scores, graded=True)
 
 
 def passed(reason: str = "", score: float = 1.0, **evidence: Any) -> Verdict:

@@ -203,7 +203,7 @@ async def _through_url(
         async def attempt(one: Attempt) -> Outcome:
             seed = (evaluation.seed, one.number, one.sample)
             played = await play(environment, one.task, dict.fromkeys(environment.agents, policy), seed)
-            judged = await environment.judge(played)
+            judged = await environment.score_trajectory(played)
             return one.sample, judged, "" if judged.scored else why_unscored(judged)
 
         waiting = iter(missing)
@@ -258,7 +258,8 @@ async def _through_engines(
 def _print(summary: Summary, wanted: int, before: int, out: Path) -> None:
     console = Console(highlight=False, emoji=False)
     table = Table("reward", "mean", "± standard error", box=None, header_style="bold")
-    for label, (mean, error) in [*summary.means.items(), ("pass rate", summary.pass_rate)]:
+    shown = {**summary.means, **({"accuracy": summary.accuracy} if summary.accuracy else {})}
+    for label, (mean, error) in shown.items():
         table.add_row(label, f"{mean:.4f}", f"{error:.4f}")
     console.print(table)
     stops = ", ".join(f"{reason} {count}" for reason, count in summary.stops.items())

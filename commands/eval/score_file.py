@@ -23,7 +23,7 @@ class Score(NamedTuple):
         task: the task's hash.
         attempt: number of the attempt at it.
         rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
-        passed: whether every verdict that counts passed, and none did that counts against it.
+        success: ``Reward.success`` of the first agent; None where it is undefined.
         stop: why the episode ended.
         scored: whether it was judged at all.
     """
@@ -31,7 +31,7 @@ class Score(NamedTuple):
     task: str
     attempt: int
     rewards: dict[str, float]
-    passed: bool
+    success: bool | None
     stop: str
     scored: bool
 
@@ -125,19 +125,16 @@ class ScoreFile:
 def score_of(attempt: int, trajectory: Trajectory) -> Score:
     """The trajectory's score."""
     rewards: dict[str, float] = {}
-    counting = []
     for agent, reward in trajectory.rewards.items():
         prefix = "" if agent == POLICY else f"{agent}/"
-        for label, weight, verdict in reward.components:
+        for label, _, verdict in reward.components:
             if verdict.score is not None:
                 rewards[prefix + label] = verdict.score
-            if weight:  # what a negative weight judges is what should not be
-                counting.append(verdict.passed == (weight > 0))
         if reward.scored:
             rewards[prefix + "total"] = reward.total
-    closed = any(reward.gate for reward in trajectory.rewards.values())
-    passed = trajectory.scored and not closed and bool(counting) and all(counting)
-    return Score(trajectory.task.hash, attempt, rewards, passed, trajectory.stop.value, trajectory.scored)
+    first = next(iter(trajectory.rewards.values()), None)
+    success = first.success if first and trajectory.scored else None
+    return Score(trajectory.task.hash, attempt, rewards, success, trajectory.stop.value, trajectory.scored)
 
 
 class Summary(NamedTuple):
@@ -146,14 +143,14 @@ class Summary(NamedTuple):
     Attributes:
         means: label → (mean, its standard error); attempts at one task are one observation, since they are not
             independent. The error is NaN for a single task.
-        pass_rate: the same for passing.
+        accuracy: the same for successes; None where success is undefined.
         stops: stop reason → count.
         judged: trajectories that have a score.
         unscored: trajectories that met an infrastructure error; they enter no mean.
     """
 
     means: dict[str, tuple[float, float]]
-    pass_rate: tuple[float, float]
+    accuracy: tuple[float, float] | None
     stops: dict[str, int]
     judged: int
     unscored: int
@@ -165,9 +162,10 @@ def summarise(scores: Iterable[Score]) -> Summary:
     judged = [score for score in everything if score.scored]
     labels = sorted({label for score in judged for label in score.rewards}, key=lambda label: (label == "total", label))
     means = {label: _mean((s.task, s.rewards[label]) for s in judged if label in s.rewards) for label in labels}
-    pass_rate = _mean((score.task, float(score.passed)) for score in judged)
+    defined = [score for score in judged if score.success is not None]
+    accuracy = _mean((score.task, float(bool(score.success))) for score in judged) if defined == judged else None
     stops = dict(Counter(score.stop for score in everything).most_common())
-    return Summary(means, pass_rate, stops, len(judged), len(everything) - len(judged))
+    return Summary(means, accuracy, stops, len(judged), len(everything) - len(judged))
 
 
 def _mean(values: Iterable[tuple[str, float]]) -> tuple[float, float]:

@@ -33,7 +33,7 @@ class Line(NamedTuple):
         """16 hexadecimal digits: the identity of what it says."""
         return hashlib.blake2b(self.text.strip(), digest_size=8).hexdigest()
 
-    async def judge(self) -> Verdict:
+    async def verify(self) -> Verdict:
         """The verdict on its row; an ``infra_error`` that names the line where it is no row that could be judged.
 
         Raises:
@@ -45,7 +45,7 @@ class Line(NamedTuple):
             return infra_error(f"line {self.number}: {error}")
         if rubric.needs_sandbox:
             shared_sandbox()
-        return (await rubric.judge(case)).components[0].verdict
+        return (await rubric.score(case)).components[0].verdict
 
 
 def lines_of(path: Path) -> Iterator[Line]:

@@ -132,7 +132,7 @@ def differences(before: Stored, after: Trajectory) -> list[Change]:
         for label in sorted({*old, *new}):
             a, b = old.get(label), new.get(label)
             if (a and (a.score, a.status)) != (b and (b.score, b.status)):
-                where = f"step {before.step}, group {before.group}, sample {before.sample}"
+                where = f"step {before.step}, group {before.group}, attempt {before.attempt}"
                 found.append(Change(where, label if agent == POLICY else f"{agent}/{label}", a, b))
     return found
 
@@ -141,7 +141,7 @@ def _judge_rows(
     path: Path, lines: Iterator[Line], write: Callable[[list[dict[str, Any]]], None], jobs: int, before: int
 ) -> None:
     async def judge(line: Line) -> dict[str, Any]:
-        return verdict_row(line, await line.judge())
+        return verdict_row(line, await line.verify())
 
     with counting("verifying", _rows_in(path), before) as tick:
 
@@ -177,8 +177,8 @@ async def _judge_store(
         label = group[0].trajectory.environment
         if label not in environments:
             raise ConfigError(f"the run's config has no environment labelled {label!r}, as its trajectories say")
-        attempts = [await environments[label].judge(stored.trajectory) for stored in group]
-        return list(zip(group, await environments[label].judge_group(attempts), strict=True))
+        attempts = [await environments[label].score_trajectory(stored.trajectory) for stored in group]
+        return list(zip(group, await environments[label].score_group(attempts), strict=True))
 
     def emit(groups: list[list[tuple[Stored, Trajectory]]]) -> None:
         judged = [pair for group in groups for pair in group]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NamedTuple
 
+from ...verifiers.boundary import fault_of
 from ...verifiers.errors import ConfigError, LachesisError
+from ...verifiers.reward import Reward
 from ...verifiers.task import Task
 from ...verifiers.trajectory import StopReason, Trajectory
 from ..chat import ScriptedPolicy
 from ..environment import Environment
-from ..episode import play, where_raised
+from ..episode import home_of, play
 from .bad_reply import HOSTILE, BadReply, Script, Shown, bad_replies, random_reply
 from .finding import Finding, Report, Severity
 
@@ -97,7 +99,7 @@ class Audit:
             except ConfigError as error:  # the data hold none
                 lacking.append(str(error))
             except Exception as error:  # noqa: BLE001 - the author's code may raise anything: it is what is looked for
-                place = where_raised(error, environment)
+                place = fault_of(error, home_of(environment))
                 self.report.add([Finding("raises", f"demonstration(task) raised {place}", tasks=(task.id,))])
         if lacking:
             self.report.skipped[f"demonstrations of {len(lacking)} tasks"] = lacking[0]
@@ -150,14 +152,15 @@ class Audit:
             self.step(f"verification of player {player!r} on task {task.id}")
             start = time.perf_counter()
             async with asyncio.timeout(self.deadline):
-                judged = await environment.judge(played)
+                judged = await environment.score_trajectory(played)
             self.report.time("verify", time.perf_counter() - start)
         except TimeoutError as error:
-            place = where_raised(error.__cause__ or error, environment).partition(" ")[2].strip()
-            self._found("hang", f"an episode took more than {self.deadline:g} s {place}".strip(), task, script)
+            fault = fault_of(error.__cause__ or error, home_of(environment))
+            place = f" ({fault.file}, line {fault.line})" if fault.file else ""
+            self._found("hang", f"an episode took more than {self.deadline:g} s{place}", task, script)
             return None
         except Exception as error:  # noqa: BLE001 - as above
-            self._found("raises", f"judging raised {where_raised(error, environment)}", task, script)
+            self._found("raises", f"judging raised {fault_of(error, home_of(environment))}", task, script)
             return None
         return judged if self._judged(judged, script) else None
 
@@ -183,7 +186,7 @@ class Audit:
             message = "the same replies under the same seed go otherwise; draw from episode.rng alone"
             self._found("unrepeatable", f"{message} ({_difference(first, second)})", one.task, one.script)
         try:
-            stored = await self.environment.judge(Trajectory.from_json(first.to_json()))
+            stored = await self.environment.score_trajectory(Trajectory.from_json(first.to_json()))
             self._judged(stored, one.script)
             same = _totals(stored) == _totals(first)
         except LachesisError as error:
@@ -199,7 +202,7 @@ class Audit:
         if not reward.components:
             self._found("no_reward", "no rubric and no reward in the episode: nothing can be learned", one.task, ())
             return False
-        if reward.passed:
+        if passes(reward):
             return True
         said = "; ".join(
             f"{label} {verdict.score} {verdict.status} {verdict.reason}".strip()
@@ -214,10 +217,10 @@ class Audit:
     async def _flat(self, attempts: Sequence[Trajectory]) -> bool:
         """Whether a group of these attempts has no variance; its group rewards are judged for that."""
         try:
-            judged = await self.environment.judge_group(list(attempts))
+            judged = await self.environment.score_group(list(attempts))
         except Exception as error:  # noqa: BLE001 - as above
             self._found(
-                "raises", f"judging a group raised {where_raised(error, self.environment)}", attempts[0].task, ()
+                "raises", f"judging a group raised {fault_of(error, home_of(self.environment))}", attempts[0].task, ()
             )
             return False
         if not all([self._judged(attempt, ()) for attempt in judged]):
@@ -266,13 +269,19 @@ def cast_of(environment: Environment, task: Task) -> dict[str, Script]:
     return cast
 
 
+def passes(reward: Reward) -> bool:
+    """Whether the reward is a success; where success is undefined, whether anything was earned."""
+    success = reward.success
+    return reward.scored and reward.total > 0 if success is None else success
+
+
 def earns(attempt: Trajectory, gold: Trajectory, agent: str) -> bool:
     """Whether ``attempt`` earns what ``gold``, which passes, does: in all, or by the heaviest part of its reward."""
     reward, best = attempt.rewards[agent], gold.rewards[agent]
     if best.total > 0 and reward.total >= best.total:
         return True
     heaviest = max(best.components, key=lambda part: part.weight)
-    if not reward.passed or heaviest.label in reward.skipped:
+    if not passes(reward) or heaviest.label in reward.skipped:
         return False
     found = {part.label: part.verdict for part in reward.components}.get(heaviest.label)
     return found is not None and found.passed and (found.score or 0.0) >= (heaviest.verdict.score or 0.0)

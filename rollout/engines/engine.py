@@ -13,6 +13,8 @@ from ...verifiers.errors import DataError
 if TYPE_CHECKING:  # environment workers type against engines without paying for torch
     from .transport.weights import Weights
 
+Ids = npt.NDArray[np.int32]
+Logprobs = npt.NDArray[np.float32]
 Stop = Literal["stop", "length", "abort"]
 
 
@@ -60,7 +62,7 @@ class Request:
         route: requests of one route go to one engine while it lives (shared prompts are computed once).
     """
 
-    prompt: npt.NDArray[np.int32]
+    prompt: Ids
     sampling: Sampling
     version: int = 0
     route: int = 0
@@ -79,9 +81,9 @@ class Completion:
         stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
     """
 
-    tokens: npt.NDArray[np.int32]
-    logprobs: npt.NDArray[np.float32]
-    versions: npt.NDArray[np.int32]
+    tokens: Ids
+    logprobs: Logprobs
+    versions: Ids
     stop: Stop
 
 
@@ -119,7 +121,7 @@ class Engine(Generator, Protocol):
     Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
     """
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """Logprob of each token given those before it; the first is NaN. Same length as ``tokens``."""
         ...
 
@@ -159,7 +161,7 @@ class EngineCore(Protocol):
         """End one request and return what it has."""
         ...
 
-    def score(self, tokens: npt.NDArray[np.int32], temperature: float) -> npt.NDArray[np.float32]:
+    def compute_logprobs(self, tokens: Ids, temperature: float) -> Logprobs:
         """As in ``Engine``."""
         ...
 

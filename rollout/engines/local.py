@@ -6,11 +6,8 @@ import functools
 import itertools
 from collections.abc import AsyncIterator, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from ...verifiers.errors import EngineError
-from .engine import Completion, EngineCore, EngineInfo, Request
+from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
 from .transport.weights import Weights
 
 
@@ -89,9 +86,9 @@ class LocalEngine:
         self._wake()
         return key, future
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """Logprob of each token given those before it; the first is NaN."""
-        return self._core.score(tokens, temperature)
+        return self._core.compute_logprobs(tokens, temperature)
 
     async def update(self, weights: Weights) -> int:
         """Take new weights between two steps; return the checksum of what arrived."""

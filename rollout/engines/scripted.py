@@ -5,10 +5,9 @@ import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from ...verifiers.errors import EngineError, EngineStale
-from .engine import Completion, EngineInfo, Request, Stop
+from .engine import Completion, EngineInfo, Ids, Logprobs, Request, Stop
 from .transport.weights import Weights
 
 Answer = list[int] | tuple[list[int], list[float]]
@@ -54,7 +53,7 @@ class ScriptedEngine:
                 return self._completion([], [], "abort")
         return self._cut(request, self._script(request))
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """The engine's one logprob for each token; the first is NaN."""
         logprobs = np.full(len(tokens), self._logprob, np.float32)
         logprobs[:1] = np.nan

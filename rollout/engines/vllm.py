@@ -17,7 +17,7 @@ from ...verifiers.errors import ConfigError, EngineError, EngineStale
 from .engine import Completion, EngineInfo, Request, Sampling, Stop
 from .transport.weights import Weights
 
-SCORE = "score"  # the request id of a running ``score``; generating requests have numbers
+LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 
 EXACT: dict[str, Any] = {
     "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
@@ -156,7 +156,7 @@ class VllmEngine:
             key, running, stopped = self._unscored.pop()
             assert running.prompt is not None
             whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
-            running.logprobs = self.score(whole)[running.prompt.size :].tolist()
+            running.logprobs = self.compute_logprobs(whole)[running.prompt.size :].tolist()
             self._ended.append((key, running.end("stop" if stopped else "length")))
         ended, self._ended = self._ended, []
         return ended
@@ -173,7 +173,7 @@ class VllmEngine:
         self._engine.abort_request([str(key)])
         return running.end("abort")
 
-    def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
 
         Raises:
@@ -199,7 +199,7 @@ class VllmEngine:
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            self._engine.add_request(SCORE, tokens_input(tokens.tolist()), params)
+            self._engine.add_request(LOGPROBS, tokens_input(tokens.tolist()), params)
             while self._scored is None:
                 self._advance()
             logprobs[1:], self._scored = self._scored, None
@@ -235,7 +235,7 @@ class VllmEngine:
 
     def _advance(self) -> None:
         for output in self._engine.step():
-            if output.request_id == SCORE:
+            if output.request_id == LOGPROBS:
                 self._scored = output.prompt_logprobs.logprobs
                 continue
             key, new = int(output.request_id), output.outputs[0]

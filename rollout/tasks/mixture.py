@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...environments.environment import Environment, Split
+from ...verifiers.errors import ConfigError
 from ...verifiers.group import Group
 from ...verifiers.task import Task
 from ..orders import Outcome
@@ -97,7 +98,12 @@ class Mixture:
         self._useful[draw.environment] += float(useful)
         curriculum = self._supplies[draw.environment].curriculum
         if curriculum and isinstance(outcome, Group):
-            curriculum.learn(draw.band, outcome.pass_rate)
+            if (rate := outcome.success_rate) is None:
+                raise ConfigError(
+                    f"{self.labels[draw.environment]}: its curriculum needs to know what a success is, and the "
+                    "heaviest reward is a plain number; say so with Rubric(..., success=LABEL or least total)"
+                )
+            curriculum.learn(draw.band, rate)
 
     @property
     def state(self) -> dict[str, Any]:

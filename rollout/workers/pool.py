@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.errors import EngineError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..chats.renderer import Renderer
 from ..config import AgentConfig, ModelConfig, RolloutConfig
-from ..engines.engine import EngineCore, EngineInfo, Generator
+from ..engines.engine import EngineCore, EngineInfo, Generator, Ids, Logprobs
 from ..engines.local import LocalEngine
 from ..engines.router import Router
 from ..engines.transport.weights import Weights
@@ -91,7 +88,7 @@ class Pool(Protocol):
         """
         ...
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """The tokens' logprobs by every engine that lives."""
         ...
 
@@ -120,9 +117,9 @@ class InlinePool:
         """As in ``Pool``."""
         check_delivery(weights, await self._engine.update(weights), "the engine")
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
-        return [await self._engine.score(tokens, temperature)]
+        return [await self._engine.compute_logprobs(tokens, temperature)]
 
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""

@@ -10,12 +10,9 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ...verifiers.errors import EngineError, EngineLost, InputError, LachesisError
 from ..config import RolloutConfig
-from ..engines.engine import Completion, EngineInfo, Request
+from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.local import LocalEngine
 from ..engines.router import Router
 from ..engines.transport.weights import Weights
@@ -52,9 +49,9 @@ class EngineActor:
         async for ended in self._engine.generate_many(requests):
             yield ended
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float) -> npt.NDArray[np.float32]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float) -> Logprobs:
         """As in ``Engine``."""
-        return await self._engine.score(tokens, temperature)
+        return await self._engine.compute_logprobs(tokens, temperature)
 
     async def update(self, weights: Weights) -> int:
         """As in ``Engine``."""
@@ -262,9 +259,9 @@ class RayPool:
                 raise EngineError(f"no engine took weights version {weights.version} in time: {failures[0]}")
             await asyncio.sleep(self.WATCH)
 
-    async def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> list[npt.NDArray[np.float32]]:
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
-        return await self._ask_all("score", tokens, temperature)
+        return await self._ask_all("compute_logprobs", tokens, temperature)
 
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...environments.environment import Environment
-from ...environments.episode import play, where_raised
+from ...environments.episode import home_of, play
 from ...environments.loading import EnvironmentSpec
-from ...verifiers.boundary import interrupts
+from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EnvironmentFault, InfrastructureError
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
@@ -67,24 +67,22 @@ class GroupWorker:
             return Failure(order.index, f"the group took more than its {self._config.deadline:g} s (rollout.deadline)")
         except (InfrastructureError, EnvironmentFault) as error:
             return Failure(order.index, str(error))
-        samples = tuple(sample for sample, attempt in enumerate(attempts) if attempt.scored)
-        scored = tuple(attempts[sample] for sample in samples)
+        numbers = tuple(number for number, attempt in enumerate(attempts) if attempt.scored)
+        scored = tuple(attempts[number] for number in numbers)
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
             return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
-        return Group(order.index, order.task, scored, samples if len(scored) < len(attempts) else ())
+        return Group(order.index, order.task, scored, numbers)
 
     async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
         """Every attempt of a group, judged one by one and then together."""
-        attempts = await asyncio.gather(*(self._attempt(environment, order, sample) for sample in range(order.size)))
+        attempts = await asyncio.gather(*(self._attempt(environment, order, number) for number in range(order.size)))
         for _ in range(self._tries):
-            try:
-                judged = await environment.judge_group(attempts)
+            with Boundary(home_of(environment)) as outcome:
+                judged = await environment.score_group(attempts)
                 if [_task(one) for one in judged] != [order.task.hash] * order.size:
-                    raise TypeError(f"judge_group returns the {order.size} trajectories that it was given, judged")
-            except BaseException as fault:
-                if isinstance(fault, InfrastructureError) or interrupts(fault):
-                    raise
-                raise EnvironmentFault(where_raised(fault, environment)) from None
+                    raise TypeError(f"score_group returns the {order.size} trajectories that it was given, scored")
+            if outcome.fault:
+                raise EnvironmentFault(str(outcome.fault))
             if sum(attempt.scored for attempt in judged) == sum(attempt.scored for attempt in attempts):
                 break
         return judged
@@ -105,7 +103,7 @@ class GroupWorker:
         """How often what could not be judged is tried, in all."""
         return 1 + self._config.retries * (self._config.on_failure == "retry")
 
-    async def _attempt(self, environment: Environment, order: Order, sample: int) -> Trajectory:
+    async def _attempt(self, environment: Environment, order: Order, number: int) -> Trajectory:
         """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
         policy = TokenPolicy(
             self._engine,
@@ -116,7 +114,7 @@ class GroupWorker:
             route=order.index,
         )
         policies = self._cast(order.environment).policies(policy)
-        seed = (*order.seed, order.index, sample)
+        seed = (*order.seed, order.index, number)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)
             trajectory = await _judged(environment, played)
@@ -131,17 +129,13 @@ def _task(judged: Any) -> str:
 
 
 async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
-    """The trajectory with its rewards; where the environment's own ``judge`` raises, with its error and none."""
-    try:
-        judged = await environment.judge(played)
-        if _task(judged) != played.task.hash:
-            raise TypeError(f"judge returns the trajectory that it was given, judged, found {judged!r:.80}")
-        return judged
-    except BaseException as fault:
-        if isinstance(fault, InfrastructureError) or interrupts(fault):
-            raise
-        error = where_raised(fault, environment)
-        return replace(played, stop=StopReason.ENVIRONMENT_ERROR, error=error, rewards={})
+    """The trajectory with its rewards; if the environment's ``score_trajectory`` raises, with the error and none."""
+    with Boundary(home_of(environment)) as outcome:
+        scored = await environment.score_trajectory(played)
+        if _task(scored) != played.task.hash:
+            raise TypeError(f"score_trajectory returns the trajectory that it was given, scored, found {scored!r:.80}")
+        return scored
+    return replace(played, stop=StopReason.ENVIRONMENT_ERROR, error=str(outcome.fault), rewards={})
 
 
 def why_unscored(trajectory: Trajectory) -> str:

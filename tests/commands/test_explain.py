@@ -44,10 +44,10 @@ def test_what_is_explained_is_what_was_trained(run: Path) -> None:
     stored = list(TrajectoryStore(run / "trajectories.jsonl.zst").read())
     learned = idle = 0
     for one in stored:
-        found = explain(run, f"{one.group}/{one.sample}")
+        found = explain(run, f"{one.group}/{one.attempt}")
         assert (found.stored.step, len(found.group)) == (one.step, 4)
         totals = np.array(found.totals("policy"))
-        expected = grpo(totals)[one.sample]
+        expected = grpo(totals)[one.attempt]
         rows = [row for segment in found.to_json()["segments"] for row in segment["tokens"]]
         assert "".join(row["text"] for row in rows if row["sampled"]).startswith(one.trajectory.completion())
         for row in rows:
@@ -87,13 +87,13 @@ def test_the_command_shows_rewards_and_tokens_and_lists_what_there_is(run: Path)
     assert '"<|im_start|>"' not in sampled
     assert len(sampled.splitlines()) < len(shown.splitlines())
     row = json.loads(runner.invoke(cli, ["explain", str(run), name, "--json"]).output)
-    assert f"{row['group']}/{row['sample']}" == name
+    assert f"{row['group']}/{row['attempt']}" == name
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["first"], "GROUP/SAMPLE, such as 12/0, found 'first'; lachesis explain"),
+        (["first"], "GROUP/ATTEMPT, such as 12/0, found 'first'; lachesis explain"),
         (["999/0"], "has no trajectory 999/0"),
         (["--step", "9"], "no trajectories of step 9; it has 1 to 2"),
     ],

@@ -181,13 +181,13 @@ def sung(choir: Environment, *texts: str) -> list[Trajectory]:
 
 def test_group_rewards_are_added_for_each_agent_and_come_out_the_same_when_judged_again() -> None:
     choir = Choir()
-    judged = asyncio.run(choir.judge_group(sung(choir, "la", "la", "lo")))
+    judged = asyncio.run(choir.score_group(sung(choir, "la", "la", "lo")))
     totals = [{agent: reward.total for agent, reward in attempt.rewards.items()} for attempt in judged]
     assert totals == [{"high": 1.0, "low": 2.0}, {"high": 1.0, "low": 2.0}, {"high": 0.5, "low": 0.0}]
 
     async def again() -> list[Trajectory]:
         stored = [Trajectory.from_json(json.loads(json.dumps(attempt.to_json()))) for attempt in judged]
-        return await choir.judge_group([await choir.judge(attempt) for attempt in stored])
+        return await choir.score_group([await choir.score_trajectory(attempt) for attempt in stored])
 
     repeated = [{agent: reward.total for agent, reward in one.rewards.items()} for one in asyncio.run(again())]
     assert repeated == totals
@@ -197,10 +197,10 @@ def test_an_attempt_without_a_score_takes_no_part_in_group_rewards_and_one_alone
     choir = Choir()
     first, second, third = sung(choir, "la", "lo", "la")
     lost = third.with_rewards({})
-    judged = asyncio.run(choir.judge_group([first, lost, second]))
+    judged = asyncio.run(choir.score_group([first, lost, second]))
     assert judged[1] is lost
     assert [attempt.rewards["high"].score("rare") for attempt in (judged[0], judged[2])] == [1.0, 1.0]
-    assert asyncio.run(choir.judge_group([first, lost])) == [first, lost]
+    assert asyncio.run(choir.score_group([first, lost])) == [first, lost]
 
 
 def test_group_rewards_are_reweighted_by_the_config_and_their_labels_are_taken() -> None:
@@ -224,7 +224,7 @@ def test_a_tasks_own_verifiers_judge_the_first_agent_and_bad_ones_stop_the_tasks
     attempt = asyncio.run(own.attempt(next(drawn), ["la"]))
     assert attempt.rewards["high"].total == 1.25
     assert attempt.rewards["low"].components == ()
-    assert asyncio.run(own.judge(attempt)).rewards["high"].total == 1.25
+    assert asyncio.run(own.score_trajectory(attempt)).rewards["high"].total == 1.25
     with pytest.raises(DataError, match=r"task \w+: a row cannot set 'timeout'"):
         next(drawn)
     with pytest.raises(DataError, match="a row cannot set 'timeout'"):  # in a test of the environment, as in a run

@@ -106,7 +106,7 @@ def test_a_reply_ends_a_single_turn_episode() -> None:
     assert (made.stop, made.error, made.completion()) == (StopReason.DONE, None, "42")
     assert made.metrics == {"turns": 1.0, "tool_calls": 0.0, "segments": 0.0, "template_breaks": 0.0}
     assert environment.stages == ["setup", "run", "finish", "close"]
-    assert asyncio.run(environment.judge(made)).rewards["policy"].total == 1.0
+    assert asyncio.run(environment.score_trajectory(made)).rewards["policy"].total == 1.0
 
 
 def test_the_tool_loop_goes_on_until_a_reply_without_a_call() -> None:
@@ -132,7 +132,7 @@ def test_each_limit_ends_the_episode_in_order_with_its_reason(limits: Limits, st
     made = run(environment, policy=policy)
     assert (made.stop, made.error, made.metrics["turns"]) == (stop, None, turns)
     assert environment.stages == ["setup", "run", "finish", "close"]
-    assert asyncio.run(environment.judge(made)).rewards["policy"].total == 0.0
+    assert asyncio.run(environment.score_trajectory(made)).rewards["policy"].total == 0.0
 
 
 def test_the_token_limit_is_passed_down_and_no_sampling_option_lifts_it() -> None:
@@ -188,7 +188,7 @@ def test_a_stage_that_raises_harms_its_trajectory_with_file_and_line_and_is_clos
     assert "RuntimeError: oh no" in made.error
     assert f"{__file__}, line {fail.__code__.co_firstlineno + 1}" in made.error
     assert environment.stages[-1] == "close"
-    assert not asyncio.run(environment.judge(made)).scored
+    assert not asyncio.run(environment.score_trajectory(made)).scored
 
 
 def test_the_line_named_is_the_environments_own_and_not_a_librarys() -> None:
@@ -248,7 +248,7 @@ def test_a_lost_engine_leaves_the_trajectory_unscored_and_is_no_fault_of_the_env
     made = run(environment)
     assert (made.stop, made.error) == (StopReason.INFRA_ERROR, "EngineLost: engine 2 died")
     assert environment.stages == ["setup", "run", "close"]
-    assert asyncio.run(environment.judge(made)).rewards == {}
+    assert asyncio.run(environment.score_trajectory(made)).rewards == {}
 
 
 class Failing(ScriptedChat):
@@ -280,7 +280,7 @@ def test_an_environment_that_swallows_a_lost_engine_gets_no_reward_for_it(tries:
     environment = Stubborn()
     played = asyncio.run(play(environment, Task("q", "42"), {"policy": Lossy(())}, seed=(0,)))
     assert played.stop is stop
-    assert asyncio.run(environment.judge(played)).scored is (stop is StopReason.DONE)
+    assert asyncio.run(environment.score_trajectory(played)).scored is (stop is StopReason.DONE)
 
 
 def test_a_cancelled_episode_is_closed_and_stays_cancelled() -> None:
@@ -317,11 +317,11 @@ def test_rewards_given_in_the_episode_join_the_rubrics() -> None:
         episode.metric("moves", 3)
 
     environment = Base({"run": give})
-    judged = asyncio.run(environment.judge(run(environment, "42")))
+    judged = asyncio.run(environment.score_trajectory(run(environment, "42")))
     assert [(c.label, c.weight) for c in judged.rewards["policy"].components] == [("exact", 1.0), ("win", 0.5)]
     assert judged.rewards["policy"].total == 1.5
     assert judged.metrics["moves"] == 3
-    again = asyncio.run(environment.judge(judged))
+    again = asyncio.run(environment.score_trajectory(judged))
     assert again.rewards["policy"].total == 1.5
 
 
@@ -334,7 +334,7 @@ def test_a_reward_under_a_label_of_the_rubric_is_refused_and_not_dropped() -> No
 
 def test_a_verdict_of_an_infrastructure_error_given_in_the_episode_leaves_it_unscored() -> None:
     environment = Base({"run": lambda episode: episode.reward("win", infra_error("the server is down"))})
-    assert not asyncio.run(environment.judge(run(environment, "42"))).scored
+    assert not asyncio.run(environment.score_trajectory(run(environment, "42"))).scored
 
 
 class Stepwise(Base):
@@ -353,12 +353,12 @@ class Stepwise(Base):
 
 def test_rewards_of_single_turns_are_kept_by_turn_and_add_up_to_the_labels_score() -> None:
     environment = Stepwise()
-    judged = asyncio.run(environment.judge(run(environment, "a", "b", "42")))
+    judged = asyncio.run(environment.score_trajectory(run(environment, "a", "b", "42")))
     reward = judged.rewards["policy"]
     steps = {part.label: part.verdict.steps for part in reward.components}
     assert steps == {"exact": (), "progress": (0.5, 0.0, 0.25), "best": (0.5, 0.0, 0.25)}
     assert (reward.score("progress"), reward.score("best"), reward.total) == (0.75, 0.5, 2.5)
-    again = asyncio.run(environment.judge(Trajectory.from_json(judged.to_json()))).rewards["policy"]
+    again = asyncio.run(environment.score_trajectory(Trajectory.from_json(judged.to_json()))).rewards["policy"]
     assert {part.label: part.verdict.steps for part in again.components} == steps
     assert again.total == reward.total
 
@@ -395,7 +395,7 @@ def test_a_single_turn_episode_costs_far_less_than_a_millisecond() -> None:
     async def many(count: int) -> float:
         start = time.process_time()
         for _ in range(count):
-            await environment.judge(await play(environment, task, policies, seed=(0,)))
+            await environment.score_trajectory(await play(environment, task, policies, seed=(0,)))
         return (time.process_time() - start) / count
 
     assert min(asyncio.run(many(200)) for _ in range(5)) < 500e-6
@@ -448,7 +448,7 @@ def test_what_an_environment_leaves_that_is_no_record_harms_its_own_trajectory(d
 
 def test_weights_of_other_libraries_numbers_are_stored_as_plain_ones() -> None:
     environment = Base({"finish": lambda episode: episode.reward("r", 1.0, weight=np.float32(2))})
-    made = asyncio.run(environment.judge(run(environment, "42")))
+    made = asyncio.run(environment.score_trajectory(run(environment, "42")))
     assert made.rewards["policy"].total == 3.0
     assert Trajectory.from_json(json.loads(json.dumps(made.to_json()))).rewards["policy"].total == 3.0
 
@@ -464,7 +464,7 @@ def test_what_the_environment_says_for_the_policy_is_no_reply_of_its() -> None:
 
     environment = Examples(limits=Limits(seconds=0.1))
     made = asyncio.run(play(environment, task, {"policy": ScriptedPolicy(["7"])}, (0,)))
-    judged = asyncio.run(environment.judge(made))
+    judged = asyncio.run(environment.score_trajectory(made))
     assert judged.completion() == ""
     assert judged.rewards["policy"].total == 0.0
 

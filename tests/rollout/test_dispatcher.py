@@ -2,7 +2,6 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -126,7 +125,11 @@ class EvenPool(SlowPool):
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         return [
-            replace(outcome, trajectories=(attempt(outcome, 1.0), attempt(outcome, float(self.even(outcome.index)))))
+            Group(
+                outcome.index,
+                outcome.task,
+                (attempt(outcome, 1.0), attempt(outcome, float(self.even(outcome.index)))),
+            )
             for outcome in await super().run(orders)
             if isinstance(outcome, Group)
         ]

@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> TrajectoryStore:
 
 def test_what_is_written_is_read_in_order(store: TrajectoryStore) -> None:
     rows = list(TrajectoryStore(store.path).read())
-    assert [(row.step, row.group, row.sample) for row in rows] == [
+    assert [(row.step, row.group, row.attempt) for row in rows] == [
         (step, 10 * step + number, sample) for step in (1, 2, 3) for number in (0, 1) for sample in (0, 1)
     ]
     assert rows[0].trajectory.to_json() == group(10).trajectories[0].to_json()

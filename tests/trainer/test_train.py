@@ -282,8 +282,8 @@ def test_an_engine_whose_logprobs_are_no_numbers_stops_the_run_wherever_it_stand
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(InlinePool):
-        async def score(self, tokens: Any, temperature: float = 1.0) -> list[Any]:
-            whole = (await super().score(tokens, temperature))[0]
+        async def compute_logprobs(self, tokens: Any, temperature: float = 1.0) -> list[Any]:
+            whole = (await super().compute_logprobs(tokens, temperature))[0]
             return [whole, np.full_like(whole, np.nan), whole]
 
     monkeypatch.setattr(main_job, "InlinePool", Broken)

@@ -24,7 +24,7 @@ def judge(task: Task, said: str) -> Reward:
     again = Task.from_json(json.loads(json.dumps(task.to_json())))
     assert again.hash == task.hash
     attempt = Trajectory(again, messages={"policy": ({"role": "assistant", "content": said},)})
-    return asyncio.run(Rubric().judge(Case(attempt)))
+    return asyncio.run(Rubric().score(Case(attempt)))
 
 
 def tulu(dataset: Any, truth: Any) -> Task:

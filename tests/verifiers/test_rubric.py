@@ -67,19 +67,19 @@ class Odd:
 
 
 def test_a_reward_that_exits_has_judged_nothing_and_ends_no_run() -> None:
-    judged = asyncio.run(Rubric().with_methods(Odd()).judge(case("yes")))
+    judged = asyncio.run(Rubric().with_methods(Odd()).score(case("yes")))
     assert judged.score("exits") is None
     assert "SystemExit: 3" in judged.components[0].verdict.reason
 
 
 def test_a_scalar_of_numpys_is_a_number() -> None:
-    judged = asyncio.run(Rubric().with_methods(Odd()).judge(case("yes")))
+    judged = asyncio.run(Rubric().with_methods(Odd()).score(case("yes")))
     assert judged.score("scalar") == 0.5
 
 
 def test_every_component_is_kept_by_label_with_its_weight() -> None:
     rubric = Rubric(use("exact", weight=2.0), use("exact", label="loose", weight=0.5, ignore_case=True))
-    judged = asyncio.run(rubric.judge(case("yes", "YES")))
+    judged = asyncio.run(rubric.score(case("yes", "YES")))
     assert [(c.label, c.weight, c.verdict.score) for c in judged.components] == [
         ("exact", 2.0, 0.0),
         ("loose", 0.5, 1.0),
@@ -89,7 +89,7 @@ def test_every_component_is_kept_by_label_with_its_weight() -> None:
 
 
 def test_marked_methods_are_part_of_the_reward() -> None:
-    judged = asyncio.run(Rubric().with_methods(Holder()).judge(case("LOUD")))
+    judged = asyncio.run(Rubric().with_methods(Holder()).score(case("LOUD")))
     assert judged.total == 0.5
     assert judged.score("length") == 4.0
 
@@ -122,7 +122,7 @@ def test_labels_are_unique_and_weights_finite() -> None:
 def test_a_verifier_that_fails_has_judged_nothing_and_harms_only_its_own_verdict(kind: str, reason: str) -> None:
     rubric = Rubric(use("test_behaviour", kind=kind), use("exact"), deadline=0.05)
     start = time.monotonic()
-    judged = asyncio.run(rubric.judge(case("42")))
+    judged = asyncio.run(rubric.score(case("42")))
     broken, exact = (component.verdict for component in judged.components)
     assert broken.status == "infra_error"
     assert exact.passed
@@ -132,7 +132,7 @@ def test_a_verifier_that_fails_has_judged_nothing_and_harms_only_its_own_verdict
 
 def test_an_entry_judges_only_its_own_agent() -> None:
     rubric = Rubric(use("exact", agent="x"), use("exact", agent="y", label="other"))
-    judged = asyncio.run(rubric.judge(case("42", agent="y")))
+    judged = asyncio.run(rubric.score(case("42", agent="y")))
     assert [component.label for component in judged.components] == ["other"]
     assert rubric.agents == {"x", "y"}
 
@@ -144,7 +144,7 @@ def test_a_method_that_returns_no_number_is_an_infrastructure_error(value: Any) 
         def score(self, case: Case) -> Any:
             return value
 
-    judged = asyncio.run(Rubric().with_methods(Bad()).judge(case("a")))
+    judged = asyncio.run(Rubric().with_methods(Bad()).score(case("a")))
     assert judged.components[0].verdict.status == "infra_error"
 
 
@@ -154,12 +154,12 @@ def test_a_method_may_return_a_verdict() -> None:
         def score(self, case: Case) -> Verdict:
             return infra_error("no network")
 
-    assert asyncio.run(Rubric().with_methods(Careful()).judge(case("a"))).unjudged
+    assert asyncio.run(Rubric().with_methods(Careful()).score(case("a"))).unjudged
 
 
 def judged(rubric: Rubric, text: str, answer: Any = "42") -> Reward:
     """The reward, and proof that it survives storage."""
-    found = asyncio.run(rubric.judge(case(text, answer)))
+    found = asyncio.run(rubric.score(case(text, answer)))
     assert Reward.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     return found
 
@@ -169,7 +169,7 @@ def test_behind_a_gate_that_is_passed_everything_counts() -> None:
     found = judged(rubric, "<think>so</think>42")
     assert [(part.label, part.verdict.score) for part in found.components] == [("exact", 1.0), ("format", 1.0)]
     assert found.total == pytest.approx(1.1)
-    assert found.passed
+    assert found.success
 
 
 def test_behind_a_gate_that_is_not_passed_nothing_counts_and_nothing_is_judged() -> None:
@@ -178,7 +178,7 @@ def test_behind_a_gate_that_is_not_passed_nothing_counts_and_nothing_is_judged()
     found = judged(rubric, "42")
     assert [part.label for part in found.components] == ["format"]
     assert found.skipped == ("exact", "test_behaviour", "number")
-    assert (found.total, found.scored, found.passed) == (-0.5, True, False)
+    assert (found.total, found.scored, found.success) == (-0.5, True, False)
     assert found.score("exact") is None
 
 
@@ -257,7 +257,7 @@ def attempts(*texts: str, agent: str = "policy", rubric: Rubric) -> list[Case]:
     found = []
     for text in texts:
         one = case(text, agent=agent)
-        rewards = {agent: asyncio.run(rubric.judge(one))}
+        rewards = {agent: asyncio.run(rubric.score(one))}
         found.append(Case(one.trajectory.with_rewards(rewards), agent))
     return found
 

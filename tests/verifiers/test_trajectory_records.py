@@ -327,7 +327,7 @@ def test_scores_of_turns_that_cannot_be_are_refused() -> None:
 def test_a_reward_behind_a_gate_survives_json_and_names_a_gate_that_is_there() -> None:
     made = Reward((Component("format", 1.0, wrong("no")),), "format", -1.0, ("math",), (-2.0, 2.0))
     assert Reward.from_json(json.loads(json.dumps(made.to_json()))) == made
-    assert (made.total, made.score("math"), made.passed) == (-1.0, None, False)
+    assert (made.total, made.score("math"), made.success) == (-1.0, None, False)
     with pytest.raises(DataError, match="none of the rewards"):
         Reward((), gate="format")
     with pytest.raises(DataError, match="unique"):

@@ -46,7 +46,9 @@ def test_200_episodes_at_once_each_end_with_a_reason_and_a_reward(name: str) -> 
         if number % 2:
             said = {agent: tuple(rng.choices(NONSENSE, k=12)) for agent in environment.agents}
         policies = {agent: ScriptedPolicy(script) for agent, script in said.items()}
-        return await environment.judge(await play(environment, tasks[number], policies, (number,), inline=True))
+        return await environment.score_trajectory(
+            await play(environment, tasks[number], policies, (number,), inline=True)
+        )
 
     async def all_of_them() -> list[Trajectory]:
         return await asyncio.gather(*map(one, range(200)))

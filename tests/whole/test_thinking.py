@@ -72,7 +72,7 @@ def asked(
     policy = TokenPolicy(engine, Renderer(tokenizer), Sampling(max_tokens=max_tokens), context=context)
     environment = Asks(thinking=thinking)
     made = asyncio.run(play(environment, Task("6 times 7?", answer="42"), {"policy": policy}, seed))
-    return asyncio.run(environment.judge(made)), engine.requests
+    return asyncio.run(environment.score_trajectory(made)), engine.requests
 
 
 @pytest.mark.parametrize("template", ["", SWITCHED], ids=["deaf", "switched"])

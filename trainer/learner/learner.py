@@ -162,7 +162,7 @@ class Learner:
         self.optimizer.state.clear()
 
     @torch.no_grad()
-    def score(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it, the first NaN: what engines are held against."""
         mask = np.arange(tokens.size) > 0
         sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))

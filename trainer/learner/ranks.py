@@ -94,9 +94,9 @@ class RankedLearner:
         """As in ``Learner``."""
         self._call("reset_optimizer")
 
-    def score(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """As in ``Learner``."""
-        scored: npt.NDArray[np.float32] = self._call("score", tokens)[0]
+        scored: npt.NDArray[np.float32] = self._call("compute_logprobs", tokens)[0]
         return scored
 
     def weights(self, version: int) -> Weights:

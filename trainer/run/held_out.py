@@ -9,6 +9,7 @@ from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
 from ...rollout.workers.pool import Pool
 from ...verifiers.group import Group
+from ...verifiers.reward import Reward, success_rate
 from .metrics import Metrics, mean_scores
 
 
@@ -28,10 +29,13 @@ class HeldOut:
         self._tasks = [list(itertools.islice(tasks_of(env, "test", seed), most)) for env in environments]
         self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
 
-    async def score(self, pool: Pool, version: int) -> Metrics:
-        """Accuracy and mean scores by label, greedy, one attempt a task, under weights of ``version`` or later."""
+    async def evaluate(self, pool: Pool, version: int) -> Metrics:
+        """Mean reward, accuracy and mean scores by label: greedy, one attempt a task, weights of ``version`` or later.
+
+        Accuracy is the share of successes (``Reward.success``), and left out where that is undefined.
+        """
         metrics: Metrics = {}
-        passes: list[bool] = []
+        everything: list[Reward] = []
         for number, environment in enumerate(self._environments):
             numbered = enumerate(self._tasks[number])
             outcomes = [
@@ -41,11 +45,17 @@ class HeldOut:
                 )
             ]
             groups = sorted((group for group in outcomes if isinstance(group, Group)), key=lambda group: group.index)
-            passed = [group.trajectories[0].rewards[environment.agents[0]].passed for group in groups]
+            rewards = [group.trajectories[0].rewards[environment.agents[0]] for group in groups]
             scores = mean_scores(group.trajectories[0] for group in groups)
             prefix = f"heldout/{environment.label}" if len(self._environments) > 1 else "heldout"
             metrics |= {f"{prefix}/score/{name}": value for name, value in scores.items()}
             metrics[f"{prefix}/failed"] = float(len(outcomes) - len(groups))
-            metrics[f"{prefix}/accuracy"] = fmean(passed) if passed else 0.0
-            passes += passed
-        return metrics | {"heldout/accuracy": fmean(passes) if passes else 0.0}
+            metrics |= _overall(prefix, rewards)
+            everything += rewards
+        return metrics | _overall("heldout", everything)
+
+
+def _overall(prefix: str, rewards: Sequence[Reward]) -> Metrics:
+    accuracy = success_rate(rewards)
+    known = {} if accuracy is None else {f"{prefix}/accuracy": accuracy}
+    return {f"{prefix}/reward": fmean(reward.total for reward in rewards) if rewards else 0.0, **known}

@@ -44,7 +44,7 @@ class RelativeLength:
 
     def _passed(self, case: Case) -> bool:
         if not self.of:
-            return case.reward.passed
+            return bool(case.reward.success)
         verdicts = {part.label: part.verdict for part in case.reward.components}
         return self.of in verdicts and verdicts[self.of].passed
 

@@ -144,7 +144,7 @@ class TorchEngine:
         return _nothing("abort")
 
     @torch.no_grad()
-    def score(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob, float32, of each token given those before it; the first is NaN; temperature 0 counts as 1.
 
         Raises:

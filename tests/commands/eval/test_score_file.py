@@ -7,7 +7,7 @@ from statistics import stdev
 
 import pytest
 
-from lachesis.commands.eval.score_file import ScoreFile, score_of, summarise
+from lachesis.commands.eval.score_file import Score, ScoreFile, score_of, summarise
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.task import Task
@@ -90,13 +90,13 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
         file.add(0, attempt("a", 1.0))
 
 
-def test_an_attempt_passes_where_what_is_punished_did_not_happen() -> None:
-    def judged(punished: Verdict, weight: float) -> bool:
-        parts = (Component("exact", 1.0, Verdict(1.0)), Component("other", weight, punished))
-        return score_of(0, Trajectory(Task("a"), rewards={"policy": Reward(parts)})).passed
+def test_accuracy_is_left_out_where_success_is_undefined() -> None:
+    def scored(graded: bool) -> Score:
+        parts = (Component("speed", 1.0, Verdict(1.0, graded=graded)),)
+        return score_of(0, Trajectory(Task("a"), rewards={"policy": Reward(parts)}))
 
-    assert [judged(Verdict(score), -0.5) for score in (0.0, 1.0)] == [True, False]
-    assert [judged(Verdict(score, evidence={"best": 0.0}), 0.5) for score in (0.0, -1.0)] == [True, False]
+    assert summarise([scored(False)]).accuracy is not None
+    assert summarise([scored(False), scored(True)]).accuracy is None
 
 
 def test_means_are_over_tasks_and_their_error_too() -> None:
@@ -106,13 +106,13 @@ def test_means_are_over_tasks_and_their_error_too() -> None:
     tasks = [0.5, 1.0, 0.0]
     assert summary.means["exact"] == pytest.approx((0.5, stdev(tasks) / math.sqrt(3)))
     assert summary.means["total"] == pytest.approx((1.0, 2 * stdev(tasks) / math.sqrt(3)))
-    assert summary.pass_rate[0] == pytest.approx(0.5)
+    assert summary.accuracy[0] == pytest.approx(0.5)
     assert (summary.judged, summary.unscored) == (4, 1)
     assert summary.stops == {"done": 5}
 
 
 def test_one_task_has_no_standard_error() -> None:
-    mean, error = summarise([score_of(0, attempt("a", 1.0))]).pass_rate
+    mean, error = summarise([score_of(0, attempt("a", 1.0))]).accuracy
     assert mean == 1.0
     assert math.isnan(error)
 
@@ -123,4 +123,4 @@ def test_another_agents_labels_carry_its_name() -> None:
 
 def test_a_failed_episode_is_not_a_score() -> None:
     score = score_of(0, Trajectory(Task("a"), "toy", stop=StopReason.INFRA_ERROR, error="EngineError: down"))
-    assert (score.scored, score.passed, score.rewards) == (False, False, {})
+    assert (score.scored, score.success, score.rewards) == (False, None, {})

@@ -17,7 +17,7 @@ from lachesis.verifiers.verdict import Verdict
 
 def judge(row: Any, number: int = 1) -> Verdict:
     text = row if isinstance(row, bytes) else json.dumps(row).encode()
-    return asyncio.run(Line(number, text).judge())
+    return asyncio.run(Line(number, text).verify())
 
 
 @pytest.mark.parametrize(

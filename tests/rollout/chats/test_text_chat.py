@@ -190,7 +190,7 @@ def test_a_tool_episode_runs_to_its_end() -> None:
 
     async def episode(policy: TextPolicy) -> Any:
         played = await play(environment, Task("20+22?", answer="42"), {"policy": policy}, (0,))
-        return await environment.judge(played)
+        return await environment.score_trajectory(played)
 
     trajectory = ask(endpoint, episode)
     assert trajectory.rewards["policy"].total == 1.0
@@ -290,7 +290,7 @@ def test_a_refused_connection_leaves_the_trajectory_unscored() -> None:
     async def main() -> Any:
         async with TextPolicy(f"http://127.0.0.1:{port}/v1", "m", SAMPLING, tries=2, backoff=0.01) as policy:
             played = await play(environment, Task("1+1=", answer="2"), {"policy": policy}, (0,))
-            return await environment.judge(played)
+            return await environment.score_trajectory(played)
 
     trajectory = asyncio.run(main())
     assert trajectory.stop is StopReason.INFRA_ERROR

@@ -128,10 +128,10 @@ def test_update_and_score_reach_the_core() -> None:
         inner = core()
         engine = LocalEngine(inner)
         sent = Weights.pack({name: tensor * 2 for name, tensor in inner.model.state_dict().items()}, version=3)
-        before = await engine.score(np.array([1, 2, 3], np.int32))
+        before = await engine.compute_logprobs(np.array([1, 2, 3], np.int32))
         assert await engine.update(sent) == sent.checksum
         assert (await engine.info()).version == 3
-        assert not np.array_equal(await engine.score(np.array([1, 2, 3], np.int32)), before, equal_nan=True)
+        assert not np.array_equal(await engine.compute_logprobs(np.array([1, 2, 3], np.int32)), before, equal_nan=True)
         assert (await engine.generate(request(0, version=3))).versions.tolist() == [3] * 10
 
     asyncio.run(main())

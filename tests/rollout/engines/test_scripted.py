@@ -80,5 +80,7 @@ def test_a_pause_holds_answers_until_resume_or_abort() -> None:
 
 
 def test_scores_have_one_number_a_token_and_nan_first() -> None:
-    scores = asyncio.run(ScriptedEngine(lambda request: [], logprob=-0.5).score(np.arange(3, dtype=np.int32)))
+    scores = asyncio.run(
+        ScriptedEngine(lambda request: [], logprob=-0.5).compute_logprobs(np.arange(3, dtype=np.int32))
+    )
     np.testing.assert_array_equal(scores, np.array([np.nan, -0.5, -0.5], np.float32))

@@ -139,17 +139,17 @@ def test_scores_are_a_forward_pass_s_before_and_after_an_update(served: Served) 
             served.update(seed)
         for length in (2, 50, CONTEXT):
             tokens = request_of(length, length=length).prompt
-            scored = served.engine.score(tokens, 1.0)
+            scored = served.engine.compute_logprobs(tokens, 1.0)
             assert scored.dtype == np.float32
             assert np.isnan(scored[0])
             np.testing.assert_allclose(
                 scored[1:], reference(served.model, tokens[:1], tokens[1:], Sampling()), atol=TOLERANCE
             )
-    assert np.isnan(served.engine.score(tokens[:1], 1.0)).all()
+    assert np.isnan(served.engine.compute_logprobs(tokens[:1], 1.0)).all()
     with pytest.raises(EngineError, match="temperature 1"):
-        served.engine.score(tokens, 0.7)
+        served.engine.compute_logprobs(tokens, 0.7)
     with pytest.raises(EngineError, match="257 tokens"):
-        served.engine.score(np.zeros(CONTEXT + 1, np.int32), 1.0)
+        served.engine.compute_logprobs(np.zeros(CONTEXT + 1, np.int32), 1.0)
 
 
 def test_scoring_in_mid_generation_loses_no_completion(served: Served) -> None:
@@ -157,7 +157,7 @@ def test_scoring_in_mid_generation_loses_no_completion(served: Served) -> None:
     expected = finish(served.engine, requests)
     for key, request in requests.items():
         served.engine.add(key, request)
-    served.engine.score(request_of(9).prompt, 1.0)
+    served.engine.compute_logprobs(request_of(9).prompt, 1.0)
     assert same(drain(served.engine, 4), expected)
 
 
@@ -334,7 +334,7 @@ def test_an_engine_without_weights_refuses_to_work_until_it_is_updated(served: S
     with pytest.raises(EngineError, match="no weights yet"):
         engine.add(0, request)
     with pytest.raises(EngineError, match="no weights yet"):
-        engine.score(request.prompt, 1.0)
+        engine.compute_logprobs(request.prompt, 1.0)
     engine.update(Weights.pack(served.model.state_dict(), 0))
     assert finish(engine, {0: request})[0].versions.tolist() == [0, 0]
     engine.close()

@@ -35,7 +35,7 @@ def settings(base: Path, kind: str = "yarn", factor: float = 2.0, context: int =
 
 
 def score(path: str, context: int = 128) -> Any:
-    return Learner(ModelConfig(path=path, context=context), TrainerConfig()).score(TOKENS)
+    return Learner(ModelConfig(path=path, context=context), TrainerConfig()).compute_logprobs(TOKENS)
 
 
 @pytest.mark.parametrize("kind", ["yarn", "linear"])
@@ -43,7 +43,7 @@ def test_trainer_and_engine_have_the_same_scaled_positions(base: Path, tmp_path:
     model = own_model(settings(base, kind), 0, tmp_path)
     trained = score(model.path)
     engine = LocalEngine(TorchEngine.from_path(model.path, context=128, slots=16, version=0))
-    assert np.nanmax(np.abs(asyncio.run(engine.score(TOKENS)) - trained)) < 1e-4
+    assert np.nanmax(np.abs(asyncio.run(engine.compute_logprobs(TOKENS)) - trained)) < 1e-4
     changed: Any = load_model(model.path, torch.float32, "cpu")
     plain: Any = load_model(str(base), torch.float32, "cpu")
     assert not torch.equal(changed.model.rotary_emb.inv_freq, plain.model.rotary_emb.inv_freq)
@@ -58,7 +58,7 @@ def test_vllm_has_them_too(base: Path, tmp_path: Path) -> None:
     model = own_model(settings(base), 0, tmp_path)
     engine = VllmEngine(model.path, context=128, slots=8, version=0)
     try:
-        found = asyncio.run(LocalEngine(engine).score(TOKENS))
+        found = asyncio.run(LocalEngine(engine).compute_logprobs(TOKENS))
     finally:
         engine.close()
     assert np.nanmax(np.abs(found - score(model.path))) < 1e-3

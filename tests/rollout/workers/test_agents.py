@@ -169,4 +169,4 @@ def test_a_prompt_of_several_messages_is_told_to_the_policy_and_a_user_without_r
     task = Task(messages, answer="here it is, please", info={"user": "You want tea."})
     made = asyncio.run(shop.attempt(task, shop.demonstration(task)))
     assert [message["content"] for message in made.messages["policy"][:2]] == ["You sell tea.", "Hello?"]
-    assert Group(0, task, (made,)).pass_rate == 1.0
+    assert Group(0, task, (made,)).success_rate == 1.0

@@ -111,7 +111,7 @@ def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd
         await pool.publish(weights)
         for pid in await pool.engine_pids():
             os.kill(pid, signal.SIGKILL)
-        scores = await pool.score(np.array([1, 2, 3], np.int32))
+        scores = await pool.compute_logprobs(np.array([1, 2, 3], np.int32))
         assert np.isfinite(scores[0][1:]).all()
         assert not odd
 
@@ -157,7 +157,7 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
         while [info.version for info in await pool.infos()] != [1, 1]:  # noqa: ASYNC110 - the restarted one catches up
             await asyncio.sleep(0.2)
         assert engine not in await pool.engine_pids()
-        first, second = await pool.score(np.arange(3, 19, dtype=np.int32))
+        first, second = await pool.compute_logprobs(np.arange(3, 19, dtype=np.int32))
         assert np.array_equal(first, second, equal_nan=True)
 
     with_pool(spec, use)

@@ -94,20 +94,20 @@ def test_a_judge_of_groups_that_stays_away_fails_the_group_as_the_policy_says(po
 def test_a_judge_of_groups_that_returns_other_ones_fails_its_group_alone(
     monkeypatch: pytest.MonkeyPatch, judged: Any
 ) -> None:
-    async def judge_group(self: Crowd, attempts: Sequence[Any]) -> Any:
+    async def score_group(self: Crowd, attempts: Sequence[Any]) -> Any:
         return judged(list(attempts))
 
-    monkeypatch.setattr(Crowd, "judge_group", judge_group)
+    monkeypatch.setattr(Crowd, "score_group", score_group)
     outcome, _ = make(["4", "5"])
     assert isinstance(outcome, Failure)
     assert "TypeError" in outcome.reason
 
 
 def test_a_judge_that_returns_no_trajectory_leaves_its_attempts_unscored(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def judge(self: Crowd, trajectory: Any) -> Any:
+    async def score_trajectory(self: Crowd, trajectory: Any) -> Any:
         return None
 
-    monkeypatch.setattr(Crowd, "judge", judge)
+    monkeypatch.setattr(Crowd, "score_trajectory", score_trajectory)
     outcome, _ = make(["4", "5"], retries=0)
     assert isinstance(outcome, Failure)
     assert "judge returns the trajectory that it was given" in outcome.reason

@@ -336,7 +336,7 @@ def test_such_steps_are_skipped_and_counted_until_there_are_too_many_in_a_row(ti
 
 def test_scores_are_those_of_a_plain_forward_pass(tiny: str) -> None:
     found = learner(tiny)
-    (logprobs,) = [found.score(LIVE[1].tokens)]
+    (logprobs,) = [found.compute_logprobs(LIVE[1].tokens)]
     ids = torch.from_numpy(LIVE[1].tokens.astype(np.int64))
     expected = found.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
     assert np.isnan(logprobs[0])

@@ -51,7 +51,7 @@ def score(name: str, case: Case, **params: Any) -> float | None:
 
 
 def reward(case: Case, **settings: Any) -> Reward:
-    return asyncio.run(Rubric(*hermes_agent(**settings)).judge(case))
+    return asyncio.run(Rubric(*hermes_agent(**settings)).score(case))
 
 
 @pytest.mark.parametrize(

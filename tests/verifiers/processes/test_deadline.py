@@ -46,5 +46,5 @@ class Slow:
 
 def test_a_rubric_waits_for_a_sandbox_as_long_as_that_takes() -> None:
     rubric = Rubric(deadline=0.1).with_methods(Slow())
-    judged = asyncio.run(rubric.judge(Case(Trajectory(Task("?", answer="1")))))
+    judged = asyncio.run(rubric.score(Case(Trajectory(Task("?", answer="1")))))
     assert judged.total == 1.0

@@ -19,13 +19,13 @@ from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import POLICY, Trajectory
 from lachesis.verifiers.verdict import Verdict
 
-NAMES = known_verifiers()
+NAMES = [name for name in known_verifiers() if verifier_class(name).__module__.startswith("lachesis.")]
 
 
 async def scores(row: dict[str, Any]) -> float | list[float | None] | None:
     """What the row gets; each of its attempts, where it is a group's."""
     if "completions" not in row:
-        verdict = await Line(1, json.dumps(row).encode()).judge()
+        verdict = await Line(1, json.dumps(row).encode()).verify()
         assert verdict.status != "infra_error", verdict.reason
         return verdict.score
     task, given = Task("", answer=row.get("answer")), row.get("rewards") or [0.0] * len(row["completions"])

@@ -24,7 +24,7 @@ from lachesis.verifiers.verdict import Verdict, passed
 def judge(said: str, verify: Any, answer: Any = "42", rubric: Rubric | None = None, rows: bool = True) -> Reward:
     task = Task("q", answer, verify=tuple(verify))
     attempt = Trajectory(task, messages={"policy": ({"role": "assistant", "content": said},)})
-    return asyncio.run((rubric or Rubric()).judge(Case(attempt), rows))
+    return asyncio.run((rubric or Rubric()).score(Case(attempt), rows))
 
 
 @verifier("test_powerful")

@@ -104,7 +104,7 @@ def test_a_punishment_that_was_not_earned_passes_and_one_that_was_does_not() -> 
 
 def test_a_punishment_may_be_a_gate() -> None:
     rubric = Rubric(use("length", gate=True, maximum=3, penalty=True), use("exact"))
-    totals = [asyncio.run(rubric.judge(case(text, text))).total for text in ("abc", "abcd")]
+    totals = [asyncio.run(rubric.score(case(text, text))).total for text in ("abc", "abcd")]
     assert totals == [1.0, 0.0]
 
 

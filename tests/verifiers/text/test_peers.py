@@ -16,7 +16,7 @@ def scores(name: str, *texts: str, answer: str = "42", **params: Any) -> list[fl
     cases = []
     for text in texts:
         one = Trajectory(Task("q", answer), messages={"policy": ({"role": "assistant", "content": text},)})
-        cases.append(Case(one.with_rewards({"policy": asyncio.run(rubric.judge(Case(one)))})))
+        cases.append(Case(one.with_rewards({"policy": asyncio.run(rubric.score(Case(one)))})))
     return [reward.score(name) for reward in asyncio.run(rubric.compare(cases))]
 
 

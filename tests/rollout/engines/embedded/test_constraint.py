@@ -71,7 +71,7 @@ def test_logprobs_are_the_policys_own(folder: Path, temperature: float) -> None:
     prompt = renderer.prompt([{"role": "user", "content": "A pet?"}])
     for completion, _ in completions(folder, *(held(folder, seed, temperature=temperature) for seed in range(3))):
         whole = np.concatenate([prompt, completion.tokens])
-        expected = core.score(whole, temperature)[prompt.size :]
+        expected = core.compute_logprobs(whole, temperature)[prompt.size :]
         assert np.abs(completion.logprobs - expected).max() < 1e-4
         assert completion.logprobs.mean() < -3  # it would not have said that
 

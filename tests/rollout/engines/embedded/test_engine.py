@@ -297,7 +297,7 @@ def test_an_id_outside_the_vocabulary_is_refused(bad: int) -> None:
     with pytest.raises(EngineError, match=f"token id {bad} is outside the vocabulary of {VOCABULARY}"):
         engine.add(0, Request(np.array([1, bad, 2], np.int32), Sampling()))
     with pytest.raises(EngineError, match=f"token id {bad}"):
-        engine.score(np.array([1, bad], np.int32))
+        engine.compute_logprobs(np.array([1, bad], np.int32))
 
 
 def test_stale_or_missing_weights_are_refused() -> None:
@@ -322,7 +322,9 @@ def test_one_name_of_tied_tensors_is_enough() -> None:
     del state["lm_head.weight"]
     engine, sent = TorchEngine(tiny(tied=True), slots=4), Weights.pack(state, 1)
     assert engine.update(sent) == sent.checksum
-    np.testing.assert_array_equal(engine.score(ids(9)), TorchEngine(tiny(5, tied=True), slots=4).score(ids(9)))
+    np.testing.assert_array_equal(
+        engine.compute_logprobs(ids(9)), TorchEngine(tiny(5, tied=True), slots=4).compute_logprobs(ids(9))
+    )
 
 
 def test_tied_tensors_that_arrive_different_do_not_pass_the_checksum() -> None:
@@ -332,7 +334,7 @@ def test_tied_tensors_that_arrive_different_do_not_pass_the_checksum() -> None:
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
     engine = TorchEngine(tiny(), slots=4)
-    before = engine.score(ids(9))
+    before = engine.compute_logprobs(ids(9))
     good = tiny(5).state_dict()
     name = "model.layers.1.mlp.up_proj.weight"
     for bad, message in (
@@ -343,7 +345,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
     ):
         with pytest.raises(EngineError, match=message.replace("(", r"\(")):
             engine.update(Weights.pack(bad, 1))
-    np.testing.assert_array_equal(engine.score(ids(9)), before)
+    np.testing.assert_array_equal(engine.compute_logprobs(ids(9)), before)
     assert engine.info().version == 0
 
 
@@ -351,7 +353,7 @@ def test_scores_are_the_logprobs_that_were_sampled() -> None:
     engine = TorchEngine(tiny(), slots=4)
     for temperature in (1.0, 0.7):
         completion = serve(engine, [request(9, temperature=temperature)])[0]
-        scores = engine.score(np.concatenate([ids(9), completion.tokens]), temperature)
+        scores = engine.compute_logprobs(np.concatenate([ids(9), completion.tokens]), temperature)
         assert scores.dtype == np.float32
         assert scores.shape == (29,)
         assert np.isnan(scores[0])

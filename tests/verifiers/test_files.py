@@ -1,0 +1,36 @@
+"""Files that survive a crash: whole or not at all, and without a torn last line."""
+
+from pathlib import Path
+
+import pytest
+
+from lachesis.verifiers.files import cut_torn_line, replace_text, whole_lines
+
+
+def test_a_replaced_file_is_whole_and_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    replace_text(path, "1")
+    replace_text(path, "22")
+    assert path.read_text() == "22"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "end"),
+    [(b"", [], 0), (b"torn", [], 0), (b"a\nb\n", [b"a", b"b"], 4), (b"a\n\nb\nto", [b"a", b"", b"b"], 5)],
+)
+def test_a_torn_last_line_is_left_out_and_cut(tmp_path: Path, content: bytes, lines: list[bytes], end: int) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    assert whole_lines(path) == (lines, end)
+    cut_torn_line(path)
+    assert path.read_bytes() == content[:end]
+
+
+def test_what_is_written_later_is_read_from_where_one_left_off(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"a\nb")
+    first, offset = whole_lines(path)
+    with path.open("ab") as file:
+        file.write(b"c\nd\n")
+    assert (first, whole_lines(path, offset)) == ([b"a"], ([b"bc", b"d"], 7))

@@ -1,0 +1,81 @@
+"""Success: one definition, whatever the rubric is made of."""
+
+import asyncio
+
+import pytest
+
+from lachesis import Case, Environment, Rubric, Task, reward, use
+from lachesis.verifiers.reward import Component, Reward, success_rate
+from lachesis.verifiers.trajectory import POLICY, Trajectory
+from lachesis.verifiers.verdict import Verdict, infra_error
+
+
+class Close(Environment):
+    """The nearer to 42, the better: a dense reward that no value of passes."""
+
+    @reward()
+    def near(self, case: Case) -> float:
+        return 1 / (1 + abs(int(case.completion) - 42))
+
+
+class Exact(Close):
+    rubric = Rubric(success="right")
+
+    @reward(weight=0.1)
+    def right(self, case: Case) -> bool:
+        return case.completion == "42"
+
+
+class Near(Close):
+    rubric = Rubric(success=0.5)
+
+
+def success(environment: Environment, said: str) -> bool | None:
+    return environment.score(Task("?", answer="42"), said).success
+
+
+def test_a_plain_number_defines_no_success_not_even_where_it_is_1() -> None:
+    assert [success(Close(), said) for said in ("42", "7")] == [None, None]
+
+
+def test_the_rubric_names_the_component_that_has_to_pass() -> None:
+    assert [success(Exact(), said) for said in ("42", "41")] == [True, False]
+
+
+def test_the_rubric_gives_the_least_total() -> None:
+    assert [success(Near(), said) for said in ("42", "41", "40")] == [True, True, False]
+
+
+def test_without_a_rule_the_heaviest_component_has_to_pass() -> None:
+    class Judged(Close):
+        rubric = Rubric(use("exact", weight=2.0))
+
+    assert [success(Judged(), said) for said in ("42", "41")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("<think>x</think>42", True), ("<think>x</think>41", False), ("42", False)]
+)
+def test_a_gate_that_does_not_pass_is_a_failure(said: str, expected: bool) -> None:
+    rubric = Rubric(use("format", gate=True, tag="think", required=True), use("exact", weight=2.0))
+    made = Trajectory(Task("?", answer="42"), messages={POLICY: ({"role": "assistant", "content": said},)})
+    assert asyncio.run(rubric.score(Case(made))).success is expected
+
+
+def test_the_rule_survives_json_and_other_weights() -> None:
+    found = Near().score(Task("?"), "41")
+    assert Reward.from_json(found.to_json()).success is True
+    assert Rubric(use("exact"), success="exact").with_weights({"exact": 0.5}).success == "exact"
+
+
+def test_what_was_not_scored_is_neither() -> None:
+    assert Reward().success is None
+    assert Reward((Component("a", 1.0, infra_error("lost")),), success_total=0.0).success is None
+    assert Reward((Component("a", 1.0, Verdict(1.0)),), success_label="gone").success is None
+
+
+def test_the_rate_is_undefined_where_one_of_them_is() -> None:
+    good, bad = (Reward((Component("a", 1.0, Verdict(score)),)) for score in (1.0, 0.0))
+    assert success_rate([good, bad, good, good]) == 0.75
+    assert success_rate([good, Reward((Component("a", 1.0, Verdict(1.0, graded=True)),))]) is None
+    assert success_rate([]) is None

@@ -1,0 +1,68 @@
+"""Things that are chosen by name: built-in ones, imported on first use, and anybody's own as ``module:name``."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from pydantic import AfterValidator
+
+from .errors import ConfigError, nearest
+
+Thing = TypeVar("Thing")
+
+
+class Plugins(Generic[Thing]):
+    """The choices for one setting.
+
+    Args:
+        kind: what a choice is, for messages: "engine".
+        package: the package that built-in modules are relative to; ``__package__`` of the caller.
+        built_in: name → ``module:attribute``, the module relative to ``package``.
+    """
+
+    def __init__(self, kind: str, package: str, built_in: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._package = package
+        self._built_in = dict(built_in)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The built-in names, in their order."""
+        return tuple(self._built_in)
+
+    def load(self, name: str) -> Thing:
+        """The object that ``name`` stands for.
+
+        Raises:
+            ConfigError: the name is not known, or its module or attribute cannot be imported.
+        """
+        module, attribute = self._target(name)
+        try:
+            found: Thing = getattr(import_module(module, self._package), attribute)
+        except ImportError as error:
+            raise ConfigError(f"{self.kind} {name!r}: {error}; install its package or check the spelling") from error
+        except AttributeError:
+            raise ConfigError(f"{self.kind} {name!r}: {module} has no {attribute!r}; check the spelling") from None
+        return found
+
+    @property
+    def setting(self) -> Any:
+        """For an annotation of a settings field: ``Annotated[str, ENGINES.setting]`` refuses unknown names."""
+        return AfterValidator(self._check)
+
+    def _check(self, name: str) -> str:
+        try:
+            self._target(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    def _target(self, name: str) -> tuple[str, str]:
+        if name in self._built_in:
+            module, _, attribute = self._built_in[name].partition(":")
+            return f".{module}", attribute
+        module, colon, attribute = name.partition(":")
+        if not (colon and module and attribute):
+            cure = f"{nearest(name, self._built_in)}; your own goes by module:name"
+            raise ConfigError(f"no {self.kind} is named {name!r}; {cure}")
+        return module, attribute
