@@ -132,7 +132,7 @@ def verify(words: Sequence[str], out: Path | None, jobs: int) -> None:
 
     Exit code 1 where some row could not be judged: its verdict is infra_error, and says why.
     """
-    from ..trainer.config import sandbox_settings
+    from ..trainer.overrides import sandbox_settings
     from .verify.rescoring import verify_file, verify_run
 
     files, overrides = _split(words)
@@ -162,7 +162,7 @@ def sandbox(words: Sequence[str], backend: str | None, as_json: bool, out: Path 
 
     Exit code 0 where its status is ok, 1 where it is anything else, 2 where it was not run.
     """
-    from ..trainer.config import sandbox_settings
+    from ..trainer.overrides import sandbox_settings
     from .sandbox import job_of, run_job
 
     files, overrides = _split(words)
@@ -189,7 +189,7 @@ def check(words: Sequence[str], as_json: bool, allow: Sequence[str], **options: 
     """
     from ..environments.audit.finding import KINDS
     from ..environments.loading import describe
-    from ..trainer.config import parts_of
+    from ..trainer.overrides import parts_of
     from .check.check import Check, print_report
     from .terminal import standard_output
 
@@ -220,7 +220,7 @@ def replay(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> N
 
     FILE is what --record wrote, or a run's folder. Exit code 1 where anything came out otherwise.
     """
-    from ..trainer.config import parts_of
+    from ..trainer.overrides import parts_of
     from .replay import record
     from .replay import replay as play_again
     from .terminal import standard_output
