@@ -5,10 +5,13 @@ import contextlib
 import functools
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from ...verifiers.errors import EngineError
 from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
-from .transport.weights import Weights
+
+if TYPE_CHECKING:  # it imports torch
+    from .transport.weights import Weights
 
 
 class LocalEngine:
@@ -90,7 +93,7 @@ class LocalEngine:
         """Logprob of each token given those before it; the first is NaN."""
         return self._core.compute_logprobs(tokens, temperature)
 
-    async def update(self, weights: Weights) -> int:
+    async def update(self, weights: "Weights") -> int:
         """Take new weights between two steps; return the checksum of what arrived."""
         return self._core.update(weights)
 

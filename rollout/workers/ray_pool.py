@@ -8,19 +8,20 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...verifiers.errors import EngineError, EngineLost, InputError, LachesisError
-from ..config import RolloutConfig
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.local import LocalEngine
 from ..engines.router import Router
-from ..engines.transport.weights import Weights
 from ..orders import Failure, Order, Outcome
 from .log_limit import Bounded
 from .pool import PoolSpec, check_delivery
 from .threads import Stages
 from .watchdog import Watchdog
+
+if TYPE_CHECKING:  # it imports torch
+    from ..engines.transport.weights import Weights
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_process_group_cleanup_enabled", "true")  # what a worker leaves behind ends with it
@@ -53,7 +54,7 @@ class EngineActor:
         """As in ``Engine``."""
         return await self._engine.compute_logprobs(tokens, temperature)
 
-    async def update(self, weights: Weights) -> int:
+    async def update(self, weights: "Weights") -> int:
         """As in ``Engine``."""
         return await self._engine.update(weights)
 
@@ -165,13 +166,14 @@ class RayPool:
     def __init__(self, spec: PoolSpec) -> None:
         self._config = spec.rollout
         self._started_ray = not ray.is_initialized()
+        engines = self._config.engines if spec.needs_engine else 0
         if self._started_ray:
-            _start_ray(self._config)
+            _start_ray(self._config.address, engines + self._config.workers)
         engine: Any = ray.remote(EngineActor)
         worker: Any = ray.remote(WorkerActor)
         always = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
         gpus = self._config.gpus_per_engine
-        names = [f"lachesis-engine-{uuid.uuid4().hex}" for _ in range(self._config.engines)]
+        names = [f"lachesis-engine-{uuid.uuid4().hex}" for _ in range(engines)]
         self._engines = [engine.options(**always, name=name, num_gpus=gpus).remote(spec) for name in names]
         self._workers = [worker.options(**always).remote(spec, names) for _ in range(self._config.workers)]
         self._load = [0] * len(self._workers)
@@ -242,7 +244,7 @@ class RayPool:
         now = time.monotonic()
         return min(range(len(self._workers)), key=lambda worker: (self._down_until[worker] > now, self._load[worker]))
 
-    async def publish(self, weights: Weights) -> None:
+    async def publish(self, weights: "Weights") -> None:
         """As in ``Pool``."""
         self._weights, self._reference = weights, ray.put(weights)
         end = time.monotonic() + self._config.deadline
@@ -253,7 +255,7 @@ class RayPool:
             for failure in failures:
                 if not isinstance(failure, EngineLost):
                     raise failure
-            if len(failures) < len(results):
+            if len(failures) < len(results) or not results:
                 return
             if time.monotonic() > end:
                 raise EngineError(f"no engine took weights version {weights.version} in time: {failures[0]}")
@@ -289,7 +291,7 @@ class RayPool:
         end = time.monotonic() + self._config.deadline
         while True:
             answers = await self._answers(method, *arguments, last=time.monotonic() > end)
-            if answers:
+            if answers or not self._engines:
                 return answers
             await asyncio.sleep(self.WATCH)
 
@@ -302,7 +304,7 @@ class RayPool:
         for failure in failures:
             if not isinstance(failure, EngineLost):
                 raise failure
-        if last and not answers:
+        if last and failures and not answers:
             raise failures[0]
         return answers
 
@@ -353,14 +355,14 @@ class _WorkerLost(Exception):
     """A worker died or hangs; the message says which and why."""
 
 
-def _start_ray(config: RolloutConfig) -> None:
-    if config.address:
-        ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
+def _start_ray(address: str, actors: int) -> None:
+    """Join the cluster at ``address``, or start one here that has a CPU for each actor."""
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
-    needed = config.engines + config.workers
     ray.init(
         address="local",
-        num_cpus=max(needed, os.cpu_count() or 1),
+        num_cpus=max(actors, os.cpu_count() or 1),
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
