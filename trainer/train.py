@@ -254,7 +254,8 @@ class _Run:
         """
         with self._timed("weight_sync"):
             version = self.position.version + 1
-            await self.pool.publish(self.learner.weights(version))
+            shipment = self.learner.send(self.pool.sender(), version)
+            await self.pool.publish(shipment)
             self.position = replace(self.position, version=version)
             self.dispatcher.trained(version)
             expected = self.learner.compute_logprobs(self.probe)[1:]

@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ...environments.loading import EnvironmentSpec
-from ...verifiers.errors import EngineError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.engine import EngineCore, EngineInfo, Generator, Ids, Logprobs
 from ..engines.local import LocalEngine
 from ..engines.router import Router
+from ..engines.transport.transport import TRANSPORTS, Shipment, WeightSender
 from ..orders import Order, Outcome
 from .agents import AgentPolicies
 from .worker import GroupWorker
-
-if TYPE_CHECKING:  # it imports torch
-    from ..engines.transport.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,10 @@ class PoolSpec:
             extra=self.rollout.engine_options,
         )
 
+    def open_sender(self) -> WeightSender:
+        """The trainer's side of the weight transport."""
+        return TRANSPORTS.load(self.rollout.weight_transport)()
+
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
         renderer = None
@@ -95,11 +96,15 @@ class Pool(Protocol):
         """Make groups on one worker; if that dies, on another."""
         ...
 
-    async def publish(self, weights: "Weights") -> None:
+    def sender(self) -> WeightSender:
+        """The trainer's side of the weight transport, for ``publish``."""
+        ...
+
+    async def publish(self, shipment: Shipment) -> None:
         """Give every engine that lives the weights, and check what arrived; later ones get them before they serve.
 
         Raises:
-            EngineError: a checksum is wrong, or no engine took them in time.
+            EngineError: a digest is wrong, or no engine took them in time.
         """
         ...
 
@@ -120,6 +125,7 @@ class InlinePool:
     """One worker, and one engine if any agent needs it, in this process: no Ray, no threads."""
 
     def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
         self._cores = [spec.build_engine()] if spec.needs_engine else []
         self._engines = [LocalEngine(core) for core in self._cores]
         self._worker = spec.build_worker(Router(self._engines, spec.rollout.deadline))
@@ -128,10 +134,14 @@ class InlinePool:
         """As in ``Pool``."""
         return await self._worker.run(orders)
 
-    async def publish(self, weights: "Weights") -> None:
+    def sender(self) -> WeightSender:
+        """As in ``Pool``."""
+        return self._spec.open_sender()
+
+    async def publish(self, shipment: Shipment) -> None:
         """As in ``Pool``."""
         for engine in self._engines:
-            check_delivery(weights, await engine.update(weights), "the engine")
+            shipment.check_delivery(await engine.update(shipment), "the engine")
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
@@ -146,12 +156,3 @@ class InlinePool:
         await self._worker.close()
         for core in self._cores:
             core.close()
-
-
-def check_delivery(weights: "Weights", checksum: int, who: str) -> None:
-    """Raise ``EngineError`` unless what arrived is what was sent."""
-    if checksum != weights.checksum:
-        raise EngineError(
-            f"weights version {weights.version} arrived damaged at {who}: "
-            f"checksum {checksum:08x}, expected {weights.checksum:08x}"
-        )
