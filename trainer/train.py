@@ -19,8 +19,9 @@ from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.tasks.mixture import Draw, Mixture
-from ..rollout.workers.agents import Cast
-from ..rollout.workers.pool import InlinePool, Pool, PoolSpec
+from ..rollout.workers.agents import AgentPolicies
+from ..rollout.workers.opening import open_pool
+from ..rollout.workers.pool import Pool, PoolSpec
 from ..verifiers.errors import ConfigError, EngineError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
@@ -74,15 +75,11 @@ async def train(
     warn_of(held)
     if not config.rollout.inline:
         close_sandbox()  # the workers have their own
-    pool = _open_pool(
-        PoolSpec(
-            model,
-            config.rollout,
-            specs,
-            sandbox=config.sandbox,
-            agents=tuple(entry.agents for entry in config.environments),
-        )
-    )
+    agents = tuple(entry.agents for entry in config.environments)
+    spec = PoolSpec(model, config.rollout, specs, sandbox=config.sandbox, agents=agents)
+    if not spec.needs_engine:
+        raise ConfigError("every agent is played through a URL, so nothing is trained; leave one agent's url out")
+    pool = open_pool(spec)
     run = None
     try:
         run = _Run(config, folder, progress, pool, model, resumed, held)
@@ -121,7 +118,7 @@ class _Run:
         self.started = time.perf_counter()
         self.environments = [entry.spec().build() for entry in config.environments]
         self.learners = [
-            Cast(environment, entry.agents).learners
+            AgentPolicies(environment, entry.agents).learners
             for environment, entry in zip(self.environments, config.environments, strict=True)
         ]
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
@@ -257,7 +254,8 @@ class _Run:
         """
         with self._timed("weight_sync"):
             version = self.position.version + 1
-            await self.pool.publish(self.learner.weights(version))
+            shipment = self.learner.send(self.pool.sender(), version)
+            await self.pool.publish(shipment)
             self.position = replace(self.position, version=version)
             self.dispatcher.trained(version)
             expected = self.learner.compute_logprobs(self.probe)[1:]
@@ -407,13 +405,3 @@ def _named(place: str) -> Iterator[None]:
         yield
     except InfrastructureError as error:
         raise InfrastructureError(f"{place}: {error}") from error
-
-
-def _open_pool(spec: PoolSpec) -> Pool:
-    if spec.rollout.inline:
-        return InlinePool(spec)
-    try:
-        from ..rollout.workers.ray_pool import RayPool
-    except ImportError as error:
-        raise ConfigError(f"Ray cannot be imported ({error}); reinstall it, or train with --inline") from None
-    return RayPool(spec)

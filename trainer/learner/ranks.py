@@ -14,7 +14,7 @@ import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.weights import Weights
+from ...rollout.engines.transport.transport import Shipment, WeightSender
 from ...verifiers.errors import InfrastructureError, LachesisError
 from ..config import TrainerConfig
 from ..losses.objective import Objective
@@ -99,9 +99,9 @@ class RankedLearner:
         scored: npt.NDArray[np.float32] = self._call("compute_logprobs", tokens)[0]
         return scored
 
-    def weights(self, version: int) -> Weights:
+    def send(self, sender: WeightSender, version: int) -> Shipment:
         """As in ``Learner``."""
-        found: Weights = self._call("weights", version)[0]
+        found: Shipment = self._call("send", sender, version)[0]
         return found
 
     def save(self, folder: Path) -> None:
