@@ -310,7 +310,7 @@ def test_an_endpoint_that_is_gone_ends_in_one_line_and_exit_code_1(tmp_path: Pat
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("lachesis: error: 2 episodes in a row could not be scored")
+    assert last.startswith("lachesis: error: 2 tasks in a row could not be scored")
     assert not any(row["rewards"] for row in rows_of(tmp_path / "s.jsonl"))
 
 
@@ -373,7 +373,7 @@ def test_verify_that_is_stopped_says_how_to_go_on(tmp_path: Path, many_rows: Pat
     _, errors = process.communicate(timeout=60)
     kept = len(verdicts(tmp_path / "out.jsonl"))
     assert process.returncode == 130
-    assert errors.strip() == f"lachesis: stopped with {kept} verdicts in out.jsonl; the same command goes on"
+    assert errors.strip() == f"lachesis: stopped with {kept} verdicts in out.jsonl; the same command continues"
 
 
 def test_verify_ends_in_silence_when_its_reader_goes_away(tmp_path: Path, many_rows: Path) -> None:
@@ -389,14 +389,14 @@ def test_verify_ends_in_silence_when_its_reader_goes_away(tmp_path: Path, many_r
 def test_verify_refuses_in_one_line_what_it_cannot_do(tmp_path: Path, many_rows: Path) -> None:
     refused(lachesis("verify", cwd=tmp_path), "takes one FILE, found 0")
     refused(lachesis("verify", "none.jsonl", cwd=tmp_path), "cannot read none.jsonl")
-    refused(lachesis("verify", many_rows.name, "-o", many_rows.name, cwd=tmp_path), "is the file that is judged")
+    refused(lachesis("verify", many_rows.name, "-o", many_rows.name, cwd=tmp_path), "is the file that is scored")
     refused(lachesis("verify", many_rows.name, "--sandbox.backened", "docker", cwd=tmp_path), "did you mean 'backend'")
     refused(lachesis("verify", many_rows.name, "--sandbx.size", "2", cwd=tmp_path), "did you mean 'sandbox'")
     (tmp_path / "bad.jsonl").write_text("{\n")
     bad = lachesis("verify", "bad.jsonl", cwd=tmp_path)
     assert bad.returncode == 1
     assert json.loads(bad.stdout)["reason"].startswith("line 1: not JSON")
-    assert "1 rows could not be judged" in bad.stderr
+    assert "1 rows could not be scored" in bad.stderr
 
 
 def test_an_image_without_docker_is_refused_with_the_cure(tmp_path: Path) -> None:
