@@ -21,7 +21,7 @@ from ...environments.episode import play
 from ...environments.loading import EnvironmentSpec, describe
 from ...rollout.config import ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
-from ...trainer.config import parts_of
+from ...trainer.overrides import parts_of
 from ...trainer.run.containment import containment, warn_of
 from ...trainer.run.progress import counting
 from ...trainer.run.redaction import redacted
