@@ -17,8 +17,8 @@ from rich.text import Text
 from ..environments.audit.bad_reply import random_reply
 from ..environments.chat import ScriptedPolicy
 from ..environments.environment import Environment, scripts, tasks_of
-from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec, describe
+from ..environments.play import play
 from ..rollout.orders import TRAINING
 from ..rollout.store import TrajectoryStore
 from ..trainer.config import load_config

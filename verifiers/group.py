@@ -39,7 +39,9 @@ class Group:
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every agent earned the same in all attempts, so that how they differ teaches nothing."""
+        """Whether every agent earned the same in all attempts and was given no advantages: nothing can be learned."""
+        if any(segment.advantages is not None for attempt in self.trajectories for segment in attempt.segments):
+            return False
         earned: dict[str, set[float]] = {}
         for attempt in self.trajectories:
             for agent, reward in attempt.rewards.items():
@@ -54,7 +56,10 @@ class Group:
 
     def _check_given(self, name: str) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
-        if len({getattr(segment, name) is not None for segment in segments}) > 1:
-            raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments bring {name}; give all or none"
-            )
+        given = {(segment.agent, getattr(segment, name) is not None) for segment in segments}
+        for agent in sorted({segment.agent for segment in segments}):
+            if {(agent, True), (agent, False)} <= given:
+                raise DataError(
+                    f"group {self.index} (task {self.task.id}): only some segments of agent {agent!r} bring {name}; "
+                    "give all or none"
+                )

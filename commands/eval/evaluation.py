@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ...environments.environment import Environment, tasks_of
-from ...environments.episode import play
 from ...environments.loading import EnvironmentSpec, describe
+from ...environments.play import play
 from ...rollout.config import ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...trainer.overrides import parts_of
