@@ -34,8 +34,7 @@ class Group:
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")
-        self._check_given("advantages")
-        self._check_given("rewards")
+        self._check_advantages()
 
     @property
     def zero_variance(self) -> bool:
@@ -52,9 +51,9 @@ class Group:
         rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values() if reward.components]
         return success_rate(rewards)
 
-    def _check_given(self, name: str) -> None:
+    def _check_advantages(self) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
-        if len({getattr(segment, name) is not None for segment in segments}) > 1:
+        if len({segment.advantages is not None for segment in segments}) > 1:
             raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments bring {name}; give all or none"
+                f"group {self.index} (task {self.task.id}): only some segments bring advantages; give all or none"
             )

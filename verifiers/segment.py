@@ -14,10 +14,8 @@ _DTYPES: dict[str, Any] = {
     "mask": np.bool_,
     "logprobs": np.float32,
     "versions": np.int32,
-    "rewards": np.float32,
     "advantages": np.float32,
 }
-_OPTIONAL = ("rewards", "advantages")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class Segment:
         temperature: what the logprobs were divided by before the softmax.
         agent: whose tokens these are.
         trainable: whether the trainer may learn from them.
-        rewards, advantages: float32, given by the environment and then used as they are; None where it gives none.
+        advantages: float32, given by the environment and then used as they are; None to have them computed.
         extra: named arrays of the same length (reference or teacher logprobs, routing).
 
     Raises:
@@ -48,7 +46,6 @@ class Segment:
     temperature: float = 1.0
     agent: str = "policy"
     trainable: bool = True
-    rewards: npt.NDArray[np.float32] | None = None
     advantages: npt.NDArray[np.float32] | None = None
     extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -56,7 +53,7 @@ class Segment:
         object.__setattr__(self, "extra", {name: np.asarray(value) for name, value in self.extra.items()})
         for name, dtype in _DTYPES.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
+            if value is None and name == "advantages":
                 continue
             array = np.asarray(value)
             if array.dtype != dtype:
@@ -90,10 +87,8 @@ class Segment:
             raise DataError(f"versions of sampled tokens are 0 or more and never decrease, found {versions.tolist()}")
         if (self.versions[~self.sampled] != -1).any():
             raise DataError("tokens that were not sampled have version -1")
-        for name in _OPTIONAL:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise DataError(f"a segment's {name} are finite, found {value[~np.isfinite(value)][0]}")
+        if self.advantages is not None and not (finite := np.isfinite(self.advantages)).all():
+            raise DataError(f"a segment's advantages are finite, found {self.advantages[~finite][0]}")
 
     def __len__(self) -> int:
         return int(self.tokens.size)
