@@ -147,7 +147,7 @@ def verify(words: Sequence[str], out: Path | None, jobs: int) -> None:
 
 @cli.command(context_settings=_PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
-@click.option("--backend", type=click.Choice(["auto", "process", "docker"]), help="As in --sandbox.backend.")
+@click.option("--backend", help="auto, process, docker or module:name, as in --sandbox.backend.")
 @click.option("--stdin", default="", metavar="F", help="What it reads: a file, or - for what we are given.")
 @click.option(
     "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Put into its folder; repeatable."

@@ -136,7 +136,7 @@ def _shared_memory() -> Finding:
 def _sandboxes() -> list[Finding]:
     """What untrusted programs would run in, then each backend with its layers, as jobs that tried to get out found."""
     levels, findings = {}, []
-    for name in BACKENDS:
+    for name in BACKENDS.names:
         levels[name], layers = _sandbox(name)
         findings += layers
     best = max(levels, key=lambda name: levels[name])
@@ -152,11 +152,11 @@ def _sandbox(name: str) -> tuple[Level, list[Finding]]:
     """The level of one backend, and its layers; a missing one is a warning, since another backend may do."""
     what = f"sandbox {name}"
     try:
-        pool = open_backend(name, SandboxSettings())
+        sandbox = open_backend(name, SandboxSettings())
         try:
-            layers, level = pool.layers, pool.level
+            layers, level = sandbox.layers, sandbox.level
         finally:
-            pool.close()
+            sandbox.close()
     except LachesisError as error:
         reason, _, cure = str(error).partition("; ")
         return Level.NONE, [Finding(what, "warn", reason, cure)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .case import Case
 from .errors import DataError
+from .registry import import_verifier
 from .trajectory import POLICY
 from .verdict import Verdict
 
@@ -42,19 +43,24 @@ def use(
     clip: Clip | None = None,
     **params: Any,
 ) -> Use:
-    """Use the registered verifier ``name``.
+    """Put a verifier into a rubric.
 
     Args:
-        name: as ``lachesis envs --verifiers`` lists it.
-        weight: what its score is multiplied by; 0 makes it a metric.
-        label: what logs and configs call it; its name where none is given.
-        agent: whose part it judges.
-        gate: nothing else counts where it does not pass: it is judged first, the others are then skipped, and the total
-            is the rubric's ``gated``. A gate that passes earns its weight like the others.
+        name: a name that ``lachesis envs --verifiers`` lists, or ``module:Class`` for your own.
+        weight: factor of its score; 0 makes it a metric.
+        label: its name in logs and configs; by default ``name``, or the class of ``module:Class``.
+        agent: the agent whose part it judges.
+        gate: judge it first; where it does not pass, all others are skipped, and the total is the rubric's ``gated``. A
+            gate that passes earns its weight like the others.
         clip: the lowest and the highest score.
-        params: the verifier's own.
+        params: the verifier's parameters.
+
+    Raises:
+        ConfigError: ``name`` is ``module:Class``, and that cannot be imported.
     """
-    return Use(name, weight, label or name, agent, params, gate, clip)
+    if ":" in name:
+        import_verifier(name)
+    return Use(name, weight, label or name.rpartition(":")[2], agent, params, gate, clip)
 
 
 def reward(
