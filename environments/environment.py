@@ -121,12 +121,12 @@ class Environment:
         Unscored attempts take no part and stay as they are, and so does one attempt alone: there is none to compare.
         """
         scored = [number for number, attempt in enumerate(attempts) if attempt.scored]
-        if not self.rubric.compares or len(scored) < 2:
+        if not self.rubric.scores_groups or len(scored) < 2:
             return list(attempts)
         rewards = {number: dict(attempts[number].rewards) for number in scored}
         for agent in self.agents:
             cases = [Case(attempts[number], agent) for number in scored]
-            for number, reward in zip(scored, await self.rubric.compare(cases), strict=True):
+            for number, reward in zip(scored, await self.rubric.score_group(cases), strict=True):
                 rewards[number][agent] = reward
         return [
             attempt.with_rewards(rewards[number]) if number in rewards else attempt

@@ -1,4 +1,4 @@
-"""The attempts at one task that are compared with each other."""
+"""A group: the attempts at one task, which are compared with each other."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Group:
 
     Attributes:
         index: the admission index, which orders groups and seeds their sampling.
-        task: what was asked.
-        trajectories: the attempts, by attempt number.
-        attempts: the number of each; 0, 1, … unless given, because some attempts were left out.
+        task: the task of all attempts.
+        trajectories: the attempts, in the order of their numbers.
+        attempts: the number of each attempt; by default 0, 1, …; needed if some attempts were left out.
     """
 
     index: int
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every agent earned the same in all attempts, so that how they differ teaches nothing."""
+        """Whether every agent has the same reward in all attempts, so that the group gives no learning signal."""
         earned: dict[str, set[float]] = {}
         for attempt in self.trajectories:
             for agent, reward in attempt.rewards.items():
@@ -47,7 +47,7 @@ class Group:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of the attempts that are a success, over all agents with a reward; None where success is undefined."""
+        """Share of successful attempts, over all agents that have a reward; None if success is undefined."""
         rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values() if reward.components]
         return success_rate(rewards)
 
@@ -55,5 +55,5 @@ class Group:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
         if len({segment.advantages is not None for segment in segments}) > 1:
             raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments bring advantages; give all or none"
+                f"group {self.index} (task {self.task.id}): only some segments have advantages; set them in all or none"
             )

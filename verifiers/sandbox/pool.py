@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from ..errors import SandboxLost
-from ..processes.deadline import own_deadline
+from ..processes.deadline import pause_deadline
 from .conversation import Agent, AgentLost, Connection, Conversation
 from .inside import wire
 from .job import Execution, Job, Level
@@ -130,7 +130,7 @@ class AgentPool:
             if self._closed:
                 return closed
             future = self._threads.submit(act, turn)
-        with own_deadline():
+        with pause_deadline():
             try:
                 return await asyncio.wrap_future(future)
             except asyncio.CancelledError:
