@@ -217,7 +217,7 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
     config = load_config(folder / "config.toml")
     configure_sandbox(config.sandbox)
     specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
-    of_groups = {label: spec.build().rubric.of_groups for label, spec in specs.items()}
+    of_groups = {label: spec.build().rubric.group_labels for label, spec in specs.items()}
     store = TrajectoryStore(folder / STORE)
     for stored in store.read(store.steps[-1] if last and store.steps else None):
         made = stored.trajectory
