@@ -148,7 +148,7 @@ def _shared_memory() -> Finding:
 def _sandboxes() -> list[Finding]:
     """The sandbox that untrusted programs would run in, then each backend with its layers, as tests found them."""
     levels, findings = {}, []
-    for name in BACKENDS:
+    for name in BACKENDS.names:
         levels[name], layers = _sandbox(name)
         findings += layers
     best = max(levels, key=lambda name: levels[name])
@@ -164,11 +164,11 @@ def _sandbox(name: str) -> tuple[Level, list[Finding]]:
     """The level of one backend and its layers; a missing layer is a warning, since another backend may be enough."""
     what = f"sandbox {name}"
     try:
-        pool = open_backend(name, SandboxSettings())
+        sandbox = open_backend(name, SandboxSettings())
         try:
-            layers, level = pool.layers, pool.level
+            layers, level = sandbox.layers, sandbox.level
         finally:
-            pool.close()
+            sandbox.close()
     except LachesisError as error:
         reason, _, cure = str(error).partition("; ")
         return Level.NONE, [Finding(what, "warn", reason, cure)]

@@ -17,8 +17,8 @@ from rich.text import Text
 from ..environments.audit.bad_reply import random_reply
 from ..environments.chat import ScriptedPolicy
 from ..environments.environment import Environment, scripts, tasks_of
-from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec, describe
+from ..environments.play import play
 from ..rollout.orders import TRAINING
 from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
@@ -223,7 +223,7 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
     config = run.config()
     configure_sandbox(config.sandbox)
     specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
-    of_groups = {label: spec.build().rubric.of_groups for label, spec in specs.items()}
+    of_groups = {label: spec.build().rubric.group_labels for label, spec in specs.items()}
     for stored in run.trajectories(run.steps()[-1] if last and run.steps() else None):
         made = stored.trajectory
         if made.environment not in specs:

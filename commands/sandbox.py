@@ -20,7 +20,7 @@ from .words import PASS_ON, split_one
 
 @click.command("sandbox", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
-@click.option("--backend", type=click.Choice(["auto", "process", "docker"]), help="The same as --sandbox.backend.")
+@click.option("--backend", help="auto, process, docker or module:name, the same as --sandbox.backend.")
 @click.option("--stdin", default="", metavar="FILE", help="File for its standard input; - passes ours on.")
 @click.option(
     "--file", "files", multiple=True, type=click.Path(path_type=Path), help="File to put into its folder; repeatable."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..environments.environment import endless
+from ..environments.environment import Environment, endless
 from ..trainer.config import RunConfig, load_config
 from ..trainer.run.containment import containment
 from ..trainer.run.redaction import REDACTED
@@ -31,7 +31,9 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     paths, overrides = split(words, RunConfig.model_fields)
     if len(paths) != 1 and not (resume and not paths):
         raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
-    config = _checked_config(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
+    config, environments = _checked_config(
+        paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
+    )
 
     from ..trainer.run.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
     from ..trainer.run.folder import RunFolder
@@ -39,7 +41,7 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     click.echo(f"run: {folder.path}")
     try:
-        summary = _train(config, folder, resume is not None, changed)
+        summary = _train(config, environments, folder, resume is not None, changed)
     except KeyboardInterrupt:
         last = latest(folder.checkpoints)
         cure = f"; lachesis train --resume {folder.path} continues" if last else ""
@@ -49,8 +51,8 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
 
-def _checked_config(path: str, overrides: list[str], resume: str | None) -> RunConfig:
-    """The run's configuration, once its environments have been seen to have tasks and the sandbox that they need.
+def _checked_config(path: str, overrides: list[str], resume: str | None) -> tuple[RunConfig, list[Environment]]:
+    """The run's configuration and its environments, which were seen to have tasks and the sandbox that they need.
 
     Nothing has been created when this raises.
     """
@@ -58,21 +60,23 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> RunC
     config = load_config(path or kept, overrides)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
-    environments = [entry.spec().build() for entry in config.environments]
+    environments = config.build_environments()
     for environment in environments:
         for split_name in ("train", "test"):  # a run needs both: it is evaluated on held-out tasks
             next(endless(environment, split_name, config.seed))
     containment(config.sandbox, environments, config.seed)
-    return config
+    return config, environments
 
 
-def _train(config: RunConfig, folder: "RunFolder", resume: bool, changed: bool) -> dict[str, Any]:
+def _train(
+    config: RunConfig, environments: list[Environment], folder: "RunFolder", resume: bool, changed: bool
+) -> dict[str, Any]:
     from ..trainer.run.progress import Progress
     from ..trainer.train import train
 
     try:
         with Progress(config.trainer.steps) as progress:
-            summary: dict[str, Any] = asyncio.run(train(config, folder, progress, resume, changed))
+            summary: dict[str, Any] = asyncio.run(train(config, environments, folder, progress, resume, changed))
     finally:
         folder.close()
     return summary

@@ -58,8 +58,16 @@ class Chat(Protocol):
         """Replace the history; what follows is a new segment."""
         ...
 
+    def set_advantage(self, value: float) -> None:
+        """Set the advantage of the tokens of the latest reply; a chat without tokens ignores it.
+
+        Once a value is set, the segments of this conversation and its forks carry advantages, and replies without a
+        value have 0.
+        """
+        ...
+
     def segments(self) -> list[Segment]:
-        """The training samples so far, forks included; empty where the policy gives no tokens."""
+        """The training samples so far, including those of forks; empty if the policy gives no tokens."""
         ...
 
     @property
@@ -111,6 +119,9 @@ class ScriptedChat:
     def rewrite(self, messages: Sequence[Message]) -> None:
         """Replace the history."""
         self.history[:] = messages
+
+    def set_advantage(self, value: float) -> None:
+        """Ignored: there are no tokens."""
 
     def segments(self) -> list[Segment]:
         """None: nothing was sampled."""

@@ -18,7 +18,7 @@ from ...verifiers.task import Task
 from ...verifiers.trajectory import StopReason, Trajectory
 from ..chat import ScriptedPolicy
 from ..environment import Environment
-from ..episode import home_of, play
+from ..play import home_of, play
 from .bad_reply import HOSTILE, BadReply, Script, Shown, bad_replies, random_reply
 from .finding import Finding, Report, Severity
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ...environments.audit.audit import cast_of
 from ...environments.audit.finding import Finding, Severity
 from ...environments.environment import Environment
-from ...environments.episode import play
+from ...environments.play import play
 from ...environments.thinking import Thinking
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.task import Task

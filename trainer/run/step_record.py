@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.group import Group
-
-if TYPE_CHECKING:
-    from ..learner.packing import Sample  # needs torch, and readers of a run do not
+from ..learner.sample import Sample
 
 TRAINER, ADVANTAGE = "trainer_logprobs", "advantages"
 """Names in ``Segment.extra``: the trainer's own logprob of each token before the step (NaN where it computed none), and

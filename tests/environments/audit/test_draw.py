@@ -62,7 +62,7 @@ def test_tasks_that_raise_or_are_none_are_named_with_their_place() -> None:
         raise KeyError("question")
 
     assert f"KeyError: 'question' ({__file__}, line " in findings(broken)["tasks"].message
-    assert "gives Task objects, found 'text'" in findings(lambda split, seed: ["text"])["tasks"].message
+    assert "must yield Task objects, found 'text'" in findings(lambda split, seed: ["text"])["tasks"].message
 
 
 def test_one_id_for_two_tasks_is_an_error_and_a_task_twice_a_warning() -> None:

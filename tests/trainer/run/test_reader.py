@@ -10,9 +10,10 @@ import pytest
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.checkpoint import Position, begin, complete
+from lachesis.trainer.run.checkpoint import begin, complete
 from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.reader import Mark, Run
+from lachesis.trainer.run.state import RunState
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task
@@ -134,8 +135,8 @@ def test_a_run_is_alive_while_its_folder_is_held_and_looking_stops_nobody(folder
 def test_only_complete_checkpoints_are_listed(folder: RunFolder, run: Run) -> None:
     assert run.checkpoints() == []
     for step in (1, 2):
-        complete(begin(folder.checkpoints, Position(step, step, 0, {})), keep=2)
-    begin(folder.checkpoints, Position(3, 3, 0, {}))
+        complete(begin(folder.checkpoints, RunState(step)), keep=2)
+    begin(folder.checkpoints, RunState(3))
     assert [path.name for path in run.checkpoints()] == ["step-000001", "step-000002"]
 
 
