@@ -1,4 +1,4 @@
-"""A new environment's first files: the environment, its test and its README, all of which work at once."""
+"""The first files of a new environment: the environment, its test and its README, all ready to run."""
 
 import keyword
 import re
@@ -56,7 +56,7 @@ def test_the_answer_alone_is_rewarded(task):
     assert ENVIRONMENT.score(task, task.prompt).total == 0.0
 
 
-def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
+def test_the_seed_decides_the_tasks_and_no_held_out_task_is_trained_on():
     assert TASKS == list(islice($cls().tasks("train", seed=0), 20))
     held_out = {task.hash for task in islice(ENVIRONMENT.tasks("test", seed=0), 200)}
     assert not held_out & {task.hash for task in islice(ENVIRONMENT.tasks("train", seed=1), 1000)}
@@ -65,10 +65,10 @@ def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
 _README = Template("""\
 # $name
 
-An environment for Lachesis (`pip install lachesis-rl`). Say here what is asked, and what is rewarded.
+An environment for Lachesis (`pip install lachesis-rl`). Describe the tasks and the rewards here.
 
-    pytest                        # its own tests
-    lachesis check $name.py       # audits its tasks and verifiers
+    pytest                        # run its tests
+    lachesis check $name.py       # audit its tasks and verifiers
     lachesis eval ./$name.py --model MODEL --inline
 
 In a run's TOML:
@@ -85,7 +85,7 @@ def scaffold(name: str, folder: Path) -> list[Path]:
     """Write a new environment into the new folder ``folder/name``, and return its files.
 
     Raises:
-        ConfigError: the name cannot be, or something of that name is there already.
+        ConfigError: the name is not allowed, or the folder exists already.
     """
     check_name(name)
     target = folder / name
@@ -104,17 +104,19 @@ def scaffold(name: str, folder: Path) -> list[Path]:
 
 
 def check_name(name: str) -> None:
-    """See that a module may be called ``name``.
+    """Check that an environment's module may be called ``name``.
 
     Raises:
-        ConfigError: it may not, and why.
+        ConfigError: it may not; the message says why.
     """
     cure = "choose a name such as 'word_chain'"
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
-        raise ConfigError(f"a name is lower-case letters, digits and _, a letter first, found {name!r:.80}; {cure}")
+        raise ConfigError(
+            f"a name has lower-case letters, digits and _, and begins with a letter, found {name!r:.80}; {cure}"
+        )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        raise ConfigError(f"{name!r} is a word of Python's own; {cure}")
+        raise ConfigError(f"{name!r} is a keyword of Python; {cure}")
     if name in sys.stdlib_module_names or name in ("lachesis", "pytest") or name.startswith("test_"):
-        raise ConfigError(f"{name!r} would stand in the way of another module of that name; {cure}")
+        raise ConfigError(f"{name!r} would hide another module of that name; {cure}")
     if name in known_environments():
-        raise ConfigError(f"an environment is named {name!r} already; {cure}")
+        raise ConfigError(f"there is already an environment named {name!r}; {cure}")
