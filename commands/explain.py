@@ -4,25 +4,51 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers import PreTrainedTokenizerBase
 
-from ..rollout.models.loading import load_tokenizer
 from ..rollout.store import Stored, TrajectoryStore
 from ..trainer.config import RunConfig, load_config
 from ..trainer.run.step_record import ADVANTAGE, TRAINER
 from ..verifiers.errors import ConfigError, LachesisError
 from ..verifiers.segment import Segment
 from ..verifiers.trajectory import StopReason
-from .terminal import printable
+from .terminal import printable, standard_output
 from .verify.rescoring import STORE
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 LISTED = 64
-"""Trajectories that are listed at most, where none is named."""
+"""Most trajectories in a list."""
+
+
+@click.command("explain")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("trajectory", required=False)
+@click.option(
+    "--step", type=click.IntRange(1), help="Without TRAJECTORY: list those of this step.  [default: the last]"
+)
+@click.option("--sampled", is_flag=True, help="Show only the tokens that the policy sampled.")
+@click.option("--json", "as_json", is_flag=True, help="Print the trajectory as JSON.")
+def command(run: Path, trajectory: str | None, step: int | None, sampled: bool, as_json: bool) -> None:
+    """Show a stored trajectory of RUN: its rewards and its tokens.
+
+    TRAJECTORY is GROUP/ATTEMPT. Each token is shown with its id and text, whether it was trained, its logprob by
+    sampler and trainer, the weights version that sampled it, and its advantage. Without TRAJECTORY, the trajectories of
+    a step are listed.
+    """
+    with standard_output():
+        if not trajectory:
+            print_list(run, step)
+        elif as_json:
+            click.echo(json.dumps(explain(run, trajectory).to_json()))
+        else:
+            print_explanation(explain(run, trajectory), context=not sampled)
 
 
 @dataclass(frozen=True)
@@ -41,7 +67,7 @@ class Explanation:
     stored: Stored
     group: tuple[Stored, ...]
     config: RunConfig
-    tokenizer: PreTrainedTokenizerBase | None
+    tokenizer: "PreTrainedTokenizerBase | None"
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for programs."""
@@ -199,7 +225,9 @@ def _store(run: Path) -> TrajectoryStore:
     return TrajectoryStore(run / STORE)
 
 
-def _tokenizer(config: RunConfig, run: Path) -> PreTrainedTokenizerBase | None:
+def _tokenizer(config: RunConfig, run: Path) -> "PreTrainedTokenizerBase | None":
+    from ..rollout.models.loading import load_tokenizer  # transformers takes seconds; --help and a list need none
+
     path = str(run / "model") if config.model.path == "tiny" else config.model.path
     try:
         return load_tokenizer(path)

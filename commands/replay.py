@@ -1,14 +1,16 @@
-"""``lachesis replay``: recorded replies played again through the environment as it is now, and what differs."""
+"""``lachesis replay``: recorded replies played again through the environment as it is now, and the differences."""
 
 import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +22,7 @@ from ..environments.play import play
 from ..rollout.orders import TRAINING
 from ..rollout.store import TrajectoryStore
 from ..trainer.config import load_config
+from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
 from ..trainer.run.redaction import redacted
 from ..verifiers.errors import ConfigError, DataError
@@ -31,11 +34,37 @@ from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
 from .in_order import in_order
-from .terminal import printable
+from .terminal import printable, standard_output
 from .verify.rescoring import STORE
+from .words import PASS_ON, split_one
 
 SHOWN = 100
-"""Characters of a value in a difference."""
+"""Most characters of a value that a difference shows."""
+
+
+@click.command("replay", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
+@click.option(
+    "--record", "source", metavar="SOURCE", help="Write FILE, from a run's folder or by playing an environment."
+)
+@click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="With --record: tasks to record.")
+@click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes played at the same time.")
+def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
+    """Play recorded replies again and show what has changed since.
+
+    FILE was written by --record, or is a run's folder. A change of the environment or of its rewards shows up as a
+    difference. The exit code is 1 if there is any.
+    """
+    file, overrides = split_one(words, "FILE")
+    config = parts_of(overrides, config={})["config"]
+    if source:
+        click.echo(f"{record(Path(file), source, tasks, config)} episodes recorded in {file}")
+        return
+    if config:
+        raise ConfigError("settings are part of the recording; give --config.key together with --record")
+    with standard_output():
+        changed = replay(Path(file), jobs)
+    sys.exit(1 if changed else 0)
 
 
 @dataclass(frozen=True)
@@ -45,9 +74,9 @@ class Recording:
     Attributes:
         spec: of its environment.
         seed: of the episode.
-        task: what was asked.
-        replies: agent → what it said, in order.
-        played: what came of it; see ``outcome``.
+        task: the task that was played.
+        replies: agent → its replies, in order.
+        played: the outcome; see ``outcome``.
     """
 
     spec: EnvironmentSpec
@@ -188,7 +217,7 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
     config = load_config(folder / "config.toml")
     configure_sandbox(config.sandbox)
     specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
-    of_groups = {label: spec.build().rubric.of_groups for label, spec in specs.items()}
+    of_groups = {label: spec.build().rubric.group_labels for label, spec in specs.items()}
     store = TrajectoryStore(folder / STORE)
     for stored in store.read(store.steps[-1] if last and store.steps else None):
         made = stored.trajectory

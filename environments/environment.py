@@ -130,12 +130,12 @@ class Environment:
         Attempts without a score are left as they are, and so is a single attempt, which has none to be compared with.
         """
         scored = [number for number, attempt in enumerate(attempts) if attempt.scored]
-        if not self.rubric.compares or len(scored) < 2:
+        if not self.rubric.scores_groups or len(scored) < 2:
             return list(attempts)
         rewards = {number: dict(attempts[number].rewards) for number in scored}
         for agent in self.agents:
             cases = [Case(attempts[number], agent) for number in scored]
-            for number, reward in zip(scored, await self.rubric.compare(cases), strict=True):
+            for number, reward in zip(scored, await self.rubric.score_group(cases), strict=True):
                 rewards[number][agent] = reward
         return [
             attempt.with_rewards(rewards[number]) if number in rewards else attempt

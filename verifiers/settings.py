@@ -1,7 +1,7 @@
-"""Typed settings whose errors name the key, the value and the nearest known key."""
+"""The base of all typed settings, with errors that name the key, the value and the nearest known key."""
 
 import typing
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -9,19 +9,22 @@ from .errors import ConfigError, nearest
 
 
 class Settings(BaseModel):
-    """A part of a configuration: frozen, its numbers finite, and closed to unknown keys."""
+    """A part of a configuration: frozen, with finite numbers only, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Old key → what to write instead; the error for an old key says so."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
-    """``values`` as a ``model``.
+    """Validate ``values`` as a ``model``.
 
     Raises:
-        ConfigError: the first fault, by its dotted key, with the value and the cure; ``what`` begins the message.
+        ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with ``what``.
     """
     try:
         return model(**values)
@@ -30,31 +33,34 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         path = [str(part) for part in fault["loc"]]
         key = ".".join(path)
         if fault["type"] == "extra_forbidden":
-            known = _fields_at(model, path[:-1])
+            inner = _model_at(model, path[:-1])
+            if inner and (new := getattr(inner, "renamed", {}).get(path[-1])):
+                raise ConfigError(f"{what}: {key!r} has another name now: write {new}") from None
+            known = list(inner.model_fields) if inner else []
             raise ConfigError(f"{what}: unknown key {key!r}; {nearest(path[-1], known)}") from None
         if fault["type"] == "missing":
             raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
         reason = fault["msg"].removeprefix("Value error, ")
-        if not path:  # each value is possible, but not all together: the model's own validator says which
+        if not path:  # the values are valid one by one but not together: the model's own validator raised
             raise ConfigError(f"{what}: {reason}") from None
         raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The field names of the model that stands at ``path`` inside ``model``."""
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """The settings model at ``path`` inside ``model``, None where there is none."""
     for part in path:
         if part.isdigit():
             continue
         field = model.model_fields.get(part)
         inner = _model_in(field.annotation) if field else None
         if inner is None:
-            return []
+            return None
         model = inner
-    return list(model.model_fields)
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings model inside an annotation such as ``list[Model]`` or ``Model | None``."""
+    """The model in an annotation such as ``list[Model]`` or ``Model | None``; None if there is none."""
     parts = typing.get_args(annotation)
     if parts:
         return next((found for part in parts if (found := _model_in(part))), None)

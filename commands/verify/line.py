@@ -117,6 +117,6 @@ def _messages(row: dict[str, Any]) -> tuple[Any, ...]:
 @lru_cache(maxsize=128)
 def _rubric(verifier: str, params: str) -> Rubric:
     rubric = Rubric(Use(verifier, label=verifier, params=json.loads(params)))
-    if rubric.compares:
+    if rubric.scores_groups:
         raise ConfigError(f"verifier {verifier!r} compares the attempts of a group; a row is one attempt")
     return rubric

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from ..errors import SandboxLost
-from ..processes.deadline import own_deadline
+from ..processes.deadline import pause_deadline
 from .conversation import Agent, AgentLost, Connection, Conversation
 from .inside import wire
 from .job import Execution, Job, Level
@@ -27,8 +27,8 @@ _CLOSED = "the sandbox was closed"
 _CONTROL = Job("print(6 * 7)")
 
 
-class Backend(Protocol):
-    """Where agents live."""
+class Launcher(Protocol):
+    """Starts the agents of one backend."""
 
     @property
     def name(self) -> str:
@@ -76,10 +76,10 @@ class _Turn:
 class AgentPool:
     """Up to ``size`` agents of one backend, started on demand. A ``Sandbox``: safe from any thread and event loop."""
 
-    def __init__(self, backend: Backend, size: int) -> None:
-        self.name = backend.name
-        self._backend = backend
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{backend.name}")
+    def __init__(self, launcher: Launcher, size: int) -> None:
+        self.name = launcher.name
+        self._launcher = launcher
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{launcher.name}")
         self._size = size
         self._idle: list[Agent] = []
         self._free = size
@@ -90,7 +90,7 @@ class AgentPool:
     @cached_property
     def layers(self) -> list[Layer]:
         """What was seen to hold; jobs find out, a few tenths of a second."""
-        return probe(self._run, self._backend.network, own_user="user" not in self._missing())
+        return probe(self._run, self._launcher.network, own_user="user" not in self._missing())
 
     @cached_property
     def level(self) -> Level:
@@ -121,7 +121,7 @@ class AgentPool:
         for agent in agents:
             agent.close()
         self._threads.shutdown(wait=False)  # what is queued finds that it is closed, and says so
-        self._backend.close()
+        self._launcher.close()
 
     async def _in_thread(self, act: Callable[["_Turn"], Result], closed: Result) -> Result:
         """What ``act`` returns; where its caller is cancelled its jobs end too: they hold no place, and no exit."""
@@ -130,7 +130,7 @@ class AgentPool:
             if self._closed:
                 return closed
             future = self._threads.submit(act, turn)
-        with own_deadline():
+        with pause_deadline():
             try:
                 return await asyncio.wrap_future(future)
             except asyncio.CancelledError:
@@ -252,7 +252,7 @@ class AgentPool:
     def _new(self) -> Agent:
         if self._closed:
             raise SandboxLost(_CLOSED)
-        agent = Agent(self._backend.start())
+        agent = Agent(self._launcher.start())
         with self._changed:
             self._busy.add(agent)
         return agent

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SandboxLost
+from ..errors import ConfigError, SandboxLost
 from . import agent
+from .pool import AgentPool
+from .settings import SandboxSettings
 
+_SYSTEM = ("/proc", "/sys", "/dev")
 SEND_SECONDS = 60.0
 _END_SECONDS = 2.0
 
@@ -84,7 +87,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 @dataclass(frozen=True)
-class ProcessBackend:
+class ProcessLauncher:
     """Starts agents as bare interpreters, with an empty environment and no descriptor of ours but the socket.
 
     Each is a program of its own, not a fork of this process: whatever was imported or opened here before is not there.
@@ -116,3 +119,26 @@ class ProcessBackend:
 
     def close(self) -> None:
         """Nothing is shared between agents."""
+
+
+def open_process_sandbox(settings: SandboxSettings) -> AgentPool:
+    """Open the sandbox of processes on this machine.
+
+    Raises:
+        ConfigError: this is not Linux, or ``settings.packages`` names a folder that jobs could not use.
+    """
+    if sys.platform != "linux":
+        raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
+    for folder in settings.packages:
+        _check_packages(folder)
+    return AgentPool(ProcessLauncher(settings.network, settings.packages), settings.jobs)
+
+
+def _check_packages(folder: Path) -> None:
+    found = folder.resolve()
+    if not found.is_dir():
+        raise ConfigError(f"sandbox.packages names {str(folder)!r}, which is no folder")
+    if found == found.parent or any(found.is_relative_to(place) for place in _SYSTEM):
+        raise ConfigError(
+            f"sandbox.packages names {str(folder)!r}, which holds more than packages; name a folder of them"
+        )

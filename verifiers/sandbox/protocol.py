@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from .job import Execution, Job, Level
+from .layers import Layer
 
 Result = TypeVar("Result")
 
@@ -42,8 +43,18 @@ class Sandbox(Protocol):
     """Runs untrusted programs. Safe to call from any thread and event loop."""
 
     @property
+    def name(self) -> str:
+        """The name of its backend, for messages."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Each means of confinement, and whether it holds; the first use starts the sandbox and tries them."""
+        ...
+
+    @property
     def level(self) -> Level:
-        """What it was seen to hold; starts it where it was not."""
+        """The level that these layers reach."""
         ...
 
     async def run(self, job: Job) -> Execution:

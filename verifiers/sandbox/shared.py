@@ -4,6 +4,7 @@ import os
 import threading
 
 from ..errors import LachesisError
+from . import backends
 from .protocol import Sandbox
 from .settings import SandboxSettings
 
@@ -34,10 +35,8 @@ def shared_sandbox() -> Sandbox:
         if _failure is not None:
             raise _failure
         if _sandbox is None:
-            from .backends import open_sandbox
-
             try:
-                _sandbox = open_sandbox(_settings)
+                _sandbox = backends.open_sandbox(_settings)
             except LachesisError as error:
                 _failure = error
                 raise

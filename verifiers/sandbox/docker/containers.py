@@ -21,6 +21,8 @@ from docker.errors import NotFound
 from ...errors import ConfigError, SandboxLost
 from .. import agent
 from ..job import Limits
+from ..pool import AgentPool
+from ..settings import SandboxSettings
 from .connection import OVERHEAD, DockerConnection
 from .daemon import connect, failures, remove
 from .owner import is_abandoned, owner_label
@@ -54,7 +56,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class DockerBackend:
+class DockerLauncher:
     """Starts agents in containers.
 
     Attributes:
@@ -91,6 +93,11 @@ class DockerBackend:
         """Forget the daemon."""
         if "_containers" in self.__dict__:
             self._containers.close()
+
+
+def open_docker_sandbox(settings: SandboxSettings) -> AgentPool:
+    """Open the sandbox of Docker containers; they start on first use, and so a missing daemon shows only then."""
+    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs)
 
 
 class Containers:

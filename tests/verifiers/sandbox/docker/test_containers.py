@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.sandbox.docker.connection import OVERHEAD, DockerConnection
-from lachesis.verifiers.sandbox.docker.containers import OWNER, Containers, DockerBackend, Room
+from lachesis.verifiers.sandbox.docker.containers import OWNER, Containers, DockerLauncher, Room
 from lachesis.verifiers.sandbox.docker.daemon import connect
 from lachesis.verifiers.sandbox.docker.owner import owner_label
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
@@ -346,7 +346,7 @@ def test_what_an_image_brings_along_is_overruled(docker_image: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool(docker_image: str) -> Iterator[AgentPool]:
-    made = AgentPool(DockerBackend(docker_image), 2)
+    made = AgentPool(DockerLauncher(docker_image), 2)
     yield made
     made.close()
 
@@ -396,7 +396,7 @@ def test_jobs_of_two_containers_are_two_users(docker_image: str) -> None:
     """The kernel counts the processes of a user over all containers."""
     users = set()
     for _ in range(2):
-        pool = AgentPool(DockerBackend(docker_image), 1)
+        pool = AgentPool(DockerLauncher(docker_image), 1)
         users.add(run(pool, "import os; print(os.getuid())").stdout)
         pool.close()
     assert len(users) == 2
@@ -443,10 +443,10 @@ def test_a_container_ends_with_a_parent_that_is_killed(docker_image: str) -> Non
 def test_a_container_ends_with_its_parent_in_the_middle_of_a_job(docker_image: str, job: str) -> None:
     source = """
         import threading, time
-        from lachesis.verifiers.sandbox.docker.containers import DockerBackend
+        from lachesis.verifiers.sandbox.docker.containers import DockerLauncher
         from lachesis.verifiers.sandbox.job import Job, Limits
         from lachesis.verifiers.sandbox.pool import AgentPool
-        pool = AgentPool(DockerBackend({image!r}), 1)
+        pool = AgentPool(DockerLauncher({image!r}), 1)
         pool._run(Job("print(1)"))
         print(pool._idle[0]._connection.container, flush=True)
         pool._run(Job({job!r}, limits=Limits(wall=500, cpu=500)))
@@ -538,7 +538,7 @@ def test_an_image_without_our_folders_gets_them(docker_image: str) -> None:
 def test_an_image_whose_python_cannot_run_the_agent_says_so(docker_image: str) -> None:
     program = "import os; os.remove('/usr/bin/python3'); os.symlink('/bin/false', '/usr/bin/python3')"
     with changed(docker_image, f'RUN ["python3", "-c", "{program}"]') as image:
-        pool = AgentPool(DockerBackend(image), 1)
+        pool = AgentPool(DockerLauncher(image), 1)
         end = run(pool, "print(1)")
         pool.close()
     assert end.status == "infra_error"
@@ -546,7 +546,7 @@ def test_an_image_whose_python_cannot_run_the_agent_says_so(docker_image: str) -
 
 
 def test_a_container_that_ended_between_two_jobs_costs_no_verdict(docker_image: str) -> None:
-    pool = AgentPool(DockerBackend(docker_image), 1)
+    pool = AgentPool(DockerLauncher(docker_image), 1)
     try:
         for memory in (64, 64, 128):
             assert run(pool, "print(1)", limits=Limits(memory=memory * MIB)).stdout == "1\n"

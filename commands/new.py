@@ -1,4 +1,4 @@
-"""The first files of a new environment: the environment, its test and its README, all ready to run."""
+"""``lachesis new``: the first files of a new environment, its test and its README, which work at once."""
 
 import keyword
 import re
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from string import Template
 
+import click
+
+from ..environments.loading import known_environments
 from ..verifiers.errors import ConfigError
-from .loading import known_environments
 
 _ENVIRONMENT = Template('''\
 """$title: an environment for Lachesis."""
@@ -81,11 +83,25 @@ In a run's TOML:
 """)
 
 
+@click.command("new")
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=".", help="Folder to create it in.  [default: the current one]"
+)
+def command(name: str, out: Path) -> None:
+    """Create an environment with its test and README in the folder NAME.
+
+    All three work at once; change them from there.
+    """
+    for path in scaffold(name, out):
+        click.echo(path)
+
+
 def scaffold(name: str, folder: Path) -> list[Path]:
     """Write a new environment into the new folder ``folder/name``, and return its files.
 
     Raises:
-        ConfigError: the name is not allowed, or the folder exists already.
+        ConfigError: the name is not possible, or something of that name exists already.
     """
     check_name(name)
     target = folder / name
@@ -95,16 +111,16 @@ def scaffold(name: str, folder: Path) -> list[Path]:
     try:
         target.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(f"{target} is there already, and nothing was written; choose another name") from None
+        raise ConfigError(f"{target} exists already and nothing was written; choose another name") from None
     except OSError as error:
-        raise ConfigError(f"cannot make {target}: {error.strerror}; choose another folder with --out") from None
+        raise ConfigError(f"cannot create {target}: {error.strerror}; choose another folder with --out") from None
     for file, text in texts.items():
         (target / file).write_text(text.substitute(values))
     return [target / file for file in texts]
 
 
 def check_name(name: str) -> None:
-    """Check that an environment's module may be called ``name``.
+    """Check that a module may be called ``name``.
 
     Raises:
         ConfigError: it may not; the message says why.
@@ -112,10 +128,10 @@ def check_name(name: str) -> None:
     cure = "choose a name such as 'word_chain'"
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise ConfigError(
-            f"a name has lower-case letters, digits and _, and begins with a letter, found {name!r:.80}; {cure}"
+            f"a name consists of lower-case letters, digits and _, and begins with a letter; found {name!r:.80}; {cure}"
         )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        raise ConfigError(f"{name!r} is a keyword of Python; {cure}")
+        raise ConfigError(f"{name!r} is a Python keyword; {cure}")
     if name in sys.stdlib_module_names or name in ("lachesis", "pytest") or name.startswith("test_"):
         raise ConfigError(f"{name!r} would hide another module of that name; {cure}")
     if name in known_environments():
