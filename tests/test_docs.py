@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
+from lachesis.environments import loading
 from lachesis.environments.loading import find_environment
 from lachesis.rollout.tasks.mixture import Mixture
 from lachesis.trainer.advantages.estimator import ESTIMATORS
@@ -210,10 +211,14 @@ def test_the_snippets_about_environments_run(tmp_path: Path, monkeypatch: pytest
     rewards = [asyncio.run(guess.attempt(task, ["5"])).rewards for task in guess.tasks("test", 0)]
     assert [reward["seeker"].total for reward in rewards] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
     Path("questions.py").write_text(blocks(path, "python")[0])
-    (toml,) = blocks(path, "toml")
-    Path("run.toml").write_text(toml)
+    run, package = blocks(path, "toml")
+    Path("run.toml").write_text(run)
     (entry,) = load_config("run.toml").environments
     assert entry.spec().build().rubric.weights == {"math": 1.0, "format": 0.0}
+    ((group, names),) = tomllib.loads(package)["project"]["entry-points"].items()
+    assert group == loading.ENTRY_POINTS
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [find_environment(target).__name__ for target in names.values()] == ["Questions"]
 
 
 def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
