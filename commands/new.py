@@ -58,7 +58,7 @@ def test_the_answer_alone_is_rewarded(task):
     assert ENVIRONMENT.score(task, task.prompt).total == 0.0
 
 
-def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
+def test_the_seed_decides_the_tasks_and_no_held_out_task_is_trained_on():
     assert TASKS == list(islice($cls().tasks("train", seed=0), 20))
     held_out = {task.hash for task in islice(ENVIRONMENT.tasks("test", seed=0), 200)}
     assert not held_out & {task.hash for task in islice(ENVIRONMENT.tasks("train", seed=1), 1000)}
@@ -67,10 +67,10 @@ def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
 _README = Template("""\
 # $name
 
-An environment for Lachesis (`pip install lachesis-rl`). Say here what is asked, and what is rewarded.
+An environment for Lachesis (`pip install lachesis-rl`). Describe the tasks and the rewards here.
 
-    pytest                        # its own tests
-    lachesis check $name.py       # audits its tasks and verifiers
+    pytest                        # run its tests
+    lachesis check $name.py       # audit its tasks and verifiers
     lachesis eval ./$name.py --model MODEL --inline
 
 In a run's TOML:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ...environments.audit.audit import cast_of
+from ...environments.audit.demonstration import cast_of
 from ...environments.audit.finding import Finding, Severity
 from ...environments.environment import Environment
 from ...environments.play import play

@@ -45,7 +45,7 @@ def test_an_attempt_that_lacks_the_advantages_of_an_agent_has_0_and_other_agents
 
 def test_only_a_group_with_all_of_an_agents_advantages_is_accepted_and_it_always_has_something_to_teach() -> None:
     attempts = (attempt(x=[0.0, 3.0], o=None), attempt(x=None, o=None))
-    with pytest.raises(DataError, match="only some segments of agent 'x' bring advantages"):
+    with pytest.raises(DataError, match="only some segments of agent 'x' have advantages"):
         Group(0, TASK, attempts)
     assert Group(0, TASK, attempts[1:]).zero_variance
     assert not Group(0, TASK, with_all_advantages(attempts)).zero_variance

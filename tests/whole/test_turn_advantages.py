@@ -14,7 +14,8 @@ from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Order
 from lachesis.rollout.workers.worker import GroupWorker
-from lachesis.trainer.learner.packing import samples_of
+from lachesis.trainer.advantages.estimator import compute_advantages
+from lachesis.trainer.learner.sample import samples_of
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 from lachesis.verifiers.task import Task
@@ -49,7 +50,7 @@ def test_the_value_of_a_turn_is_the_advantage_of_its_tokens_and_turns_without_a_
     assert isinstance(group, Group)
     found = [
         [(tokenizer.decode(sample.tokens[span]), set(sample.advantages[span].tolist())) for span in spans(sample.mask)]
-        for sample in samples_of([group], "grpo", context=256)
+        for sample in samples_of([group], compute_advantages([group], "grpo"), context=256)
     ]
     end = tokenizer.eos_token
     long = [(f"3{end}", {0.75}), (f"hm{end}", {0.0}), (f"-7{end}", {-1.75}), (f"stop{end}", {0.0})]

@@ -140,4 +140,4 @@ def test_draws_with_one_seed_that_part_are_unseeded_and_a_draw_cut_short_is_not(
     (parted,) = compare_draws("train", ["a", "b"], ["a", "c"], whole=False)
     assert (parted.kind, "task 1 of split 'train'" in parted.message) == ("unseeded", True)
     (longer,) = compare_draws("test", ["a"], ["a", "b"], whole=True)
-    assert "another length" in longer.message
+    assert "the length of split 'test' differs" in longer.message
