@@ -174,7 +174,7 @@ def test_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
             quick = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
             said[shlex.split(line)[1], "mine" in line] = lachesis(line + quick, tmp_path)
     assert {name for name, _ in said} == set(cli.commands)
-    (rate,) = re.findall(r"pass rate +(\d\.\d+)", said["eval", True])
+    (rate,) = re.findall(r"accuracy +(\d\.\d+)", said["eval", True])
     assert float(rate) > 0.9
     assert "0 verdicts changed" in said["verify", False]
     assert json.loads(said["sandbox", False])["stdout"] == "42\n"
