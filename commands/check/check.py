@@ -168,9 +168,9 @@ def _print_numbers(console: Console, report: dict[str, Any]) -> None:
     """Print how the players did, and the times."""
     players = report.get("players", {})
     if players:
-        judged = [name for name, count in players.items() if count["passed"] is not None]
-        counts = [f"{name} {players[name]['passed']}/{players[name]['plays']}" for name in judged]
-        console.print(f"passed: {', '.join(counts)}" if judged else f"played: {', '.join(players)}", markup=False)
+        graded = [name for name, count in players.items() if count["passed"] is not None]
+        counts = [f"{name} {players[name]['passed']}/{players[name]['plays']}" for name in graded]
+        console.print(f"passed: {', '.join(counts)}" if graded else f"played: {', '.join(players)}", markup=False)
     if report.get("tokens"):
         console.print("tokens: {ids} ids of {turns} turns compared".format(**report["tokens"]), markup=False)
     if report.get("milliseconds"):
