@@ -77,6 +77,7 @@ def main() -> None:
     """Run the command line; an error ends in one line on stderr, with exit code 2 for bad input and 1 for a failure."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background job is started deaf to it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's stop is a Ctrl-C
+    sys.path.append(os.getcwd())  # where module:name looks for a user's own file
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' progress bars would interrupt ours
     try:
         cli.main(prog_name="lachesis", standalone_mode=False)

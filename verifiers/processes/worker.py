@@ -41,7 +41,7 @@ class Outcome:
     """The result of a request.
 
     Attributes:
-        status: ``ok``: answered; ``timeout``, ``limit``: the request caused the failure; ``infra_error``: the worker.
+        status: ``ok``: answered; ``timeout``, ``limit``: the request caused the failure; ``infra_error``: it did not.
         answer: the worker's answer, empty unless ``ok``.
         reason: one line, empty if ``ok``.
     """
@@ -84,7 +84,7 @@ class Worker:
         return self._process.pid
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The answer to ``request``; raises ``WorkerLost`` after ``seconds`` (wall clock) or when the process ends."""
+        """The answer to ``request``; raises ``WorkerLost`` when the process ends, or after ``seconds`` of wall time."""
         try:
             self._input.write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError:

@@ -193,7 +193,7 @@ def test_a_job_that_loses_its_agent_twice_while_a_control_job_does_well_is_to_bl
     pool = AgentPool(BreakingLauncher(), 2)
     end = run(pool, "print(1)")
     assert end.status == "limit"
-    assert "control job did well" in end.reason
+    assert "control job succeeded" in end.reason
     pool.close()
 
 

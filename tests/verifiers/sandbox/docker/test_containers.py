@@ -24,20 +24,20 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.sandbox.docker.connection import OVERHEAD, DockerConnection
-from lachesis.verifiers.sandbox.docker.containers import OWNER, Containers, DockerLauncher, Room
+from lachesis.verifiers.sandbox.docker.containers import OWNER, ContainerLimits, Containers, DockerLauncher
 from lachesis.verifiers.sandbox.docker.daemon import connect
 from lachesis.verifiers.sandbox.docker.owner import owner_label
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
 
 MIB = 1 << 20
-ROOM = Room(memory=128 * MIB, disk=8 * MIB, files=100, processes=20)
+ROOM = ContainerLimits(memory=128 * MIB, disk=8 * MIB, files=100, processes=20)
 ECHO = "import os\nwhile data := os.read(0, 65536): os.write(1, data)"
 
 
 @contextlib.contextmanager
-def containers(image: str, program: str, room: Room = ROOM, **more: Any) -> Iterator[Containers]:
-    made = Containers(image, ["python3", "-I", "-S", "-B", "-c", textwrap.dedent(program)], room, **more)
+def containers(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> Iterator[Containers]:
+    made = Containers(image, ["python3", "-I", "-S", "-B", "-c", textwrap.dedent(program)], limits, **more)
     try:
         yield made
     finally:
@@ -45,8 +45,8 @@ def containers(image: str, program: str, room: Room = ROOM, **more: Any) -> Iter
 
 
 @contextlib.contextmanager
-def running(image: str, program: str, room: Room = ROOM, **more: Any) -> Iterator[DockerConnection]:
-    with containers(image, program, room, **more) as made:
+def running(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> Iterator[DockerConnection]:
+    with containers(image, program, limits, **more) as made:
         connection = made.start()
         try:
             yield connection
@@ -58,8 +58,8 @@ def everything(connection: DockerConnection) -> bytes:
     return b"".join(iter(lambda: connection.receive(30), b""))
 
 
-def output_of(image: str, program: str, room: Room = ROOM, **more: Any) -> str:
-    with running(image, program, room, **more) as connection:
+def output_of(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> str:
+    with running(image, program, limits, **more) as connection:
         return everything(connection).decode()
 
 
@@ -174,7 +174,7 @@ LOOK = """
             "filters": status("Seccomp"), "environment": dict(os.environ), "host": socket.gethostname(),
             "writable": [folder for folder in folders if writes(folder)],
             "interfaces": [line.split(":")[0].strip() for line in open("/proc/net/dev").readlines()[2:]],
-            "room": [(there.f_files, there.f_blocks * there.f_frsize) for there in map(os.statvfs, folders[-4:])],
+            "limits": [(there.f_files, there.f_blocks * there.f_frsize) for there in map(os.statvfs, folders[-4:])],
             "leaks": [path for path in secrets if opens(path)],
             "netlink": listens(16, socket.SOCK_RAW), "vsock": listens(40), "unix": listens(1), "inet": listens(2),
         }
@@ -231,7 +231,7 @@ def test_the_agent_can_become_another_user_and_nothing_else(seen: dict[str, Any]
 @pytest.mark.parametrize("who", ["agent", "job"])
 def test_only_the_four_folders_in_memory_can_be_written(seen: dict[str, Any], who: str) -> None:
     assert seen[who]["writable"] == ["/box", "/tmp", "/var/tmp", "/dev/shm"]
-    assert seen[who]["room"] == [[ROOM.files, ROOM.disk]] * 4
+    assert seen[who]["limits"] == [[ROOM.files, ROOM.disk]] * 4
 
 
 @pytest.mark.parametrize("who", ["agent", "job"])
@@ -298,8 +298,8 @@ def test_all_processes_and_their_files_share_one_memory(docker_image: str, take:
             children.append(child)
         print(sum(os.waitpid(child, 0)[1] == signal.SIGKILL for child in children))
     """
-    room = Room(memory=256 * MIB, disk=1024 * MIB)
-    assert int(output_of(docker_image, program, room)) >= 1
+    limits = ContainerLimits(memory=256 * MIB, disk=1024 * MIB)
+    assert int(output_of(docker_image, program, limits)) >= 1
 
 
 def test_memory_can_be_changed_while_it_runs(docker_image: str) -> None:
@@ -406,8 +406,9 @@ def test_jobs_of_two_containers_are_two_users(docker_image: str) -> None:
 
 PARENT = """
     import os, sys, time
-    from lachesis.verifiers.sandbox.docker.containers import Containers, Room
-    containers = Containers({image!r}, ["python3", "-I", "-S", "-B", "-c", {program!r}], Room({memory}, {disk}))
+    from lachesis.verifiers.sandbox.docker.containers import Containers, ContainerLimits
+    limits = ContainerLimits({memory}, {disk})
+    containers = Containers({image!r}, ["python3", "-I", "-S", "-B", "-c", {program!r}], limits)
     {before}
     connection = containers.start()
     {then}
