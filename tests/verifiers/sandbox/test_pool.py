@@ -177,6 +177,7 @@ class Breaking(ProcessConnection):
     def send(self, data: bytes) -> None:
         if data[:1] == b"J" and (b"print(6 * 7)" not in data or not self.well):
             self._process.kill()
+            self._process.wait()  # on a busy machine its children could answer before it has ended
         super().send(data)
 
 

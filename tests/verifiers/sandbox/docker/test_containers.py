@@ -126,7 +126,7 @@ def test_frames_are_told_apart_wherever_they_are_cut(frames: list[tuple[int, byt
         output = b""
         for cut in [*cuts, len(stream)]:
             part, stream = stream[:cut], stream[cut:]
-            output += connection._output_of(part)
+            output += connection._stdout_of(part)
         assert output == b"".join(data for kind, data in frames if kind == 1)
         assert connection._errors == b"".join(data for kind, data in frames if kind == 2)
 

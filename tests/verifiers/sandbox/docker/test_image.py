@@ -94,7 +94,7 @@ def test_where_none_can_be_made_the_cure_is_said(monkeypatch: pytest.MonkeyPatch
     wrapper = tmp_path / "python"
     wrapper.write_text('#!/bin/sh\nexec python3 "$@"\n')
     monkeypatch.setattr(sys, "executable", str(wrapper))
-    with pytest.raises(ConfigError, match="no program but a script"):
+    with pytest.raises(ConfigError, match="is a script and not a program"):
         collect(tmp_path / "root")
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(ConfigError, match=r"docker pull python:3.12-slim.*sandbox.image"):
