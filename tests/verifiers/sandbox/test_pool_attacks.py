@@ -95,16 +95,18 @@ def test_children_that_waited_for_a_busy_cpu_and_ended_are_no_guilt(pool: Sandbo
 
 MEEK = """
 import os
+priority = os.getpriority(os.PRIO_PROCESS, 0)
+assert priority < 19, "it can get no lower"
 os.nice(19)
 os.setpriority(os.PRIO_PROCESS, 0, 19)
 before = os.sched_getaffinity(0)
 os.sched_setaffinity(0, {min(before)})
-print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0) == before)
+print(os.getpriority(os.PRIO_PROCESS, 0) == priority, os.sched_getaffinity(0) == before)
 """
 
 
 def test_a_job_cannot_make_itself_wait_for_others(pool: Sandbox) -> None:
-    assert run(pool, MEEK).stdout == "0 True\n"
+    assert run(pool, MEEK).stdout == "True True\n"
 
 
 @pytest.mark.parametrize("pool", ["process"], indirect=True)  # in a container's own cgroup autogroups do not count
