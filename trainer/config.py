@@ -1,21 +1,24 @@
-"""One typed model for one TOML file a run, every field of which the command line can override."""
+"""The typed configuration of a run: one model for one TOML file, every field of which the command line can override."""
 
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.tasks.curriculum import CurriculumConfig
 from ..rollout.tasks.mixture import Portion
-from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
+from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
 from .losses.config import LossConfig
+from .overrides import apply_overrides
 
 
 class EnvironmentEntry(Settings):
@@ -59,10 +62,10 @@ class WarmStartConfig(Settings):
     """Demonstrations a step."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
-    target: float = Field(1.0, ge=0, le=1)
-    """Stop when held-out accuracy first reaches this."""
+    target: float | None = None
+    """Value of ``eval.metric`` at which the supervised steps end; without one they are all taken."""
     every: int = Field(10, ge=1)
-    """Steps between looks at the held-out accuracy."""
+    """Steps between evaluations."""
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -87,13 +90,11 @@ class TrainerConfig(Settings):
     """Of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this norm."""
-    advantage: Literal["grpo", "dr_grpo", "rloo", "maxrl", "reinforce_pp", "reinforce_pp_baseline", "gdpo"] = "grpo"
-    """How the rewards of groups become advantages."""
-    zero_variance: Literal["keep", "refill"] = "keep"
-    """Groups whose attempts earned the same: trained on like others, for nothing; or others in their place (dynamic
-    sampling), at most ``refill`` times a step's."""
-    refill: float = Field(2.0, gt=0)
-    """How many times ``prompts`` groups without variance a step may pass over."""
+    advantage: Annotated[str, ESTIMATORS.setting] = "grpo"
+    """Estimator that turns the rewards of groups into advantages; your own goes by ``module:name``."""
+    dynamic_sampling: float = Field(0.0, ge=0)
+    """Admit other groups in place of those whose attempts all earned the same (DAPO): in one step at most this many
+    times ``prompts``. 0 is off: such groups are kept, and teach nothing."""
     loss: LossConfig = LossConfig()
     """What is minimised."""
     ranks: int = Field(1, ge=1)
@@ -102,17 +103,16 @@ class TrainerConfig(Settings):
     """GPUs that Ray reserves for each of several ranks."""
     lora: LoraConfig = LoraConfig()
     """Train adapters instead of all weights."""
-    recompute: bool = False
-    """Compute activations again in the backward pass instead of keeping them (gradient checkpointing): less memory,
-    about a third more work."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
     """Tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
-    skip: int = Field(3, ge=0)
-    """Steps in a row that are skipped because their gradient is not finite; one more ends the run."""
+    max_nonfinite_steps: int = Field(3, ge=0)
+    """Most steps in a row that are skipped because their gradient is not finite; one more ends the run."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)
@@ -120,9 +120,16 @@ class TrainerConfig(Settings):
     probe_tolerance: float = Field(0.0, ge=0)
     """Largest difference of the probe's logprobs, trainer against engine, before the run stops; 0: by dtype."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "recompute": "gradient_checkpointing",
+        "skip": "max_nonfinite_steps",
+        "zero_variance": 'dynamic_sampling (2.0 for what was "refill", 0 for "keep")',
+        "refill": "dynamic_sampling",
+    }
+
 
 class EvalConfig(Settings):
-    """Held-out evaluation during training: greedy, one attempt a task."""
+    """Held-out evaluation during training: greedy, one attempt at each task."""
 
     every: int = Field(20, ge=0)
     """Steps between evaluations; 0: only at the start and the end."""
@@ -130,8 +137,12 @@ class EvalConfig(Settings):
     """Most tasks of each environment's test split."""
     max_tokens: int = Field(0, ge=0)
     """Most tokens of one reply; 0: as in training."""
-    stop_at: float = Field(1.0, gt=0, le=1)
-    """End the run, met, when held-out accuracy reaches this."""
+    metric: str = "auto"
+    """Held-out metric that chooses the best checkpoint, and that ``stop_at`` and ``warm_start.target`` look at:
+    ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is accuracy where every
+    environment defines success, and the reward otherwise."""
+    stop_at: float | None = None
+    """End the run when ``metric`` reaches this value; without one it takes all its steps."""
 
 
 class RunConfig(Settings):
@@ -158,6 +169,10 @@ class RunConfig(Settings):
     sandbox: SandboxSettings = SandboxSettings()
     """Where verifiers run programs of the policy's."""
 
+    def build_environments(self) -> list[Environment]:
+        """The environments of the run, in its order."""
+        return [entry.spec().build() for entry in self.environments]
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's TOML file and apply ``--part.key value`` overrides.
@@ -171,30 +186,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    for key, value in parse_overrides(overrides):
-        _set(values, key, value)
+    apply_overrides(values, overrides)
     config = validated(RunConfig, values, str(path))
     _check(config)
     return config
-
-
-def parts_of(overrides: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """``parts`` with what ``--part.key value`` puts into them.
-
-    Raises:
-        ConfigError: an override is of none of the parts; the message names the nearest.
-    """
-    for key, value in parse_overrides(overrides):
-        first, dot, _ = key.partition(".")
-        if not dot or first not in parts:
-            raise ConfigError(f"--{key}: there are no settings {first!r} here; {nearest(first, parts)}")
-        _set(parts, key, value)
-    return parts
-
-
-def sandbox_settings(overrides: Sequence[str]) -> SandboxSettings:
-    """What ``--sandbox.key value`` says, for commands that have no other settings."""
-    return validated(SandboxSettings, parts_of(overrides, sandbox={})["sandbox"], "--sandbox")
 
 
 def _check(config: RunConfig) -> None:
@@ -213,53 +208,3 @@ def _check(config: RunConfig) -> None:
             f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
             "the sampler's logprobs would not be the policy's"
         )
-
-
-def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
-    """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``; values are TOML or text."""
-    pairs, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--"):
-            raise ConfigError(f"expected --part.key value, found {word!r}")
-        key, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise ConfigError(f"--{key} needs a value")
-            value = rest.pop(0)
-        pairs.append((key, _literal(value)))
-    return pairs
-
-
-def _literal(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    """Put ``value`` at the dotted ``key``; numbers index lists."""
-    *parents, last = key.split(".")
-    place: Any = values
-    for parent in parents:
-        place = _enter(place, parent, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = value
-    else:
-        place[last] = value
-
-
-def _enter(place: Any, part: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, key)]
-    inner = place.setdefault(part, {})
-    if not isinstance(inner, dict | list):
-        raise ConfigError(f"--{key}: {part!r} is a value, not a table")
-    return inner
-
-
-def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries (counted from 0)")
-    return int(part)

@@ -38,7 +38,9 @@ class Group:
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every agent has the same reward in all attempts, so that the group gives no learning signal."""
+        """Whether every agent earned the same in all attempts and was given no advantages: nothing can be learned."""
+        if any(segment.advantages is not None for attempt in self.trajectories for segment in attempt.segments):
+            return False
         earned: dict[str, set[float]] = {}
         for attempt in self.trajectories:
             for agent, reward in attempt.rewards.items():
@@ -53,7 +55,10 @@ class Group:
 
     def _check_advantages(self) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
-        if len({segment.advantages is not None for segment in segments}) > 1:
-            raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments have advantages; set them in all or none"
-            )
+        given = {(segment.agent, segment.advantages is not None) for segment in segments}
+        for agent in sorted({segment.agent for segment in segments}):
+            if {(agent, True), (agent, False)} <= given:
+                raise DataError(
+                    f"group {self.index} (task {self.task.id}): only some segments of agent {agent!r} have advantages; "
+                    "set them in all or none"
+                )

@@ -27,7 +27,7 @@ def test_a_group_refuses_to_be_empty_or_to_mix_tasks() -> None:
 def test_a_group_refuses_advantages_in_only_some_segments(make_segment: Callable[..., Segment]) -> None:
     task = Task("q")
     given, bare = make_segment(advantages=np.zeros(3)), make_segment()
-    with pytest.raises(DataError, match="only some segments have advantages"):
+    with pytest.raises(DataError, match="only some segments of agent 'policy' have advantages"):
         Group(0, task, (trajectory(task, segments=(given,)), trajectory(task, segments=(bare,))))
     untrainable = make_segment(trainable=False)
     Group(0, task, (trajectory(task, segments=(given,)), trajectory(task, segments=(untrainable,))))

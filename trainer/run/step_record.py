@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.group import Group
-from ..learner.packing import Sample
+from ..learner.sample import Sample
 
 TRAINER, ADVANTAGE = "trainer_logprobs", "advantages"
 """Names in ``Segment.extra``: the trainer's own logprob of each token before the step (NaN where it computed none), and
@@ -15,7 +15,7 @@ the advantage that it learned with (NaN where it did not learn)."""
 
 
 def recorded(
-    groups: Sequence[Group], samples: Sequence[Sample], logprobs: Sequence[npt.NDArray[np.float32] | None]
+    groups: Sequence[Group], samples: "Sequence[Sample]", logprobs: Sequence[npt.NDArray[np.float32] | None]
 ) -> tuple[Group, ...]:
     """The groups with the step's numbers in the segments that were samples of it.
 
