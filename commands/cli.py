@@ -98,7 +98,7 @@ def _train(config: "RunConfig", folder: "RunFolder", resume: bool, changed: bool
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV [--part.key VALUE]...")
 @click.option("--model", default="", help="Folder or Hub id; with --url, the endpoint's own name for it.")
 @click.option("--url", default="", help="OpenAI-compatible endpoint; its key is taken from OPENAI_API_KEY.")
-@click.option("--engine", type=click.Choice(["torch", "vllm"]), default="torch", show_default=True)
+@click.option("--engine", default="torch", show_default=True, help="As in --rollout.engine.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
 @click.option("--tasks", type=click.IntRange(1), default=1000, show_default=True, help="Most tasks.")
 @click.option("--attempts", type=click.IntRange(1), default=1, show_default=True, help="Attempts at each task.")
