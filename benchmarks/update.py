@@ -14,8 +14,9 @@ from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner
-from lachesis.trainer.learner.packing import Sample, micro_batches
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.packing import micro_batches
+from lachesis.trainer.learner.sample import Sample
 
 GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
 
@@ -23,7 +24,7 @@ GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
 def rows() -> Iterator[tuple[str, float, str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = str(build_tiny_model(Path(folder), context=64))
-        learner = Learner(ModelConfig(path=path, context=64), TrainerConfig())
+        learner = LocalLearner(ModelConfig(path=path, context=64), TrainerConfig())
         bare = load_model(path, torch.float32, "cpu")
         engine = TorchEngine.from_path(path, context=64)
     batch = samples()

@@ -19,6 +19,7 @@ import click
 from ..verifiers.errors import ConfigError, InputError, LachesisError, nearest
 
 if TYPE_CHECKING:
+    from ..environments.environment import Environment
     from ..trainer.config import RunConfig
     from ..trainer.run.folder import RunFolder
 
@@ -44,7 +45,7 @@ def train(words: Sequence[str], inline: bool, resume: str | None, changed: bool)
     paths, overrides = _split(words, RunConfig.model_fields)
     if len(paths) != 1 and not (resume and not paths):
         raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
-    config = _load(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
+    config, environments = _load(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
 
     from ..trainer.run.checkpoint import latest
     from ..trainer.run.folder import RunFolder
@@ -52,7 +53,7 @@ def train(words: Sequence[str], inline: bool, resume: str | None, changed: bool)
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     click.echo(f"run: {folder.path}")
     try:
-        summary = _train(config, folder, resume is not None, changed)
+        summary = _train(config, environments, folder, resume is not None, changed)
     except KeyboardInterrupt:
         folder.close()
         last = latest(folder.checkpoints)
@@ -63,8 +64,8 @@ def train(words: Sequence[str], inline: bool, resume: str | None, changed: bool)
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
 
-def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
-    """The run's configuration; its environments have tasks and the sandbox that they need, before anything is made."""
+def _load(path: str, overrides: list[str], resume: str | None) -> "tuple[RunConfig, list[Environment]]":
+    """The run's configuration and its environments, which have tasks and the sandbox that they need."""
     from ..environments.environment import endless
     from ..trainer.config import load_config
     from ..trainer.run.containment import containment
@@ -74,21 +75,23 @@ def _load(path: str, overrides: list[str], resume: str | None) -> "RunConfig":
     config = load_config(path or kept, overrides)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
-    environments = [entry.spec().build() for entry in config.environments]
+    environments = config.build_environments()
     for environment in environments:
         for split in ("train", "test"):  # both are used: a run is evaluated on what is held out
             next(endless(environment, split, config.seed))
     containment(config.sandbox, environments, config.seed)
-    return config
+    return config, environments
 
 
-def _train(config: "RunConfig", folder: "RunFolder", resume: bool, changed: bool) -> dict[str, Any]:
+def _train(
+    config: "RunConfig", environments: "list[Environment]", folder: "RunFolder", resume: bool, changed: bool
+) -> dict[str, Any]:
     from ..trainer.run.progress import Progress
     from ..trainer.train import train as run
 
     try:
         with Progress(config.trainer.steps) as progress:
-            summary: dict[str, Any] = asyncio.run(run(config, folder, progress, resume, changed))
+            summary: dict[str, Any] = asyncio.run(run(config, environments, folder, progress, resume, changed))
     finally:
         folder.close()
     return summary

@@ -125,3 +125,8 @@ class RolloutConfig(Settings):
     """Seconds for which an environment's code may hold up its thread without an ``await``, before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""
+
+    @property
+    def parallel_workers(self) -> int:
+        """How many workers play at the same time."""
+        return 1 if self.inline else self.workers

@@ -50,8 +50,8 @@ class Dispatcher:
         chunks: into how many calls a step's orders are split.
         on_failure: ``fail`` ends the run with the first failure.
         learn: is told what became of each order, in admission order.
-        refill: most groups without variance that a step passes over, so that others take their place (dynamic sampling,
-            DAPO, arXiv:2503.14476); after that many they are taken as they come.
+        max_resampled: most groups without variance in whose place a step admits others (dynamic sampling: DAPO,
+            arXiv:2503.14476); after that many they are taken as they come.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Dispatcher:
         chunks: int = 8,
         on_failure: str = "retry",
         learn: Callable[[Outcome], None] = lambda outcome: None,
-        refill: int = 0,
+        max_resampled: int = 0,
     ) -> None:
         self._pool = pool
         self._draws = iter(draws)
@@ -78,7 +78,7 @@ class Dispatcher:
         self._chunk = math.ceil(prompts / chunks)
         self._on_failure = on_failure
         self._learn = learn
-        self._refill = refill
+        self._max_resampled = max_resampled
         self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
@@ -114,7 +114,7 @@ class Dispatcher:
             self._learn(outcome)
             if isinstance(outcome, Group):
                 in_a_row = 0
-                if outcome.zero_variance and len(passed_over) < self._refill:
+                if outcome.zero_variance and len(passed_over) < self._max_resampled:
                     passed_over.append(outcome)
                     continue
                 groups.append(outcome)

@@ -233,7 +233,7 @@ def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(mixed + loss)
     config = load_config(tmp_path / "run.toml")
     assert [entry.portion().min_share for entry in config.environments] == [0.0, 0.2]
-    assert config.trainer.loss.correction.method == "icepop"
+    assert config.trainer.loss.importance_sampling.method == "icepop"
     (tmp_path / "large.toml").write_text(mixed + larger)
     large = load_config(tmp_path / "large.toml")
     assert (large.model.dtype, large.trainer.ranks, large.trainer.lora.rank) == ("bfloat16", 4, 32)

@@ -1,12 +1,13 @@
-"""One typed model for one TOML file a run, every field of which the command line can override."""
+"""The typed configuration of a run: one model for one TOML file, every field of which the command line can override."""
 
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.tasks.curriculum import CurriculumConfig
@@ -14,6 +15,7 @@ from ..rollout.tasks.mixture import Portion
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
+from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
 from .losses.config import LossConfig
 
@@ -59,10 +61,10 @@ class WarmStartConfig(Settings):
     """Demonstrations a step."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
-    target: float = Field(1.0, ge=0, le=1)
-    """Stop when held-out accuracy first reaches this."""
+    target: float | None = None
+    """Value of ``eval.metric`` at which the supervised steps end; without one they are all taken."""
     every: int = Field(10, ge=1)
-    """Steps between looks at the held-out accuracy."""
+    """Steps between evaluations."""
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -87,13 +89,11 @@ class TrainerConfig(Settings):
     """Of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this norm."""
-    advantage: Literal["grpo", "dr_grpo", "rloo", "maxrl", "reinforce_pp", "reinforce_pp_baseline", "gdpo"] = "grpo"
-    """How the rewards of groups become advantages."""
-    zero_variance: Literal["keep", "refill"] = "keep"
-    """Groups whose attempts earned the same: trained on like others, for nothing; or others in their place (dynamic
-    sampling), at most ``refill`` times a step's."""
-    refill: float = Field(2.0, gt=0)
-    """How many times ``prompts`` groups without variance a step may pass over."""
+    advantage: Annotated[str, ESTIMATORS.setting] = "grpo"
+    """Estimator that turns the rewards of groups into advantages; your own goes by ``module:name``."""
+    dynamic_sampling: float = Field(0.0, ge=0)
+    """Admit other groups in place of those whose attempts all earned the same (DAPO): in one step at most this many
+    times ``prompts``. 0 is off: such groups are kept, and teach nothing."""
     loss: LossConfig = LossConfig()
     """What is minimised."""
     ranks: int = Field(1, ge=1)
@@ -102,17 +102,16 @@ class TrainerConfig(Settings):
     """GPUs that Ray reserves for each of several ranks."""
     lora: LoraConfig = LoraConfig()
     """Train adapters instead of all weights."""
-    recompute: bool = False
-    """Compute activations again in the backward pass instead of keeping them (gradient checkpointing): less memory,
-    about a third more work."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
     """Tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
-    skip: int = Field(3, ge=0)
-    """Steps in a row that are skipped because their gradient is not finite; one more ends the run."""
+    max_nonfinite_steps: int = Field(3, ge=0)
+    """Most steps in a row that are skipped because their gradient is not finite; one more ends the run."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)
@@ -120,9 +119,16 @@ class TrainerConfig(Settings):
     probe_tolerance: float = Field(0.0, ge=0)
     """Largest difference of the probe's logprobs, trainer against engine, before the run stops; 0: by dtype."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "recompute": "gradient_checkpointing",
+        "skip": "max_nonfinite_steps",
+        "zero_variance": 'dynamic_sampling (2.0 for what was "refill", 0 for "keep")',
+        "refill": "dynamic_sampling",
+    }
+
 
 class EvalConfig(Settings):
-    """Held-out evaluation during training: greedy, one attempt a task."""
+    """Held-out evaluation during training: greedy, one attempt at each task."""
 
     every: int = Field(20, ge=0)
     """Steps between evaluations; 0: only at the start and the end."""
@@ -130,8 +136,12 @@ class EvalConfig(Settings):
     """Most tasks of each environment's test split."""
     max_tokens: int = Field(0, ge=0)
     """Most tokens of one reply; 0: as in training."""
-    stop_at: float = Field(1.0, gt=0, le=1)
-    """End the run, met, when held-out accuracy reaches this."""
+    metric: str = "auto"
+    """Held-out metric that chooses the best checkpoint, and that ``stop_at`` and ``warm_start.target`` look at:
+    ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is accuracy where every
+    environment defines success, and the reward otherwise."""
+    stop_at: float | None = None
+    """End the run when ``metric`` reaches this value; without one it takes all its steps."""
 
 
 class RunConfig(Settings):
@@ -157,6 +167,10 @@ class RunConfig(Settings):
     """Held-out evaluation."""
     sandbox: SandboxSettings = SandboxSettings()
     """Where verifiers run programs of the policy's."""
+
+    def build_environments(self) -> list[Environment]:
+        """The environments of the run, in its order."""
+        return [entry.spec().build() for entry in self.environments]
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

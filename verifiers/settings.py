@@ -1,7 +1,7 @@
 """Typed settings whose errors name the key, the value and the nearest known key."""
 
 import typing
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,6 +12,9 @@ class Settings(BaseModel):
     """A part of a configuration: frozen, its numbers finite, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Old key → what to write instead; the error for an old key says so."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,7 +33,10 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         path = [str(part) for part in fault["loc"]]
         key = ".".join(path)
         if fault["type"] == "extra_forbidden":
-            known = _fields_at(model, path[:-1])
+            inner = _model_at(model, path[:-1])
+            if inner and (new := getattr(inner, "renamed", {}).get(path[-1])):
+                raise ConfigError(f"{what}: {key!r} has another name now: write {new}") from None
+            known = list(inner.model_fields) if inner else []
             raise ConfigError(f"{what}: unknown key {key!r}; {nearest(path[-1], known)}") from None
         if fault["type"] == "missing":
             raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
@@ -40,17 +46,17 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The field names of the model that stands at ``path`` inside ``model``."""
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """The settings model at ``path`` inside ``model``, None where there is none."""
     for part in path:
         if part.isdigit():
             continue
         field = model.model_fields.get(part)
         inner = _model_in(field.annotation) if field else None
         if inner is None:
-            return []
+            return None
         model = inner
-    return list(model.model_fields)
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -12,6 +12,8 @@ from ...verifiers.errors import ConfigError
 from ..config import ModelConfig
 
 CONFIG = "config.json"
+SCALED = "scaled"
+"""The folder within a run."""
 
 
 def scaled_model(model: ModelConfig, run: Path) -> ModelConfig:
@@ -25,7 +27,7 @@ def scaled_model(model: ModelConfig, run: Path) -> ModelConfig:
     """
     source = _folder(model.path)
     config = _scaled(model, source)
-    path = run / "scaled"
+    path = run / SCALED
     if not path.exists():
         draft = run / "scaled.draft"
         draft.mkdir(exist_ok=True)

@@ -66,6 +66,7 @@ class Mixture:
     def __init__(
         self, environments: Sequence[Environment], portions: Sequence[Portion], split: Split, seed: int
     ) -> None:
+        self.environments = environments
         self.labels = [environment.label for environment in environments]
         self._portions = portions
         self._supplies = [

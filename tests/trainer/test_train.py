@@ -29,8 +29,8 @@ from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig, TrainerConfig
-from lachesis.trainer.learner.learner import Learner
-from lachesis.trainer.learner.packing import Sample
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.checkpoint import MANIFEST, latest
 from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
@@ -64,7 +64,11 @@ def train(config: RunConfig, resume: Path | None = None) -> tuple[Path, Row]:
     """A whole run in this process: its folder and summary."""
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     try:
-        summary = asyncio.run(main_job.train(config, folder, Progress(4, quiet=True), resume=resume is not None))
+        summary = asyncio.run(
+            main_job.train(
+                config, config.build_environments(), folder, Progress(4, quiet=True), resume=resume is not None
+            )
+        )
     finally:
         folder.close()
     return folder.path, summary
@@ -153,9 +157,9 @@ def test_a_mixture_with_curricula_and_all_that_has_a_memory_goes_on_to_the_same_
         ],
         trainer={
             "steps": 6,
-            "zero_variance": "refill",
+            "dynamic_sampling": 2.0,
             "advantage": "gdpo",
-            "loss": {"kind": "gspo", "clip_high": 0.3, "reference": {"coefficient": 0.01}},
+            "loss": {"kind": "gspo", "clip_high": 0.3, "kl": {"coef": 0.01}},
         },
     )
     whole, _ = train(config)
@@ -223,17 +227,17 @@ def test_a_model_that_a_crash_left_half_made_is_made_again(tmp_path: Path, finis
 def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Learner.policy_step
+    plain = LocalLearner.policy_step
 
-    def poisoned(self: Learner, samples: list[Sample], lr: float) -> Any:
+    def poisoned(self: LocalLearner, samples: list[Sample], lr: float) -> Any:
         bad = math.nan if lr < 1e-3 else 1.0
         return plain(self, [replace(one, advantages=one.advantages * bad) for one in samples], lr)
 
-    config = configured(tmp_path, trainer={"skip": 0})
+    config = configured(tmp_path, trainer={"max_nonfinite_steps": 0})
     folder = RunFolder.create(config)
-    monkeypatch.setattr(Learner, "policy_step", poisoned)
+    monkeypatch.setattr(LocalLearner, "policy_step", poisoned)
     with pytest.raises(InfrastructureError, match=r"^step 4: training diverged: .*nan.*--resume"):
-        asyncio.run(main_job.train(config, folder, Progress(4, quiet=True)))
+        asyncio.run(main_job.train(config, config.build_environments(), folder, Progress(4, quiet=True)))
     folder.close()
     newest = latest(folder.checkpoints)
     assert newest is not None
@@ -353,11 +357,11 @@ def test_groups_under_way_end_with_the_run(tmp_path: Path, monkeypatch: pytest.M
 
     async def left_over() -> set[str]:
         with pytest.raises(InfrastructureError, match="step 1: no step today"):
-            await main_job.train(config, folder, Progress(4, quiet=True))
+            await main_job.train(config, config.build_environments(), folder, Progress(4, quiet=True))
         await asyncio.sleep(0)  # the engine's own task sees that nobody waits any more
         return {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
 
-    monkeypatch.setattr(Learner, "policy_step", failing)
+    monkeypatch.setattr(LocalLearner, "policy_step", failing)
     config = configured(tmp_path, rollout={"staleness": 2})
     folder = RunFolder.create(config)
     assert asyncio.run(left_over()) == set()
@@ -569,7 +573,7 @@ def test_a_run_on_two_ranks_learns_the_same_and_goes_on_with_one(tmp_path: Path)
     newest = latest(run / "checkpoints")
     assert newest is not None
     assert len(list((newest / "state").glob("*.distcp"))) == 2
-    of_two, of_one = (Learner(ModelConfig(path=str(run / "model"), context=32), TrainerConfig()) for _ in range(2))
+    of_two, of_one = (LocalLearner(ModelConfig(path=str(run / "model"), context=32), TrainerConfig()) for _ in range(2))
     of_two.load(newest)
     of_one.load(alone / "checkpoints" / newest.name)
     assert of_two.weights(0).checksum == of_two.weights(0).checksum_of(

@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lachesis.trainer.advantages.estimator import ADVANTAGES, advantages_of
+from lachesis.trainer.advantages.estimator import ESTIMATORS, compute_advantages
 from lachesis.trainer.advantages.relative import EPSILON
 from lachesis.trainer.losses import importance_sampling as correction
 from lachesis.trainer.losses import kl as divergence
 from lachesis.trainer.losses.cispo import cispo
 from lachesis.trainer.losses.clipped import clipped
+from lachesis.trainer.losses.config import NORMALIZATIONS, ImportanceSamplingConfig, LossConfig
 from lachesis.trainer.losses.gspo import gspo
-from lachesis.trainer.losses.normalization import weights
+from lachesis.trainer.losses.normalization import by_constant
 from lachesis.trainer.losses.supervised import supervised
 from lachesis.trainer.losses.terms import PolicyLoss, Tokens
 from lachesis.verifiers.errors import ConfigError, DataError
@@ -32,6 +33,10 @@ from lachesis.verifiers.verdict import Verdict
 TASK = Task("1+1=", answer="2", id="sum")
 
 
+def config(dual: float = 0.0) -> LossConfig:
+    return LossConfig(clip_low=LOW, clip_high=HIGH, clip_dual=dual)
+
+
 def group(*scores: tuple[float, ...], weights: tuple[float, ...] = (1.0, 1.0), agent: str = "policy") -> Group:
     """Attempts whose components have these scores."""
     rewards = [
@@ -42,7 +47,7 @@ def group(*scores: tuple[float, ...], weights: tuple[float, ...] = (1.0, 1.0), a
 
 
 def estimated(name: str, *groups: Group) -> list[list[float]]:
-    return [list(found.values()) for found in advantages_of(groups, name)]
+    return [list(found.values()) for found in compute_advantages(groups, name).values]
 
 
 ONE_OF_FOUR = group((1,), (0,), (0,), (0,))
@@ -84,17 +89,17 @@ def test_advantages(name: str, groups: list[Group], expected: list[list[float]])
 
 def test_every_advantage_is_in_the_table() -> None:
     (mark,) = [mark for mark in test_advantages.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
-    assert {row[0] for row in mark.args[1]} == set(ADVANTAGES)
+    assert {row[0] for row in mark.args[1]} == set(ESTIMATORS.names)
 
 
-@pytest.mark.parametrize("name", sorted(ADVANTAGES))
+@pytest.mark.parametrize("name", sorted(ESTIMATORS.names))
 @pytest.mark.parametrize("score", [0.0, 0.3, 1e9])
 def test_equal_rewards_teach_exactly_nothing(name: str, score: float) -> None:
     assert estimated(name, group(*[(score,)] * 7)) == [[0.0] * 7]
     assert estimated(name, group((score,))) == [[0.0]]
 
 
-@pytest.mark.parametrize("name", sorted(set(ADVANTAGES) - {"reinforce_pp"}))
+@pytest.mark.parametrize("name", sorted(set(ESTIMATORS.names) - {"reinforce_pp"}))
 def test_advantages_of_a_group_sum_to_nothing(name: str) -> None:
     for found in estimated(name, group((0.1, 0), (0.7, 1), (0.7, 0), (2.0, 0)), ONE_OF_FOUR):
         assert abs(sum(found)) < 1e-9
@@ -105,7 +110,8 @@ def test_each_agent_is_compared_with_itself_only() -> None:
         return Reward((Component("exact", 1.0, Verdict(score)),))
 
     attempts = [{"x": reward(1), "o": reward(9)}, {"x": reward(0), "o": reward(9)}, {"x": reward(0)}]
-    (found,) = advantages_of([Group(0, TASK, tuple(Trajectory(TASK, rewards=each) for each in attempts))], "dr_grpo")
+    one = Group(0, TASK, tuple(Trajectory(TASK, rewards=each) for each in attempts))
+    (found,) = compute_advantages([one], "dr_grpo").values
     assert found == pytest.approx({(0, "x"): 2 / 3, (1, "x"): -1 / 3, (2, "x"): -1 / 3, (0, "o"): 0.0, (1, "o"): 0.0})
 
 
@@ -116,13 +122,13 @@ def test_a_gate_that_was_not_passed_earns_nothing_in_any_component() -> None:
     assert others == pytest.approx([-first / 2] * 2)
 
 
-@pytest.mark.parametrize("name", sorted(ADVANTAGES))
+@pytest.mark.parametrize("name", sorted(ESTIMATORS.names))
 def test_a_reward_that_is_not_finite_is_refused_by_group_and_agent(name: str) -> None:
     one = group((1.0,), (10.0,), agent="x")
     reward = one.trajectories[1].rewards["x"]
     object.__setattr__(reward, "components", tuple(part._replace(weight=math.inf) for part in reward.components))
     with pytest.raises(DataError, match=r"group 3 \(task sum\).*'x'.*inf"):  # none can be made; none gets through
-        advantages_of([one], name)
+        compute_advantages([one], name)
 
 
 def test_maxrl_refuses_negative_rewards() -> None:
@@ -161,7 +167,7 @@ LOW, HIGH = 0.2, 0.28
     ],
 )
 def test_clipped(ratio: float, advantage: float, dual: float, expected: float, cut: bool) -> None:
-    terms = clipped(tokens([math.log(ratio)], [advantage]), LOW, HIGH, dual)
+    terms = clipped(tokens([math.log(ratio)], [advantage]), config(dual))
     assert terms.loss.item() == pytest.approx(expected, abs=1e-12)
     assert (terms.ratio.item(), terms.clipped.item()) == (pytest.approx(ratio), cut)
 
@@ -177,7 +183,7 @@ def test_clipped(ratio: float, advantage: float, dual: float, expected: float, c
 def test_gspo(
     log_ratios: list[float], advantages: list[float], sequences: list[int] | None, expected: list[float]
 ) -> None:
-    terms = gspo(tokens(log_ratios, advantages, sequences), LOW, HIGH)
+    terms = gspo(tokens(log_ratios, advantages, sequences), config())
     assert terms.loss.tolist() == pytest.approx(expected, abs=1e-12)
 
 
@@ -187,7 +193,7 @@ def test_gspo(
 )
 def test_cispo(ratio: float, advantage: float, expected: float) -> None:
     given = tokens([math.log(ratio)], [advantage])
-    terms = cispo(given, LOW, HIGH)
+    terms = cispo(given, config())
     assert terms.loss.item() == pytest.approx(-expected * given.logprobs_N.item())
 
 
@@ -219,11 +225,11 @@ def plain_cispo(given: Tokens) -> Tensor:
 @pytest.mark.parametrize(
     ("loss", "plain"),
     [
-        (lambda given: clipped(given, LOW, HIGH), plain_clipped),
-        (lambda given: clipped(given, LOW, HIGH, 3.0), lambda given: plain_clipped(given, 3.0)),
-        (lambda given: gspo(given, LOW, HIGH), plain_gspo),
-        (lambda given: cispo(given, LOW, HIGH), plain_cispo),
-        (supervised, lambda given: -(given.advantages_N * given.logprobs_N).sum()),
+        (lambda given: clipped(given, config()), plain_clipped),
+        (lambda given: clipped(given, config(3.0)), lambda given: plain_clipped(given, 3.0)),
+        (lambda given: gspo(given, config()), plain_gspo),
+        (lambda given: cispo(given, config()), plain_cispo),
+        (lambda given: supervised(given, config()), lambda given: -(given.advantages_N * given.logprobs_N).sum()),
     ],
     ids=["clipped", "dual", "gspo", "cispo", "supervised"],
 )
@@ -245,23 +251,23 @@ def test_gradients(loss: Callable[[Tokens], PolicyLoss], plain: Callable[[Tokens
 
 def test_gspo_gives_each_token_the_gradient_of_its_own_advantage() -> None:
     given = tokens([0.1, -0.1], [1.0, -3.0])
-    gspo(given, LOW, HIGH).loss.sum().backward()  # type: ignore[no-untyped-call]
+    gspo(given, config()).loss.sum().backward()  # type: ignore[no-untyped-call]
     assert given.logprobs_N.grad is not None
     assert given.logprobs_N.grad.tolist() == pytest.approx([-1.0, 3.0])
 
 
 @pytest.mark.parametrize("loss", [clipped, gspo, cispo])
-def test_an_on_policy_gradient_is_the_score_function_s(loss: Callable[[Tokens, float, float], PolicyLoss]) -> None:
+def test_an_on_policy_gradient_is_the_score_function_s(loss: Callable[[Tokens, LossConfig], PolicyLoss]) -> None:
     given = tokens([0.0, 0.0, 0.0], [1.5, -0.5, 0.0])
-    loss(given, LOW, HIGH).loss.sum().backward()  # type: ignore[no-untyped-call]
+    loss(given, config()).loss.sum().backward()  # type: ignore[no-untyped-call]
     assert given.logprobs_N.grad is not None
     assert given.logprobs_N.grad.tolist() == pytest.approx([-1.5, 0.5, 0.0])
 
 
 @pytest.mark.parametrize("loss", [clipped, gspo, cispo])
-def test_no_tokens_are_a_loss_of_nothing(loss: Callable[[Tokens, float, float], PolicyLoss]) -> None:
+def test_no_tokens_are_a_loss_of_nothing(loss: Callable[[Tokens, LossConfig], PolicyLoss]) -> None:
     empty = torch.empty(0, requires_grad=True)
-    terms = loss(Tokens(empty, empty.detach(), empty.detach(), torch.empty(0, dtype=torch.int64)), LOW, HIGH)
+    terms = loss(Tokens(empty, empty.detach(), empty.detach(), torch.empty(0, dtype=torch.int64)), config())
     assert terms.loss.sum().item() == 0.0
 
 
@@ -271,17 +277,17 @@ W = [3.0, 1.5, 0.25]  # π_old/π_sampler of three tokens of one sequence: produ
 @pytest.mark.parametrize(
     ("method", "bounds", "expected"),
     [
-        (correction.truncated, (2.0,), [2.0, 1.5, 0.25]),
-        (correction.masked, (0.5, 2.0), [0.0, 1.5, 0.0]),
-        (correction.masked_sequence, (0.5, 2.0), W),
-        (correction.masked_sequence, (0.5, 1.1), [0.0, 0.0, 0.0]),
-        (correction.masked_geometric, (0.5, 1.1), W),
-        (correction.masked_geometric, (0.5, 1.03), [0.0, 0.0, 0.0]),
+        (correction.truncated, {"high": 2.0}, [2.0, 1.5, 0.25]),
+        (correction.masked, {"low": 0.5, "high": 2.0}, [0.0, 1.5, 0.0]),
+        (correction.masked_sequence, {"low": 0.5, "high": 2.0}, W),
+        (correction.masked_sequence, {"low": 0.5, "high": 1.1}, [0.0, 0.0, 0.0]),
+        (correction.masked_geometric, {"low": 0.5, "high": 1.1}, W),
+        (correction.masked_geometric, {"low": 0.5, "high": 1.03}, [0.0, 0.0, 0.0]),
     ],
 )
-def test_corrections(method: Callable[..., Tensor], bounds: tuple[float, ...], expected: list[float]) -> None:
+def test_corrections(method: Callable[..., Tensor], bounds: dict[str, float], expected: list[float]) -> None:
     given = tokens([0.0] * 3, [1.0] * 3)
-    found = method(given, given.old_N - tensor(*W).log(), *bounds)
+    found = method(given, given.old_N - tensor(*W).log(), ImportanceSamplingConfig(**bounds))
     assert found.tolist() == pytest.approx(expected)
     assert not found.requires_grad
 
@@ -289,8 +295,9 @@ def test_corrections(method: Callable[..., Tensor], bounds: tuple[float, ...], e
 def test_a_sequence_out_of_bounds_leaves_the_others_alone() -> None:
     given = tokens([0.0] * 4, [1.0] * 4, [0, 0, 1, 1])
     sampler = given.old_N - tensor(4.0, 4.0, 1.0, 1.2).log()
-    assert correction.masked_geometric(given, sampler, 0.5, 2.0).tolist() == pytest.approx([0, 0, 1.0, 1.2])
-    assert correction.masked_sequence(given, sampler, 0.5, 2.0).tolist() == pytest.approx([0, 0, 1.0, 1.2])
+    bounds = ImportanceSamplingConfig()
+    assert correction.masked_geometric(given, sampler, bounds).tolist() == pytest.approx([0, 0, 1.0, 1.2])
+    assert correction.masked_sequence(given, sampler, bounds).tolist() == pytest.approx([0, 0, 1.0, 1.2])
 
 
 def test_divergences() -> None:
@@ -328,13 +335,14 @@ def test_the_divergence_from_the_sampler_is_never_negative_and_averages_to_it() 
     [("token", [1 / 6] * 3), ("sequence", [1 / 3, 1 / 6, 1 / 9]), ("constant", [1 / 30] * 3)],
 )
 def test_normalisations(normalize: str, expected: list[float]) -> None:
-    assert weights([1, 2, 3], normalize, 10).tolist() == pytest.approx(expected)  # type: ignore[arg-type]
-    assert np.isfinite(weights([], normalize, 10)).all()  # type: ignore[arg-type]
+    weights = NORMALIZATIONS.load(normalize)
+    assert weights([1, 2, 3], 10).tolist() == pytest.approx(expected)
+    assert np.isfinite(weights([], 10)).all()
 
 
 def test_a_constant_has_to_be_given() -> None:
     with pytest.raises(ConfigError, match="at least 1 token, found 0"):
-        weights([1], "constant")
+        by_constant([1], 0)
 
 
 def test_the_epsilon_is_the_one_that_the_numbers_above_are_made_with() -> None:

@@ -15,7 +15,8 @@ from lachesis.rollout.chats.token_chat import TokenPolicy
 from lachesis.rollout.engines.engine import Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
-from lachesis.trainer.learner.packing import samples_of
+from lachesis.trainer.advantages.estimator import compute_advantages
+from lachesis.trainer.learner.sample import samples_of
 from lachesis.trainer.run.warm_start import demonstration_samples
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.group import Group
@@ -163,7 +164,8 @@ def test_the_instruction_stands_where_thinking_is_on_alone() -> None:
 def test_only_closings_are_trained_where_that_is_wanted_each_with_advantage_1() -> None:
     closed, _ = asked(["abcdefghij…", "42"], mode="on", budget=5, train="closing")
     by_itself, _ = asked(["a</think>42"], mode="on", budget=50, train="closing")
-    (sample,) = samples_of([Group(0, closed.task, (closed, by_itself))], "grpo", 512)
+    groups = [Group(0, closed.task, (closed, by_itself))]
+    (sample,) = samples_of(groups, compute_advantages(groups, "grpo"), 512)
     assert text(sample.tokens[sample.mask]) == "\n</think>\n\n"
     assert set(sample.advantages[sample.mask]) == {1.0}
     assert np.isnan(sample.logprobs[sample.mask]).all()  # type: ignore[index]

@@ -1,7 +1,8 @@
-"""What the attempts of one agent at one task earned: what an advantage is computed from."""
+"""The rewards of one agent's attempts at one task, from which advantages are computed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class Earned:
 
     Attributes:
         group: where the attempts are in the step's groups.
-        samples: their numbers in that group.
+        attempts: their places in that group.
         agent: whose rewards these are.
         totals_G: float64.
         scores_GK: float64, each component's score; 0 where an attempt has none of that label.
@@ -29,7 +30,7 @@ class Earned:
     """
 
     group: int
-    samples: tuple[int, ...]
+    attempts: tuple[int, ...]
     agent: str
     totals_G: Floats
     scores_GK: Floats
@@ -37,8 +38,18 @@ class Earned:
     labels: tuple[str, ...]
 
 
+def by_group(formula: Callable[[Floats], Floats]) -> Callable[[Sequence[Earned]], list[Floats]]:
+    """Decorator: an estimator that applies ``formula`` to the totals [G] of each group by itself."""
+
+    @wraps(formula)
+    def estimate(batch: Sequence[Earned]) -> list[Floats]:
+        return [formula(earned.totals_G) for earned in batch]
+
+    return estimate
+
+
 def earned_of(groups: Sequence[Group]) -> list[Earned]:
-    """What every agent earned in every group, in order.
+    """The rewards of every agent in every group, in order.
 
     Raises:
         DataError: a reward is missing or not finite; the message names group and agent.
@@ -51,8 +62,8 @@ def earned_of(groups: Sequence[Group]) -> list[Earned]:
 
 
 def _earned(number: int, group: Group, agent: str) -> Earned:
-    samples = tuple(place for place, attempt in enumerate(group.trajectories) if agent in attempt.rewards)
-    rewards = [group.trajectories[place].rewards[agent] for place in samples]
+    attempts = tuple(place for place, attempt in enumerate(group.trajectories) if agent in attempt.rewards)
+    rewards = [group.trajectories[place].rewards[agent] for place in attempts]
     totals_G = np.array([reward.total for reward in rewards])
     if not np.isfinite(totals_G).all():
         raise DataError(f"group {group.index} (task {group.task.id}): the rewards of {agent!r} are {totals_G}")
@@ -62,17 +73,17 @@ def _earned(number: int, group: Group, agent: str) -> Earned:
     scores_GK = np.array([[_score(reward, label) for label in weights] for reward in rewards])
     return Earned(
         number,
-        samples,
+        attempts,
         agent,
         totals_G,
-        scores_GK.reshape(len(samples), len(weights)),
+        scores_GK.reshape(len(attempts), len(weights)),
         np.array(list(weights.values())),
         tuple(weights),
     )
 
 
 def _score(reward: Reward, label: str) -> float:
-    """A component's score; nothing is earned by one that an attempt lacks, nor behind a gate that was not passed."""
+    """A component's score; 0 where the attempt lacks that label, or a gate was not passed."""
     if reward.gate:
         return 0.0
     scores: dict[str, Any] = {part.label: part.verdict.score for part in reward.components}

@@ -1,4 +1,4 @@
-"""Advantages by the name that ``trainer.advantage`` takes."""
+"""Advantage estimators by the name that ``trainer.advantage`` takes."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,50 +6,58 @@ import numpy as np
 
 from ...verifiers.errors import DataError
 from ...verifiers.group import Group
+from ...verifiers.plugins import Plugins
 from .earned import Earned, Floats, earned_of
-from .relative import dr_grpo, grpo, maxrl, rloo
-from .whole_batch import gdpo, reinforce_pp, reinforce_pp_baseline
 
 Estimator = Callable[[Sequence[Earned]], list[Floats]]
-"""All that a step's attempts earned → advantages of each, in the same order."""
+"""The rewards of a step's groups → the advantages of each, in the same order."""
+
+ESTIMATORS: Plugins[Estimator] = Plugins(
+    "advantage estimator",
+    __package__,
+    {
+        "grpo": "relative:grpo",
+        "dr_grpo": "relative:dr_grpo",
+        "rloo": "relative:rloo",
+        "maxrl": "relative:maxrl",
+        "reinforce_pp": "whole_batch:reinforce_pp",
+        "reinforce_pp_baseline": "whole_batch:reinforce_pp_baseline",
+        "gdpo": "whole_batch:gdpo",
+    },
+)
 
 
-def by_group(formula: Callable[[Floats], Floats]) -> Estimator:
-    """The estimator that looks at each group's totals by themselves."""
+class Advantages:
+    """The advantage of each agent in each attempt of a step's groups.
 
-    def estimate(batch: Sequence[Earned]) -> list[Floats]:
-        return [formula(earned.totals_G) for earned in batch]
+    Args:
+        values: for each group, (place of the attempt in it, agent) → advantage.
+    """
 
-    return estimate
+    def __init__(self, values: Sequence[dict[tuple[int, str], float]]) -> None:
+        self.values = tuple(values)
 
-
-ADVANTAGES: dict[str, Estimator] = {
-    "grpo": by_group(grpo),
-    "dr_grpo": by_group(dr_grpo),
-    "rloo": by_group(rloo),
-    "maxrl": by_group(maxrl),
-    "reinforce_pp": reinforce_pp,
-    "reinforce_pp_baseline": reinforce_pp_baseline,
-    "gdpo": gdpo,
-}
+    def of(self, group: int, attempt: int, agent: str) -> float:
+        """The advantage of one agent in one attempt; 0 for an agent without a reward, which learns nothing."""
+        return self.values[group].get((attempt, agent), 0.0)
 
 
-def advantages_of(groups: Sequence[Group], name: str) -> list[dict[tuple[int, str], float]]:
-    """For each group: (sample number, agent) → advantage.
+def compute_advantages(groups: Sequence[Group], name: str) -> Advantages:
+    """The advantages of a step's groups by the estimator ``name``.
 
     Raises:
-        DataError: a reward is missing or not finite, or is none that the formula can take.
+        DataError: a reward is missing or not finite, or is one that the estimator cannot take.
     """
-    batch = earned_of(groups)
-    found: list[dict[tuple[int, str], float]] = [{} for _ in groups]
-    for earned, advantages_G in zip(batch, ADVANTAGES[name](batch), strict=True):
+    earned = earned_of(groups)
+    values: list[dict[tuple[int, str], float]] = [{} for _ in groups]
+    for one, advantages_G in zip(earned, ESTIMATORS.load(name)(earned), strict=True):
         if not np.isfinite(advantages_G).all():
-            group = groups[earned.group]
+            group = groups[one.group]
             raise DataError(
-                f"group {group.index} (task {group.task.id}): the advantages of {earned.agent!r} are {advantages_G}, "
-                f"from rewards {earned.totals_G}"
+                f"group {group.index} (task {group.task.id}): the advantages of {one.agent!r} are {advantages_G}, "
+                f"from rewards {one.totals_G}"
             )
-        found[earned.group] |= {
-            (sample, earned.agent): float(value) for sample, value in zip(earned.samples, advantages_G, strict=True)
+        values[one.group] |= {
+            (attempt, one.agent): float(value) for attempt, value in zip(one.attempts, advantages_G, strict=True)
         }
-    return found
+    return Advantages(values)

@@ -7,27 +7,31 @@ rewards, or of one, has advantages of exactly 0 under every one of these: it tea
 import numpy as np
 
 from ...verifiers.errors import DataError
-from .earned import Floats
+from .earned import Floats, by_group
 
 EPSILON = 1e-4
 """Keeps the division finite; TRL's value."""
 
 
+@by_group
 def grpo(rewards_G: Floats) -> Floats:
     """(r − μ) / (σ + ε): GRPO (DeepSeekMath, arXiv:2402.03300, section 4.1.2)."""
     return centred(rewards_G) / (rewards_G.std(ddof=1) + EPSILON) if rewards_G.size > 1 else centred(rewards_G)
 
 
+@by_group
 def dr_grpo(rewards_G: Floats) -> Floats:
     """The centred reward r − μ: Dr. GRPO (arXiv:2503.20783); it goes with ``trainer.loss.normalize = "constant"``."""
     return centred(rewards_G)
 
 
+@by_group
 def rloo(rewards_G: Floats) -> Floats:
     """The reward minus the mean of the *other* rewards, G/(G−1)·(r − μ): RLOO (arXiv:2402.14740)."""
     return centred(rewards_G) * rewards_G.size / max(1, rewards_G.size - 1)
 
 
+@by_group
 def maxrl(rewards_G: Floats) -> Floats:
     """(r − μ) / μ, 0 where nothing was earned: MaxRL, which weighs a rare success as maximum likelihood would.
 

@@ -1,21 +1,21 @@
-"""The learner that a run asked for: in this process, or spread over Ray actors."""
-
-from typing import TYPE_CHECKING, TypeAlias, Union
+"""Opens the learner that a run asks for: in this process, or spread over Ray actors."""
 
 from ...rollout.config import ModelConfig
 from ..config import TrainerConfig
 from .learner import Learner
-
-if TYPE_CHECKING:
-    from .ranks import RankedLearner
-
-AnyLearner: TypeAlias = Union[Learner, "RankedLearner"]
+from .local import LocalLearner
 
 
-def open_learner(model: ModelConfig, config: TrainerConfig, longest: int) -> AnyLearner:
-    """A learner of ``config.ranks`` ranks; several need a Ray that has been started."""
+def open_learner(model: ModelConfig, config: TrainerConfig, longest: int) -> Learner:
+    """A learner of ``config.ranks`` ranks; several need a Ray that has been started.
+
+    Args:
+        model: settings; ``path`` is a folder or Hub id.
+        config: settings.
+        longest: most tokens of a reply, the divisor of a loss that is normalised by a constant.
+    """
     if config.ranks == 1:
-        return Learner(model, config, longest)
+        return LocalLearner(model, config, longest)
     from .ranks import RankedLearner
 
     return RankedLearner(model, config, longest)

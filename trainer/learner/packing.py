@@ -1,66 +1,19 @@
-"""Training samples, packed into micro-batches of bounded size in which shared prompts stand once."""
+"""Samples packed into micro-batches of bounded size, in which a shared prompt stands only once."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...verifiers.errors import DataError
-from ...verifiers.group import Group
-from ...verifiers.trajectory import StopReason
-from ..advantages.estimator import advantages_of
+from .sample import Sample
 
 ROW = 512
 """Tokens up to which continuations of one prefix are put into one row; attention costs its square."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One row of a batch, L tokens long.
-
-    Attributes:
-        tokens: int32 [L].
-        mask: bool [L], tokens that enter the loss; never the first.
-        logprobs: float32 [L], the sampler's; NaN outside ``mask`` and where ``forced``; None for supervised samples.
-        advantages: float32 [L].
-        temperature: what the logits are divided by.
-        weight: of each trained token's loss in the sum.
-        forced: bool [L], tokens that nobody sampled and that may be trained all the same: the sampler's logprob is then
-            taken to be the trainer's own; None for none.
-        source: which group of the step, attempt of that and segment of that it was made of, by place.
-
-    Raises:
-        DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
-    """
-
-    tokens: npt.NDArray[np.int32]
-    mask: npt.NDArray[np.bool_]
-    logprobs: npt.NDArray[np.float32] | None
-    advantages: npt.NDArray[np.float32]
-    temperature: float = 1.0
-    weight: float = 1.0
-    source: tuple[int, int, int] = (-1, -1, -1)
-    forced: npt.NDArray[np.bool_] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.mask.any():
-            raise DataError(f"a sample trains at least one token, found none in {self.tokens.size}")
-        if self.mask[0]:
-            raise DataError("the first token of a sample is predicted by nothing, so it cannot be trained; mask it out")
-        if self.logprobs is None:
-            return
-        sampled = self.mask if self.forced is None else self.mask & ~self.forced
-        if not np.isfinite(self.logprobs[sampled]).all():
-            place = int(np.flatnonzero(sampled & ~np.isfinite(self.logprobs))[0])
-            raise DataError(
-                f"token {place} of a sample is trained but has logprob {self.logprobs[place]}: only what the policy "
-                "sampled can be; mask it out"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +37,8 @@ class MicroBatch:
         temperatures_N: of each trained token; 1 where it was sampled greedily.
         weights_N: of each trained token's loss.
         sequences_N: int64, which of ``samples`` it belongs to; a sample's tokens stand together, in order.
-        samples: what it was made of.
+        samples: the samples that it was made of.
+        extra_N: float32 by name, the samples' ``extra`` at the trained tokens; NaN where a sample lacks that name.
     """
 
     tokens_RT: Tensor
@@ -99,52 +53,7 @@ class MicroBatch:
     weights_N: Tensor
     sequences_N: Tensor
     samples: tuple[Sample, ...]
-
-
-def samples_of(
-    groups: Sequence[Group], advantage: str, context: int, overlong: Literal["keep", "filter"] = "keep"
-) -> list[Sample]:
-    """Every trainable segment of ``groups`` that holds a token to train on, with its advantages.
-
-    An agent that was given no reward learns nothing: its advantages are 0. Attempts that ran into a limit of tokens are
-    left out where ``overlong`` is ``filter``.
-
-    Raises:
-        DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
-    """
-    samples = []
-    for place, (group, advantages) in enumerate(zip(groups, advantages_of(groups, advantage), strict=True)):
-        for number, attempt in enumerate(group.trajectories):
-            if overlong == "filter" and attempt.stop is StopReason.LENGTH:
-                continue
-            for part, segment in enumerate(attempt.segments):
-                if not segment.trainable or not segment.mask.any():
-                    continue
-                if len(segment) > context:
-                    raise DataError(
-                        f"group {group.index} (task {group.task.id}): a segment of {len(segment)} tokens is longer "
-                        f"than model.context = {context}"
-                    )
-                given = segment.advantages
-                value = advantages.get((number, segment.agent), 0.0)
-                per_token = np.full(len(segment), value, np.float32) if given is None else given
-                temperature = segment.temperature or 1.0
-                source = (place, number, part)
-                try:
-                    samples.append(
-                        Sample(
-                            segment.tokens,
-                            segment.mask,
-                            segment.logprobs,
-                            per_token,
-                            temperature,
-                            source=source,
-                            forced=segment.extra.get("forced"),
-                        )
-                    )
-                except DataError as error:
-                    raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None
-    return samples
+    extra_N: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def micro_batches(
@@ -276,8 +185,24 @@ def _on(
 ) -> MicroBatch:
     arrays = (tokens_RT, positions_RT, mask_RTT, *flat)
     tensors = (None if array is None else torch.from_numpy(array).to(device) for array in arrays)
-    fields: tuple[Any, ...] = (*tensors, samples)
+    extra = {name: torch.from_numpy(values).to(device) for name, values in _extra(samples).items()}
+    fields: tuple[Any, ...] = (*tensors, samples, extra)
     return MicroBatch(*fields)
+
+
+def _extra(samples: Sequence[Sample]) -> dict[str, npt.NDArray[np.float32]]:
+    """The samples' further values of each trained token, by name."""
+    names = sorted({name for sample in samples for name in sample.extra})
+    found = {}
+    for name in names:
+        parts = [
+            sample.extra[name][sample.mask]
+            if name in sample.extra
+            else np.full(int(sample.mask.sum()), np.nan, np.float32)
+            for sample in samples
+        ]
+        found[name] = np.concatenate(parts)
+    return found
 
 
 def _trained(sample: Sample, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:

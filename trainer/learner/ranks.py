@@ -2,25 +2,25 @@
 
 import os
 import socket
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import ray
 import torch
 import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.weights import Weights
 from ...verifiers.errors import InfrastructureError, LachesisError
 from ..config import TrainerConfig
 from ..losses.objective import Objective
-from .learner import Learner, Metrics
-from .packing import Sample
+from .learner import Metrics, StepResult
+from .local import LocalLearner
+from .sample import Sample
 from .throughput import Scale
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class Rank:
@@ -40,22 +40,30 @@ class Rank:
         """Meet the others and load the model; its vocabulary and scale."""
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, init_method=f"tcp://{address}", rank=self._rank, world_size=self._size)
-        self._learner = Learner(model, config, longest)
+        self._learner = LocalLearner(model, config, longest)
         return self._learner.vocabulary, self._learner.scale
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        """What the learner's method returns; of other ranks than the first only whether it is done."""
-        found = getattr(self._learner, method)(*arguments)
+    def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """The learner's answer; ranks other than the first return only whether they are done."""
+        found = getattr(self._learner, method)(*arguments, **named)
         return found if self._rank == 0 or isinstance(found, bool) else None
 
-    def policy_step(self, samples: Sequence[Sample], lr: float) -> Any:
-        """As in ``Learner``, with the logprobs."""
-        metrics = self._learner.policy_step(samples, lr)
-        return (metrics, self._learner.logprobs) if self._rank == 0 else None
+
+def on_all_ranks(
+    method: Callable[Concatenate[LocalLearner, Arguments], Result],
+) -> Callable[Concatenate["RankedLearner", Arguments], Result]:
+    """The method of ``RankedLearner`` that calls ``method`` on every rank and returns the first rank's answer."""
+
+    def call(learner: "RankedLearner", /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        answers: list[Result] = learner.call(method.__name__, *arguments, **named)
+        return answers[0]
+
+    call.__doc__ = method.__doc__
+    return call
 
 
 class RankedLearner:
-    """What ``Learner`` is, on ``config.ranks`` actors of a Ray that has been started.
+    """A ``Learner`` on ``config.ranks`` actors of a Ray that has been started.
 
     Raises:
         InfrastructureError: a rank died. The others wait for it, so all are ended: go on from the last checkpoint.
@@ -63,7 +71,6 @@ class RankedLearner:
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
         self.objective = Objective(config.loss)
-        self.logprobs: list[npt.NDArray[np.float32] | None] = []
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         actor: Any = ray.remote(Rank)
         options = {"num_cpus": 0, "num_gpus": config.gpus_per_rank}
@@ -74,62 +81,39 @@ class RankedLearner:
         self.scale: Scale
         self.vocabulary, self.scale = joined[0]
 
-    def policy_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """As in ``Learner``."""
-        shared = ray.put(samples)
-        metrics: Metrics
-        metrics, self.logprobs = self._get([rank.policy_step.remote(shared, lr) for rank in self._ranks])[0]
-        return metrics
+    keep_reference = on_all_ranks(LocalLearner.keep_reference)
+    reset_optimizer = on_all_ranks(LocalLearner.reset_optimizer)
+    compute_logprobs = on_all_ranks(LocalLearner.compute_logprobs)
+    weights = on_all_ranks(LocalLearner.weights)
+    save = on_all_ranks(LocalLearner.save)
+    load = on_all_ranks(LocalLearner.load)
+    memory = on_all_ranks(LocalLearner.memory)
+
+    def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
+        """As in ``Learner``; the samples are put into the object store once, for all ranks."""
+        result: StepResult = self.call("policy_step", ray.put(samples), lr)[0]
+        return result
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """As in ``Learner``."""
-        metrics: Metrics = self._call("supervised_step", ray.put(samples), lr)[0]
+        """As in ``Learner``; the samples are put into the object store once, for all ranks."""
+        metrics: Metrics = self.call("supervised_step", ray.put(samples), lr)[0]
         return metrics
 
-    def keep_reference(self, folder: Path) -> None:
-        """As in ``Learner``."""
-        self._call("keep_reference", folder)
-
-    def reset_optimizer(self) -> None:
-        """As in ``Learner``."""
-        self._call("reset_optimizer")
-
-    def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """As in ``Learner``."""
-        scored: npt.NDArray[np.float32] = self._call("compute_logprobs", tokens)[0]
-        return scored
-
-    def weights(self, version: int) -> Weights:
-        """As in ``Learner``."""
-        found: Weights = self._call("weights", version)[0]
-        return found
-
-    def save(self, folder: Path) -> None:
-        """As in ``Learner``."""
-        self._call("save", folder)
-
     def saved(self) -> bool:
-        """As in ``Learner``."""
-        return all(self._call("saved"))
-
-    def load(self, folder: Path) -> None:
-        """As in ``Learner``."""
-        self._call("load", folder)
-
-    def memory(self) -> float:
-        """As in ``Learner``."""
-        return float(self._call("memory")[0])
+        """As in ``Learner``: whether every rank has written its part."""
+        return all(self.call("saved"))
 
     def close(self) -> None:
         """End all ranks."""
         for rank in self._ranks:
             ray.kill(rank)
 
-    def _call(self, method: str, *arguments: Any) -> list[Any]:
-        return self._get([rank.call.remote(method, *arguments) for rank in self._ranks])
+    def call(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
+        """The answer of each rank's learner to ``method``, by rank."""
+        return self._get([rank.call.remote(method, *arguments, **named) for rank in self._ranks])
 
     def _get(self, references: list[Any]) -> list[Any]:
-        """What every rank returns; the first failure of any, since the others then wait for it in vain."""
+        """The result of every reference; the first failure of any, since the others then wait for it in vain."""
         waiting = list(references)
         try:
             while waiting:

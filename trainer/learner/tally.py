@@ -1,4 +1,4 @@
-"""What one optimizer step's micro-batches come to, as metrics."""
+"""Metrics of one optimizer step, summed over its micro-batches."""
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ EMPTY = {
     "ratio": 1.0,
     "clip_fraction": 0.0,
     "entropy": 0.0,
-    "correction": 1.0,
-    "corrected_away": 0.0,
+    "importance_weight": 1.0,
+    "importance_masked": 0.0,
     "reference_kl": 0.0,
 }
 """Means over the tokens of a step that computed none."""
@@ -38,9 +38,9 @@ class Tally:
             "ratio": terms.ratio,
             "clip_fraction": terms.clipped.float(),
             "entropy": entropy_N,
-            "correction": terms.weight,
-            "corrected_away": (terms.weight == 0).float(),
-            "reference_kl": terms.divergence,
+            "importance_weight": terms.weight,
+            "importance_masked": (terms.weight == 0).float(),
+            "reference_kl": terms.kl,
         }
         for name, value_N in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value_N.sum())

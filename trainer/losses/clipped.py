@@ -2,28 +2,24 @@
 
 import torch
 
+from .config import LossConfig
 from .terms import PolicyLoss, Tokens
 
 
-def clipped(tokens: Tokens, low: float, high: float, dual: float = 0.0) -> PolicyLoss:
+def clipped(tokens: Tokens, config: LossConfig) -> PolicyLoss:
     """−min(ρA, clip(ρ, 1−ε_low, 1+ε_high)·A), ρ = π/π_old.
 
-    PPO (arXiv:1707.06347, eq. 7); with ε_low ≠ ε_high DAPO's clip-higher (arXiv:2503.14476, eq. 8).
-
-    Args:
-        tokens: what is trained.
-        low: ε below 1.
-        high: ε above 1.
-        dual: c > 1 bounds the loss of a bad token that became much likelier by −cA (dual clip, arXiv:1912.09729,
-            eq. 5); 0 is off.
+    PPO (arXiv:1707.06347, eq. 7); with ε_low ≠ ε_high DAPO's clip-higher (arXiv:2503.14476, eq. 8). With
+    ``clip_dual`` = c > 1 the loss of a bad token that became much likelier is bounded by −cA (dual clip,
+    arXiv:1912.09729, eq. 5).
     """
     ratio_N = torch.exp(tokens.logprobs_N - tokens.old_N)
     plain_N = ratio_N * tokens.advantages_N
-    bounded_N = ratio_N.clamp(1 - low, 1 + high) * tokens.advantages_N
+    bounded_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high) * tokens.advantages_N
     gain_N = torch.minimum(plain_N, bounded_N)
     cut_N = bounded_N < plain_N
-    if dual:
-        floor_N = dual * tokens.advantages_N
+    if config.clip_dual:
+        floor_N = config.clip_dual * tokens.advantages_N
         beyond_N = (tokens.advantages_N < 0) & (gain_N < floor_N)
         gain_N = torch.where(beyond_N, floor_N, gain_N)
         cut_N = cut_N | beyond_N

@@ -2,10 +2,11 @@
 
 import torch
 
+from .config import LossConfig
 from .terms import PolicyLoss, Tokens
 
 
-def gspo(tokens: Tokens, low: float, high: float) -> PolicyLoss:
+def gspo(tokens: Tokens, config: LossConfig) -> PolicyLoss:
     """PPO's clip of s = exp(mean over the sequence of log ρ), the same for all of its tokens.
 
     GSPO-token (arXiv:2507.18071, eq. 14): each token's ratio is sg(s)·π/sg(π), so that its gradient is its own and
@@ -15,5 +16,5 @@ def gspo(tokens: Tokens, low: float, high: float) -> PolicyLoss:
     mean_N = tokens.mean_by_sequence(log_ratio_N.detach())
     ratio_N = torch.exp(mean_N + tokens.logprobs_N - tokens.logprobs_N.detach())
     plain_N = ratio_N * tokens.advantages_N
-    bounded_N = ratio_N.clamp(1 - low, 1 + high) * tokens.advantages_N
+    bounded_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high) * tokens.advantages_N
     return PolicyLoss(-torch.minimum(plain_N, bounded_N), ratio_N.detach(), (bounded_N < plain_N).detach())

@@ -23,10 +23,6 @@ def k3(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
     return torch.expm1(difference_N) - difference_N
 
 
-ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}
-"""By the name that ``trainer.kl.estimate`` takes."""
-
-
 def sampler_divergence(logprobs_N: Tensor, sampler_N: Tensor) -> Tensor:
     """k3 of KL(π_sampler‖π), for tokens drawn from the sampler. Shape [N], float64.
 

@@ -1,6 +1,7 @@
-"""What a policy loss takes and gives: flat tensors, one value for each trained token."""
+"""The input and output of a policy loss: flat tensors, one value for each trained token."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -16,12 +17,14 @@ class Tokens:
         old_N: of the policy that the ratio is taken against.
         advantages_N: of each.
         sequences_N: int64, which of the S sequences it belongs to.
+        extra_N: further values by name, for losses that need them (a teacher's logprobs, say); NaN where unknown.
     """
 
     logprobs_N: Tensor
     old_N: Tensor
     advantages_N: Tensor
     sequences_N: Tensor
+    extra_N: Mapping[str, Tensor] = field(default_factory=dict)
 
     def mean_by_sequence(self, values_N: Tensor) -> Tensor:
         """Each token's value replaced by the mean of its sequence."""

@@ -11,7 +11,7 @@ FIRST, LAST = 5, 5
 Row = Mapping[str, Any]
 
 
-class Symptoms:
+class Alerts:
     """Watches the metrics of the steps.
 
     Args:
@@ -48,7 +48,7 @@ def nothing_to_learn(first: Sequence[Row], last: Sequence[Row]) -> str:
     return (
         f"nothing was learned in {LAST} steps: all attempts at each task earned the same (mean {reward:.3g}). Tasks "
         "are too easy or too hard by now: practise bands of difficulty (a curriculum), warm start, ask for more "
-        'attempts (group_size), or pass over such groups (trainer.zero_variance = "refill")'
+        "attempts (group_size), or admit others in their place (trainer.dynamic_sampling)"
     )
 
 
@@ -71,7 +71,7 @@ def mismatch_rises(first: Sequence[Row], last: Sequence[Row]) -> str:
         return ""
     return (
         f"the policies of sampler and trainer differ by {now:.3g} nats a token (at first {before or 0:.3g}). Lower "
-        "rollout.staleness, set trainer.loss.correction (tis, icepop), or use one dtype for both (model.dtype)"
+        "rollout.staleness, set trainer.loss.importance_sampling (tis, icepop), or use one dtype for both (model.dtype)"
     )
 
 

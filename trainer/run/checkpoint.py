@@ -1,43 +1,23 @@
-"""Checkpoints: a plain model folder, the optimizer and the run's position; complete when the manifest is there."""
+"""Checkpoints: a plain model folder, the optimizer and the run's state; complete when the manifest is there."""
 
 import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...verifiers.errors import ConfigError
+from .state import FILE, RunState
 
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Position:
-    """Where a run stands.
-
-    Attributes:
-        step: optimizer steps done.
-        version: of the weights; never used again.
-        admitted: admission index of the next group.
-        facts: numbers that the summary needs (held-out accuracy at the start, seconds so far, …).
-        mixture: where the tasks stand, as ``Mixture.state``; None before the first step.
-    """
-
-    step: int
-    version: int
-    admitted: int
-    facts: dict[str, float]
-    mixture: dict[str, Any] | None = None
-
-
-def begin(folder: Path, position: Position) -> Path:
-    """A folder for the checkpoint of ``position``, with nothing in it but that; what a crash left there is removed."""
-    path = folder / _name(position.step)
+def begin(folder: Path, state: RunState) -> Path:
+    """A new folder for the checkpoint of ``state``, which holds only that; remains of a crash are removed."""
+    path = folder / _name(state.step)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    (path / "position.json").write_text(json.dumps(asdict(position)))  # at once: what it holds goes on changing
+    state.write(path)  # at once: what it holds goes on changing
     return path
 
 
@@ -62,7 +42,7 @@ def complete(path: Path, keep: int) -> None:
     _sync(path.parent)
     sealed = [other for other in _newest_first(path.parent) if (other / MANIFEST).exists()]
     before = sealed[sealed.index(path) :]
-    best = path.with_name(_name(int(position_of(path).facts.get("heldout_best_step", -1))))
+    best = path.with_name(_name(RunState.read(path).held_out.best_step))
     kept = [*before[:keep], *(other for other in before[keep:] if other == best)]
     for other in _newest_first(path.parent):
         if other not in kept:
@@ -83,8 +63,8 @@ def damage(path: Path) -> str:
         files = {name: (facts["bytes"], facts["blake2b"]) for name, facts in _read(path / MANIFEST).items()}
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         return f"{path / MANIFEST} cannot be read: {error}"
-    if "position.json" not in files:
-        return f"{path / MANIFEST} does not name position.json"
+    if FILE not in files:
+        return f"{path / MANIFEST} does not name {FILE}"
     for name, (size, digest) in files.items():
         file = path / name
         if not file.exists() or file.stat().st_size != size:
@@ -92,14 +72,6 @@ def damage(path: Path) -> str:
         if _digest(file) != digest:
             return f"{file} has other content than the manifest says"
     return ""
-
-
-def position_of(path: Path) -> Position:
-    """The position that a checkpoint holds."""
-    try:
-        return Position(**_read(path / "position.json"))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is not a checkpoint of this version: {error}") from None
 
 
 def _name(step: int) -> str:

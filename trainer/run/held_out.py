@@ -1,38 +1,44 @@
-"""The held-out tasks of a run, and what the policy scores on them."""
+"""The held-out tasks of a run, and how the policy does on them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from ...environments.environment import Environment, tasks_of
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
 from ...rollout.workers.pool import Pool
+from ...verifiers.errors import ConfigError, nearest
 from ...verifiers.group import Group
 from ...verifiers.reward import Reward, success_rate
+from ..config import RunConfig
 from .metrics import Metrics, mean_scores
+
+PREFIX = "heldout/"
+"""Begins the names of held-out metrics."""
 
 
 class HeldOut:
-    """Each environment's test split, at most ``most`` tasks of it.
+    """Each environment's test split, at most ``eval.tasks`` tasks of it.
 
     Args:
         environments: in the pool's order.
-        seed: of the run.
-        most: tasks of each environment.
-        max_tokens: of one reply.
+        config: of the run.
     """
 
-    def __init__(self, environments: Sequence[Environment], seed: int, most: int, max_tokens: int) -> None:
+    def __init__(self, environments: Sequence[Environment], config: RunConfig) -> None:
         self._environments = environments
-        self._seed = seed
-        self._tasks = [list(itertools.islice(tasks_of(env, "test", seed), most)) for env in environments]
+        self._seed, self._metric = config.seed, config.eval.metric
+        self._tasks = [
+            list(itertools.islice(tasks_of(env, "test", self._seed), config.eval.tasks)) for env in environments
+        ]
+        max_tokens = config.eval.max_tokens or config.rollout.sampling.max_tokens
         self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
 
     async def evaluate(self, pool: Pool, version: int) -> Metrics:
         """Mean reward, accuracy and mean scores by label: greedy, one attempt a task, weights of ``version`` or later.
 
-        Accuracy is the share of successes (``Reward.success``), and left out where that is undefined.
+        Accuracy is the share of successes (``Reward.success``), and left out where success is undefined.
         """
         metrics: Metrics = {}
         everything: list[Reward] = []
@@ -47,15 +53,32 @@ class HeldOut:
             groups = sorted((group for group in outcomes if isinstance(group, Group)), key=lambda group: group.index)
             rewards = [group.trajectories[0].rewards[environment.agents[0]] for group in groups]
             scores = mean_scores(group.trajectories[0] for group in groups)
-            prefix = f"heldout/{environment.label}" if len(self._environments) > 1 else "heldout"
-            metrics |= {f"{prefix}/score/{name}": value for name, value in scores.items()}
-            metrics[f"{prefix}/failed"] = float(len(outcomes) - len(groups))
+            prefix = f"{PREFIX}{environment.label}/" if len(self._environments) > 1 else PREFIX
+            metrics |= {f"{prefix}score/{name}": value for name, value in scores.items()}
+            metrics[f"{prefix}failed"] = float(len(outcomes) - len(groups))
             metrics |= _overall(prefix, rewards)
             everything += rewards
-        return metrics | _overall("heldout", everything)
+        return metrics | _overall(PREFIX, everything)
+
+    def chosen(self, metrics: Mapping[str, float]) -> float:
+        """The value of ``eval.metric`` among held-out metrics.
+
+        Raises:
+            ConfigError: there is no such metric.
+        """
+        if self._metric == "auto":
+            return metrics.get(f"{PREFIX}accuracy", metrics[f"{PREFIX}reward"])
+        if (name := PREFIX + self._metric) in metrics:
+            return metrics[name]
+        known = [name.removeprefix(PREFIX) for name in metrics if name.startswith(PREFIX)]
+        if self._metric == "accuracy":
+            cure = "no environment says what a success is: declare it with Rubric(..., success=LABEL or least total)"
+        else:
+            cure = nearest(self._metric, known)
+        raise ConfigError(f"there is no held-out metric {self._metric!r} (eval.metric); {cure}")
 
 
 def _overall(prefix: str, rewards: Sequence[Reward]) -> Metrics:
     accuracy = success_rate(rewards)
-    known = {} if accuracy is None else {f"{prefix}/accuracy": accuracy}
-    return {f"{prefix}/reward": fmean(reward.total for reward in rewards) if rewards else 0.0, **known}
+    known = {} if accuracy is None else {f"{prefix}accuracy": accuracy}
+    return {f"{prefix}reward": fmean(reward.total for reward in rewards) if rewards else 0.0, **known}

@@ -1,4 +1,4 @@
-"""What is logged of a step's groups; all but ``time/…``, ``rate/…`` and ``memory/…`` is the same for the same seed."""
+"""Metrics of a step's groups; all except ``time/…``, ``rate/…`` and ``memory/…`` are the same for the same seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,17 +9,24 @@ import numpy as np
 from ...rollout.dispatcher import Step
 from ...verifiers.group import Group
 from ...verifiers.trajectory import Trajectory
-from ..learner.packing import Sample
+from ..learner.sample import Sample
 
 Metrics = dict[str, float]
 
 
-def step_metrics(step: Step, labels: Sequence[str]) -> Metrics:
-    """What is logged of a step, and under ``label/…`` the same of each environment where a run has several."""
+def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
+    """Metrics of a step's groups, and under ``LABEL/…`` the same for each environment of a run with several.
+
+    Args:
+        step: the groups.
+        labels: of the run's environments.
+        version: of the weights that the step trains.
+    """
     metrics = {
         **group_metrics(step.groups),
         "groups/failed": float(len(step.failures)),
         "groups/passed_over": float(len(step.passed_over)),
+        "staleness": float(version_age(step.groups, version)),
     }
     if len(labels) > 1:
         for label in labels:
@@ -29,7 +36,7 @@ def step_metrics(step: Step, labels: Sequence[str]) -> Metrics:
 
 
 def group_metrics(groups: Sequence[Group]) -> Metrics:
-    """Rewards by label, lengths, stop reasons and variance of what a step learns from."""
+    """Rewards by label, lengths, stop reasons and variance of the groups that a step learns from."""
     attempts = [attempt for group in groups for attempt in group.trajectories]
     totals = [reward.total for attempt in attempts for reward in attempt.rewards.values()]
     sampled = [sum(int(segment.sampled.sum()) for segment in attempt.segments) for attempt in attempts]

@@ -1,16 +1,16 @@
-"""The model of a run where it is one of its own: made from nothing, or with other positions, in the run's folder."""
+"""Builds the model of runs that need one of their own in their folder: tiny, or with scaled positions."""
 
 import json
 import math
 from pathlib import Path
 
 from ...rollout.config import ModelConfig, TinyConfig
-from ...rollout.models.scaled import scaled_model
+from ...rollout.models.scaled import SCALED, scaled_model
 from ...rollout.models.tiny import build_tiny_model
 from ...verifiers.errors import ConfigError
 
 
-def own_model(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
+def own_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> ModelConfig:
     """The model's settings with a path that can be loaded; the tiny model is made in the run's folder.
 
     Raises:
@@ -21,7 +21,13 @@ def own_model(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
         model = _tiny(model.model_copy(update={"context": context}), seed, run).model_copy(
             update={"context": model.context}
         )
-    return scaled_model(model, run) if model.rope.factor > 1 else model
+    scaled = model.rope.factor > 1
+    if resumed and scaled != (run / SCALED).exists():
+        raise ConfigError(
+            f"the run in {run} began {'without' if scaled else 'with'} scaled positions (model.rope); leave model.rope "
+            "as it was, or start a new run"
+        )
+    return scaled_model(model, run) if scaled else model
 
 
 def _tiny(model: ModelConfig, seed: int, run: Path) -> ModelConfig:

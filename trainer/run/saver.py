@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 
 from ...rollout.chats.renderer import Renderer
 from ...verifiers.errors import InfrastructureError
-from ..learner.opening import AnyLearner
+from ..learner.learner import Learner
 from . import checkpoint
-from .checkpoint import Position
+from .state import RunState
 
 
 class Saver:
@@ -25,23 +25,23 @@ class Saver:
         keep: newest that stay.
     """
 
-    def __init__(self, run: Path, folder: Path, learner: AnyLearner, renderer: Renderer, keep: int) -> None:
+    def __init__(self, run: Path, folder: Path, learner: Learner, renderer: Renderer, keep: int) -> None:
         self._run, self._folder, self._keep = run, folder, keep
         self._learner, self._renderer = learner, renderer
         self._writing: asyncio.Task[None] | None = None
 
-    async def begin(self, position: Position) -> None:
-        """Begin the checkpoint of ``position``; the one before is sealed first.
+    async def begin(self, state: RunState) -> None:
+        """Begin the checkpoint of ``state``; the one before is sealed first.
 
         Raises:
             InfrastructureError: the disk refuses; earlier checkpoints stay.
         """
         await self.sealed()
-        with self._refused(position.step):
-            path = checkpoint.begin(self._folder, position)
+        with self._refused(state.step):
+            path = checkpoint.begin(self._folder, state)
             self._learner.save(path)
             self._renderer.save(path)
-        self._writing = asyncio.create_task(self._seal(path, position.step), name="checkpoint")
+        self._writing = asyncio.create_task(self._seal(path, state.step), name="checkpoint")
 
     async def sealed(self) -> None:
         """The last checkpoint that was begun is complete.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.group import Group
-from ..learner.packing import Sample
+from ..learner.sample import Sample
 
 TRAINER, ADVANTAGE = "trainer_logprobs", "advantages"
 """Names in ``Segment.extra``: the trainer's own logprob of each token before the step (NaN where it computed none), and

@@ -1,6 +1,6 @@
-"""Supervised samples made of an environment's own demonstrations, so that reinforcement has something to reinforce."""
+"""Supervised samples made of environments' own demonstrations, so that reinforcement has something to reinforce."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -9,18 +9,68 @@ from ...environments.episode import play
 from ...rollout.chats.renderer import Ids, Renderer
 from ...rollout.chats.token_chat import TokenPolicy
 from ...rollout.engines.engine import Completion, Request, Sampling
+from ...rollout.tasks.mixture import Draw
+from ...rollout.workers.agents import Cast
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.message import Message
 from ...verifiers.task import Task
-from ..learner.packing import Sample
+from ..config import RunConfig
+from ..learner.sample import Sample
 
 _UNBOUNDED = 1 << 30
+
+
+class Demonstrations:
+    """The demonstrations of a run's environments, as samples.
+
+    Args:
+        environments: of the run.
+        config: of the run.
+        renderer: of the model's chat template.
+    """
+
+    def __init__(self, environments: Sequence[Environment], config: RunConfig, renderer: Renderer) -> None:
+        self._environments, self._renderer, self._context = environments, renderer, config.model.context
+        self._learners = [
+            Cast(environment, entry.agents).learners
+            for environment, entry in zip(environments, config.environments, strict=True)
+        ]
+
+    async def samples(self, draw: Draw) -> list[Sample]:
+        """The samples of one task's demonstration.
+
+        Raises:
+            ConfigError: it cannot be played, or has more tokens than the context.
+        """
+        environment, learners = self._environments[draw.environment], self._learners[draw.environment]
+        samples = await demonstration_samples(environment, draw.task, self._renderer, learners)
+        longest = max(sample.tokens.size for sample in samples)
+        if longest > self._context:
+            raise ConfigError(
+                f"the demonstration of task {draw.task.id} has {longest} tokens, more than model.context = "
+                f"{self._context}; raise it, or set warm_start.steps = 0"
+            )
+        return samples
+
+    def probe(self, draw: Draw, vocabulary: int) -> Ids:
+        """A prompt and the first reply of its demonstration, cut to the context: a text to compare logprobs on.
+
+        Raises:
+            ConfigError: the tokenizer gives ids that the model does not have.
+        """
+        tokens = opening(self._environments[draw.environment], draw.task, self._renderer)
+        if tokens.max() >= vocabulary:
+            raise ConfigError(
+                f"the tokenizer gives token {tokens.max()}, but its model has only {vocabulary}; give a tokenizer and "
+                "a model of one kind (model.path)"
+            )
+        return tokens[: self._context - 1]
 
 
 async def demonstration_samples(
     environment: Environment, task: Task, renderer: Renderer, learners: Collection[str] | None = None
 ) -> list[Sample]:
-    """An episode in which the agents say what the demonstration has them say, as what ``learners`` (all) learn.
+    """Play an episode in which the agents speak the demonstration; the samples of ``learners`` (by default of all).
 
     It is played as in training, so what stands between the replies (results of tools, other agents) is what will stand
     there, and is context; the replies are learned, end of turn included.

@@ -1,1 +1,1 @@
-"""Verifiers over the steps of a trajectory."""
+"""Verifiers of agent behaviour over the steps of a trajectory."""

@@ -1,4 +1,4 @@
-"""Whether an agent did what it was asked: by a verifier of its last reply, or by what the episode found."""
+"""Verifier of task completion, from another verifier's score of the last reply or from an episode artifact."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,13 +11,13 @@ from ..verdict import Verdict, infra_error, passed, wrong
 
 @dataclass(frozen=True)
 class Completion:
-    """Where the agentic verifiers read whether the task was done.
+    """Source of task completion, shared by the agentic verifiers.
 
     Attributes:
-        by: a verifier that judges the last reply; empty for ``artifact``.
-        params: that verifier's parameters.
-        artifact: the artifact in which the environment's ``finish`` leaves it: true or false, a share from 0 to 1, or
-            an object of subgoals that are true or false.
+        by: name of a verifier that scores the last reply; empty to use ``artifact``.
+        params: parameters of that verifier.
+        artifact: name of the artifact set by the environment's ``finish``: true or false, a share from 0 to 1, or an
+            object of subgoals that are true or false.
     """
 
     by: str = ""
@@ -30,36 +30,36 @@ class Completion:
         if self.by:
             judge = make_verifier(self.by, self.params)
             if not hasattr(judge, "verify"):
-                raise ConfigError(f"by={self.by!r} compares the attempts of a group; name one that judges a single one")
+                raise ConfigError(f"by={self.by!r} is a group verifier; name one that scores a single attempt")
             object.__setattr__(self, "_judge", judge)
             object.__setattr__(self, "needs_sandbox", getattr(judge, "needs_sandbox", False))
 
     def declares(self, case: Case) -> bool:
-        """Whether anything says how much of the task was done."""
+        """Return whether the completion of the task is known."""
         return bool(self.by) or self.artifact in case.artifacts
 
     async def share(self, case: Case) -> Verdict:
-        """How much of the task was done, from 0 to 1."""
+        """Return the share of the task that was done, from 0 to 1."""
         if self.by:
             verdict: Verdict = await self._judge.verify(case)  # type: ignore[attr-defined]
-            return verdict if verdict.score is None else _share(verdict.score, verdict.reason or verdict.status)
+            return verdict if verdict.score is None else _share_verdict(verdict.score, verdict.reason or verdict.status)
         if self.artifact not in case.artifacts:
             return infra_error(
-                f"nothing says whether the task was done; leave artifacts[{self.artifact!r}], or set by="
+                f"it is unknown whether the task was done; set artifacts[{self.artifact!r}] in finish, or by="
             )
         found = case.artifacts[self.artifact]
         if isinstance(found, dict) and found and all(isinstance(done, bool) for done in found.values()):
             missing = sorted(goal for goal, done in found.items() if not done)
-            return _share(1 - len(missing) / len(found), f"not done: {', '.join(missing)[:200]}")
+            return _share_verdict(1 - len(missing) / len(found), f"not done: {', '.join(missing)[:200]}")
         if not isinstance(found, bool | int | float) or not 0 <= found <= 1:
             return infra_error(
-                f"artifacts[{self.artifact!r}] is true, false, from 0 to 1, or subgoals that are true or false, "
+                f"artifacts[{self.artifact!r}] must be true, false, from 0 to 1, or subgoals that are true or false, "
                 f"found {found!r:.80}"
             )
-        return _share(float(found), "not done")
+        return _share_verdict(float(found), "not done")
 
 
-def _share(score: float, reason: str) -> Verdict:
+def _share_verdict(score: float, reason: str) -> Verdict:
     score = min(max(float(score), 0.0), 1.0)
     return passed(score=score) if score == 1 else wrong(reason, score=score)
 
@@ -67,13 +67,13 @@ def _share(score: float, reason: str) -> Verdict:
 @verifier("task_completion")
 @dataclass(frozen=True)
 class TaskCompletion(Completion):
-    """The task was done; its share, where there are subgoals.
+    """The task was done; with subgoals, the score is the share of them that was done.
 
     Attributes:
-        by: a verifier that judges the last reply; empty for ``artifact``.
-        params: that verifier's parameters.
-        artifact: the artifact in which the environment's ``finish`` leaves it: true or false, a share from 0 to 1, or
-            an object of subgoals that are true or false.
+        by: name of a verifier that scores the last reply; empty to use ``artifact``.
+        params: parameters of that verifier.
+        artifact: name of the artifact set by the environment's ``finish``: true or false, a share from 0 to 1, or an
+            object of subgoals that are true or false.
 
     Example:
         {"verifier": "task_completion", "completion": "Booked.", "answer": null,
@@ -84,5 +84,5 @@ class TaskCompletion(Completion):
     row_params: ClassVar[frozenset[str]] = frozenset({"artifact"})
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` where all was done, else ``wrong`` with the share; without a declaration, an ``infra_error``."""
+        """Return ``ok`` if all was done, else ``wrong`` with the share, or ``infra_error`` if completion is unknown."""
         return await self.share(case)

@@ -1,8 +1,8 @@
-"""How an agent went about its task: verifiers over the calls it made and how they went.
+"""Verifiers of an agent's tool calls and their outcomes: accuracy, efficiency, error recovery, goal alignment.
 
-The formulas of accuracy and recovery are those published for the Hermes agent's reward. A policy earns nothing with
-what it only writes: calls and results are what the environment carried out. An attempt of which no call was carried out
-scores how much of the task it did: to do nothing does not pay, and a task that needs no tool costs nothing.
+The formulas for accuracy and recovery are those published for the Hermes agent reward. Only calls and results that the
+environment executed count, so a policy earns nothing by merely writing them. An attempt without any executed call is
+scored by task completion: doing nothing does not pay, and a task that needs no tool costs nothing.
 """
 
 from collections.abc import Sequence
@@ -20,37 +20,37 @@ from .steps import Call, calls_of, steps_of
 _COMPLETION = frozenset({"artifact"})
 
 
-async def _without_calls(completion: Completion, case: Case) -> Verdict:
-    """The verdict on an attempt for which nothing was carried out: it called nothing, or what no tool answered."""
+async def _completion_verdict(completion: Completion, case: Case) -> Verdict:
+    """Return the verdict on an attempt without any executed call."""
     if not completion.declares(case):
-        return wrong("no tool was called, and nothing says that the task was done without")
+        return wrong("no tool was called, and it is unknown whether the task was done")
     return await completion.share(case)
 
 
-def _carried_out(calls: Sequence[Call]) -> bool:
-    """Whether any call was taken up, be it to fail."""
+def _any_executed(calls: Sequence[Call]) -> bool:
+    """Return whether any call was executed, even if it failed."""
     return any(call.outcome != "unanswered" for call in calls)
 
 
-def _graded(score: float, reason: str, **evidence: Any) -> Verdict:
+def _score_verdict(score: float, reason: str, **evidence: Any) -> Verdict:
     return passed(score=score, **evidence) if score == 1 else wrong(reason, score=score, **evidence)
 
 
-def _within(name: str, field: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, field: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(f"verifier {name!r}: {field} is from {low:g} to {high:g}, found {value!r}")
+        raise ConfigError(f"verifier {name!r}: {field} must be from {low:g} to {high:g}, found {value!r}")
 
 
 @verifier("tool_accuracy")
 @dataclass(frozen=True)
 class ToolAccuracy(Completion):
-    """No tool call failed: max(0, 1 - 0.2 n) for n calls that could not be read, were refused, or raised.
+    """No tool call failed: max(0, 1 - 0.2 n) for n calls that could not be parsed, were refused, or raised.
 
-    Calls that a limit kept from being carried out are not counted.
+    Calls that were not executed because of a limit are not counted.
 
     Attributes:
-        penalty: what each failed call costs.
-        by, params, artifact: whether the task was done, as for ``task_completion``: for attempts without a call.
+        penalty: cost of each failed call.
+        by, params, artifact: source of task completion, as in ``task_completion``, for attempts without a call.
 
     Example:
         {"verifier": "tool_accuracy", "answer": null, "messages": [
@@ -63,29 +63,29 @@ class ToolAccuracy(Completion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within("tool_accuracy", "penalty", self.penalty, 0, 1)
+        _check_range("tool_accuracy", "penalty", self.penalty, 0, 1)
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, or ``wrong`` with the score that is left."""
+        """Return ``ok`` 1.0, or ``wrong`` with the remaining score."""
         calls = calls_of(steps_of(case.messages))
-        if not _carried_out(calls):
-            return await _without_calls(self, case)
+        if not _any_executed(calls):
+            return await _completion_verdict(self, case)
         failed = sum(call.outcome == "failed" for call in calls)
         score = max(0.0, 1 - self.penalty * failed)
-        return _graded(score, f"{failed} of {len(calls)} calls failed", calls=len(calls), failed=failed)
+        return _score_verdict(score, f"{failed} of {len(calls)} calls failed", calls=len(calls), failed=failed)
 
 
 @verifier("efficiency")
 @dataclass(frozen=True)
 class Efficiency(Completion):
-    """The task was done with the fewest calls that do it: the share done, times optimum / calls.
+    """The task was done with the fewest possible calls: the share done, times optimum / calls.
 
-    Every call counts, also failed ones and each of several in one turn.
+    Every call counts, including failed ones and each of several in one turn.
 
     Attributes:
-        optimum: the fewest calls that do it, where ``task.info["optimal_calls"]`` does not say.
-        limit: with it the score falls evenly, from 1 at the optimum to 0 at this many calls.
-        by, params, artifact: whether the task was done, as for ``task_completion``.
+        optimum: fewest calls that solve the task, unless ``task.info["optimal_calls"]`` is given.
+        limit: if set, the score falls linearly from 1 at the optimum to 0 at this many calls.
+        by, params, artifact: source of task completion, as in ``task_completion``.
 
     Example:
         {"verifier": "efficiency", "answer": null, "artifacts": {"completed": true}, "messages": [
@@ -107,20 +107,22 @@ class Efficiency(Completion):
             or (self.limit is not None and self.limit <= self.optimum)
         ):
             raise ConfigError(
-                f"verifier 'efficiency': optimum is 0 or more and limit above it, found {self.optimum}, {self.limit}"
+                f"verifier 'efficiency': need 0 <= optimum < limit, found optimum {self.optimum}, limit {self.limit}"
             )
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0 at the optimum, else ``wrong`` with the score; 0 for what was not done."""
+        """Return ``ok`` 1.0 at the optimum, else ``wrong`` with the score, which is 0 if nothing was done."""
         optimum = case.task.info.get("optimal_calls", self.optimum)
         if isinstance(optimum, bool) or not isinstance(optimum, int) or optimum < 0:
-            return infra_error(f"info['optimal_calls'] is a count, found {optimum!r:.80}; repair the dataset")
+            return infra_error(f"info['optimal_calls'] must be a count, found {optimum!r:.80}; repair the dataset")
         done = await self.share(case)
         if not done.score:
             return done
         calls = len(calls_of(steps_of(case.messages)))
         score = done.score * self._ratio(calls, optimum)
-        return _graded(score, f"{calls} calls, {optimum} would do; {done.score:g} done", calls=calls, optimum=optimum)
+        return _score_verdict(
+            score, f"{calls} calls, {optimum} suffice; {done.score:g} done", calls=calls, optimum=optimum
+        )
 
     def _ratio(self, calls: int, optimum: int) -> float:
         if calls <= optimum:
@@ -133,18 +135,18 @@ class Efficiency(Completion):
 @verifier("error_recovery")
 @dataclass(frozen=True)
 class ErrorRecovery:
-    """Steps that succeed right after a failed one: min(1, 0.3 n) for n of them.
+    """A step succeeds right after a failed one: min(1, 0.3 n) for n such recoveries.
 
-    A step is a turn with calls: it failed if any call did, and succeeded if all did. Where nothing failed there is
-    nothing to recover from, and the published formula gives 0.
+    A step is a turn with calls: it failed if any call did, and succeeded if all did. If nothing failed there is nothing
+    to recover from, and the published formula gives 0.
 
-    By itself the formula pays errors made on purpose. Beside ``tool_accuracy``, in the published weights, it does not:
-    a failed call costs more there (0.05) than its recovery earns here (0.045), until the fifth, after which there is no
-    accuracy left to lose. ``no_failure=1`` is for use without it: then no number of errors is worth more than none.
+    On its own, this formula rewards deliberate errors. Together with ``tool_accuracy`` in the published weights it does
+    not: a failed call costs more there (0.05) than its recovery earns here (0.045), until the fifth, after which there
+    is no accuracy left to lose. Without ``tool_accuracy``, set ``no_failure=1``: then errors never pay.
 
     Attributes:
-        gain: what each recovery earns.
-        no_failure: the score where nothing failed.
+        gain: score of each recovery.
+        no_failure: score if nothing failed.
 
     Example:
         {"verifier": "error_recovery", "answer": null, "messages": [
@@ -159,11 +161,11 @@ class ErrorRecovery:
     row_params: ClassVar[frozenset[str]] = frozenset({"gain", "no_failure"})
 
     def __post_init__(self) -> None:
-        _within("error_recovery", "gain", self.gain, 0, 1)
-        _within("error_recovery", "no_failure", self.no_failure, 0, 1)
+        _check_range("error_recovery", "gain", self.gain, 0, 1)
+        _check_range("error_recovery", "no_failure", self.no_failure, 0, 1)
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` with the score."""
+        """Return ``ok`` with the score of the recoveries."""
         steps = steps_of(case.messages)
         failures = sum(step.failed for step in steps)
         if not failures:
@@ -180,20 +182,19 @@ class ErrorRecovery:
 @verifier("goal_alignment")
 @dataclass(frozen=True)
 class GoalAlignment(Completion):
-    """Every call served the goal, as far as declared checks can say; no judge reads what the agent meant.
+    """Every call served the goal, by declared rules; no judge model is involved.
 
-    Each call that strays costs ``penalty``: one to a tool that is not allowed, or forbidden, or the same call with the
-    same arguments again after it succeeded. What is left is multiplied by the share of the ``required``
-    tools that were called with success, in their order. ``task.info["goal"]`` may give ``allowed``, ``forbidden`` and
-    ``required`` for its task.
+    Each off-goal call costs ``penalty``: a call of a tool that is forbidden or not allowed, or a repetition of the same
+    call after it succeeded. The remaining score is multiplied by the share of the ``required`` tools that were called
+    successfully, in order. ``task.info["goal"]`` may override ``allowed``, ``forbidden`` and ``required``.
 
     Attributes:
         allowed: the only tools that serve the goal; None for all.
-        forbidden: tools that do not.
-        required: tools that it takes, in order.
+        forbidden: tools that do not serve the goal.
+        required: tools that the goal requires, in order.
         repeats: whether a call may be repeated after it succeeded.
-        penalty: what each straying call costs.
-        by, params, artifact: whether the task was done, as for ``task_completion``: for attempts without a call.
+        penalty: cost of each off-goal call.
+        by, params, artifact: source of task completion, as in ``task_completion``, for attempts without a call.
 
     Example:
         {"verifier": "goal_alignment", "answer": null, "info": {"goal": {"required": ["look", "take"]}}, "messages": [
@@ -210,23 +211,23 @@ class GoalAlignment(Completion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _within("goal_alignment", "penalty", self.penalty, 0, 1)
+        _check_range("goal_alignment", "penalty", self.penalty, 0, 1)
         for field in ("allowed", "forbidden", "required"):
             if not _are_names(getattr(self, field) or ()):
                 raise ConfigError(
-                    f"verifier 'goal_alignment': {field} is a list of tools, found {getattr(self, field)!r:.80}"
+                    f"verifier 'goal_alignment': {field} must be a list of tools, found {getattr(self, field)!r:.80}"
                 )
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, or ``wrong`` with the score that is left."""
+        """Return ``ok`` 1.0, or ``wrong`` with the remaining score."""
         goal = case.task.info.get("goal") or {}
         if not isinstance(goal, dict) or not all(_are_names(goal.get(key) or ()) for key in _GOAL):
-            return infra_error(f"info['goal'] has lists of tools: {', '.join(_GOAL)}, found {goal!r:.80}")
+            return infra_error(f"info['goal'] must hold lists of tools: {', '.join(_GOAL)}, found {goal!r:.80}")
         allowed = goal.get("allowed", self.allowed)
         forbidden, required = goal.get("forbidden", self.forbidden), goal.get("required", self.required)
         calls = calls_of(steps_of(case.messages))
-        if not required and all(call.outcome != "succeeded" for call in calls):  # nothing served any goal
-            return await _without_calls(self, case)
+        if not required and all(call.outcome != "succeeded" for call in calls):  # no call served the goal
+            return await _completion_verdict(self, case)
         strayed: list[str] = []
         succeeded: set[str] = set()
         for call in calls:
@@ -235,10 +236,10 @@ class GoalAlignment(Completion):
                 strayed.append(call.name)
             if call.outcome == "succeeded":
                 succeeded.add(call.key)
-        found = _in_order(required, calls)
+        found = _called_in_order(required, calls)
         score = max(0.0, 1 - self.penalty * len(strayed)) * (found / len(required) if required else 1)
-        reason = f"{len(strayed)} calls strayed, {found} of {len(required)} required tools were called in order"
-        return _graded(score, reason, strayed=strayed[:20], required=found)
+        reason = f"{len(strayed)} calls were off-goal, {found} of {len(required)} required tools were called in order"
+        return _score_verdict(score, reason, strayed=strayed[:20], required=found)
 
 
 _GOAL = ("allowed", "forbidden", "required")
@@ -251,13 +252,13 @@ def _are_names(value: Any) -> bool:
     )
 
 
-def _in_order(required: Sequence[str], calls: Sequence[Call]) -> int:
-    """How many of ``required`` were called with success in their order: the longest common subsequence."""
+def _called_in_order(required: Sequence[str], calls: Sequence[Call]) -> int:
+    """Return how many of ``required`` were called successfully in order: the longest common subsequence."""
     lengths = [0] * (len(required) + 1)
     for call in calls:
         if call.outcome != "succeeded":
             continue
-        before = 0  # of the row above, one to the left
+        before = 0  # value of the previous row, one column to the left
         for number, name in enumerate(required, start=1):
             above = lengths[number]
             lengths[number] = before + 1 if call.name == name else max(above, lengths[number - 1])

@@ -1,4 +1,4 @@
-"""The reward of the Hermes agent as published: five components and their weights."""
+"""Preset of the published Hermes agent reward: five components and their weights."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ WEIGHTS = {
     "error_recovery": 0.15,
     "goal_alignment": 0.10,
 }
-"""Label → weight; they sum to 1."""
+"""Label → weight; the weights sum to 1."""
 
 
 def hermes_agent(
@@ -25,20 +25,20 @@ def hermes_agent(
     no_failure: float = 0.0,
     agent: str = POLICY,
 ) -> tuple[Use, ...]:
-    """The five components for a rubric: ``Rubric(*hermes_agent(by="number"))``.
+    """Return the five components for a rubric: ``Rubric(*hermes_agent(by="number"))``.
 
-    A clean attempt totals 0.85, since the published recovery gives 0 where nothing failed; ``no_failure=1`` makes that
-    1. Either way a clean attempt is worth more than one that fails on purpose to recover. ``lachesis eval`` counts an
-    attempt as passed if every component passed, which without a failure only ``no_failure`` above 0 allows.
+    A flawless attempt totals 0.85, since the published recovery is 0 if nothing failed; with ``no_failure=1`` it totals
+    1. In both cases it is worth more than failing on purpose to recover. ``lachesis eval`` counts an attempt as passed
+    if every component passed, so a flawless attempt passes only with ``no_failure`` above 0.
 
     Args:
-        by: a verifier of the last reply that says whether the task was done; empty for ``artifact``.
-        params: that verifier's parameters.
-        artifact: what ``finish`` leaves of it in the artifacts.
-        optimum: the fewest calls that do it, where ``task.info["optimal_calls"]`` does not say.
-        limit: calls at which efficiency is 0; None for optimum / calls.
-        no_failure: what recovery scores where nothing failed.
-        agent: whose part is judged.
+        by: name of a verifier that scores the last reply; empty to use ``artifact``.
+        params: parameters of that verifier.
+        artifact: name of the artifact in which ``finish`` leaves the completion.
+        optimum: fewest calls that solve the task, unless ``task.info["optimal_calls"]`` is given.
+        limit: number of calls at which efficiency is 0; None for optimum / calls.
+        no_failure: score of recovery if nothing failed.
+        agent: name of the agent that is scored.
     """
     completion = {"by": by, "params": params or {}, "artifact": artifact}
     own: dict[str, dict[str, Any]] = {

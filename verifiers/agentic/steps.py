@@ -1,4 +1,4 @@
-"""A trajectory as steps: the turns in which an agent called tools, and how each call went."""
+"""Steps of a trajectory: the turns in which an agent called tools, with the outcome of each call."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ class Call:
     """One tool call.
 
     Attributes:
-        name: the tool's, empty where it could not be read.
-        arguments: by name.
-        outcome: ``failed`` where it could not be read, was refused, or its tool raised; ``unanswered`` where it was not
-            carried out, since a limit came first or the environment has no tools.
+        name: name of the tool, empty if it could not be parsed.
+        arguments: argument name → value.
+        outcome: ``failed`` if the call could not be parsed, was refused, or its tool raised; ``unanswered`` if it was
+            not executed, because of a limit or because the environment has no tools.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Call:
 
     @property
     def key(self) -> str:
-        """Equal for equal calls."""
+        """A key that is equal for equal calls."""
         try:
             return json.dumps([self.name, self.arguments], sort_keys=True)
         except RecursionError:
@@ -49,15 +49,15 @@ class Step:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every call did what it should."""
+        """Whether every call succeeded."""
         return all(call.outcome == "succeeded" for call in self.calls)
 
 
 def steps_of(messages: Iterable[Message]) -> list[Step]:
-    """The turns with calls, in order.
+    """Return the turns with calls, in order.
 
-    How a call went is what the environment wrote: the tool messages behind the turn, of which those of failed calls
-    carry ``error``. Results that a policy writes itself are text of its turn and no results.
+    Outcomes come from the tool messages that the environment added after the turn, where failed calls carry ``error``.
+    Results that a policy writes itself are text of its turn and do not count.
     """
     turns: list[tuple[Message, list[Message]]] = []
     for message in messages:
@@ -65,17 +65,17 @@ def steps_of(messages: Iterable[Message]) -> list[Step]:
             turns.append((message, []))
         elif message["role"] == "tool" and turns:
             turns[-1][1].append(message)
-    steps = [Step(tuple(_calls(turn, results))) for turn, results in turns]
+    steps = [Step(tuple(_calls_with_outcomes(turn, results))) for turn, results in turns]
     return [step for step in steps if step.calls]
 
 
 def calls_of(steps: Iterable[Step]) -> list[Call]:
-    """The calls of all steps, in order."""
+    """Return the calls of all steps, in order."""
     return [call for step in steps for call in step.calls]
 
 
-def _calls(turn: Message, results: list[Message]) -> Iterable[Call]:
-    asked = _asked(turn)
+def _calls_with_outcomes(turn: Message, results: list[Message]) -> Iterable[Call]:
+    asked = _requested_calls(turn)
     for number, result in enumerate(results):
         call = asked[number] if number < len(asked) else ToolCall("")
         arguments = result.get("arguments", call.arguments)
@@ -85,10 +85,10 @@ def _calls(turn: Message, results: list[Message]) -> Iterable[Call]:
         yield Call(call.name, call.arguments, "failed" if call.error else "unanswered")
 
 
-def _asked(turn: Message) -> Sequence[ToolCall]:
-    """The calls that a turn makes, in the OpenAI shape or as Hermes writes them."""
+def _requested_calls(turn: Message) -> Sequence[ToolCall]:
+    """Return the calls that a turn makes, from its ``tool_calls`` field or from Hermes' tags in its text."""
     declared = turn.get("tool_calls")
-    if isinstance(declared, list) and declared:  # stored replies of an API may say null
+    if isinstance(declared, list) and declared:  # stored API replies may have null
         calls = [as_call(call.get("function", call) if isinstance(call, dict) else call) for call in declared]
-        return [call.repaired or call for call in calls]  # there the arguments are text
+        return [call.repaired or call for call in calls]  # the OpenAI format has arguments as text
     return read_hermes(turn["content"]).calls

@@ -1,1 +1,1 @@
-"""Verifiers that run the program a completion holds, in a sandbox."""
+"""Verifier that runs the program in a completion against tests, in a sandbox."""

@@ -1,4 +1,4 @@
-"""Scripts of asserts: the tests run in one job, the candidate in another, and plain data crosses between them."""
+"""Runner for scripts of asserts: tests and candidate run in separate jobs that exchange plain data."""
 
 import secrets
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from typing import Any
 from ..sandbox.job import MIB, Execution
 from ..sandbox.protocol import Sandbox, Session, SessionEnded
 from ..verdict import Verdict, infra_error, unparseable
-from .budget import Budget, source
-from .calls import loading
-from .program import continued, defines, program_in
+from .budget import Budget, driver_source
+from .calls import load_program
+from .program import continuations, defines, extract_program
 from .reply import Malformed, read_message, read_reply, to_line
-from .tally import Result, judged, tally
+from .tally import Result, status_of_job, tally
 
 _OUTPUT = 4 * MIB
 _GONE = "Gone: "
-"""What the tests' job says of the test in which the candidate ended; how it ended is for us to say."""
+"""Reason that the tests' job gives for the test in which the candidate ended; the parent replaces it."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Script:
 
     Attributes:
         tests: one script that defines ``check(candidate)``, or several tests.
-        setup: sources that stand before them, in the tests' job.
-        entry: the function that ``check`` is given; empty where tests call what they test by its name.
-        prompt: what a completion may go on from; it stands before the candidate too.
-        references: sources of the tests' own that may define ``entry``.
-        in_place: whether arguments that a call changed are changed for the tests though it returned something.
+        setup: sources that run before the tests, in their job.
+        entry: name of the function passed to ``check``; empty if tests call functions by name.
+        prompt: code that a completion may continue; it also runs before the candidate.
+        references: reference sources that may define ``entry`` for the tests.
+        in_place: whether the tests see arguments that a call mutated even if it returned a value.
     """
 
     tests: list[str]
@@ -40,23 +40,23 @@ class Script:
     in_place: bool = False
 
     def programs(self, completion: str, wanted: Sequence[str]) -> list[str]:
-        """What the completion may mean, the likeliest first."""
-        found = program_in(completion, wanted)
+        """Return possible programs for the completion, the likeliest first."""
+        found = extract_program(completion, wanted)
         if not found or not self.prompt or defines(found, wanted):
             return [found] if found else []
-        return [*continued(self.prompt, found), found]
+        return [*continuations(self.prompt, found), found]
 
 
 @dataclass
 class Outcome:
-    """What a conversation came to.
+    """The result of one run of tests and candidate.
 
     Attributes:
-        ended: whose job ended early: ``tests``, ``candidate`` or nobody's.
-        failed: (kind, text): ``broken`` tests, ``unsplittable`` ones, or a program that was not loaded.
-        borrowed: what the tests use and take from the candidate, beside what they test.
-        calls: how many requests crossed.
-        verdict: what the tests' job said in the end.
+        ended: which job ended early: ``tests``, ``candidate``, or empty for none.
+        failed: (kind, text): ``broken`` or ``unsplittable`` tests, or why the program was not loaded.
+        borrowed: names that the tests use from the candidate, other than the tested function.
+        calls: number of requests to the candidate.
+        verdict: final message of the tests' job.
     """
 
     ended: str = ""
@@ -71,43 +71,43 @@ async def check_asserts(
 ) -> Verdict:
     """Run the tests against the completion.
 
-    ``trusting`` allows what trusts the candidate: names that the tests miss and the candidate defines, and, for tests
-    that pass functions or objects of their own, one job for both.
+    ``trusting`` allows two things that require trust in the candidate: names that only the candidate defines may be
+    used by the tests, and tests that pass their own functions or objects run in one job with it.
     """
     outcome, executions = await _converse(sandbox, completion, script, budget, policy, shared=False)
     evidence: dict[str, Any] = {"format": "humaneval" if script.entry else "mbpp", "mode": "split"}
     if outcome.borrowed:
         names = ", ".join(outcome.borrowed)
         if not trusting:
-            return infra_error(f"the tests use {names}, which only the candidate defines; give 'prompt', or {_ALLOW}")
+            return infra_error(f"the tests use {names}, which only the candidate defines; set 'prompt', or {_ALLOW}")
         evidence["borrowed"] = outcome.borrowed
     if outcome.failed[0] == "unsplittable":
         if not trusting:
-            return infra_error(f"{outcome.failed[1]}, so that they cannot run apart from the candidate; {_ALLOW}")
+            return infra_error(f"{outcome.failed[1]}, so they cannot run apart from the candidate; {_ALLOW}")
         outcome, executions = await _converse(sandbox, completion, script, budget, policy, shared=True)
         evidence["mode"] = "shared"
-    return _judge(outcome, executions, policy, evidence)
+    return _make_verdict(outcome, executions, policy, evidence)
 
 
-_ALLOW = "allow what trusts the candidate by allow_shared = true"
+_ALLOW = "set allow_shared = true to trust the candidate"
 
 
 async def _converse(
     sandbox: Sandbox, completion: str, script: Script, budget: Budget, policy: str, shared: bool
 ) -> tuple[Outcome, list[Execution]]:
     if shared:
-        jobs = [budget.job(source("wire", "candidate", "script", "both"), 2 * budget.timeout, _OUTPUT)]
-    else:  # the tests may take as long as the candidate, and as long again for themselves
-        tests = budget.job(source("wire", "script"), 2 * budget.timeout + 1, _OUTPUT)
-        jobs = [tests, budget.job(source("wire", "candidate"), budget.timeout, _OUTPUT)]
+        jobs = [budget.job(driver_source("wire", "candidate", "script", "both"), 2 * budget.timeout, _OUTPUT)]
+    else:  # the tests wait for the candidate, and may take as long again themselves
+        tests = budget.job(driver_source("wire", "script"), 2 * budget.timeout + 1, _OUTPUT)
+        jobs = [tests, budget.job(driver_source("wire", "candidate"), budget.timeout, _OUTPUT)]
     outcome, executions = await sandbox.converse(
-        jobs, lambda sessions: _Conversation(sessions, script, policy).hold(completion)
+        jobs, lambda sessions: _Conversation(sessions, script, policy).run(completion)
     )
     return outcome or Outcome(ended="tests"), executions
 
 
 class _Conversation:
-    """The parent between the two jobs, which are one where ``sessions`` holds one."""
+    """The exchange between the two jobs, relayed by the parent; one session means one job for both."""
 
     def __init__(self, sessions: Sequence[Session], script: Script, policy: str) -> None:
         self._tests, self._candidate = sessions[0], sessions[-1]
@@ -116,8 +116,8 @@ class _Conversation:
         self._nonce = secrets.token_hex(16)
         self._outcome = Outcome()
 
-    def hold(self, completion: str) -> Outcome:
-        """All of it, from the start of both jobs to the verdict."""
+    def run(self, completion: str) -> Outcome:
+        """Run the exchange from the start of both jobs to the verdict."""
         try:
             wanted = self._start()
             if wanted is None or not self._load(completion, wanted):
@@ -125,14 +125,14 @@ class _Conversation:
             self._relay()
         except SessionEnded:
             self._outcome.ended = "tests" if self._apart else "candidate"
-        except Malformed as error:  # where all is in one job, the candidate can write to this channel
+        except Malformed as error:  # in one shared job, the candidate can write to this channel
             self._outcome.failed = ("broken" if self._apart else "forged", str(error))
         return self._outcome
 
     def _start(self) -> list[str] | None:
         script = self._script
         start = [script.in_place, script.setup, script.tests, script.entry, script.references, self._policy == "all"]
-        match self._said(self._tests.ask(to_line([self._nonce, *start]))):
+        match self._message_of_tests(self._tests.ask(to_line([self._nonce, *start]))):
             case ["ready", list(wanted)]:
                 self._outcome.borrowed = wanted if script.entry else []
                 return [script.entry] if script.entry else wanted
@@ -144,7 +144,7 @@ class _Conversation:
         programs = self._script.programs(completion, wanted)
         before = [self._script.prompt] if self._script.prompt else []
         try:
-            self._outcome.failed = loading(self._candidate, [before, programs, wanted, 0])
+            self._outcome.failed = load_program(self._candidate, [before, programs, wanted, 0])
         except SessionEnded:
             self._outcome.ended = "candidate"
         return not self._outcome.ended and not self._outcome.failed[0]
@@ -152,7 +152,7 @@ class _Conversation:
     def _relay(self) -> None:
         line = self._tests.ask(b'["go"]')
         while True:
-            match self._said(line):
+            match self._message_of_tests(line):
                 case ["ask", *request]:
                     self._outcome.calls += 1
                     line = self._tests.ask(self._answer(request))
@@ -166,7 +166,7 @@ class _Conversation:
                     raise Malformed("no message of the tests")
 
     def _answer(self, request: list[Any]) -> bytes:
-        """The candidate's answer as the tests read it: checked, and written by us."""
+        """Return the candidate's answer for the tests, checked and written anew by the parent."""
         number = self._outcome.calls
         if self._outcome.ended or self._outcome.failed[0]:
             return b"null"
@@ -178,44 +178,46 @@ class _Conversation:
             self._outcome.failed = ("forged", str(error))
         return b"null"
 
-    def _said(self, line: bytes) -> list[Any]:
+    def _message_of_tests(self, line: bytes) -> list[Any]:
         nonce, *message = [*read_message(line), ""]
         if nonce != self._nonce:
             raise Malformed("a line that is not the tests' own")
         return message[:-1]
 
 
-def _judge(outcome: Outcome, executions: Sequence[Execution], policy: str, evidence: dict[str, Any]) -> Verdict:
+def _make_verdict(outcome: Outcome, executions: Sequence[Execution], policy: str, evidence: dict[str, Any]) -> Verdict:
     kind, why = outcome.failed
-    said = outcome.verdict
-    calls = said.get("calls", outcome.calls)
+    message = outcome.verdict
+    calls = message.get("calls", outcome.calls)
     if kind == "broken" or (outcome.ended == "tests" and not calls):
-        return infra_error(f"the tests do not run: {why or judged(executions[0])[1]}; repair the dataset", **evidence)
+        return infra_error(
+            f"the tests do not run: {why or status_of_job(executions[0])[1]}; repair the dataset", **evidence
+        )
     if kind == "syntax":
         return unparseable(f"the program does not compile: {why}", **evidence)
     if outcome.ended or kind:
         job = executions[0 if outcome.ended == "tests" else -1]
-        status, reason = judged(job) if not kind else ("wrong", why)
+        status, reason = status_of_job(job) if not kind else ("wrong", why)
         if outcome.ended == "tests" and status == "wrong":
             status = "limit"
         cut = Result("the tests", status, reason)
-        found = _results(said)
+        found = _results(message)
         results = [replace(cut, test=result.test) if result.reason == _GONE else result for result in found]
         if results == found:
             results.append(cut)
-        return tally(results, max(said.get("of", 0), len(results)), policy, **evidence)
+        return tally(results, max(message.get("of", 0), len(results)), policy, **evidence)
     if not calls:
-        return infra_error(f"the tests never call the candidate ({said['error']}); repair the dataset", **evidence)
-    results = _results(said)
-    if said["complete"] and not said["failed"]:
-        evidence |= {"tests": [result.row() for result in results], "passed": said["passed"], "of": said["of"]}
-        return Verdict(1.0, "ok", f"{said['passed']} tests passed", evidence)
+        return infra_error(f"the tests never call the candidate ({message['error']}); repair the dataset", **evidence)
+    results = _results(message)
+    if message["complete"] and not message["failed"]:
+        evidence |= {"tests": [result.row() for result in results], "passed": message["passed"], "of": message["of"]}
+        return Verdict(1.0, "ok", f"{message['passed']} tests passed", evidence)
     if not any(result.status != "ok" for result in results):
-        results.append(Result("the tests", "wrong", said["error"]))
-    return tally(results, max(said["of"], len(results)), policy, **evidence)
+        results.append(Result("the tests", "wrong", message["error"]))
+    return tally(results, max(message["of"], len(results)), policy, **evidence)
 
 
-def _results(said: dict[str, Any]) -> list[Result]:
-    rows = said.get("results", [])
+def _results(message: dict[str, Any]) -> list[Result]:
+    rows = message.get("results", [])
     reached = [(test, how == "ok", ascii(why)[1:-1]) for test, how, why in rows if how != "not reached"]
     return [Result(test, "ok" if passed else "wrong", why) for test, passed, why in reached]

@@ -1,4 +1,4 @@
-"""How far the jobs of one check may go, and the sources that run in them."""
+"""Time and memory limits of the jobs of one check, and the driver source that runs in them."""
 
 import marshal
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Budget:
     """Limits of one check.
 
     Attributes:
-        timeout: seconds that one test may take.
-        total: seconds that all tests of a completion may take together.
-        memory: bytes of one job.
+        timeout: seconds per test.
+        total: seconds for all tests of a completion together.
+        memory: bytes per job.
     """
 
     timeout: float = 10.0
@@ -26,21 +26,21 @@ class Budget:
     memory: int = 512 * MIB
 
     def job(self, code: str, seconds: float, output: int = 0, stdin: bytes = b"") -> Job:
-        """A job that may run for ``seconds`` and say ``output`` bytes, or 1 MiB if that is more."""
+        """Return a job limited to ``seconds`` and to ``output`` bytes of output, but at least 1 MiB."""
         limits = Limits(wall=seconds, cpu=seconds, memory=self.memory, output=max(MIB, output))
         return Job(code, stdin=stdin, limits=limits)
 
 
-def spent(execution: Execution) -> float:
-    """Seconds that a job took, the time that it waited for a CPU not counted."""
+def seconds_used(execution: Execution) -> float:
+    """Return the seconds that a job took, without the time that it waited for a CPU."""
     return max(0.0, execution.usage.wall - execution.usage.waited)
 
 
 @lru_cache
-def source(*parts: str) -> str:
-    """The programs ``parts`` of ``inside`` as one, of which the last is run.
+def driver_source(*parts: str) -> str:
+    """Return the programs ``parts`` of ``inside`` joined into one source, which calls the last ``serve``.
 
-    It travels compiled as well: where the job's interpreter reads what ours writes, that saves the half of its time.
+    The source contains compiled code too: if the job's interpreter has the same version, this halves its start time.
     """
     lines = [line for part in parts for line in (_INSIDE / f"{part}.py").read_text().splitlines()]
     text = "\n".join([*(line for line in lines if not line.startswith("from .")), "serve()", ""])

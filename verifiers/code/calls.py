@@ -1,4 +1,4 @@
-"""A function that is called with each test's arguments, in a job that never sees what is expected."""
+"""Runner for function-call tests, in a job that never sees the expected results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from typing import Any
 from ..sandbox.job import MIB
 from ..sandbox.protocol import Sandbox, Session, SessionEnded
 from ..verdict import Verdict, unparseable
-from .budget import Budget, source, spent
+from .budget import Budget, driver_source, seconds_used
 from .inside.wire import encode
-from .reply import Malformed, Reply, read_message, read_reply, same, to_line
+from .reply import Malformed, Reply, read_message, read_reply, same_value, to_line
 from .suite import Pair
-from .tally import Result, judged, tally
+from .tally import Result, status_of_job, tally
 
-_RESTARTS = 8
-"""How often a job that died is followed by a new one."""
+_MAX_JOBS = 8
+"""Largest number of jobs started for one completion, since a test may kill its job."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One test as it crosses: the request's arguments, and the expected value, which does not."""
+    """One test in wire format: the arguments are sent to the job, the expected value is not."""
 
     arguments: Any
     expected: Any
@@ -28,12 +28,13 @@ class Question:
 
 
 @dataclass
-class Talk:
-    """What one job said: the results until it ended, or why there are none.
+class JobResults:
+    """The results of one job.
 
     Attributes:
-        failed: (kind, text) where the program was not loaded.
-        ended: whether the job ended before it had answered all.
+        results: results of the tests that it answered.
+        failed: (kind, text) if the program was not loaded.
+        ended: whether the job ended before it had answered all tests.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -44,30 +45,30 @@ class Talk:
 async def check_calls(
     sandbox: Sandbox, program: str, name: str, pairs: Sequence[Pair], budget: Budget, policy: str, tolerance: float
 ) -> Verdict:
-    """Call ``name`` of ``program``, or that method of its class ``Solution``, with the arguments of each pair."""
+    """Call ``name`` of ``program``, or that method of its ``Solution``, on the arguments of each pair."""
     questions = [_question(pair) for pair in pairs]
     load = [[], [program], [name], budget.timeout]
     most = max(len(to_line(load)), *(max(len(to_line(q.arguments)), q.longest) for q in questions)) + MIB
     left, results = budget.total, list[Result]()
-    for _ in range(_RESTARTS):
+    for _ in range(_MAX_JOBS):
         drive = partial(_ask_all, load, name, questions, len(results), policy, tolerance)
-        job = budget.job(source("wire", "candidate"), left, most)
-        talk, executions = await sandbox.converse([job], drive)
-        left -= spent(executions[0])
-        if talk is None:
-            talk = Talk(ended=True)
-        if talk.failed[0] == "syntax":
-            return unparseable(f"the program does not compile: {talk.failed[1]}")
-        results += talk.results
-        if talk.failed[0]:
-            return tally([Result("loading", "wrong", talk.failed[1])], len(questions), policy, format="call")
-        if talk.ended:
-            results.append(Result(f"test {len(results) + 1}", *judged(executions[0])))
+        job = budget.job(driver_source("wire", "candidate"), left, most)
+        answers, executions = await sandbox.converse([job], drive)
+        left -= seconds_used(executions[0])
+        if answers is None:
+            answers = JobResults(ended=True)
+        if answers.failed[0] == "syntax":
+            return unparseable(f"the program does not compile: {answers.failed[1]}")
+        results += answers.results
+        if answers.failed[0]:
+            return tally([Result("loading", "wrong", answers.failed[1])], len(questions), policy, format="call")
+        if answers.ended:
+            results.append(Result(f"test {len(results) + 1}", *status_of_job(executions[0])))
         failed = results[-1].status != "ok"
         if len(results) == len(questions) or (failed and policy == "all") or results[-1].status == "infra_error":
             break
         if left <= 0:
-            results.append(Result(f"test {len(results) + 1}", "timeout", "the seconds of all tests are used up"))
+            results.append(Result(f"test {len(results) + 1}", "timeout", "the time for all tests is used up"))
             break
     return tally(results, len(questions), policy, format="call")
 
@@ -86,26 +87,26 @@ def _ask_all(
     policy: str,
     tolerance: float,
     sessions: Sequence[Session],
-) -> Talk:
-    """Ask from question ``first`` on: one at a time, so that the job knows no input before it answered the last."""
-    talk, session = Talk(), sessions[0]
+) -> JobResults:
+    """Send the questions from ``first`` on, each after the answer to the last: the job sees no input in advance."""
+    answers, session = JobResults(), sessions[0]
     try:
-        talk.failed = loading(session, load)
-        if talk.failed[0]:
-            return talk
+        answers.failed = load_program(session, load)
+        if answers.failed[0]:
+            return answers
         for number in range(first, len(questions)):
             question = questions[number]
             line = session.ask(to_line([number, "call", None, name, question.arguments]))
-            talk.results.append(_result(f"test {number + 1}", line, number, question, tolerance))
-            if policy == "all" and talk.results[-1].status != "ok":
-                return talk
+            answers.results.append(_result(f"test {number + 1}", line, number, question, tolerance))
+            if policy == "all" and answers.results[-1].status != "ok":
+                return answers
     except SessionEnded:
-        talk.ended = True
-    return talk
+        answers.ended = True
+    return answers
 
 
-def loading(session: Session, load: list[Any]) -> tuple[str, str]:
-    """Load the program: ("", "") where that went well, else the kind of failure and a text."""
+def load_program(session: Session, load: list[Any]) -> tuple[str, str]:
+    """Load the program; return ("", "") on success, else the kind of failure and a text."""
     try:
         match read_message(session.ask(to_line(load))):
             case ["loaded"]:
@@ -113,28 +114,28 @@ def loading(session: Session, load: list[Any]) -> tuple[str, str]:
             case ["failed", "syntax", str(text)]:
                 return "syntax", ascii(text[:200])[1:-1]
             case ["failed", "missing", str(text)]:
-                return "missing", f"the program defines no {text[:100]}"
+                return "missing", f"the program does not define {text[:100]}"
             case ["failed", "raised", str(text)]:
-                return "raised", f"the program raised {ascii(text[:100])[1:-1]} as it was loaded"
+                return "raised", f"the program raised {ascii(text[:100])[1:-1]} while it was loaded"
     except Malformed:
         pass
-    return "raised", "the program wrote to the channel as it was loaded"
+    return "raised", "the program wrote to the channel while it was loaded"
 
 
 def _result(test: str, line: bytes, number: int, question: Question, tolerance: float) -> Result:
     if len(line) > question.longest:
-        return Result(test, "wrong", "the answer is longer than any right one")
+        return Result(test, "wrong", "the answer is longer than any correct one")
     try:
         reply = read_reply(line, number)
     except Malformed as error:
-        return Result(test, "wrong", f"the program answered the wrong way: {error}")
+        return Result(test, "wrong", f"the program's answer is malformed: {error}")
     if reply.raised:
         return Result(test, "wrong", f"it raised {reply.raised}")
-    if same(reply.wire, question.expected, tolerance):
+    if same_value(reply.wire, question.expected, tolerance):
         return Result(test)
-    return Result(test, "wrong", f"expected {_shown(Reply(question.expected))}, found {_shown(reply)}")
+    return Result(test, "wrong", f"expected {_shortened(Reply(question.expected))}, found {_shortened(reply)}")
 
 
-def _shown(reply: Reply) -> str:
+def _shortened(reply: Reply) -> str:
     text = to_line(reply.wire).decode()
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -1,4 +1,4 @@
-"""What a program printed, compared with what was expected: by lines, by words, or by numbers."""
+"""Comparison of printed output with the expected output: by lines, by tokens, or by numbers."""
 
 import math
 import re
@@ -8,16 +8,16 @@ Compare = Literal["lines", "tokens", "numbers"]
 COMPARISONS: tuple[str, ...] = get_args(Compare)
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LONGEST = 1000
-"""Characters of a number that is read as one."""
+_MAX_NUMBER = 1000
+"""Longest word, in characters, that is compared as a number."""
 
 
 def difference(found: str, expected: str, compare: str = "lines", tolerance: float = 0.0) -> str:
-    """Where ``found`` first differs from ``expected``, in words; empty where it does not.
+    """Describe the first difference between ``found`` and ``expected``; empty if there is none.
 
-    ``lines``: exactly, but for white space at the end of a line and empty lines at the end. ``tokens``: word by word.
-    ``numbers``: the same, with two numbers compared by value: whole ones exactly, others within ``tolerance``, absolute
-    or relative to the expected one.
+    ``lines`` compares exactly, except for white space at line ends and empty lines at the end. ``tokens`` compares word
+    by word. ``numbers`` does too, but compares numbers by value: integers exactly, others within ``tolerance``,
+    absolute or relative to the expected number.
     """
     if found == expected:
         return ""
@@ -25,15 +25,15 @@ def difference(found: str, expected: str, compare: str = "lines", tolerance: flo
     wanted, given = parts(expected), parts(found)
     for number, (a, b) in enumerate(zip(given, wanted, strict=False), 1):
         if a != b and not (compare == "numbers" and close(a, b, tolerance)):
-            return f"{what} {number}: expected {shown(b)}, found {shown(a)}"
+            return f"{what} {number}: expected {quoted(b)}, found {quoted(a)}"
     if len(given) != len(wanted):
         return f"expected {len(wanted)} {what}s, found {len(given)}"
     return ""
 
 
 def close(found: str, expected: str, tolerance: float) -> bool:
-    """Whether both are numbers in digits, and near enough."""
-    if max(len(found), len(expected)) > _LONGEST:
+    """Return whether both are decimal numbers within ``tolerance``."""
+    if max(len(found), len(expected)) > _MAX_NUMBER:
         return False
     if _WHOLE.fullmatch(found) and _WHOLE.fullmatch(expected):
         return int(found) == int(expected)
@@ -43,8 +43,8 @@ def close(found: str, expected: str, tolerance: float) -> bool:
     return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= tolerance * max(1.0, abs(b))
 
 
-def shown(text: str, most: int = 60) -> str:
-    """``text`` quoted for a reason: short, on one line, printable everywhere."""
+def quoted(text: str, most: int = 60) -> str:
+    """Return ``text`` quoted for use in a reason: short, on one line, in ASCII."""
     return ascii(text if len(text) <= most else f"{text[:most]}…")
 
 

@@ -1,4 +1,4 @@
-"""The program in a completion: which of its code blocks, and how a body that goes on from a prompt becomes one."""
+"""Extraction of the program from a completion: choice of the code block, and completion of a prompt's function."""
 
 import re
 import textwrap
@@ -18,10 +18,10 @@ class Block:
     """A fenced block.
 
     Attributes:
-        language: what stands behind the fence, in lower case.
-        text: what stands inside.
+        language: info string of the fence, in lower case.
+        text: content of the block.
         closed: whether the fence was closed.
-        before: where the fence begins.
+        before: position at which the fence begins.
     """
 
     language: str
@@ -30,11 +30,11 @@ class Block:
     before: int
 
 
-def program_in(completion: str, names: Sequence[str] = ()) -> str:
-    """The source that a completion gives, empty where there is none.
+def extract_program(completion: str, names: Sequence[str] = ()) -> str:
+    """Return the program in a completion, or an empty string if there is none.
 
-    Reasoning does not count. Of several blocks it is the last that defines one of ``names``, else the last; those that
-    say that they are Python go before those that say nothing. A text without fences is the program itself.
+    Reasoning is ignored. Among several blocks, the last that defines one of ``names`` is chosen, else the last; blocks
+    marked as Python take precedence over unmarked ones. A text without fences is the program itself.
     """
     text = answer_text(completion)
     blocks = fenced_blocks(text)
@@ -42,7 +42,7 @@ def program_in(completion: str, names: Sequence[str] = ()) -> str:
         return text
     head = text[: blocks[0].before]
     if len(blocks) == 1 and not blocks[0].closed and not blocks[0].language and head.strip():
-        return head  # the fence was opened in the prompt: this one closes it
+        return head  # the prompt opened the fence, and this one closes it
     python = [block.text for block in blocks if block.language in _PYTHON]
     plain = [block.text for block in blocks if not block.language]
     choice = [*plain, *python] if python else plain
@@ -51,7 +51,7 @@ def program_in(completion: str, names: Sequence[str] = ()) -> str:
 
 
 def answer_text(completion: str) -> str:
-    """What follows the reasoning, with the indentation of its first line."""
+    """Return the text after the reasoning, with the indentation of its first line."""
     answer = split_reasoning(completion)[1]
     if not answer:
         return ""
@@ -61,20 +61,20 @@ def answer_text(completion: str) -> str:
 
 
 def defines(source: str, names: Sequence[str]) -> bool:
-    """Whether a line of ``source`` looks like the definition of one of ``names``."""
+    """Return whether a line of ``source`` looks like the definition of one of ``names``."""
     either = "|".join(map(re.escape, names))
     definition = rf"^[ \t]*+(?:(?:async[ \t]++)?def|class)[ \t]++(?:{either})\b|^(?:{either})[ \t]*+=(?!=)"
     return bool(names) and bool(re.search(definition, source, re.MULTILINE))
 
 
-def continued(prompt: str, text: str) -> list[str]:
-    """What ``text`` may mean as the body of the function with which ``prompt`` ends, the likeliest first."""
+def continuations(prompt: str, text: str) -> list[str]:
+    """Return possible programs with ``text`` as the body of the function that ends ``prompt``, the likeliest first."""
     head = prompt if prompt.endswith("\n") else f"{prompt}\n"
     return [head + text, head + textwrap.indent(text, "    "), f"{head}    {text.lstrip()}"]
 
 
 def fenced_blocks(text: str) -> list[Block]:
-    """The fenced blocks, in order. One that is never closed goes on to the end; a fence in a docstring closes none."""
+    """Return the fenced blocks; an unclosed one extends to the end, and a fence in a docstring does not close one."""
     blocks: list[Block] = []
     opening: re.Match[str] | None = None
     begin = start = position = quotes = 0

@@ -1,21 +1,21 @@
-"""What a candidate's job answers: data that is read within bounds, checked, and compared without being built."""
+"""Replies of the candidate's job: untrusted data that is parsed, checked, and compared without decoding it."""
 
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from .inside.wire import DEPTH
+from .inside.wire import MAX_DEPTH
 
 _HEX = re.compile(r"-?0x[0-9a-f]+")
 _BYTES = re.compile(r"(?:[0-9a-f]{2})*")
-_MANY = {"l": False, "q": False, "v": False, "n": False, "t": None, "s": True, "z": True, "k": True}
-"""Tag → whether its items must be hashable; None: where the whole must."""
+_CONTAINERS = {"l": False, "q": False, "v": False, "n": False, "t": None, "s": True, "z": True, "k": True}
+"""Tag → whether its items must be hashable; None means only if the whole value must be."""
 _HASHABLE = set("ifzbcrth")
 
 
 class Malformed(ValueError):
-    """A reply that no driver of ours writes; the program wrote it itself."""
+    """The driver never writes such a reply, so the program wrote it itself."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Reply:
     """The answer to one request.
 
     Attributes:
-        wire: the value, as ``wire.encode`` writes it.
-        raised: the name of what the candidate raised instead, empty where it returned.
+        wire: the value, as encoded by ``wire.encode``.
+        raised: name of the exception that the candidate raised; empty if it returned.
         changed: the arguments as they are after the call, None where they are what they were.
     """
 
@@ -33,20 +33,20 @@ class Reply:
     changed: list[Any] | None = None
 
     def line(self) -> bytes:
-        """The reply as the tests' job reads it: written by us, never passed on as it came."""
+        """Return the reply as a line for the tests' job; the original bytes are never passed on."""
         return to_line(["raised", self.raised] if self.raised else ["value", self.wire, self.changed])
 
 
 def to_line(message: Any) -> bytes:
-    """A message of ours as one line."""
+    """Return a message as one JSON line."""
     return json.dumps(message).encode()
 
 
 def read_message(line: bytes) -> list[Any]:
-    """The JSON array in ``line``, which untrusted code may have written.
+    """Return the JSON array in ``line``, which untrusted code may have written.
 
     Raises:
-        Malformed: it is none.
+        Malformed: the line is not a JSON array.
     """
     try:
         message = json.loads(line, parse_constant=_refuse)
@@ -58,10 +58,10 @@ def read_message(line: bytes) -> list[Any]:
 
 
 def read_reply(line: bytes, number: int) -> Reply:
-    """The reply to request ``number``.
+    """Return the reply to request ``number``.
 
     Raises:
-        Malformed: it is no reply, or one to another request.
+        Malformed: the line is not a reply, or answers another request.
     """
     match read_message(line):
         case [int(answered), *_] if answered != number or isinstance(answered, bool):
@@ -69,20 +69,20 @@ def read_reply(line: bytes, number: int) -> Reply:
         case [int(), "raised", str(name)] if len(name) <= 100:
             return Reply(raised=name if name.isidentifier() else "Exception")
         case [int(), "value", wire, None]:
-            check(wire)
+            check_wire(wire)
             return Reply(wire)
         case [int(), "value", wire, list(changed)]:
-            check(wire)
-            check(["l", *changed], least_handle=-1)
+            check_wire(wire)
+            check_wire(["l", *changed], least_handle=-1)
             return Reply(wire, changed=changed)
     raise Malformed("no reply")
 
 
-def check(wire: Any, least_handle: int = 0) -> None:
-    """Refuse what ``wire.decode`` could not read. Builds nothing, so that keys that collide cost nothing here.
+def check_wire(wire: Any, least_handle: int = 0) -> None:
+    """Check that ``wire.decode`` can decode the value, without building it: colliding dict keys cost nothing here.
 
     Raises:
-        Malformed: with the reason.
+        Malformed: it cannot; the message says why.
     """
     pending = [(wire, False, 0)]
     while pending:
@@ -91,13 +91,13 @@ def check(wire: Any, least_handle: int = 0) -> None:
             continue
         if not isinstance(part, list) or not part or not isinstance(part[0], str):
             raise Malformed("a value without a tag")
-        if depth > DEPTH + 1:
+        if depth > MAX_DEPTH + 1:
             raise Malformed("nested too deep")
         tag, items = part[0], part[1:]
         if hashable and tag not in _HASHABLE:
             raise Malformed("a key that cannot be one")
-        if tag in _MANY:
-            inner = _MANY[tag]
+        if tag in _CONTAINERS:
+            inner = _CONTAINERS[tag]
             pending += [(item, hashable if inner is None else inner, depth + 1) for item in items]
         elif tag == "d" and len(items) % 2 == 0:
             pending += [(item, not place % 2, depth + 1) for place, item in enumerate(items)]
@@ -107,11 +107,11 @@ def check(wire: Any, least_handle: int = 0) -> None:
             raise Malformed(f"a value of tag {tag[:10]!a} that is none")
 
 
-def same(found: Any, expected: Any, tolerance: float, outermost: bool = True) -> bool:
-    """Whether the value ``found`` (checked) is the value ``expected`` (encoded, of JSON only).
+def same_value(found: Any, expected: Any, tolerance: float, outermost: bool = True) -> bool:
+    """Return whether ``found`` (checked) equals ``expected`` (encoded from JSON).
 
-    A whole number may stand for a float of that value and the other way round; true is no 1. Dictionaries have no
-    order. A tuple is a list only where it is the whole answer.
+    An integer equals a float of the same value, but true differs from 1. The order of dict entries does not matter. A
+    tuple may replace a list only at the top level.
     """
     if isinstance(expected, bool | str) or expected is None:
         return type(found) is type(expected) and bool(found == expected)
@@ -126,13 +126,13 @@ def same(found: Any, expected: Any, tolerance: float, outermost: bool = True) ->
         return found[0] == "d" and _same_entries(found[1:], expected[1:], tolerance)
     if found[0] != "l" and not (outermost and found[0] == "t"):
         return False
-    return all(same(a, b, tolerance, False) for a, b in zip(found[1:], expected[1:], strict=True))
+    return all(same_value(a, b, tolerance, False) for a, b in zip(found[1:], expected[1:], strict=True))
 
 
 def _same_entries(found: list[Any], expected: list[Any], tolerance: float) -> bool:
     left = dict(zip(expected[::2], expected[1::2], strict=True))
     for key, value in zip(found[::2], found[1::2], strict=True):
-        if not isinstance(key, str) or key not in left or not same(value, left.pop(key), tolerance, False):
+        if not isinstance(key, str) or key not in left or not same_value(value, left.pop(key), tolerance, False):
             return False
     return not left
 

@@ -1,4 +1,4 @@
-"""Programs that read standard input and write standard output, run once for each test."""
+"""Runner for standard-input/output tests: the program runs once per test."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from ..sandbox.job import Execution
 from ..sandbox.protocol import Sandbox
 from ..verdict import Verdict, unparseable
-from .budget import Budget, spent
+from .budget import Budget, seconds_used
 from .outputs import difference
 from .suite import Pair
-from .tally import Result, ended, judged, tally
+from .tally import Result, describe_end, status_of_job, tally
 
 _LONG = 1 << 16
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
@@ -18,21 +18,21 @@ _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 async def check_outputs(
     sandbox: Sandbox, program: str, pairs: Sequence[Pair], budget: Budget, policy: str, compare: str, tolerance: float
 ) -> Verdict:
-    """Run ``program`` on the input of each pair; the expected outputs stay here."""
+    """Run ``program`` on the input of each pair; the expected outputs never enter the job."""
     left, results = budget.total, list[Result]()
     for number, pair in enumerate(pairs, 1):
         name = f"test {number}"
         if left <= 0:
-            results.append(Result(name, "timeout", f"the {budget.total:g} s of all tests are used up"))
+            results.append(Result(name, "timeout", f"the {budget.total:g} s for all tests are used up"))
             break
         seconds = min(budget.timeout, left)
         stdin = pair.given.encode(errors="replace")
         execution = await sandbox.run(
             budget.job(program, seconds, 2 * len(pair.expected.encode(errors="replace")), stdin)
         )
-        left -= spent(execution)
+        left -= seconds_used(execution)
         if does_not_compile(execution):
-            return unparseable(f"the program does not compile: {ended(execution)}")
+            return unparseable(f"the program does not compile: {describe_end(execution)}")
         results.append(await _result(name, execution, pair.expected, compare, tolerance))
         if results[-1].status == "infra_error" or (policy == "all" and results[-1].status != "ok"):
             break
@@ -40,18 +40,18 @@ async def check_outputs(
 
 
 def does_not_compile(execution: Execution) -> bool:
-    """Whether it looks as if nothing ran: the verdict differs in name only, for its score is 0 either way."""
+    """Return whether the program seems not to compile; a wrong guess changes only the status, as the score is 0."""
     last = execution.stderr.rstrip().rpartition("\n")[2]
     return execution.status == "runtime_error" and not execution.stdout and last.startswith(_SYNTAX)
 
 
 async def _result(name: str, execution: Execution, expected: str, compare: str, tolerance: float) -> Result:
     if execution.status != "ok":
-        return Result(name, *judged(execution))
+        return Result(name, *status_of_job(execution))
     if "stdout" in execution.truncated:
-        return Result(name, "limit", "it printed more than can be right")
+        return Result(name, "limit", "the program printed more than any correct output")
     found = execution.stdout
-    if len(found) + len(expected) > _LONG:  # not on the event loop, which others wait for
+    if len(found) + len(expected) > _LONG:  # off the event loop, so as not to block it
         why = await asyncio.to_thread(difference, found, expected, compare, tolerance)
     else:
         why = difference(found, expected, compare, tolerance)

@@ -1,4 +1,4 @@
-"""The tests that a dataset's row holds, in the shapes that datasets have."""
+"""Reader for the tests in a dataset row, in the common dataset formats."""
 
 import json
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class Pair:
-    """One test: what goes in, and what has to come out."""
+    """One test: the input and the expected output."""
 
     given: Any
     expected: Any
 
 
 def read_pairs(answer: Any) -> list[Pair]:
-    """The tests of a list of ``{input, output}`` or of ``{"inputs": […], "outputs": […]}``, or of either as JSON text.
+    """Return the tests in a list of ``{input, output}``, in ``{"inputs": […], "outputs": […]}``, or in their JSON text.
 
     Raises:
-        DataError: it is neither, or holds no test.
+        DataError: the answer has another format, or contains no test.
     """
     answer = _json(answer) if isinstance(answer, str) else answer
     match answer:
@@ -29,40 +29,40 @@ def read_pairs(answer: Any) -> list[Pair]:
             pairs = [Pair(row["input"], row["output"]) for row in rows]
         case _:
             raise DataError(
-                "the task's answer is a list of {input, output}, or {inputs, outputs} of one length, "
+                "the task's answer must be a list of {input, output}, or {inputs, outputs} of equal length, "
                 f"found {answer!r:.80}; repair the dataset"
             )
     if not pairs:
-        raise DataError("the task's answer holds no test; repair the dataset")
+        raise DataError("the task's answer contains no test; repair the dataset")
     return pairs
 
 
 def as_text(pair: Pair) -> Pair:
-    """A test of standard input and output; a list of lines is one text."""
+    """Return a test of standard input and output; a list of lines becomes one text."""
     return Pair(_text(pair.given), _text(pair.expected))
 
 
 def as_call(pair: Pair) -> Pair:
-    """A test of a function: its arguments, and what it returns.
+    """Return a test of a function: its arguments and its return value.
 
-    Text is what LiveCodeBench writes: one JSON value a line for the arguments, and one for the result.
+    Text is read as in LiveCodeBench: one JSON value per line for the arguments, and one for the result.
     """
     given, expected = pair.given, pair.expected
     if isinstance(given, str):
         given = [_json(line) for line in given.split("\n") if line.strip()]
         expected = _json(expected) if isinstance(expected, str) else expected
     if not isinstance(given, list):
-        raise DataError(f"a test's input is the list of the arguments, found {given!r:.80}; repair the dataset")
+        raise DataError(f"a test's input must be the list of arguments, found {given!r:.80}; repair the dataset")
     return Pair(given, expected)
 
 
 def read_texts(value: Any, what: str) -> list[str]:
-    """A text or a list of texts as a list of texts that are not empty."""
+    """Return a text or a list of texts as a list of non-blank texts."""
     texts = [value] if isinstance(value, str) else value
     if texts is None:
         return []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise DataError(f"{what} is text or a list of texts, found {value!r:.80}; repair the dataset")
+        raise DataError(f"{what} must be text or a list of texts, found {value!r:.80}; repair the dataset")
     return [text for text in texts if text.strip()]
 
 
@@ -70,7 +70,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return "\n".join(value)
     if not isinstance(value, str):
-        raise DataError(f"a test's input and output are text, found {value!r:.80}; repair the dataset")
+        raise DataError(f"a test's input and output must be text, found {value!r:.80}; repair the dataset")
     return value
 
 

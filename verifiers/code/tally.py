@@ -1,4 +1,4 @@
-"""How the tests of one completion went, and what that makes of its verdict."""
+"""Test results of one completion, and the verdict computed from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from ..verdict import Status, Verdict, infra_error
 
 Policy = Literal["all", "fraction"]
 POLICIES: tuple[str, ...] = get_args(Policy)
-MOST_SHOWN = 100
-"""Tests that stand in a verdict's evidence."""
+MAX_SHOWN = 100
+"""Largest number of tests listed in a verdict's evidence."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one test went.
+    """The result of one test.
 
     Attributes:
-        test: its name, such as ``test 3`` or ``line 12``.
-        status: as a verdict's; ``wrong`` where it failed.
-        reason: one line, empty where it passed.
+        test: name of the test, such as ``test 3`` or ``line 12``.
+        status: status as in a verdict; ``wrong`` if the test failed.
+        reason: one line, empty if the test passed.
     """
 
     test: str
@@ -28,18 +28,19 @@ class Result:
     reason: str = ""
 
     def row(self) -> dict[str, str]:
-        """As JSON."""
+        """Return the result as a JSON object."""
         row = {"test": self.test, "status": self.status}
         return row | ({"reason": self.reason} if self.reason else {})
 
 
 def tally(results: Sequence[Result], of: int, policy: str, **evidence: Any) -> Verdict:
-    """The verdict of ``policy`` on ``of`` tests, of which those after the last result did not run.
+    """Return the verdict of ``policy`` on ``of`` tests; tests after the last result did not run.
 
-    A test that our machinery failed makes the whole unjudged; else the first failure gives status and reason.
+    An infrastructure failure in any test makes the whole verdict ``infra_error``; otherwise the first failed test gives
+    the status and the reason.
     """
     passed = sum(result.status == "ok" for result in results)
-    counted = {"passed": passed, "of": of, "tests": [result.row() for result in results[:MOST_SHOWN]], **evidence}
+    counted = {"passed": passed, "of": of, "tests": [result.row() for result in results[:MAX_SHOWN]], **evidence}
     failure = next((result for result in results if result.status == "infra_error"), None) or next(
         (result for result in results if result.status != "ok"), None
     )
@@ -54,21 +55,21 @@ def tally(results: Sequence[Result], of: int, policy: str, **evidence: Any) -> V
     return Verdict(0.0, failure.status, reason, counted)
 
 
-def judged(execution: Execution) -> tuple[Status, str]:
-    """What it means that a job of the candidate's ended as it did, before it had answered."""
+def status_of_job(execution: Execution) -> tuple[Status, str]:
+    """Return status and reason for a candidate's job that ended before it had answered."""
     if execution.status == "infra_error":
         return "infra_error", execution.reason
     if execution.status == "timeout" or execution.signal in ("SIGPROF", "SIGXCPU"):
         return "timeout", execution.reason or "took too long"
     if execution.status in ("oom", "limit") or execution.signal == "SIGXFSZ":
-        return "limit", execution.reason or "took more than it may"
+        return "limit", execution.reason or "exceeded a limit"
     if execution.status == "ok":
         return "wrong", "the program ended before it had answered"
-    return "wrong", ended(execution)
+    return "wrong", describe_end(execution)
 
 
-def ended(execution: Execution) -> str:
-    """How a program ended that failed, in one line."""
+def describe_end(execution: Execution) -> str:
+    """Describe in one line how a failed program ended."""
     last = execution.stderr.rstrip().rpartition("\n")[2].strip()
     how = f"ended by {execution.signal}" if execution.signal else f"ended with exit code {execution.exit_code}"
     return f"{how}: {ascii(last[:200])[1:-1]}" if last else how

@@ -1,1 +1,1 @@
-"""The verifier of mathematical answers and what it is made of."""
+"""Verifier for mathematical answers, and the parsers and comparisons that it uses."""

@@ -1,4 +1,4 @@
-"""The verifier of mathematical answers: exact paths of our own first, math-verify in a killable worker behind them."""
+"""Verifier for mathematical answers: exact comparison first, then math-verify in a worker that can be killed."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from ..text.think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .comparison import Comparison, Undecided
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box
-from .notation import plain
+from .notation import to_plain
 from .quantity import read_quantity
 
 __all__ = ["MAX_ANSWER", "WAYS", "Math", "compare_exactly", "expected_answer", "find_answer", "last_box"]
 
 KINDS = ("latex", "expr")
-"""What an answer that is not marked may be: a formula, or a number in plain text."""
+"""Kinds of unmarked answers: a formula, or a number in plain text."""
 
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2}|\d{4,})(?![\d,])")
 
@@ -30,22 +30,22 @@ _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2}|\d{4,})(?![\d,])")
 @verifier("math")
 @dataclass(frozen=True)
 class Math:
-    r"""The final answer equals ``task.answer``, as mathematics; reasoning in ``<think>`` does not count.
+    r"""The final answer is mathematically equal to ``task.answer``; reasoning in ``<think>`` does not count.
 
-    Two different boxes that are not joined to one list are a hedge: each of them must be right.
+    Several different boxes that do not form one list are a hedge: each of them must be right.
 
     Attributes:
-        extract: where the answer stands, in the order in which it is looked for: ``boxed`` (``\boxed{…}``),
-            ``hash`` (the last ``#### …``), ``last`` (the last line if it is a number, else what "the final answer is",
-            else the last formula, else the last number where one is expected, else the last line).
+        extract: where to find the answer, tried in order: ``boxed`` (``\boxed{…}``), ``hash`` (the last ``#### …``),
+            ``last`` (the last line if it is a number, else the value after "the final answer is", else the last
+            formula, else the last number if one is expected, else the last line).
         match_types: what ``last`` looks for: ``latex`` formulas, ``expr`` numbers in plain text. With ``expr`` alone
-            there are no lists, and so a comma before other than three digits is a decimal point: ``1,5``.
-        precision: decimals to which a number written with a decimal point may be rounded, for numbers below 1 as many
-            digits; None (the default) takes no rounded number for an exact one.
-        strict: whether variables have their names, and a tuple is no set.
-        allow_set_relation_comp: whether an inequality may answer where an interval is expected.
-        default_config: both kinds, whatever ``match_types`` says.
-        cpu_seconds: CPU time that one comparison by math-verify may take.
+            there are no lists, so a comma not followed by exactly three digits is a decimal comma: ``1,5``.
+        precision: decimals to which a number with a decimal point may be rounded (significant digits for numbers below
+            1); None (the default) never accepts a rounded number for an exact one.
+        strict: whether variable names must agree, and tuples differ from sets.
+        allow_set_relation_comp: whether an inequality may be given for an expected interval.
+        default_config: use both kinds, whatever ``match_types`` says.
+        cpu_seconds: CPU seconds that one comparison by math-verify may take.
 
     Example:
         {"verifier": "math", "completion": "So it is \\boxed{\\frac{1}{2}}.", "answer": "0.5"} -> 1.0
@@ -66,16 +66,16 @@ class Math:
         for name, known in (("extract", WAYS), ("match_types", KINDS)):
             for value in getattr(self, name):
                 if value not in known:
-                    raise ConfigError(f"verifier 'math': {name} has no way {value!r}; {nearest(value, known)}")
+                    raise ConfigError(f"verifier 'math': unknown {name} {value!r}; {nearest(value, known)}")
             if len(getattr(self, name)) > len(known):
-                raise ConfigError(f"verifier 'math': {name} names each way once, found {getattr(self, name)!r:.80}")
+                raise ConfigError(f"verifier 'math': {name} must not repeat a name, found {getattr(self, name)!r:.80}")
         if not self.extract or not self.match_types or self.cpu_seconds <= 0:
-            raise ConfigError("verifier 'math' needs something in extract and match_types, and cpu_seconds above 0")
+            raise ConfigError("verifier 'math': extract and match_types must not be empty, cpu_seconds must be above 0")
         if self.precision is not None and not 0 <= self.precision <= 15:
-            raise ConfigError(f"verifier 'math': precision is 0 to 15 decimals, found {self.precision!r}")
+            raise ConfigError(f"verifier 'math': precision must be 0 to 15 decimals, found {self.precision!r}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, ``unparseable`` without an answer, ``timeout`` or ``limit`` where it is too much."""
+        """Return ``ok`` 1.0, ``wrong``, ``unparseable`` without an answer, or ``timeout`` or ``limit``."""
         gold = "" if case.answer is None else expected_answer(str(case.answer))
         if not gold:
             return infra_error("the task has no answer to compare with; repair the dataset")
@@ -108,8 +108,8 @@ class Math:
 
 
 def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict | None:
-    """The verdict where both are one text or both are plain numbers, else None."""
-    if found == gold or (len(found) <= MAX_ANSWER and plain(found) == plain(gold)):
+    """Return the verdict if both are the same text or both are plain numbers, else None."""
+    if found == gold or (len(found) <= MAX_ANSWER and to_plain(found) == to_plain(gold)):
         return passed(found=found[:200], by="text")
     expected, value = read_quantity(gold), read_quantity(found)
     if expected is None or value is None:

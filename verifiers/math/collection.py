@@ -1,10 +1,10 @@
-"""Answers of several parts (tuples, sets, lists, intervals, chains of equations), taken apart at their top level."""
+"""Parser for answers with several parts: tuples, sets, lists, intervals, matrices and chains of equations."""
 
 import re
 from dataclasses import dataclass
 
 MAX_ITEMS = 64
-"""An answer of more parts is not taken apart."""
+"""Largest number of parts; an answer with more is not split."""
 
 _TOKENS = re.compile(r"\\begin|\\end|\\[{}]|[()\[\]{}⟨⟩]|\\[A-Za-z]+|\\.|.", re.DOTALL)
 _OPENING = frozenset(["(", "[", "{", r"\{", "⟨", r"\begin"])
@@ -27,11 +27,11 @@ _NOT_NAMES = re.compile(r"\\(?:pi|sin|cos|tan|log|ln|exp|sqrt|infty|pm|times|cdo
 
 @dataclass(frozen=True)
 class Collection:
-    r"""Several answers in one.
+    r"""An answer with several parts.
 
     Attributes:
-        brackets: ``()``, ``[]``, ``[)``, ``(]``, ``{}`` for a set, empty for a list without any.
-        items: what stands between the top-level commas, semicolons and connectives.
+        brackets: ``()``, ``[]``, ``[)``, ``(]``, ``{}`` for a set, empty for a list without brackets.
+        items: parts between top-level commas, semicolons and connectives.
     """
 
     brackets: str
@@ -45,12 +45,12 @@ class Collection:
 
 @dataclass(frozen=True)
 class Chain:
-    """``name = … = value``: what is defined or computed, side by side.
+    """A chain of equations, ``name = … = value``.
 
     Attributes:
-        sides: without what follows a sign of approximation, unless it follows the name.
-        name: the first side that is a mere name, such as ``x_1`` or ``f(x)``; empty where there is none.
-        member: whether the sign is that of membership, ``x \\in S``.
+        sides: the sides, without anything after an approximation sign unless it directly follows the name.
+        name: the first side that is only a name, such as ``x_1`` or ``f(x)``; empty if there is none.
+        member: whether it is a membership, ``x \\in S``.
     """
 
     sides: tuple[str, ...]
@@ -59,12 +59,12 @@ class Chain:
 
     @property
     def head(self) -> str:
-        """The name without the arguments of a function, for ``W(n)`` and ``W(x)`` name one thing."""
+        """The name without function arguments, since ``W(n)`` and ``W(x)`` name the same function."""
         return self.name.partition("(")[0].replace(" ", "") or self.name.replace(" ", "")
 
 
 def read_collection(text: str) -> Collection | None:
-    """The collection that ``text``, in plain notation, is, else None."""
+    """Return ``text``, in plain notation, as a collection, or None if it is not one."""
     items = split(_CONNECTIVE.sub(",", text), ",;")
     if len(items) > MAX_ITEMS:
         return None
@@ -78,7 +78,7 @@ def read_collection(text: str) -> Collection | None:
 
 
 def read_chain(text: str) -> Chain | None:
-    """The chain of equations that ``text``, in plain notation, is, else None."""
+    """Return ``text``, in plain notation, as a chain of equations, or None if it is not one."""
     if _RELATION.search(text) or not any(sign in text for sign in ("=", r"\approx", r"\in")):
         return None
     if len(parts := split(text, (r"\in",))) == 2 and _is_name(parts[0]):
@@ -89,16 +89,16 @@ def read_chain(text: str) -> Chain | None:
     whole = split(exact, "=")
     if len(whole) == 1 and not rounded:
         return None
-    sides = tuple(whole if whole[0] or not whole[1:] else whole[1:])  # "= 5" goes on where something else ended
+    sides = tuple(whole if whole[0] or not whole[1:] else whole[1:])  # "= 5" continues an earlier expression
     if not all(sides):
         return None
     return Chain(sides, next((side for side in sides[:-1] if _is_name(side)), ""))
 
 
 def read_matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
-    """The rows of the one matrix that ``text``, in plain notation, is, else None; a determinant is none.
+    """Return the rows of ``text``, in plain notation, if it is one matrix, else None; a determinant is not a matrix.
 
-    A congruence is a row too: its sign, its sides and its modulus.
+    A congruence is returned as one row: its sign, its sides and its modulus.
     """
     if congruence := _CONGRUENCE.fullmatch(text):
         left, right, modulus = (part.strip() for part in congruence.groups())
@@ -116,7 +116,7 @@ def read_matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
 
 
 def plus_or_minus(text: str) -> Collection | None:
-    r"""The two values of ``a \pm b`` as a list, None where there is no one top-level sign."""
+    r"""Return the two values of ``a \pm b`` as a list, or None unless there is exactly one top-level sign."""
     parts = split(text, (r"\pm",))
     if len(parts) != 2 or not parts[1]:
         return None
@@ -124,12 +124,12 @@ def plus_or_minus(text: str) -> Collection | None:
 
 
 def has_relation(text: str) -> bool:
-    """Whether ``text`` holds an inequality or another relation than equality."""
+    """Return whether ``text`` contains an inequality or a relation other than equality."""
     return bool(_RELATION.search(text))
 
 
 def split(text: str, separators: str | tuple[str, ...]) -> list[str]:
-    """The parts of ``text`` between those separators that stand in no bracket, stripped."""
+    """Return the stripped parts of ``text`` between separators that are outside brackets."""
     parts, part, depth = [], "", 0
     for match in _TOKENS.finditer(text):
         token = match[0]
@@ -143,7 +143,7 @@ def split(text: str, separators: str | tuple[str, ...]) -> list[str]:
 
 
 def depth(text: str) -> int:
-    """How deep the brackets in ``text`` nest."""
+    """Return how deep the brackets in ``text`` nest."""
     level = deepest = 0
     for match in _TOKENS.finditer(text):
         level += (match[0] in _OPENING) - (match[0] in _CLOSING)
@@ -161,7 +161,7 @@ def _bracketed(opening: str, inner: str, closing: str) -> Collection | None:
 
 
 def _is_wrapped(text: str) -> bool:
-    """Whether the bracket that opens ``text`` is closed by its end only."""
+    """Return whether the bracket that opens ``text`` closes only at its end."""
     level = 0
     tokens = list(_TOKENS.finditer(text))
     for match in tokens[:-1]:

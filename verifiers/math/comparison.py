@@ -1,4 +1,4 @@
-"""Whether an answer is the expected one: our own exact rules first, and what they leave to math-verify in a worker."""
+"""Comparison of an answer with the expected one: exact rules first, then math-verify in a worker."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -9,15 +9,15 @@ from typing import Any, Literal
 from ..processes.worker import Outcome
 from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection, read_matrix
 from .extraction import MAX_ANSWER
-from .identity import Formulas
-from .notation import latex, plain
+from .identity import FormulaCache
+from .notation import to_latex, to_plain
 from .quantity import read_quantity
 from .units import split_unit, unit_ratio
 
 MAX_DEPTH = 40
-"""Brackets that may nest in what a worker is given."""
+"""Deepest nesting of brackets in an answer that is compared."""
 MAX_DIGITS = 400
-"""Digits of one number that a worker is given."""
+"""Most digits of one number in an answer that is compared."""
 
 _LETTERS = re.compile(r"(?:\\[A-Za-z]+|⟨[^⟨⟩]*⟩|[^A-Za-z])+")
 _CHOICE = re.compile(r"[\s(⟨]*(?P<letter>[A-J])(?:[\s⟩]*[).:⟩](?P<rest>.*))?[\s.]*", re.DOTALL)
@@ -29,10 +29,10 @@ _BASE = re.compile(r"(?:\d|(?<![A-Za-z])[A-F])\s*_\s*(\w|\{[^{}]*\})")
 
 
 class Undecided(Exception):
-    """The comparison ended without a judgement.
+    """The comparison ended without a decision.
 
     Attributes:
-        status: whose doing it is: the answer's, or with ``infra_error`` ours or the dataset's.
+        status: ``infra_error`` if the checker or the dataset is at fault, else the fault of the answer.
     """
 
     def __init__(self, status: Literal["unparseable", "timeout", "limit", "infra_error"], reason: str) -> None:
@@ -40,21 +40,21 @@ class Undecided(Exception):
         self.status: Literal["unparseable", "timeout", "limit", "infra_error"] = status
 
 
-class NoGold(Undecided):
-    """What was expected cannot be read."""
+class UnreadableGold(Undecided):
+    """The expected answer cannot be parsed."""
 
 
 @dataclass
 class Comparison:
-    """One answer against one expected answer; ``cpu_seconds`` is what all its questions to workers may take together.
+    """Comparison of one answer with one expected answer; all its requests to workers share ``cpu_seconds``.
 
     Attributes:
-        ask: sends one request, with its CPU time, to a worker.
-        cpu_seconds: what is left.
-        places: decimals to which a number written with a decimal point may be rounded; None asks for equality.
-        strict: whether variables have their names, and a tuple is no set.
-        set_relations: whether an inequality may answer where an interval is expected.
-        formulas: what is read and decided here.
+        ask: sends one request, with its CPU limit, to a worker.
+        cpu_seconds: CPU seconds that are left.
+        places: decimals to which a number with a decimal point may be rounded; None requires equality.
+        strict: whether variable names must agree, and tuples differ from sets.
+        set_relations: whether an inequality may be given for an expected interval.
+        formulas: cache of the formulas that are decided without a worker.
     """
 
     ask: Callable[[dict[str, Any], float], Awaitable[Outcome]]
@@ -62,17 +62,17 @@ class Comparison:
     places: int | None = None
     strict: bool = True
     set_relations: bool = False
-    formulas: Formulas = field(default_factory=Formulas)
+    formulas: FormulaCache = field(default_factory=FormulaCache)
 
     async def equal(self, gold: str, answer: str) -> bool:
-        """Whether ``answer`` is ``gold``; both are raw texts.
+        """Return whether ``answer`` equals ``gold``; both are raw texts.
 
         Raises:
-            Undecided: the answer was too much for the checker, or cannot be read.
+            Undecided: the answer is too large for the checker, or cannot be parsed.
         """
         if len(answer) > MAX_ANSWER:
             raise Undecided("limit", f"the answer has {len(answer)} characters, more than {MAX_ANSWER}")
-        gold, answer = plain(gold).rstrip(". "), plain(answer).rstrip(". ")
+        gold, answer = to_plain(gold).rstrip(". "), to_plain(answer).rstrip(". ")
         if depth(answer) > MAX_DEPTH or re.search(rf"\d{{{MAX_DIGITS + 1}}}", answer):
             raise Undecided(
                 "limit", f"the answer nests deeper than {MAX_DEPTH} or has numbers of over {MAX_DIGITS} digits"
@@ -82,7 +82,7 @@ class Comparison:
     async def _same(self, gold: str, answer: str) -> bool:
         if gold == answer:
             return True
-        decided = self.quick(gold, answer)
+        decided = self.compare_literals(gold, answer)
         if decided is not None:
             return decided
         matrix, other = read_matrix(gold), read_matrix(answer)
@@ -90,7 +90,7 @@ class Comparison:
             return await self._same_cells(matrix, other)
         expected, found = _collection(gold), _collection(answer)
         if _is_list(found) and expected is None:
-            expected = _expanded(expected, gold)
+            expected = _expand_plus_minus(expected, gold)
         if expected is not None and found is not None and _is_several(expected) and _is_several(found):
             return await self._same_items(expected, found)
         chains = read_chain(gold), read_chain(answer)
@@ -98,35 +98,37 @@ class Comparison:
             decided = await self._same_chains(gold, answer, *chains)
             if decided is not None:
                 return decided
-        expected, found = _expanded(expected, gold), _expanded(found, answer)
+        expected, found = _expand_plus_minus(expected, gold), _expand_plus_minus(found, answer)
         if expected is not None and found is not None:
             return await self._same_items(expected, found)
         if _is_list(expected) or _is_list(found):
-            return False  # several answers for one, or one for several
+            return False  # several answers against one
         for whole, part in ((expected, answer), (found, gold)):
             if whole and whole.brackets == "{}" and len(whole.items) == 1 and not has_relation(part):
                 if r"\emptyset" in whole.items[0]:
                     return False  # the set of the empty set
                 pair = (whole.items[0], part) if whole is expected else (part, whole.items[0])
-                return await self._same(*pair)  # a set of one element answers as that element does
+                return await self._same(*pair)  # a set of one element equals that element
         return await self._same_measure(gold, answer)
 
     async def _same_measure(self, gold: str, answer: str) -> bool:
-        """The decision of a worker on what is left when units are taken off; they count where both name one."""
+        """Return whether both are equal without units; units are compared only if both have one."""
         (expected, unit), (found, given) = split_unit(gold), split_unit(answer)
         for angle, other, name in ((gold, found, unit), (answer, expected, given)):
             if name == "degree" and _RADIANS.search(other) and {unit, given} <= {"degree", "radian", ""}:
                 turned = rf"({split_unit(angle)[0]})\frac{{\pi}}{{180}}"
-                return await self._ask(*((turned, other) if angle is gold else (other, turned)), self.set_relations)
+                return await self._compare_formulas(
+                    *((turned, other) if angle is gold else (other, turned)), self.set_relations
+                )
         ratio = unit_ratio(given, unit) if unit and given and given != unit else Fraction(1)
         if ratio is None:
             return False
         if ratio != 1:
             found = rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}({found})"
-        return await self._ask(expected, found, self.set_relations)
+        return await self._compare_formulas(expected, found, self.set_relations)
 
-    def quick(self, gold: str, answer: str) -> bool | None:
-        """The decision where both are numbers, choices or words, else None."""
+    def compare_literals(self, gold: str, answer: str) -> bool | None:
+        """Return whether both are equal if both are numbers, choices or words, else None."""
         expected, value = read_quantity(gold), read_quantity(answer)
         if expected is not None and value is not None:
             return value.equals(expected, self.places)
@@ -134,16 +136,16 @@ class Comparison:
         if bases[0] != bases[1] and (not has_letters(gold) or not has_letters(answer)):
             return False  # math-verify drops the base
         if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
-            return _DATE.sub(r"\1 \2 \3", gold) == _DATE.sub(r"\1 \2 \3", answer)  # no subtraction
+            return _DATE.sub(r"\1 \2 \3", gold) == _DATE.sub(r"\1 \2 \3", answer)  # a date is not a subtraction
         choice, chosen = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
         if choice and not (choice["rest"] or "").strip(" ⟩).") and (chosen or _SMALL_CHOICE.fullmatch(answer)):
             return choice["letter"] == (chosen["letter"] if chosen else answer.strip("()⟨⟩. ").upper())
         if gold.isalpha() and answer.isalpha() and len(gold) > 3 and gold.lower() == answer.lower():
             return True
         if _WORDS.fullmatch(gold) and (_WORDS.fullmatch(answer) or answer.replace(" ", "").isalpha()):
-            return _words(gold) == _words(answer)
+            return _normalize_words(gold) == _normalize_words(answer)
         if _WORDS.fullmatch(answer) and gold.replace(" ", "").isalpha():
-            return _words(gold) == _words(answer)
+            return _normalize_words(gold) == _normalize_words(answer)
         return None
 
     async def _same_items(self, expected: Collection, found: Collection) -> bool:
@@ -154,7 +156,7 @@ class Comparison:
             ordered = False
         wanted, given = _all_items(expected, ordered), _all_items(found, ordered)
         if ordered:
-            wanted, given = _by_name(wanted), _by_name(given)
+            wanted, given = _sorted_by_name(wanted), _sorted_by_name(given)
         if len(wanted) != len(given):
             return False
         if ordered:
@@ -182,36 +184,36 @@ class Comparison:
         return True
 
     def _brackets_agree(self, expected: Collection, found: Collection) -> bool:
-        """Ends of intervals are told apart; what has no brackets may stand for a tuple, in its order."""
+        """Return whether the brackets are compatible: interval ends must agree, a bare list may be a tuple."""
         if expected.brackets == found.brackets:
             return True
         pair = {expected.brackets, found.brackets}
         return pair == {"", "()"} or (pair <= {"", "()", "[]"} and len(expected.items) > 2)
 
     async def _same_chains(self, gold: str, answer: str, expected: Chain | None, found: Chain | None) -> bool | None:
-        """The decision on equations, None where neither side is a value that a name or a computation has."""
+        """Return whether equations are equal; None if neither side is the value of a name or a computation."""
         variables = has_letters(gold) or has_letters(answer)
         if expected and found and variables and not (expected.name and found.name):
-            return await self._ask(gold, answer, self.set_relations)
+            return await self._compare_formulas(gold, answer, self.set_relations)
         if expected and found and expected.head != found.head and self.strict and not _same_function(expected, found):
             if len(expected.sides) != 2 or len(found.sides) != 2:
                 return False
-            return await self._ask(gold, answer, self.set_relations)  # y = x is x = y
+            return await self._compare_formulas(gold, answer, self.set_relations)  # y = x is x = y
         if expected and not expected.name and len(expected.sides) > 1 and has_letters(gold):
-            return None if has_relation(answer) else False  # an equation is not its right side
+            return None if has_relation(answer) else False  # an equation differs from its right side
         if found and not found.name and not await self._holds(found):
             return False
         if found and has_relation(gold) and not found.member:
             return None
         if expected and expected.member and has_relation(answer):
-            return await self._ask(latex(expected.sides[-1]), answer, True)
+            return await self._compare_formulas(to_latex(expected.sides[-1]), answer, True)
         value = expected.sides[-1] if expected else gold
         if found and found.member and has_relation(gold):
             return await self._same(gold, found.sides[-1])
         return await self._same(value, found.sides[-1] if found else answer)
 
     async def _holds(self, chain: Chain) -> bool:
-        """Whether a computation without a name is true at every step; sides in different units are not comparable."""
+        """Return whether an unnamed computation is true at every step; sides in different units are skipped."""
         for left, right in zip(chain.sides, chain.sides[1:], strict=False):
             if has_letters(left) or has_letters(right):
                 return False
@@ -220,45 +222,47 @@ class Comparison:
             try:
                 if len(units) < 2 and not await self._same(right, left):
                     return False
-            except NoGold:  # both sides are the reply's own: no dataset is to blame
+            except UnreadableGold:  # both sides come from the reply, so the dataset is not at fault
                 return False
         return True
 
-    async def _ask(self, gold: str, answer: str, set_relations: bool) -> bool:
-        """Whether two texts in plain notation are equal: decided here where that is exact, else by math-verify."""
-        same = self.formulas.same(gold, answer)
+    async def _compare_formulas(self, gold: str, answer: str, set_relations: bool) -> bool:
+        """Return whether two texts in plain notation are equal, by exact rules where possible, else by math-verify."""
+        same = self.formulas.equal(gold, answer)
         rounded = self.places is not None and "." in gold + answer
         if same or (same is False and self.strict and not rounded):
             return same
         if self.cpu_seconds <= 0.01:
             raise Undecided("timeout", "the comparison of all parts took too much CPU time")
         if ("'" in gold) is not ("'" in answer):
-            return False  # math-verify takes a derivative for its function
-        request = {"gold": latex(gold), "answer": latex(answer), "places": self.places, "strict": self.strict}
+            return False  # math-verify equates a derivative with its function
+        request = {"gold": to_latex(gold), "answer": to_latex(answer), "places": self.places, "strict": self.strict}
         outcome = await self.ask({**request, "set_relations": set_relations}, self.cpu_seconds)
         if outcome.status != "ok":
             raise Undecided(outcome.status, f"math-verify: {outcome.reason}")
         self.cpu_seconds -= outcome.answer.get("seconds", 0.0)
         match outcome.answer.get("unparseable"):
             case "gold":
-                raise NoGold("infra_error", f"the task's answer is not mathematics: {gold!r:.80}; repair the dataset")
+                raise UnreadableGold(
+                    "infra_error", f"the task's answer is not mathematics: {gold!r:.80}; repair the dataset"
+                )
             case "answer":
                 raise Undecided("unparseable", f"the answer is not mathematics: {answer!r:.80}")
         return bool(outcome.answer["equal"])
 
 
 def has_letters(text: str) -> bool:
-    r"""Whether ``text`` holds a letter outside commands and ``\text{…}``, and so perhaps a variable."""
+    r"""Return whether ``text`` has a letter outside commands and ``\text{…}``, so that it may contain a variable."""
     return not _LETTERS.fullmatch(text)
 
 
 def _collection(text: str) -> Collection | None:
-    """The collection that ``text`` is; ``1,000,000`` is a number."""
+    """Return ``text`` as a collection, or None; ``1,000,000`` is a number."""
     return read_collection(text) if read_quantity(text) is None else None
 
 
 def _same_function(expected: Chain, found: Chain) -> bool:
-    """Whether one is named as a function of a variable and the other ``y``."""
+    """Return whether one name is a function of a variable and the other is ``y``."""
     heads, called = (expected.head, found.head), ("(" in expected.name, "(" in found.name)
     return (heads[1] == "y" and called[0]) or (heads[0] == "y" and called[1])
 
@@ -271,12 +275,12 @@ def _is_several(collection: Collection) -> bool:
     return len(collection.items) != 1 or collection.brackets == "{}"
 
 
-def _expanded(collection: Collection | None, text: str) -> Collection | None:
+def _expand_plus_minus(collection: Collection | None, text: str) -> Collection | None:
     return collection if collection is not None or "=" in text else plus_or_minus(text)
 
 
 def _all_items(collection: Collection, ordered: bool) -> list[str]:
-    """The items; in a set or list each once, and both values of each that has a plus-or-minus sign."""
+    """Return the items; if unordered, without duplicates and with both values of each plus-or-minus sign."""
     if ordered:
         return list(collection.items)
     pairs = ((item, plus_or_minus(item) if "=" not in item else None) for item in collection.items)
@@ -284,8 +288,8 @@ def _all_items(collection: Collection, ordered: bool) -> list[str]:
     return list({part.replace(" ", ""): part for part in parts}.values())
 
 
-def _by_name(items: list[str]) -> list[str]:
-    """``y=1, x=2`` in the order in which a tuple of x and y has them; what has no names, or one name, as it is."""
+def _sorted_by_name(items: list[str]) -> list[str]:
+    """Return named items sorted by name, so that ``y=1, x=2`` is a tuple of x and y; others stay unchanged."""
     chains = [read_chain(item) for item in items]
     names = [chain.name if chain else "" for chain in chains]
     if not all(names) or len(set(names)) < len(names):
@@ -293,6 +297,6 @@ def _by_name(items: list[str]) -> list[str]:
     return [item for _, item in sorted(zip(names, items, strict=True))]
 
 
-def _words(text: str) -> str:
+def _normalize_words(text: str) -> str:
     words = " ".join(text.replace("⟨", " ").replace("⟩", " ").strip(" .").split())
     return words if len(words) == 1 else words.lower()

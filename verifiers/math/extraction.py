@@ -1,16 +1,16 @@
-"""Where the final answer stands in a text: in a box, behind ``####``, or at its end."""
+"""Extraction of the final answer from a text: in a box, after ``####``, or at its end."""
 
 import re
 from collections.abc import Callable, Sequence
 
-from .notation import plain
+from .notation import to_plain
 from .quantity import NUMERAL, read_quantity
 
 WAYS = ("boxed", "hash", "last")
-"""How an answer may be found, in the order in which they are tried."""
+"""Extraction methods, in the order in which they are tried."""
 
 MAX_ANSWER = 2000
-"""Characters; a longer answer is not given to math-verify."""
+"""Longest answer, in characters, that is given to math-verify."""
 MAX_BOXES = 8
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -31,15 +31,15 @@ _CONNECTIVE = re.compile(
 
 
 def expected_answer(text: str) -> str:
-    """The answer that a dataset's field holds: inside its box, behind its ``####``, or all of it."""
+    """Return the answer in a dataset's field: the content of its box, the text after ``####``, or the whole field."""
     if found := find_answer(text, ("boxed", "hash"), numeric=False):
         return found
-    opened = list(_BOX.finditer(text))  # a box that the dataset cut off holds the rest
+    opened = list(_BOX.finditer(text))  # a truncated box contains the rest
     return (text[opened[-1].end() :] if opened else text).strip()
 
 
 def find_answer(text: str, ways: Sequence[str], numeric: bool) -> str:
-    """The final answer in ``text`` by the first of ``ways`` that finds one, else an empty string."""
+    """Return the final answer in ``text``, by the first of ``ways`` that finds one, else an empty string."""
     answers = find_answers(text, ways, numeric)
     return answers[-1] if answers else ""
 
@@ -47,11 +47,11 @@ def find_answer(text: str, ways: Sequence[str], numeric: bool) -> str:
 def find_answers(
     text: str, ways: Sequence[str], numeric: bool, kinds: Sequence[str] = ("latex", "expr")
 ) -> tuple[str, ...]:
-    """All that ``text`` gives as its final answer by the first way that finds one: more than one is a hedge."""
+    """Return all final answers in ``text``, by the first way that finds any; more than one is a hedge."""
     readers: dict[str, Callable[[], tuple[str, ...]]] = {
         "boxed": lambda: boxed_answers(text),
         "hash": lambda: tuple(_HASH.findall(text)[-1:]),
-        "last": lambda: (_last(text[-MAX_ANSWER:], numeric, kinds),),
+        "last": lambda: (_last_answer(text[-MAX_ANSWER:], numeric, kinds),),
     }
     for way in ways:
         if answers := tuple(filter(None, (answer.strip() for answer in readers[way]()))):
@@ -60,36 +60,36 @@ def find_answers(
 
 
 def last_box(text: str) -> str:
-    r"""The content of the last ``\boxed{…}`` whose braces are balanced, else an empty string."""
+    r"""Return the content of the last ``\boxed{…}`` whose braces are balanced, else an empty string."""
     boxes = _boxes(text, 1)
     return text[boxes[-1][1] : boxes[-1][2]] if boxes else ""
 
 
 def boxed_answers(text: str) -> tuple[str, ...]:
-    """The different contents of the boxes; boxes joined by no more than "and", a comma or a name are one list."""
+    """Return the distinct contents of the boxes; boxes joined only by "and", a comma or a name form one list."""
     answers: dict[str, str] = {}
     joined, end = "", -1
     for start, inside, stop in _boxes(text, MAX_BOXES):
-        content = _unboxed(text[inside:stop]).strip()
+        content = _flatten_boxes(text[inside:stop]).strip()
         if percent := _PERCENT.match(text, stop + 1):
             content += r"\%" if read_quantity(content) else ""
         gap = text[end:start]
         if joined and len(gap) < 80 and _CONNECTIVE.fullmatch(gap):
-            answers.pop(plain(joined), None)
-            joined = joined if plain(content) == plain(joined) else f"{joined}, {content}"
+            answers.pop(to_plain(joined), None)
+            joined = joined if to_plain(content) == to_plain(joined) else f"{joined}, {content}"
         else:
             joined = content
-        answers.pop(plain(joined), None)
-        answers[plain(joined)] = joined
+        answers.pop(to_plain(joined), None)
+        answers[to_plain(joined)] = joined
         end = percent.end() if percent else stop + 1
     return tuple(answers.values())
 
 
 def _boxes(text: str, most: int) -> list[tuple[int, int, int]]:
-    """Start, content's start and end of up to ``most`` last closed boxes, outermost only where they nest."""
+    """Return (start, content start, content end) of the last ``most`` closed boxes, only the outermost if they nest."""
     found: list[tuple[int, int, int]] = []
     for match in reversed(list(_BOX.finditer(text))[-2 * MAX_BOXES :]):
-        stop = _closing(text, match.end())
+        stop = _closing_brace(text, match.end())
         if stop is not None:
             while most > 1 and found and found[-1][2] < stop:  # a box around the one before
                 found.pop()
@@ -99,19 +99,19 @@ def _boxes(text: str, most: int) -> list[tuple[int, int, int]]:
     return found[::-1]
 
 
-def _unboxed(content: str) -> str:
-    """A box's content without the boxes in it, whose own content is a part of it."""
+def _flatten_boxes(content: str) -> str:
+    """Return the content of a box with nested boxes replaced by their content."""
     for _ in range(MAX_BOXES):
         inner = _BOX.search(content)
-        stop = _closing(content, inner.end()) if inner else None
+        stop = _closing_brace(content, inner.end()) if inner else None
         if inner is None or stop is None:
             break
         content = content[: inner.start()] + content[inner.end() : stop] + content[stop + 1 :]
     return content
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Where the brace stands that closes the one before ``start``."""
+def _closing_brace(text: str, start: int) -> int | None:
+    """Return the position of the brace that closes the one before ``start``, or None."""
     depth = 1
     for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
@@ -120,7 +120,7 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _last(text: str, numeric: bool, kinds: Sequence[str]) -> str:
+def _last_answer(text: str, numeric: bool, kinds: Sequence[str]) -> str:
     lines = text.strip().splitlines()
     line = _LEAD_IN.sub("", lines[-1]).strip().removesuffix(".") if lines else ""
     if read_quantity(line) is not None:
@@ -136,7 +136,7 @@ def _last(text: str, numeric: bool, kinds: Sequence[str]) -> str:
     number = ([None, *_LAST_NUMBER.finditer(text)])[-1]
     if formula and not (numeric and number and number.start() > formula.end()):
         percent = _PERCENT.match(text, formula.end())
-        return formula[0] if not percent else plain(formula[0]) + r"\%"
+        return formula[0] if not percent else to_plain(formula[0]) + r"\%"
     if numeric:
         return number[0] if number else ""
     return line

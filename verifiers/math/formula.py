@@ -1,17 +1,17 @@
-r"""The reader of arithmetic and algebra in plain notation (``2\sqrt{3}x^2 - \frac{\pi}{4}``) as exact expressions.
+r"""Parser from arithmetic and algebra in plain notation (``2\sqrt{3}x^2 - \frac{\pi}{4}``) to exact expressions.
 
-It gives up on all that could be read in two ways, such as ``1/2x`` or ``f(x+1)``, and on most functions.
+It gives up on anything ambiguous, such as ``1/2x`` or ``f(x+1)``, and on most functions.
 """
 
 import math
 import re
 from fractions import Fraction
 
-from .algebra import Budget, Expression, TooMuch, constant, symbol
-from .transcendental import cosine, logarithm, opaque, raised, sine
+from .algebra import Budget, Expression, UnsupportedExpression, constant, symbol
+from .transcendental import cosine, logarithm, opaque, raised_to, sine
 
 MAX_LENGTH = 400
-"""Characters; a longer formula is not read."""
+"""Longest formula, in characters, that is parsed."""
 
 _TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\[A-Za-z]+|[A-Za-z]+|\S)\s*")
 _OPENING = {"(": ")", "[": "]", "{": "}"}
@@ -22,9 +22,9 @@ _GREEK = re.compile(
     r"|upsilon|(?:var)?phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi|Omega|ell)"
 )
 _FUNCTIONS = frozenset("fghpquvyFGHPQTUVWS")
-"""Letters before a parenthesis that may name a function; any other is a factor."""
+"""Letters that may name a function if a parenthesis follows; any other letter is a factor."""
 _WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|d[or-z]|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
-"""Two letters that are no product."""
+"""Two letters that form a word, not a product."""
 _ELEMENTARY = ("sin", "cos", "tan", "cot", "sec", "csc", "exp", "ln", "log")
 _FUNCTION_NAMES = frozenset(
     "\\" + name for name in (*_ELEMENTARY, "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")
@@ -33,17 +33,17 @@ _MAX_FACTORIAL = 150
 
 
 def read_formula(text: str, budget: Budget) -> Expression | None:
-    """What ``text``, in plain notation, says, None where it is not surely an expression of this kind."""
+    """Return the expression that ``text``, in plain notation, denotes, or None if that is not certain."""
     if len(text) > MAX_LENGTH or not text.isascii():
         return None
     try:
         return _Reader(text, budget).read()
-    except (TooMuch, RecursionError):
+    except (UnsupportedExpression, RecursionError):
         return None
 
 
 class _Reader:
-    """One pass over the tokens; every method reads one construct and leaves ``_at`` behind it."""
+    """Recursive-descent parser; every method reads one construct and leaves ``_at`` after it."""
 
     def __init__(self, text: str, budget: Budget) -> None:
         self._budget = budget
@@ -55,7 +55,7 @@ class _Reader:
     def read(self) -> Expression:
         value = self._sum()
         if self._next:
-            raise TooMuch(f"{self._next!r} is left")
+            raise UnsupportedExpression(f"{self._next!r} is left")
         return value
 
     @property
@@ -69,7 +69,7 @@ class _Reader:
 
     def _expect(self, token: str) -> None:
         if self._take() != token:
-            raise TooMuch(f"{token!r} is missing")
+            raise UnsupportedExpression(f"{token!r} is missing")
 
     def _sum(self) -> Expression:
         value = self._signed()
@@ -94,13 +94,13 @@ class _Reader:
                 self._take()
                 value, divided = value / self._power(), True
             elif divided or self._next[0] in "0123456789.{" or self._mixed():
-                raise TooMuch("a product that could be read in two ways")
+                raise UnsupportedExpression("a product that could be read in two ways")
             else:
                 value = value * self._power()
         return value
 
     def _mixed(self) -> bool:
-        """Whether a fraction stands behind a numeral: a mixed number, or a product."""
+        """Return whether a fraction follows a numeral, which may be a mixed number or a product."""
         return self._next == r"\frac" and self._tokens[self._at - 1][0] in "0123456789."
 
     def _power(self) -> Expression:
@@ -109,20 +109,20 @@ class _Reader:
             value = self._factorial(value)
         if self._next == "^":
             self._take()
-            value = raised(value, self._argument(exponent=True))
+            value = raised_to(value, self._argument(exponent=True))
             if self._next in ("^", "!"):
-                raise TooMuch("a tower")
+                raise UnsupportedExpression("a tower")
         return value
 
     def _factorial(self, value: Expression) -> Expression:
         self._take()
         number = value.number
         if number is None or number.denominator != 1 or not 0 <= number <= _MAX_FACTORIAL or self._next == "!":
-            raise TooMuch("factorial")
+            raise UnsupportedExpression("factorial")
         return constant(Fraction(math.factorial(int(number))), self._budget)
 
     def _argument(self, exponent: bool = False) -> Expression:
-        """What a command or ``^`` applies to: a group in braces, or one digit, letter or fraction."""
+        """Read the argument of a command or of ``^``: a group in braces, or one digit, letter or fraction."""
         if self._next == "{":
             return self._group()
         token = self._next
@@ -130,7 +130,7 @@ class _Reader:
             return self._atom()
         if (len(token) == 1 and token.isalnum()) or _GREEK.fullmatch(token):
             return self._atom()
-        raise TooMuch("an argument without braces")
+        raise UnsupportedExpression("an argument without braces")
 
     def _group(self) -> Expression:
         closing = _OPENING[self._take()]
@@ -157,15 +157,15 @@ class _Reader:
         if token in _FUNCTION_NAMES:
             return self._function()
         if token == "|":
-            return self._size()
+            return self._absolute_value()
         if token == r"\binom":
-            return self._choose()
-        raise TooMuch(f"{token!r}")
+            return self._binomial()
+        raise UnsupportedExpression(f"{token!r}")
 
-    def _size(self) -> Expression:
-        """The absolute value of a number, or of what is no more than named; bars do not nest."""
+    def _absolute_value(self) -> Expression:
+        """Read an absolute value; without a known value it is opaque, and bars may not nest."""
         if self._in_bars:
-            raise TooMuch("bars in bars")
+            raise UnsupportedExpression("bars in bars")
         self._take()
         self._in_bars = True
         value = self._sum()
@@ -180,16 +180,16 @@ class _Reader:
         if self._next == "[":
             number = self._group().number
             if number is None or number.denominator != 1:
-                raise TooMuch("degree of a root")
+                raise UnsupportedExpression("degree of a root")
             degree = number
         value = self._argument()
         try:
             return value.root(int(degree))
-        except TooMuch:
+        except UnsupportedExpression:
             return opaque(f"root {degree}", value)
 
     def _function(self) -> Expression:
-        """A function with its exponent, its base and its argument."""
+        """Read a function with its exponent, base and argument."""
         name = self._take()
         base = power = None
         if self._next == "_" and name == r"\log":
@@ -199,38 +199,38 @@ class _Reader:
             self._take()
             power = self._argument().number
             if power is None or power < 1:
-                raise TooMuch("an inverse function")
-        value = self._applied(name, self._operand(name))
+                raise UnsupportedExpression("an inverse function")
+        value = self._apply(name, self._operand(name))
         if base is not None:
             value = value / logarithm(base)
         return value if power is None else value.power(power)
 
     def _operand(self, name: str) -> Expression:
-        """What a function applies to: its brackets, or all up to where its end is beyond doubt."""
+        """Read the argument of a function: in brackets, or without them if its end is unambiguous."""
         if self._next in ("(", "{"):
             value = self._group()
             if self._next in ("^", "!"):
-                raise TooMuch("a power of a function or of its argument")
+                raise UnsupportedExpression("a power of a function or of its argument")
             return value
         numbered = self._next[:1].isdigit()
         if not (numbered or self._next == r"\frac" or self._is_variable()):
-            raise TooMuch("an argument without brackets")
+            raise UnsupportedExpression("an argument without brackets")
         value = self._atom()
         if numbered and self._is_variable() and name not in (r"\ln", r"\log"):
             value = value * self._atom()
         follows = self._tokens[self._at + 1] if self._next in _PRODUCTS else self._next
         if follows not in ("", "+", "-", ")", "}", "]", "|", *_FUNCTION_NAMES):
-            raise TooMuch("an argument that does not end")
+            raise UnsupportedExpression("an argument that does not end")
         return value
 
     def _is_variable(self) -> bool:
         return (len(self._next) == 1 and self._next.isalpha()) or bool(_GREEK.fullmatch(self._next))
 
-    def _applied(self, name: str, value: Expression) -> Expression:
+    def _apply(self, name: str, value: Expression) -> Expression:
         if name == r"\ln":
             return logarithm(value)
         if name == r"\exp":
-            return raised(symbol("e", self._budget), value)
+            return raised_to(symbol("e", self._budget), value)
         if name in (r"\tan", r"\cot", r"\sec", r"\csc"):
             one = constant(Fraction(1), self._budget)
             top = {r"\tan": sine, r"\cot": cosine}.get(name, lambda _: one)(value)
@@ -239,20 +239,20 @@ class _Reader:
             return (sine if name == r"\sin" else cosine)(value)
         return opaque(name, value)
 
-    def _choose(self) -> Expression:
+    def _binomial(self) -> Expression:
         self._take()
         top, bottom = self._argument().number, self._argument().number
         if top is None or bottom is None or top.denominator != 1 or bottom.denominator != 1:
-            raise TooMuch("binomial")
+            raise UnsupportedExpression("binomial")
         if not 0 <= bottom <= top <= _MAX_FACTORIAL:
-            raise TooMuch("binomial")
+            raise UnsupportedExpression("binomial")
         return constant(Fraction(math.comb(int(top), int(bottom))), self._budget)
 
     def _letters(self) -> Expression:
-        """One variable, or a product of two: what follows, an index or a power, belongs to the last."""
+        """Read one variable, or a product of two; an index or power belongs to the last."""
         token = self._take()
         if len(token) > 2 or _WORDS.fullmatch(token.lower()):
-            raise TooMuch("a word")
+            raise UnsupportedExpression("a word")
         if len(token) == 2:
             self._at -= 1
             self._tokens[self._at : self._at + 1] = token
@@ -268,14 +268,14 @@ class _Reader:
                 self._take()
             index = self._take()
             if not (index.isalnum() and (braced or len(index) == 1)):
-                raise TooMuch("index")
+                raise UnsupportedExpression("index")
             if braced:
                 self._expect("}")
             name = f"{name}_{index}"
         while self._next == "'":
             name += self._take()
         if self._next in ("(", "[") and self._may_call(name):
-            raise TooMuch("perhaps a function")
+            raise UnsupportedExpression("perhaps a function")
         return symbol(name, self._budget)
 
     def _may_call(self, name: str) -> bool:

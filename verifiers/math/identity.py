@@ -1,21 +1,21 @@
-"""Whether two formulas are one expression, decided without a worker wherever that is exact."""
+"""Exact decision whether two formulas are the same expression, without a worker."""
 
 from dataclasses import dataclass, field
 
-from .algebra import Budget, Expression, TooMuch
+from .algebra import Budget, Expression, UnsupportedExpression
 from .formula import read_formula
 from .transcendental import is_opaque
 
 
 @dataclass
-class Formulas:
-    """The formulas of one comparison, each read once, within one budget of work."""
+class FormulaCache:
+    """Cache of the formulas of one comparison, which share one budget of work."""
 
     budget: Budget = field(default_factory=Budget)
     _read: dict[str, Expression | None] = field(default_factory=dict)
 
-    def same(self, gold: str, answer: str) -> bool | None:
-        """Whether both are one expression, or equations with the same solutions; None where that is not decided."""
+    def equal(self, gold: str, answer: str) -> bool | None:
+        """Return whether both are the same expression, or equations with the same solutions; None if undecided."""
         sides = gold.split("="), answer.split("=")
         if len(sides[0]) != len(sides[1]) or len(sides[0]) > 2:
             return None
@@ -27,7 +27,7 @@ class Formulas:
             if len(known) == 2:
                 return _equal(*known)
             return (known[0] + -known[1]).proportional(known[2] + -known[3]) or None
-        except TooMuch:
+        except UnsupportedExpression:
             return None
 
     def _reading(self, text: str) -> Expression | None:
@@ -37,7 +37,7 @@ class Formulas:
 
 
 def _equal(expected: Expression, found: Expression) -> bool | None:
-    """None where parts of which too little is known do not cancel in the difference."""
+    """Return whether both are equal, or None if opaque parts do not cancel in the difference."""
     if expected.equals(found):
         return True
     return None if is_opaque(expected + -found) else False

@@ -1,4 +1,4 @@
-"""One notation for mathematics written in LaTeX, Unicode or plain text: the form in which answers are compared."""
+"""Normalisation of mathematics in LaTeX, Unicode or plain text to the plain notation in which answers are compared."""
 
 import re
 import unicodedata
@@ -79,10 +79,10 @@ _SYMBOLS = {
 }
 
 
-def plain(text: str) -> str:
-    r"""``text`` without dollar delimiters, LaTeX spacing and sizes; Unicode digits, fractions and signs in ASCII.
+def to_plain(text: str) -> str:
+    r"""Return ``text`` in plain notation: without dollar delimiters, LaTeX spacing and sizes, Unicode as ASCII.
 
-    The content of ``\text{…}`` stands in ``⟨…⟩``, so that a unit can be told from a product of variables.
+    The content of ``\text{…}`` is put in ``⟨…⟩``, to distinguish a unit from a product of variables.
     """
     text = text.strip()
     for opening, closing in _DELIMITERS if text[:1] in ("$", "\\") else ():
@@ -98,15 +98,15 @@ def plain(text: str) -> str:
     return text.replace("**", "^").strip()
 
 
-def latex(text: str) -> str:
-    """LaTeX for what ``plain`` returned."""
+def to_latex(text: str) -> str:
+    """Return LaTeX for text that ``to_plain`` returned."""
     text = text.replace("⟨degree⟩", r"^\circ ").replace("%", r"\%")
     return text.replace("⟨", r"\text{").replace("⟩", "}").replace("$", r"\$")
 
 
 def _from_latex(text: str) -> str:
     if "\\\\" in text and r"\begin" not in text:
-        text = _DOUBLED.sub(r"\\", text)  # escaped once too often on its way through JSON
+        text = _DOUBLED.sub(r"\\", text)  # backslashes that were escaped twice in JSON
     text = _THOUSANDS.sub("", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
     text = _REPEATING.sub(_repeating, _LETTER.sub(lambda match: f" {match[1] or match[2]} ", text))
@@ -125,17 +125,17 @@ def _rename(match: re.Match[str]) -> str:
 
 
 def _command(match: re.Match[str]) -> str:
-    """The command for a name that stands without its backslash."""
+    """Return the command for a name without its backslash."""
     return {"pi": r"\pi ", "oo": r"\infty "}.get(match[1], rf"\sqrt{{{match[2]}}}")
 
 
 def _marked(match: re.Match[str]) -> str:
-    """Text in ``⟨…⟩``, but a number in bold is a number."""
+    """Return the text in ``⟨…⟩``, but a bold number as a number."""
     return match[1] if _BOLD_NUMBER.fullmatch(match[1]) else f"⟨{match[1]}⟩"
 
 
 def _repeating(match: re.Match[str]) -> str:
-    """A repeating decimal as the fraction that it is."""
+    """Return a repeating decimal as a fraction."""
     whole, fixed, period = match[1], match[2], match[3] or match[4]
     bottom = (10 ** len(period) - 1) * 10 ** len(fixed)
     top = int(f"{whole}{fixed}{period}") - int(f"{whole}{fixed}" or 0)

@@ -1,17 +1,17 @@
-"""Numbers as people write them (``1,080``, ``$18``, ``\\frac{1}{2}``, ``50\\%``, ``5 km``, ``101_2``), read exactly."""
+"""Exact parser for written numbers: ``1,080``, ``$18``, ``\\frac{1}{2}``, ``50\\%``, ``5 km``, ``101_2``."""
 
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .notation import plain
+from .notation import to_plain
 from .units import canonical_unit, is_unit, unit_ratio
 
 MAX_LENGTH = 1000
-"""Characters; a longer text is no number that a dataset expects."""
+"""Longest text, in characters, that is read as a number."""
 
 NUMERAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-"""A numeral without its sign, thousands separators allowed."""
+"""Pattern of an unsigned numeral, with thousands separators allowed."""
 
 _SIGNED = rf"[-+]?\s*(?:{NUMERAL})"
 _POWER = (
@@ -33,18 +33,18 @@ _TAIL = (
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
 
 _VARIABLE = re.compile(r"\b[a-fh-ln-z]\b")
-"""A single letter is a variable, but for the metre and the gram."""
+"""A single letter is a variable, except for the metre and the gram."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """An exact number with what stands behind it.
+    """An exact number with its unit.
 
     Attributes:
-        value: as written; ``50%`` has value 50.
+        value: the number as written; ``50%`` has value 50.
         percent: whether a percent sign follows.
-        unit: in lower case and the singular, empty where there is none; ``$`` for dollars, ``base 2`` for ``101_2``.
-        decimal: whether it is written with a decimal point, and so perhaps rounded.
+        unit: in lower case and singular, empty if there is none; ``$`` for dollars, ``base 2`` for ``101_2``.
+        decimal: whether it is written with a decimal point and may be rounded.
     """
 
     value: Fraction
@@ -53,11 +53,11 @@ class Quantity:
     decimal: bool = field(default=False, compare=False)
 
     def equals(self, expected: "Quantity", places: int | None = None) -> bool:
-        """Whether this answer is the ``expected`` one; ``places``, if given, is how far a decimal may be rounded.
+        """Return whether this answer equals ``expected``; decimals may be rounded to ``places``, if given.
 
-        A unit counts only where both name one, but a base is part of the number. A percentage is its hundredth, but
-        where the expected answer is a bare number an answer in percent may also mean that number: datasets drop the
-        sign.
+        Units are compared only if both have one, but a base is part of the number. A percentage is a hundredth of its
+        number. If the expected answer has no percent sign, an answer in percent may also mean the number itself, since
+        datasets drop the sign.
         """
         ratio = Fraction(1)
         if self.unit != expected.unit:
@@ -80,9 +80,9 @@ class Quantity:
 
 
 def near(left: Fraction, right: Fraction, places: int) -> bool:
-    """Whether both round to one number of ``places`` decimals, or of as many digits where they are smaller than 1.
+    """Return whether both round to the same number with ``places`` decimals.
 
-    So tiny numbers do not all round to 0.
+    Below 1, ``places`` are significant digits, so that tiny numbers do not all round to 0.
     """
     size, scale = max(abs(left), abs(right)), Fraction(10) ** places
     if size:
@@ -91,10 +91,10 @@ def near(left: Fraction, right: Fraction, places: int) -> bool:
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """The quantity that the whole of ``text`` is, in plain text or LaTeX, else None."""
+    """Return the whole of ``text``, in plain text or LaTeX, as a quantity, or None if it is not one."""
     if len(text) > MAX_LENGTH:
         return None
-    text = plain(text)
+    text = to_plain(text)
     for form in _FORMS:
         if match := form.fullmatch(text):
             return _quantity(match)
@@ -136,7 +136,7 @@ def _number(numeral: str) -> Fraction:
 
 
 def _unit(text: str) -> str | None:
-    """The unit in one spelling, or None where the words are no unit."""
+    """Return the canonical unit, or None if the words are not a unit."""
     if not text:
         return ""
     words = text.strip().replace("⟨", "").replace("⟩", "").strip(" .").lower()

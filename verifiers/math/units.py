@@ -1,4 +1,4 @@
-"""Units of measure that differ by an exact factor."""
+"""Units of measure and the exact conversion factors between them."""
 
 import re
 from fractions import Fraction
@@ -62,12 +62,12 @@ _NOT_UNITS = re.compile(
     r"|but|false|incorrect|is|maybe|no|out|perhaps|was|wrong"
     r"|minus|mod|more|most|not|or|pi|plus|root|sin|cos|sqrt|squared|tan|th|times|where|with)\b"
 )
-"""Words that change a number."""
+"""Words that change the meaning of a number, so that they are not units."""
 _SQUARE, _CUBIC = ("square ", "sq "), ("cubic ", "cu ")
 
 
 def canonical_unit(words: str) -> str:
-    """One spelling of a unit in lower case: the singular, short where known, ``cm^2`` for square centimetres."""
+    """Return a lower-case unit in canonical spelling: singular, abbreviated if known, with powers as in ``cm^2``."""
     power = 1
     for power_words, exponent in ((_SQUARE, 2), (_CUBIC, 3)):
         for word in power_words:
@@ -82,7 +82,7 @@ def canonical_unit(words: str) -> str:
 
 
 def unit_ratio(unit: str, other: str) -> Fraction | None:
-    """How many of ``other`` one ``unit`` is, None where they do not measure the same."""
+    """Return how many of ``other`` make one ``unit``, or None if they cannot be converted."""
     name, _, power = unit.partition("^")
     other_name, _, other_power = other.partition("^")
     if power != other_power:
@@ -94,12 +94,12 @@ def unit_ratio(unit: str, other: str) -> Fraction | None:
 
 
 def is_unit(words: str) -> bool:
-    """Whether ``words``, in lower case, change nothing of the number before them."""
+    """Return whether ``words``, in lower case, may be a unit, that is, do not change the number before them."""
     return not _NOT_UNITS.search(words)
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    """What ``text``, in plain notation, measures, and its unit, empty where it names none."""
+    """Split ``text``, in plain notation, into its value and its canonical unit; the unit is empty if there is none."""
     match = _TRAILING.fullmatch(text)
     if match is None:
         return text, ""
@@ -111,5 +111,5 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def is_known(unit: str) -> bool:
-    """Whether the unit is one of those that can be converted."""
+    """Return whether the unit can be converted."""
     return any(unit.partition("^")[0] in sizes for sizes in _SIZES.values())

@@ -1,1 +1,1 @@
-"""Verifiers that look at an answer as text: matching, structure, length, instructions."""
+"""Verifiers that treat an answer as text: matching, structure, length, instructions."""

@@ -1,4 +1,4 @@
-"""The verifier of answers that have to stand in exactly one form."""
+"""Verifier that requires the answer in one exact output form."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,20 +12,20 @@ from .normalization import references
 from .think import split_reasoning
 
 MAX_TEXT = 100_000
-"""Characters of an answer; a longer one is a ``limit``."""
+"""Longest answer, in characters; a longer one gets status ``limit``."""
 
 
 @verifier("answer_form")
 @dataclass(frozen=True)
 class AnswerForm:
-    r"""The answer is ``task.answer`` in exactly the form that is asked for, with nothing before or after it.
+    r"""The answer is ``task.answer`` in exactly the requested form, with nothing before or after it.
 
-    White space around the answer and at the ends of its lines does not matter, nor does the case of the value.
+    White space around the answer and at line ends is ignored, and so is the case of the value.
 
     Attributes:
-        form: its name; ``task.info["form"]`` where empty.
-        value: whether the value has to be right; if not, the form alone does, around one without brackets or quotes.
-        reasoning: whether ``<think>`` reasoning may stand before the answer.
+        form: name of the form; if empty, ``task.info["form"]`` is used.
+        value: whether the value must be right. If false, any value without brackets or quotes passes in the right form.
+        reasoning: whether ``<think>`` reasoning may precede the answer.
 
     Example:
         {"verifier": "answer_form", "completion": "<think>2 + 2</think>\n\\boxed{4}", "answer": "4",
@@ -48,10 +48,10 @@ class AnswerForm:
                 raise ConfigError(f"verifier 'answer_form': {name} is true or false, found {getattr(self, name)!r:.80}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong`` for another value, ``unparseable`` where the form is not kept, ``limit``."""
+        """Return ``ok`` 1.0, ``wrong`` for another value, ``unparseable`` for another form, or ``limit``."""
         name = self.form or case.task.info.get("form")
         if not isinstance(name, str) or name not in FORMS:
-            return infra_error(f"no form is named {name!r:.80}; give 'form', or repair the dataset")
+            return infra_error(f"there is no form {name!r:.80}; set 'form', or repair the dataset")
         expected = references(case.answer)
         if self.value and not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")

@@ -1,4 +1,4 @@
-"""Verifiers of answers that are a set or a list."""
+"""Verifiers for answers that are a set or a list."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -14,20 +14,20 @@ from .think import split_reasoning
 
 CREDITS = ("all", "f1", "jaccard")
 MAX_COMPARED = 2_000
-"""Items of an ordered list that are looked at for partial credit."""
+"""Items of an ordered list that are compared for partial credit."""
 
 
 @verifier("set")
 @dataclass(frozen=True)
 class SetAnswer:
-    """The items of the answer are those of ``task.answer``, in any order; said twice is said once.
+    """The items of the answer are those of ``task.answer``, in any order; duplicates count once.
 
-    Items are a JSON array, bulleted or numbered lines, lines, or what stands between semicolons or commas (and "and").
-    They are compared by value if they are numbers, else as normalised text (see ``exact``).
+    Items may be written as a JSON array, as bulleted, numbered or plain lines, or separated by semicolons or commas
+    (and "and"). Numbers are compared by value, everything else as normalised text (see ``exact``).
 
     Attributes:
-        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right set by that measure, as ``wrong``.
-        separator: what stands between items, if it is known.
+        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right set, with status ``wrong``.
+        separator: text between items, if known.
 
     Example:
         {"verifier": "set", "completion": "Blue, green and red.", "answer": ["red", "green", "blue"]} -> 1.0
@@ -43,21 +43,21 @@ class SetAnswer:
         _check_params("set", self.credit, self.separator)
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong`` with what credit there is, or ``unparseable`` for an empty answer."""
-        return _judge(case, self.credit, self.separator, ordered=False, distinct=True)
+        """Return ``ok`` 1.0, ``wrong`` with partial credit, or ``unparseable`` for an empty answer."""
+        return _score_items(case, self.credit, self.separator, ordered=False, distinct=True)
 
 
 @verifier("list")
 @dataclass(frozen=True)
 class ListAnswer:
-    """The items of the answer are those of ``task.answer``, each as often, and in the same order.
+    """The items of the answer are those of ``task.answer``, in the same number and order.
 
-    Items are read and compared as by ``set``.
+    Items are read and compared as in ``set``.
 
     Attributes:
-        ordered: whether the order counts; partial credit is then for the longest common subsequence.
-        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right list by that measure, as ``wrong``.
-        separator: what stands between items, if it is known.
+        ordered: whether the order counts; partial credit is then based on the longest common subsequence.
+        credit: ``all`` scores 1 or 0; ``f1`` and ``jaccard`` score a partly right list, with status ``wrong``.
+        separator: text between items, if known.
 
     Example:
         {"verifier": "list", "completion": "1. Mercury\\n2. Venus\\n3. Earth", "answer": ["Mercury", "Venus", "Earth"]}
@@ -77,28 +77,28 @@ class ListAnswer:
         _check_params("list", self.credit, self.separator)
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong`` with what credit there is, or ``unparseable`` for an empty answer."""
-        return _judge(case, self.credit, self.separator, ordered=self.ordered, distinct=False)
+        """Return ``ok`` 1.0, ``wrong`` with partial credit, or ``unparseable`` for an empty answer."""
+        return _score_items(case, self.credit, self.separator, ordered=self.ordered, distinct=False)
 
 
 def _check_params(name: str, credit: str, separator: str) -> None:
     if credit not in CREDITS:
-        raise ConfigError(f"verifier {name!r}: credit has no kind {credit!r}; {nearest(str(credit), CREDITS)}")
+        raise ConfigError(f"verifier {name!r}: unknown credit {credit!r}; {nearest(str(credit), CREDITS)}")
     if not isinstance(separator, str):
-        raise ConfigError(f"verifier {name!r}: separator is text, found {separator!r}")
+        raise ConfigError(f"verifier {name!r}: separator must be text, found {separator!r}")
 
 
-def _judge(case: Case, credit: str, separator: str, *, ordered: bool, distinct: bool) -> Verdict:
+def _score_items(case: Case, credit: str, separator: str, *, ordered: bool, distinct: bool) -> Verdict:
     expected = expected_items(case.answer, separator)
     if expected is None:
-        return infra_error("the task has no answer to compare with; repair the dataset, or answer [] for none")
+        return infra_error("the task has no answer to compare with; repair the dataset, or use [] for no items")
     _, text = split_reasoning(case.completion)
     found = read_items(text, separator, frozenset(expected))
     if found is None:
         return unparseable("the answer is empty")
     if distinct:
         expected, found = list(dict.fromkeys(expected)), list(dict.fromkeys(found))
-    shared = _in_order(expected, found) if ordered else (Counter(expected) & Counter(found)).total()
+    shared = _common_subsequence_length(expected, found) if ordered else (Counter(expected) & Counter(found)).total()
     counts: dict[str, Any] = {"expected": len(expected), "found": len(found), "shared": shared}
     if shared == len(expected) == len(found):
         return passed("all items", **counts)
@@ -110,10 +110,10 @@ def _judge(case: Case, credit: str, separator: str, *, ordered: bool, distinct: 
     return wrong(f"{shared} of {len(expected)} items, with {len(found)} given", score, **counts)
 
 
-def _in_order(expected: Sequence[Hashable], found: Sequence[Hashable]) -> int:
-    """Length of the longest common subsequence, of the first ``MAX_COMPARED`` items of each where they differ.
+def _common_subsequence_length(expected: Sequence[Hashable], found: Sequence[Hashable]) -> int:
+    """Return the length of the longest common subsequence, over the first ``MAX_COMPARED`` items if the lists differ.
 
-    A row of the usual table is one integer, a bit for each expected item that is 0 where the length grows (Hyyrö 2004).
+    Bit-parallel algorithm (Hyyrö 2004): each row of the table is one integer whose 0 bits mark where the length grows.
     """
     if list(expected) == list(found):
         return len(expected)

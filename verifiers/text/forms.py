@@ -1,4 +1,4 @@
-"""The forms that an answer may have to stand in: LaTeX, tags, brackets, Markdown, data, literals of languages."""
+"""Catalogue of answer forms: LaTeX, tags, brackets, Markdown, data formats, programming-language literals."""
 
 import json
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from typing import Any
 from ..json_data.text import NotJson, json_key, read_json
 
 SLOT = "VALUE"
-"""What stands in a shape for the value."""
+"""Placeholder for the value in a shape."""
 MARKS = frozenset("[](){}<>|*_~`\"'")
-"""Brackets and quotes: a value that holds one may be less than what stands between those of the shape."""
+"""Brackets and quotes; if the text read as a value contains one, it may include extra delimiters."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One form.
+    """One way to write an answer.
 
     Attributes:
-        name: its own.
-        words: what it is, in words.
-        shape: the whole answer, with ``VALUE`` where the value stands.
-        is_json: whether the answer is the JSON value that ``shape`` is, however its white space is set.
+        name: unique name of the form.
+        words: short description.
+        shape: the whole answer, with ``VALUE`` in place of the value.
+        is_json: whether the answer is compared with ``shape`` as JSON, ignoring white space.
     """
 
     name: str
@@ -30,11 +30,11 @@ class Form:
     is_json: bool = False
 
     def write(self, value: str) -> str:
-        """An answer in this form; nothing in ``value`` is escaped, but in JSON."""
+        """Return ``value`` in this form; it is escaped only in JSON."""
         return self.shape.replace(SLOT, json.dumps(value)[1:-1] if self.is_json else value)
 
     def read(self, text: str) -> str | None:
-        """The value in an answer, None where it is not in exactly this form; white space at line ends is no matter."""
+        """Return the value in an answer, or None if it is not in this form; white space at line ends is ignored."""
         text = "\n".join(line.rstrip() for line in text.strip().split("\n"))
         if self.is_json:
             return self._read_json(text)
@@ -49,23 +49,23 @@ class Form:
             found = read_json(text)
         except NotJson:
             return None
-        value = _at(found, self._way)
+        value = _value_at(found, self._path)
         return value if value is not None and json_key(found) == json_key(read_json(self.write(value))) else None
 
     @cached_property
-    def _way(self) -> list[str | int]:
-        """The keys and indices that lead to the value."""
-        way: list[str | int] = []
+    def _path(self) -> list[str | int]:
+        """Keys and indices that lead to the value."""
+        path: list[str | int] = []
         inner = read_json(self.shape)
         while inner != SLOT:
             items = inner.items() if isinstance(inner, dict) else enumerate(inner)
             key, inner = next((key, item) for key, item in items if SLOT in json.dumps(item))
-            way.append(key)
-        return way
+            path.append(key)
+        return path
 
 
-def _at(found: Any, way: list[str | int]) -> str | None:
-    for key in way:
+def _value_at(found: Any, path: list[str | int]) -> str | None:
+    for key in path:
         if isinstance(key, str) and isinstance(found, dict):
             found = found.get(key)
         elif isinstance(key, int) and isinstance(found, list) and key < len(found):
@@ -76,7 +76,7 @@ def _at(found: Any, way: list[str | int]) -> str | None:
 
 
 def _is_value(text: str) -> bool:
-    """Whether it is one line that is not blank, without white space around it."""
+    """Return whether ``text`` is one non-blank line without surrounding white space."""
     return text == text.strip() != "" and "\n" not in text
 
 
@@ -174,12 +174,12 @@ line_comment | a comment in Python | # answer: VALUE
 """
 
 
-def _forms() -> dict[str, Form]:
-    """The table, ``⏎`` for a line's end in a shape and ``\\|`` for a bar."""
+def _parse_table() -> dict[str, Form]:
+    """Return the forms of the table, where ``⏎`` is a line break and ``\\|`` a bar in a shape."""
     rows = [line.split(" | ", 2) for line in _TABLE.strip().split("\n")]
     shapes = {name: (words, shape.replace("⏎", "\n").replace("\\|", "|")) for name, words, shape in rows}
     return {name: Form(name, *row, is_json=name.startswith("json_")) for name, row in shapes.items()}
 
 
-FORMS = _forms()
+FORMS = _parse_table()
 """Name → form."""

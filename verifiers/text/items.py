@@ -1,4 +1,4 @@
-"""The items of an answer that is a list or a set, read as JSON, as lines, or between separators."""
+"""Reader for the items of a list or set answer, written as JSON, as lines, or between separators."""
 
 import re
 from collections.abc import Collection, Hashable, Sequence
@@ -7,15 +7,15 @@ from typing import Any
 from ..json_data.text import NotJson, json_key, read_json
 from ..math.extraction import boxed_answers
 from ..math.quantity import read_quantity
-from .instructions.wording import unfenced
+from .instructions.wording import strip_fence
 from .normalization import normalized
 
 MAX_TEXT = 100_000
-"""Characters of an answer that are read: its end."""
+"""Number of characters read, from the end of an answer."""
 MAX_ITEM = 2_000
-"""Characters of an item; a longer one equals only what is written alike."""
+"""Longest item, in characters, that is normalised; a longer one is compared literally."""
 MAX_ITEMS = 5_000
-"""Items that are compared; those beyond count, as unlike any other."""
+"""Largest number of items compared; further items count but match nothing."""
 
 _BULLET = re.compile(r"^[^\S\n]*(?:[-*•–]|\(?\d{1,4}[.)]|\(?[a-z]\))[^\S\n]+(\S.*)$", re.MULTILINE)
 _LEAD_IN = re.compile(
@@ -31,12 +31,12 @@ _FENCED_ARRAY = re.compile(r"```(?:json)?[^\S\n]*\n\s*(\[[^`]*\])\s*```\Z", re.I
 
 
 def item_key(item: Any) -> Hashable:
-    """A key that two items share exactly where they mean the same: by value if numbers, else as normalised text."""
+    """Return a key that is equal for equivalent items: the value of a number, else the normalised text."""
     if isinstance(item, dict | list):
         return json_key(item)
     if isinstance(item, bool):
         return str(item).lower()
-    text = _unmarked(str(item))
+    text = _strip_emphasis(str(item))
     if len(text) > MAX_ITEM:
         return text
     quantity = read_quantity(text)
@@ -46,7 +46,7 @@ def item_key(item: Any) -> Hashable:
 
 
 def expected_items(answer: Any, separator: str) -> list[Hashable] | None:
-    """The keys of a task's answer: a list, or text that is read as an answer is; None where there is none."""
+    """Return the keys of a task's answer, a list or text read like a completion; None if there is no answer."""
     if isinstance(answer, list | tuple):
         return [item_key(item) for item in answer]
     if answer is None or not str(answer).strip():
@@ -55,16 +55,16 @@ def expected_items(answer: Any, separator: str) -> list[Hashable] | None:
 
 
 def read_items(text: str, separator: str, expected: Collection[Hashable]) -> list[Hashable] | None:
-    """The keys of the items in ``text``, or None where it is blank.
+    """Return the keys of the items in ``text``, or None if it is blank.
 
-    A JSON array (also in a fence that ends the text, or inside the last box) is read as such; then bulleted or numbered
-    lines; then what stands between separators: lines, semicolons or commas, the first of them that occurs. The last
-    item may follow "and" unless the whole is an ``expected`` item.
+    Tried in order: a JSON array (also in a fence at the end of the text, or in the last box), bulleted or numbered
+    lines, and text between lines, semicolons or commas, whichever occurs first. "and" may precede the last item, unless
+    it is part of an ``expected`` item.
     """
     text = text[-MAX_TEXT:].strip()
     if boxes := boxed_answers(text):
-        text = boxes[-1]  # those that only "and" or a comma joins are one
-    text = unfenced(text)
+        text = boxes[-1]  # boxes joined only by "and" or a comma are already merged
+    text = strip_fence(text)
     if not text:
         return None
     if fenced := _FENCED_ARRAY.search(text):
@@ -75,32 +75,32 @@ def read_items(text: str, separator: str, expected: Collection[Hashable]) -> lis
         except NotJson:
             values = None
         if isinstance(values, list):
-            return _keys(values)
-    pieces = _pieces(text, separator, expected)
-    return [key for key in _keys(pieces) if key != ""]
+            return _item_keys(values)
+    pieces = _split_items(text, separator, expected)
+    return [key for key in _item_keys(pieces) if key != ""]
 
 
-def _keys(items: Sequence[Any]) -> list[Hashable]:
+def _item_keys(items: Sequence[Any]) -> list[Hashable]:
     keys = [item_key(item) for item in items[:MAX_ITEMS]]
     return keys + [("beyond", index) for index in range(len(items) - len(keys))]
 
 
-def _pieces(text: str, separator: str, expected: Collection[Hashable]) -> list[str]:
+def _split_items(text: str, separator: str, expected: Collection[Hashable]) -> list[str]:
     if separator:
-        return [piece.strip() for piece in _bare(_LEAD_IN.sub("", text, count=1)).split(separator)]
+        return [piece.strip() for piece in _unwrap(_LEAD_IN.sub("", text, count=1)).split(separator)]
     if bullets := _BULLET.findall(text):
-        return [_unmarked(bullet) for bullet in bullets]
+        return [_strip_emphasis(bullet) for bullet in bullets]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines = lines[1:]
     if len(lines) > 1:
-        return [_unmarked(line) for line in lines]
-    line = _bare(_LEAD_IN.sub("", lines[0], count=1))
+        return [_strip_emphasis(line) for line in lines]
+    line = _unwrap(_LEAD_IN.sub("", lines[0], count=1))
     if line.lower().strip(" .") in _NOTHING or not line:
         return []
     parts = line.split(";") if ";" in line else _COMMA.split(line)
     if item_key(parts[0]) not in expected:  # "The colours are red, green and blue"
-        parts[0] = _bare(_SUBJECT.sub("", parts[0], count=1))
+        parts[0] = _unwrap(_SUBJECT.sub("", parts[0], count=1))
     found = []
     for index, part in enumerate(parts):
         part = part.strip()
@@ -108,11 +108,11 @@ def _pieces(text: str, separator: str, expected: Collection[Hashable]) -> list[s
             found += [piece for piece in _AND.split(part) if piece]
         else:
             found.append(part)
-    return [_unmarked(piece) for piece in found if piece]
+    return [_strip_emphasis(piece) for piece in found if piece]
 
 
-def _bare(text: str) -> str:
-    """``text`` without dollars, a full stop and one pair of brackets around all of it."""
+def _unwrap(text: str) -> str:
+    """Return ``text`` without enclosing dollar signs, a final full stop and one enclosing pair of brackets."""
     text = text.strip().strip("$").strip().removesuffix(".").strip()
     for opening, closing in _BRACKETS:
         if len(text) >= 2 and text.startswith(opening) and text.endswith(closing):
@@ -120,5 +120,5 @@ def _bare(text: str) -> str:
     return text
 
 
-def _unmarked(item: str) -> str:
+def _strip_emphasis(item: str) -> str:
     return item.strip().rstrip(",;").strip("*`\"'$").strip()

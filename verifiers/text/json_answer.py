@@ -1,4 +1,4 @@
-"""The verifier of answers that end with a JSON object which holds what is expected."""
+"""Verifier that compares the last JSON object in an answer with the expected value."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,20 +9,20 @@ from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .think import split_reasoning
 
-_MOST_TRIES = 1000
-_MOST_READ = 4 * MAX_TEXT
-"""Characters that are read of what turns out to be no object."""
+_MAX_TRIES = 1000
+_MAX_READ = 4 * MAX_TEXT
+"""Characters read in failed attempts to parse an object."""
 
 
 @verifier("json_answer")
 @dataclass(frozen=True)
 class JsonAnswer:
-    """The last JSON object in the answer, or one field of it, equals ``task.answer``; other text may stand beside it.
+    """The last JSON object in the answer, or one field of it, equals ``task.answer``; other text is ignored.
 
-    Equal as JSON: the order of keys and the way a number is written do not matter, while 1, true and "1" differ.
+    Values are compared as JSON: key order and the notation of numbers do not matter, but 1, true and "1" differ.
 
     Attributes:
-        field: what is compared; empty for the whole object.
+        field: name of the field to compare; empty for the whole object.
 
     Example:
         {"verifier": "json_answer", "completion": "It prints {\\"output\\": [1, 2]}", "answer": [1, 2],
@@ -33,12 +33,12 @@ class JsonAnswer:
     row_params: ClassVar[frozenset[str]] = frozenset({"field"})
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, or ``unparseable`` without an object or without the field."""
+        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if the object or the field is missing."""
         if case.answer is None and not self.field:
             return infra_error("the task has no answer to compare with; repair the dataset")
         found = last_object(split_reasoning(case.completion)[1])
         if found is None:
-            return unparseable("the answer holds no JSON object")
+            return unparseable("the answer contains no JSON object")
         if self.field and self.field not in found:
             return unparseable(f"the answer's last JSON object has no {self.field!r}")
         value = found[self.field] if self.field else found
@@ -48,10 +48,10 @@ class JsonAnswer:
 
 
 def last_object(text: str) -> dict[str, Any] | None:
-    """The last JSON object in ``text`` that is no part of another, None where there is none.
+    """Return the last outermost JSON object in ``text``, or None.
 
-    Braces that open none are passed over, but no more than ``_MOST_TRIES``, nor so many that to see it takes long: with
-    more the text holds no answer.
+    Braces that do not open an object are skipped. After more than ``_MAX_TRIES`` of them, or ``_MAX_READ`` characters
+    read in vain, the search gives up and returns None.
     """
     text, position, found = text[-MAX_TEXT:], 0, None
     tries = read = 0
@@ -61,6 +61,6 @@ def last_object(text: str) -> dict[str, Any] | None:
         except NotJson as error:
             position = start + 1
             tries, read = tries + 1, read + error.read
-            if tries > _MOST_TRIES or read > _MOST_READ:
+            if tries > _MAX_TRIES or read > _MAX_READ:
                 return None
     return found

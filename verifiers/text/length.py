@@ -1,4 +1,4 @@
-"""The verifier of length budgets, with hard or soft edges."""
+"""Verifier for length limits, with hard or soft edges."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,20 +25,20 @@ UNITS = (*_COUNTS, "tokens")
 @verifier("length")
 @dataclass(frozen=True)
 class Length:
-    """The length of the answer, of the reasoning, or of both is within bounds; beyond them the score falls to 0.
+    """The length of the answer, the reasoning, or both is within bounds; outside them the score falls to 0.
 
-    Tokens are all those that the agent sampled in the episode. DAPO's soft overlong punishment with a limit of 20480
-    tokens, of which the last 4096 are punished, is ``unit="tokens", of="both", minimum=0, maximum=16384, margin=4096,
-    penalty=True``. Without ``penalty`` it gives the same advantages, each score being higher by 1.
+    Tokens are counted over everything the agent sampled in the episode. DAPO's soft overlong punishment, with a limit
+    of 20480 tokens of which the last 4096 are punished, is ``unit="tokens", of="both", minimum=0, maximum=16384,
+    margin=4096, penalty=True``. Without ``penalty`` every score is higher by 1 and the advantages are the same.
 
     Attributes:
-        maximum: most that scores 1; None for no bound.
-        minimum: least that scores 1; an empty text scores 0 unless this is 0.
-        unit: ``characters`` (white space at both ends aside), ``words`` (runs of letters and digits), ``sentences``,
-            ``lines`` (that are not blank), or ``tokens`` (only ``of="both"``).
+        maximum: largest length that scores 1; None for no bound.
+        minimum: smallest length that scores 1; an empty text scores 0 unless this is 0.
+        unit: ``characters`` (without surrounding white space), ``words`` (runs of letters and digits), ``sentences``,
+            ``lines`` (non-blank ones), or ``tokens`` (only with ``of="both"``).
         of: ``answer``, ``reasoning`` or ``both``.
-        margin: beyond a bound the score falls from 1 to 0 in a straight line over so many units; 0 is a hard edge.
-        penalty: score 0 within the bounds and down to -1 beyond them, so that it only ever takes away.
+        margin: number of units outside a bound over which the score falls linearly from 1 to 0; 0 is a hard edge.
+        penalty: score 0 within the bounds and down to -1 outside, so that the verifier only takes away.
 
     Example:
         {"verifier": "length", "completion": "one two three", "answer": null, "params": {"maximum": 3, "unit": "words"}}
@@ -62,25 +62,23 @@ class Length:
         for name, known in (("unit", UNITS), ("of", PARTS)):
             value = getattr(self, name)
             if value not in known:
-                raise ConfigError(f"verifier 'length': {name} has no kind {value!r}; {nearest(str(value), known)}")
+                raise ConfigError(f"verifier 'length': unknown {name} {value!r}; {nearest(str(value), known)}")
         if self.unit == "tokens" and self.of != "both":
-            raise ConfigError(f"verifier 'length': tokens are counted of both, not of the {self.of}; set of = 'both'")
+            raise ConfigError(f"verifier 'length': tokens cannot be counted for the {self.of} alone; set of = 'both'")
         for name in ("minimum", "margin", "maximum"):
             value = getattr(self, name)
             if name == "maximum" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ConfigError(f"verifier 'length': {name} is not negative, found {value!r}")
+                raise ConfigError(f"verifier 'length': {name} must not be negative, found {value!r}")
         if self.maximum is not None and self.maximum < self.minimum:
-            raise ConfigError(
-                f"verifier 'length': maximum {self.maximum} is below minimum {self.minimum}; exchange the two"
-            )
+            raise ConfigError(f"verifier 'length': maximum {self.maximum} is below minimum {self.minimum}; swap them")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` within the bounds, else ``wrong`` with what the soft edge leaves."""
+        """Return ``ok`` within the bounds, else ``wrong`` with the score of the soft edge."""
         count = self._count(case)
         if count is None:
-            return infra_error("the trajectory holds no tokens; count characters or words, or sample with an engine")
+            return infra_error("the trajectory has no tokens; count characters or words, or sample with an engine")
         share = self._share(count)
         score = share - 1.0 if self.penalty else share
         if share == 1.0:
@@ -100,7 +98,7 @@ class Length:
     def _share(self, count: int) -> float:
         if self.maximum is not None and count > self.maximum:
             return max(0.0, 1 - (count - self.maximum) / self.margin) if self.margin else 0.0
-        if count < self.minimum:  # nothing at all scores 0, however wide the margin
+        if count < self.minimum:  # an empty text scores 0, however wide the margin
             margin = min(self.margin, self.minimum)
             return max(0.0, 1 - (self.minimum - count) / margin) if margin else 0.0
         return 1.0

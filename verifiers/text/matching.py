@@ -20,9 +20,9 @@ _FRACTION = r"\\[dt]?frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\}"
 _RATIO = r"(?<!/)\d+\s?/\s?\d+(?![\d/.])"
 _VALUE = rf"(?:{_FRACTION}|{_RATIO}|(?:{NUMERAL})(?:{_POWER})?)"
 _NUMBER = re.compile(rf"(?:(?<!\w)[-+−])?{_VALUE}", re.ASCII)
-_STANDING = re.compile(rf"(?:(?<!\w)[-+−]|(?<![\w^]))(?<!\^\{{){_VALUE}", re.ASCII)
+_STANDALONE_NUMBER = re.compile(rf"(?:(?<!\w)[-+−]|(?<![\w^]))(?<!\^\{{){_VALUE}", re.ASCII)
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;: ]|[\u00a0\u2009\u202f_])(?=\d{3}(?!\d))")
-"""What LaTeX and typesetters put between thousands, beside the comma."""
+"""Separators between thousands in LaTeX and typesetting, other than the comma."""
 _DASH = re.compile(r"(?<![\w)])[‒–](?=[\d.])")
 _SHORT_FRACTION = re.compile(r"\\[dt]?frac\s?(\d)\s?(\d)(?!\d)")
 _MAX_TAIL = 2000
@@ -31,12 +31,12 @@ _MAX_TAIL = 2000
 @verifier("exact")
 @dataclass(frozen=True)
 class Exact:
-    """The answer, reasoning and surrounding white space removed, equals ``task.answer``, or one item of it if a list.
+    """The answer equals ``task.answer``, or one of its items if it is a list, after removing reasoning and white space.
 
     Attributes:
         ignore_case: compare in lower case.
-        normalized: compare as SQuAD does: without case, punctuation and articles, white space and Unicode forms as one;
-            signs, decimal points and percent signs of numbers count, as do ``C++`` and ``C#``.
+        normalized: compare as SQuAD does, ignoring case, punctuation, articles, white space and Unicode forms. Signs,
+            decimal points and percent signs of numbers are kept, and so are ``C++`` and ``C#``.
 
     Example:
         {"verifier": "exact", "completion": "<think>?</think> Paris", "answer": "paris",
@@ -51,18 +51,18 @@ class Exact:
     row_params: ClassVar[frozenset[str]] = frozenset({"ignore_case", "normalized"})
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, or ``unparseable`` where nothing is answered."""
+        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` for an empty answer."""
         expected = references(case.answer)
         if not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")
         _, found = split_reasoning(case.completion)
         if not found:
             return unparseable("the answer is empty")
-        if self._spelled(found) in map(self._spelled, expected):
+        if self._canonical(found) in map(self._canonical, expected):
             return passed(found=found[:200])
         return wrong(f"expected {' or '.join(map(repr, expected)):.80}, found {found!r:.80}", found=found[:200])
 
-    def _spelled(self, text: str) -> str:
+    def _canonical(self, text: str) -> str:
         if self.normalized:
             return normalized(text)
         return text.lower() if self.ignore_case else text
@@ -73,12 +73,12 @@ class Exact:
 class Number:
     r"""The last number in the answer equals ``task.answer``, within a tolerance.
 
-    A number may be written with separators of thousands, as ``1.5e-3``, ``2 × 10^{5}``, ``3/4`` or ``\frac{3}{4}``.
-    Digits that belong to a word or an exponent (``H2O``, ``m^2``) count only where there is no other number.
+    A number may have thousands separators, or be written as ``1.5e-3``, ``2 × 10^{5}``, ``3/4`` or ``\frac{3}{4}``.
+    Digits in a word or an exponent (``H2O``, ``m^2``) count only if there is no other number.
 
     Attributes:
         tolerance: largest absolute difference that still passes.
-        relative_tolerance: the same as a share of the expected number; what either of the two allows passes.
+        relative_tolerance: the same as a share of the expected number; the larger of the two tolerances applies.
 
     Example:
         {"verifier": "number", "completion": "3 apples cost 1.50", "answer": 1.5} -> 1.0
@@ -95,31 +95,31 @@ class Number:
         for name in ("tolerance", "relative_tolerance"):
             value = getattr(self, name)
             if isinstance(value, bool) or not 0 <= value < math.inf:
-                raise ConfigError(f"verifier 'number': {name} is finite and not negative, found {value!r}")
+                raise ConfigError(f"verifier 'number': {name} must be finite and not negative, found {value!r}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, or ``unparseable`` where there is no number."""
+        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if there is no number."""
         expected = read_quantity(str(case.answer))
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
         _, text = split_reasoning(case.completion)
-        tail = _plain(text[-_MAX_TAIL:])
-        found = _STANDING.findall(tail) or _NUMBER.findall(tail)
+        tail = _normalize_digits(text[-_MAX_TAIL:])
+        found = _STANDALONE_NUMBER.findall(tail) or _NUMBER.findall(tail)
         if not found:
             return unparseable("no number in the answer")
         value = read_quantity(found[-1])
-        allowed = max(_exact(self.tolerance), _exact(self.relative_tolerance) * abs(expected.value))
+        allowed = max(_as_fraction(self.tolerance), _as_fraction(self.relative_tolerance) * abs(expected.value))
         if value is not None and abs(value.value - expected.value) <= allowed:
             return passed(found=found[-1][:200])
         return wrong(f"expected {case.answer!s:.80}, found {found[-1]:.80}", found=found[-1][:200])
 
 
-def _plain(text: str) -> str:
-    """``text`` with one kind of digits, of minus, of separators of thousands and of fractions."""
+def _normalize_digits(text: str) -> str:
+    """Return ``text`` with ASCII digits and minus signs, no thousands separators, and braced fractions."""
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
     return _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _DASH.sub("-", _SEPARATOR.sub("", text)))
 
 
-def _exact(tolerance: float) -> Fraction:
-    """The tolerance as it is written: 0.3, not the double below it."""
+def _as_fraction(tolerance: float) -> Fraction:
+    """Return the tolerance as written: 0.3, not the nearest double."""
     return Fraction(str(tolerance))

@@ -1,4 +1,4 @@
-"""One spelling of a short answer, in the manner of SQuAD, and the references that a task accepts."""
+"""SQuAD-style normalisation of short answers, and the reference answers of a task."""
 
 import re
 import unicodedata
@@ -19,10 +19,10 @@ _PUNCTUATION = regex.compile(
 
 
 def normalized(text: str) -> str:
-    """``text`` in NFKC and lower case, without punctuation, articles and surplus white space.
+    """Return ``text`` in NFKC and lower case, without punctuation, articles and extra white space.
 
-    Unlike SQuAD's own rule it keeps what makes another number or name (sign, decimal point, ``%``, ``C++``), drops
-    separators of thousands, and leaves articles or punctuation where nothing else is there: ``The`` is not empty.
+    Unlike SQuAD, it keeps characters that distinguish numbers or names (sign, decimal point, ``%``, ``C++``), drops
+    thousands separators, and keeps articles or punctuation if nothing else is left: ``The`` does not become empty.
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).translate(_SPELLINGS).casefold())
     text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
@@ -34,6 +34,6 @@ def normalized(text: str) -> str:
 
 
 def references(answer: Any) -> tuple[str, ...]:
-    """The texts that a task's answer accepts: itself, or each item of a list; blank ones and None are none."""
+    """Return the accepted answers: the task's answer, or each item if it is a list, without None and blank texts."""
     items = answer if isinstance(answer, list | tuple) else [answer]
     return tuple(text for item in items if item is not None and (text := str(item).strip()))

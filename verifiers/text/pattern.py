@@ -1,4 +1,4 @@
-"""The verifier that matches the answer against a regular expression, within a deadline."""
+"""Verifier that matches the answer against a regular expression, with a time limit."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,23 +14,23 @@ from .normalization import references
 from .think import split_reasoning
 
 MAX_PATTERN = 10_000
-"""Characters of a pattern."""
+"""Longest pattern, in characters."""
 MAX_TEXT = 1_000_000
-"""Characters of an answer; a longer one is a ``limit``."""
+"""Longest answer, in characters; a longer one gets status ``limit``."""
 
 
 @verifier("regex")
 @dataclass(frozen=True)
 class Regex:
-    r"""The answer matches the pattern, and its named group, if one is asked for, equals ``task.answer``.
+    r"""The answer matches the pattern; if a named group is given, that group equals ``task.answer``.
 
     Attributes:
-        pattern: in the syntax of the ``regex`` package; where it is empty, ``task.answer`` is the pattern.
-        search: whether it may match inside the answer; otherwise it must match all of it.
-        group: the named group whose text is compared with ``task.answer`` (one item of it, if a list); the last match
-            counts.
+        pattern: regular expression in the syntax of the ``regex`` package; if empty, ``task.answer`` is the pattern.
+        search: whether the pattern may match anywhere in the answer; otherwise it must match all of it.
+        group: name of the group whose text is compared with ``task.answer``, or with any of its items if it is a list;
+            the last match counts.
         ignore_case: match and compare without regard to case.
-        seconds: CPU time that matching may take; more is a ``timeout``.
+        seconds: CPU seconds that matching may take; more is a ``timeout``.
 
     Example:
         {"verifier": "regex", "completion": "2024-05-01", "answer": "\\d{4}-\\d\\d-\\d\\d"} -> 1.0
@@ -48,7 +48,7 @@ class Regex:
 
     def __post_init__(self) -> None:
         if isinstance(self.seconds, bool) or not 0 < self.seconds <= 10:
-            raise ConfigError(f"verifier 'regex': seconds is above 0 and at most 10, found {self.seconds!r}")
+            raise ConfigError(f"verifier 'regex': seconds must be above 0 and at most 10, found {self.seconds!r}")
         if self.pattern:
             try:
                 compiled = compile_pattern(self.pattern, self.ignore_case)
@@ -62,12 +62,12 @@ class Regex:
             raise ConfigError("verifier 'regex': group needs a pattern; without one, task.answer is the pattern")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, ``unparseable`` for an empty answer, or ``timeout``."""
+        """Return ``ok`` 1.0, ``wrong``, ``unparseable`` for an empty answer, or ``timeout``."""
         expected = references(case.answer)
         if not expected and (self.group or not self.pattern):
-            return infra_error("the task has no answer to compare with, nor a pattern; repair the dataset")
+            return infra_error("the task has neither an answer to compare with nor a pattern; repair the dataset")
         if not self.pattern and not isinstance(case.answer, str | int | float):
-            return infra_error(f"the task's answer is no pattern: {case.answer!r:.80}; repair the dataset")
+            return infra_error(f"the task's answer is not a pattern: {case.answer!r:.80}; repair the dataset")
         try:
             compiled = compile_pattern(self.pattern or str(case.answer), self.ignore_case)
         except ValueError as error:
@@ -84,7 +84,7 @@ class Regex:
         if match is None:
             return wrong(f"{compiled.pattern!r:.80} does not match", found=text[:200])
         found = (match[self.group] if self.group else match[0]) or ""
-        if self.group and self._spelled(found) not in map(self._spelled, expected):
+        if self.group and self._canonical(found) not in map(self._canonical, expected):
             return wrong(f"expected {' or '.join(expected)!r:.80}, found {found!r:.80}", found=found[:200])
         return passed(found=found[:200])
 
@@ -98,20 +98,20 @@ class Regex:
             last = match
         return last
 
-    def _spelled(self, text: str) -> str:
+    def _canonical(self, text: str) -> str:
         return text.strip().lower() if self.ignore_case else text.strip()
 
 
 @lru_cache(maxsize=256)
 def compile_pattern(pattern: str, ignore_case: bool) -> Any:
-    """The compiled pattern.
+    """Return the compiled pattern.
 
     Raises:
-        ValueError: it is none, or too long.
+        ValueError: the pattern is invalid or too long.
     """
     if len(pattern) > MAX_PATTERN:
-        raise ValueError(f"a pattern has at most {MAX_PATTERN} characters, found {len(pattern)}")
+        raise ValueError(f"a pattern may have at most {MAX_PATTERN} characters, found {len(pattern)}")
     try:
         return regex.compile(pattern, (regex.IGNORECASE if ignore_case else 0) | regex.VERSION0)
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{pattern!r:.80} is no regular expression ({error})") from None
+        raise ValueError(f"{pattern!r:.80} is not a regular expression ({error})") from None

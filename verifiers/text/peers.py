@@ -1,4 +1,4 @@
-"""Verifiers that judge the attempts at one task against each other: for ``use`` in a rubric, as group rewards."""
+"""Group verifiers that compare the attempts at one task with each other, for ``use`` in a rubric."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from .think import split_reasoning
 @verifier("relative_length")
 @dataclass(frozen=True)
 class RelativeLength:
-    """The shortest of the attempts that passed; 1 for it, down to 0 for the longest, and 0 for those that did not pass.
+    """Among attempts that passed, the shortest scores 1 and the longest 0; attempts that did not pass score 0.
 
-    The length term of Kimi k1.5, from 0 to 1, so that brevity alone earns nothing. A group's verifier: it adds to
-    attempts that are judged already, all of one group at once.
+    This is the length term of Kimi k1.5, scaled to 0..1, so that brevity alone earns nothing. It is a group verifier
+    and runs after the other verifiers have scored all attempts of the group.
 
     Attributes:
-        of: the label of the reward that says whether an attempt passed; empty for the heaviest.
+        of: label of the reward that decides whether an attempt passed; empty for the one with the largest weight.
 
     Example:
         {"verifier": "relative_length", "completions": ["4", "so 4", "it is 4", "5"], "rewards": [1, 1, 1, 0]}
@@ -30,7 +30,7 @@ class RelativeLength:
     of: str = ""
 
     async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
-        """``ok`` with the score for attempts that passed, else ``wrong``."""
+        """Return ``ok`` with the score for each attempt that passed, else ``wrong``."""
         right = [self._passed(case) for case in cases]
         lengths = [_length(case) for case in cases]
         counted = [length for length, is_right in zip(lengths, right, strict=True) if is_right]
@@ -38,7 +38,7 @@ class RelativeLength:
         return [
             passed(score=1 - (length - shortest) / span if span else 1.0, characters=length)
             if is_right
-            else wrong("it did not pass, whatever its length", characters=length)
+            else wrong("the attempt did not pass, so its length earns nothing", characters=length)
             for length, is_right in zip(lengths, right, strict=True)
         ]
 
@@ -52,11 +52,11 @@ class RelativeLength:
 @verifier("majority")
 @dataclass(frozen=True)
 class Majority:
-    """The answer that most attempts of the group give, as text without reasoning: 1 for it, 0 for the others.
+    """Attempts with the most frequent answer of their group score 1, all others 0; reasoning is ignored.
 
-    Without right answers at hand it stands for them (test-time reinforcement learning); a policy can then agree with
-    itself on anything, so leave it at weight 0 where there are better ones. Answers that tie for the most score 0. A
-    group's verifier: it sees all attempts at once.
+    It replaces reference answers if there are none (test-time reinforcement learning). A policy can agree with itself
+    on anything, so use weight 0 if better rewards exist. If answers tie for the most votes, all score 0. It is a group
+    verifier and sees all attempts at once.
 
     Attributes:
         ignore_case: compare in lower case.
@@ -68,7 +68,7 @@ class Majority:
     ignore_case: bool = False
 
     async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
-        """``ok`` 1.0 for the most frequent answer, else ``wrong``; an empty answer is none."""
+        """Return ``ok`` 1.0 for the most frequent answer, else ``wrong``; empty answers have no vote."""
         answers = [" ".join(split_reasoning(case.completion)[1].split()) for case in cases]
         if self.ignore_case:
             answers = [answer.casefold() for answer in answers]
@@ -77,11 +77,11 @@ class Majority:
         winner = votes[0][0] if votes and not tie else None
         share = votes[0][1] / len(cases) if votes else 0.0
         return [
-            passed(votes=share) if winner is not None and answer == winner else wrong("not the majority's answer")
+            passed(votes=share) if winner is not None and answer == winner else wrong("not the majority answer")
             for answer in answers
         ]
 
 
 def _length(case: Case) -> int:
-    """Characters that the agent has written."""
+    """Return the number of characters that the agent wrote."""
     return sum(len(message["content"]) for message in case.messages if is_reply(message))

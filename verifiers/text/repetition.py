@@ -1,4 +1,4 @@
-"""The verifier that finds texts which repeat themselves, as a degenerate sampler's do."""
+"""Verifier that detects texts which repeat themselves, as degenerate sampling does."""
 
 import re
 from collections.abc import Hashable, Sequence
@@ -13,7 +13,7 @@ from .length import PARTS
 from .think import split_reasoning
 
 LOOP_WINDOW = 20_000
-"""Characters at the end of a text in which a loop is looked for."""
+"""Number of characters at the end of a text that are searched for a loop."""
 
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+|[^\w\s]+")
 
@@ -21,18 +21,18 @@ _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+|[^\w\s]+")
 @verifier("repetition")
 @dataclass(frozen=True)
 class Repetition:
-    """Few n-grams come again, no line is said over and over, and the text does not end in a loop.
+    """Few n-grams repeat, no line repeats many times in a row, and the text does not end in a loop.
 
-    The score is 1 up to ``maximum``, falls in a straight line to 0 at ``maximum + margin``, and is 0 for lines in a row
-    and loops. N-grams are of words and rows of punctuation marks; each CJK character is a word.
+    The score is 1 up to ``maximum`` and falls linearly to 0 at ``maximum + margin``; repeated lines and loops score 0.
+    N-grams consist of words and runs of punctuation; each CJK character is a word.
 
     Attributes:
         n: words in an n-gram.
-        maximum: largest share of n-grams that stood before already.
-        margin: over which share beyond it the score falls to 0.
-        lines: most equal lines in a row, blank ones aside.
-        loops: times that an ending must come in a row to be a loop; 0 looks for none.
-        loop_characters: least length of a loop in all, shorter rows of equal characters being rules and zeros.
+        maximum: largest share of n-grams that may repeat an earlier one.
+        margin: range of the share above ``maximum`` over which the score falls to 0.
+        lines: largest number of equal lines in a row; blank lines are ignored.
+        loops: number of repetitions at the end of the text that make a loop; 0 disables this check.
+        loop_characters: smallest total length of a loop; shorter ones may be rules or zeros.
         of: ``answer``, ``reasoning`` or ``both``.
 
     Example:
@@ -53,20 +53,24 @@ class Repetition:
 
     def __post_init__(self) -> None:
         if self.of not in PARTS:
-            raise ConfigError(f"verifier 'repetition': of is one of {', '.join(PARTS)}, found {self.of!r}")
+            raise ConfigError(f"verifier 'repetition': of must be one of {', '.join(PARTS)}, found {self.of!r}")
         for name, least in (("n", 1), ("lines", 1), ("loop_characters", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"verifier 'repetition': {name} is a whole number from {least}, found {value!r}")
+                raise ConfigError(
+                    f"verifier 'repetition': {name} must be an integer of at least {least}, found {value!r}"
+                )
         if isinstance(self.loops, bool) or not isinstance(self.loops, int) or self.loops < 0 or self.loops == 1:
-            raise ConfigError(f"verifier 'repetition': loops is 0 or a whole number from 2, found {self.loops!r}")
+            raise ConfigError(
+                f"verifier 'repetition': loops must be 0 or an integer of at least 2, found {self.loops!r}"
+            )
         for name in ("maximum", "margin"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ConfigError(f"verifier 'repetition': {name} is from 0 to 1, found {value!r}")
+                raise ConfigError(f"verifier 'repetition': {name} must be from 0 to 1, found {value!r}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong`` with what the margin leaves, or ``unparseable`` where there is no text."""
+        """Return ``ok`` 1.0, ``wrong`` with the score of the margin, or ``unparseable`` if there is no text."""
         text = case.completion
         if self.of != "both":
             reasoning, answer = split_reasoning(text)
@@ -75,22 +79,22 @@ class Repetition:
             return unparseable("there is no text")
         share = repeated_share(_TOKEN.findall(text.lower()), self.n)
         run = longest_run([line.strip() for line in text.splitlines() if line.strip()])
-        endings = (text.rstrip(), text) if self.loops else ()  # a loop of blank lines is one too
+        endings = (text.rstrip(), text) if self.loops else ()  # blank lines can be a loop too
         loops = (loop_period(ending[-LOOP_WINDOW:], self.loops, self.loop_characters) for ending in endings)
         period = next(filter(None, loops), 0)
         evidence = {"share": round(share, 4), "lines": run, "loop": period}
         if period:
-            return wrong(f"it ends in a loop of {period} characters: {text.rstrip()[-period:]!r:.60}", **evidence)
+            return wrong(f"the text ends in a loop of {period} characters: {text.rstrip()[-period:]!r:.60}", **evidence)
         if run > self.lines:
-            return wrong(f"one line stands {run} times in a row, allowed are {self.lines}", **evidence)
+            return wrong(f"one line occurs {run} times in a row, more than {self.lines}", **evidence)
         if share <= self.maximum:
             return passed(f"{share:.0%} of {self.n}-grams repeat", **evidence)
         score = max(0.0, 1 - (share - self.maximum) / self.margin) if self.margin else 0.0
-        return wrong(f"{share:.0%} of {self.n}-grams repeat, allowed are {self.maximum:.0%}", score, **evidence)
+        return wrong(f"{share:.0%} of {self.n}-grams repeat, more than {self.maximum:.0%}", score, **evidence)
 
 
 def repeated_share(tokens: Sequence[str], n: int) -> float:
-    """Share of the n-grams that are equal to an earlier one; 0 where there are none."""
+    """Return the share of n-grams that repeat an earlier one; 0 if there are no n-grams."""
     total = len(tokens) - n + 1
     if total <= 0:
         return 0.0
@@ -98,7 +102,7 @@ def repeated_share(tokens: Sequence[str], n: int) -> float:
 
 
 def longest_run(items: Sequence[Hashable]) -> int:
-    """Length of the longest row of equal items."""
+    """Return the length of the longest run of equal items."""
     longest = run = 0
     for index, item in enumerate(items):
         run = run + 1 if index and item == items[index - 1] else 1
@@ -107,9 +111,10 @@ def longest_run(items: Sequence[Hashable]) -> int:
 
 
 def loop_period(text: str, times: int, least: int) -> int:
-    """Length of what comes ``times`` in a row at the end of ``text``, in ``least`` characters or more; 0 for no loop.
+    """Return the period of a loop at the end of ``text``, or 0 if there is none.
 
-    By the prefix function of the reversed text, in linear time: a prefix of length m and border b has period m - b.
+    A loop repeats at least ``times`` and has at least ``least`` characters in all. Linear time, with the prefix
+    function of the reversed text: a prefix of length m with border b has period m - b.
     """
     backwards = text[::-1]
     border = [0] * len(backwards)

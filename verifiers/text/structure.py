@@ -1,4 +1,4 @@
-"""The verifier of answers that are one JSON value, valid by a schema."""
+"""Verifier for answers that are one JSON value, valid under a schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from ..json_data.schema import check_schema, faults
 from ..json_data.text import NotJson, read_json
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-from .instructions.wording import unfenced
+from .instructions.wording import strip_fence
 from .think import split_reasoning
 
 
 @verifier("json_schema")
 @dataclass(frozen=True)
 class JsonSchema:
-    """The answer is one JSON value, in a code fence or not and nothing beside it, that is valid by the schema.
+    """The answer is one JSON value that is valid under the schema, with no other text except a code fence.
 
     Attributes:
-        schema: the JSON schema; without one it is ``task.info["schema"]``, else ``task.answer``, as object or text.
-        fence: whether the value may stand in a fence.
+        schema: the JSON schema; by default ``task.info["schema"]``, else ``task.answer``, as an object or as text.
+        fence: whether the value may be in a code fence.
 
     Example:
         {"verifier": "json_schema", "completion": "{\\"age\\": 4}", "answer":
@@ -41,14 +41,14 @@ class JsonSchema:
                 raise ConfigError(f"verifier 'json_schema': {error}") from None
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong`` with the faults, ``unparseable`` where it is no JSON, ``limit`` for too much of it."""
+        """Return ``ok`` 1.0, ``wrong`` with the faults, ``unparseable`` if not JSON, or ``limit`` if too large."""
         try:
             schema = self._schema(case)
         except DataError as error:
             return infra_error(str(error))
         _, text = split_reasoning(case.completion)
         try:
-            value = read_json(unfenced(text) if self.fence else text)
+            value = read_json(strip_fence(text) if self.fence else text)
         except NotJson as error:
             return unparseable(f"the answer is not one JSON value: {error!s:.120}")
         try:
@@ -70,8 +70,8 @@ class JsonSchema:
             try:
                 schema = read_json(schema)
             except NotJson as error:
-                raise DataError(f"the task's schema is no JSON: {error}; repair the dataset") from None
+                raise DataError(f"the task's schema is not JSON: {error}; repair the dataset") from None
         if not isinstance(schema, dict | bool):
-            raise DataError(f"the task's schema is no object, found {schema!r:.80}; repair the dataset")
+            raise DataError(f"the task's schema is not an object, found {schema!r:.80}; repair the dataset")
         check_schema(schema)
         return schema

@@ -1,4 +1,4 @@
-"""``<think>`` reasoning: how it is told from the answer, and the verifier that asks for it."""
+"""Splitting of ``<think>`` reasoning from the answer, and the verifier that requires it."""
 
 import re
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from ..verdict import Verdict, passed, wrong
 
 @lru_cache(maxsize=64)
 def _tags(tag: str) -> re.Pattern[str]:
-    """Opening and closing tags, also in other case, with spaces or attributes in them; ``<tag/>`` is none."""
+    """Return a pattern for opening and closing tags in any case, with spaces or attributes; not ``<tag/>``."""
     return re.compile(rf"<\s*+(?P<close>/\s*+)?{re.escape(tag)}(?:\s[^<>]*+)?(?<!/)>", re.IGNORECASE)
 
 
 def split_reasoning(text: str, tag: str = "think") -> tuple[str, str]:
     """Return (reasoning, answer) of a completion.
 
-    The opening tag may be missing (many templates write it into the prompt). All up to the last closing tag is
-    reasoning, and so is what stands in a block that is never closed: neither holds the answer. A tag in other spelling
-    (``<Think>``, ``</ think>``) counts as well, so that no spelling makes an answer of what is reasoning.
+    The opening tag may be missing, since many templates write it into the prompt. Everything up to the last closing tag
+    is reasoning, and so is the content of a block that is never closed. Variant spellings (``<Think>``, ``</ think>``)
+    count as tags, so that reasoning never becomes the answer by a misspelt tag.
     """
     opened, closed = None, None
     first = None
@@ -45,14 +45,14 @@ def split_reasoning(text: str, tag: str = "think") -> tuple[str, str]:
 @verifier("format")
 @dataclass(frozen=True)
 class Format:
-    """One closed ``<tag>`` block that is not empty, first, with an answer after it.
+    """The reply begins with one closed, non-empty ``<tag>`` block, followed by an answer.
 
-    Tags count wherever they stand, in a code fence too: whoever reads the reply cuts it at them.
+    Tags count everywhere, also in a code fence, because readers of the reply split it at them.
 
     Attributes:
-        tag: the block's name.
-        required: with False, a reply without any block passes too, and so does one with an empty block.
-        prefilled: the template has opened the block already: the reply holds the closing tag alone.
+        tag: name of the block.
+        required: if false, a reply without a block or with an empty block passes too.
+        prefilled: the template already opened the block, so the reply contains only the closing tag.
 
     Example:
         {"verifier": "format", "completion": "<think>2 + 2 = 4</think>4", "answer": null} -> 1.0
@@ -67,10 +67,12 @@ class Format:
 
     def __post_init__(self) -> None:
         if not isinstance(self.tag, str) or not re.fullmatch(r"[\w-]+", self.tag):
-            raise ConfigError(f"verifier 'format': tag is a name without brackets such as 'think', found {self.tag!r}")
+            raise ConfigError(
+                f"verifier 'format': tag must be a name without brackets, like 'think', found {self.tag!r}"
+            )
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, or ``wrong`` with what is missing."""
+        """Return ``ok`` 1.0, or ``wrong`` with the reason."""
         text = case.completion.strip()
         opening, closing = f"<{self.tag}>", f"</{self.tag}>"
         found = [match[0] for match in _tags(self.tag).finditer(text)]
@@ -78,16 +80,16 @@ class Format:
             return passed("no block, and none is required") if text else wrong("the reply is empty")
         odd = next((written for written in found if written not in (opening, closing)), None)
         if odd:
-            return wrong(f"{odd:.40} is not how a tag is written; expected {opening} and {closing}")
+            return wrong(f"{odd:.40} is a misspelt tag; expected {opening} and {closing}")
         counts = (found.count(opening), found.count(closing))
         if counts != (0 if self.prefilled else 1, 1):
             expected = f"only {closing}" if self.prefilled else f"one {opening} block"
             return wrong(f"expected {expected}, found {counts[0]} opened and {counts[1]} closed")
         if not self.prefilled and not text.startswith(opening):
-            return wrong(f"text stands before the {opening} block")
+            return wrong(f"there is text before the {opening} block")
         reasoning, _, answer = text.removeprefix(opening).partition(closing)
         if self.required and not reasoning.strip():
             return wrong(f"the {opening} block is empty")
         if not answer.strip():
-            return wrong(f"no answer after {closing}")
+            return wrong(f"there is no answer after {closing}")
         return passed()

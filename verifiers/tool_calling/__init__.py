@@ -1,1 +1,1 @@
-"""Tool calls in text: formats, prompts, parsing, and whether they are the right ones."""
+"""Tool calls in text: formats, prompts, parsers, and the verifiers of calls."""

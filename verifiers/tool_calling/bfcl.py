@@ -1,4 +1,4 @@
-"""The verifier of function calls by the rules of the Berkeley Function-Calling Leaderboard."""
+"""Verifier for function calls by the rules of the Berkeley Function-Calling Leaderboard (BFCL)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,32 +11,32 @@ from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .call import ToolCall, call_key
 from .declaration import Declaration, declarations
 from .formats.format import tool_format
-from .pairing import largest_pairing
+from .pairing import maximum_matching
 from .possible_answers import PossibleAnswer, call_faults, possible_answers
 
 CATEGORIES = ("simple", "multiple", "parallel", "parallel_multiple", "irrelevance", "relevance")
 MAX_CALLS = 64
-"""Calls that are compared at most; more than that are too many, whatever they say."""
+"""Largest number of calls that are compared; more are always wrong."""
 
 
 @verifier("bfcl")
 @dataclass(frozen=True)
 class Bfcl:
-    r"""The calls are those of ``task.answer``, in any order, as BFCL judges them.
+    r"""The calls are those of ``task.answer``, in any order, by BFCL's rules.
 
-    A name is exact, no argument is unknown, those that are required (or not optional among the possible answers) are
-    there. An integer may serve for a float, never a float for an integer nor a boolean for either; strings are compared
-    in lower case, without spaces and ``,./-_*^``. Beyond BFCL: calls and answers are paired as well as they can be, not
-    one by one as they come; ``true`` is not 1 inside lists and objects either; an integer may serve for a float inside
-    lists too; strings inside objects are compared as all others.
+    Names must match exactly, unknown arguments are wrong, and required arguments (or those without an optional value in
+    the possible answers) must be present. An integer may replace a float, but not the reverse, and a boolean replaces
+    neither. Strings are compared in lower case, without spaces and ``,./-_*^``. Unlike BFCL, calls and answers are
+    matched optimally instead of greedily, ``true`` differs from 1 also inside lists and objects, an integer
+    may replace a float also inside lists, and strings inside objects are compared like all others.
 
     Attributes:
-        functions: the declared functions, as BFCL has them or in the OpenAI shape; ``task.info["functions"]`` or
-            ``task.info["tools"]`` where none are given.
-        category: ``simple``, ``multiple``, ``parallel``, ``parallel_multiple``: the calls of the answer, no more and no
-            less; ``irrelevance``: no call, not even one that cannot be read; ``relevance``: any call of a declared
-            function. BFCL's longer names (``live_simple``, ``simple_python``) do too.
-        format: how calls are written: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
+        functions: the declared functions, in BFCL's or OpenAI's format; by default ``task.info["functions"]`` or
+            ``task.info["tools"]``.
+        category: ``simple``, ``multiple``, ``parallel``, ``parallel_multiple``: exactly the calls of the answer;
+            ``irrelevance``: no call, not even one that cannot be parsed; ``relevance``: any call of a declared
+            function. BFCL's longer names (``live_simple``, ``simple_python``) are accepted.
+        format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
 
     Example:
@@ -59,19 +59,19 @@ class Bfcl:
         tool_format(self.format)
         if not isinstance(self.category, str) or _category(self.category) not in CATEGORIES:
             cure = nearest(str(self.category), CATEGORIES)
-            raise ConfigError(f"verifier 'bfcl': no category is named {self.category!r:.80}; {cure}")
+            raise ConfigError(f"verifier 'bfcl': there is no category {self.category!r:.80}; {cure}")
         if not isinstance(self.strict, bool):
-            raise ConfigError(f"verifier 'bfcl': strict is true or false, found {self.strict!r:.80}")
+            raise ConfigError(f"verifier 'bfcl': strict must be true or false, found {self.strict!r:.80}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0; ``wrong`` with a reason for each call; ``unparseable`` where a call cannot be read."""
+        """Return ``ok`` 1.0, ``wrong`` with a reason for each call, or ``unparseable`` if a call cannot be parsed."""
         try:
-            mine = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
-            return mine._judged(case)
+            configured = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
+            return configured._verdict(case)
         except (ConfigError, DataError) as error:
             return infra_error(f"{error}; repair the dataset")
 
-    def _judged(self, case: Case) -> Verdict:
+    def _verdict(self, case: Case) -> Verdict:
         info = case.task.info
         functions = declarations(self.functions or info.get("functions") or info.get("tools"))
         if not functions:
@@ -81,48 +81,48 @@ class Bfcl:
         reading = tool_format(self.format).read(case.completion, functions)
         calls = reading.calls if self.strict else reading.lenient()
         if category == "irrelevance":
-            return wrong(f"{len(calls)} calls where no function helps: an extra call") if calls else passed("no call")
+            return wrong(f"extra call: {len(calls)} were made, but no function helps") if calls else passed("no call")
         if not calls:
-            thought = "; those in its reasoning were not made" if reading.considered else ""
+            thought = "; calls inside the reasoning do not count" if reading.considered else ""
             return wrong(f"missing call: none was made{thought}")
         if unread := [call for call in calls if call.error]:
             return unparseable(f"a call cannot be read: {unread[0].error:.200}", calls=len(calls), unread=len(unread))
         if category == "relevance":
             unknown = [call.name for call in calls if call.name not in functions]
             return wrong(f"unknown function {unknown[0]!r:.80}") if unknown else passed(calls=len(calls))
-        return _compared(calls, expected, functions)
+        return _compare_calls(calls, expected, functions)
 
 
 _ANY_ANSWER = ("irrelevance", "relevance")
 
 
 def _category(name: str) -> str:
-    """BFCL's own name without what says where its questions come from."""
+    """Return BFCL's category name without the prefix or suffix for the source of its questions."""
     return name.removeprefix("live_").removesuffix("_python")
 
 
-def _compared(
+def _compare_calls(
     calls: Sequence[ToolCall], expected: list[PossibleAnswer], functions: Mapping[str, Declaration]
 ) -> Verdict:
-    """``ok`` where calls and answers pair up, else ``wrong`` with what keeps them from it."""
+    """Return ``ok`` if calls and answers pair up, else ``wrong`` with the reasons."""
     if len(calls) > MAX_CALLS:
         return wrong(f"extra calls: {len(calls)} were made, {len(expected)} are expected")
     faults = [[call_faults(call, answer) for answer in expected] for call in calls]
-    pairs = largest_pairing([[j for j, found in enumerate(row) if not found] for row in faults])
+    pairs = maximum_matching([[j for j, found in enumerate(row) if not found] for row in faults])
     if None not in pairs and len(calls) == len(expected):
         return passed(calls=len(calls))
-    reasons = _reasons(calls, expected, faults, pairs, functions)
+    reasons = _explain_mismatch(calls, expected, faults, pairs, functions)
     return wrong("; ".join(reasons)[:400], faults=reasons[:20])
 
 
-def _reasons(
+def _explain_mismatch(
     calls: Sequence[ToolCall],
     expected: list[PossibleAnswer],
     faults: list[list[list[str]]],
     pairs: list[int | None],
     functions: Mapping[str, Declaration],
 ) -> list[str]:
-    """A reason for each call without an answer, told from the nearest answer of its name, and for each left over."""
+    """Return a reason for each unpaired call, by the closest answer of its name, and for each unpaired answer."""
     left = [j for j in range(len(expected)) if j not in pairs]
     keys = [call_key(call) for call in calls]
     reasons = []

@@ -1,4 +1,4 @@
-"""Tool calls that a model wrote: as they were read, strictly, and what a repair would make of those that were not."""
+"""Tool calls parsed from a model's reply, with repaired versions of calls that break the format."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ class ToolCall:
     """One call as the model wrote it.
 
     Attributes:
-        name: the tool's name, empty where it could not be read.
-        arguments: by name.
-        error: why the call could not be read as its format asks, empty where it could.
-        repaired: the call that was meant, where it has an error but is whole; never of a call that was cut off.
-        repairs: of a repaired call, what was wrong with it.
+        name: name of the tool, empty if it could not be parsed.
+        arguments: argument name → value.
+        error: why the call breaks its format; empty if it does not.
+        repaired: the intended call, if this one has an error but is complete; never for a truncated call.
+        repairs: in a repaired call, what was wrong with the original.
     """
 
     name: str
@@ -28,13 +28,13 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reply holds.
+    """A parsed reply.
 
     Attributes:
-        calls: the calls that it makes, in order; those that could not be read have an ``error``.
-        text: what it says beside them.
-        reasoning: what stands in ``<think>`` or ``<scratch_pad>``.
-        considered: calls that it wrote into reasoning that it closed, and so did not make.
+        calls: the calls that it makes, in order; those that could not be parsed have an ``error``.
+        text: text outside calls and reasoning.
+        reasoning: content of ``<think>`` or ``<scratch_pad>``.
+        considered: calls inside closed reasoning, which do not count as made.
     """
 
     calls: tuple[ToolCall, ...] = ()
@@ -43,12 +43,12 @@ class Reading:
     considered: tuple[ToolCall, ...] = ()
 
     def lenient(self) -> tuple[ToolCall, ...]:
-        """The calls, repaired where that can be done."""
+        """Return the calls, repaired where possible."""
         return tuple(call.repaired or call for call in self.calls)
 
 
 def as_call(value: Any, key: str = "arguments") -> ToolCall:
-    """The call that a JSON value is: an object with exactly ``name`` and ``key``; the latter may be left out."""
+    """Return the call in a JSON value: an object with exactly ``name`` and, optionally, ``key``."""
     name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(name, str) or not name:
         return ToolCall("", error=f'a call is an object with "name" and "{key}"')
@@ -73,7 +73,7 @@ def as_call(value: Any, key: str = "arguments") -> ToolCall:
 
 
 def repaired_call(call: ToolCall, repairs: list[str], error: str = "") -> ToolCall:
-    """``call`` as it is reported after ``repairs``; none leave it as it is. ``error`` says more than they do."""
+    """Return ``call`` marked as repaired, or unchanged without ``repairs``; ``error`` replaces the default error."""
     meant = call.repaired or call
     if meant.error:
         return ToolCall(call.name, error=error or call.error)
@@ -85,5 +85,5 @@ def repaired_call(call: ToolCall, repairs: list[str], error: str = "") -> ToolCa
 
 
 def call_key(call: ToolCall) -> Hashable:
-    """A key that calls share exactly where name and arguments are equal."""
+    """Return a key that is equal for calls with equal name and arguments."""
     return call.name, json_key(call.arguments)

@@ -1,4 +1,4 @@
-"""Tools as they are declared to a model: a name, a description, and a JSON schema of the parameters."""
+"""Tool declarations for a model: a name, a description, and a JSON schema of the parameters."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 @dataclass(frozen=True)
 class Declaration:
-    """One tool.
+    """The declaration of one tool.
 
     Attributes:
-        name: as calls say it.
-        description: what it is for.
+        name: name used in calls.
+        description: purpose of the tool.
         parameters: JSON schema of an object.
     """
 
@@ -28,13 +28,13 @@ class Declaration:
     parameters: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The tool in the OpenAI shape."""
+        """Return the tool in the OpenAI format."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
     @property
     def closed_parameters(self) -> dict[str, Any]:
-        """The parameters with no others beside them, unless the schema itself says something of others."""
+        """The parameters with ``additionalProperties: false``, unless the schema itself covers additional ones."""
         says_more = {"additionalProperties", "unevaluatedProperties", "patternProperties", "allOf", "anyOf", "oneOf"}
         if says_more & self.parameters.keys() or "$ref" in self.parameters:
             return self.parameters
@@ -42,18 +42,18 @@ class Declaration:
 
 
 def declarations(tools: Any) -> dict[str, Declaration]:
-    """Name → tool, from a list of tools in the OpenAI shape or bare functions; Python's type names become JSON's.
+    """Return name → tool for a list of tools in the OpenAI format or bare functions, with JSON's type names.
 
     Raises:
-        DataError: something in it is no tool, or two different ones have one name.
+        DataError: an entry is not a tool, or two different tools share a name.
     """
     if not isinstance(tools, list | tuple):
-        raise DataError(f"tools are a list, found {tools!r:.80}; repair the dataset")
+        raise DataError(f"tools must be a list, found {tools!r:.80}; repair the dataset")
     found = [_declaration(tool) for tool in tools]
     by_name = {tool.name: tool for tool in found}
     if any(by_name[tool.name] != tool for tool in found):
         raise DataError(
-            f"two different tools have one name among {[tool.name for tool in found]!r:.200}; repair the dataset"
+            f"two different tools share a name among {[tool.name for tool in found]!r:.200}; repair the dataset"
         )
     return by_name
 
@@ -63,14 +63,14 @@ def _declaration(tool: Any) -> Declaration:
     name = function.get("name") if isinstance(function, dict) else None
     parameters = function.get("parameters") or {} if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or not name or not isinstance(parameters, dict):
-        raise DataError(f"a tool is an object with a name and parameters, found {tool!r:.120}; repair the dataset")
+        raise DataError(f"a tool must be an object with a name and parameters, found {tool!r:.120}; repair the dataset")
     description = function.get("description")
     schema = as_json_schema({"type": "object", "properties": {}} | parameters)
     return Declaration(name, description if isinstance(description, str) else "", schema)
 
 
 def as_json_schema(schema: Any, depth: int = 0) -> Any:
-    """``schema`` with Python's type names (``dict``, ``float``, …, as BFCL has them) in JSON schema's words."""
+    """Return ``schema`` with Python's type names (``dict``, ``float``, …, as in BFCL) replaced by JSON schema's."""
     if not isinstance(schema, dict) or depth > 64:
         return schema
     made = dict(schema)
@@ -92,6 +92,6 @@ def as_json_schema(schema: Any, depth: int = 0) -> Any:
     return made
 
 
-def as_lines(tools: Iterable[Declaration], bare: bool = False) -> str:
-    """A tool a line, as JSON; ``bare`` without the OpenAI shape around each."""
+def to_json_lines(tools: Iterable[Declaration], bare: bool = False) -> str:
+    """Return one JSON line per tool, in the OpenAI format, or only its function if ``bare``."""
     return "\n".join(to_text(tool.to_json()["function"] if bare else tool.to_json()) for tool in tools)

@@ -1,15 +1,15 @@
-"""A largest pairing of two sides, so that what is found does not hang on the order in which it is looked for."""
+"""Maximum bipartite matching, so that results do not depend on the order of calls and answers."""
 
 from collections.abc import Sequence
 
 
-def largest_pairing(wanted: Sequence[Sequence[int]]) -> list[int | None]:
-    """For each left node the right node that it is paired with, or None; as many pairs as there can be.
+def maximum_matching(wanted: Sequence[Sequence[int]]) -> list[int | None]:
+    """Return for each left node the right node that it is paired with, or None, with as many pairs as possible.
 
-    Kuhn's algorithm: one search for an augmenting path for each left node, O(nodes · edges).
+    Kuhn's algorithm: one search for an augmenting path per left node, O(nodes · edges).
 
     Args:
-        wanted: for each left node, the right nodes that would do.
+        wanted: for each left node, the right nodes that it can be paired with.
     """
     owner: dict[int, int] = {}
     for start in range(len(wanted)):
@@ -21,7 +21,7 @@ def largest_pairing(wanted: Sequence[Sequence[int]]) -> list[int | None]:
 
 
 def _augment(start: int, wanted: Sequence[Sequence[int]], owner: dict[int, int]) -> None:
-    """Pair ``start``, moving others along a path if that frees a right node; without recursion."""
+    """Pair ``start``, re-pairing others along an augmenting path if needed; without recursion."""
     came_from: dict[int, int] = {}
     waiting = [start]
     while waiting:

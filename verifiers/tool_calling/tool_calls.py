@@ -1,4 +1,4 @@
-"""The verifier of tool calls against the tools that were declared, and against the calls that are expected."""
+"""Verifier for tool calls against the declared tools and the expected calls."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -21,29 +21,29 @@ Match = Literal["exact", "names", "none"]
 Turns = Literal["last", "all"]
 Credit = Literal["all", "share"]
 MAX_CALLS = 256
-"""Calls that are judged at most; more are refused as too many."""
+"""Largest number of calls that are compared; more are always wrong."""
 _CHOICES = {"match": get_args(Match), "turns": get_args(Turns), "credit": get_args(Credit)}
 
 
 @verifier("tool_calls")
 @dataclass(frozen=True)
 class ToolCalls:
-    r"""Each call names a declared tool, fits its schema and stands there once; and they are those of ``task.answer``.
+    r"""Every call names a declared tool, fits its schema and is made once; the calls are those of ``task.answer``.
 
-    Arguments that a tool's schema does not know are refused unless it says ``additionalProperties``; 1.0 is no integer
-    and true no number. Calls that the policy considered in closed ``<think>`` were not made.
+    Arguments that are not in the schema are wrong unless it says ``additionalProperties``; 1.0 is not an integer and
+    true is not a number. Calls inside closed ``<think>`` do not count.
 
     Attributes:
-        tools: the declared tools, in the OpenAI shape or bare; ``task.info["tools"]`` where none are given.
-        match: what ``task.answer``, a list of calls ``{"name": …, "arguments": {…}}``, asks for where there is one:
-            ``exact`` those calls in any order; ``names`` calls of those tools; ``none``: the answer is something else.
-        turns: ``last``: the calls of the last reply; ``all``: of every reply.
-        credit: ``all``: 1.0 if nothing is wrong, else 0; ``share``: right calls by calls made or expected, the larger
-            number.
-        format: how calls are written: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
+        tools: the declared tools, in the OpenAI format or as bare functions; by default ``task.info["tools"]``.
+        match: how to use ``task.answer``, a list of calls ``{"name": …, "arguments": {…}}``: ``exact`` requires these
+            calls in any order, ``names`` calls of these tools; ``none`` ignores it. Not used without an answer.
+        turns: ``last`` checks the calls of the last reply, ``all`` those of every reply.
+        credit: ``all`` scores 1.0 if nothing is wrong, else 0; ``share`` scores the right calls divided by the number
+            of calls made or expected, whichever is larger.
+        format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
-        duplicates: allow the same call twice; always where ``task.answer`` holds it twice.
-        required: without an answer to say so, whether there must be a call at all.
+        duplicates: allow the same call twice; always allowed if ``task.answer`` contains it twice.
+        required: whether a call must be made if there is no expected answer.
 
     Example:
         {"verifier": "tool_calls",
@@ -75,19 +75,20 @@ class ToolCalls:
         tool_format(self.format)
         for name, known in _CHOICES.items():
             if (value := getattr(self, name)) not in known:
-                raise ConfigError(f"verifier 'tool_calls': no {name} is {value!r:.80}; {nearest(str(value), known)}")
+                raise ConfigError(f"verifier 'tool_calls': unknown {name} {value!r:.80}; {nearest(str(value), known)}")
         for name in ("strict", "duplicates", "required"):
             if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"verifier 'tool_calls': {name} is true or false, found {getattr(self, name)!r:.80}")
+                found = getattr(self, name)
+                raise ConfigError(f"verifier 'tool_calls': {name} must be true or false, found {found!r:.80}")
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` with the score of the credit, ``wrong`` with a reason for each fault, ``unparseable``, ``limit``."""
+        """Return ``ok`` or ``wrong`` with the credit and a reason for each fault, ``unparseable``, or ``limit``."""
         try:
-            mine = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
-            tools = declarations(mine.tools or case.task.info.get("tools"))
-            expected = None if mine.match == "none" else expected_calls(case.answer)
-            calls = mine._calls(case, tools)
-            return mine._judged(calls, expected, tools)
+            configured = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
+            tools = declarations(configured.tools or case.task.info.get("tools"))
+            expected = None if configured.match == "none" else expected_calls(case.answer)
+            calls = configured._calls(case, tools)
+            return configured._verdict(calls, expected, tools)
         except (ConfigError, DataError) as error:
             return infra_error(f"{error}; repair the dataset")
 
@@ -97,14 +98,14 @@ class ToolCalls:
         calls = [call for reply in chosen for call in calls_of_turn(reply, tool_format(self.format), tools)]
         return calls if self.strict else [call.repaired or call for call in calls]
 
-    def _judged(
+    def _verdict(
         self, calls: list[ToolCall], expected: list[ToolCall] | None, tools: Mapping[str, Declaration]
     ) -> Verdict:
         if not calls:
             none_wanted = not expected if expected is not None else not self.required
             return passed("no call, and none is expected") if none_wanted else wrong("missing call: none was made")
         if len(calls) > MAX_CALLS:
-            return wrong(f"extra calls: {len(calls)} were made, {MAX_CALLS} are judged at most")
+            return wrong(f"extra calls: {len(calls)} were made, at most {MAX_CALLS} are allowed")
         left = Counter(self._key(call) for call in expected or ())
         seen: set[Hashable] = set()
         reasons: list[str] = []
@@ -113,10 +114,10 @@ class ToolCalls:
             found, over_limit = _call_faults(call, tools)
             if over_limit:
                 return Verdict(0.0, "limit", found[0])
-            found = found or self._place_faults(call, expected, left, seen)
+            found = found or self._matching_faults(call, expected, left, seen)
             reasons += found
             right += not found
-        reasons += [f"missing call of {name!r:.80}" for name in self._names_left(expected or (), left)]
+        reasons += [f"missing call of {name!r:.80}" for name in self._missing_names(expected or (), left)]
         if not reasons:
             return passed(calls=len(calls))
         reason, evidence = "; ".join(reasons)[:400], {"calls": len(calls), "right": right, "faults": reasons[:20]}
@@ -128,10 +129,10 @@ class ToolCalls:
     def _key(self, call: ToolCall) -> Hashable:
         return call.name if self.match == "names" else call_key(call)
 
-    def _place_faults(
+    def _matching_faults(
         self, call: ToolCall, expected: list[ToolCall] | None, left: Counter[Hashable], seen: set[Hashable]
     ) -> list[str]:
-        """What is wrong with a valid call among the others; it takes its place among those that are expected."""
+        """Return what is wrong with a valid call besides its schema; consume the expected call that it matches."""
         again = call_key(call) in seen
         seen.add(call_key(call))
         if expected is None:
@@ -145,13 +146,13 @@ class ToolCalls:
             return [f"{call.name:.80}: other arguments than expected"]
         return [f"extra call of {call.name!r:.80}"]
 
-    def _names_left(self, expected: Iterable[ToolCall], left: Counter[Hashable]) -> list[str]:
-        """The names of the expected calls whose places no call took."""
+    def _missing_names(self, expected: Iterable[ToolCall], left: Counter[Hashable]) -> list[str]:
+        """Return the names of the expected calls that no call matched."""
         names = {self._key(call): call.name for call in expected}
         return [names[key] for key, count in left.items() for _ in range(count)]
 
 
-_WORDS = {
+_FAULT_NAMES = {
     "type": "wrong type",
     "missing": "missing argument",
     "unknown": "unknown argument",
@@ -161,18 +162,18 @@ _WORDS = {
 
 
 def _call_faults(call: ToolCall, tools: Mapping[str, Declaration]) -> tuple[list[str], bool]:
-    """What is wrong with a call by itself, and whether it was too much to judge."""
+    """Return what is wrong with a call on its own, and whether it is too large to check."""
     if call.error:
         return [f"a call cannot be read: {call.error:.200}"], False
     if call.name not in tools:
         return [f"unknown tool {call.name!r:.80}"], False
     found = faults(call.arguments, tools[call.name].closed_parameters, whole_floats=False)
-    reasons = [f"{call.name:.80}: {_WORDS[fault.kind]}: {fault}" for fault in found[:5]]
+    reasons = [f"{call.name:.80}: {_FAULT_NAMES[fault.kind]}: {fault}" for fault in found[:5]]
     return reasons, any(fault.kind == "limit" for fault in found)
 
 
 def calls_of_turn(message: Message, form: ToolFormat, tools: Mapping[str, Declaration] | None = None) -> list[ToolCall]:
-    """The calls that a turn of the policy makes: those that an API declared beside its text, else those in the text."""
+    """Return the calls of a policy turn: its ``tool_calls`` field if an API filled it, else the calls in the text."""
     declared = message.get("tool_calls")
     if isinstance(declared, list) and declared:
         return [declared_call(call) for call in declared]
@@ -180,7 +181,7 @@ def calls_of_turn(message: Message, form: ToolFormat, tools: Mapping[str, Declar
 
 
 def declared_call(value: Any) -> ToolCall:
-    """A call in the OpenAI shape, ``{"function": {"name": …, "arguments": "…"}}``, or bare; arguments may be text."""
+    """Return a call from ``{"function": {"name": …, "arguments": "…"}}`` (OpenAI) or a bare function."""
     function = value.get("function", value) if isinstance(value, dict) else value
     if isinstance(function, dict):
         function = {key: function[key] for key in ("name", "arguments", "parameters") if key in function}
@@ -191,10 +192,10 @@ def declared_call(value: Any) -> ToolCall:
 
 
 def expected_calls(answer: Any) -> list[ToolCall] | None:
-    """The calls that an answer asks for; None where there is no answer.
+    """Return the calls that an answer lists, or None if there is no answer.
 
     Raises:
-        DataError: it is something else.
+        DataError: the answer is not a list of calls.
     """
     if answer is None:
         return None
@@ -202,8 +203,8 @@ def expected_calls(answer: Any) -> list[ToolCall] | None:
         with suppress(NotJson):
             answer = read_json(answer)
     if not isinstance(answer, list):
-        raise DataError(f"the answer is a list of calls, found {answer!r:.80}; give match='none' where it is not meant")
+        raise DataError(f"the answer must be a list of calls, found {answer!r:.80}; set match='none' to ignore it")
     calls = [declared_call(one) for one in answer]
     if broken := [one for one, call in zip(answer, calls, strict=True) if call.error]:
-        raise DataError(f'an expected call is {{"name": …, "arguments": {{…}}}}, found {broken[0]!r:.80}')
+        raise DataError(f'an expected call must be {{"name": …, "arguments": {{…}}}}, found {broken[0]!r:.80}')
     return calls

@@ -91,7 +91,7 @@ def test_only_the_categories_that_are_asked_for_are_drawn(tmp_path: Path) -> Non
     [
         ({"category": "simpel"}, "no category is named 'simpel'"),
         ({"tools": []}, "declares no tools"),
-        ({"tools": [{"parameters": {}}]}, "a tool is an object"),
+        ({"tools": [{"parameters": {}}]}, "a tool must be an object"),
         ({"ground_truth": None}, "no 'possible_answers'"),
         ({"ground_truth": [{"sum": {}}]}, "which is not among"),
         ({"question": [[{"role": "user", "content": "?"}], []]}, "one turn is asked here, found 2"),

@@ -17,7 +17,7 @@ from lachesis.rollout.engines.vllm import VllmEngine
 from lachesis.rollout.models.loading import load_model, load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner
+from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.run.model import own_model
 from lachesis.verifiers.errors import ConfigError
 
@@ -35,7 +35,7 @@ def settings(base: Path, kind: str = "yarn", factor: float = 2.0, context: int =
 
 
 def score(path: str, context: int = 128) -> Any:
-    return Learner(ModelConfig(path=path, context=context), TrainerConfig()).compute_logprobs(TOKENS)
+    return LocalLearner(ModelConfig(path=path, context=context), TrainerConfig()).compute_logprobs(TOKENS)
 
 
 @pytest.mark.parametrize("kind", ["yarn", "linear"])
@@ -66,7 +66,7 @@ def test_vllm_has_them_too(base: Path, tmp_path: Path) -> None:
 
 def test_checkpoints_keep_them(base: Path, tmp_path: Path) -> None:
     model = own_model(settings(base), 0, tmp_path)
-    learner = Learner(model, TrainerConfig())
+    learner = LocalLearner(model, TrainerConfig())
     learner.save(tmp_path / "saved")
     while not learner.saved():
         pass

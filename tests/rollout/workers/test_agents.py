@@ -19,7 +19,8 @@ from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Order
 from lachesis.rollout.workers.agents import Cast
 from lachesis.rollout.workers.worker import GroupWorker
-from lachesis.trainer.learner.packing import samples_of
+from lachesis.trainer.advantages.estimator import compute_advantages
+from lachesis.trainer.learner.sample import samples_of
 from lachesis.trainer.run.warm_start import demonstration_samples
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, DataError
@@ -125,7 +126,7 @@ def test_an_agent_that_is_not_trained_is_the_policy_all_the_same() -> None:
     (outcome,) = asyncio.run(shop.run([Order(0, 0, task, 2, (0, 0), Sampling(max_tokens=100))]))
     assert isinstance(outcome, Group), outcome
     assert [segment.trainable for attempt in outcome.trajectories for segment in attempt.segments] == [False, False]
-    assert samples_of([outcome], "grpo", 4096) == []
+    assert samples_of([outcome], compute_advantages([outcome], "grpo"), 4096) == []
     assert Cast(Shop(), players).learners == {"policy"}
 
 

@@ -16,8 +16,9 @@ import torch.distributed as dist
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner, Metrics
-from lachesis.trainer.learner.packing import ROW, Sample
+from lachesis.trainer.learner.local import LocalLearner, Metrics
+from lachesis.trainer.learner.packing import ROW
+from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.learner.sharding import whole
 
 SPLITS: list[dict[str, Any]] = [
@@ -25,9 +26,9 @@ SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 40},
     {"micro_tokens": 1},
     {"micro_tokens": 64, "loss": {"kind": "gspo", "normalize": "sequence", "entropy": 0.01}},
-    {"micro_tokens": 64, "recompute": True},
+    {"micro_tokens": 64, "gradient_checkpointing": True},
     {"micro_tokens": 64, "lora": {"rank": 4}, "moved": True},
-    {"micro_tokens": 64, "moved": True, "loss": {"reference": {"coefficient": 0.1, "inside": "reward"}}},
+    {"micro_tokens": 64, "moved": True, "loss": {"kl": {"coef": 0.1, "apply_to": "reward"}}},
     {"micro_tokens": 64, "dtype": "bfloat16", "lora": {"rank": 4}, "moved": True},
 ]
 """Settings of one step. The first three are one formula."""
@@ -57,15 +58,15 @@ def stepped(
     """Metrics and gradient of a step, and how many logprobs came back; before it one that moves ``moved`` weights."""
     trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved")}
     model = ModelConfig(path=tiny, context=1024, dtype=settings.get("dtype", "float32"))
-    learner = Learner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
+    learner = LocalLearner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
     if learner.objective.needs_reference:
         learner.keep_reference(folder / "reference")
     if settings.get("moved"):  # without which an adapter's product is 0, and a divergence too
         learner.policy_step(BATCH[:2], lr=1e-3)
-    metrics = learner.policy_step(batch, lr=0.0)
+    metrics, logprobs = learner.policy_step(batch, lr=0.0)
     grads = [whole(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
     gradient = torch.cat([grad.flatten() for grad in grads]).double().numpy()
-    return metrics, gradient, sum(found is not None for found in learner.logprobs)
+    return metrics, gradient, sum(found is not None for found in logprobs)
 
 
 def step(rank: int, size: int, port: int, tiny: str, out: str) -> None:

@@ -16,9 +16,10 @@ from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
+from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner
-from lachesis.trainer.learner.packing import Sample, samples_of
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.sample import Sample, samples_of
 from lachesis.trainer.losses.config import LossConfig
 from lachesis.trainer.losses.objective import Objective
 from lachesis.trainer.losses.terms import Tokens
@@ -33,8 +34,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_tiny_model(tmp_path_factory.mktemp("model") / "tiny", hidden=32, layers=1, context=64))
 
 
-def learner(tiny: str, **settings: Any) -> Learner:
-    return Learner(ModelConfig(path=tiny, context=64), TrainerConfig(**settings), longest=20)
+def learner(tiny: str, **settings: Any) -> LocalLearner:
+    return LocalLearner(ModelConfig(path=tiny, context=64), TrainerConfig(**settings), longest=20)
 
 
 def sample(seed: int, reply: int, advantage: float) -> Sample:
@@ -49,25 +50,25 @@ LIVE = [sample(1, 3, 1.5), sample(2, 9, -0.5), sample(3, 1, -0.5)]
 DEAD = [sample(4, 20, 0.0), sample(5, 2, 0.0)]
 
 
-def write(found: Learner, folder: Path) -> None:
+def write(found: LocalLearner, folder: Path) -> None:
     found.save(folder)
     while not found.saved():
         time.sleep(0.01)
 
 
-def gradient(found: Learner) -> torch.Tensor:
+def gradient(found: LocalLearner) -> torch.Tensor:
     grads = [parameter.grad for parameter in found.model.parameters()]
     return torch.cat([grad.flatten() for grad in grads if grad is not None])
 
 
-def flat(found: Learner) -> torch.Tensor:
+def flat(found: LocalLearner) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten().clone() for parameter in found.model.parameters()])
 
 
 def test_samples_without_advantage_count_in_the_number_and_cost_no_forward_pass(tiny: str) -> None:
     some, whole = learner(tiny, max_grad_norm=1e9), learner(tiny, max_grad_norm=1e9)
-    without = some.policy_step(LIVE, LR)
-    metrics = whole.policy_step(LIVE + DEAD, LR)
+    without = some.policy_step(LIVE, LR).metrics
+    metrics = whole.policy_step(LIVE + DEAD, LR).metrics
     assert (without["tokens/trained"], metrics["tokens/trained"]) == (13, 35)
     assert metrics["tokens/forward"] == without["tokens/forward"] == 6 * 3 + 13
     assert metrics["loss"] * 35 == pytest.approx(without["loss"] * 13, rel=1e-6)
@@ -93,7 +94,7 @@ def test_the_gradient_is_that_of_the_formula_over_the_whole_batch(tiny: str) -> 
 @pytest.mark.parametrize("micro_tokens", [1, 20, 64])
 def test_micro_batches_add_up_to_the_same_step(tiny: str, micro_tokens: int) -> None:
     whole, split = learner(tiny), learner(tiny, micro_tokens=micro_tokens)
-    expected, found = whole.policy_step(LIVE, LR), split.policy_step(LIVE, LR)
+    expected, found = whole.policy_step(LIVE, LR).metrics, split.policy_step(LIVE, LR).metrics
     assert found == pytest.approx(expected, rel=1e-4)
     assert (gradient(split) - gradient(whole)).norm() < 1e-5 * gradient(whole).norm()
 
@@ -103,13 +104,13 @@ EVERY_LOSS = [
     {"kind": "gspo", "normalize": "sequence"},
     {"kind": "cispo", "normalize": "constant"},
     {"kind": "supervised"},
-    {"correction": {"method": "tis"}},
-    {"correction": {"method": "icepop"}, "entropy": 0.1},
-    {"correction": {"method": "mis_sequence", "highest": 30.0}},
-    {"correction": {"method": "mis_geometric"}},
-    {"reference": {"coefficient": 0.1, "estimate": "k1"}},
-    {"reference": {"coefficient": 0.1, "estimate": "k2"}, "normalize": "sequence"},
-    {"reference": {"coefficient": 0.1, "inside": "reward"}},
+    {"importance_sampling": {"method": "tis"}},
+    {"importance_sampling": {"method": "icepop"}, "entropy": 0.1},
+    {"importance_sampling": {"method": "mis_sequence", "high": 30.0}},
+    {"importance_sampling": {"method": "mis_geometric"}},
+    {"kl": {"coef": 0.1, "estimator": "k1"}},
+    {"kl": {"coef": 0.1, "estimator": "k2"}, "normalize": "sequence"},
+    {"kl": {"coef": 0.1, "apply_to": "reward"}},
 ]
 
 
@@ -121,17 +122,17 @@ def test_every_loss_is_the_same_however_the_batch_is_split(tiny: str, tmp_path: 
         if one.objective.needs_reference:
             one.keep_reference(tmp_path / "reference")
             perturb(one)
-        metrics = one.policy_step(LIVE + DEAD, LR)
+        metrics = one.policy_step(LIVE + DEAD, LR).metrics
         found.append((metrics, gradient(one)))
     (expected, direction), *others = found
     assert direction.norm() > 0
-    assert expected["tokens/forward"] == (6 * 5 + 35 if {"reference", "entropy"} & loss.keys() else 6 * 3 + 13)
+    assert expected["tokens/forward"] == (6 * 5 + 35 if {"kl", "entropy"} & loss.keys() else 6 * 3 + 13)
     for metrics, other in others:
         assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert (other - direction).norm() < 1e-5 * direction.norm()
 
 
-def perturb(one: Learner) -> None:
+def perturb(one: LocalLearner) -> None:
     """Move the policy away from its reference."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -140,15 +141,15 @@ def perturb(one: Learner) -> None:
 
 
 def test_the_divergence_from_the_reference_is_nothing_at_first_and_is_pulled_back(tiny: str, tmp_path: Path) -> None:
-    one = learner(tiny, loss={"reference": {"coefficient": 1.0}})
+    one = learner(tiny, loss={"kl": {"coef": 1.0}})
     one.keep_reference(tmp_path / "reference")
-    assert one.policy_step(DEAD, 0.0)["reference_kl"] == 0.0
+    assert one.policy_step(DEAD, 0.0).metrics["reference_kl"] == 0.0
     perturb(one)
-    away = [one.policy_step(DEAD, LR)["reference_kl"] for _ in range(10)]
+    away = [one.policy_step(DEAD, LR).metrics["reference_kl"] for _ in range(10)]
     assert 0 < away[-1] < away[0] / 2
     assert one.reference is not None
     assert not any(parameter.requires_grad for parameter in one.reference.parameters())
-    again = learner(tiny, loss={"reference": {"coefficient": 1.0}})
+    again = learner(tiny, loss={"kl": {"coef": 1.0}})
     again.keep_reference(tmp_path / "reference")  # as a resumed run finds it
     for ours, theirs in zip(one.reference.parameters(), again.reference.parameters(), strict=True):  # type: ignore[union-attr]
         assert torch.equal(ours, theirs)
@@ -157,7 +158,7 @@ def test_the_divergence_from_the_reference_is_nothing_at_first_and_is_pulled_bac
 def test_a_bonus_of_entropy_raises_it(tiny: str) -> None:
     one = learner(tiny, loss={"entropy": 1.0})
     perturb(one)
-    found = [one.policy_step(DEAD, LR)["entropy"] for _ in range(5)]
+    found = [one.policy_step(DEAD, LR).metrics["entropy"] for _ in range(5)]
     assert found == sorted(found)
     assert found[-1] > found[0]
 
@@ -166,7 +167,7 @@ def test_a_divergence_inside_the_reward_charges_a_token_for_all_that_follows_in_
     logprobs = torch.tensor([-1.0, -2.0, -1.5, -1.0], requires_grad=True)
     reference = torch.tensor([-1.5, -1.0, -1.0, -2.0])  # k1 = .5, −1, −.5, 1
     tokens = Tokens(logprobs, logprobs.detach(), torch.ones(4), torch.tensor([0, 0, 1, 1]))
-    objective = Objective(LossConfig(reference={"coefficient": 0.1, "inside": "reward"}))
+    objective = Objective(LossConfig(kl={"coef": 0.1, "apply_to": "reward"}))
     objective(tokens, torch.zeros(4), reference).loss.sum().backward()
     assert logprobs.grad is not None
     assert (-logprobs.grad).tolist() == pytest.approx([1 + 0.05, 1 + 0.1, 1 - 0.05, 1 - 0.1])
@@ -176,8 +177,8 @@ def test_a_divergence_inside_the_reward_charges_a_token_for_all_that_follows_in_
     ("loss", "message"),
     [
         ({"clip_dual": 1.1}, "above 1 \\+ clip_high = 1.2"),
-        ({"correction": {"method": "tis", "lowest": 3.0}}, "lowest 3 is above highest 2"),
-        ({"reference": {"coefficient": 0.1}}, "needs a reference policy"),
+        ({"importance_sampling": {"method": "tis", "low": 3.0}}, "low 3 is above high 2"),
+        ({"kl": {"coef": 0.1}}, "needs a reference policy"),
     ],
 )
 def test_settings_of_a_loss_that_contradict_each_other_are_refused(tiny: str, loss: Any, message: str) -> None:
@@ -187,7 +188,7 @@ def test_settings_of_a_loss_that_contradict_each_other_are_refused(tiny: str, lo
 
 def test_gradients_are_clipped_to_the_norm(tiny: str) -> None:
     found = learner(tiny, max_grad_norm=1e-3)
-    assert found.policy_step(LIVE, LR)["grad_norm"] > 1e-3
+    assert found.policy_step(LIVE, LR).metrics["grad_norm"] > 1e-3
     assert gradient(found).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
@@ -195,7 +196,7 @@ def test_gradients_are_clipped_to_the_norm(tiny: str) -> None:
 def test_a_step_that_teaches_nothing_changes_nothing_and_has_finite_metrics(tiny: str, samples: list[Sample]) -> None:
     found = learner(tiny)
     before = flat(found)
-    metrics = found.policy_step(samples, LR)
+    metrics = found.policy_step(samples, LR).metrics
     assert all(np.isfinite(value) for value in metrics.values())
     assert (metrics["loss"], metrics["grad_norm"], metrics["mismatch_kl"]) == (0.0, 0.0, 0.0)
     assert torch.equal(flat(found), before)
@@ -213,9 +214,10 @@ def test_what_the_torch_engine_sampled_matches_the_trainer(tiny: str) -> None:
         orders = [Order(n, 0, task, 4, (0, 0), sampling) for n, task in zip(range(4), tasks, strict=False)]
         return [outcome for outcome in await pool.run(orders) if isinstance(outcome, Group)]
 
-    samples = samples_of(asyncio.run(rollouts()), "grpo", 64)
+    groups = asyncio.run(rollouts())
+    samples = samples_of(groups, compute_advantages(groups, "grpo"), 64)
     ones = [Sample(one.tokens, one.mask, one.logprobs, one.advantages + 1, one.temperature) for one in samples]
-    metrics = found.policy_step(ones, LR)
+    metrics = found.policy_step(ones, LR).metrics
     assert len(ones) == 16
     assert metrics["mismatch_kl"] < 1e-9
     assert metrics["mismatch_max"] < 1e-4
@@ -239,7 +241,7 @@ def test_tokens_that_nobody_sampled_are_learned_with_advantage_1_as_a_demonstrat
         for one in LIVE
     ]
     policy, shown = learner(tiny, max_grad_norm=1e9, loss={"kind": kind}), learner(tiny, max_grad_norm=1e9)
-    metrics = policy.policy_step(forced, LR)
+    metrics = policy.policy_step(forced, LR).metrics
     shown.supervised_step([replace(one, logprobs=None) for one in LIVE], LR)
     if kind != "gspo":  # whose ratio is of the whole sequence
         assert torch.allclose(gradient(policy), gradient(shown), rtol=1e-4, atol=1e-6)
@@ -251,7 +253,7 @@ def test_tokens_that_nobody_sampled_are_learned_with_advantage_1_as_a_demonstrat
 def test_a_step_without_samples_leaves_the_weights(tiny: str) -> None:
     found = learner(tiny)
     before = flat(found)
-    assert found.policy_step([], LR)["loss"] == 0.0
+    assert found.policy_step([], LR).metrics["loss"] == 0.0
     assert torch.equal(flat(found), before)
 
 
@@ -265,7 +267,7 @@ def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_
     second.load(tmp_path)
     assert second.weights(3).checksum == first.weights(3).checksum
     for samples in (DEAD, LIVE):  # a step that teaches nothing still moves on by momentum
-        assert first.policy_step(samples, LR) == second.policy_step(samples, LR)
+        assert first.policy_step(samples, LR).metrics == second.policy_step(samples, LR).metrics
         assert second.weights(4).checksum == first.weights(4).checksum
 
 
@@ -309,13 +311,13 @@ def test_forgotten_moments_are_those_of_the_beginning(tiny: str) -> None:
     found.policy_step(LIVE, 0.0)
     found.reset_optimizer()
     fresh = learner(tiny)
-    assert found.policy_step(LIVE, LR) == fresh.policy_step(LIVE, LR)
+    assert found.policy_step(LIVE, LR).metrics == fresh.policy_step(LIVE, LR).metrics
     assert found.weights(0).checksum == fresh.weights(0).checksum
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, 1e38])
 def test_a_gradient_that_is_not_finite_leaves_the_weights_and_says_so(tiny: str, bad: float) -> None:
-    found = learner(tiny, skip=0)
+    found = learner(tiny, max_nonfinite_steps=0)
     before = flat(found)
     with pytest.raises(InfrastructureError, match="diverged: the gradient's norm is"):
         found.policy_step([*LIVE, sample(9, 4, bad), sample(8, 4, -bad)], LR)
@@ -324,10 +326,10 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_and_says_so(tiny: str,
 
 
 def test_such_steps_are_skipped_and_counted_until_there_are_too_many_in_a_row(tiny: str) -> None:
-    found, clean = learner(tiny, skip=2), learner(tiny)
+    found, clean = learner(tiny, max_nonfinite_steps=2), learner(tiny)
     bad = [*LIVE, sample(9, 4, np.nan)]
     clean.policy_step(LIVE, LR)
-    assert [found.policy_step(batch, LR)["skipped"] for batch in (bad, bad, LIVE, bad)] == [1.0, 1.0, 0.0, 1.0]
+    assert [found.policy_step(batch, LR).metrics["skipped"] for batch in (bad, bad, LIVE, bad)] == [1.0, 1.0, 0.0, 1.0]
     assert torch.equal(flat(found), flat(clean))
     found.policy_step(bad, LR)
     with pytest.raises(InfrastructureError, match=r"3 steps in a row, trainer\.skip = 2\); lower the learning rate"):

@@ -14,9 +14,10 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner import logprobs as module
-from lachesis.trainer.learner.learner import Learner
+from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.logprobs import Scorer
-from lachesis.trainer.learner.packing import MicroBatch, Sample, micro_batches
+from lachesis.trainer.learner.packing import MicroBatch, micro_batches
+from lachesis.trainer.learner.sample import Sample
 from lachesis.verifiers.errors import ConfigError
 
 SHAPE: dict[str, Any] = {
@@ -110,7 +111,7 @@ def test_no_tensor_of_all_tokens_and_the_vocabulary_is_ever_made(
     sizes, results = [], []
     for logits in (10**9, 32 * 300):
         monkeypatch.setattr(module, "LOGITS", logits)
-        learner = Learner(ModelConfig(path=str(tmp_path / "m"), context=64), TrainerConfig())
+        learner = LocalLearner(ModelConfig(path=str(tmp_path / "m"), context=64), TrainerConfig())
         Largest.numel = 0
         with Largest():
             logprobs, entropies = learner._scorer(micro, True)
@@ -127,7 +128,7 @@ def test_no_tensor_of_all_tokens_and_the_vocabulary_is_ever_made(
 
 def test_small_steps_are_not_lost_where_it_computes_in_bfloat16(tmp_path: Path) -> None:
     build_tiny_model(tmp_path / "m", hidden=32, layers=1, context=64)
-    learner = Learner(ModelConfig(path=str(tmp_path / "m"), context=64, dtype="bfloat16"), TrainerConfig())
+    learner = LocalLearner(ModelConfig(path=str(tmp_path / "m"), context=64, dtype="bfloat16"), TrainerConfig())
     before = learner.weights(0)
     samples = [Sample(one.tokens, one.mask, None, one.advantages) for one in batch().samples]
     losses = [learner.supervised_step(samples, 1e-5)["loss"] for _ in range(60)]

@@ -10,9 +10,11 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner
-from lachesis.trainer.learner.packing import ROW, Sample, micro_batches, samples_of
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.packing import ROW, micro_batches
+from lachesis.trainer.learner.sample import Sample, samples_of
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
@@ -25,10 +27,14 @@ CPU = torch.device("cpu")
 TASK = Task("1+1=", answer="2", id="sum")
 
 
+def made_of(groups: list[Group], advantage: str, context: int, **options: Any) -> list[Sample]:
+    return samples_of(groups, compute_advantages(groups, advantage), context, **options)
+
+
 @pytest.fixture(scope="module")
-def learner(tmp_path_factory: pytest.TempPathFactory) -> Learner:
+def learner(tmp_path_factory: pytest.TempPathFactory) -> LocalLearner:
     path = build_tiny_model(tmp_path_factory.mktemp("model") / "tiny", hidden=32, layers=2)
-    return Learner(ModelConfig(path=str(path)), TrainerConfig())
+    return LocalLearner(ModelConfig(path=str(path)), TrainerConfig())
 
 
 def ids(rng: np.random.Generator, count: int) -> Any:
@@ -63,7 +69,7 @@ def samples() -> list[Sample]:
     ]
 
 
-def alone(learner: Learner, one: Sample) -> torch.Tensor:
+def alone(learner: LocalLearner, one: Sample) -> torch.Tensor:
     """Logprobs of the trained tokens by a forward pass of nothing but this sample."""
     tokens = torch.from_numpy(one.tokens.astype(np.int64))
     logits = learner.model(input_ids=tokens[None]).logits[0, :-1] / one.temperature
@@ -71,7 +77,7 @@ def alone(learner: Learner, one: Sample) -> torch.Tensor:
     return logprobs[torch.from_numpy(one.mask[1:])]
 
 
-def packed(learner: Learner, samples: Sequence[Sample], micro_tokens: int = 16384) -> dict[bytes, torch.Tensor]:
+def packed(learner: LocalLearner, samples: Sequence[Sample], micro_tokens: int = 16384) -> dict[bytes, torch.Tensor]:
     """The same by the packed path; by advantages, which mark each sample here."""
     marked = [
         Sample(one.tokens, one.mask, one.logprobs, np.full(one.tokens.size, number, np.float32), one.temperature)
@@ -89,14 +95,14 @@ def packed(learner: Learner, samples: Sequence[Sample], micro_tokens: int = 1638
     return found
 
 
-def gradients(learner: Learner) -> torch.Tensor:
+def gradients(learner: LocalLearner) -> torch.Tensor:
     grads = [parameter.grad for parameter in learner.model.parameters()]
     return torch.cat([grad.flatten().clone() for grad in grads if grad is not None])
 
 
 @pytest.mark.parametrize("micro_tokens", [16384, 128, 40, 1])
 def test_packed_samples_have_the_logprobs_and_gradients_of_samples_alone(
-    learner: Learner, samples: list[Sample], micro_tokens: int
+    learner: LocalLearner, samples: list[Sample], micro_tokens: int
 ) -> None:
     learner.model.zero_grad(set_to_none=False)
     torch.cat([alone(learner, one) for one in samples]).sum().backward()
@@ -110,7 +116,7 @@ def test_packed_samples_have_the_logprobs_and_gradients_of_samples_alone(
     assert (gradients(learner) - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_a_continuation_changes_nothing_at_all_of_its_neighbours(learner: Learner, samples: list[Sample]) -> None:
+def test_a_continuation_changes_nothing_at_all_of_its_neighbours(learner: LocalLearner, samples: list[Sample]) -> None:
     before = packed(learner, samples)
     other = samples[2].tokens.copy()
     other[20:] = (other[20:] + 1) % 250
@@ -178,7 +184,7 @@ def group(*attempts: tuple[float, tuple[Segment, ...]]) -> Group:
 
 def test_every_trainable_segment_of_an_attempt_has_its_advantage() -> None:
     turns = (segment([0, 1, 0, 1]), segment([0, 0, 1]), segment([0, 1], trainable=False), segment([0, 1], mask=[0, 0]))
-    first, second, third = samples_of([group((1.0, turns), (0.0, (segment([0, 1]),)))], "grpo", context=16)
+    first, second, third = made_of([group((1.0, turns), (0.0, (segment([0, 1]),)))], "grpo", context=16)
     assert np.allclose(first.advantages, 0.7071, atol=1e-3)
     assert np.array_equal(first.advantages[:3], second.advantages)
     assert np.allclose(third.advantages, -0.7071, atol=1e-3)
@@ -188,21 +194,21 @@ def test_every_trainable_segment_of_an_attempt_has_its_advantage() -> None:
 def test_advantages_that_the_environment_gives_are_used_as_they_are() -> None:
     given = np.array([0, 3.5, -2.0], np.float32)
     made = group((1.0, (segment([0, 1, 1], advantages=given),)), (0.0, (segment([0, 1, 1], advantages=-given),)))
-    found = samples_of([made], "grpo", context=16)
+    found = made_of([made], "grpo", context=16)
     assert [one.advantages.tolist() for one in found] == [given.tolist(), (-given).tolist()]
 
 
 def test_attempts_that_ran_into_a_limit_are_compared_and_then_left_out() -> None:
     cut = replace(group((0.0, (segment([0, 1]),))).trajectories[0], stop=StopReason.LENGTH)
     made = Group(5, TASK, (group((1.0, (segment([0, 1, 1]),))).trajectories[0], cut))
-    assert len(samples_of([made], "dr_grpo", 16)) == 2
-    (kept,) = samples_of([made], "dr_grpo", 16, overlong="filter")
+    assert len(made_of([made], "dr_grpo", 16)) == 2
+    (kept,) = made_of([made], "dr_grpo", 16, overlong="filter")
     assert kept.advantages.tolist() == [0.5] * 3
 
 
 def test_greedy_samples_count_as_temperature_1() -> None:
     made = group((1.0, (segment([0, 1], temperature=0.0), segment([0, 1], temperature=0.5))))
-    assert [one.temperature for one in samples_of([made], "grpo", context=16)] == [1.0, 0.5]
+    assert [one.temperature for one in made_of([made], "grpo", context=16)] == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -215,4 +221,4 @@ def test_greedy_samples_count_as_temperature_1() -> None:
 )
 def test_a_bad_segment_is_refused_by_its_group(bad: Segment, message: str) -> None:
     with pytest.raises(DataError, match=rf"group 5 \(task sum\).*{message}"):
-        samples_of([group((1.0, (bad,)))], "grpo", context=16)
+        made_of([group((1.0, (bad,)))], "grpo", context=16)

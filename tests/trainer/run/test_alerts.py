@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.alerts import LAST, SIGNS, Symptoms
+from lachesis.trainer.run.alerts import LAST, SIGNS, Alerts
 
 HEALTHY: dict[str, Any] = {
     "loss": 0.1,
@@ -28,14 +28,14 @@ SICK = {
 }
 
 
-def told(symptoms: Symptoms, count: int, **changed: Any) -> list[str]:
+def told(symptoms: Alerts, count: int, **changed: Any) -> list[str]:
     return [text for _ in range(count) for text in symptoms.seen({**HEALTHY, **changed})]
 
 
 @pytest.mark.parametrize("name", SIGNS)
 def test_a_sign_is_told_once_when_it_has_held_and_again_when_it_comes_back(name: str) -> None:
-    assert told(Symptoms(), 20) == []
-    symptoms = Symptoms([HEALTHY] * 20)
+    assert told(Alerts(), 20) == []
+    symptoms = Alerts([HEALTHY] * 20)
     (text,) = told(symptoms, 3 * LAST, **SICK[name])
     assert told(symptoms, 3 * LAST) == []
     assert told(symptoms, 3 * LAST, **SICK[name]) == [text]
@@ -43,7 +43,7 @@ def test_a_sign_is_told_once_when_it_has_held_and_again_when_it_comes_back(name:
 
 @pytest.mark.parametrize("name", SIGNS)
 def test_what_it_tells_to_change_are_settings_that_there_are(name: str) -> None:
-    (text,) = told(Symptoms([HEALTHY] * 20), 3 * LAST, **SICK[name])
+    (text,) = told(Alerts([HEALTHY] * 20), 3 * LAST, **SICK[name])
     settings = re.findall(r"\b(?:trainer|rollout|model)(?:\.\w+)+", text)
     assert settings or name == "nothing_to_learn"
     for setting in settings:
@@ -54,13 +54,13 @@ def test_what_it_tells_to_change_are_settings_that_there_are(name: str) -> None:
 
 
 def test_entropy_that_falls_because_the_task_is_learned_is_no_sign() -> None:
-    assert told(Symptoms([HEALTHY] * 20), 3 * LAST, entropy=0.01, **{"reward/total": 0.95}) == []
+    assert told(Alerts([HEALTHY] * 20), 3 * LAST, entropy=0.01, **{"reward/total": 0.95}) == []
 
 
 def test_a_mismatch_that_was_there_from_the_start_is_none() -> None:
-    assert told(Symptoms(), 20, mismatch_kl=0.02) == []
+    assert told(Alerts(), 20, mismatch_kl=0.02) == []
 
 
 def test_rows_of_a_warm_start_and_of_steps_that_computed_nothing_count_for_nothing() -> None:
-    symptoms = Symptoms([{"step": -1, "warm_start/loss": 2.0}] * 10)
+    symptoms = Alerts([{"step": -1, "warm_start/loss": 2.0}] * 10)
     assert told(symptoms, 20, entropy=0.0, mismatch_kl=9.0, clip_fraction=1.0, **{"tokens/forward": 0.0}) == []

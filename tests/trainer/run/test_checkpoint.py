@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 
 from lachesis.trainer.run import checkpoint
-from lachesis.trainer.run.checkpoint import MANIFEST, Position
+from lachesis.trainer.run.checkpoint import MANIFEST
+from lachesis.trainer.run.state import FILE, HeldOutHistory, RunState
 from lachesis.verifiers.errors import ConfigError
 
-FACTS = {"heldout_start": 0.25}
+
+def at(step: int, best: int = -1) -> RunState:
+    return RunState(step, 2 * step, 64 * step, held_out=HeldOutHistory(0.25, 0.5, 0.5, best), phases={"update": 1.5})
 
 
-def at(step: int, **facts: float) -> Position:
-    return Position(step, 2 * step, 64 * step, {**FACTS, **facts})
-
-
-def save(folder: Path, step: int, keep: int = 10, **facts: float) -> Path:
-    path = checkpoint.begin(folder, at(step, **facts))
+def save(folder: Path, step: int, keep: int = 10, best: int = -1) -> Path:
+    path = checkpoint.begin(folder, at(step, best))
     (path / "model.safetensors").write_bytes(bytes([step % 256]) * 1000)
     (path / "optimizer.pt").write_bytes(b"moments" * 50)
     checkpoint.complete(path, keep)
@@ -28,10 +27,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_position_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_the_state_comes_back_as_it_was(tmp_path: Path) -> None:
     path = save(tmp_path, 7)
     assert checkpoint.latest(tmp_path) == path
-    assert checkpoint.position_of(path) == Position(7, 14, 448, FACTS)
+    assert RunState.read(path) == at(7)
     assert not checkpoint.damage(path)
 
 
@@ -41,7 +40,7 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "position.json", MANIFEST])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", FILE, MANIFEST])
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "missing", "emptied"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, name: str, harm: str) -> None:
     before, newest = save(tmp_path, 1), save(tmp_path, 2)
@@ -115,24 +114,24 @@ def test_half_checkpoints_of_other_steps_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ['{"step": 3}', "[1, 2]", "{", '{"step": 1, "version": 1, "other": 2}'])
-def test_a_position_of_another_version_is_one_clear_error(tmp_path: Path, content: str) -> None:
+def test_a_state_of_another_version_is_one_clear_error(tmp_path: Path, content: str) -> None:
     path = save(tmp_path, 1)
-    (path / "position.json").write_text(content)
+    (path / FILE).write_text(content)
     with pytest.raises(ConfigError, match="step-000001 is not a checkpoint of this version"):
-        checkpoint.position_of(path)
+        RunState.read(path)
 
 
 def test_the_best_one_stays_and_those_of_another_history_go(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4, 5):
-        save(tmp_path, step, keep=2, heldout_best_step=2.0)
+        save(tmp_path, step, keep=2, best=2)
     assert names(tmp_path) == ["step-000002", "step-000004", "step-000005"]
-    save(tmp_path, 3, keep=2, heldout_best_step=3.0)
+    save(tmp_path, 3, keep=2, best=3)
     assert names(tmp_path) == ["step-000002", "step-000003"]
 
 
-def test_a_position_is_kept_as_it_was_when_its_checkpoint_was_begun(tmp_path: Path) -> None:
+def test_a_state_is_kept_as_it_was_when_its_checkpoint_was_begun(tmp_path: Path) -> None:
     mixture = {"streams": [1, 2]}
-    path = checkpoint.begin(tmp_path, Position(1, 2, 64, FACTS, mixture))
+    path = checkpoint.begin(tmp_path, RunState(1, 2, 64, mixture))
     mixture["streams"].append(3)
     checkpoint.complete(path, 2)
-    assert checkpoint.position_of(path).mixture == {"streams": [1, 2]}
+    assert RunState.read(path).mixture == {"streams": [1, 2]}

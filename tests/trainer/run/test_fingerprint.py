@@ -109,15 +109,20 @@ def configured(out: Path, **entry: Any) -> RunConfig:
 
 
 def test_a_resume_with_another_environment_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
-    folder = RunFolder.create(configured(tmp_path))
-    asyncio.run(main_job.train(configured(tmp_path), folder, Progress(1, quiet=True)))
+    config = configured(tmp_path)
+    folder = RunFolder.create(config)
+    asyncio.run(main_job.train(config, config.build_environments(), folder, Progress(1, quiet=True)))
     folder.close()
 
     def resume(changed: bool = False, **entry: Any) -> None:
         again = RunFolder.open(folder.path)
         try:
             config = configured(tmp_path, **entry)
-            asyncio.run(main_job.train(config, again, Progress(1, quiet=True), resume=True, changed=changed))
+            asyncio.run(
+                main_job.train(
+                    config, config.build_environments(), again, Progress(1, quiet=True), resume=True, changed=changed
+                )
+            )
         finally:
             again.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lachesis.trainer.learner.packing import Sample
+from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.metrics import advantage_metrics, group_metrics, mean_scores, scoring_seconds, version_age
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward

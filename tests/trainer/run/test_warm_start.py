@@ -10,7 +10,7 @@ from lachesis.environments.environment import Environment
 from lachesis.environments.loading import describe
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.models.tiny import build_tiny_model
-from lachesis.trainer.learner.packing import Sample
+from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.warm_start import demonstration_samples, opening
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.task import Task

@@ -73,7 +73,7 @@ def test_completion_by_another_verifier_is_its_score_on_the_last_reply() -> None
     assert score("task_completion", attempt(done=True, said="it is 8"), by="number") == 0.0
     with pytest.raises(ConfigError, match="did you mean 'number'"):
         make_verifier("task_completion", {"by": "numbr"})
-    with pytest.raises(ConfigError, match="compares the attempts"):
+    with pytest.raises(ConfigError, match="is a group verifier"):
         make_verifier("task_completion", {"by": "majority"})
 
 

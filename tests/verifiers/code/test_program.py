@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers.code.program import answer_text, continued, fenced_blocks, program_in
+from lachesis.verifiers.code.program import answer_text, continuations, extract_program, fenced_blocks
 
 SOLVE, OTHER, MAIN = "def solve(a):\n    return a\n", "def other():\n    pass\n", "print(solve(1))\n"
 
@@ -48,11 +48,11 @@ def block(source: str, language: str = "python") -> str:
     ],
 )  # fmt: skip
 def test_the_program_is_the_last_python_block_that_defines_what_is_asked_for(text: str, program: str) -> None:
-    assert program_in(text, ["solve"]) == program
+    assert extract_program(text, ["solve"]) == program
 
 
 def test_without_a_name_it_is_the_last_python_block() -> None:
-    assert program_in(block(SOLVE) + block(MAIN) + block("2\n", "")) == MAIN
+    assert extract_program(block(SOLVE) + block(MAIN) + block("2\n", "")) == MAIN
 
 
 def test_the_first_line_keeps_its_indentation() -> None:
@@ -64,7 +64,7 @@ def test_a_body_goes_on_from_the_prompt_however_it_is_indented() -> None:
     prompt = 'def solve(a):\n    """Gives a."""\n'
     for body in ("    b = a\n    return b", "b = a\nreturn b", "b = a\n    return b"):
         ran: dict[str, object] = {}
-        for source in continued(prompt, body):
+        for source in continuations(prompt, body):
             try:
                 exec(source, ran)
             except SyntaxError:
@@ -75,7 +75,7 @@ def test_a_body_goes_on_from_the_prompt_however_it_is_indented() -> None:
 
 @given(st.text(alphabet="`~\n\"' apython", max_size=200), st.text(max_size=20))
 def test_no_text_raises(text: str, name: str) -> None:
-    program_in(text, [name])
+    extract_program(text, [name])
     for found in fenced_blocks(text):
         assert found.text in text or found.text == ""
 
@@ -89,5 +89,5 @@ def test_no_text_raises(text: str, name: str) -> None:
 )  # fmt: skip
 def test_a_hostile_text_takes_no_time(text: str) -> None:
     start = time.process_time()
-    program_in(text, ["solve"])
+    extract_program(text, ["solve"])
     assert time.process_time() - start < 1.0

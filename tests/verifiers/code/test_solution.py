@@ -14,7 +14,7 @@ import pytest
 
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.code import budget, inside
-from lachesis.verifiers.code.budget import source
+from lachesis.verifiers.code.budget import driver_source
 from lachesis.verifiers.code.solution import Code
 from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.registry import make_verifier
@@ -344,7 +344,7 @@ def test_no_two_programs_of_a_job_define_the_same_name() -> None:
 def test_a_job_of_another_python_compiles_its_program_itself(
     judge: Judge, monkeypatch: pytest.MonkeyPatch, magic: bytes
 ) -> None:
-    source.cache_clear()
+    driver_source.cache_clear()
     monkeypatch.setattr(budget, "MAGIC_NUMBER", magic)
     assert judge(fenced("def f(x):\n    return x"), **MBPP, test_list=["assert f(1) == 1"]).passed
-    source.cache_clear()
+    driver_source.cache_clear()

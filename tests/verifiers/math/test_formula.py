@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lachesis.verifiers.math.identity import Formulas
-from lachesis.verifiers.math.notation import plain
+from lachesis.verifiers.math.identity import FormulaCache
+from lachesis.verifiers.math.notation import to_plain
 
 
 def same(gold: str, answer: str) -> bool | None:
-    return Formulas().same(plain(gold), plain(answer))
+    return FormulaCache().equal(to_plain(gold), to_plain(answer))
 
 
 EQUAL = [
@@ -204,7 +204,7 @@ def test_no_two_formulas_are_said_to_be_alike_or_different_that_are_not(left: Ma
 @given(st.text(alphabet=r"0123456789xyei+-*/^_.!()[]{}\ '=", max_size=80), st.text(max_size=30))
 def test_no_text_makes_the_reader_raise(text: str, other: str) -> None:
     same(text, other)
-    Formulas().same(text, text + "+0")
+    FormulaCache().equal(text, text + "+0")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_no_text_makes_the_reader_raise(text: str, other: str) -> None:
     ],
 )
 def test_one_budget_bounds_all_that_a_comparison_takes(text: str) -> None:
-    formulas, start = Formulas(), time.process_time()
+    formulas, start = FormulaCache(), time.process_time()
     for n in range(50):
-        formulas.same(f"{text}+{n}", f"{n}-({text})")
+        formulas.equal(f"{text}+{n}", f"{n}-({text})")
     assert time.process_time() - start < 0.5

@@ -114,11 +114,11 @@ def test_a_punishment_may_be_a_gate() -> None:
         ({"unit": "word"}, "did you mean 'words'"),
         ({"of": "all"}, "known: answer, both, reasoning"),
         ({"unit": "tokens"}, "set of = 'both'"),
-        ({"maximum": 1, "minimum": 2}, "exchange the two"),
-        ({"maximum": -1}, "maximum is not negative"),
-        ({"margin": float("nan")}, "margin is not negative"),
-        ({"minimum": True}, "minimum is not negative"),
-        ({"maximum": "9"}, "maximum is not negative"),
+        ({"maximum": 1, "minimum": 2}, "swap them"),
+        ({"maximum": -1}, "maximum must not be negative"),
+        ({"margin": float("nan")}, "margin must not be negative"),
+        ({"minimum": True}, "minimum must not be negative"),
+        ({"maximum": "9"}, "maximum must not be negative"),
     ],
 )
 def test_bounds_that_cannot_be_are_refused(params: dict[str, Any], message: str) -> None:

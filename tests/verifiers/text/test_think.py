@@ -62,10 +62,10 @@ def status(text: str, **params: object) -> tuple[str, str]:
         ("</think>a<think>42", "before"),
         ("<think>a</think>  ", "no answer"),
         ("<think> \n</think>42", "empty"),
-        ("<Think>a</Think>42", "not how a tag is written"),
-        ("<think>a</think >42", "not how a tag is written"),
-        ('<think a="b">a</think>42', "not how a tag is written"),
-        ("<think>a</think>42<THINK>", "not how a tag is written"),
+        ("<Think>a</Think>42", "a misspelt tag"),
+        ("<think>a</think >42", "a misspelt tag"),
+        ('<think a="b">a</think>42', "a misspelt tag"),
+        ("<think>a</think>42<THINK>", "a misspelt tag"),
         ("<think>a<think>b</think></think>42", "2 opened"),
         ("<think>a</think>```\n<think>\n```", "2 opened"),
     ],
@@ -100,7 +100,7 @@ def test_an_empty_block_passes_only_where_none_is_required() -> None:
 
 @pytest.mark.parametrize("tag", ["", "<think>", "a b", 3])
 def test_a_tag_is_a_name(tag: object) -> None:
-    with pytest.raises(ConfigError, match=r"tag is (a name|text)"):
+    with pytest.raises(ConfigError, match=r"tag (must be a name|is text)"):
         make_verifier("format", {"tag": tag})
 
 

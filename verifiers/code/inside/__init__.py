@@ -1,1 +1,1 @@
-"""Programs that run inside of jobs, sent there as source: standard library only, and each with ``wire`` before it."""
+"""Programs that run inside jobs; sent as source after ``wire``, they use only the standard library."""

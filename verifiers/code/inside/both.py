@@ -1,4 +1,4 @@
-"""The program of a job that holds candidate and tests both, for tests that pass what cannot cross."""
+"""Driver of a job with both candidate and tests, for tests that pass values which cannot be serialised."""
 
 import os
 from typing import Any
@@ -9,7 +9,7 @@ from .wire import Channel
 
 
 def serve() -> None:
-    """As ``script`` does it, with the candidate here; all but the tests' own objects crosses by value here too."""
+    """Run the tests with the candidate in the same job; only the tests' own objects are passed by reference."""
     channel, candidate = Channel(), Candidate()
     nonce, in_place, *message = channel.read()
 
@@ -28,5 +28,5 @@ def serve() -> None:
         channel.write(candidate.load(*load))
         if channel.read():
             finish(script, remote, nonce, channel)
-    channel.read()  # what was said has arrived when the parent closes the channel
+    channel.read()  # the parent closes the channel when it has read everything
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The program of a job that holds the candidate: it loads a completion and answers calls with plain data."""
+"""Driver of the candidate's job: it loads a completion and answers calls with plain data."""
 
 import importlib
 import os
@@ -7,9 +7,9 @@ import sys
 import types
 from typing import Any
 
-from .wire import Channel, NotPlain, decode, encode, reduced
+from .wire import Channel, NotPlain, decode, encode, encode_other
 
-# What programs may use without importing it, as the judges of the field allow: the name, and where it comes from.
+# Names that programs may use without importing them, as other code graders allow, by source module.
 _MODULES = "bisect collections copy datetime functools heapq itertools json math operator random re statistics string "
 _MODULES += "sys time typing"
 _NAMES = {
@@ -32,11 +32,11 @@ _NAMES = {
 }
 _SOURCES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MUTABLE = (list, dict, set, bytearray)
-_RECURSION = 50_000
+_RECURSION_LIMIT = 50_000
 
 
 class Candidate:
-    """A completion in a module of its own, and the objects of it that the other side holds handles of."""
+    """A completion loaded as a module, with the objects to which the tests hold handles."""
 
     def __init__(self) -> None:
         self.module = types.ModuleType("candidate")
@@ -45,58 +45,58 @@ class Candidate:
         self._seconds, self._watch = 0.0, True
 
     def load(self, before: list[str], programs: list[str], wanted: list[str], seconds: float) -> list[Any]:
-        """Run ``before``, then the first of ``programs`` that compiles, which has to define what is ``wanted``.
+        """Run ``before``, then the first of ``programs`` that compiles, which must define the ``wanted`` names.
 
-        With ``seconds``, each call may take so much CPU time, and deep recursion is allowed.
+        If ``seconds`` is not 0, it limits the CPU time of each call, and deep recursion is allowed.
         """
         self._seconds, self._watch = seconds, not seconds
         sys.modules["candidate"] = self.module
         if seconds:
-            sys.setrecursionlimit(_RECURSION)
+            sys.setrecursionlimit(_RECURSION_LIMIT)
         names = self.module.__dict__
         try:
             code, error = _first_that_compiles(programs)
             if code is None:
                 return ["failed", "syntax", error]
-            _provide(names, code)
+            _bind_known_names(names, code)
             for source in before:
-                _run_quietly(source, names)
+                _run_prompt(source, names)
             for name in wanted:
                 names.pop(name, None)
             exec(code, names)
-            missing = [name for name in wanted if name not in names and not _solves(names, name)]
-        except BaseException as raised:  # noqa: BLE001 - whatever the program raises is its own failure
-            return ["failed", "raised", _name(raised)]
+            missing = [name for name in wanted if name not in names and not _solution_has(names, name)]
+        except BaseException as raised:  # noqa: BLE001 - anything that the program raises is its failure
+            return ["failed", "raised", _exception_name(raised)]
         return ["failed", "missing", ", ".join(missing)] if wanted and missing == wanted else ["loaded"]
 
     def answer(self, number: int, kind: str, target: Any, name: str, arguments: Any) -> list[Any]:
-        """The reply to one request; ``target`` is a handle's number, or None for what the module defines."""
+        """Return the reply to one request; ``target`` is the number of a handle, or None for the module."""
         try:
             if self._seconds:
-                signal.setitimer(signal.ITIMER_PROF, self._seconds)  # kills: CPU time, so that no load looks like guilt
+                signal.setitimer(signal.ITIMER_PROF, self._seconds)  # kills the job; machine load does not count
             if kind == "call":
                 return [number, *self._call(target, name, arguments)]
             if kind == "set":
                 setattr(self._objects[target], name, decode(arguments, self._objects.__getitem__))
                 return [number, "value", None, None]
             return [number, "value", self._send(getattr(self._objects[target], name)), None]
-        except BaseException as raised:  # noqa: BLE001 - it crosses by its name
-            return [number, "raised", _name(raised)]
+        except BaseException as raised:  # noqa: BLE001 - only its name is sent
+            return [number, "raised", _exception_name(raised)]
 
     def _call(self, target: Any, name: str, arguments: Any) -> list[Any]:
         args, kwargs = decode(arguments, self._objects.__getitem__)
-        before = _content(args) if self._watch else None
+        before = _snapshot(args) if self._watch else None
         value = self._function(target, name)(*args, **kwargs)
         if isinstance(value, types.CoroutineType):
-            value = _awaited(value)
-        after = _content(args) if before else None
+            value = _run_coroutine(value)
+        after = _snapshot(args) if before else None
         return ["value", self._send(value), after if after != before else None]
 
     def _function(self, target: Any, name: str) -> Any:
         if target is not None:
             return self._objects[target]
         names = self.module.__dict__
-        if _solves(names, name):
+        if _solution_has(names, name):
             return getattr(names["Solution"](), name)
         if name not in names:
             raise NameError(name)
@@ -107,29 +107,29 @@ class Candidate:
 
     def _other(self, value: Any) -> Any:
         try:
-            return reduced(value, self._other)
+            return encode_other(value, self._other)
         except NotPlain:
             return ["h", self.keep(value)]
 
     def keep(self, value: Any) -> int:
-        """The number of an object that the other side holds a handle of."""
+        """Return the handle number of an object."""
         number = self._numbers.setdefault(id(value), len(self._objects))
         if number == len(self._objects):
-            self._objects.append(value)  # kept alive, so that its id stays its own
+            self._objects.append(value)  # kept alive, so that its id is not reused
         return number
 
 
-def _content(args: tuple[Any, ...]) -> list[Any] | None:
-    """What the arguments hold, where a call could change one of them."""
+def _snapshot(args: tuple[Any, ...]) -> list[Any] | None:
+    """Return the encoded arguments if a call could mutate any of them, else None."""
     if not any(isinstance(arg, _MUTABLE) for arg in args):
         return None
     try:
-        return [encode(arg, _stays) for arg in args]
+        return [encode(arg, _unchanged) for arg in args]
     except NotPlain:
         return None
 
 
-def _stays(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return ["h", -1]
 
 
@@ -144,8 +144,8 @@ def _first_that_compiles(programs: list[str]) -> tuple[Any, str]:
     return None, error
 
 
-def _provide(names: dict[str, Any], code: Any) -> None:
-    """Bind what the program uses and does not import."""
+def _bind_known_names(names: dict[str, Any], code: Any) -> None:
+    """Bind names that the program uses without importing them."""
     pending, used = [code], set()
     while pending:
         part = pending.pop()
@@ -158,8 +158,8 @@ def _provide(names: dict[str, Any], code: Any) -> None:
             names[name] = importlib.import_module(name)
 
 
-def _run_quietly(source: str, names: dict[str, Any]) -> None:
-    """Run what the task's own prompt holds: imports and functions to be used; a stub without a body gets one."""
+def _run_prompt(source: str, names: dict[str, Any]) -> None:
+    """Run the task's prompt, with imports and helper functions; a function stub gets an empty body."""
     for text in (source, f"{source}\n    pass\n"):
         try:
             code = compile(text, "prompt.py", "exec", dont_inherit=True)
@@ -169,23 +169,23 @@ def _run_quietly(source: str, names: dict[str, Any]) -> None:
         return
 
 
-def _solves(names: dict[str, Any], name: str) -> bool:
+def _solution_has(names: dict[str, Any], name: str) -> bool:
     solution = names.get("Solution")
     return isinstance(solution, type) and hasattr(solution, name)
 
 
-def _awaited(coroutine: Any) -> Any:
+def _run_coroutine(coroutine: Any) -> Any:
     import asyncio
 
     return asyncio.run(coroutine)
 
 
-def _name(raised: BaseException) -> str:
+def _exception_name(raised: BaseException) -> str:
     return str(type(raised).__name__)[:100]
 
 
 def serve() -> None:
-    """Answer until there is nothing more to answer, and end without a word more from the program."""
+    """Answer requests until the channel closes, then exit without running any more of the program."""
     channel, candidate = Channel(), Candidate()
     load = channel.read()
     channel.write(candidate.load(*load))

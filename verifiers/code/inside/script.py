@@ -1,4 +1,4 @@
-"""The program of a job that holds the tests: it runs a script of asserts against a candidate that it cannot see."""
+"""Driver of the tests' job: it runs a script of asserts against a candidate in another job."""
 
 import ast
 import builtins
@@ -11,18 +11,18 @@ from typing import Any
 from .wire import Channel, NotPlain, decode, encode
 
 _KEEP = object()
-_MOST = 200
-_WHY = 300
-# Not raised as they are: some of them would end a loop of the tests in silence.
+_MAX_RESULTS = 200
+_MAX_REASON = 300
+# Never raised in the tests as such: some of them would silently end a loop.
 _SILENT = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt", "SystemExit")
 
 
 class CandidateError(Exception):
-    """The candidate raised what is no built-in exception; this is all that is known of it."""
+    """The candidate raised an exception that is not a built-in one; only its name is known."""
 
 
 class Unsplittable(BaseException):
-    """The tests pass something that cannot cross."""
+    """The tests pass a value that cannot be serialised."""
 
 
 class Gone(BaseException):
@@ -30,12 +30,12 @@ class Gone(BaseException):
 
 
 class Remote:
-    """The candidate, as far as the tests can see it: calls go out, plain data comes back.
+    """Proxy of the candidate for the tests: calls are sent out, plain data comes back.
 
     Args:
-        exchange: sends one request, and returns the reply, or None where the candidate has ended.
-        other: what is sent of an argument that is no plain data.
-        in_place: whether arguments that a call changed are changed here though it returned something.
+        exchange: sends one request and returns the reply, or None if the candidate has ended.
+        other: encodes an argument that is not plain data.
+        in_place: whether arguments that a call mutated are updated here even if it returned a value.
     """
 
     def __init__(
@@ -48,19 +48,19 @@ class Remote:
         self._objects: dict[int, Any] = {}
 
     def function(self, name: str, target: int | None = None) -> Callable[..., Any]:
-        """What the tests call ``name``."""
+        """Return the proxy function that the tests call as ``name``."""
 
         def candidate(*args: Any, **kwargs: Any) -> Any:
             value, changed = self.ask("call", target, name, (args, kwargs))
             if changed is not None and (value is None or self._in_place):
                 for old, new in zip(args, changed, strict=True):
-                    _change(old, new)
+                    _update_in_place(old, new)
             return value
 
         return candidate
 
     def ask(self, kind: str, target: int | None, name: str, arguments: Any = None) -> tuple[Any, Any]:
-        """The value that the candidate gives, and its arguments where it changed them."""
+        """Return the value from the candidate, and its arguments if it mutated them."""
         self.calls += 1
         if self.gone:
             raise Gone
@@ -78,7 +78,7 @@ class Remote:
         return decode(reply[1], self._handle), reply[2] and [decode(part, self._handle) for part in reply[2]]
 
     def keep(self, number: int, value: Any) -> None:
-        """Know ``value`` by its number, should the candidate give it back."""
+        """Remember ``value`` by its number, in case the candidate returns it."""
         self._objects[number] = value
 
     def _number(self, value: Any) -> Any:
@@ -93,7 +93,7 @@ class Remote:
 
 
 class _Handle:
-    """An object of the candidate, which stays there: equal to nothing else."""
+    """Handle of an object in the candidate's job; it equals only itself."""
 
     def __init__(self, remote: Remote, number: int) -> None:
         object.__setattr__(self, "_remote", remote)
@@ -120,21 +120,21 @@ def _exception(name: str) -> BaseException:
         return CandidateError(name)
     try:
         return kind()
-    except TypeError:  # UnicodeDecodeError and its like want arguments
+    except TypeError:  # UnicodeDecodeError and others need arguments
         return CandidateError(name)
 
 
-def _change(old: Any, new: Any) -> None:
-    """Make ``old`` hold what ``new`` holds, as far as that was sent."""
+def _update_in_place(old: Any, new: Any) -> None:
+    """Update ``old`` in place to the content of ``new``, as far as it was sent."""
     if type(old) is not type(new) or new is _KEEP:
         return
     if isinstance(old, list):
         if len(old) == len(new):
-            new = [_merged(inner, other) for inner, other in zip(old, new, strict=True)]
+            new = [_merge(inner, other) for inner, other in zip(old, new, strict=True)]
         if not any(item is _KEEP for item in new):
             old[:] = new
     elif isinstance(old, dict):
-        new = {key: _merged(old.get(key), value) for key, value in new.items()}
+        new = {key: _merge(old.get(key), value) for key, value in new.items()}
         if not any(value is _KEEP for value in new.values()):
             old.clear()
             old.update(new)
@@ -145,24 +145,24 @@ def _change(old: Any, new: Any) -> None:
         old[:] = new
 
 
-def _merged(old: Any, new: Any) -> Any:
+def _merge(old: Any, new: Any) -> Any:
     if new is _KEEP:
         return old
     if isinstance(old, list | dict | set | bytearray) and type(old) is type(new):
-        _change(old, new)
+        _update_in_place(old, new)
         return old
     return new
 
 
 class Script:
-    """The tests, and what came of each of them.
+    """The tests and their results.
 
     Args:
-        setup: sources that run first; what they define is the task's own.
-        tests: one script, whose asserts are the tests; or several, each a test.
-        entry: the function that the script's ``check`` is given; empty where tests call it by its name.
-        references: sources of which the first that defines ``entry`` is what the script knows by that name.
-        stop: whether the first failure ends it.
+        setup: sources of the task that run first.
+        tests: one script whose asserts are the tests, or several scripts that are one test each.
+        entry: name of the function passed to ``check``; empty if tests call functions by name.
+        references: reference sources; the first that defines ``entry`` provides it to the script by name.
+        stop: whether to stop at the first failure.
     """
 
     def __init__(self, setup: list[str], tests: list[str], entry: str, references: list[str], stop: bool) -> None:
@@ -176,7 +176,7 @@ class Script:
         self.wanted, self._modules = _free_names([*self._setup, *self._tests], {entry, "candidate"} if entry else set())
 
     def run(self, remote: Remote) -> dict[str, Any]:
-        """Run all of it, and count."""
+        """Run all tests, and return the counts and results."""
         complete, error = True, ""
         try:
             self._prepare(remote)
@@ -184,8 +184,8 @@ class Script:
                 self._run_one(tree, number)
             if self._entry and "check" in self._names:
                 self._names["check"](remote.function(self._entry))
-        except BaseException as raised:  # noqa: BLE001 - however the tests end, they have not passed
-            complete, error = False, _told(raised)
+        except BaseException as raised:  # noqa: BLE001 - if the tests end by any exception, they have not passed
+            complete, error = False, _describe(raised)
         passed = sum(status == "ok" for _, status, _ in self._results)
         return {
             "complete": complete and not remote.gone,
@@ -194,7 +194,7 @@ class Script:
             "passed": passed,
             "failed": sum(status == "wrong" for _, status, _ in self._results),
             "of": len(self._results),
-            "results": self._results[:_MOST],
+            "results": self._results[:_MAX_RESULTS],
         }
 
     def _prepare(self, remote: Remote) -> None:
@@ -211,8 +211,8 @@ class Script:
         if self._each:
             self._results = [[f"test {number + 1}", "not reached", ""] for number in range(len(self._tests))]
         else:
-            marking = _Marking(self._results)
-            self._tests = [ast.fix_missing_locations(marking.visit(tree)) for tree in self._tests]
+            recorder = _AssertRecorder(self._results)
+            self._tests = [ast.fix_missing_locations(recorder.visit(tree)) for tree in self._tests]
             names["_lachesis_record"] = self._record
 
     def _run_one(self, tree: ast.Module, number: int) -> None:
@@ -222,24 +222,24 @@ class Script:
             return
         try:
             exec(code, self._names)
-        except BaseException as raised:  # noqa: BLE001 - whatever it is, this test has failed
+        except BaseException as raised:  # noqa: BLE001 - any exception fails this test
             self._record(number, raised)
         else:
             self._record(number, None)
 
     def _record(self, number: int, raised: BaseException | None) -> None:
-        """How one test went; an assert in a loop has passed if it never failed."""
+        """Record the outcome of one test; an assert in a loop passes if it never fails."""
         row = self._results[number]
         if raised is None:
             row[1] = "ok" if row[1] == "not reached" else row[1]
             return
-        row[1:] = ["wrong", _told(raised)]
+        row[1:] = ["wrong", _describe(raised)]
         if self._stop or not isinstance(raised, Exception):
             raise raised
 
 
-class _Marking(ast.NodeTransformer):
-    """Each assert, so that how it went is recorded."""
+class _AssertRecorder(ast.NodeTransformer):
+    """Rewrites each assert so that its outcome is recorded."""
 
     def __init__(self, results: list[list[Any]]) -> None:
         self._results = results
@@ -248,17 +248,17 @@ class _Marking(ast.NodeTransformer):
         number = len(self._results)
         self._results.append([f"line {node.lineno}", "not reached", ""])
         caught = ast.Name("_lachesis_error", ast.Load())
-        handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), caught.id, [_call(number, caught)])
-        made = ast.Try([node], [handler], [_call(number, ast.Constant(None))], [])
+        handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), caught.id, [_record_call(number, caught)])
+        made = ast.Try([node], [handler], [_record_call(number, ast.Constant(None))], [])
         return ast.copy_location(made, node)
 
 
-def _call(number: int, what: ast.expr) -> ast.Expr:
+def _record_call(number: int, what: ast.expr) -> ast.Expr:
     return ast.Expr(ast.Call(ast.Name("_lachesis_record", ast.Load()), [ast.Constant(number), what], []))
 
 
 def _parse(source: str) -> ast.Module:
-    """``source``, given a body where it ends in the head of a function."""
+    """Parse ``source``; if it ends in a function header, add an empty body."""
     try:
         return ast.parse(source)
     except SyntaxError:
@@ -269,13 +269,13 @@ def _reference(source: str, entry: str) -> Any:
     names: dict[str, Any] = {"__name__": "reference"}
     try:
         exec(compile(source, "reference.py", "exec"), names)
-    except Exception:  # noqa: BLE001 - what does not run is no reference
+    except Exception:  # noqa: BLE001 - a source that does not run is not a reference
         return None
     return names.get(entry)
 
 
 def _free_names(trees: list[ast.Module], known: set[str]) -> tuple[list[str], list[str]]:
-    """What the tests use without defining it: names, and modules of the standard library."""
+    """Return what the tests use without defining it: names, and modules of the standard library."""
     used: set[str] = set()
     modules: set[str] = set()
     bound = {*vars(builtins), *known}
@@ -297,34 +297,34 @@ def _free_names(trees: list[ast.Module], known: set[str]) -> tuple[list[str], li
     return sorted(free - standard), sorted(standard)
 
 
-def _told(raised: BaseException) -> str:
+def _describe(raised: BaseException) -> str:
     try:
         text = f"{type(raised).__name__}: {raised}"
-    except Exception:  # noqa: BLE001 - its own text may fail
+    except Exception:  # noqa: BLE001 - its __str__ may fail
         text = type(raised).__name__
-    return text[:_WHY]
+    return text[:_MAX_REASON]
 
 
 def start(message: list[Any], nonce: str, channel: Channel) -> Script | None:
-    """The script that ``message`` describes; None where it cannot be read, which the parent is told."""
+    """Return the script that ``message`` describes, or None after telling the parent that it cannot be parsed."""
     try:
         script = Script(*message)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        channel.write([nonce, "broken", _told(error)])
+        channel.write([nonce, "broken", _describe(error)])
         return None
     channel.write([nonce, "ready", script.wanted])
     return script
 
 
 def finish(script: Script, remote: Remote, nonce: str, channel: Channel) -> None:
-    """Run it and send what came of it."""
+    """Run the script and send its outcome."""
     outcome = script.run(remote)
     told = ["unsplittable", remote.unsplittable] if remote.unsplittable else ["verdict", outcome]
     channel.write([nonce, *told])
 
 
 def serve() -> None:
-    """Run the tests that the first line describes against the candidate at the other end."""
+    """Run the tests of the first message against the candidate at the other end of the channel."""
     channel = Channel()
     nonce, in_place, *message = channel.read()
 
@@ -335,9 +335,9 @@ def serve() -> None:
     script = start(message, nonce, channel)
     if script and channel.read():
         finish(script, Remote(exchange, _refuse, in_place), nonce, channel)
-    channel.read()  # what was said has arrived when the parent closes the channel
+    channel.read()  # the parent closes the channel when it has read everything
     os._exit(0)
 
 
 def _refuse(value: Any) -> Any:
-    raise NotPlain(f"the tests pass a value of type {type(value).__name__}, which is no plain data")
+    raise NotPlain(f"the tests pass a value of type {type(value).__name__}, which is not plain data")

@@ -1,4 +1,4 @@
-"""Plain values as JSON and back, exactly: a tuple is no list, True is no 1, and an object never crosses by value."""
+"""Exact encoding of plain values as JSON: tuples differ from lists and True from 1; objects are sent as handles."""
 
 import json
 import os
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 CHANNEL_IN, CHANNEL_OUT = 3, 4
-DEPTH = 100
-"""Values nested deeper than this do not cross."""
-MOST_ITEMS = 1_000_000
-"""An iterator is read this far."""
+MAX_DEPTH = 100
+"""Deepest nesting of a value that can be encoded."""
+MAX_ITEMS = 1_000_000
+"""Largest number of items read from an iterator."""
 
-# Within [tag, …]: i integer, f not finite, l list, t tuple, s set, z frozenset, q deque, d dictionary, k v e its views,
-# b bytes, y bytearray, c complex, r range, n iterator, h handle of an object that stays where it is. All else is JSON.
+# Tags of [tag, …]: i integer, f non-finite float, l list, t tuple, s set, z frozenset, q deque, d dict, k v e views,
+# b bytes, y bytearray, c complex, r range, n iterator, h handle of an object in its job. Everything else is plain JSON.
 _SAFE = 1 << 53
 _ITEMS: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "z", deque: "q"}
 _BYTES: dict[type, str] = {bytes: "b", bytearray: "y"}
@@ -38,19 +38,19 @@ _REDUCE: list[tuple[type, Callable[[Any], Any]]] = [
 
 
 class NotPlain(Exception):
-    """The value has no exact form as data."""
+    """The value cannot be encoded exactly as data."""
 
 
 def refuse(value: Any) -> Any:
-    """The ``other`` of ``encode`` for values of which all has to be plain."""
-    raise NotPlain(f"a value of type {type(value).__name__} is no plain data")
+    """Refuse a value; the ``other`` of ``encode`` if everything must be plain data."""
+    raise NotPlain(f"a value of type {type(value).__name__} is not plain data")
 
 
 def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> Any:
-    """``value`` as JSON; ``other`` says what is sent of a value whose type is no plain one.
+    """Return ``value`` as JSON; ``other`` encodes values of other types.
 
     Raises:
-        NotPlain: it is nested too deep, or ``other`` refused.
+        NotPlain: the value is nested too deep, or ``other`` refused it.
     """
     kind = type(value)
     if value is None or kind is str or kind is bool:
@@ -59,8 +59,8 @@ def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> 
         return value if -_SAFE < value < _SAFE else ["i", hex(value)]
     if kind is float:
         return value if value - value == 0 else ["f", repr(value)]
-    if depth >= DEPTH:
-        raise NotPlain(f"nested more than {DEPTH} deep")
+    if depth >= MAX_DEPTH:
+        raise NotPlain(f"nested more than {MAX_DEPTH} deep")
     if kind in _ITEMS:
         return [_ITEMS[kind], *[encode(item, other, depth + 1) for item in value]]
     if kind is dict:
@@ -74,8 +74,8 @@ def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> 
     return other(value)
 
 
-def reduced(value: Any, other: Callable[[Any], Any]) -> Any:
-    """What is sent of a value that is no plain one: the plain value that it extends, or what it iterates over."""
+def encode_other(value: Any, other: Callable[[Any], Any]) -> Any:
+    """Encode a value of another type: a subclass as its plain base type, a view or iterator as its items."""
     kind = type(value)
     for base, plain in _REDUCE:
         if isinstance(value, base):
@@ -83,15 +83,15 @@ def reduced(value: Any, other: Callable[[Any], Any]) -> Any:
     if kind in _VIEWS:
         return [_VIEWS[kind], *[encode(item, other, 1) for item in value]]
     if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):
-        items = [item for _, item in zip(range(MOST_ITEMS + 1), value, strict=False)]
-        if len(items) > MOST_ITEMS:
-            raise NotPlain(f"an iterator over more than {MOST_ITEMS} items")
+        items = [item for _, item in zip(range(MAX_ITEMS + 1), value, strict=False)]
+        if len(items) > MAX_ITEMS:
+            raise NotPlain(f"an iterator over more than {MAX_ITEMS} items")
         return ["n", *[encode(item, other, 1) for item in items]]
     return refuse(value)
 
 
 def decode(wire: Any, handle: Callable[[int], Any] = refuse) -> Any:
-    """The value that ``encode`` wrote."""
+    """Return the value that ``encode`` wrote."""
     if not isinstance(wire, list):
         return wire
     tag, *parts = wire
@@ -116,13 +116,13 @@ def decode(wire: Any, handle: Callable[[int], Any] = refuse) -> Any:
 
 
 class Channel:
-    """The lines between a job and the parent that started it."""
+    """The message channel between a job and its parent, one JSON line per message."""
 
     def __init__(self) -> None:
         self._input = open(CHANNEL_IN, "rb", closefd=False)  # noqa: SIM115 - for the life of the process
 
     def read(self) -> Any:
-        """The next message, or None at the end."""
+        """Return the next message, or None at the end."""
         line = self._input.readline()
         return json.loads(line) if line.endswith(b"\n") else None
 

@@ -1,1 +1,1 @@
-"""The program of a math worker, which imports nothing else of ours."""
+"""Program of a math worker process; it imports nothing from the rest of the package."""

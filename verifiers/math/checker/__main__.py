@@ -1,4 +1,4 @@
-"""The start of a math worker, run by its path under ``python -I``: of ours it can import no more than this folder."""
+"""Entry point of a math worker, run by path under ``python -I``; of this package it can import only this folder."""
 
 import sys
 from importlib import import_module
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    """Make this folder the package ``checker``, without a change to the search path, and serve."""
+    """Load this folder as the package ``checker`` without changing the search path, and serve requests."""
     spec = spec_from_file_location("checker", FOLDER / "__init__.py", submodule_search_locations=[str(FOLDER)])
     assert spec is not None
     sys.modules["checker"] = module_from_spec(spec)

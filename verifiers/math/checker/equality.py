@@ -1,4 +1,4 @@
-"""Whether math-verify, with an exact comparison in place of its own, takes two texts for the same mathematics."""
+"""Equality check of two texts with math-verify, whose numeric comparison is replaced by an exact one."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -6,17 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 DIGITS = 100
-"""Digits in which two irrational numbers must agree."""
+"""Number of digits in which two irrational numbers must agree."""
 
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Any:
-    """What math-verify reads in ``text``, as a list, empty where it cannot."""
+    """Return what math-verify parses from ``text``, as a list; empty if it cannot."""
     import math_verify
 
     config = math_verify.LatexExtractionConfig()
     config = replace(config, normalization_config=replace(config.normalization_config, units=False))
-    return math_verify.parse(  # units are our own matter: math-verify would drop the c of "ab c" as one
+    return math_verify.parse(  # units are handled elsewhere; math-verify would drop the c of "ab c" as a unit
         f"${text}$",
         [config],
         fallback_mode="no_fallback",
@@ -27,7 +27,7 @@ def parse(text: str) -> Any:
 def check(
     gold: str, answer: str, places: int | None = None, strict: bool = True, set_relations: bool = False
 ) -> dict[str, Any]:
-    """``{"equal": bool}``, or ``{"unparseable": "gold" | "answer"}``."""
+    """Return ``{"equal": bool}``, or ``{"unparseable": "gold" | "answer"}``."""
     import math_verify
 
     if not (expected := parse(gold)):
@@ -49,7 +49,7 @@ def check(
 
 
 def same_kind(expected: Any, found: Any) -> bool:
-    """False for a set against a tuple, and for an equation as the answer where a value is expected."""
+    """Return False for a set against a tuple, and for an equation if a value is expected."""
     import sympy
 
     ordered, unordered = (sympy.Tuple, sympy.Interval), sympy.FiniteSet
@@ -63,7 +63,7 @@ def same_kind(expected: Any, found: Any) -> bool:
 
 
 def make_exact() -> None:
-    """Replace math-verify's comparison of numbers, which takes 1/2004! for 0 and 0.333333 for 1/3."""
+    """Replace math-verify's numeric comparison, which equates 1/2004! with 0 and 0.333333 with 1/3."""
     from math_verify import grader
 
     grader.sympy_numeric_eq = numbers_equal
@@ -71,7 +71,7 @@ def make_exact() -> None:
 
 
 def numbers_equal(left: Any, right: Any, rounding: int, _precision: int) -> bool:
-    """Whether two expressions without variables are one number; ``rounding`` is -1 or the decimals asked for."""
+    """Return whether two expressions without variables are equal; ``rounding`` is in decimals, or -1 for none."""
     if hasattr(left, "shape") or hasattr(right, "shape"):
         return matrices_equal(left, right, rounding)
     if left.free_symbols or right.free_symbols:
@@ -94,7 +94,7 @@ def numbers_equal(left: Any, right: Any, rounding: int, _precision: int) -> bool
 
 
 def rounds_alike(left: Any, right: Any, rounding: int) -> bool:
-    """Whether both round to one number; below 1, to as many digits, so that tiny numbers are not all 0."""
+    """Return whether both round to the same number; below 1, to significant digits, so that not all are 0."""
     import sympy
 
     values = [value.evalf(DIGITS) for value in (left, right)]
@@ -108,7 +108,7 @@ def rounds_alike(left: Any, right: Any, rounding: int) -> bool:
 
 
 def matrices_equal(left: Any, right: Any, rounding: int) -> bool:
-    """Whether two matrices have one shape and equal elements."""
+    """Return whether two matrices have the same shape and equal elements."""
     if not (hasattr(left, "shape") and hasattr(right, "shape")):
         return False
     left, right = left.doit(), right.doit()
@@ -119,7 +119,7 @@ def matrices_equal(left: Any, right: Any, rounding: int) -> bool:
 
 
 def expressions_equal(left: Any, right: Any) -> bool:
-    """Whether two expressions with variables are one: never where they differ at a point, else if sympy proves it."""
+    """Return whether two expressions with variables are equal, by their values at two points and then by sympy."""
     import sympy
 
     if hasattr(left, "shape") or hasattr(right, "shape") or not (left.free_symbols or right.free_symbols):
@@ -139,7 +139,7 @@ def expressions_equal(left: Any, right: Any) -> bool:
 
 
 def exact(expression: Any) -> Any:
-    """The expression, evaluated, with decimals as the fractions that they are."""
+    """Return the evaluated expression, with decimals converted to exact fractions."""
     import sympy
 
     floats = {number: sympy.Rational(str(number)) for number in expression.atoms(sympy.Float)}

@@ -1,1 +1,1 @@
-"""Multiple choice: which option a text commits itself to."""
+"""Multiple-choice answers: finding the option that a text chooses."""

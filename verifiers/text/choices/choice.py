@@ -1,4 +1,4 @@
-"""The verifier of multiple-choice answers."""
+"""Verifier for multiple-choice answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ LABELS = "ABCDEFGHIJ"
 @verifier("choice")
 @dataclass(frozen=True)
 class Choice:
-    r"""The answer commits itself, last of all, to the option that ``task.answer`` names, and to no other.
+    r"""The last choice that the answer makes is the option in ``task.answer``, and no other.
 
-    ``C``, ``(c)``, ``\boxed{C}``, ``Answer: C``, ``The answer is (C) because …``, ``I pick option C`` and, where the
-    options are known, an option's own text are commitments. "A or B", "both A and B" and a label beside the text of
-    another option are hedges, and wrong. Denied, supposed or merely listed options do not count, nor does a repeated
-    prompt.
+    These count as choices: ``C``, ``(c)``, ``\boxed{C}``, ``Answer: C``, ``The answer is (C) because …``, ``I pick
+    option C`` and, if the options are known, the text of an option. Hedges are wrong: "A or B", "both A and B", or a
+    label next to the text of another option. Options that are negated, hypothetical or merely listed do not count,
+    and neither does a repeated prompt.
 
-    ``task.answer`` is a label, an option's text, or its index from 0.
+    ``task.answer`` is a label, the text of an option, or its index from 0.
 
     Attributes:
-        options: their texts in order, or label → text; else ``task.info["options"]`` or ``["choices"]``, if any.
-        labels: one character an option, in order: ``ABCDEFGHIJ``, or ``1234``.
+        options: option texts in order, or label → text; by default ``task.info["options"]`` or ``["choices"]``, if any.
+        labels: one character per option, in order: ``ABCDEFGHIJ``, or ``1234``.
 
     Example:
         {"verifier": "choice", "completion": "It is not A. The answer is (c).", "answer": "C"} -> 1.0
@@ -46,26 +46,26 @@ class Choice:
     def __post_init__(self) -> None:
         upper = self.labels.upper() if isinstance(self.labels, str) else ""
         if len(upper) < 2 or len(set(upper)) < len(upper) or not upper.isalnum():
-            raise ConfigError(f"verifier 'choice': labels are different letters or digits, found {self.labels!r}")
-        if self.options is not None and _by_label(self.options, upper) is None:
+            raise ConfigError(f"verifier 'choice': labels must be distinct letters or digits, found {self.labels!r}")
+        if self.options is not None and _options_by_label(self.options, upper) is None:
             raise ConfigError(
-                f"verifier 'choice': options are 2 to {len(upper)} texts, or label → text, found {self.options!r:.80}; "
-                "name more labels if there are more"
+                f"verifier 'choice': options must be 2 to {len(upper)} texts, or label → text, "
+                f"found {self.options!r:.80}; name more labels if there are more"
             )
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` 1.0, ``wrong``, or ``unparseable`` where nothing is chosen."""
+        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if no option is chosen."""
         given = self.options
         if given is None:
             given = case.task.info.get("options", case.task.info.get("choices"))
-        options = {} if given is None else _by_label(given, self.labels.upper())
+        options = {} if given is None else _options_by_label(given, self.labels.upper())
         if options is None:
-            return infra_error(f"the task's options are no texts, or too many: {given!r:.80}; repair the dataset")
+            return infra_error(f"the task's options are not texts, or too many: {given!r:.80}; repair the dataset")
         labels = "".join(options) or self.labels.upper()
-        expected = _expected(case.answer, labels, options)
+        expected = _expected_label(case.answer, labels, options)
         if not expected:
             return infra_error(
-                f"the task's answer {case.answer!r:.80} is none of the labels {labels}; repair the dataset"
+                f"the task's answer {case.answer!r:.80} is not one of the labels {labels}; repair the dataset"
             )
         _, text = split_reasoning(case.completion)
         for message in case.task.messages:
@@ -82,8 +82,8 @@ class Choice:
         return wrong(f"expected {expected}, found {found[0]}", found=found[0], words=commitment.words)
 
 
-def _by_label(options: Any, labels: str) -> dict[str, str] | None:
-    """Label in upper case → text, or None where ``options`` are none."""
+def _options_by_label(options: Any, labels: str) -> dict[str, str] | None:
+    """Return upper-case label → text, or None if ``options`` is malformed."""
     if isinstance(options, Mapping):
         named = {str(label).strip().upper(): str(option) for label, option in options.items()}
         known = len(named) == len(options) and all(len(label) == 1 and label in labels for label in named)
@@ -95,8 +95,8 @@ def _by_label(options: Any, labels: str) -> dict[str, str] | None:
     return {label: str(option) for label, option in zip(labels, options, strict=False)}
 
 
-def _expected(answer: Any, labels: str, options: Mapping[str, str]) -> str:
-    """The label that a task's answer names, empty where it names none."""
+def _expected_label(answer: Any, labels: str, options: Mapping[str, str]) -> str:
+    """Return the label that a task's answer stands for, or an empty string if there is none."""
     if isinstance(answer, int) and not isinstance(answer, bool):
         return labels[answer] if 0 <= answer < len(labels) else ""
     if not isinstance(answer, str):

@@ -1,4 +1,4 @@
-"""To which option of a multiple-choice question a text commits itself, last of all."""
+"""Parser that finds the option of a multiple-choice question that a text finally chooses."""
 
 import re
 import unicodedata
@@ -38,18 +38,18 @@ from .phrases import (
 )
 
 MAX_TEXT = 20_000
-"""Characters of a text that are read: its end, and its first line."""
+"""Longest text, in characters, that is read whole; of a longer one, only the first line and the end are read."""
 MAX_CUES = 200
-"""Phrases of one kind that are looked at: the last ones."""
+"""Number of matches examined per pattern, counted from the end of the text."""
 
 
 @dataclass(frozen=True)
 class Commitment:
-    """What a text settles on.
+    """The option or options that a text chooses.
 
     Attributes:
-        labels: one label, or several where it hedges; upper case.
-        words: as they stand in the text.
+        labels: upper-case labels; more than one if the text hedges.
+        words: the passage of the text that states the choice.
     """
 
     labels: tuple[str, ...]
@@ -65,21 +65,21 @@ class _Mention:
 
 
 def find_commitment(text: str, labels: str, options: Mapping[str, str]) -> Commitment | None:
-    """The last commitment of the highest kind that ``text`` makes, or None.
+    """Return the last choice of the highest rank that ``text`` makes, or None.
 
-    Explicit ones (a box, "the answer is …", "Answer: …", a last line that is no more than a label) outweigh choosing
-    verbs and praise ("I pick …", "… is correct"), and these a label or an option's text that opens or closes the text,
-    unless the weaker one takes the stronger one back ("wait, …"). Options that are merely listed, denied or supposed
-    are none.
+    Explicit answers (a box, "the answer is …", "Answer: …", a last line that is only a label) outrank choosing verbs
+    and praise ("I pick …", "… is correct"). These outrank a label or an option's text at the start or end of the text.
+    A weaker choice still wins if it retracts the stronger one ("wait, …"). Options that are merely listed, negated or
+    hypothetical do not count.
 
     Args:
-        text: without its reasoning.
-        labels: one character each, in order.
-        options: label → the option's text, where it is known.
+        text: the answer without its reasoning.
+        labels: one character per option, in order.
+        options: label → text of the option, as far as known.
     """
     if len(text) > MAX_TEXT:
         text = f"{text[:300].splitlines()[0]}\n{text[-MAX_TEXT:]}"
-    read = _plain(text)
+    read = _strip_markup(text)
     mentions = sorted(_mentions(read, labels, options), key=lambda mention: (mention.start, mention.end))
     if not mentions:
         return None
@@ -87,7 +87,7 @@ def find_commitment(text: str, labels: str, options: Mapping[str, str]) -> Commi
     for mention in mentions[1:]:
         turned = mention.rank >= 2 and TURN.search(read, max(0, mention.start - 90), mention.start)
         if mention.rank >= last.rank or turned:
-            last = _joined(read, last, mention)
+            last = _merge_alternatives(read, last, mention)
     found = last.labels
     if doubt := AFTERTHOUGHT.match(read, last.end):
         others, end = _labels_at(read, doubt.end(), labels)
@@ -95,15 +95,15 @@ def find_commitment(text: str, labels: str, options: Mapping[str, str]) -> Commi
     return Commitment(tuple(dict.fromkeys(found)), read[last.start : last.end].strip()[:200])
 
 
-def _plain(text: str) -> str:
-    """``text`` without what only dresses a label: fonts, quotes, full-width and circled forms; a box opens with ⟦."""
+def _strip_markup(text: str) -> str:
+    """Return ``text`` without fonts, quotes, full-width and circled forms; the start of a box becomes ⟦."""
     text = CJK_EDGE.sub(" ", unicodedata.normalize("NFKC", text).translate(MARKS))
     text = NO_MEANING.sub("", BOX.sub("⟦", ANSWER_TAG.sub("⟦", text)))
     return SPACES.sub(lambda match: "\n" if "\n" in match[0] else " ", text)
 
 
-def _joined(text: str, last: _Mention, mention: _Mention) -> _Mention:
-    """``mention``, with the labels of ``last`` where no more than "or" and the like stands between the two."""
+def _merge_alternatives(text: str, last: _Mention, mention: _Mention) -> _Mention:
+    """Return ``mention``, with the labels of ``last`` added if only "or" or similar words separate the two."""
     gap = text[last.end : mention.start]
     if last.rank == mention.rank and len(gap) < 40 and BETWEEN.fullmatch(gap):
         return _Mention(mention.rank, last.start, mention.end, last.labels + mention.labels)
@@ -114,9 +114,11 @@ def _mentions(text: str, labels: str, options: Mapping[str, str]) -> Iterator[_M
     listed = _listed_spans(text, labels)
     for rank, cue in CUES:
         for match in list(cue.finditer(text))[-MAX_CUES:]:
-            if any(start <= match.end() < end for start, end in listed) or _enumerates(text, match.end(), labels):
+            if any(start <= match.end() < end for start, end in listed) or _starts_inline_list(
+                text, match.end(), labels
+            ):
                 continue
-            before = _clause(text, match.start())
+            before = _clause_before(text, match.start())
             weight = rank
             if DENIED.search(before):
                 if not WRONG_NOUN.search(before):
@@ -128,23 +130,23 @@ def _mentions(text: str, labels: str, options: Mapping[str, str]) -> Iterator[_M
             if not found:
                 found, end = _option_at(text, match.end(), options)
             elif len(found) == 1 and options:
-                found += _contradiction(text, end, found[0], options)
+                found += _contradicting_option(text, end, found[0], options)
             if found:
                 yield _Mention(weight, match.start(), end, found)
-    yield from _praised(text, labels)
-    yield from _whole_lines(text, labels, options, listed)
+    yield from _praise_mentions(text, labels)
+    yield from _whole_line_mentions(text, labels, options, listed)
 
 
-def _clause(text: str, end: int) -> str:
-    """What stands before ``end`` in its clause, 60 characters at most."""
+def _clause_before(text: str, end: int) -> str:
+    """Return the part of the clause before ``end``, at most 60 characters."""
     return CLAUSE.split(text[max(0, end - 60) : end])[-1]
 
 
 def _labels_at(text: str, start: int, labels: str) -> tuple[tuple[str, ...], int]:
-    """The labels that begin at ``start``, joined by "or", "and" or commas, and where they end."""
+    """Return the labels listed from ``start`` on, joined by "or", "and" or commas, and the position after them."""
     found: list[str] = []
     position = end = start
-    while match := _label(labels).match(text, position):
+    while match := _label_pattern(labels).match(text, position):
         stop = match.end()
         if found and PREDICATE.match(text, stop):  # "A, and B is wrong"
             break
@@ -159,8 +161,8 @@ def _labels_at(text: str, start: int, labels: str) -> tuple[tuple[str, ...], int
     return tuple(found), end
 
 
-def _contradiction(text: str, start: int, label: str, options: Mapping[str, str]) -> tuple[str, ...]:
-    """The option whose text stands beside ``label`` in place of its own."""
+def _contradicting_option(text: str, start: int, label: str, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the other option whose text follows ``label``, if any."""
     beside = BESIDE.match(text, start)
     others, end = (
         _option_at(text, beside.end(), options)
@@ -173,23 +175,23 @@ def _contradiction(text: str, start: int, label: str, options: Mapping[str, str]
 
 
 def _stands_alone(letter: str, text: str, end: int) -> bool:
-    """Whether a letter without brackets is a label; ``a``, ``A`` and ``I`` are words where a sentence goes on."""
+    """Return whether a letter without brackets is a label: ``a``, ``A`` and ``I`` may be words of a sentence."""
     if letter in "aAI" or letter.islower():
         return GOES_ON.match(text, end) is not None
     return True
 
 
 @lru_cache(maxsize=32)
-def _label(labels: str) -> re.Pattern[str]:
+def _label_pattern(labels: str) -> re.Pattern[str]:
     one = f"[{re.escape(labels.upper())}{re.escape(labels.lower())}]"
     return re.compile(rf"\s*(?:[(\[<]\s*({one})\s*[)\]>]|'?(?<!\w)({one})(?![\w%°#+]|'\w|-\w|\.\w|\s*=\s*\w)'?\)?)")
 
 
 def _option_at(text: str, start: int, options: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
-    """The option whose own text begins at ``start``, the longest if several, and where it ends."""
+    """Return the option whose text begins at ``start`` (the longest match), and the position after it."""
     best: tuple[tuple[str, ...], int] = ((), start)
     for label, option in options.items():
-        match = _wording(option).match(text, start) if option.strip() else None
+        match = _option_pattern(option).match(text, start) if option.strip() else None
         if match and match.end() > best[1]:
             best = ((label,), match.end())
         elif match and match.end() == best[1]:
@@ -202,8 +204,8 @@ def _option_at(text: str, start: int, options: Mapping[str, str]) -> tuple[tuple
 
 
 @lru_cache(maxsize=1024)
-def _wording(option: str) -> re.Pattern[str]:
-    words = r"\s+".join(map(re.escape, _plain(option).strip().rstrip(".").split())) or r"(?!)"
+def _option_pattern(option: str) -> re.Pattern[str]:
+    words = r"\s+".join(map(re.escape, _strip_markup(option).strip().rstrip(".").split())) or r"(?!)"
     return re.compile(
         rf"\s*(?:an?\s+|the\s+)?(?<![\w.])(?-i:){words}(?!\w)(?=\s*(?:$|[.,](?!\d)|[;:!?)\]'⟧\n(/|]|\s(?:because|since|as"
         r"|which|or|and|but|not|rather|due)\b))",
@@ -211,14 +213,14 @@ def _wording(option: str) -> re.Pattern[str]:
     )
 
 
-def _praised(text: str, labels: str) -> Iterator[_Mention]:
-    """ "C is correct", "(C) must be the right answer", "both A and B are correct"."""
+def _praise_mentions(text: str, labels: str) -> Iterator[_Mention]:
+    """Yield mentions such as "C is correct", "(C) must be the right answer", "both A and B are correct"."""
     for match in list(PRAISED.finditer(text))[-MAX_CUES:]:
         begin = max(0, match.start() - 40)
-        subject = _subject(labels).search(text, begin, match.start())
+        subject = _subject_pattern(labels).search(text, begin, match.start())
         if subject is None or _is_option_text(text, subject.start(1)):
             continue
-        before = _clause(text, subject.start())
+        before = _clause_before(text, subject.start())
         if DENIED.search(before) or not BEFORE_SUBJECT.search(before):
             continue
         found = re.findall(r"(?<!\w)\w(?!\w)", subject[1])
@@ -226,21 +228,21 @@ def _praised(text: str, labels: str) -> Iterator[_Mention]:
 
 
 def _is_option_text(text: str, position: int) -> bool:
-    """Whether the line of ``position`` begins with another label: "D) Both A and B are correct"."""
+    """Return whether the line at ``position`` begins with another label: "D) Both A and B are correct"."""
     listed = LISTED.match(text, text.rfind("\n", 0, position) + 1)
     return listed is not None and listed.start(1) < position - 1
 
 
 @lru_cache(maxsize=32)
-def _subject(labels: str) -> re.Pattern[str]:
+def _subject_pattern(labels: str) -> re.Pattern[str]:
     one = rf"(?:[(\[]\s*[{re.escape(labels.upper() + labels.lower())}]\s*[)\]]|[{re.escape(labels.upper())}])"
     return re.compile(rf"(?<!\w)(?<![(\[])({one}(?:(?:\s*,\s*|\s+)(?:(?:and|or)\s+)?{one})*)$")
 
 
-def _whole_lines(
+def _whole_line_mentions(
     text: str, labels: str, options: Mapping[str, str], listed: list[tuple[int, int]]
 ) -> Iterator[_Mention]:
-    """The first and the last line where they are a label, a label with a text, or an option's own text."""
+    """Yield the first and the last line if they are a label, a label with text, or the text of an option."""
     lines = [match for match in re.finditer(r"[^\n]*\S[^\n]*", text)]
     for index in {0, len(lines) - 1} if lines else ():
         line = lines[index]
@@ -258,7 +260,9 @@ def _whole_lines(
             continue
         if (labelled := LABELLED.fullmatch(words)) and labelled[1].upper() in labels.upper():
             if labelled[1].isupper() or not labelled[1].isalpha() or words[0] in "([" or ")" in words[:3]:
-                yield _Mention(1, begin, begin + labelled.end(1), _agreeing(labelled[1].upper(), labelled[2], options))
+                yield _Mention(
+                    1, begin, begin + labelled.end(1), _labels_in_line(labelled[1].upper(), labelled[2], options)
+                )
             continue
         reasoned = REASONED.fullmatch(words)
         if rank == 3:
@@ -266,24 +270,24 @@ def _whole_lines(
         if reasoned and reasoned[1] in labels.upper() and _stands_alone(reasoned[1], words, reasoned.end(1)):
             yield _Mention(1, begin, begin + reasoned.end(1), (reasoned[1],))
             continue
-        same = tuple(label for label, option in options.items() if _same(option, words))
+        same = tuple(label for label, option in options.items() if _is_text_of(option, words))
         if same:
             yield _Mention(1, line.start(), line.end(), same)
 
 
-def _agreeing(label: str, words: str, options: Mapping[str, str]) -> tuple[str, ...]:
-    """``label``, and beside it the option whose text is given in place of its own."""
-    if label in options and _same(options[label], words):
+def _labels_in_line(label: str, words: str, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Return ``label``, and the other option if its text is given instead."""
+    if label in options and _is_text_of(options[label], words):
         return (label,)
-    return (label, *(other for other, option in options.items() if other != label and _same(option, words)))
+    return (label, *(other for other, option in options.items() if other != label and _is_text_of(option, words)))
 
 
-def _same(option: str, words: str) -> bool:
-    return bool(option.strip()) and normalized(_plain(option)) == normalized(words)
+def _is_text_of(option: str, words: str) -> bool:
+    return bool(option.strip()) and normalized(_strip_markup(option)) == normalized(words)
 
 
 def _listed_spans(text: str, labels: str) -> list[tuple[int, int]]:
-    """Where two or more lines in a row are options in their order: a list of them commits to none."""
+    """Return spans of two or more lines that list options in order: such a list chooses none."""
     spans: list[tuple[int, int]] = []
     order = labels.upper()
     run: list[re.Match[str]] = []
@@ -299,8 +303,8 @@ def _listed_spans(text: str, labels: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _enumerates(text: str, start: int, labels: str) -> bool:
-    """Whether the options are listed from ``start`` on, in one line: ``A) one B) two C) three``."""
+def _starts_inline_list(text: str, start: int, labels: str) -> bool:
+    """Return whether the options are listed on one line from ``start`` on: ``A) one B) two C) three``."""
     for label in labels[:3].upper():
         match = re.compile(rf"(?<!\w)[([]?{re.escape(label)}[)\].:]", re.IGNORECASE).search(text, start, start + 500)
         if match is None or (label == labels[0].upper() and text[start : match.start()].strip()):

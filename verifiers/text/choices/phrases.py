@@ -1,4 +1,4 @@
-"""The phrases by which a text chooses an option, denies one, or hedges: patterns over text without what dresses it."""
+"""Regular expressions for phrases that choose, negate or hedge an option, applied to text without markup."""
 
 import re
 
@@ -15,7 +15,7 @@ MARKS = str.maketrans("’‘。", "''.")
 CJK_EDGE = re.compile(
     r"(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9(\[])|(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
 )
-"""Where a letter stands beside such a script without a space, as it is written there."""
+"""Boundary between CJK text and a letter or digit, where no space is written."""
 
 LINK = (
     r"(?:\s*(?::|=|→|->|⇒)|'s(?!\w)|\s+[-–—](?=\s)|\s+(?:is|are|was|be|being|would be|should be|must be|has to be"
@@ -39,10 +39,10 @@ _ELSEWHERE = (
     r"\s*(?::|=|[-–—](?=\s)|(?:ist|est|es|é|è|adalah)(?!\w)|是|为|為|は|은|는|이)"
     r"|(?<![不别没没非])(?:故选|应选|應選|故選|我选|我選)"
 )
-"""What "the answer is" is called in other languages: only where the label follows at once."""
+""""The answer is" in other languages; the label must follow at once."""
 _ELSEWHERE_FILLER = r"(?:[\s,:>]|(?:la|le|el|die|den|option|opción|opção|opzione|вариант)(?=\s)|选项|選項)*"
 CUES = (
-    # (rank, what stands before the label); a higher rank outweighs a lower one wherever it stands
+    # (rank, pattern before the label); a higher rank wins over a lower one anywhere in the text
     (3, re.compile(rf"\bnot\s+(?:option\s+)?[(\[]?\w[)\]]?,?\s+(?:but|rather)(?!\w){FILLER}", re.IGNORECASE)),
     (3, re.compile(rf"(?:⟦|####|(?<!\w)ans\.|{NOUN}{GAP}{LINK}){FILLER}", re.IGNORECASE)),
     (3, re.compile(rf"(?:{_ELSEWHERE}){_ELSEWHERE_FILLER}", re.IGNORECASE)),

@@ -1,1 +1,1 @@
-"""Following instructions: IFEval and its relatives."""
+"""Instruction-following checks: IFEval and related datasets."""

@@ -1,4 +1,4 @@
-"""One kind of verifiable instruction: its name, its parameters, and whether a text follows it."""
+"""Kind of verifiable instruction: its name, its parameters, and a check of whether a text follows it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ RELATIONS: Mapping[str, Callable[[int, int], bool]] = {
     "exactly": lambda found, asked: found == asked,
     "around": lambda found, asked: abs(found - asked) <= max(1, round(asked / 10)),
 }
-"""How a count may relate to the number that is asked for; "around" allows a tenth, and 1 in any case."""
+"""Relations between a count and the requested number; "around" allows a difference of a tenth, and at least 1."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Constraint:
     """A kind of instruction.
 
     Attributes:
-        name: as datasets write it, such as ``keywords:existence``.
-        params: parameter → what reads it from JSON; each is required unless ``defaults`` has it.
-        defaults: parameter → value where none is given.
+        name: the name used in datasets, such as ``keywords:existence``.
+        params: parameter → function that reads it from JSON; each is required unless it is in ``defaults``.
+        defaults: parameter → default value.
         check: (text, **parameters) → whether the text follows the instruction.
     """
 
@@ -36,10 +36,10 @@ class Constraint:
     check: Check
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters of one instruction; those that are null are as if not given.
+        """Return the parameters of one instruction; null counts as not given.
 
         Raises:
-            DataError: one is missing, unknown or of the wrong kind.
+            DataError: a parameter is missing, unknown or of the wrong kind.
         """
         values = dict(self.defaults)
         for name, value in given.items():
@@ -58,13 +58,13 @@ class Constraint:
 
 
 CONSTRAINTS: dict[str, Constraint] = {}
-"""Every kind, by name; filled by the modules that define them."""
+"""All kinds by name; filled by the modules that define them."""
 
 
 def constraint(
     name: str, defaults: Mapping[str, Any] | None = None, **params: Callable[[Any], Any]
 ) -> Callable[[Check], Check]:
-    """Decorator of a check: make it the kind ``name`` with these parameters."""
+    """Register the decorated check as the kind ``name`` with these parameters."""
 
     def add(check: Check) -> Check:
         CONSTRAINTS[name] = Constraint(name, params, defaults or {}, check)
@@ -74,46 +74,46 @@ def constraint(
 
 
 def as_text(value: Any) -> str:
-    """Text with something in it; the first of a list of texts, as some datasets write it."""
+    """Return text that is not blank; a list of one text is accepted, since some datasets write it so."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("is text that is not blank")
+        raise ValueError("must be text that is not blank")
     return value.strip()
 
 
 def as_texts(value: Any) -> tuple[str, ...]:
-    """Texts; a single one may stand without a list."""
+    """Return several texts; a single text may be given without a list."""
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
-        raise ValueError("is a list of texts that is not empty")
+        raise ValueError("must be a list of texts that is not empty")
     return tuple(map(as_text, items))
 
 
 def as_letter(value: Any) -> str:
-    """One character."""
+    """Return a single character."""
     if not isinstance(value, str) or len(value.strip()) != 1:
-        raise ValueError("is one character")
+        raise ValueError("must be one character")
     return value.strip()
 
 
 def as_count(value: Any) -> int:
-    """A whole number that is not negative; 3.0 is 3, as tables write it."""
+    """Return a non-negative integer; 3.0 is read as 3, since tables write it so."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-        raise ValueError("is a whole number that is not negative")
+        raise ValueError("must be a whole number that is not negative")
     return int(value)
 
 
 def as_place(value: Any) -> int:
-    """A whole number from 1."""
+    """Return a whole number of at least 1."""
     place = as_count(value)
     if not place:
-        raise ValueError("is a whole number from 1")
+        raise ValueError("must be a whole number of at least 1")
     return place
 
 
 def as_relation(value: Any) -> Callable[[int, int], bool]:
-    """One of ``RELATIONS``."""
+    """Return one of ``RELATIONS``."""
     if value not in RELATIONS:
-        raise ValueError(f"is one of {', '.join(RELATIONS)}")
+        raise ValueError(f"must be one of {', '.join(RELATIONS)}")
     return RELATIONS[value]

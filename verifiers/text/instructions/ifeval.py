@@ -1,8 +1,8 @@
-"""The kinds of instruction that IFEval defined (arXiv 2311.07911), with its names and parameters.
+"""The kinds of instruction that IFEval defines (arXiv 2311.07911), with its names and parameters.
 
-``language:response_language`` is left out, for it takes a model of languages; so is that part of ``change_case`` which
-asks for English. Keywords are literal text, not regular expressions. Where IFEval's own check lets pass what its
-instruction does not mean, or the reverse, the docstring of the kind says what is done here.
+``language:response_language`` is left out because it needs a language-identification model; ``change_case`` does not
+check for English, for the same reason. Keywords are literal text, not regular expressions. Where IFEval's own check
+contradicts its instruction, the docstring of the kind says what is done here.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...json_data.text import NotJson, read_json
 from ..normalization import normalized
 from .constraint import RELATIONS, as_count, as_letter, as_place, as_relation, as_text, as_texts, constraint
-from .wording import divided_paragraphs, sentences, spaced_paragraphs, unfenced, words
+from .wording import divided_paragraphs, sentences, spaced_paragraphs, strip_fence, words
 
 Relation = Callable[[int, int], bool]
 
@@ -19,24 +19,24 @@ _SIX_STARS = re.compile(r"(?<!\*)\*{6}(?!\*)")
 _HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])([^*\n]+)(?<!\s)\1(?!\*)")
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
-"""What IFEval's ``constrained_response`` lets choose from."""
+"""Options of IFEval's ``constrained_response``."""
 
 
 def count_phrase(text: str, phrase: str, whole: bool) -> int:
-    """How often ``phrase`` stands in ``text``, in any case; ``whole``: not inside a longer word."""
+    """Return how often ``phrase`` occurs in ``text``, in any case; with ``whole``, not inside a longer word."""
     inner = r"\s+".join(map(re.escape, phrase.lower().split()))
     return len(re.findall(rf"(?<!\w){inner}(?!\w)" if whole else inner, text.lower()))
 
 
 def first_word(text: str) -> str:
-    """The first word in lower case, without punctuation around it."""
+    """Return the first word in lower case, without punctuation around it."""
     match = _TOKEN.search(text)
     return match[0].lower() if match else ""
 
 
 @constraint("keywords:existence", keywords=as_texts)
 def _keywords(text: str, keywords: tuple[str, ...]) -> bool:
-    """As IFEval: a keyword inside a longer word counts."""
+    """As in IFEval, a keyword inside a longer word counts."""
     return all(count_phrase(text, keyword, whole=False) for keyword in keywords)
 
 
@@ -49,13 +49,13 @@ def _keywords(text: str, keywords: tuple[str, ...]) -> bool:
     whole=bool,
 )
 def _keyword_frequency(text: str, keyword: str, frequency: int, relation: Relation, whole: bool) -> bool:
-    """As IFEval: a keyword inside a longer word counts, unless ``whole`` says otherwise, as Tülu does."""
+    """As in IFEval, a keyword inside a longer word counts; with ``whole`` it does not, as in Tülu."""
     return relation(count_phrase(text, keyword, whole), frequency)
 
 
 @constraint("keywords:forbidden_words", forbidden_words=as_texts)
 def _forbidden_words(text: str, forbidden_words: tuple[str, ...]) -> bool:
-    """As IFEval, and unlike Tülu: a forbidden word may be part of a longer one."""
+    """As in IFEval and unlike Tülu, a forbidden word may be part of a longer one."""
     return not any(count_phrase(text, word, whole=True) for word in forbidden_words)
 
 
@@ -74,7 +74,7 @@ def _letter_frequency(text: str, letter: str, let_frequency: int, let_relation: 
 
 @constraint("length_constraints:number_paragraphs", num_paragraphs=as_count)
 def _number_paragraphs(text: str, num_paragraphs: int) -> bool:
-    """Dividers are ``***`` and ``* * *``, standing free: ``***bold***`` divides nothing."""
+    """Dividers are ``***`` and ``* * *`` between white space: ``***bold***`` is not one."""
     parts = divided_paragraphs(text)
     return all(parts) and len(parts) == num_paragraphs
 
@@ -87,7 +87,7 @@ def _number_paragraphs(text: str, num_paragraphs: int) -> bool:
     between_spaces=bool,
 )
 def _number_words(text: str, num_words: int, relation: Relation, between_spaces: bool) -> bool:
-    """As IFEval, runs of word characters; ``between_spaces``: what stands between white space, as Tülu counts."""
+    """Words are runs of word characters, as in IFEval; with ``between_spaces``, split at white space as in Tülu."""
     return relation(len(text.split() if between_spaces else words(text)), num_words)
 
 
@@ -105,7 +105,7 @@ def _number_sentences(text: str, num_sentences: int, relation: Relation) -> bool
     "length_constraints:nth_paragraph_first_word", num_paragraphs=as_count, nth_paragraph=as_place, first_word=as_text
 )
 def _nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
-    """Paragraphs stand between blank lines; punctuation and markdown around the word do not count."""
+    """Paragraphs are separated by blank lines; punctuation and markdown around the word are ignored."""
     parts = spaced_paragraphs(text)
     if len(parts) != num_paragraphs or nth_paragraph > len(parts):
         return False
@@ -113,14 +113,14 @@ def _nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int
 
 
 def starts_with_words(text: str, phrase: str) -> bool:
-    """Whether the first words of ``text`` are those of ``phrase``, in any case."""
+    """Return whether the first words of ``text`` are those of ``phrase``, in any case."""
     found, asked = _TOKEN.findall(text[:1000].lower()), _TOKEN.findall(phrase.lower())
     return bool(asked) and found[: len(asked)] == asked
 
 
 @constraint("detectable_content:postscript", postscript_marker=as_text)
 def _postscript(text: str, postscript_marker: str) -> bool:
-    """The marker in any case, white space between its letters aside, with something after it."""
+    """The marker may be in any case, with white space between its letters; text must follow it."""
     inner = r"\s?".join(map(re.escape, postscript_marker.replace(" ", "").lower()))
     found = list(re.finditer(rf"(?<![\w.]){inner}", text.lower()))
     return any(re.search(r"\w", text[match.end() :]) for match in found[:1])
@@ -128,19 +128,19 @@ def _postscript(text: str, postscript_marker: str) -> bool:
 
 @constraint("detectable_content:number_placeholders", num_placeholders=as_count)
 def _number_placeholders(text: str, num_placeholders: int) -> bool:
-    """Square brackets in one line with a letter or digit in them."""
+    """A placeholder is in square brackets on one line and contains a letter or digit."""
     return sum(bool(words(inner)) for inner in re.findall(r"\[([^\[\]\n]+)\]", text)) >= num_placeholders
 
 
 @constraint("detectable_format:number_bullet_lists", num_bullets=as_count)
 def _number_bullets(text: str, num_bullets: int) -> bool:
-    """Lines that begin with ``*`` or ``-`` and white space, as markdown has it: neither ``*emphasis*`` nor ``---``."""
+    """Bullets begin with ``*`` or ``-`` and white space, as in markdown: not ``*emphasis*`` or ``---``."""
     return len(re.findall(r"^[^\S\n]*[*-][^\S\n]+\S", text, re.MULTILINE)) == num_bullets
 
 
 @constraint("detectable_format:constrained_response", {"options": ANSWERS}, options=as_texts)
 def _constrained_response(text: str, options: tuple[str, ...]) -> bool:
-    """Exactly one of the options stands in the text: IFEval's check would pass all of them at once."""
+    """Exactly one of the options must occur; IFEval's check also passes all of them at once."""
     rest, found = text.lower(), set()
     for option in sorted({option.lower() for option in options}, key=len, reverse=True):
         inner = rf"(?<!\w){re.escape(option)}(?!\w)"
@@ -151,7 +151,7 @@ def _constrained_response(text: str, options: tuple[str, ...]) -> bool:
 
 @constraint("detectable_format:number_highlighted_sections", num_highlights=as_count)
 def _number_highlights(text: str, num_highlights: int) -> bool:
-    """Markdown emphasis by one to three stars, without white space inside its edges: ``2 * 3 * 4`` holds none."""
+    """Counts markdown emphasis with one to three stars and no white space inside its edges: none in ``2 * 3 * 4``."""
     return len(_HIGHLIGHT.findall(text)) >= num_highlights
 
 
@@ -163,7 +163,7 @@ def _number_highlights(text: str, num_highlights: int) -> bool:
     relation=as_relation,
 )
 def _multiple_sections(text: str, section_spliter: str, num_sections: int, relation: Relation) -> bool:
-    """Different numbers behind the splitter, wherever it stands; a section that is mentioned again is no new one."""
+    """Counts distinct numbers after the splitter, anywhere; a section mentioned again is not a new one."""
     return relation(
         len(set(re.findall(rf"(?<!\w){re.escape(section_spliter.lower())}\s?(\d+)", text.lower()))), num_sections
     )
@@ -171,9 +171,9 @@ def _multiple_sections(text: str, section_spliter: str, num_sections: int, relat
 
 @constraint("detectable_format:json_format")
 def _json_format(text: str) -> bool:
-    """An object or an array, in a fence or not; a bare number or text is no format."""
+    """The text must be an object or an array, fenced or not; a bare number or string does not count."""
     try:
-        return isinstance(read_json(unfenced(text)), dict | list)
+        return isinstance(read_json(strip_fence(text)), dict | list)
     except NotJson:
         return False
 
@@ -185,7 +185,7 @@ def _title(text: str) -> bool:
 
 @constraint("combination:two_responses")
 def _two_responses(text: str) -> bool:
-    """Two that differ by more than case, punctuation and white space."""
+    """The two responses must differ by more than case, punctuation and white space."""
     parts = [part.strip() for part in _SIX_STARS.split(text)]
     parts = parts[1 if parts and not parts[0] else 0 : -1 if len(parts) > 1 and not parts[-1] else None]
     return len(parts) == 2 and all(parts) and normalized(parts[0]) != normalized(parts[1])
@@ -193,20 +193,20 @@ def _two_responses(text: str) -> bool:
 
 @constraint("combination:repeat_prompt", prompt_to_repeat=as_text)
 def _repeat_prompt(text: str, prompt_to_repeat: str) -> bool:
-    """The request, in any case, and then an answer: an echo alone is none."""
+    """The request in any case must be followed by an answer: an echo alone fails."""
     asked = prompt_to_repeat.lower()
     return text.lower().startswith(asked) and bool(words(text[len(asked) :]))
 
 
 @constraint("startend:end_checker", end_phrase=as_text)
 def _end(text: str, end_phrase: str) -> bool:
-    """As IFEval, in any case, with double quotation marks around the text or the phrase left aside."""
+    """As in IFEval, case and double quotation marks around the text or the phrase are ignored."""
     return text.strip().strip('"').lower().endswith(end_phrase.strip('"').lower())
 
 
 @constraint("startend:quotation")
 def _quotation(text: str) -> bool:
-    """Straight or typographic double marks around something."""
+    """Accepts straight or typographic double quotation marks around some text."""
     return len(text) > 2 and text[0] in '"“„' and text[-1] in '"”“' and bool(words(text))
 
 
@@ -227,7 +227,7 @@ def _lowercase(text: str) -> bool:
     capital_relation=as_relation,
 )
 def _capital_words(text: str, capital_frequency: int, capital_relation: Relation) -> bool:
-    """Words of capitals alone, ``I`` and ``A`` among them; one with a hyphen or an apostrophe is one word."""
+    """Counts words in capitals, including ``I`` and ``A``; a word with a hyphen or apostrophe is one word."""
     return capital_relation(sum(word.isupper() for word in _TOKEN.findall(text)), capital_frequency)
 
 

@@ -1,7 +1,7 @@
-"""The kinds of instruction that datasets for training add to IFEval's, with their names and parameters.
+"""The kinds of instruction that training datasets add to IFEval's, with their names and parameters.
 
-They are those of the multi-constraint sets behind OLMo's reinforcement learning. Where a published check and its
-instruction part, the instruction's plain meaning is taken.
+They come from the multi-constraint datasets used in OLMo's reinforcement learning. Where a published check contradicts
+its instruction, the plain meaning of the instruction is checked.
 """
 
 import re
@@ -21,7 +21,7 @@ _LAST_BIGRAM = re.compile(r"<<\s*[^\s<>]+(?:\s+[^\s<>]+)?\s*>>|[^\s<>]+")
 
 
 def _spoken(text: str) -> list[str]:
-    """Words in lower case, with their hyphens and apostrophes, without punctuation."""
+    """Return the words in lower case, with hyphens and apostrophes but without punctuation."""
     return [word.lower() for word in _SPOKEN.findall(text)]
 
 
@@ -80,21 +80,21 @@ def _excluded(text: str, keyword: str) -> bool:
 
 @constraint("keywords:keyword_specific_position", keyword=as_text, n=as_place, m=as_place)
 def _position(text: str, keyword: str, n: int, m: int) -> bool:
-    """Punctuation is no word."""
+    """Punctuation does not count as a word."""
     found, asked = sentences(text), _spoken(keyword)
     return len(found) >= n and bool(asked) and _spoken(found[n - 1])[m - 1 : m - 1 + len(asked)] == asked
 
 
 @constraint("keywords:start_end")
 def _same_ends(text: str) -> bool:
-    """Two words or more; nothing follows the last, not even punctuation."""
+    """The text needs two words or more, and nothing after the last, not even punctuation."""
     found = _spoken(text)
     return len(found) > 1 and found[0] == found[-1] and text[-1].isalnum()
 
 
 @constraint("keywords:palindrome")
 def _palindrome(text: str) -> bool:
-    """A word of three letters or more: ``a`` is in every text."""
+    """Only words of three letters or more count: ``a`` is in every text."""
     return any(len(word) > 2 and word.isalpha() and word == word[::-1] for word in _spoken(text))
 
 
@@ -117,7 +117,7 @@ def _unique_words(text: str) -> bool:
 
 @constraint("count:counting_composition", n_sent=as_count, n_words=as_count)
 def _composition(text: str, n_sent: int, n_words: int) -> bool:
-    """Three paragraphs between dividers; punctuation is no word."""
+    """There must be three paragraphs between dividers; punctuation does not count as a word."""
     parts = [sentences(part) for part in divided_paragraphs(text)]
     return len(parts) == 3 and all(
         len(part) == n_sent and all(len(_spoken(sentence)) == n_words for sentence in part) for part in parts
@@ -175,14 +175,14 @@ def _copies(text: str, prompt_to_repeat: str, N: int) -> bool:
 
 @constraint("detectable_format:square_brackets")
 def _square_brackets(text: str) -> bool:
-    """Each word for itself."""
+    """Each word must be in its own brackets."""
     found = text.split()
     return bool(found) and all(re.fullmatch(r"\[[^\[\]]+\][.,;:!?]?", word) for word in found)
 
 
 @constraint("detectable_format:bigram_wrapping")
 def _bigrams(text: str) -> bool:
-    """Two words in each pair of brackets; a single last word may stand without, or alone in them."""
+    """Each pair of brackets holds two words; an odd last word may be alone in brackets, or without."""
     parts = _LAST_BIGRAM.findall(text)
     if not parts or re.sub(r"\s+", "", "".join(parts)) != re.sub(r"\s+", "", text):
         return False

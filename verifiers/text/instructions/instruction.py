@@ -1,4 +1,4 @@
-"""The verifier of instructions that a program can check, as IFEval and Tülu's rewards give them."""
+"""Verifier for instructions that a program can check, in the row formats of IFEval and Tülu."""
 
 import ast
 import json
@@ -11,7 +11,7 @@ from ...errors import ConfigError, DataError, nearest
 from ...registry import verifier
 from ...verdict import Verdict, infra_error, passed, unparseable, wrong
 from ..think import split_reasoning
-from . import ifeval, ifeval_train  # noqa: F401 - they fill CONSTRAINTS
+from . import ifeval, ifeval_train  # noqa: F401 - importing them fills CONSTRAINTS
 from .constraint import CONSTRAINTS, Constraint
 from .tulu import FUNCTIONS
 
@@ -19,17 +19,17 @@ MODES = ("strict", "loose")
 CREDITS = ("all", "share")
 MAX_INSTRUCTIONS = 64
 MAX_ROW = 100_000
-"""Characters of a task's answer that holds instructions as text."""
+"""Longest answer field, in characters, that is read as instructions."""
 
 
 class Instruction(NamedTuple):
-    """A kind with its parameters."""
+    """A kind of instruction with its parameters."""
 
     constraint: Constraint
     params: Mapping[str, Any]
 
     def followed(self, text: str) -> bool:
-        """Whether ``text`` follows it; nothing is followed by an empty text."""
+        """Return whether ``text`` follows the instruction; a blank text never does."""
         return bool(text.strip()) and self.constraint.check(text, **self.params)
 
 
@@ -38,15 +38,15 @@ class Instruction(NamedTuple):
 class InstructionFollowing:
     """The answer follows every instruction that the task lists.
 
-    The instructions stand in ``task.answer``, as an object or its JSON text: ``{"instruction_id_list": […], "kwargs":
-    […]}`` (IFEval), ``{"func_name": …, …}`` (Tülu), or a list of such. ``instances`` names the kinds.
+    ``task.answer`` holds the instructions, as an object or as JSON text: ``{"instruction_id_list": […], "kwargs":
+    […]}`` (IFEval), ``{"func_name": …, …}`` (Tülu), or a list of these. ``instances`` names the kinds.
 
     Attributes:
-        instruction_id_list: kinds, for tasks that do not list their own.
-        kwargs: the parameters of each, in the same order.
-        mode: ``strict``, or ``loose``: what is followed once stars, the first line, the last line, or several of these
-            are left out, counts too.
-        credit: ``all`` scores 1 or 0; ``share`` scores the share that is followed, as ``wrong`` unless it is all.
+        instruction_id_list: kinds to check instead of those in ``task.answer``.
+        kwargs: parameters of each kind, in the same order.
+        mode: ``strict``, or ``loose``: an instruction also counts as followed if it is followed after removing stars,
+            the first line, the last line, or several of these.
+        credit: ``all`` scores 1 or 0; ``share`` scores the share followed, with status ``wrong`` below 1.
 
     Example:
         {"verifier": "instruction", "completion": "no commas here", "answer":
@@ -66,7 +66,7 @@ class InstructionFollowing:
         for name, known in (("mode", MODES), ("credit", CREDITS)):
             value = getattr(self, name)
             if value not in known:
-                raise ConfigError(f"verifier 'instruction': {name} has no kind {value!r}; {nearest(str(value), known)}")
+                raise ConfigError(f"verifier 'instruction': unknown {name} {value!r}; {nearest(str(value), known)}")
         if self.instruction_id_list or self.kwargs:
             try:
                 read_instructions({"instruction_id_list": self.instruction_id_list, "kwargs": self.kwargs})
@@ -74,7 +74,7 @@ class InstructionFollowing:
                 raise ConfigError(f"verifier 'instruction': {error}") from None
 
     async def verify(self, case: Case) -> Verdict:
-        """``ok`` where all are followed, else ``wrong`` with the credit, or ``unparseable`` for an empty answer."""
+        """Return ``ok`` if all are followed, else ``wrong`` with the credit, or ``unparseable`` for an empty answer."""
         own = {"instruction_id_list": self.instruction_id_list, "kwargs": self.kwargs}
         try:
             instructions = read_instructions(own if self.instruction_id_list else case.answer)
@@ -83,7 +83,7 @@ class InstructionFollowing:
         _, text = split_reasoning(case.completion)
         if not text:
             return unparseable("the answer is empty")
-        variants = loosened(text) if self.mode == "loose" else (text,)
+        variants = loose_variants(text) if self.mode == "loose" else (text,)
         results = [any(map(instruction.followed, variants)) for instruction in instructions]
         evidence = [
             {"instruction": instruction.constraint.name, "followed": followed}
@@ -96,27 +96,27 @@ class InstructionFollowing:
         return wrong(f"not followed: {', '.join(map(str, broken)):.200}", score, instructions=evidence)
 
 
-def loosened(text: str) -> tuple[str, ...]:
-    """IFEval's eight readings of a text: without its first line, last line, both or neither, with and without stars."""
+def loose_variants(text: str) -> tuple[str, ...]:
+    """Return IFEval's eight variants: without first line, last line, both or neither, each with or without stars."""
     lines = text.split("\n")
     cuts = (text, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])))
     return tuple(dict.fromkeys((*cuts, *(cut.replace("*", "") for cut in cuts))))
 
 
 def read_instructions(row: Any) -> list[Instruction]:
-    """The instructions that a task's answer lists.
+    """Return the instructions that a task's answer lists.
 
     Raises:
-        DataError: it lists none, or one that cannot be.
+        DataError: there are none or too many, or one is malformed.
     """
-    found = [_instruction(name, params) for name, params in _named(_decoded(row))]
+    found = [_instruction(name, params) for name, params in _named_params(_decode(row))]
     if not 0 < len(found) <= MAX_INSTRUCTIONS:
         raise DataError(f"a task lists 1 to {MAX_INSTRUCTIONS} instructions, found {len(found)}")
     return found
 
 
-def _decoded(row: Any) -> Any:
-    """``row``, decoded if it is text: JSON, or Python's notation of the same, as some datasets have it."""
+def _decode(row: Any) -> Any:
+    """Return ``row``, decoded if it is text: JSON, or the Python literals that some datasets use."""
     if not isinstance(row, str):
         return row
     if len(row) > MAX_ROW:
@@ -128,15 +128,15 @@ def _decoded(row: Any) -> Any:
     try:
         return ast.literal_eval(row.strip())
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        raise DataError(f"the task's instructions are neither JSON nor Python's notation of it: {row!r:.80}") from None
+        raise DataError(f"the task's instructions are neither JSON nor a Python literal: {row!r:.80}") from None
 
 
-def _named(row: Any) -> list[tuple[Any, Any]]:
-    """(name, parameters) of each instruction in ``row``."""
+def _named_params(row: Any) -> list[tuple[Any, Any]]:
+    """Return (name, parameters) of each instruction in ``row``."""
     if isinstance(row, list | tuple):
-        return [pair for entry in row for pair in _named(entry)]
+        return [pair for entry in row for pair in _named_params(entry)]
     if not isinstance(row, Mapping):
-        raise DataError(f"instructions are an object or a list of objects, found {row!r:.80}")
+        raise DataError(f"instructions must be an object or a list of objects, found {row!r:.80}")
     if "func_name" in row:
         return [(row["func_name"], {name: value for name, value in row.items() if name != "func_name"})]
     names = row.get("instruction_id_list", row.get("instruction_id"))
@@ -144,25 +144,25 @@ def _named(row: Any) -> list[tuple[Any, Any]]:
     names = [names] if isinstance(names, str) else names
     params = [params] if isinstance(params, Mapping) else params
     if not isinstance(names, list | tuple) or not isinstance(params, list | tuple | None) or not names:
-        raise DataError(f"instructions have instruction_id_list and kwargs, or func_name, found {row!r:.80}")
+        raise DataError(f"instructions need instruction_id_list and kwargs, or func_name, found {row!r:.80}")
     params = params or [{}] * len(names)
     if len(params) != len(names):
-        raise DataError(f"{len(names)} instructions have {len(params)} kwargs; give one to each")
+        raise DataError(f"{len(names)} instructions have {len(params)} kwargs; give each its own")
     return list(zip(names, params, strict=True))
 
 
 def _instruction(name: Any, params: Any) -> Instruction:
     params = params or {}
     if not isinstance(name, str) or not isinstance(params, Mapping):
-        raise DataError(f"an instruction is a name with parameters, found {name!r:.80} with {params!r:.80}")
+        raise DataError(f"an instruction must be a name with parameters, found {name!r:.80} with {params!r:.80}")
     if function := FUNCTIONS.get(name):
         known = CONSTRAINTS[function.constraint].params
         given = {function.renamed.get(key, key): value for key, value in params.items()}
-        # one table of parameters serves all of Tülu's functions: those of others are null or left over
+        # Tülu's rows share one table of parameters: those of other functions are null or leftovers
         params = {key: value for key, value in given.items() if key in known} | dict(function.fixed)
         name = function.constraint
     if name in ("language:response_language", "validate_response_language"):
-        raise DataError(f"instruction {name!r} takes a model of languages, which is not here; leave such rows out")
+        raise DataError(f"instruction {name!r} needs a language detector, which is not included; drop such rows")
     if name not in CONSTRAINTS:
-        raise DataError(f"no instruction is named {name!r}; {nearest(name, {*CONSTRAINTS, *FUNCTIONS})}")
+        raise DataError(f"there is no instruction {name!r}; {nearest(name, {*CONSTRAINTS, *FUNCTIONS})}")
     return Instruction(CONSTRAINTS[name], CONSTRAINTS[name].read(params))

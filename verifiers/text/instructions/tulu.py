@@ -1,16 +1,16 @@
-"""The functions that Tülu's instruction-following rewards name, as kinds of instruction with renamed parameters."""
+"""Mapping from the functions of Tülu's instruction-following rewards to kinds of instruction."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
 class Function(NamedTuple):
-    """What a function of Tülu's is called here.
+    """The equivalent of a Tülu function.
 
     Attributes:
-        constraint: the kind.
-        renamed: Tülu's parameter → the kind's.
-        fixed: parameters of the kind that Tülu's function implies.
+        constraint: the kind of instruction.
+        renamed: Tülu's parameter → parameter of the kind.
+        fixed: parameters that Tülu's function implies.
     """
 
     constraint: str
@@ -60,4 +60,4 @@ FUNCTIONS: Mapping[str, Function] = {
     "validate_quotation": Function("startend:quotation"),
     "validate_no_commas": Function("punctuation:no_comma"),
 }
-"""By name; ``validate_response_language`` is left out, for it takes a model of languages."""
+"""By name; ``validate_response_language`` is left out because it needs a language-identification model."""

@@ -1,10 +1,10 @@
-"""Words, sentences, lines and paragraphs of a text, counted in linear time."""
+"""Splitting of a text into words, sentences, lines and paragraphs, in linear time."""
 
 import re
 from collections.abc import Sequence
 
 _WORD = re.compile(r"\w+")
-# each row of marks is read once, from its beginning: a megabyte of dots takes no longer than one of letters
+# possessive, and only at the start of a run of marks: otherwise a megabyte of dots takes quadratic time
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s|$)|[。！？]++[”」』）]*+")
 _TITLE = re.compile(
     r"(?:^|[\s(\"'“])(?:(?i:mr|mrs|ms|dr|prof|st|vs|cf|approx|fig|e\.g|i\.e|a\.m|p\.m)|[A-Z]|(?:[A-Za-z]\.)+[A-Za-z])\.$"
@@ -18,15 +18,16 @@ _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores, as IFEval counts words: ``don't`` is two."""
+    """Return runs of letters, digits and underscores, as IFEval counts words: ``don't`` is two."""
     return _WORD.findall(text)
 
 
 def sentences(text: str) -> list[str]:
-    """What ends in ``.``, ``!``, ``?``, ``…`` before white space, or in their CJK forms; line breaks end none.
+    """Return the sentences: parts ending in ``.``, ``!``, ``?``, ``…`` before white space, or in their CJK forms.
 
-    A point after a title, an initial or the number of a list's item ends none, nor does one after ``etc.``, ``Inc.``
-    and their like unless a capital follows. What holds no letter or digit is none.
+    A line break does not end a sentence. Neither does a full stop after a title, an initial or the number of a list
+    item, nor one after ``etc.``, ``Inc.`` and the like unless a capital follows. Parts without a letter or digit are
+    dropped.
     """
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
@@ -39,23 +40,23 @@ def sentences(text: str) -> list[str]:
 
 
 def lines(text: str) -> list[str]:
-    """Lines that are not blank."""
+    """Return the lines that are not blank."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def divided_paragraphs(text: str) -> list[str]:
-    """Parts between the dividers ``***`` or ``* * *`` that stand free, blank ones at both ends left out."""
+    """Return the parts between free-standing ``***`` or ``* * *``, without blank ones at the ends."""
     parts = [part.strip() for part in _DIVIDER.split(text)]
     return _without_blank_ends(parts)
 
 
 def spaced_paragraphs(text: str) -> list[str]:
-    """Parts between blank lines."""
+    """Return the parts between blank lines."""
     return [part for part in _BLANK_LINES.split(text.strip()) if part.strip()]
 
 
-def unfenced(text: str) -> str:
-    """What stands in the code fence that all of ``text`` is, else all of it; white space at both ends aside."""
+def strip_fence(text: str) -> str:
+    """Return the content of a code fence around the whole ``text``, else ``text``; both stripped."""
     bare = text.strip()
     if len(bare) < 6 or not (bare.startswith("```") and bare.endswith("```")):
         return bare
@@ -69,7 +70,7 @@ def _without_blank_ends(parts: Sequence[str]) -> list[str]:
 
 
 def _is_inner(text: str, start: int, end: int) -> bool:
-    """Whether the point before ``end`` belongs to an abbreviation, or to the number of a list's item."""
+    """Return whether the full stop before ``end`` belongs to an abbreviation or to the number of a list item."""
     piece = text[max(start, end - 12) : end]
     if _TITLE.search(piece) or (_SUFFIX.search(piece) and not _CAPITAL.match(text, end)):
         return True

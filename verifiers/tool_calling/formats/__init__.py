@@ -1,1 +1,1 @@
-"""Formats in which models write tool calls: a prompt and a parser for each."""
+"""Formats in which models write tool calls, each with a prompt and a parser."""

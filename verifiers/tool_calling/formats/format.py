@@ -1,4 +1,4 @@
-"""What every format of tool calls offers, and the formats by name."""
+"""Protocol of tool-call formats, and the registry of formats by name."""
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -21,38 +21,38 @@ FORMATS = tuple(_MODULES)
 
 
 class ToolFormat(Protocol):
-    """How one family of models is told of its tools, and how it calls them."""
+    """The way one family of models is given its tools and writes calls."""
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
-        """What the system turn says of the tools and of the way to call them."""
+        """Return the system prompt that declares the tools and explains how to call them."""
         ...
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """Calls as the model would write them; ``read`` gives them back."""
+        """Return calls as the model would write them, so that ``read`` parses them back."""
         ...
 
     def write_result(self, name: str, content: str) -> str:
-        """The content of the turn that holds a call's result."""
+        """Return the content of the turn with the result of a call."""
         ...
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
-        """The calls in a reply. Never raises. ``tools`` say which arguments are text where the format does not."""
+        """Parse a reply; never raises. ``tools`` say which arguments are strings if the format does not."""
         ...
 
 
 def tool_format(name: str) -> ToolFormat:
-    """The format of that name.
+    """Return the format called ``name``.
 
     Raises:
-        ConfigError: it is not known; the message names the nearest.
+        ConfigError: the name is unknown; the message suggests the nearest.
     """
     if not isinstance(name, str) or name not in _MODULES:
-        raise ConfigError(f"no tool-call format is named {name!r}; {nearest(str(name), FORMATS)}")
+        raise ConfigError(f"there is no tool-call format {name!r}; {nearest(str(name), FORMATS)}")
     made: ToolFormat = import_module(f".{_MODULES[name]}", __package__).FORMAT
     return made
 
 
 def json_mode_prompt(schema: Any) -> str:
-    """The system turn of Hermes' JSON mode: the whole answer is to be one object that ``schema`` allows."""
+    """Return the system prompt of Hermes' JSON mode, where the answer must be one object valid under ``schema``."""
     asked = "Answer with one JSON object and nothing else. It must be valid by this schema:"
     return f"{asked}\n<schema>\n{to_text(schema)}\n</schema>"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...json_data.text import to_text
 from ..call import Reading, ToolCall
-from ..declaration import Declaration, as_lines
+from ..declaration import Declaration, to_json_lines
 from .json_call import read_json_call
 from .tagged import read_tagged, tag_pattern
 
@@ -14,13 +14,13 @@ _TAGS = tag_pattern((OPEN,))
 
 
 def read_hermes(text: str) -> Reading:
-    """The calls in a reply, ``<think>`` and all; never raises."""
+    """Parse a reply with its ``<think>`` reasoning; never raises."""
     return read_tagged(text, _TAGS, lambda whole, at: read_json_call(whole, at + len(OPEN), OPEN, CLOSE))
 
 
 @dataclass(frozen=True)
 class Hermes:
-    """Hermes 2 Pro to Hermes 4.
+    """Format of Hermes 2 Pro to Hermes 4.
 
     Attributes:
         scratch_pad: ask for a plan in ``<scratch_pad>`` before the calls.
@@ -29,10 +29,10 @@ class Hermes:
     scratch_pad: bool = False
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
-        """Tools, a schema a line, and how to call them."""
+        """Return the tools, one schema per line, and how to call them."""
         parts = [
             "You may call these tools:",
-            f"<tools>\n{as_lines(tools)}\n</tools>",
+            f"<tools>\n{to_json_lines(tools)}\n</tools>",
             f'To call one, write {OPEN}{{"name": its name, "arguments": an object}}{CLOSE}; several calls in one turn '
             "are fine. Results come back in <tool_response>.",
         ]
@@ -45,17 +45,17 @@ class Hermes:
         return "\n".join(parts)
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """A block each."""
+        """Return one ``<tool_call>`` block per call."""
         return "\n".join(
             f"{OPEN}\n{to_text({'name': call.name, 'arguments': call.arguments})}\n{CLOSE}" for call in calls
         )
 
     def write_result(self, name: str, content: str) -> str:
-        """The block of a turn of role ``tool``."""
+        """Return the content of a turn with role ``tool``."""
         return f"<tool_response>\n{to_text({'name': name, 'content': content})}\n</tool_response>"
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
-        """The calls in a reply."""
+        """Parse a reply; never raises."""
         return read_hermes(text)
 
 

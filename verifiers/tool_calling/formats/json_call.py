@@ -1,4 +1,4 @@
-"""A tool call written as JSON, from its opening to its closing tag."""
+"""Parser for a tool call written as JSON between an opening and a closing tag."""
 
 import re
 
@@ -10,24 +10,24 @@ _FENCE_OPEN, _FENCE_CLOSE = re.compile(r"\s*```(?:json)?[ \t]*\n"), re.compile(r
 
 
 def read_json_call(text: str, start: int, opening: str, closing: str) -> tuple[ToolCall, int]:
-    """The call whose opening tag ends at ``start``, and the position from which to read on.
+    """Return the call whose opening tag ends at ``start``, and the position after it.
 
-    A string may contain the tags. After a call that cannot be made out, reading goes on at the next tag.
+    Strings may contain the tags. After a call that cannot be parsed, the position is that of the next tag.
     """
     try:
         value, end = read_json_at(text, start)
     except NotJson as error:
         fault = f"cut off: {error}" if error.at_end else f"not JSON: {error}"
-        return _repaired(text, start, fault, opening, closing)
+        return _read_repaired_call(text, start, fault, opening, closing)
     after = skip_space(text, end)
     if text.startswith(closing, after):
         return as_call(value), after + len(closing)
-    if _ends(text, after):
+    if _at_end_or_tag(text, after):
         return repaired_call(as_call(value), ["no closing tag"], f"no {closing} after the call"), end
     return ToolCall("", error=f"no {closing} after the call"), end
 
 
-def _repaired(text: str, start: int, fault: str, opening: str, closing: str) -> tuple[ToolCall, int]:
+def _read_repaired_call(text: str, start: int, fault: str, opening: str, closing: str) -> tuple[ToolCall, int]:
     fence = _FENCE_OPEN.match(text, start)
     try:
         value, end, repairs = read_repaired(text, fence.end() if fence else start)
@@ -40,18 +40,18 @@ def _repaired(text: str, start: int, fault: str, opening: str, closing: str) -> 
     after = skip_space(text, end)
     if text.startswith(closing, after):
         return repaired_call(as_call(value), repairs, fault), after + len(closing)
-    if _ends(text, after):
+    if _at_end_or_tag(text, after):
         return repaired_call(as_call(value), [*repairs, "no closing tag"], fault), end
     return ToolCall("", error=fault), _next_tag(text, start, opening, closing)
 
 
-def _ends(text: str, position: int) -> bool:
-    """Whether nothing but tags follows."""
+def _at_end_or_tag(text: str, position: int) -> bool:
+    """Return whether the text ends or a tag follows."""
     return position >= len(text) or text[position] == "<"
 
 
 def _next_tag(text: str, start: int, opening: str, closing: str) -> int:
-    """Behind the next closing tag, or before what comes sooner: another call, or the end of reasoning."""
+    """Return the position after the next closing tag, or before another call or the end of reasoning."""
     tag = re.compile(f"{re.escape(opening)}|({re.escape(closing)})|</think>").search(text, start)
     if tag is None:
         return len(text)

@@ -1,4 +1,4 @@
-"""The format of Llama 3.1: the whole reply is a JSON object with ``name`` and ``parameters``, or several of them."""
+"""Tool-call format of Llama 3.1: the whole reply is one or more JSON objects with ``name`` and ``parameters``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from ...json_data.text import NotJson, read_json_at, skip_space, to_text
 from ...text.think import split_reasoning
 from ..call import Reading, ToolCall, as_call, repaired_call
-from ..declaration import Declaration, as_lines
+from ..declaration import Declaration, to_json_lines
 from .repair import read_repaired
 
 PYTHON_TAG = "<|python_tag|>"
@@ -16,27 +16,27 @@ END_TOKENS = ("<|eom_id|>", "<|eot_id|>")
 
 @dataclass(frozen=True)
 class Llama:
-    """Calls stand alone: a reply that begins otherwise, or whose object is no call, is text."""
+    """Format of Llama 3.1. A reply that does not begin with an object, or whose object is not a call, is text."""
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
-        """Functions, a schema a line, and how to call them."""
+        """Return the functions, one schema per line, and how to call them."""
         return (
             "You may call these functions:\n"
-            f"{as_lines(tools)}\n\n"
+            f"{to_json_lines(tools)}\n\n"
             'To call one, answer with nothing but {"name": function name, "parameters": {argument name: value}}; put '
             '"; " between several calls. Do not use variables.'
         )
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """An object each."""
+        """Return one JSON object per call."""
         return "; ".join(to_text({"name": call.name, "parameters": call.arguments}) for call in calls)
 
     def write_result(self, name: str, content: str) -> str:
-        """The content of a turn of role ``ipython``."""
+        """Return the content of a turn with role ``ipython``."""
         return to_text({"output": content})
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
-        """The calls in a reply."""
+        """Parse a reply; never raises."""
         reasoning, body = split_reasoning(text)
         body = without_end(body)
         tagged = body.startswith(PYTHON_TAG)
@@ -48,14 +48,14 @@ FORMAT = Llama()
 
 
 def without_end(body: str) -> str:
-    """The reply without the token that ends it, where that is part of the text."""
+    """Return the reply without an end-of-turn token."""
     for token in END_TOKENS:
         body = body.removesuffix(token)
     return body.strip()
 
 
 def _read_all(text: str, position: int, tagged: bool) -> list[ToolCall]:
-    """The calls from ``position`` on; none where the first is no call and no tag says that it should be."""
+    """Return the calls from ``position`` on; none if the first object is not a call and no tag announces one."""
     position = skip_space(text, position)
     if not tagged and not text.startswith("{", position):
         return []
@@ -76,7 +76,7 @@ def _read_all(text: str, position: int, tagged: bool) -> list[ToolCall]:
 
 
 def _read_one(text: str, start: int) -> tuple[ToolCall, int, bool]:
-    """The call at ``start``, the position after it, and whether it means to be one."""
+    """Return the call at ``start``, the position after it, and whether it is meant as a call."""
     try:
         value, end = read_json_at(text, start)
         return as_call(value, "parameters"), end, _is_call(value)

@@ -1,4 +1,4 @@
-"""The format of Llama 3.2 and 4: the whole reply is a Python list of calls with literal arguments; it is never run."""
+"""Tool-call format of Llama 3.2 and 4: the reply is a Python list of calls with literal arguments, never executed."""
 
 import ast
 import math
@@ -12,11 +12,11 @@ from unicodedata import normalize
 from ...json_data.text import MAX_DEPTH
 from ...text.think import split_reasoning
 from ..call import Reading, ToolCall, repaired_call
-from ..declaration import Declaration, as_lines
+from ..declaration import Declaration, to_json_lines
 from .llama import PYTHON_TAG, without_end
 
 MAX_SOURCE = 100_000
-"""Characters of a reply that are parsed at most."""
+"""Longest reply, in characters, that is parsed."""
 
 _LIST = re.compile(r"\[\s*+[^\W\d][\w.]*+\s*+\(")
 _BARE = re.compile(r"[^\W\d][\w.]*+\([^\W\d]\w*+\s*+=.*\)", re.DOTALL)
@@ -26,32 +26,32 @@ _STRING = re.compile(
     r"|\"(?:[^\\\"\n]++|\\.)*+\"?+|\'(?:[^\\\'\n]++|\\.)*+\'?+)",
     re.DOTALL,
 )
-"""A string, with its prefix, as Python reads it; one without an end is read to where that should be."""
+"""A Python string literal with its prefix; an unterminated one extends to where its end should be."""
 _ODD_ESCAPE = re.compile(r"\\(?:(?P<large>[4-7][0-7]{2})|(?P<nothing>[^\n\r\\'\"abfnrtv0-7xNuU])|.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Pythonic:
-    """Calls stand alone, in brackets: a reply that begins otherwise is text."""
+    """Format of Llama 3.2 and 4. A reply that does not begin like a list of calls is text."""
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
-        """Functions, a schema a line, and how to call them."""
+        """Return the functions, one schema per line, and how to call them."""
         return (
-            f"You may call these functions:\n{as_lines(tools, bare=True)}\n\n"
+            f"You may call these functions:\n{to_json_lines(tools, bare=True)}\n\n"
             "To call, answer with nothing but [name(parameter=value, parameter=value), name(parameter=value)]. "
             "Values are Python literals."
         )
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """One list."""
-        return f"[{', '.join(map(_written, calls))}]"
+        """Return the calls as one Python list."""
+        return f"[{', '.join(map(_format_call, calls))}]"
 
     def write_result(self, name: str, content: str) -> str:
-        """The content of a turn of role ``ipython``."""
+        """Return the content of a turn with role ``ipython``."""
         return content
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
-        """The calls in a reply."""
+        """Parse a reply; never raises."""
         reasoning, body = split_reasoning(text)
         body = without_end(body).removeprefix(PYTHON_TAG).strip()
         calls = read_pythonic(body)
@@ -61,31 +61,32 @@ class Pythonic:
 FORMAT = Pythonic()
 
 
-def _written(call: ToolCall) -> str:
+def _format_call(call: ToolCall) -> str:
     arguments = (
-        f"{name}={value!r}" if _is_plain(name) else f"**{ {name: value}!r}" for name, value in call.arguments.items()
+        f"{name}={value!r}" if _is_keyword_name(name) else f"**{ {name: value}!r}"
+        for name, value in call.arguments.items()
     )
     return f"{call.name}({', '.join(arguments)})"
 
 
-def _is_plain(name: str) -> bool:
-    """Whether Python reads it as a name, and as this one: it takes º for o."""
+def _is_keyword_name(name: str) -> bool:
+    """Return whether Python reads ``name`` as the same identifier: it reads º as o."""
     return name.isidentifier() and not iskeyword(name) and normalize("NFKC", name) == name
 
 
 class _NotLiteral(ValueError):
-    """Something else than a call with literal arguments."""
+    """The source is not a call with literal arguments."""
 
 
 def read_pythonic(source: str) -> list[ToolCall]:
-    """The calls in ``source``; none where it does not begin like a list of calls."""
+    """Return the calls in ``source``; none if it does not begin like a list of calls."""
     bare = _LIST.match(source) is None
     if bare and not (len(source) <= MAX_SOURCE and _BARE.fullmatch(source)):
         return []
     if len(source) > MAX_SOURCE:
         return [ToolCall("", error=f"longer than {MAX_SOURCE} characters")]
     try:
-        tree = _parsed(f"[{source}]" if bare else source)
+        tree = _parse(f"[{source}]" if bare else source)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         return [] if bare else [ToolCall("", error=f"not a list of calls: {getattr(error, 'msg', error)!s:.100}")]
     if not isinstance(tree, ast.List):
@@ -94,13 +95,13 @@ def read_pythonic(source: str) -> list[ToolCall]:
     return [repaired_call(call, ["no brackets around it"]) for call in calls] if bare else calls
 
 
-def _parsed(source: str) -> ast.expr:
-    # Python warns of odd escapes, which a filter of warnings may turn into errors: so none are left for it to meet
+def _parse(source: str) -> ast.expr:
+    # invalid escapes raise a SyntaxWarning, which a warning filter may turn into an error, so they are replaced first
     return ast.parse(_STRING.sub(_with_plain_escapes, source), mode="eval").body
 
 
 def _with_plain_escapes(string: re.Match[str]) -> str:
-    """The same string, a backslash that escapes nothing written as two and octal digits beyond a byte as Unicode's."""
+    """Return the string with useless backslashes doubled and octal escapes above one byte as Unicode escapes."""
     if "r" in string["prefix"].lower():
         return string[0]
     return _ODD_ESCAPE.sub(_plain_escape, string[0])
@@ -140,7 +141,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _literal(node: ast.expr, depth: int) -> Any:
-    """The JSON value of a literal; a tuple is a list."""
+    """Return the JSON value of a literal; a tuple becomes a list."""
     if depth > MAX_DEPTH:
         raise _NotLiteral(f"nested deeper than {MAX_DEPTH}")
     match node:

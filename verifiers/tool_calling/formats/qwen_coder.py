@@ -1,4 +1,4 @@
-"""The format of Qwen3-Coder: a tag for each function and each parameter, values as bare text."""
+"""Tool-call format of Qwen3-Coder: a tag per function and per parameter, with values as bare text."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from ...json_data.text import NotJson, read_json, to_text
 from ..call import Reading, ToolCall, repaired_call
-from ..declaration import Declaration, as_lines
+from ..declaration import Declaration, to_json_lines
 from .repair import read_repaired
 from .tagged import read_tagged, tag_pattern
 
@@ -22,33 +22,33 @@ _NEXT = re.compile(r"<tool_call>|(</tool_call>)|<function=|</think>")
 
 @dataclass(frozen=True)
 class QwenCoder:
-    """Values are text: what the schema calls a string is taken as it stands, all else is JSON."""
+    """Format of Qwen3-Coder. Values that the schema declares as strings are taken verbatim, all others are JSON."""
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
-        """Tools, a schema a line, and how to call them."""
+        """Return the tools, one schema per line, and how to call them."""
         return (
-            f"You may call these functions:\n<tools>\n{as_lines(tools)}\n</tools>\n\n"
+            f"You may call these functions:\n<tools>\n{to_json_lines(tools)}\n</tools>\n\n"
             "A call looks like this, a tag for each parameter, its value on lines of its own:\n"
             "<tool_call>\n<function=name>\n<parameter=first>\nvalue\n</parameter>\n</function>\n</tool_call>"
         )
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """A block each."""
-        return "\n".join(map(_written, calls))
+        """Return one ``<tool_call>`` block per call."""
+        return "\n".join(map(_format_call, calls))
 
     def write_result(self, name: str, content: str) -> str:
-        """The block of a turn of role ``user``."""
+        """Return the content of a turn with role ``user``."""
         return f"<tool_response>\n{content}\n</tool_response>"
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
-        """The calls in a reply. Without its tool's schema a value is text."""
+        """Parse a reply; never raises. A value is text if the schema of its tool is unknown."""
         return read_tagged(text, _TAGS, lambda whole, at: _read_one(whole, at, tools or {}))
 
 
 FORMAT = QwenCoder()
 
 
-def _written(call: ToolCall) -> str:
+def _format_call(call: ToolCall) -> str:
     lines = [f"<function={call.name}>"]
     for name, value in call.arguments.items():
         text = value if isinstance(value, str) else to_text(value)
@@ -61,7 +61,7 @@ def _read_one(text: str, start: int, tools: Mapping[str, Declaration]) -> tuple[
     begin = opening.end() if opening else start
     function = _FUNCTION.match(text, begin)
     if function is None:
-        return ToolCall("", error="no <function=…> in the call"), _next(text, begin + 1)
+        return ToolCall("", error="no <function=…> in the call"), _next_tag(text, begin + 1)
     repairs = ["no <tool_call> before it"] if begin == start else []
     known = tools.get(function[1])
     arguments: dict[str, Any] = {}
@@ -69,40 +69,40 @@ def _read_one(text: str, start: int, tools: Mapping[str, Declaration]) -> tuple[
     while parameter := _PARAMETER.match(text, position):
         value_end = _VALUE_END.search(text, parameter.end())
         if value_end is None or not value_end[0].startswith("</parameter>"):
-            if value_end is None:  # all the rest is its value
+            if value_end is None:  # the value extends to the end
                 return ToolCall(function[1], error=f"cut off in parameter {parameter[1]!r:.80}"), len(text)
-            return ToolCall(function[1], error="a parameter has no end"), _next(text, value_end.start())
+            return ToolCall(function[1], error="a parameter has no end"), _next_tag(text, value_end.start())
         if parameter[1] in arguments:
             return ToolCall(function[1], error=f"parameter {parameter[1]!r:.80} is given twice"), value_end.end()
-        raw = _without_frame(text[parameter.end() : value_end.start()])
+        raw = _strip_line_breaks(text[parameter.end() : value_end.start()])
         arguments[parameter[1]] = _value(raw, known, parameter[1], repairs)
         position = value_end.end()
     end = _END.match(text, position)
     if end is None:
         cut = "cut off: " if position >= len(text) else ""
-        return ToolCall(function[1], error=f"{cut}no </function> after the parameters"), _next(text, position)
+        return ToolCall(function[1], error=f"{cut}no </function> after the parameters"), _next_tag(text, position)
     if not end[1] and begin != start:
         repairs.append("no closing tag")
     return repaired_call(ToolCall(function[1], arguments), repairs), end.end()
 
 
-def _next(text: str, start: int) -> int:
-    """Behind the next closing tag, or before the next call or the end of reasoning."""
+def _next_tag(text: str, start: int) -> int:
+    """Return the position after the next closing tag, or before the next call or the end of reasoning."""
     tag = _NEXT.search(text, start)
     if tag is None:
         return len(text)
     return tag.end() if tag[1] else tag.start()
 
 
-def _without_frame(raw: str) -> str:
-    """The value without the line breaks that set it apart from its tags."""
+def _strip_line_breaks(raw: str) -> str:
+    """Return the value without the line breaks next to its tags."""
     return raw.removeprefix("\n").removesuffix("\n")
 
 
 def _value(raw: str, tool: Declaration | None, name: str, repairs: list[str]) -> Any:
     properties = tool.parameters.get("properties") if tool else None
     schema = properties.get(name) if isinstance(properties, dict) else None
-    kinds = _kinds(schema)
+    kinds = _json_types(schema)
     if "null" in kinds and raw.strip() == "null":
         return None
     if not kinds or "string" in kinds:
@@ -114,22 +114,22 @@ def _value(raw: str, tool: Declaration | None, name: str, repairs: list[str]) ->
     try:
         value, end, found = read_repaired(raw, 0)
     except NotJson:
-        return raw  # of the wrong type, as its schema will say
+        return raw  # the wrong type, which the schema check reports
     if raw[end:].strip():
         return raw
     repairs += found
     return value
 
 
-def _kinds(schema: Any) -> set[str]:
-    """The JSON types that a parameter may have; empty where its schema names none."""
+def _json_types(schema: Any) -> set[str]:
+    """Return the JSON types that a parameter may have; empty if its schema names none."""
     if not isinstance(schema, dict):
         return set()
     named = schema.get("type")
     kinds = {named} if isinstance(named, str) else set(named) if isinstance(named, list) else set()
     for choice in ("anyOf", "oneOf"):
         for inner in schema.get(choice) or ():
-            kinds |= _kinds(inner)
+            kinds |= _json_types(inner)
     for value in schema.get("enum") or ():
         kinds |= {"string"} if isinstance(value, str) else set()
     return kinds

@@ -1,4 +1,4 @@
-"""JSON that is whole but not quite JSON: single quotes, trailing commas, Python's literals, raw line breaks."""
+"""Parser for complete but invalid JSON: single quotes, trailing commas, Python literals, raw line breaks."""
 
 import re
 from json import JSONDecodeError, JSONDecoder
@@ -17,10 +17,10 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 def read_repaired(text: str, start: int) -> tuple[Any, int, list[str]]:
-    """The value that begins at ``start``, the position after it, and what had to be repaired. Nothing is completed.
+    """Return the value at ``start``, the position after it, and the repairs made; truncated values are not completed.
 
     Raises:
-        NotJson: it cannot be repaired, or is cut off.
+        NotJson: the value cannot be repaired, or is cut off.
     """
     reader = _Reader(text)
     value, end = reader.value(start, 0)
@@ -33,7 +33,7 @@ class _Reader:
         self.repairs: set[str] = set()
 
     def value(self, start: int, depth: int) -> tuple[Any, int]:
-        """The value at ``start`` and the position after it."""
+        """Return the value at ``start`` and the position after it."""
         start = skip_space(self.text, start)
         char = self.text[start : start + 1]
         if depth > MAX_DEPTH:
@@ -77,7 +77,7 @@ class _Reader:
         return found, self._end
 
     def _closes(self, position: int, closing: str, comma: bool) -> bool:
-        """Whether ``closing`` comes next, after a needless comma too; ``_end`` is then the position behind it."""
+        """Return whether ``closing`` comes next, even after a trailing comma; ``_end`` is the position after it."""
         position = skip_space(self.text, position)
         if comma and self.text[position : position + 1] == ",":
             behind = skip_space(self.text, position + 1)
@@ -95,14 +95,14 @@ class _Reader:
 
     def _string(self, start: int, quote: str) -> tuple[str, int]:
         if quote == '"':
-            return self._scanned(self.text, start)
+            return self._decode_string(self.text, start)
         single = _SINGLE.match(self.text, start)
         if single is None:
             raise NotJson(f"a string from character {start} on has no end")
         self.repairs.add("single quotes")
-        return self._scanned(f'"{_ESCAPED.sub(_for_double, single[0][1:-1])}"', 0)[0], single.end()
+        return self._decode_string(f'"{_ESCAPED.sub(_requote, single[0][1:-1])}"', 0)[0], single.end()
 
-    def _scanned(self, text: str, start: int) -> tuple[str, int]:
+    def _decode_string(self, text: str, start: int) -> tuple[str, int]:
         try:
             value, end = _LOOSE.raw_decode(text, start)
         except JSONDecodeError as error:
@@ -112,8 +112,8 @@ class _Reader:
         return value, end
 
 
-def _for_double(match: re.Match[str]) -> str:
-    """What stands for an escape, or for a double quote, of a single-quoted string in a double-quoted one."""
+def _requote(match: re.Match[str]) -> str:
+    """Return the replacement of an escape or a double quote when a single-quoted string becomes double-quoted."""
     if match[1] is None:
         return '\\"' if match[2] == '"' else match[2]
     return "'" if match[1] == "'" else match[0]

@@ -1,4 +1,4 @@
-"""Replies in which calls stand between tags, among reasoning, echoed tool results and other text."""
+"""Parser for replies with calls between tags, among reasoning, echoed tool results and other text."""
 
 import re
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from ..call import Reading, ToolCall
 
 ReadOne = Callable[[str, int], tuple[ToolCall, int]]
-"""The call whose opening tag begins at a position, and the position after it."""
+"""(text, position of an opening tag) → the call, and the position after it."""
 
 
 def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
-    """What a reply is cut at: tags that open a call, and those of reasoning and of tool results in any spelling."""
+    """Return a pattern for the tags that open a call, and for reasoning and tool-result tags in any spelling."""
     calls = "|".join(map(re.escape, openings))
     return re.compile(
         rf"(?P<call>{calls})|(?i:<\s*+(?P<close>/\s*+)?(?P<name>think|scratch_pad|tool_response)(?:\s[^<>]*+)?(?<!/)>)"
@@ -19,15 +19,15 @@ def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
 
 
 MAX_CALLS = 1000
-"""Calls that are read at most; what follows the last is text, and one more call with an error."""
+"""Largest number of calls read; the rest of the reply is text, and one more call with an error is added."""
 
-_NOTHING = re.compile(r"(?:\s|<\|\w{1,40}+\|>)*+")  # a token that ends the turn says nothing
+_NOTHING = re.compile(r"(?:\s|<\|\w{1,40}+\|>)*+")  # end-of-turn tokens are not text
 _RESPONSE_END = re.compile(r"<\s*+/\s*+tool_response\s*+>", re.IGNORECASE)
 
 
 @dataclass
 class _Scan:
-    """A reply while it is read. Reasoning that is open holds the number of calls and of texts before it."""
+    """State of the parser. ``open`` maps each open reasoning tag to the numbers of calls and texts before it."""
 
     calls: list[ToolCall] = field(default_factory=list)
     considered: list[ToolCall] = field(default_factory=list)
@@ -36,7 +36,7 @@ class _Scan:
     open: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def close(self, name: str) -> None:
-        """End of reasoning: the calls in it were not made. One without an opening tag was opened by the prompt."""
+        """End reasoning, whose calls were not made; without an opening tag, the prompt opened it."""
         calls, texts = self.open.pop(name, (0, 0))
         self.considered += self.calls[calls:]
         self.reasoning += self.texts[texts:]
@@ -44,7 +44,7 @@ class _Scan:
         self.open = {other: at for other, at in self.open.items() if at[0] <= calls and at[1] <= texts}
 
     def end(self, ends_with_call: bool) -> None:
-        """End of the reply: calls in reasoning that goes on were made only if the reply stopped for their results."""
+        """End the reply: calls in open reasoning count only if the reply ends with one, to wait for its result."""
         if not self.open:
             return
         calls, texts = min(self.open.values())
@@ -56,11 +56,11 @@ class _Scan:
 
 
 def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Reading:
-    """Read a reply from its beginning to its end, once.
+    """Parse a reply in one pass.
 
-    A call is taken whole, so that no tag inside its strings counts. Calls in closed ``<think>`` or ``<scratch_pad>``
-    are ``considered``; in reasoning that is still open they are calls if nothing follows them (the policy waits for
-    their results, as Hermes 4 does). What the policy writes into ``<tool_response>`` is text.
+    A call is consumed as a whole, so tags inside its strings do not count. Calls in closed ``<think>`` or
+    ``<scratch_pad>`` are ``considered``. In reasoning that is still open they count as calls if nothing follows them:
+    the policy waits for their results, as Hermes 4 does. A ``<tool_response>`` that the policy writes itself is text.
     """
     scan, position, after_call = _Scan(), 0, -1
     beyond: tuple[ToolCall, ...] = ()
@@ -89,8 +89,8 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
     scan.texts.append(text[position:])
     scan.end(ends_with_call=after_call >= 0 and _NOTHING.fullmatch(text, after_call) is not None)
     calls = (*scan.calls, *beyond)
-    return Reading(calls, "".join(scan.texts).strip(), _joined(scan.reasoning), tuple(scan.considered))
+    return Reading(calls, "".join(scan.texts).strip(), _join(scan.reasoning), tuple(scan.considered))
 
 
-def _joined(parts: list[str]) -> str:
+def _join(parts: list[str]) -> str:
     return "\n".join(filter(None, (part.strip() for part in parts)))

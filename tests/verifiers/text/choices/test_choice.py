@@ -455,9 +455,9 @@ def test_an_answer_that_names_no_option_is_the_datasets_fault(answer: Any) -> No
 def test_options_that_are_none_are_the_datasets_fault() -> None:
     for options in (["x"], "AB", [1, None], {"AB": "x", "C": "y"}, list(range(11))):
         assert judge("A", "A", info={"options": options}).status == "infra_error", options
-        with pytest.raises(ConfigError, match="options are"):
+        with pytest.raises(ConfigError, match="options must be"):
             make_verifier("choice", {"options": options})
-    with pytest.raises(ConfigError, match="labels are different"):
+    with pytest.raises(ConfigError, match="labels must be distinct"):
         make_verifier("choice", {"labels": "AA"})
 
 

@@ -1,0 +1,254 @@
+"""The learner in this process: the model, its optimizer, and one step of either kind."""
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+
+from ...rollout.config import ModelConfig
+from ...rollout.engines.transport.weights import Weights
+from ...rollout.models.loading import check_context, load_model
+from ...verifiers.errors import ConfigError, InfrastructureError
+from ..config import TrainerConfig
+from ..losses.config import NORMALIZATIONS
+from ..losses.objective import Objective
+from ..losses.terms import Tokens
+from .learner import Metrics, StepResult
+from .logprobs import Scorer
+from .lora import adapt, merged_state
+from .packing import MicroBatch, micro_batches
+from .sample import Sample
+from .sharding import Ranks, whole
+from .state import StateFile
+from .tally import Tally
+from .throughput import Scale, peak_memory
+
+log = logging.getLogger("lachesis")
+
+
+class LocalLearner:
+    """A ``Learner`` with a model and its AdamW in float32; passes are computed in the model's own dtype.
+
+    Where ``torch.distributed`` was set up it is one of several ranks: each calls the same methods with the same
+    arguments, computes its part of the samples, and gets the same metrics.
+
+    Args:
+        model: settings; ``path`` is a folder or Hub id.
+        config: settings.
+        longest: most tokens of a reply, the divisor of a loss that is normalised by a constant.
+
+    Attributes:
+        vocabulary: rows of the input embeddings.
+        scale: the size and hardware that the speed of its steps is measured against.
+        skipped: how many steps in a row were skipped, because their gradient was not finite.
+        reference: the frozen policy of the KL penalty, where the objective has one.
+    """
+
+    def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
+        self.objective = Objective(config.loss)
+        self._normalize = NORMALIZATIONS.load(config.loss.normalize)
+        self.longest = longest
+        self.skipped = 0
+        self.reference: Scorer | None = None
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(name)
+        self.config = config
+        self.dtype: torch.dtype = getattr(torch, model.dtype)
+        self._ranks = Ranks.here()
+        self._first = self._ranks.rank == 0
+        self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
+        check_context(self.model, model.context)  # packed rows bring a mask of their own
+        embeddings: Any = self.model.get_input_embeddings()
+        self.vocabulary = int(embeddings.num_embeddings)
+        self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
+        if config.lora.rank:
+            adapt(self.model, config.lora)
+        self._scorer = Scorer(self.model, self.dtype, config.gradient_checkpointing)
+        self._ranks.shard(self._scorer, self.device)
+        self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self._trained, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+        )
+        for parameter in self._trained:  # None, AdamW would pass it by: a resumed run would differ
+            parameter.grad = torch.zeros_like(parameter)
+        self._state = StateFile(self.model, self.optimizer)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: list[Future[Any]] = []
+
+    def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
+        """One optimizer step on the configured objective.
+
+        Every token's loss is weighed by numbers of the whole batch. A sample whose advantages are all 0 adds nothing
+        but counts in those numbers, so it is left out of the forward pass: the same gradient for less work. Without any
+        samples the weights stay as they are.
+
+        Raises:
+            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
+        """
+        if not samples:
+            nothing = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
+            return StepResult({**Tally().metrics(), **nothing}, [])
+        lengths = [int(sample.mask.sum()) for sample in samples]
+        scales = self._normalize(lengths, self.longest)
+        weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
+        live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
+        tally = Tally()
+        found: dict[int, npt.NDArray[np.float32]] = {}
+        places = {id(one): place for place, one in enumerate(weighed)}
+        self.optimizer.zero_grad(set_to_none=False)
+        for micro in self._micro_batches(live):
+            logprobs_N, entropy_N = self._scorer(micro, self.objective.needs_entropy)
+            own_N = micro.logprobs_N.isnan()  # nobody sampled them: as if this policy had
+            micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
+            tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N, micro.extra_N)
+            terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
+            torch.autograd.backward((terms.loss * micro.weights_N).sum())
+            tally.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
+            found |= {places[number]: part for number, part in _by_sample(micro, logprobs_N.detach()).items()}
+        for part in self._ranks.gather(found):
+            found |= part
+        metrics = {
+            **tally.over(self._ranks).metrics(),
+            "grad_norm": self._apply(lr),
+            "skipped": float(self.skipped > 0),
+            "tokens/trained": float(sum(lengths)),
+            "tokens/forward": float(sum(sample.tokens.size for sample in live)),
+        }
+        return StepResult(metrics, [found.get(place) for place in range(len(weighed))])
+
+    def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
+        """One step of cross-entropy on the masked tokens, averaged over all of them.
+
+        Raises:
+            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
+        """
+        total = sum(int(sample.mask.sum()) for sample in samples)
+        self.optimizer.zero_grad(set_to_none=False)
+        loss = 0.0
+        for micro in self._micro_batches(samples):
+            logprobs_N, _ = self._scorer(micro)
+            torch.autograd.backward(-logprobs_N.sum() / total)
+            loss -= float(logprobs_N.detach().sum())
+        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._apply(lr)}
+
+    def keep_reference(self, folder: Path) -> None:
+        """Measure the divergence from the policy in ``folder``; where there is none yet, from this one, saved there."""
+        if not folder.exists():
+            state = merged_state(self.model, torch.float32, self._first)
+            if self._first:
+                draft = folder.with_name(folder.name + ".draft")
+                self.model.save_pretrained(draft, state_dict=state)
+                draft.rename(folder)  # a crash leaves no half of it
+            self._ranks.wait()
+        reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
+        self.reference = Scorer(reference, self.dtype)
+        self._ranks.shard(self.reference, self.device)
+
+    def reset_optimizer(self) -> None:
+        """Forget moments: reinforcement does not inherit those of the warm start."""
+        self.optimizer.state.clear()
+
+    @torch.no_grad()
+    def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Logprob of each token given those before it, the first NaN: what engines are held against."""
+        mask = np.arange(tokens.size) > 0
+        sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
+        [micro] = micro_batches([sample], self.config.micro_tokens, self.device)
+        scored_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
+        scored_T[1:] = self._scorer(micro)[0].cpu().numpy()
+        return scored_T
+
+    def weights(self, version: int) -> Weights:
+        """A copy of the weights for the engines, in their dtype, with adapters merged; of the first rank alone."""
+        return Weights.pack(merged_state(self.model, self.dtype, self._first), version)
+
+    def save(self, folder: Path) -> None:
+        """Begin to write the model as a plain Hugging Face folder, and what a resumed trainer needs beside it."""
+        state = merged_state(self.model, self.dtype, self._first, copy=True)
+        self._writing = [self._state.save(folder)]
+        if self._first:
+            self._writing.append(self._writer.submit(self.model.save_pretrained, folder, state_dict=state))
+
+    def saved(self) -> bool:
+        """Whether all that ``save`` began is written.
+
+        Raises:
+            OSError, RuntimeError, SafetensorError: each library has its own for a disk that refuses.
+        """
+        if not all(writing.done() for writing in self._writing):
+            return False
+        for writing in self._writing:
+            try:
+                writing.result()
+            except CheckpointException as several:  # no Exception, and as long as the tracebacks of all ranks
+                raise RuntimeError(next(str(cause) for cause, _ in several.failures.values())) from None
+        return True
+
+    def load(self, folder: Path) -> None:
+        """Take the weights and moments that ``save`` wrote, on any number of ranks.
+
+        Raises:
+            ConfigError: they are of another model.
+        """
+        self._state.load(folder)
+
+    def close(self) -> None:
+        """Let go of threads; what ``save`` began is written to its end."""
+        self._writer.shutdown()
+
+    def memory(self) -> float:
+        """GiB that the fullest rank has held at most."""
+        return self._ranks.most({"memory": peak_memory(self.device)})["memory"]
+
+    def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
+        return micro_batches(samples, self.config.micro_tokens, self.device, self._ranks.rank, self._ranks.size)
+
+    @torch.no_grad()
+    def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
+        if not self.objective.needs_reference:
+            return None
+        if self.reference is None:
+            raise ConfigError("trainer.loss.kl needs a reference policy: keep_reference() first")
+        logprobs_N: Tensor = self.reference(micro)[0]
+        return logprobs_N
+
+    def _apply(self, lr: float) -> float:
+        """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights.
+
+        Raises:
+            InfrastructureError: that happened once more than ``trainer.max_nonfinite_steps`` allows in a row.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
+        if math.isfinite(norm):
+            self.optimizer.step()
+            self.skipped = 0
+            return norm
+        self.skipped += 1
+        if self.skipped > self.config.max_nonfinite_steps:
+            raise InfrastructureError(
+                f"training diverged: the gradient's norm is {norm} ({self.skipped} steps in a row, "
+                f"trainer.max_nonfinite_steps = {self.config.max_nonfinite_steps}); lower the learning rate "
+                "and go on from the last checkpoint with --resume"
+            )
+        log.warning("a step was skipped: the gradient's norm is %s", norm)
+        return norm
+
+
+def _by_sample(micro: MicroBatch, logprobs_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
+    """Identity of each sample → the logprobs of its trained tokens."""
+    ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
+    parts = np.split(logprobs_N.float().cpu().numpy(), ends)[:-1]  # what is after the last is empty
+    return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

@@ -1,0 +1,111 @@
+"""One row of a training batch, and the rows that a step's groups make."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...verifiers.errors import DataError
+from ...verifiers.group import Group
+from ...verifiers.segment import Segment
+from ...verifiers.trajectory import StopReason
+from ..advantages.estimator import Advantages
+
+FORCED = "forced"
+"""Name in ``Segment.extra`` of the tokens that nobody sampled and that may be trained all the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One row of a batch, L tokens long.
+
+    Attributes:
+        tokens: int32 [L].
+        mask: bool [L], tokens that enter the loss; never the first.
+        logprobs: float32 [L], the sampler's; NaN outside ``mask`` and where ``forced``; None for supervised samples.
+        advantages: float32 [L].
+        temperature: divisor of the logits.
+        weight: of each trained token's loss in the sum.
+        forced: bool [L], tokens that nobody sampled and that may be trained all the same: the sampler's logprob is then
+            taken to be the trainer's own; None for none.
+        source: places of the group in the step, of the attempt in the group, and of the segment in the attempt.
+        extra: float32 [L] by name, for losses that need more of each token (a teacher's logprobs, a critic's values).
+
+    Raises:
+        DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    mask: npt.NDArray[np.bool_]
+    logprobs: npt.NDArray[np.float32] | None
+    advantages: npt.NDArray[np.float32]
+    temperature: float = 1.0
+    weight: float = 1.0
+    source: tuple[int, int, int] = (-1, -1, -1)
+    forced: npt.NDArray[np.bool_] | None = None
+    extra: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.mask.any():
+            raise DataError(f"a sample trains at least one token, found none in {self.tokens.size}")
+        if self.mask[0]:
+            raise DataError("the first token of a sample is predicted by nothing, so it cannot be trained; mask it out")
+        if self.logprobs is None:
+            return
+        sampled = self.mask if self.forced is None else self.mask & ~self.forced
+        if not np.isfinite(self.logprobs[sampled]).all():
+            place = int(np.flatnonzero(sampled & ~np.isfinite(self.logprobs))[0])
+            raise DataError(
+                f"token {place} of a sample is trained but has logprob {self.logprobs[place]}: only what the policy "
+                "sampled can be; mask it out"
+            )
+
+
+def samples_of(
+    groups: Sequence[Group], advantages: Advantages, context: int, overlong: Literal["keep", "filter"] = "keep"
+) -> list[Sample]:
+    """Every trainable segment of ``groups`` that holds a token to train on, with its advantages.
+
+    Advantages that the environment itself gave to a segment's tokens are used as they are.
+
+    Args:
+        groups: of one step.
+        advantages: of their attempts.
+        context: the most tokens that a segment may have.
+        overlong: ``filter`` leaves out attempts that ran into a token limit.
+
+    Raises:
+        DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
+    """
+    samples = []
+    for place, group in enumerate(groups):
+        for number, attempt in enumerate(group.trajectories):
+            if overlong == "filter" and attempt.stop is StopReason.LENGTH:
+                continue
+            for part, segment in enumerate(attempt.segments):
+                if not segment.trainable or not segment.mask.any():
+                    continue
+                try:
+                    value = advantages.of(place, number, segment.agent)
+                    samples.append(_sample(segment, value, context, (place, number, part)))
+                except DataError as error:
+                    raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None
+    return samples
+
+
+def _sample(segment: Segment, advantage: float, context: int, source: tuple[int, int, int]) -> Sample:
+    if len(segment) > context:
+        raise DataError(f"a segment of {len(segment)} tokens is longer than model.context = {context}")
+    given = segment.advantages
+    return Sample(
+        segment.tokens,
+        segment.mask,
+        segment.logprobs,
+        np.full(len(segment), advantage, np.float32) if given is None else given,
+        segment.temperature or 1.0,
+        source=source,
+        forced=segment.extra.get(FORCED),
+        extra={name: values for name, values in segment.extra.items() if values.dtype == np.float32},
+    )

@@ -1,0 +1,87 @@
+"""Where a run stands: all that a resumed run needs to know beside weights and optimizer."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...verifiers.errors import ConfigError
+
+FILE = "run_state.json"
+"""Within a checkpoint."""
+
+
+@dataclass(frozen=True)
+class HeldOutHistory:
+    """How the policy did on the held-out tasks, by ``eval.metric``.
+
+    Attributes:
+        start: before the first policy step; None before that was measured.
+        last: at the last evaluation.
+        best: the highest value so far.
+        best_step: the step of the best value; -1 for none.
+    """
+
+    start: float | None = None
+    last: float | None = None
+    best: float | None = None
+    best_step: int = -1
+
+    def added(self, value: float, step: int) -> "HeldOutHistory":
+        """The history with one more evaluation."""
+        better = self.best is None or value > self.best
+        return HeldOutHistory(
+            value if self.start is None else self.start,
+            value,
+            value if better else self.best,
+            step if better else self.best_step,
+        )
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done.
+        version: of the weights; never used again.
+        admitted: admission index of the next group.
+        mixture: position in the tasks, as ``Mixture.state``; None before the first step.
+        warm_start_steps: supervised steps that were taken.
+        tokens_generated: sampled tokens that were trained on.
+        held_out: results on the held-out tasks.
+        seconds: wall-clock time of the run so far.
+        phases: seconds by phase.
+    """
+
+    step: int = 0
+    version: int = -1
+    admitted: int = 0
+    mixture: dict[str, Any] | None = None
+    warm_start_steps: int = 0
+    tokens_generated: int = 0
+    held_out: HeldOutHistory = HeldOutHistory()
+    seconds: float = 0.0
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    def evaluated(self, value: float) -> "RunState":
+        """The state after an evaluation under the current weights."""
+        return replace(self, held_out=self.held_out.added(value, self.step))
+
+    def write(self, checkpoint: Path) -> None:
+        """Write it into the folder of a checkpoint."""
+        (checkpoint / FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, checkpoint: Path) -> "RunState":
+        """The state that a checkpoint holds.
+
+        Raises:
+            ConfigError: it holds none that this version reads.
+        """
+        try:
+            row = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
+            return cls(**{**row, "held_out": HeldOutHistory(**row["held_out"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{checkpoint} is not a checkpoint of this version: {error}") from None

@@ -1,0 +1,53 @@
+"""Gives the engines new weights, and proves that the weights arrived and took effect."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ...rollout.workers.pool import Pool
+from ...verifiers.errors import ConfigError, EngineError
+from ..learner.learner import Learner, Metrics
+
+PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
+"""Largest difference of logprobs, trainer against engine, that kernels may cause."""
+
+
+class WeightSync:
+    """Publishes a learner's weights to the engines of a pool.
+
+    Args:
+        pool: has the engines.
+        learner: has the weights.
+        probe: int32, a fixed text whose logprobs trainer and engines compute after each publication.
+        tolerance: largest difference of these logprobs.
+    """
+
+    def __init__(self, pool: Pool, learner: Learner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
+        self._pool, self._learner = pool, learner
+        self._probe, self._tolerance = probe, tolerance
+
+    async def check_vocabulary(self) -> None:
+        """Raise ``ConfigError`` where an engine has another vocabulary than the trainer."""
+        for info in await self._pool.infos():
+            if info.vocabulary != self._learner.vocabulary:
+                raise ConfigError(
+                    f"a {info.name} engine has a vocabulary of {info.vocabulary} tokens, and the trainer's model one "
+                    f"of {self._learner.vocabulary}; leave the vocabulary out of rollout.engine_options"
+                )
+
+    async def publish(self, version: int) -> Metrics:
+        """Give the engines the learner's weights as ``version``, which must be new.
+
+        Raises:
+            EngineError: a checksum, or the probe's logprobs, differ.
+        """
+        await self._pool.publish(self._learner.weights(version))
+        expected = self._learner.compute_logprobs(self._probe)[1:]
+        answers = await self._pool.compute_logprobs(self._probe)
+        gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN where any is
+        if not gap <= self._tolerance:
+            raise EngineError(
+                f"weights version {version} arrived whole but have no effect: the probe's logprobs differ by {gap:.3g} "
+                f"(trainer against engine, allowed {self._tolerance:g}); check the engine's support for this model, or "
+                "set trainer.probe_tolerance"
+            )
+        return {"probe_gap": gap, "version": float(version)}
