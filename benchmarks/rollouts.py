@@ -12,7 +12,8 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
@@ -28,13 +29,13 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
         path = str(build_tiny_model(Path(folder), context=64))
         config = RolloutConfig(engines=2, workers=2, slots=256)
         spec = PoolSpec(ModelConfig(path=path, context=64), config, (describe("arithmetic"),))
-        weights = Weights.pack(load_model(path, torch.float32, "cpu").state_dict(), version=0)
+        weights = ship(ObjectStoreSender(), 0, load_model(path, torch.float32, "cpu").state_dict())
         on_ray = asyncio.run(rate(lambda: RayPool(spec), spec, weights))
         inline = asyncio.run(rate(lambda: InlinePool(spec), spec, weights))
     yield "rollouts, 2 engines and 2 workers on Ray", on_ray, "rollouts/s", inline
 
 
-async def rate(make_pool, spec: PoolSpec, weights: Weights) -> float:  # type: ignore[no-untyped-def]
+async def rate(make_pool, spec: PoolSpec, weights: Shipment) -> float:  # type: ignore[no-untyped-def]
     """Trajectories a second; the best of three rounds after one that warms up."""
     pool: Pool = make_pool()
     try:

@@ -11,6 +11,7 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
@@ -34,7 +35,9 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
     versions = iter(range(1, 1000))
     state, copies = learner.model.state_dict(), {name: value.clone() for name, value in bare.state_dict().items()}
-    publish, limit = seconds(lambda: engine.update(learner.weights(next(versions))), lambda: copy(state, copies))
+    publish, limit = seconds(
+        lambda: engine.update(learner.send(ObjectStoreSender(), next(versions))), lambda: copy(state, copies)
+    )
     yield "weight update, packed, checked, in", 1e3 * publish, "ms", 1e3 * limit
 
 

@@ -1,12 +1,13 @@
 """Settings of the model and of everything that makes trajectories."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..verifiers.settings import Settings
 from .engines.engine import Sampling
+from .engines.transport.transport import TRANSPORTS
 
 
 class TinyConfig(Settings):
@@ -109,6 +110,8 @@ class RolloutConfig(Settings):
     """GPUs that Ray reserves for each engine; with vLLM also its tensor-parallel size where above 1."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of vLLM's ``EngineArgs``."""
+    weight_transport: Annotated[str, TRANSPORTS.setting] = "object_store"
+    """How new weights travel to the engines: ``object_store``, through memory, or your own as ``module:name``."""
     address: str = ""
     """A Ray cluster to join (``auto`` or host:port); empty starts one here."""
     inline: bool = False

@@ -1,6 +1,7 @@
 """Many tasks attempted under one set of weights: held-out accuracy during training, and ``lachesis eval``."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from ..verifiers.task import Task
@@ -9,7 +10,7 @@ from .orders import EVALUATION, Order, Outcome
 from .workers.pool import Pool
 
 CHUNK = 32
-"""Tasks that travel to a worker together."""
+"""Most tasks that travel to a worker together."""
 
 
 async def evaluate(
@@ -33,16 +34,19 @@ async def evaluate(
         seed: of the evaluation.
         attempts: at each task.
         version: the lowest weights version that may serve.
-        concurrency: most tasks under way.
+        concurrency: most episodes under way, but at least one task's.
     """
     orders = (
         Order(number, environment, task, attempts, (seed, EVALUATION), sampling, version) for number, task in tasks
     )
     running: set[asyncio.Task[list[Outcome]]] = set()
-    chunks = _chunks(orders)
+    size = max(1, min(CHUNK, concurrency // (4 * attempts)))  # several, so that one slow chunk holds up few
+    chunks = _chunks(orders, size)
     try:
         while True:
-            while len(running) * CHUNK < concurrency and (chunk := next(chunks, None)):
+            while (not running or (len(running) + 1) * size * attempts <= concurrency) and (
+                chunk := next(chunks, None)
+            ):
                 running.add(asyncio.create_task(pool.run(chunk)))
             if not running:
                 return
@@ -55,12 +59,6 @@ async def evaluate(
             task.cancel()
 
 
-def _chunks(orders: Iterable[Order]) -> Iterator[list[Order]]:
-    chunk: list[Order] = []
-    for order in orders:
-        chunk.append(order)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(orders: Iterator[Order], size: int) -> Iterator[list[Order]]:
+    while chunk := list(itertools.islice(orders, size)):
         yield chunk

@@ -13,7 +13,8 @@ from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.tasks.mixture import Mixture
-from ..rollout.workers.pool import InlinePool, Pool, PoolSpec
+from ..rollout.workers.opening import open_pool
+from ..rollout.workers.pool import Pool, PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
@@ -71,7 +72,7 @@ async def train(
     warn_of(held)
     if not config.rollout.inline:
         close_sandbox()  # the workers have their own
-    pool = _open_pool(config, model)
+    pool = open_pool(pool_spec(config, model))
     trainer = None
     try:
         trainer = Trainer(config, environments, folder, progress, pool, model, state)
@@ -308,7 +309,12 @@ def named(place: str) -> Iterator[None]:
         raise InfrastructureError(f"{place}: {error}") from error
 
 
-def _open_pool(config: RunConfig, model: ModelConfig) -> Pool:
+def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
+    """What the run's engines and workers are built from.
+
+    Raises:
+        ConfigError: no agent is played by the policy, so nothing would be trained.
+    """
     entries = config.environments
     spec = PoolSpec(
         model,
@@ -317,10 +323,6 @@ def _open_pool(config: RunConfig, model: ModelConfig) -> Pool:
         sandbox=config.sandbox,
         agents=tuple(entry.agents for entry in entries),
     )
-    if spec.rollout.inline:
-        return InlinePool(spec)
-    try:
-        from ..rollout.workers.ray_pool import RayPool
-    except ImportError as error:
-        raise ConfigError(f"Ray cannot be imported ({error}); reinstall it, or train with --inline") from None
-    return RayPool(spec)
+    if not spec.needs_engine:
+        raise ConfigError("every agent is played through a URL, so nothing is trained; leave one agent's url out")
+    return spec

@@ -224,15 +224,11 @@ async def _through_engines(
 ) -> AsyncGenerator[Outcome, None]:
     """Have groups made by engines of ours; a task of which any attempt is missing is made whole."""
     from ...rollout.evaluation import evaluate
-    from ...rollout.workers.pool import InlinePool, PoolSpec
+    from ...rollout.workers.opening import open_pool
+    from ...rollout.workers.pool import PoolSpec
 
     spec = PoolSpec(evaluation.settings, evaluation.rollout, (evaluation.environment,), 0, evaluation.sandbox)
-    if evaluation.rollout.inline:
-        pool: Any = InlinePool(spec)
-    else:
-        from ...rollout.workers.ray_pool import RayPool
-
-        pool = RayPool(spec)
+    pool = open_pool(spec)
     numbered = {attempt.number: attempt.task for attempt in missing}
     try:
         await pool.infos()  # a model that no engine can load is said here, and not by episodes that fail

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.errors import DataError
-
-if TYPE_CHECKING:  # environment workers type against engines without paying for torch
-    from .transport.weights import Weights
+from .transport.transport import Shipment
 
 Ids = npt.NDArray[np.int32]
 Logprobs = npt.NDArray[np.float32]
@@ -125,8 +123,8 @@ class Engine(Generator, Protocol):
         """Logprob of each token given those before it; the first is NaN. Same length as ``tokens``."""
         ...
 
-    async def update(self, weights: Weights) -> int:
-        """Take new weights and return the checksum of what arrived; caches of older weights are dropped."""
+    async def update(self, shipment: Shipment) -> str:
+        """Take new weights, drop caches of older ones, and return the digest of what arrived."""
         ...
 
     async def pause(self) -> None:
@@ -165,7 +163,7 @@ class EngineCore(Protocol):
         """As in ``Engine``."""
         ...
 
-    def update(self, weights: Weights) -> int:
+    def update(self, shipment: Shipment) -> str:
         """As in ``Engine``."""
         ...
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from ...verifiers.errors import EngineError
 from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
-from .transport.weights import Weights
+from .transport.transport import Shipment
 
 
 class LocalEngine:
@@ -90,9 +90,9 @@ class LocalEngine:
         """Logprob of each token given those before it; the first is NaN."""
         return self._core.compute_logprobs(tokens, temperature)
 
-    async def update(self, weights: Weights) -> int:
-        """Take new weights between two steps; return the checksum of what arrived."""
-        return self._core.update(weights)
+    async def update(self, shipment: Shipment) -> str:
+        """Take new weights between two steps; return the digest of what arrived."""
+        return self._core.update(shipment)
 
     async def pause(self) -> None:
         """Sample nothing until ``resume``; requests are kept."""

@@ -1,14 +1,13 @@
 """An engine that answers from a script: the real protocol without a model, for tests."""
 
 import asyncio
-import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...verifiers.errors import EngineError, EngineStale
 from .engine import Completion, EngineInfo, Ids, Logprobs, Request, Stop
-from .transport.weights import Weights
+from .transport.transport import Shipment
 
 Answer = list[int] | tuple[list[int], list[float]]
 """Token ids, or token ids and their logprobs."""
@@ -59,10 +58,13 @@ class ScriptedEngine:
         logprobs[:1] = np.nan
         return logprobs
 
-    async def update(self, weights: Weights) -> int:
-        """Hold the version of ``weights``; return the checksum of the buffer that arrived."""
-        self._version = weights.version
-        return zlib.crc32(weights.buffer.data)
+    async def update(self, shipment: Shipment) -> str:
+        """Take the shipment's version; its tensors are received and forgotten."""
+        receiver = shipment.receiver()
+        for _ in receiver.receive(shipment):
+            pass
+        self._version = shipment.version
+        return receiver.finish()
 
     async def pause(self) -> None:
         """Answer nothing until ``resume``."""

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ import torch._dynamo.config
 
 from ...verifiers.errors import ConfigError, EngineError, EngineStale
 from .engine import Completion, EngineInfo, Request, Sampling, Stop
-from .transport.weights import Weights
+from .transport.transport import Layout, Shipment
 
 LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 
@@ -205,21 +204,26 @@ class VllmEngine:
             logprobs[1:], self._scored = self._scored, None
         return logprobs
 
-    def update(self, weights: Weights) -> int:
+    def update(self, shipment: Shipment) -> str:
         """Load Hugging Face tensors into the running model and drop every cache of the old ones.
 
         Returns:
-            The CRC-32 of the buffer that arrived; vLLM fuses tensors, so what it holds cannot be summed again. A probe
-            (logprobs against the trainer's) proves the effect.
+            The digest of what arrived, by the first rank where it is not the shipment's; then the engine has no weights
+            until the next update. vLLM fuses tensors, so that what it holds cannot be summed again: a probe (logprobs
+            against the trainer's) proves the effect.
 
         Raises:
             EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
         """
-        self._check_shapes(weights)
-        self._engine.collective_rpc(load_weights, args=(weights,))
+        self._check_shapes(shipment.layout)
+        self._version = -1  # until all of it has arrived
+        digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
         self._engine.reset_prefix_cache(reset_running_requests=True)
-        self._version = weights.version
-        return zlib.crc32(weights.buffer.data)
+        for digest in digests:
+            if digest != shipment.digest:
+                return digest
+        self._version = shipment.version
+        return shipment.digest
 
     def info(self) -> EngineInfo:
         """What the engine is and holds."""
@@ -294,9 +298,9 @@ class VllmEngine:
         if len(outside):
             raise EngineError(f"token id {outside[0]} is outside the vocabulary of {self._vocabulary}")
 
-    def _check_shapes(self, weights: Weights) -> None:
+    def _check_shapes(self, layout: Layout) -> None:
         expected = self._expected_shapes
-        given = {entry.name: entry.shape for entry in weights.entries}
+        given = {spec.name: spec.shape for spec in layout}
         for name, shape in given.items():
             if name not in expected:
                 raise EngineError(f"the model has no tensor {name!r}")
@@ -318,8 +322,8 @@ class VllmEngine:
         return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def load_weights(worker: Any, weights: Weights) -> None:
-    """Run in each vLLM worker: load the tensors, then pack again what vLLM 0.29 leaves stale on a CPU.
+def load_weights(worker: Any, shipment: Shipment) -> str:
+    """Run in each vLLM worker: load the tensors, pack again what vLLM 0.29 leaves stale on a CPU, return the digest.
 
     Linear layers are packed anew by vLLM's own reload. The output layer is not when its matrix is tied to the
     embedding: its matrix product goes on with the copy packed at start.
@@ -328,11 +332,13 @@ def load_weights(worker: Any, weights: Weights) -> None:
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
     from vllm.platforms import current_platform
 
-    worker.reload_weights(weights_iterator=iter(weights.unpack().items()))
+    receiver = shipment.receiver()
+    worker.reload_weights(weights_iterator=receiver.receive(shipment))
     if current_platform.is_cpu():
         for layer in worker.get_model().modules():
             if isinstance(layer, ParallelLMHead):
                 dispatch_cpu_unquantized_gemm(layer, remove_weight=False)
+    return receiver.finish()
 
 
 def set_environment(on_cpu: bool) -> None:

@@ -1,58 +1,69 @@
-"""Who plays the agents of an environment: the policy that learns, the same without learning, or a model elsewhere."""
+"""The policies that play an environment's agents: the trained one, the same without training, or one behind a URL."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ...environments.chat import Policy
 from ...environments.environment import Environment
 from ...verifiers.errors import ConfigError, nearest
 from ..chats.text_chat import TextPolicy
-from ..chats.token_chat import TokenPolicy
 from ..config import AgentConfig
 from ..engines.engine import Sampling
 
+if TYPE_CHECKING:  # it imports transformers, which agents behind URLs do without
+    from ..chats.token_chat import TokenPolicy
 
-class Cast:
-    """The players of one environment's agents, with the connections that some of them need.
+
+class AgentPolicies:
+    """Maps each agent of one environment to its policy, and keeps the connections to endpoints.
 
     Args:
-        environment: whose agents they are.
-        players: by agent; those that are not named are the policy that learns.
+        environment: the environment whose agents are played.
+        agents: settings by agent; the trained policy plays the agents that are not named.
 
     Raises:
-        ConfigError: there is no such agent.
+        ConfigError: the environment has no such agent.
     """
 
-    def __init__(self, environment: Environment, players: Mapping[str, AgentConfig]) -> None:
-        for agent in players:
+    def __init__(self, environment: Environment, agents: Mapping[str, AgentConfig]) -> None:
+        for agent in agents:
             if agent not in environment.agents:
                 raise ConfigError(f"{environment.label} has no agent {agent!r}; {nearest(agent, environment.agents)}")
-        self._agents = environment.agents
-        self._players = players
-        self._elsewhere: dict[tuple[str, Sampling], TextPolicy] = {}
+        self._agents = {agent: agents.get(agent, AgentConfig()) for agent in environment.agents}
+        self._endpoints: dict[tuple[str, Sampling], TextPolicy] = {}
 
     @property
     def learners(self) -> frozenset[str]:
-        """The agents whose tokens the policy learns from."""
-        return frozenset(agent for agent in self._agents if agent not in self._players or self._players[agent].learns)
+        """The agents whose tokens are trained."""
+        return frozenset(agent for agent, config in self._agents.items() if config.learns)
 
-    def policies(self, learner: TokenPolicy) -> dict[str, Policy]:
-        """Who speaks as which agent; ``learner`` is the policy that learns."""
-        return {agent: self._policy(agent, learner) for agent in self._agents}
+    @property
+    def need_engine(self) -> bool:
+        """Whether any agent is played by the policy rather than through a URL."""
+        return not all(config.url for config in self._agents.values())
 
-    def _policy(self, agent: str, learner: TokenPolicy) -> Policy:
-        player = self._players.get(agent)
-        if player is None:
-            return learner
-        sampling = player.sampled(learner.sampling)
-        if not player.url:
-            return replace(learner, sampling=sampling, trainable=player.trainable)
-        key = (agent, sampling)
-        if key not in self._elsewhere:
-            self._elsewhere[key] = TextPolicy(player.url, player.model, sampling, key_variable=player.key)
-        return self._elsewhere[key]
+    def policies(self, trained: "TokenPolicy | None", sampling: Sampling) -> dict[str, Policy]:
+        """The policy of each agent.
+
+        Args:
+            trained: the policy that is trained; None if every agent is played through a URL.
+            sampling: how replies are drawn unless an agent's settings say otherwise.
+        """
+        return {agent: self._policy(agent, config, trained, sampling) for agent, config in self._agents.items()}
+
+    def _policy(self, agent: str, config: AgentConfig, trained: "TokenPolicy | None", sampling: Sampling) -> Policy:
+        sampling = config.sampled(sampling)
+        if config.url:
+            key = (agent, sampling)
+            if key not in self._endpoints:
+                self._endpoints[key] = TextPolicy(config.url, config.model, sampling, key_variable=config.key)
+            return self._endpoints[key]
+        if trained is None:
+            raise ConfigError(f"agent {agent!r} has no url, and no engine was opened for it; set its url and model")
+        return replace(trained, sampling=sampling, trainable=config.trainable)
 
     async def close(self) -> None:
-        """End connections."""
-        for policy in self._elsewhere.values():
+        """Close the connections to endpoints."""
+        for policy in self._endpoints.values():
             await policy.close()

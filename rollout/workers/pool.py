@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from ...environments.loading import EnvironmentSpec
-from ...verifiers.errors import EngineError
 from ...verifiers.sandbox.settings import SandboxSettings
-from ..chats.renderer import Renderer
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.engine import EngineCore, EngineInfo, Generator, Ids, Logprobs
 from ..engines.local import LocalEngine
 from ..engines.router import Router
-from ..engines.transport.weights import Weights
+from ..engines.transport.transport import TRANSPORTS, Shipment, WeightSender
 from ..orders import Order, Outcome
+from .agents import AgentPolicies
 from .worker import GroupWorker
 
 
@@ -27,7 +27,7 @@ class PoolSpec:
         environments: of the run, in its order.
         version: the weights version that the model's files are; -1 where the trainer will send the first.
         sandbox: where the workers' verifiers run programs.
-        agents: of each environment, who plays which agent.
+        agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
     """
 
     model: ModelConfig
@@ -36,6 +36,14 @@ class PoolSpec:
     version: int = -1
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     agents: tuple[dict[str, AgentConfig], ...] = ()
+
+    @cached_property
+    def needs_engine(self) -> bool:
+        """Whether the policy plays any agent of any environment; if not, no model is loaded."""
+        if not any(config.url for agents in self.agents for config in agents.values()):
+            return True
+        pairs = zip(self.environments, self.agents, strict=True)
+        return any(AgentPolicies(spec.build(), agents).need_engine for spec, agents in pairs)
 
     def build_engine(self) -> EngineCore:
         """One engine; needs the engine's packages."""
@@ -65,9 +73,17 @@ class PoolSpec:
             extra=self.rollout.engine_options,
         )
 
+    def open_sender(self) -> WeightSender:
+        """The trainer's side of the weight transport."""
+        return TRANSPORTS.load(self.rollout.weight_transport)()
+
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
-        renderer = Renderer.load(self.model.path)
+        renderer = None
+        if self.needs_engine:
+            from ..chats.renderer import Renderer
+
+            renderer = Renderer.load(self.model.path)
         return GroupWorker(
             self.environments, engine, renderer, self.rollout, self.model.context, self.sandbox, self.agents
         )
@@ -80,11 +96,15 @@ class Pool(Protocol):
         """Make groups on one worker; if that dies, on another."""
         ...
 
-    async def publish(self, weights: Weights) -> None:
+    def sender(self) -> WeightSender:
+        """The trainer's side of the weight transport, for ``publish``."""
+        ...
+
+    async def publish(self, shipment: Shipment) -> None:
         """Give every engine that lives the weights, and check what arrived; later ones get them before they serve.
 
         Raises:
-            EngineError: a checksum is wrong, or no engine took them in time.
+            EngineError: a digest is wrong, or no engine took them in time.
         """
         ...
 
@@ -102,39 +122,37 @@ class Pool(Protocol):
 
 
 class InlinePool:
-    """One engine and one worker in this process: no Ray, no threads."""
+    """One worker, and one engine if any agent needs it, in this process: no Ray, no threads."""
 
     def __init__(self, spec: PoolSpec) -> None:
-        self._core = spec.build_engine()
-        self._engine = LocalEngine(self._core)
-        self._worker = spec.build_worker(Router([self._engine], spec.rollout.deadline))
+        self._spec = spec
+        self._cores = [spec.build_engine()] if spec.needs_engine else []
+        self._engines = [LocalEngine(core) for core in self._cores]
+        self._worker = spec.build_worker(Router(self._engines, spec.rollout.deadline))
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
         return await self._worker.run(orders)
 
-    async def publish(self, weights: Weights) -> None:
+    def sender(self) -> WeightSender:
         """As in ``Pool``."""
-        check_delivery(weights, await self._engine.update(weights), "the engine")
+        return self._spec.open_sender()
+
+    async def publish(self, shipment: Shipment) -> None:
+        """As in ``Pool``."""
+        for engine in self._engines:
+            shipment.check_delivery(await engine.update(shipment), "the engine")
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
-        return [await self._engine.compute_logprobs(tokens, temperature)]
+        return [await engine.compute_logprobs(tokens, temperature) for engine in self._engines]
 
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
-        return [await self._engine.info()]
+        return [await engine.info() for engine in self._engines]
 
     async def close(self) -> None:
         """As in ``Pool``."""
         await self._worker.close()
-        self._core.close()
-
-
-def check_delivery(weights: Weights, checksum: int, who: str) -> None:
-    """Raise ``EngineError`` unless what arrived is what was sent."""
-    if checksum != weights.checksum:
-        raise EngineError(
-            f"weights version {weights.version} arrived damaged at {who}: "
-            f"checksum {checksum:08x}, expected {weights.checksum:08x}"
-        )
+        for core in self._cores:
+            core.close()

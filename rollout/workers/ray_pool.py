@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from ...verifiers.errors import EngineError, EngineLost, InputError, LachesisError
-from ..config import RolloutConfig
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.local import LocalEngine
 from ..engines.router import Router
-from ..engines.transport.weights import Weights
+from ..engines.transport.transport import Shipment, WeightSender
 from ..orders import Failure, Order, Outcome
 from .log_limit import Bounded
-from .pool import PoolSpec, check_delivery
+from .pool import PoolSpec
 from .threads import Stages
 from .watchdog import Watchdog
 
@@ -53,9 +52,9 @@ class EngineActor:
         """As in ``Engine``."""
         return await self._engine.compute_logprobs(tokens, temperature)
 
-    async def update(self, weights: Weights) -> int:
+    async def update(self, shipment: Shipment) -> str:
         """As in ``Engine``."""
-        return await self._engine.update(weights)
+        return await self._engine.update(shipment)
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
@@ -163,21 +162,22 @@ class RayPool:
     """Seconds in which a worker that was lost is asked last."""
 
     def __init__(self, spec: PoolSpec) -> None:
-        self._config = spec.rollout
+        self._spec, self._config = spec, spec.rollout
         self._started_ray = not ray.is_initialized()
+        engines = self._config.engines if spec.needs_engine else 0
         if self._started_ray:
-            _start_ray(self._config)
+            _start_ray(self._config.address, engines + self._config.workers)
         engine: Any = ray.remote(EngineActor)
         worker: Any = ray.remote(WorkerActor)
         always = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
         gpus = self._config.gpus_per_engine
-        names = [f"lachesis-engine-{uuid.uuid4().hex}" for _ in range(self._config.engines)]
+        names = [f"lachesis-engine-{uuid.uuid4().hex}" for _ in range(engines)]
         self._engines = [engine.options(**always, name=name, num_gpus=gpus).remote(spec) for name in names]
         self._workers = [worker.options(**always).remote(spec, names) for _ in range(self._config.workers)]
         self._load = [0] * len(self._workers)
         self._down_until = [0.0] * len(self._workers)
         self._locks = [asyncio.Lock() for _ in self._engines]
-        self._weights: Weights | None = None
+        self._shipment: Shipment | None = None
         self._reference: Any = None
         self._supervisor = asyncio.create_task(self._watch())
 
@@ -242,9 +242,13 @@ class RayPool:
         now = time.monotonic()
         return min(range(len(self._workers)), key=lambda worker: (self._down_until[worker] > now, self._load[worker]))
 
-    async def publish(self, weights: Weights) -> None:
+    def sender(self) -> WeightSender:
         """As in ``Pool``."""
-        self._weights, self._reference = weights, ray.put(weights)
+        return self._spec.open_sender()
+
+    async def publish(self, shipment: Shipment) -> None:
+        """As in ``Pool``."""
+        self._shipment, self._reference = shipment, ray.put(shipment)
         end = time.monotonic() + self._config.deadline
         while True:
             numbers = range(len(self._engines))
@@ -253,10 +257,10 @@ class RayPool:
             for failure in failures:
                 if not isinstance(failure, EngineLost):
                     raise failure
-            if len(failures) < len(results):
+            if len(failures) < len(results) or not results:
                 return
             if time.monotonic() > end:
-                raise EngineError(f"no engine took weights version {weights.version} in time: {failures[0]}")
+                raise EngineError(f"no engine took weights version {shipment.version} in time: {failures[0]}")
             await asyncio.sleep(self.WATCH)
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
@@ -289,7 +293,7 @@ class RayPool:
         end = time.monotonic() + self._config.deadline
         while True:
             answers = await self._answers(method, *arguments, last=time.monotonic() > end)
-            if answers:
+            if answers or not self._engines:
                 return answers
             await asyncio.sleep(self.WATCH)
 
@@ -302,7 +306,7 @@ class RayPool:
         for failure in failures:
             if not isinstance(failure, EngineLost):
                 raise failure
-        if last and not answers:
+        if last and failures and not answers:
             raise failures[0]
         return answers
 
@@ -321,10 +325,13 @@ class RayPool:
     async def _refit(self, number: int) -> bool:
         """Bring one engine to the current weights; False where it has them already."""
         async with self._locks[number]:
-            weights, reference = self._weights, self._reference
-            if weights is None or (await self._ask(number, "info")).version >= weights.version:
+            shipment, reference = self._shipment, self._reference
+            if shipment is None or (await self._ask(number, "info")).version >= shipment.version:
                 return False
-            check_delivery(weights, await self._ask(number, "update", reference), f"engine {number}")
+            digest = await self._ask(number, "update", reference)
+            if digest != shipment.digest:
+                ray.kill(self._engines[number], no_restart=False)  # so that nothing is sampled with damaged weights
+            shipment.check_delivery(digest, f"engine {number}")
             return True
 
     async def _watch(self) -> None:
@@ -336,9 +343,9 @@ class RayPool:
                 try:
                     info = await self._ask(number, "info", deadline=5.0)
                     silent_since.pop(number, None)
-                    behind = self._weights is not None and info.version < self._weights.version
-                    if behind and await self._refit(number) and self._weights:
-                        log.info("engine %d was refitted with weights version %d", number, self._weights.version)
+                    behind = self._shipment is not None and info.version < self._shipment.version
+                    if behind and await self._refit(number) and self._shipment:
+                        log.info("engine %d was refitted with weights version %d", number, self._shipment.version)
                 except EngineLost as lost:
                     since = silent_since.setdefault(number, time.monotonic())
                     if time.monotonic() - since > self.PATIENCE:
@@ -353,14 +360,14 @@ class _WorkerLost(Exception):
     """A worker died or hangs; the message says which and why."""
 
 
-def _start_ray(config: RolloutConfig) -> None:
-    if config.address:
-        ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
+def _start_ray(address: str, actors: int) -> None:
+    """Join the cluster at ``address``, or start one here that has a CPU for each actor."""
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
-    needed = config.engines + config.workers
     ray.init(
         address="local",
-        num_cpus=max(needed, os.cpu_count() or 1),
+        num_cpus=max(actors, os.cpu_count() or 1),
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

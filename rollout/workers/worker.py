@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...environments.environment import Environment
 from ...environments.episode import home_of, play
@@ -14,12 +14,14 @@ from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import StopReason, Trajectory
-from ..chats.renderer import Renderer
-from ..chats.token_chat import TokenPolicy
 from ..config import AgentConfig, RolloutConfig
 from ..engines.engine import Generator
 from ..orders import Failure, Order, Outcome
-from .agents import Cast
+from .agents import AgentPolicies
+
+if TYPE_CHECKING:  # these import transformers, which agents behind URLs do without
+    from ..chats.renderer import Renderer
+    from ..chats.token_chat import TokenPolicy
 
 
 class GroupWorker:
@@ -28,7 +30,7 @@ class GroupWorker:
     Args:
         specs: the run's environments.
         engine: where tokens come from.
-        renderer: of the model's chat template.
+        renderer: of the model's chat template; None if every agent is played through a URL.
         config: failure policy.
         context: most tokens of prompt and completion together.
         sandbox: where verifiers run programs, in all of this process.
@@ -39,7 +41,7 @@ class GroupWorker:
         self,
         specs: Sequence[EnvironmentSpec],
         engine: Generator,
-        renderer: Renderer,
+        renderer: "Renderer | None",
         config: RolloutConfig,
         context: int,
         sandbox: SandboxSettings,
@@ -52,7 +54,7 @@ class GroupWorker:
         self._config = config
         self._context = context
         self._agents = agents
-        self._casts: dict[int, Cast] = {}
+        self._policies: dict[int, AgentPolicies] = {}
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """All the groups at once; each ends exactly once, as a group or as a failure."""
@@ -87,16 +89,30 @@ class GroupWorker:
                 break
         return judged
 
-    def _cast(self, environment: int) -> Cast:
-        if environment not in self._casts:
-            players = self._agents[environment] if self._agents else {}
-            self._casts[environment] = Cast(self.environments[environment], players)
-        return self._casts[environment]
+    def _agent_policies(self, environment: int) -> AgentPolicies:
+        if environment not in self._policies:
+            agents = self._agents[environment] if self._agents else {}
+            self._policies[environment] = AgentPolicies(self.environments[environment], agents)
+        return self._policies[environment]
+
+    def _trained_policy(self, order: Order) -> "TokenPolicy | None":
+        if self._renderer is None:
+            return None
+        from ..chats.token_chat import TokenPolicy
+
+        return TokenPolicy(
+            self._engine,
+            self._renderer,
+            order.sampling,
+            context=self._context,
+            version=order.version,
+            route=order.index,
+        )
 
     async def close(self) -> None:
-        """End connections."""
-        for cast in self._casts.values():
-            await cast.close()
+        """Close the connections to endpoints."""
+        for policies in self._policies.values():
+            await policies.close()
 
     @property
     def _tries(self) -> int:
@@ -105,15 +121,7 @@ class GroupWorker:
 
     async def _attempt(self, environment: Environment, order: Order, number: int) -> Trajectory:
         """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
-        policy = TokenPolicy(
-            self._engine,
-            self._renderer,
-            order.sampling,
-            context=self._context,
-            version=order.version,
-            route=order.index,
-        )
-        policies = self._cast(order.environment).policies(policy)
+        policies = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
         seed = (*order.seed, order.index, number)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)

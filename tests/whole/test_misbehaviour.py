@@ -11,7 +11,8 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Failure, Order, Outcome
@@ -75,7 +76,7 @@ def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pyt
     (tmp_path / "wild.py").write_text(WILD)
     wild = describe(f"{tmp_path}/wild.py")
     path = build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64)
-    weights = Weights.pack(load_model(str(path), torch.float32, "cpu").state_dict(), version=0)
+    weights = ship(ObjectStoreSender(), 0, load_model(str(path), torch.float32, "cpu").state_dict())
     config = RolloutConfig(engines=1, workers=2, slots=16, deadline=100, blocking=2.5, retries=0)
     sampling = Sampling(max_tokens=4)
     tasks = list(wild.build().tasks("train", 0))

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...rollout.engines.transport.weights import Weights
+from ...rollout.engines.transport.transport import Shipment, WeightSender
 from ..losses.objective import Objective
 from .sample import Sample
 from .throughput import Scale
@@ -65,8 +65,8 @@ class Learner(Protocol):
         """Logprob of each token given those before it, the first NaN: what engines are compared with."""
         ...
 
-    def weights(self, version: int) -> Weights:
-        """A copy of the weights for the engines, in their dtype, with adapters merged."""
+    def send(self, sender: WeightSender, version: int) -> Shipment:
+        """Send the weights to the engines as ``version``, in their dtype, with adapters merged."""
         ...
 
     def save(self, folder: Path) -> None:

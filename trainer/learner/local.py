@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.weights import Weights
+from ...rollout.engines.transport.object_store import ObjectStoreSender
+from ...rollout.engines.transport.transport import Shipment, WeightSender, ship
 from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ..config import TrainerConfig
@@ -169,9 +170,10 @@ class LocalLearner:
         scored_T[1:] = self._scorer(micro)[0].cpu().numpy()
         return scored_T
 
-    def weights(self, version: int) -> Weights:
-        """A copy of the weights for the engines, in their dtype, with adapters merged; of the first rank alone."""
-        return Weights.pack(merged_state(self.model, self.dtype, self._first), version)
+    def send(self, sender: WeightSender, version: int) -> Shipment:
+        """As in ``Learner``; ranks other than the first only take part in gathering, and return an empty shipment."""
+        state = merged_state(self.model, self.dtype, self._first)
+        return ship(sender if self._first else ObjectStoreSender(), version, state)
 
     def save(self, folder: Path) -> None:
         """Begin to write the model as a plain Hugging Face folder, and what a resumed trainer needs beside it."""

@@ -84,7 +84,7 @@ class RankedLearner:
     keep_reference = on_all_ranks(LocalLearner.keep_reference)
     reset_optimizer = on_all_ranks(LocalLearner.reset_optimizer)
     compute_logprobs = on_all_ranks(LocalLearner.compute_logprobs)
-    weights = on_all_ranks(LocalLearner.weights)
+    send = on_all_ranks(LocalLearner.send)
     save = on_all_ranks(LocalLearner.save)
     load = on_all_ranks(LocalLearner.load)
     memory = on_all_ranks(LocalLearner.memory)

@@ -10,7 +10,7 @@ from ...rollout.chats.renderer import Ids, Renderer
 from ...rollout.chats.token_chat import TokenPolicy
 from ...rollout.engines.engine import Completion, Request, Sampling
 from ...rollout.tasks.mixture import Draw
-from ...rollout.workers.agents import Cast
+from ...rollout.workers.agents import AgentPolicies
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.message import Message
 from ...verifiers.task import Task
@@ -32,7 +32,7 @@ class Demonstrations:
     def __init__(self, environments: Sequence[Environment], config: RunConfig, renderer: Renderer) -> None:
         self._environments, self._renderer, self._context = environments, renderer, config.model.context
         self._learners = [
-            Cast(environment, entry.agents).learners
+            AgentPolicies(environment, entry.agents).learners
             for environment, entry in zip(environments, config.environments, strict=True)
         ]
 

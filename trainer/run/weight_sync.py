@@ -40,7 +40,7 @@ class WeightSync:
         Raises:
             EngineError: a checksum, or the probe's logprobs, differ.
         """
-        await self._pool.publish(self._learner.weights(version))
+        await self._pool.publish(self._learner.send(self._pool.sender(), version))
         expected = self._learner.compute_logprobs(self._probe)[1:]
         answers = await self._pool.compute_logprobs(self._probe)
         gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN where any is

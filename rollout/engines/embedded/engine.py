@@ -29,7 +29,7 @@ from transformers import PreTrainedModel
 from ....verifiers.errors import ConfigError, EngineError, EngineStale
 from ...models.loading import check_context, load_model
 from ..engine import Completion, EngineInfo, Request, Stop
-from ..transport.weights import Weights
+from ..transport.transport import Layout, Shipment, layout_of
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
 from .sampling import draw
@@ -160,26 +160,35 @@ class TorchEngine:
         return np.concatenate([np.full(1, np.nan, np.float32), picked.cpu().numpy()])
 
     @torch.no_grad()
-    def update(self, weights: Weights) -> int:
+    def update(self, shipment: Shipment) -> str:
         """Copy new weights in, and compute the caches of running requests again.
 
         Returns:
-            The checksum of the weights that the model now holds. Of tied tensors one name is enough.
+            The digest of what arrived. If it is not the shipment's, the engine has no weights until the next update.
 
         Raises:
-            EngineError: a tensor is unknown, missing, or of another shape or type; the old weights then stay.
+            EngineError: a tensor is unknown, missing, or of another shape or type, and the old weights stay; or tensors
+                that the model ties arrived with different values. Of tied tensors one name is enough.
         """
-        own, arrived = self.model.state_dict(), weights.unpack()
-        _check_state(own, arrived)
-        for name, tensor in arrived.items():
+        own = self.model.state_dict()
+        _check_layout(own, shipment.layout)
+        self._version = -1  # until all of it has arrived
+        receiver, filled = shipment.receiver(), set()
+        for name, tensor in receiver.receive(shipment):
+            if own[name].data_ptr() in filled and not torch.equal(own[name].cpu(), tensor.cpu()):
+                raise EngineError(f"tensor {name!r} is tied to another one, which arrived with different values")
             own[name].copy_(tensor)
-        self._version = weights.version
+            filled.add(own[name].data_ptr())
+        digest = receiver.finish()
+        if digest != shipment.digest:
+            return digest
+        self._version = shipment.version
         self._prefixes = [b""] * len(self._prefixes)
         self._prefill(
             (slot, np.concatenate([request.prompt, self._slots.sampled(slot)])[:-1])
             for slot, (_, request) in self._running.items()
         )
-        return weights.checksum_of(own)
+        return digest
 
     def info(self) -> EngineInfo:
         """What the engine is and holds."""
@@ -336,17 +345,19 @@ def _nothing(stop: Stop) -> Completion:
     return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), stop)
 
 
-def _check_state(own: dict[str, torch.Tensor], arrived: dict[str, torch.Tensor]) -> None:
+def _check_layout(own: dict[str, torch.Tensor], arriving: Layout) -> None:
+    """Raise ``EngineError`` unless the tensors that arrive are those of the model."""
+    expected = {spec.name: spec for spec in layout_of(own)}
     filled = set()
-    for name, tensor in arrived.items():
-        if name not in own:
-            raise EngineError(f"the model has no tensor {name!r} to update")
-        if (tensor.shape, tensor.dtype) != (own[name].shape, own[name].dtype):
+    for spec in arriving:
+        if spec.name not in own:
+            raise EngineError(f"the model has no tensor {spec.name!r} to update")
+        if spec != expected[spec.name]:
             raise EngineError(
-                f"tensor {name!r} arrived as {tuple(tensor.shape)} {tensor.dtype}, "
-                f"the model has {tuple(own[name].shape)} {own[name].dtype}"
+                f"tensor {spec.name!r} arrived as {spec.shape} {spec.dtype}, "
+                f"the model has {expected[spec.name].shape} {expected[spec.name].dtype}"
             )
-        filled.add(own[name].data_ptr())
+        filled.add(own[spec.name].data_ptr())
     for name, tensor in own.items():
         if tensor.data_ptr() not in filled:
             raise EngineError(f"the update lacks tensor {name!r}")

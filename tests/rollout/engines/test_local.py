@@ -9,7 +9,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.engine import Completion, EngineInfo, Request, Sampling
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import ship
 from lachesis.verifiers.errors import EngineError
 
 
@@ -127,9 +128,9 @@ def test_update_and_score_reach_the_core() -> None:
     async def main() -> None:
         inner = core()
         engine = LocalEngine(inner)
-        sent = Weights.pack({name: tensor * 2 for name, tensor in inner.model.state_dict().items()}, version=3)
+        sent = ship(ObjectStoreSender(), 3, {name: tensor * 2 for name, tensor in inner.model.state_dict().items()})
         before = await engine.compute_logprobs(np.array([1, 2, 3], np.int32))
-        assert await engine.update(sent) == sent.checksum
+        assert await engine.update(sent) == sent.digest
         assert (await engine.info()).version == 3
         assert not np.array_equal(await engine.compute_logprobs(np.array([1, 2, 3], np.int32)), before, equal_nan=True)
         assert (await engine.generate(request(0, version=3))).versions.tolist() == [3] * 10

@@ -6,7 +6,8 @@ import torch
 
 from lachesis.rollout.engines.engine import Completion, Engine, Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import Shipment, ship
 from lachesis.verifiers.errors import EngineError
 
 
@@ -15,8 +16,8 @@ def generate(engine: Engine, prompt: int = 2, version: int = 0, **sampling: obje
     return asyncio.run(engine.generate(asked))
 
 
-def packed(version: int) -> Weights:
-    return Weights.pack({"weight": torch.arange(3.0)}, version)
+def packed(version: int) -> Shipment:
+    return ship(ObjectStoreSender(), version, {"weight": torch.arange(3.0)})
 
 
 def test_the_answer_is_the_scripts_and_ends_as_the_protocol_says() -> None:
@@ -52,7 +53,7 @@ def test_weights_versions_are_held_and_demanded() -> None:
     with pytest.raises(EngineError, match="no weights yet"):
         generate(engine)
     sent = packed(4)
-    assert asyncio.run(engine.update(sent)) == sent.checksum
+    assert asyncio.run(engine.update(sent)) == sent.digest
     assert generate(engine, version=4).versions.tolist() == [4]
     with pytest.raises(EngineError, match="needs version 5, the engine holds 4"):
         generate(engine, version=5)

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import ship
 from lachesis.rollout.engines.vllm import VllmEngine
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
@@ -36,8 +37,8 @@ class Served:
         """Give both new weights; a tied output layer is sent once or twice, as trainers do."""
         sharpened(self.model, seed)
         state = self.model.state_dict().items() if seed % 2 else self.model.named_parameters()
-        weights = Weights.pack(dict(state), self.engine.info().version + 1)
-        assert self.engine.update(weights) == weights.checksum
+        weights = ship(ObjectStoreSender(), self.engine.info().version + 1, dict(state))
+        assert self.engine.update(weights) == weights.digest
         assert self.engine.info().version == weights.version
 
 
@@ -316,7 +317,7 @@ def test_weights_that_do_not_fit_are_refused_and_the_old_ones_stay(served: Serve
         ({key: tensor for key, tensor in state.items() if key != name}, f"'{name}' among them"),
     ):
         with pytest.raises(EngineError, match=message):
-            served.engine.update(Weights.pack(broken, version + 1))
+            served.engine.update(ship(ObjectStoreSender(), version + 1, broken))
     assert served.engine.info().version == version
     assert same(finish(served.engine, {0: request}), expected)
 
@@ -335,7 +336,7 @@ def test_an_engine_without_weights_refuses_to_work_until_it_is_updated(served: S
         engine.add(0, request)
     with pytest.raises(EngineError, match="no weights yet"):
         engine.compute_logprobs(request.prompt, 1.0)
-    engine.update(Weights.pack(served.model.state_dict(), 0))
+    engine.update(ship(ObjectStoreSender(), 0, served.model.state_dict()))
     assert finish(engine, {0: request})[0].versions.tolist() == [0, 0]
     engine.close()
 

@@ -1,12 +1,9 @@
 """Agents of one episode on models of their own: what is learned of them, and what is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from lachesis.environments.dialogue import Dialogue
 from lachesis.rollout.chats.renderer import Renderer
@@ -17,7 +14,7 @@ from lachesis.rollout.engines.engine import Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Order
-from lachesis.rollout.workers.agents import Cast
+from lachesis.rollout.workers.agents import AgentPolicies
 from lachesis.rollout.workers.worker import GroupWorker
 from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.learner.sample import samples_of
@@ -26,7 +23,7 @@ from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.message import check_message
-from lachesis.verifiers.rubric import reward
+from lachesis.verifiers.rubric import Rubric, reward
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 from lachesis.verifiers.task import Task
 
@@ -36,6 +33,8 @@ RED = "data:image/png;base64,iVBORw0KGgo="
 
 class Shop(Dialogue):
     """Sells tea."""
+
+    rubric = Rubric(success="polite")
 
     def tasks(self, split: str, seed: int) -> Any:
         yield Task("You sell tea.", answer="here it is", info={"user": "You want tea."})
@@ -50,29 +49,6 @@ class Shop(Dialogue):
     @reward()
     def polite(self, case: Case) -> float:
         return float("please" in case.completion)
-
-
-@asynccontextmanager
-async def endpoint(*says: str) -> AsyncIterator[tuple[str, list[Any]]]:
-    """An OpenAI-compatible endpoint that says the lines to each conversation, by its length; and what it was asked."""
-    asked: list[Any] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        body = await request.json()
-        asked.append(body)
-        turn = sum(message["role"] == "assistant" for message in body["messages"])
-        choice = {"message": {"content": says[turn]}, "finish_reason": "stop"}
-        return web.json_response({"choices": [choice], "usage": {"completion_tokens": 3}})
-
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1", asked
-    finally:
-        await runner.cleanup()
 
 
 def worker(players: dict[str, AgentConfig], *says: str) -> GroupWorker:
@@ -91,7 +67,7 @@ def worker(players: dict[str, AgentConfig], *says: str) -> GroupWorker:
     return made
 
 
-def test_a_simulated_user_on_a_model_elsewhere_talks_to_the_policy_that_learns() -> None:
+def test_a_simulated_user_on_a_model_elsewhere_talks_to_the_policy_that_learns(endpoint: Any) -> None:
     call = '<tool_call>{"name": "stock", "arguments": {"item": "tea"}}</tool_call>'
 
     async def session() -> tuple[Any, list[Any]]:
@@ -127,7 +103,7 @@ def test_an_agent_that_is_not_trained_is_the_policy_all_the_same() -> None:
     assert isinstance(outcome, Group), outcome
     assert [segment.trainable for attempt in outcome.trajectories for segment in attempt.segments] == [False, False]
     assert samples_of([outcome], compute_advantages([outcome], "grpo"), 4096) == []
-    assert Cast(Shop(), players).learners == {"policy"}
+    assert AgentPolicies(Shop(), players).learners == {"policy"}
 
 
 def test_only_those_who_learn_are_shown_demonstrations() -> None:
@@ -140,12 +116,12 @@ def test_only_those_who_learn_are_shown_demonstrations() -> None:
 
 def test_a_player_of_nobody_and_half_an_endpoint_are_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'user'"):
-        Cast(Shop(), {"usr": AgentConfig()})
+        AgentPolicies(Shop(), {"usr": AgentConfig()})
     with pytest.raises(ValueError, match="give both, or neither"):
         AgentConfig(url="http://localhost")
 
 
-def test_images_go_to_endpoints_that_take_them_and_are_refused_by_engines_that_do_not() -> None:
+def test_images_go_to_endpoints_that_take_them_and_are_refused_by_engines_that_do_not(endpoint: Any) -> None:
     async def looked() -> list[Any]:
         async with endpoint("red") as (url, asked), TextPolicy(url, "sees", Sampling()) as policy:
             chat = policy.open("policy", (0,))

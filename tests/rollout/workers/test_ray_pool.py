@@ -14,7 +14,8 @@ from ray.exceptions import OwnerDiedError, RaySystemError
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
@@ -34,8 +35,8 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> PoolSpec:
 
 
 @pytest.fixture(scope="module")
-def weights(spec: PoolSpec) -> Weights:
-    return Weights.pack(load_model(spec.model.path, torch.float32, "cpu").state_dict(), version=0)
+def weights(spec: PoolSpec) -> Shipment:
+    return ship(ObjectStoreSender(), 0, load_model(spec.model.path, torch.float32, "cpu").state_dict())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def orders(spec: PoolSpec) -> list[Order]:
 
 
 @pytest.fixture(scope="module")
-def expected(spec: PoolSpec, weights: Weights, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
+def expected(spec: PoolSpec, weights: Shipment, orders: list[Order]) -> list[tuple[int, list[bytes]]]:
     async def inline() -> list[Outcome]:
         pool = InlinePool(spec)
         await pool.publish(weights)
@@ -96,12 +97,12 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
 
 
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
-    spec: PoolSpec, weights: Weights, monkeypatch: pytest.MonkeyPatch
+    spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refit, odd = RayPool._refit, [RuntimeError("odd")]
 
     async def refit_at_last(pool: RayPool, number: int) -> bool:
-        if pool._weights is not None and odd and asyncio.current_task() is pool._supervisor:
+        if pool._shipment is not None and odd and asyncio.current_task() is pool._supervisor:
             raise odd.pop()
         return await refit(pool, number)
 
@@ -137,7 +138,7 @@ async def run_in_chunks(pool: RayPool, orders: list[Order]) -> list[tuple[int, l
 
 
 def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_killed(
-    spec: PoolSpec, weights: Weights, orders: list[Order], expected: list[tuple[int, list[bytes]]]
+    spec: PoolSpec, weights: Shipment, orders: list[Order], expected: list[tuple[int, list[bytes]]]
 ) -> None:
     async def use(pool: RayPool) -> None:
         await pool.publish(weights)
@@ -152,7 +153,8 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
         os.kill(worker, signal.SIGKILL)
         assert await running == expected * 20
 
-        newer = Weights.pack({name: tensor * 1.01 for name, tensor in weights.unpack().items()}, version=1)
+        scaled = {name: tensor * 1.01 for name, tensor in weights.receiver().receive(weights)}
+        newer = ship(ObjectStoreSender(), 1, scaled)
         await pool.publish(newer)
         while [info.version for info in await pool.infos()] != [1, 1]:  # noqa: ASYNC110 - the restarted one catches up
             await asyncio.sleep(0.2)
@@ -181,7 +183,7 @@ class Lethal(Environment):
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, weights: Weights, tmp_path: Path) -> None:
+def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, weights: Shipment, tmp_path: Path) -> None:
     (tmp_path / "lethal.py").write_text(LETHAL)
     lethal = describe(f"{tmp_path}/lethal.py")
     tasks = list(lethal.build().tasks("train", 0))

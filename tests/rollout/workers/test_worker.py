@@ -110,4 +110,4 @@ def test_a_judge_that_returns_no_trajectory_leaves_its_attempts_unscored(monkeyp
     monkeypatch.setattr(Crowd, "score_trajectory", score_trajectory)
     outcome, _ = make(["4", "5"], retries=0)
     assert isinstance(outcome, Failure)
-    assert "judge returns the trajectory that it was given" in outcome.reason
+    assert "score_trajectory returns the trajectory that it was given" in outcome.reason

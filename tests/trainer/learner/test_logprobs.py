@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM as Auto
 from transformers import CohereConfig, Gemma2Config, GraniteConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from lachesis.rollout.config import ModelConfig
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner import logprobs as module
@@ -129,11 +130,11 @@ def test_no_tensor_of_all_tokens_and_the_vocabulary_is_ever_made(
 def test_small_steps_are_not_lost_where_it_computes_in_bfloat16(tmp_path: Path) -> None:
     build_tiny_model(tmp_path / "m", hidden=32, layers=1, context=64)
     learner = LocalLearner(ModelConfig(path=str(tmp_path / "m"), context=64, dtype="bfloat16"), TrainerConfig())
-    before = learner.weights(0)
+    before = learner.send(ObjectStoreSender(), 0)
     samples = [Sample(one.tokens, one.mask, None, one.advantages) for one in batch().samples]
     losses = [learner.supervised_step(samples, 1e-5)["loss"] for _ in range(60)]
     assert losses[-1] < losses[0] - 0.01  # in bfloat16 alone most weights would not move by 1e-5
-    after = learner.weights(1)
-    assert {entry.dtype for entry in after.entries} == {"bfloat16"}
-    assert after.checksum != before.checksum
+    after = learner.send(ObjectStoreSender(), 1)
+    assert {spec.dtype for spec in after.layout} == {"bfloat16"}
+    assert after.digest != before.digest
     assert {parameter.dtype for parameter in learner.model.parameters()} == {torch.float32}

@@ -18,7 +18,8 @@ from transformers import (
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.embedded.sampling import draw, keep_top, uniforms
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.weights import Weights
+from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model, load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
@@ -45,8 +46,8 @@ def tiny(seed: int = 0, *, tied: bool = False, heads: int = 4) -> Qwen3ForCausal
     return Qwen3ForCausalLM(config).eval()
 
 
-def weights(model: PreTrainedModel, version: int = 1) -> Weights:
-    return Weights.pack(model.state_dict(), version)
+def weights(model: PreTrainedModel, version: int = 1) -> Shipment:
+    return ship(ObjectStoreSender(), version, model.state_dict())
 
 
 def ids(length: int, seed: int = 0) -> np.ndarray:
@@ -311,25 +312,38 @@ def test_stale_or_missing_weights_are_refused() -> None:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_update_returns_the_checksum_of_what_is_loaded(tied: bool) -> None:
+def test_update_returns_the_digest_of_what_is_loaded(tied: bool) -> None:
     engine, sent = TorchEngine(tiny(tied=tied), slots=4), weights(tiny(5, tied=tied), version=9)
-    assert engine.update(sent) == sent.checksum
+    assert engine.update(sent) == sent.digest
     assert engine.info().version == 9
 
 
 def test_one_name_of_tied_tensors_is_enough() -> None:
     state = tiny(5, tied=True).state_dict()
     del state["lm_head.weight"]
-    engine, sent = TorchEngine(tiny(tied=True), slots=4), Weights.pack(state, 1)
-    assert engine.update(sent) == sent.checksum
+    engine, sent = TorchEngine(tiny(tied=True), slots=4), ship(ObjectStoreSender(), 1, state)
+    assert engine.update(sent) == sent.digest
     np.testing.assert_array_equal(
         engine.compute_logprobs(ids(9)), TorchEngine(tiny(5, tied=True), slots=4).compute_logprobs(ids(9))
     )
 
 
-def test_tied_tensors_that_arrive_different_do_not_pass_the_checksum() -> None:
+def test_tied_tensors_that_arrive_different_are_refused_and_nothing_is_served() -> None:
     engine, sent = TorchEngine(tiny(tied=True), slots=4), weights(tiny(5, tied=False))
-    assert engine.update(sent) != sent.checksum
+    with pytest.raises(EngineError, match="tied to another one, which arrived with different values"):
+        engine.update(sent)
+    assert engine.info().version == -1
+
+
+def test_an_engine_serves_nothing_after_damaged_weights_until_it_has_whole_ones() -> None:
+    engine, sent = TorchEngine(tiny(), slots=4), weights(tiny(5))
+    sent.payload[1000] ^= 1
+    assert engine.update(sent) != sent.digest
+    with pytest.raises(EngineError, match="no weights yet"):
+        engine.add(0, request(3))
+    sent.payload[1000] ^= 1
+    assert engine.update(sent) == sent.digest
+    engine.add(0, request(3, version=1))
 
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
@@ -344,7 +358,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
         (good | {name: good[name].half()}, f"tensor '{name}' arrived as"),
     ):
         with pytest.raises(EngineError, match=message.replace("(", r"\(")):
-            engine.update(Weights.pack(bad, 1))
+            engine.update(ship(ObjectStoreSender(), 1, bad))
     np.testing.assert_array_equal(engine.compute_logprobs(ids(9)), before)
     assert engine.info().version == 0
 
@@ -364,7 +378,7 @@ def test_weights_that_are_not_numbers_are_an_error_and_leave_no_trace() -> None:
     engine = TorchEngine(tiny(), slots=4)
     expected = serve(engine, [request(40)])
     broken = {name: torch.full_like(tensor, torch.nan) for name, tensor in tiny().state_dict().items()}
-    engine.update(Weights.pack(broken, 1))
+    engine.update(ship(ObjectStoreSender(), 1, broken))
     engine.add(0, request(300))
     with pytest.raises(EngineError, match="weights version 1 gives logits that are not finite"):
         engine.step()
