@@ -94,16 +94,16 @@ def test_children_that_waited_for_a_busy_cpu_and_ended_are_no_guilt(pool: AgentP
 
 MEEK = """
 import os
+priority, cpus = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0)
 os.nice(19)
 os.setpriority(os.PRIO_PROCESS, 0, 19)
-before = os.sched_getaffinity(0)
-os.sched_setaffinity(0, {min(before)})
-print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0) == before)
+os.sched_setaffinity(0, {min(cpus)})
+print(os.getpriority(os.PRIO_PROCESS, 0) == priority, os.sched_getaffinity(0) == cpus)
 """
 
 
 def test_a_job_cannot_make_itself_wait_for_others(pool: AgentPool) -> None:
-    assert run(pool, MEEK).stdout == "0 True\n"
+    assert run(pool, MEEK).stdout == "True True\n"
 
 
 @pytest.mark.parametrize("pool", ["process"], indirect=True)  # in a container's own cgroup autogroups do not count
