@@ -14,7 +14,7 @@ from itertools import islice
 
 import aiohttp
 
-from lachesis.environments.episode import play
+from lachesis.environments.play import play
 from lachesis.environments.shipped.arithmetic import Arithmetic
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.chats.text_chat import TextPolicy

@@ -12,7 +12,7 @@ from statistics import median
 from lachesis.verifiers.errors import LachesisError
 from lachesis.verifiers.sandbox.backends import BACKENDS, open_backend
 from lachesis.verifiers.sandbox.job import Job
-from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 JOBS, AT_ONCE, CPUS = 300, 8, 2
@@ -21,7 +21,7 @@ _BARE = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c", "pr
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    for name in BACKENDS:
+    for name in BACKENDS.names:
         try:
             pool = open_backend(name, SandboxSettings(size=CPUS))
             level = pool.level.name.lower()
@@ -37,7 +37,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
             pool.close()
 
 
-def run_one(loop: asyncio.Runner, pool: AgentPool) -> None:
+def run_one(loop: asyncio.Runner, pool: Sandbox) -> None:
     """One job in the sandbox."""
     loop.run(pool.run(_TRIVIAL))
 
@@ -57,7 +57,7 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[f
     return median(times[ours]), median(times[theirs])
 
 
-async def rate(pool: AgentPool) -> float:
+async def rate(pool: Sandbox) -> float:
     """Jobs a second, ``AT_ONCE`` asked for at one time."""
     waiting = asyncio.Semaphore(AT_ONCE)
 

@@ -1,4 +1,4 @@
-"""What ``lachesis doctor`` finds: what this machine can do, what it lacks, and the cure for that."""
+"""``lachesis doctor``: what this machine can do, what it lacks, and the cure."""
 
 import ctypes.util
 import json
@@ -11,12 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..verifiers.errors import LachesisError
 from ..verifiers.sandbox.backends import BACKENDS, open_backend
+from ..verifiers.sandbox.docker.image import build_image as build_docker_image
 from ..verifiers.sandbox.job import Level
 from ..verifiers.sandbox.settings import SandboxSettings
 
@@ -26,13 +28,13 @@ _COLOURS = {"ok": "green", "warn": "yellow", "lacks": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was examined.
 
     Attributes:
         what: its name.
-        state: ``ok``; ``warn``: runs, but not for everything; ``lacks``: something that a run needs is not there.
-        found: what is there.
-        cure: what to do about it, empty where nothing has to be done.
+        state: ``ok``; ``warn``: something is missing that only some runs need; ``lacks``: every run needs it.
+        found: the version, the amount, or the reason.
+        cure: what to do about it; empty if nothing has to be done.
     """
 
     what: str
@@ -41,14 +43,24 @@ class Finding:
     cure: str = ""
 
 
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--build-image", is_flag=True, help="First build the Docker sandbox's image from this machine's Python.")
+def command(as_json: bool, build_image: bool) -> None:
+    """Show what this machine can do, what it lacks, and the cure."""
+    if build_image:
+        build_docker_image(report=lambda line: click.echo(line, err=True))
+    print_findings(examine(), as_json)
+
+
 def examine() -> list[Finding]:
-    """Look at everything; imports torch and runs jobs in each sandbox, which takes seconds."""
+    """Examine everything; this imports torch and runs jobs in each sandbox, which takes seconds."""
     machine = [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd()), _shared_memory()]
     return [*machine, *_sandboxes()]
 
 
 def print_findings(findings: list[Finding], as_json: bool = False) -> None:
-    """A table for people, or a JSON list for programs."""
+    """Print a table, or a JSON list."""
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
         return
@@ -72,7 +84,7 @@ def _torch() -> list[Finding]:
     findings = [Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     if not torch.cuda.is_available():
         seen = Path("/dev/nvidia0").exists() or ctypes.util.find_library("cuda")
-        cure = "install a CUDA build of torch" if seen else "none needed for tiny models; real ones want a GPU"
+        cure = "install a CUDA build of torch" if seen else "tiny models need none; models of real size need a GPU"
         return [*findings, Finding("GPU", "warn", "none that torch can use", cure)]
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
@@ -100,7 +112,7 @@ def _cores() -> Finding:
     quota = _cpu_quota()
     found = f"{usable} cores" + (f", of which this container may use {quota:g}" if quota and quota < usable else "")
     if min(usable, quota or usable) < 2:
-        return Finding("CPU", "warn", found, "two or more cores let engines and trainer work side by side")
+        return Finding("CPU", "warn", found, "with two or more cores, engines and trainer work at the same time")
     return Finding("CPU", "ok", found)
 
 
@@ -110,7 +122,7 @@ def _memory() -> Finding:
         return Finding("memory", "warn", "unknown on this system")
     found = f"{free / GIB:.1f} GiB free"
     if free < 4 * GIB:
-        return Finding("memory", "warn", found, "Ray with two engines wants 4 GiB; fewer engines, or --inline")
+        return Finding("memory", "warn", found, "Ray with two engines needs 4 GiB; use fewer engines, or --inline")
     return Finding("memory", "ok", found)
 
 
@@ -118,7 +130,7 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     found = f"{free / GIB:.1f} GiB free in {folder}"
     if free < 2 * GIB:
-        return Finding("disk", "warn", found, "checkpoints need room: free some, or set out to another disk")
+        return Finding("disk", "warn", found, "checkpoints need space: free some, or set out to another disk")
     return Finding("disk", "ok", found)
 
 
@@ -134,29 +146,29 @@ def _shared_memory() -> Finding:
 
 
 def _sandboxes() -> list[Finding]:
-    """What untrusted programs would run in, then each backend with its layers, as jobs that tried to get out found."""
+    """The sandbox that untrusted programs would run in, then each backend with its layers, as tests found them."""
     levels, findings = {}, []
-    for name in BACKENDS:
+    for name in BACKENDS.names:
         levels[name], layers = _sandbox(name)
         findings += layers
     best = max(levels, key=lambda name: levels[name])
     needed = Level[SandboxSettings().require.upper()]
     if levels[best] >= needed:
-        found = f"{best} at {levels[best].name.lower()}; runs that need one may begin"
+        found = f"{best} at {levels[best].name.lower()}; runs that need a sandbox can start"
         return [Finding("sandbox", "ok", found), *findings]
-    found = f"none at {needed.name.lower()}: runs that need one do not begin"
-    return [Finding("sandbox", "lacks", found, "gain what one backend below lacks"), *findings]
+    found = f"none at {needed.name.lower()}: runs that need a sandbox cannot start"
+    return [Finding("sandbox", "lacks", found, "add what one of the backends below lacks"), *findings]
 
 
 def _sandbox(name: str) -> tuple[Level, list[Finding]]:
-    """The level of one backend, and its layers; a missing one is a warning, since another backend may do."""
+    """The level of one backend and its layers; a missing layer is a warning, since another backend may be enough."""
     what = f"sandbox {name}"
     try:
-        pool = open_backend(name, SandboxSettings())
+        sandbox = open_backend(name, SandboxSettings())
         try:
-            layers, level = pool.layers, pool.level
+            layers, level = sandbox.layers, sandbox.level
         finally:
-            pool.close()
+            sandbox.close()
     except LachesisError as error:
         reason, _, cure = str(error).partition("; ")
         return Level.NONE, [Finding(what, "warn", reason, cure)]
@@ -176,7 +188,7 @@ def _version(package: str) -> str:
 
 
 def _cpu_quota() -> float | None:
-    """CPUs that the control group allows, None where it sets no bound."""
+    """The CPUs that the control group allows; None if it sets no limit."""
     path = Path("/sys/fs/cgroup/cpu.max")
     if not path.exists():
         return None
@@ -185,7 +197,7 @@ def _cpu_quota() -> float | None:
 
 
 def _available_memory() -> int | None:
-    """Bytes that can still be had: of the machine, and of the control group where that is less."""
+    """Available bytes: of the machine, or of the control group if that has fewer."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return None

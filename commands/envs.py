@@ -1,4 +1,4 @@
-"""What ``lachesis envs`` prints: environments and verifiers that are installed, with their settings."""
+"""``lachesis envs``: the environments and verifiers that are installed, with their settings."""
 
 import inspect
 import json
@@ -7,19 +7,35 @@ from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..environments.environment import EnvironmentConfig
 from ..environments.loading import find_environment, known_environments
-from ..verifiers.errors import LachesisError
+from ..verifiers.errors import ConfigError, LachesisError
 from ..verifiers.registry import known_verifiers, verifier_class
 from ..verifiers.rows.example import examples_of
 
 
+@click.command("envs")
+@click.argument("name", required=False)
+@click.option("--verifiers", is_flag=True, help="List verifiers; with NAME, show everything about that one.")
+def command(name: str | None, verifiers: bool) -> None:
+    """List the installed environments, or verifiers, with their settings."""
+    if name and not verifiers:
+        raise ConfigError(f"envs takes the name of a verifier: lachesis envs --verifiers {name}")
+    if name:
+        print_verifier(name)
+    elif verifiers:
+        print_verifiers()
+    else:
+        print_environments()
+
+
 def print_environments() -> None:
-    """One row an environment: name, what it asks, and its own settings with their defaults."""
+    """Print a row for each environment: its name, what it is, and its own settings with their defaults."""
     rows = []
     for name in known_environments():
         try:
@@ -31,11 +47,11 @@ def print_environments() -> None:
         settings = [f"{key} = {field.get_default(call_default_factory=True)!r}" for key, field in own.items()]
         rows.append((name, _first_line(environment), "\n".join(settings)))
     _print(("environment", "what it is", "settings"), rows)
-    Console().print(f"every environment has also: {', '.join(_COMMON)}", style="dim", highlight=False)
+    Console().print(f"every environment also has: {', '.join(_COMMON)}", style="dim", highlight=False)
 
 
 def print_verifiers() -> None:
-    """One row a family of verifiers: when it passes, what it can be and its parameters; then a row of each to try."""
+    """Print a row for each family of verifiers, and then an example of each as a row of JSON."""
     rows, examples, families, instances = [], [], 0, 0
     for name in known_verifiers():
         try:
@@ -51,19 +67,19 @@ def print_verifiers() -> None:
         examples += [example.row for example in examples_of(verifier)[:1] if "completions" not in example.row]
         rows.append((name, _first_line(verifier), ", ".join(kinds) if len(kinds) > 1 else "", "\n".join(settings)))
     _print(("family", "passes when", "instances", "parameters"), rows)
-    print(f"{families} families, {instances} instances. An example of each, as lachesis verify takes it in a file:\n")
+    print(f"{families} families, {instances} instances. An example of each, as a row for lachesis verify:\n")
     for row in examples:
         print(json.dumps(row, ensure_ascii=False))
-    print("\nWhat the parameters of one mean: lachesis envs --verifiers NAME")
+    print("\nlachesis envs --verifiers NAME explains the parameters of one.")
 
 
 def print_verifier(name: str) -> None:
-    """All that one family says of itself: when it passes, what each parameter means, and its examples.
+    """Print the documentation of one family: when it passes, what its parameters mean, and its examples.
 
     Raises:
-        ConfigError: the name is not known; the message names the nearest.
+        ConfigError: the name is unknown; the message names the nearest one.
     """
-    text = inspect.getdoc(verifier_class(name)) or "it says nothing of itself"
+    text = inspect.getdoc(verifier_class(name)) or "it has no documentation"
     print(f"{name}: {_PAIR.sub('', text)}")
 
 
@@ -83,7 +99,7 @@ _COMMON = tuple(EnvironmentConfig.model_fields)
 def _print(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(header_style="bold", show_lines=True)
     for name in head:
-        table.add_column(name, overflow="fold")  # a long name goes on below, rather than end in dots
+        table.add_column(name, overflow="fold")  # a long name wraps instead of ending in dots
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(table)

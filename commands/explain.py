@@ -1,28 +1,55 @@
-"""``lachesis explain``: one stored trajectory of a run, token by token and reward by reward."""
+"""``lachesis explain``: a stored trajectory of a run, with its rewards and what is known of each token."""
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers import PreTrainedTokenizerBase
 
-from ..rollout.models.loading import load_tokenizer
-from ..rollout.store import Stored, TrajectoryStore
-from ..trainer.config import RunConfig, load_config
+from ..rollout.store import Stored
+from ..trainer.config import RunConfig
+from ..trainer.run.reader import Run
 from ..trainer.run.step_record import ADVANTAGE, TRAINER
 from ..verifiers.errors import ConfigError, LachesisError
+from ..verifiers.reward import Reward
 from ..verifiers.segment import Segment
 from ..verifiers.trajectory import StopReason
-from .terminal import printable
-from .verify.rescoring import STORE
+from .terminal import printable, standard_output
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 LISTED = 64
-"""Trajectories that are listed at most, where none is named."""
+"""Most trajectories in a list."""
+
+
+@click.command("explain")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("trajectory", required=False)
+@click.option(
+    "--step", type=click.IntRange(1), help="Without TRAJECTORY: list those of this step.  [default: the last]"
+)
+@click.option("--sampled", is_flag=True, help="Show only the tokens that the policy sampled.")
+@click.option("--json", "as_json", is_flag=True, help="Print the trajectory as JSON.")
+def command(run: Path, trajectory: str | None, step: int | None, sampled: bool, as_json: bool) -> None:
+    """Show a stored trajectory of RUN: its rewards and its tokens.
+
+    TRAJECTORY is GROUP/ATTEMPT. Each token is shown with its id and text, whether it was trained, its logprob by
+    sampler and trainer, the weights version that sampled it, and its advantage. Without TRAJECTORY, the trajectories of
+    a step are listed.
+    """
+    with standard_output():
+        if not trajectory:
+            print_list(run, step)
+        elif as_json:
+            click.echo(json.dumps(explain(run, trajectory).to_json()))
+        else:
+            print_explanation(explain(run, trajectory), context=not sampled)
 
 
 @dataclass(frozen=True)
@@ -32,19 +59,19 @@ class Explanation:
     Attributes:
         run: the run's folder.
         stored: the trajectory.
-        group: all attempts at its task that the step learned from.
+        group: all stored attempts at its task.
         config: of the run.
-        tokenizer: of its model; None where that cannot be had.
+        tokenizer: of the run's model; None if it cannot be loaded.
     """
 
     run: Path
     stored: Stored
     group: tuple[Stored, ...]
     config: RunConfig
-    tokenizer: PreTrainedTokenizerBase | None
+    tokenizer: "PreTrainedTokenizerBase | None"
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """Everything, as a JSON object."""
         made = self.stored.trajectory
         return {
             "run": str(self.run),
@@ -68,11 +95,11 @@ class Explanation:
         }
 
     def totals(self, agent: str) -> list[float]:
-        """What the agent earned in each attempt of the group."""
+        """The agent's total reward in each attempt of the group."""
         return [one.trajectory.rewards[agent].total for one in self.group if agent in one.trajectory.rewards]
 
     def tokens(self, segment: Segment) -> list[dict[str, Any]]:
-        """A row for each token; null for what there is not."""
+        """A row for each token; a value that does not exist is None."""
         rows = []
         trainer, advantages = segment.extra.get(TRAINER), segment.extra.get(ADVANTAGE)
         for place, token in enumerate(segment.tokens.tolist()):
@@ -93,30 +120,32 @@ class Explanation:
         return rows
 
 
-def explain(run: Path, name: str) -> Explanation:
-    """Find the trajectory ``GROUP/ATTEMPT`` in a run's folder.
+def explain(path: Path, name: str) -> Explanation:
+    """Find the trajectory ``GROUP/ATTEMPT`` of the run in the folder ``path``.
 
     Raises:
         ConfigError: there is no such run or trajectory.
     """
+    run = Run(path)
     group, slash, attempt = name.partition("/")
     if not (slash and group.isdigit() and attempt.isdigit()):
-        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(run)}")
-    attempts = tuple(stored for stored in _store(run).read() if stored.group == int(group))
+        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(path)}")
+    attempts = tuple(run.trajectories(group=int(group)))
     chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)
     if chosen is None:
-        raise ConfigError(f"{run} has no trajectory {name}; {_cure(run)}")
-    config = load_config(run / "config.toml")
-    return Explanation(run, chosen, attempts, config, _tokenizer(config, run))
+        raise ConfigError(f"{path} has no trajectory {name}; {_cure(path)}")
+    config = run.config()
+    return Explanation(path, chosen, attempts, config, _tokenizer(config, path))
 
 
-def print_list(run: Path, step: int | None) -> None:
-    """The trajectories of a step, of the last one where none is given, by the name that ``explain`` takes."""
-    store = _store(run)
-    if not store.steps or (step is not None and step not in store.steps):
-        raise ConfigError(f"{run} has no trajectories of step {step or 1}; it has {_spans(store.steps) or 'none'}")
+def print_list(path: Path, step: int | None) -> None:
+    """Print the trajectories of a step (the last one if None), each with the name that ``explain`` takes."""
+    run = Run(path)
+    steps = run.steps()
+    if not steps or (step is not None and step not in steps):
+        raise ConfigError(f"{path} has no trajectories of step {step or 1}; it has {_span(steps) or 'none'}")
     table = Table("trajectory", "reward", "stop", "environment", "reply", box=None, header_style="bold")
-    rows = list(store.read(store.steps[-1] if step is None else step))
+    rows = list(run.trajectories(steps[-1] if step is None else step))
     for stored in rows[:LISTED]:
         made = stored.trajectory
         total = ", ".join(f"{reward.total:.3g}" for reward in made.rewards.values())
@@ -125,11 +154,11 @@ def print_list(run: Path, step: int | None) -> None:
     console = Console(highlight=False, emoji=False)
     console.print(table)
     more = f", {LISTED} of {len(rows)} shown" if len(rows) > LISTED else ""
-    console.print(f"step {rows[0].step}{more}; steps: {_spans(store.steps)}", style="dim")
+    console.print(f"step {rows[0].step}{more}; steps: {_span(steps)}", style="dim")
 
 
 def print_explanation(found: Explanation, context: bool) -> None:
-    """For people; tokens of the context only where they are asked for."""
+    """Print the rewards and the tokens; tokens that the policy did not sample only with ``context``."""
     console = Console(highlight=False, emoji=False)
     made, stored = found.stored.trajectory, found.stored
     console.print(
@@ -141,25 +170,29 @@ def print_explanation(found: Explanation, context: bool) -> None:
     if made.stop is not StopReason.DONE and made.error:
         console.print(printable(made.error), style="red", markup=False)
     for agent, reward in made.rewards.items():
-        console.print(f"\nreward of {agent}: {reward.total:.4g}", markup=False)
-        table = Table("label", "weight", "score", "adds", "status", "why", box=None, header_style="bold")
-        for label, weight, verdict in reward.components:
-            score = verdict.score
-            adds = "-" if score is None or reward.gate else f"{weight * score:.4g}"
-            why = verdict.reason + (f"; by turn {list(verdict.steps)}" if verdict.steps else "")
-            shown = "-" if score is None else f"{score:.4g}"
-            table.add_row(label, f"{weight:g}", shown, adds, verdict.status, Text(printable(why)))
-        console.print(table)
-        if reward.gate:
-            console.print(f"the gate {reward.gate!r} was not passed: nothing else counts", markup=False)
-        totals = ", ".join(f"{total:.3g}" for total in found.totals(agent))
-        console.print(f"its group earned {totals}; advantages by {found.config.trainer.advantage}", markup=False)
+        _print_reward(console, found, agent, reward)
     for number, segment in enumerate(made.segments):
         kind = "trainable" if segment.trainable else "not trainable"
         console.print(f"\nsegment {number} of {segment.agent}, {len(segment)} tokens, {kind}", markup=False)
         console.print(_token_table(found.tokens(segment), context))
     if not found.tokenizer:
-        console.print("no texts: the model's tokenizer cannot be loaded", style="dim")
+        console.print("the texts are missing because the model's tokenizer cannot be loaded", style="dim")
+
+
+def _print_reward(console: Console, found: Explanation, agent: str, reward: Reward) -> None:
+    console.print(f"\nreward of {agent}: {reward.total:.4g}", markup=False)
+    table = Table("label", "weight", "score", "adds", "status", "why", box=None, header_style="bold")
+    for label, weight, verdict in reward.components:
+        score = verdict.score
+        adds = "-" if score is None or reward.gate else f"{weight * score:.4g}"
+        why = verdict.reason + (f"; by turn {list(verdict.steps)}" if verdict.steps else "")
+        shown = "-" if score is None else f"{score:.4g}"
+        table.add_row(label, f"{weight:g}", shown, adds, verdict.status, Text(printable(why)))
+    console.print(table)
+    if reward.gate:
+        console.print(f"the gate {reward.gate!r} was not passed, so no other reward counts", markup=False)
+    totals = ", ".join(f"{total:.3g}" for total in found.totals(agent))
+    console.print(f"its group earned {totals}; advantages by {found.config.trainer.advantage}", markup=False)
 
 
 def _token_table(rows: list[dict[str, Any]], context: bool) -> Table:
@@ -178,7 +211,7 @@ def _token_table(rows: list[dict[str, Any]], context: bool) -> Table:
 
 
 def ascii_text(text: str) -> str:
-    """A token's text between quotation marks, with every character that could be mistaken escaped."""
+    """A token's text in quotation marks, escaped if it holds characters that cannot be printed."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
@@ -193,13 +226,9 @@ def _known(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _store(run: Path) -> TrajectoryStore:
-    if not (run / "config.toml").is_file():
-        raise ConfigError(f"{run} is not a run's folder (it has no config.toml); check the path")
-    return TrajectoryStore(run / STORE)
+def _tokenizer(config: RunConfig, run: Path) -> "PreTrainedTokenizerBase | None":
+    from ..rollout.models.loading import load_tokenizer  # transformers takes seconds; --help and a list need none
 
-
-def _tokenizer(config: RunConfig, run: Path) -> PreTrainedTokenizerBase | None:
     path = str(run / "model") if config.model.path == "tiny" else config.model.path
     try:
         return load_tokenizer(path)
@@ -207,9 +236,9 @@ def _tokenizer(config: RunConfig, run: Path) -> PreTrainedTokenizerBase | None:
         return None
 
 
-def _cure(run: Path) -> str:
-    return f"lachesis explain {run} lists those of the last step"
+def _cure(path: Path) -> str:
+    return f"lachesis explain {path} lists those of the last step"
 
 
-def _spans(steps: list[int]) -> str:
+def _span(steps: list[int]) -> str:
     return f"{steps[0]} to {steps[-1]}" if steps else ""

@@ -1,4 +1,4 @@
-"""Work that is done side by side and handed on in its order, within a bounded memory."""
+"""Concurrent work whose results are handed on in the order of the items, in bounded memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -8,9 +8,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WINDOW = 4096
-"""How many results may wait for an earlier one: a slow item holds up the others only then."""
+"""Most results that may wait for an earlier one; only then does a slow item hold up the others."""
 _TURN = 0.02
-"""Seconds after which the event loop gets a turn, even if no item waits for anything: Ctrl-C and deadlines need it."""
+"""Seconds after which the event loop gets a turn even if no item awaits anything; Ctrl-C and deadlines need it."""
 
 
 async def in_order(
@@ -20,10 +20,10 @@ async def in_order(
     jobs: int,
     window: int = WINDOW,
 ) -> None:
-    """Give ``emit`` the results of ``work``, in the order of ``items``, as soon as all before them are there.
+    """Give ``emit`` each result of ``work``, in the order of ``items``, as soon as all earlier ones are there.
 
-    Items are taken one by one when they are begun: at most ``jobs`` are under way, and none is begun ``window`` or more
-    after the first that is not done. The first error ends all.
+    Items are taken one by one, as they are begun. At most ``jobs`` are worked on at once, and none is begun ``window``
+    or more after the first unfinished one. The first error ends everything.
     """
     loop = asyncio.get_running_loop()
     numbered = enumerate(items)

@@ -1,26 +1,28 @@
-"""``lachesis replay``: recorded replies played again through the environment as it is now, and what differs."""
+"""``lachesis replay``: recorded replies played again through the environment as it is now, and the differences."""
 
 import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
 from ..environments.audit.bad_reply import random_reply
 from ..environments.chat import ScriptedPolicy
 from ..environments.environment import Environment, scripts, tasks_of
-from ..environments.episode import play
 from ..environments.loading import EnvironmentSpec, describe
+from ..environments.play import play
 from ..rollout.orders import TRAINING
-from ..rollout.store import TrajectoryStore
-from ..trainer.config import load_config
+from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
+from ..trainer.run.reader import TRAJECTORIES, Run
 from ..trainer.run.redaction import redacted
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.message import is_reply
@@ -31,11 +33,36 @@ from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
 from .in_order import in_order
-from .terminal import printable
-from .verify.rescoring import STORE
+from .terminal import printable, standard_output
+from .words import PASS_ON, split_one
 
 SHOWN = 100
-"""Characters of a value in a difference."""
+"""Most characters of a value that a difference shows."""
+
+
+@click.command("replay", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
+@click.option(
+    "--record", "source", metavar="SOURCE", help="Write FILE, from a run's folder or by playing an environment."
+)
+@click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="With --record: tasks to record.")
+@click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes played at the same time.")
+def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
+    """Play recorded replies again and show what has changed since.
+
+    FILE was written by --record, or is a run's folder. A change of the environment or of its rewards shows up as a
+    difference. The exit code is 1 if there is any.
+    """
+    file, overrides = split_one(words, "FILE")
+    config = parts_of(overrides, config={})["config"]
+    if source:
+        click.echo(f"{record(Path(file), source, tasks, config)} episodes recorded in {file}")
+        return
+    if config:
+        raise ConfigError("settings are part of the recording; give --config.key together with --record")
+    with standard_output():
+        changed = replay(Path(file), jobs)
+    sys.exit(1 if changed else 0)
 
 
 @dataclass(frozen=True)
@@ -45,9 +72,9 @@ class Recording:
     Attributes:
         spec: of its environment.
         seed: of the episode.
-        task: what was asked.
-        replies: agent → what it said, in order.
-        played: what came of it; see ``outcome``.
+        task: the task that was played.
+        replies: agent → its replies, in order.
+        played: the outcome; see ``outcome``.
     """
 
     spec: EnvironmentSpec
@@ -57,7 +84,7 @@ class Recording:
     played: dict[str, Any] = field(default_factory=dict)
 
     async def play(self, environment: Environment) -> dict[str, Any]:
-        """What comes of it now."""
+        """Play the replies again; the outcome."""
         policies = {agent: ScriptedPolicy(tuple(self.replies.get(agent, ()))) for agent in environment.agents}
         return outcome(
             await environment.score_trajectory(await play(environment, self.task, policies, self.seed, inline=True))
@@ -75,10 +102,10 @@ class Recording:
 
     @classmethod
     def from_json(cls, row: dict[str, Any], where: str) -> "Recording":
-        """The recording that ``to_json`` wrote.
+        """The recording that ``to_json`` wrote; ``where`` names its place in messages.
 
         Raises:
-            DataError: it is none.
+            DataError: it is not a recording.
         """
         try:
             about = row["environment"]
@@ -90,9 +117,9 @@ class Recording:
 
 
 def outcome(trajectory: Trajectory) -> dict[str, Any]:
-    """What is compared: conversations, artifacts, metrics, why it ended, and each reward's score and status.
+    """What a replay compares: messages, artifacts, metrics, the stop reason, and each reward's score and status.
 
-    A reply that was cut off at its length is one that ended: replies are texts here.
+    Replies are texts here, so a reply that was cut off at its token limit counts as a finished one.
     """
     done = trajectory.stop in (StopReason.DONE, StopReason.LENGTH)
     made = {
@@ -107,20 +134,20 @@ def outcome(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _earned(reward: Reward) -> dict[str, Any]:
-    """The total, and each label's score and status."""
+    """The total, with each label's score and status."""
     parts = {label: {"score": verdict.score, "status": verdict.status} for label, _, verdict in reward.components}
     return {"total": reward.total if reward.scored else None, "parts": parts}
 
 
 _OF_TOKENS = frozenset({"segments", "template_breaks", "forced_closings"})
-"""Metrics of the model's tokens, of which a replay has none."""
+"""Metrics about tokens; a replay has none."""
 
 
 def replay(path: Path, jobs: int) -> int:
-    """Play all of a recording's file, or of a run's folder, print what came out otherwise, and return how much did.
+    """Play every recording of a file or of a run's folder, print the differences, and return how many episodes differ.
 
     Raises:
-        InputError: it cannot be read, or an environment of it cannot be had.
+        InputError: ``path`` cannot be read, or one of its environments cannot be built.
     """
     changed = played = 0
     console = Console(highlight=False, emoji=False)
@@ -142,14 +169,21 @@ def replay(path: Path, jobs: int) -> int:
 
     with counting("replaying", None) as tick:
         asyncio.run(in_order(_recordings(path), one, emit, jobs))
-    console.print(f"{played} episodes played again, {changed} came out otherwise")
+    console.print(f"{played} episodes played again, {changed} with another outcome")
     return changed
 
 
 def record(path: Path, source: str, tasks: int, config: dict[str, Any]) -> int:
-    """Write a recording's file: of a run's last step, or of players of an environment; return how many episodes.
+    """Write recordings to ``path`` and return how many.
 
-    Of an environment the perfect player and a random one play its first tasks, half of them of either split.
+    They are taken from the last step of a run, or made with an environment: a perfect player and a random one play its
+    first tasks, half of them from each split.
+
+    Args:
+        path: the file to write.
+        source: a run's folder, or an environment.
+        tasks: most tasks; of a run, most trajectories.
+        config: settings of the environment.
 
     Raises:
         InputError: there is no such run or environment, or ``path`` exists.
@@ -164,7 +198,7 @@ def record(path: Path, source: str, tasks: int, config: dict[str, Any]) -> int:
 
     rows: list[dict[str, Any]] = []
     folder = Path(source)
-    if (folder / STORE).is_file():
+    if (folder / TRAJECTORIES).is_file():
         chosen = [recording for _, recording in itertools.islice(_of_run(folder, last=True), tasks)]
     else:
         chosen = list(_of_players(describe(source, config=config, label=source), tasks))
@@ -184,16 +218,16 @@ def _recordings(path: Path) -> Iterator[tuple[str, Recording]]:
 
 
 def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]:
-    """What a run stored, all of it or of its last step."""
-    config = load_config(folder / "config.toml")
+    """The stored trajectories of a run as recordings: all, or those of its last step."""
+    run = Run(folder)
+    config = run.config()
     configure_sandbox(config.sandbox)
     specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
-    of_groups = {label: spec.build().rubric.of_groups for label, spec in specs.items()}
-    store = TrajectoryStore(folder / STORE)
-    for stored in store.read(store.steps[-1] if last and store.steps else None):
+    of_groups = {label: spec.build().rubric.group_labels for label, spec in specs.items()}
+    for stored in run.trajectories(run.steps()[-1] if last and run.steps() else None):
         made = stored.trajectory
         if made.environment not in specs:
-            raise ConfigError(f"the run's config has no environment labelled {made.environment!r}, as it stored")
+            raise ConfigError(f"the run stored trajectories of {made.environment!r}, which its config does not list")
         replies = {
             agent: tuple(message["content"] for message in messages if is_reply(message))
             for agent, messages in made.messages.items()
@@ -226,7 +260,7 @@ def _of_players(spec: EnvironmentSpec, tasks: int) -> Iterator[Recording]:
 
 
 def _built(spec: EnvironmentSpec, built: dict[str, Environment]) -> Environment:
-    """One environment for all recordings of equal specs."""
+    """The environment of ``spec``, built once for all recordings with an equal one."""
     key = json.dumps([spec.use, spec.label, spec.config, spec.weights], sort_keys=True, default=str)
     if key not in built:
         built[key] = spec.build()
@@ -234,7 +268,7 @@ def _built(spec: EnvironmentSpec, built: dict[str, Environment]) -> Environment:
 
 
 def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """What differs, each with its place."""
+    """The differences, each with its place."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in [*before, *(name for name in now if name not in before)]:
             yield from _differences(
@@ -243,7 +277,9 @@ def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list):
         for number, (was, has) in enumerate(itertools.zip_longest(before, now, fillvalue=_NOTHING)):
             yield from _differences(was, has, f"{place}[{number}]")
-    elif before is _NOTHING or now is _NOTHING or json.dumps(before) != json.dumps(now):  # 1, 1.0 and true are three
+    elif (
+        before is _NOTHING or now is _NOTHING or json.dumps(before) != json.dumps(now)
+    ):  # 1, 1.0 and true are different
         yield f"{place}: {_shown(before)} → {_shown(now)}"
 
 

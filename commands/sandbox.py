@@ -1,17 +1,44 @@
-"""``lachesis sandbox``: one program run as a job, and how it went shown to people or to programs."""
+"""``lachesis sandbox``: one program run as a sandbox job, with its output and a line about how it went."""
 
 import asyncio
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+import click
+
+from ..trainer.overrides import sandbox_settings
 from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.backends import open_sandbox
 from ..verifiers.sandbox.job import MIB, Execution, Job, Limits, is_plain_name
 from ..verifiers.sandbox.settings import SandboxSettings
 from .terminal import printable, standard_output
+from .words import PASS_ON, split_one
+
+
+@click.command("sandbox", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
+@click.option("--backend", help="auto, process, docker or module:name, the same as --sandbox.backend.")
+@click.option("--stdin", default="", metavar="FILE", help="File for its standard input; - passes ours on.")
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="File to put into its folder; repeatable."
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Environment variable; repeatable.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds of wall-clock time and of CPU time.  [default: 10]")
+@click.option("--memory", type=int, metavar="MIB", help="Memory of all its processes together.  [default: 256]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="New or empty folder for the files that it leaves.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the program's output.")
+def command(words: Sequence[str], backend: str | None, as_json: bool, out: Path | None, **options: Any) -> None:
+    """Run the Python program FILE in a sandbox and report how it went.
+
+    The exit code is 0 if its status is ok, 1 for any other status, and 2 if the program was not run.
+    """
+    file, overrides = split_one(words, "FILE")
+    settings = sandbox_settings([*overrides, *([f"--sandbox.backend={backend}"] if backend else [])])
+    execution = run_job(job_of(Path(file), **options), settings, as_json, out)
+    sys.exit(0 if execution.status == "ok" else 1)
 
 
 def job_of(
@@ -21,19 +48,19 @@ def job_of(
 
     Args:
         file: the program.
-        stdin: a file for it to read, ``-`` for our own standard input, empty for nothing.
-        files: what it finds in its working directory, by the last part of their paths.
-        env: ``NAME=VALUE``.
-        timeout: seconds, of wall-clock and of CPU time.
+        stdin: a file for its standard input, ``-`` for our own standard input, empty for none.
+        files: copied into its working directory, under their own names.
+        env: environment variables as ``NAME=VALUE``.
+        timeout: seconds of wall-clock time and of CPU time.
         memory: MiB.
 
     Raises:
-        InputError: a file that cannot be read, two of one name, or a limit that cannot be.
+        InputError: a file cannot be read, two files have one name, or a limit is not possible.
     """
     given: dict[str, bytes] = {}
     for path in files:
         if path.name in given:
-            raise ConfigError(f"two files are named {path.name!r}; a job has one folder: rename one")
+            raise ConfigError(f"two files are named {path.name!r}; they share the job's folder: rename one")
         given[path.name] = _read(path)
     variables = {}
     for word in env:
@@ -53,16 +80,16 @@ def job_of(
 
 
 def run_job(job: Job, settings: SandboxSettings, as_json: bool, out: Path | None) -> Execution:
-    """Run ``job`` and show how it went: its own output and one line on stderr, or one JSON object.
+    """Run ``job``, and print its output with one line about it on stderr, or one JSON object.
 
     Args:
-        job: what is run.
-        settings: where.
-        as_json: one JSON object on standard output, and nothing else.
-        out: a folder, new or empty, for the files that the job leaves.
+        job: the program with its input and limits.
+        settings: of the sandbox.
+        as_json: print one JSON object on standard output and nothing else.
+        out: a new or empty folder for the files that the job leaves.
 
     Raises:
-        ConfigError: no sandbox holds what the settings require, or ``out`` cannot be used.
+        ConfigError: no sandbox reaches the level that the settings require, or ``out`` cannot be used.
     """
     if out:
         _prepare(out)
@@ -82,7 +109,7 @@ def run_job(job: Job, settings: SandboxSettings, as_json: bool, out: Path | None
 
 
 def summary(execution: Execution, backend: str) -> str:
-    """How it went, in one line."""
+    """One line about how the job went."""
     used = execution.usage
     ended = execution.signal or (f"exit code {execution.exit_code}" if execution.exit_code is not None else "")
     reason = "" if execution.reason == ended else execution.reason
@@ -116,7 +143,7 @@ def _read(path: Path) -> bytes:
 
 
 def _prepare(out: Path) -> None:
-    """A folder in which no file of a job can meet one of ours."""
+    """Make ``out``, and refuse a folder in which the job's files could overwrite others."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):

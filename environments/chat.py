@@ -1,4 +1,4 @@
-"""The protocol that environments converse through; tokens stay on the other side of it."""
+"""The protocol through which environments talk to a model: text on this side, tokens on the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ from .thinking import Thinking
 
 @dataclass(frozen=True)
 class Reply:
-    """What the policy said.
+    """One reply of the policy.
 
     Attributes:
         text: the answer, without reasoning and tool calls.
-        reasoning: what stood in ``<think>``.
-        tool_calls: the calls that could be read, in order; a call that could not be read has an ``error``.
-        stop: ``stop`` (the policy ended its turn) or ``length`` (it ran into a limit).
-        raw: all of it, as sampled.
-        tokens: how many tokens were sampled.
-        forced: whether its reasoning was closed at the budget.
+        reasoning: the text inside ``<think>``.
+        tool_calls: the calls in order; a call that could not be read has an ``error``.
+        stop: ``stop`` (the policy ended its turn) or ``length`` (a limit of tokens ended it).
+        raw: the whole text, as sampled.
+        tokens: the number of sampled tokens.
+        forced: whether the reasoning was closed because its budget was used up.
     """
 
     text: str
@@ -35,7 +35,7 @@ class Reply:
 
 
 class Chat(Protocol):
-    """One agent's conversation: append-only, and the sole owner of its tokens."""
+    """One agent's conversation. It is append-only and is the only owner of its tokens."""
 
     @property
     def messages(self) -> list[Message]:
@@ -51,20 +51,28 @@ class Chat(Protocol):
         ...
 
     def fork(self) -> "Chat":
-        """A second conversation with the same history; its tokens are new segments."""
+        """A second conversation with the same history; its replies are in new segments."""
         ...
 
     def rewrite(self, messages: Sequence[Message]) -> None:
-        """Replace the history; what follows is a new segment."""
+        """Replace the history; the next reply is in a new segment."""
+        ...
+
+    def set_advantage(self, value: float) -> None:
+        """Set the advantage of the tokens of the latest reply; a chat without tokens ignores it.
+
+        Once a value is set, the segments of this conversation and its forks carry advantages, and replies without a
+        value have 0.
+        """
         ...
 
     def segments(self) -> list[Segment]:
-        """The training samples so far, forks included; empty where the policy gives no tokens."""
+        """The training samples so far, including those of forks; empty if the policy gives no tokens."""
         ...
 
     @property
     def breaks(self) -> int:
-        """How often the chat template could not go on from the tokens so far, and a new segment began."""
+        """How often the chat template could not continue from the tokens so far, so that a new segment began."""
         ...
 
 
@@ -78,13 +86,13 @@ class Policy(Protocol):
         tools: Sequence[dict[str, Any]] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> Chat:
-        """A new conversation; ``tools`` are JSON schemas in the OpenAI shape, ``seed`` is the episode's own."""
+        """A new conversation; ``tools`` are JSON schemas in the OpenAI shape, ``seed`` is the episode's."""
         ...
 
 
 @dataclass
 class ScriptedChat:
-    """A chat that speaks given replies: for tests, for scripted players, and for scoring text offline."""
+    """A chat with given replies, for tests, scripted players and scoring text without a model."""
 
     script: list[str]
     history: list[Message] = field(default_factory=list)
@@ -99,18 +107,21 @@ class ScriptedChat:
         self.history.append({"role": role, "content": content, **extra})  # type: ignore[typeddict-item]
 
     async def reply(self, **sampling: Any) -> Reply:
-        """The next line of the script, an empty reply after its end."""
+        """The next line of the script; an empty reply after its end."""
         raw = self.script.pop(0) if self.script else ""
         self.add("assistant", raw)
         return read_reply(raw, stop="stop", tokens=0)
 
     def fork(self) -> "ScriptedChat":
-        """A second conversation that goes on from here."""
+        """A second conversation that continues from here."""
         return ScriptedChat(list(self.script), list(self.history))
 
     def rewrite(self, messages: Sequence[Message]) -> None:
         """Replace the history."""
         self.history[:] = messages
+
+    def set_advantage(self, value: float) -> None:
+        """Ignored: there are no tokens."""
 
     def segments(self) -> list[Segment]:
         """None: nothing was sampled."""
@@ -118,13 +129,13 @@ class ScriptedChat:
 
     @property
     def breaks(self) -> int:
-        """None: there are no tokens."""
+        """Always 0: there are no tokens."""
         return 0
 
 
 @dataclass(frozen=True)
 class ScriptedPolicy:
-    """Opens chats that all follow one script."""
+    """A policy whose every conversation follows one script."""
 
     script: tuple[str, ...]
 
@@ -135,11 +146,11 @@ class ScriptedPolicy:
         tools: Sequence[dict[str, Any]] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> ScriptedChat:
-        """A new conversation with the whole script before it."""
+        """A new conversation at the beginning of the script."""
         return ScriptedChat(list(self.script))
 
 
 def read_reply(raw: str, stop: str, tokens: int, forced: bool = False) -> Reply:
-    """Read reasoning, answer and tool calls out of what was sampled."""
+    """Read the reasoning, the answer and the tool calls in a sampled text."""
     reading = read_hermes(raw)
     return Reply(reading.text, reading.reasoning, reading.calls, stop, raw, tokens, forced)

@@ -1,4 +1,4 @@
-"""Tasks from a dataset's rows: a file, a folder, or an id on the Hugging Face Hub; each error names file and row."""
+"""Tasks from the rows of a dataset: a file, a folder or an id on the Hugging Face Hub."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ class DatasetConfig(EnvironmentConfig):
     path: Path | None = None
     """A JSONL file, or a folder with train.jsonl and test.jsonl."""
     dataset: str = ""
-    """Where there is no path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+    """Without a path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
     name: str | None = None
     """The dataset's configuration on the Hub."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
-    """What the dataset, or the folder's files, call each split."""
+    """The names of the two splits in the dataset, or of their files in the folder."""
     held_out: float = Field(0.1, ge=0, le=1)
-    """Share of the tasks that are the test split where the two have one source; 0: both are all of it."""
+    """Share of the tasks that is the test split if both splits have the same source; 0: each split is all of it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -38,33 +38,33 @@ class DatasetConfig(EnvironmentConfig):
         if self.path is None and not self.dataset:
             raise ValueError("give path (a JSONL file, or a folder of them) or dataset (an id on the Hub)")
         if self.splits.keys() != {"train", "test"}:
-            raise ValueError(f"splits names train and test, found {sorted(self.splits)}")
+            raise ValueError(f"splits must name train and test, found {sorted(self.splits)}")
         return self
 
 
 class DatasetEnvironment(Environment):
-    """An environment with a task for each row: write ``task_of``, and raise ``DataError`` for what is no task."""
+    """An environment with a task for each row: write ``task_of``, and raise ``DataError`` for a bad row."""
 
     Config = DatasetConfig
     file_names: ClassVar[tuple[str, ...]] = ("{}.jsonl",)
-    """What a split's file may be called in a folder."""
+    """Names that a split's file may have in a folder."""
 
     def task_of(self, row: Row) -> Task | None:
         """The row as a task; None to leave it out.
 
         Raises:
-            DataError: it is none; say why, the place is added.
+            DataError: the row cannot be a task. Say why; the file and the row's number are added to the message.
         """
         raise NotImplementedError(f"{type(self).__name__} has no task_of(row)")
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """The training split shuffled by ``seed``, the test split as it stands; both finite.
+        """The training split, shuffled by ``seed``, or the test split in the source's order; both are finite.
 
-        Where both come from one source, a task's prompt says which of them it is in: no prompt is in both.
+        If both splits have one source, a task's prompt decides its split, so no prompt is in both.
 
         Raises:
             ConfigError: a file or package is missing.
-            DataError: there are no rows, or a row (named by its number) is no task.
+            DataError: the split has no tasks, or a row, named by its number, cannot be a task.
         """
         tasks = list(self._tasks(split))
         if not tasks:
@@ -86,14 +86,14 @@ class DatasetEnvironment(Environment):
 
     def _cure(self, split: Split) -> str:
         alone = self._source("train") == self._source("test") and self.config.held_out > 0
-        return f"; held_out = {self.config.held_out:g} tells the two splits of it apart" if alone else ""
+        return f"; held_out = {self.config.held_out:g} divides it into the two splits" if alone else ""
 
     def _is_held_out(self, task: Task) -> bool:
         digest = hashlib.blake2b(json.dumps(task.prompt, sort_keys=True).encode(), digest_size=8).digest()
         return bool(int.from_bytes(digest, "big") < self.config.held_out * 2**64)
 
     def _source(self, split: Split) -> Path | str:
-        """The split's file, or the name that the dataset has for it."""
+        """The split's file, or its name in the dataset."""
         name = self.config.splits[split]
         if self.config.path is None:
             return str(name)
@@ -104,7 +104,7 @@ class DatasetEnvironment(Environment):
         return next((path / name for name in names if (path / name).exists()), path / names[0])
 
     def _rows(self, split: Split) -> Iterator[tuple[str, Row]]:
-        """(place, row) pairs, where the place is for error messages."""
+        """(place, row) pairs; the place is for error messages."""
         source = self._source(split)
         if isinstance(source, str):
             rows = hub_rows(self.config.dataset, self.config.name, source)
@@ -117,10 +117,10 @@ class DatasetEnvironment(Environment):
 
 
 def column(row: Row, name: str) -> Any:
-    """What ``row`` holds under ``name``.
+    """The value of ``row`` under ``name``.
 
     Raises:
-        DataError: nothing; the message names what there is.
+        DataError: there is none; the message names a similar column.
     """
     if row.get(name) is None:
         raise DataError(f"no {name!r}; {nearest(name, row)}")
@@ -128,18 +128,22 @@ def column(row: Row, name: str) -> Any:
 
 
 def text_column(row: Row, name: str) -> str:
-    """The text under ``name``, which is not blank, without the white space around it."""
+    """The text under ``name``, without white space around it.
+
+    Raises:
+        DataError: there is no text, or it is blank.
+    """
     value = column(row, name)
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{name!r} is a text that is not blank, found {value!r:.80}")
+        raise DataError(f"{name!r} must be a text that is not blank, found {value!r:.80}")
     return value.strip()
 
 
 def hub_rows(dataset: str, name: str | None, split: str) -> Any:
-    """The rows of a split, by way of the package ``datasets``.
+    """The rows of a split, loaded by the package ``datasets``.
 
     Raises:
-        ConfigError: the package is not installed, or it cannot load them.
+        ConfigError: the package is not installed, or cannot load the split.
     """
     try:
         from datasets import load_dataset
@@ -149,7 +153,7 @@ def hub_rows(dataset: str, name: str | None, split: str) -> Any:
         ) from None
     try:
         return load_dataset(dataset, name, split=split)
-    except Exception as error:  # noqa: BLE001 - `datasets` raises many kinds, all meaning: not there, or not readable
+    except Exception as error:  # noqa: BLE001 - `datasets` raises many kinds if a dataset is missing or unreadable
         raise ConfigError(
             f"cannot load dataset {dataset!r} ({name}, {split}): {type(error).__name__}: {str(error)[:200]}; "
             "check its id and the network, or set path to a file"

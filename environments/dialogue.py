@@ -1,4 +1,4 @@
-"""Conversations with a simulated user: a second model that wants something, and says when it has got it."""
+"""Conversations with a simulated user: a second model that wants something and ends the conversation."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ USER = "user"
 class Dialogue(Environment):
     """The policy serves a user that another agent plays; subclass it with tasks, a rubric and tools.
 
-    A task's ``info["user"]`` says who the user is and what they want; only they see it. A task's prompt is the policy's
-    system prompt. The user speaks first. The episode ends when the user says ``over``, or at a limit. Play the user
-    with a model of its own: ``[environments.agents.user]`` in a run's TOML.
+    A task's ``info["user"]`` says who the user is and what they want; only the user's agent sees it. A task's prompt is
+    the policy's system prompt. The user speaks first. The episode ends when the user says ``over``, or at a limit.
+    Give the user a model of its own with ``[environments.agents.user]`` in a run's TOML.
     """
 
     class Config(EnvironmentConfig):
@@ -27,9 +27,9 @@ class Dialogue(Environment):
             "or two at a time. Do not help the assistant. When you have what you want, or see that you will not get "
             "it, write {over} and nothing else.\n\n{user}"
         )
-        """The user's system prompt; ``{user}`` is the task's, ``{over}`` the word that ends it."""
+        """The user's system prompt; ``{user}`` is replaced by the task's text, ``{over}`` by the word below."""
         over: str = Field("###OVER###", min_length=1)
-        """What ends the conversation."""
+        """The word with which the user ends the conversation."""
 
     agents = ("policy", USER)
 
@@ -51,5 +51,5 @@ class Dialogue(Environment):
             user.add("user", reply.text)
 
     def demonstration(self, task: Any) -> dict[str, list[str]]:
-        """The task's answer at once, to a user who asks for it and goes."""
+        """The policy gives the task's answer at once, to a user who asks for it and leaves."""
         return {"policy": [str(task.answer)], USER: [str(task.info.get("user", "")), self.config.over]}

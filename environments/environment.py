@@ -1,4 +1,4 @@
-"""What is asked of a model: tasks, a rubric, and how an episode goes."""
+"""The class that authors write: tasks, a rubric and, if needed, how an episode goes."""
 
 import asyncio
 import inspect
@@ -16,47 +16,50 @@ from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
 from .chat import ScriptedPolicy
-from .episode import Episode, home_of, play
+from .episode import Episode
 from .limits import Limits
+from .play import home_of, play
 from .thinking import Thinking
 
 Split = Literal["train", "test"]
 
 Replies = str | Iterable[str] | Mapping[str, Iterable[str]]
-"""What is said in an episode: one reply, or several in order, of every agent alike or by agent."""
+"""What the agents say in an episode: one reply or several in order, the same for all agents or by agent."""
+
+_RENAMED = {"judge": "score_trajectory", "judge_group": "score_group"}
 
 
 class EnvironmentConfig(Settings):
-    """What every environment can be told; subclass it as ``Config`` for more."""
+    """Settings that every environment has; subclass it as ``Config`` to add more."""
 
     system_prompt: str = ""
-    """Put before every conversation, where not empty."""
+    """Put before every conversation, unless it is empty."""
     show_tools: bool = True
-    """Whether the tools' schemas stand in the prompt; if not, the system prompt or a warm start has to teach them."""
+    """Whether the prompt shows the tools' schemas; if not, the system prompt or a warm start has to teach them."""
     limits: Limits = Limits()
-    """How far an episode may go."""
+    """What an episode may use up: turns, tokens, tool calls, seconds."""
     thinking: Thinking = Thinking()
     """Whether a policy reasons before it answers, and for how long."""
 
 
 class Environment:
-    """Tasks and a rubric; and, where it is not single-turn, one async ``run``.
+    """Tasks, a rubric and, if one reply is not enough, one async ``run``.
 
-    An episode runs setup → run → finish → close → verify. Verifiers see only what ``finish`` left in the artifacts and
-    the messages, so that every score can be computed again offline.
+    An episode goes through setup → run → finish → close, and is then scored. Verifiers see only the messages and what
+    ``finish`` left in the artifacts, so every score can be computed again from the stored record.
 
     Args:
         settings: the fields of ``Config``.
 
     Raises:
-        ConfigError: an unknown or impossible setting, by name.
+        ConfigError: a setting is unknown or impossible, or the class defines a method by an old name.
     """
 
     Config: ClassVar[type[EnvironmentConfig]] = EnvironmentConfig
     agents: tuple[str, ...] = (POLICY,)
     rubric: Rubric = Rubric()
     needs_sandbox: ClassVar[bool] = False
-    """Whether its own methods run programs of the policy's in ``case.sandbox``; its verifiers say so themselves."""
+    """Whether its own methods run the policy's programs in a sandbox; verifiers declare this for themselves."""
 
     def __init__(self, **settings: Any) -> None:
         self.label = type(self).__name__
@@ -66,14 +69,20 @@ class Environment:
 
     def _check_class(self) -> None:
         cls = type(self)
+        for old, new in _RENAMED.items():
+            if callable(getattr(cls, old, None)):
+                raise ConfigError(f"{cls.__name__}.{old} is called {new} now; rename the method")
         for name in ("setup", "run", "finish", "close"):
             if not inspect.iscoroutinefunction(getattr(cls, name)):
                 raise ConfigError(f"{cls.__name__}.{name} is not a coroutine; write `async def {name}`")
         for agent in sorted(self.rubric.agents - set(self.agents)):
-            raise ConfigError(f"{cls.__name__}: the rubric judges agent {agent!r}; {nearest(agent, self.agents)}")
+            raise ConfigError(
+                f"{cls.__name__}: the rubric scores agent {agent!r}, which the environment does not have; "
+                f"{nearest(agent, self.agents)}"
+            )
 
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:
-        """The tasks of ``split`` in the order of ``seed``; may be infinite, and is started anew when it ends."""
+        """The tasks of ``split``, in an order decided by ``seed``; may be infinite, and is started again at its end."""
         raise NotImplementedError(f"{type(self).__name__} has no tasks(split, seed)")
 
     def tools(self, episode: Episode) -> list[Any]:
@@ -84,7 +93,7 @@ class Environment:
         """Prepare what the episode needs."""
 
     async def run(self, episode: Episode) -> None:
-        """Converse. Default: ask the task and let the policy reply, again after each round of tool calls."""
+        """Hold the conversation. Default: show the task, then let the policy reply until it calls no more tools."""
         chat = episode.chat()
         for message in episode.task.messages:
             chat.add(**message)
@@ -95,16 +104,16 @@ class Environment:
         """Leave in ``episode.artifacts`` what the verifiers need."""
 
     async def close(self, episode: Episode) -> None:
-        """Give back what ``setup`` took; always called."""
+        """Release what ``setup`` acquired; always called."""
 
     def demonstration(self, task: Task) -> Replies:
-        """Perfect play, for supervised warm starts: one reply, or those of all turns. Default: the answer itself."""
+        """A perfect reply, or the replies of all turns, for supervised warm starts. Default: the answer itself."""
         return str(task.answer)
 
     async def score_trajectory(self, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with each agent's reward: what the episode gave, and the rubric's verdicts.
+        """The trajectory with each agent's reward: the rubric's verdicts, and what the episode itself gave.
 
-        A trajectory that an error ended is returned without rewards: nothing was judged.
+        A trajectory that ended with an error is returned without rewards.
         """
         if trajectory.stop in (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR):
             return trajectory.with_rewards({})
@@ -116,17 +125,17 @@ class Environment:
         return trajectory.with_rewards(rewards)
 
     async def score_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:
-        """Judged attempts at one task with the rubric's group rewards added.
+        """Scored attempts at one task, with the rubric's group rewards added.
 
-        Unscored attempts take no part and stay as they are, and so does one attempt alone: there is none to compare.
+        Attempts without a score are left as they are, and so is a single attempt, which has none to be compared with.
         """
         scored = [number for number, attempt in enumerate(attempts) if attempt.scored]
-        if not self.rubric.compares or len(scored) < 2:
+        if not self.rubric.scores_groups or len(scored) < 2:
             return list(attempts)
         rewards = {number: dict(attempts[number].rewards) for number in scored}
         for agent in self.agents:
             cases = [Case(attempts[number], agent) for number in scored]
-            for number, reward in zip(scored, await self.rubric.compare(cases), strict=True):
+            for number, reward in zip(scored, await self.rubric.score_group(cases), strict=True):
                 rewards[number][agent] = reward
         return [
             attempt.with_rewards(rewards[number]) if number in rewards else attempt
@@ -134,17 +143,17 @@ class Environment:
         ]
 
     async def attempt(self, task: Task, replies: Replies) -> Trajectory:
-        """Play an episode in which the agents speak ``replies``, and judge it. Needs no engine."""
+        """Play an episode in which the agents say ``replies``, and score it. Needs no engine."""
         policies = {agent: ScriptedPolicy(script) for agent, script in scripts(self, replies).items()}
         return await self.score_trajectory(await play(self, task, policies, seed=(0,), inline=True))
 
     def score(self, task: Task, *replies: str) -> Reward:
-        """The reward of the first agent for saying ``replies``, without group rewards: there is one attempt.
+        """The reward of the first agent for saying ``replies``, without group rewards.
 
-        Needs no engine, works in a notebook too.
+        Needs no engine, and works in a notebook too.
 
         Raises:
-            DataError: the task names a verifier of its own that cannot be had: as a run does.
+            DataError: the task asks for a verifier that it cannot have.
             ConfigError: the episode failed.
         """
         check_entries(task)
@@ -156,10 +165,10 @@ class Environment:
 
 
 def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, ...]]:
-    """What each agent of the environment says.
+    """What each agent of the environment says, by agent.
 
     Raises:
-        ConfigError: an agent is named that there is not.
+        ConfigError: the environment has no agent of a name in ``replies``.
     """
     if not isinstance(replies, Mapping):
         return dict.fromkeys(environment.agents, (replies,) if isinstance(replies, str) else tuple(replies))
@@ -172,17 +181,19 @@ def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, 
 
 
 def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
-    """The environment's tasks, each seen to be one.
+    """The environment's tasks, checked one by one.
 
     Raises:
-        EnvironmentFault: ``tasks`` raised, with its file and line.
-        ConfigError: it gives something that is not a ``Task``.
-        DataError: a task names a verifier of its own that cannot be had.
+        EnvironmentFault: ``tasks`` raised; the message has its file and line.
+        ConfigError: it yields something that is not a ``Task``.
+        DataError: a task asks for a verifier that it cannot have.
     """
     with Boundary(home_of(environment), passing=LachesisError) as outcome:
         for task in environment.tasks(split, seed):
             if not isinstance(task, Task):
-                raise ConfigError(f"{environment.label}: tasks({split!r}, …) gives Task objects, found {task!r:.80}")
+                raise ConfigError(
+                    f"{environment.label}: tasks({split!r}, …) must yield Task objects, found {task!r:.80}"
+                )
             if task.verify:
                 check_entries(task)
             yield task
@@ -192,10 +203,10 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
 
 
 def endless(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
-    """The environment's tasks, started anew with the next seed each time they end.
+    """The environment's tasks, started again with the next seed each time they end.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the split has no tasks.
     """
     epoch = 0
     while True:

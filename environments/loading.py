@@ -1,4 +1,4 @@
-"""Environments by name: built in, ``module:Class``, ``file.py[:Class]``, or a package's entry point."""
+"""Environments by name: a shipped one, ``module:Class``, ``file.py[:Class]``, or a package's entry point."""
 
 import hashlib
 import inspect
@@ -29,19 +29,19 @@ BUILT_IN = {
     "tic_tac_toe": "tic_tac_toe.environment:TicTacToe",
     "tool_calling": "tool_calling:ToolCalling",
 }
-"""Name → module and class, in ``shipped/``."""
+"""Name → module and class in ``shipped/``."""
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """All that a worker on another machine needs to build the environment.
+    """Everything that a worker on another machine needs to build the environment.
 
     Attributes:
-        use: the name it goes by.
+        use: its name.
         config: its settings.
-        weights: rubric weights by label.
-        label: what logs call it; unique in a run.
-        source: the text of its file, where ``use`` names one.
+        weights: weights of the rubric by label.
+        label: its name in logs; unique in a run.
+        source: the text of its file, if ``use`` names a file.
     """
 
     use: str
@@ -51,7 +51,7 @@ class EnvironmentSpec:
     source: str = ""
 
     def build(self) -> Environment:
-        """The environment, configured and reweighted."""
+        """The environment with these settings and weights."""
         environment = self.environment_class()(**self.config)
         environment.label = self.label or self.use
         environment.rubric = environment.rubric.with_weights(self.weights)
@@ -66,10 +66,10 @@ class EnvironmentSpec:
 
 
 def describe(use: str, **fields: Any) -> EnvironmentSpec:
-    """A spec for the environment named ``use``; a file is read here and travels with it.
+    """A spec for the environment named ``use``; if that is a file, its text is read here and travels with the spec.
 
     Raises:
-        ConfigError: nothing has that name; the message names the nearest.
+        ConfigError: the file cannot be read.
     """
     target = use.partition(":")[0]
     source = ""
@@ -82,12 +82,16 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 
 def known_environments() -> list[str]:
-    """The names of built-in and installed environments."""
+    """The names of shipped and installed environments."""
     return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def find_environment(name: str) -> type[Environment]:
-    """The class behind a built-in name, an entry point or ``module:Class``."""
+    """The class behind a shipped name, an entry point or ``module:Class``.
+
+    Raises:
+        ConfigError: nothing has that name, or it does not import; the message names the nearest name.
+    """
     if name in BUILT_IN:
         module, _, class_name = BUILT_IN[name].partition(":")
         return _pick(import_module(f".shipped.{module}", __package__), class_name, name)
@@ -106,7 +110,7 @@ def find_environment(name: str) -> type[Environment]:
 
 
 def _module_of(source: str, filename: str) -> ModuleType:
-    """The module that ``source`` makes, imported once for each content."""
+    """The module made from ``source``; equal texts are imported once."""
     name = f"lachesis_file_{hashlib.blake2b(source.encode(), digest_size=8).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]

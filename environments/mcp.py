@@ -1,4 +1,4 @@
-"""Tools of MCP servers, over standard input and output or HTTP."""
+"""Tools of MCP servers, reached by standard input and output or by HTTP."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,25 +9,25 @@ from typing import Any
 from ..verifiers.errors import ConfigError, InfrastructureError
 
 GRACE = 10.0
-"""Seconds in which a connection may end by itself, before its task is cancelled."""
+"""Seconds that a connection has to end by itself before its task is cancelled."""
 
 
 @dataclass(frozen=True)
 class McpServer:
-    """A server whose tools an episode may call; give it among what ``tools(episode)`` returns.
+    """A server whose tools an episode may call; return it from ``tools(episode)``.
 
-    Each episode has a connection of its own, which ends with it. A server that cannot be reached, or is lost, leaves
-    the episode unscored: it is no fault of the policy's.
+    Each episode has a connection of its own. If the server cannot be reached, or is lost, the episode is not scored,
+    because that is not the policy's fault.
 
     Attributes:
-        command: of a server that is started for the episode and speaks over its standard input and output.
-        url: of one that is there already (streamable HTTP); one of the two is given.
-        env: environment variables of ``command``, which sees but a few of ours.
-        only: names of the tools that are offered; all where empty.
-        deadline: seconds for the connection, and for each call.
+        command: starts a server for the episode, which talks through its standard input and output.
+        url: address of a running server (streamable HTTP); give either this or ``command``.
+        env: environment variables for ``command``, which inherits only a few.
+        only: names of the tools to offer; empty for all.
+        deadline: seconds for connecting, and for each call.
 
     Raises:
-        ConfigError: neither or both are given, or the extra is not installed.
+        ConfigError: neither or both of command and url are given, or the extra is not installed.
     """
 
     command: Sequence[str] = ()
@@ -45,12 +45,12 @@ class McpServer:
             raise ConfigError("MCP servers need the extra: pip install 'lachesis-rl[mcp]'") from None
 
     def connect(self) -> "McpConnection":
-        """A connection that is not open yet."""
+        """A connection, not yet open."""
         return McpConnection(self)
 
 
 class McpConnection:
-    """One connection, kept by a task of its own: what cancels that does not cancel the episode."""
+    """One connection, held by a task of its own, so that cancelling the task does not cancel the episode."""
 
     def __init__(self, server: McpServer) -> None:
         self.server = server
@@ -64,7 +64,7 @@ class McpConnection:
 
         Raises:
             InfrastructureError: the server cannot be reached in time.
-            ConfigError: ``only`` names a tool that it does not have.
+            ConfigError: ``only`` names a tool that the server does not have.
         """
         ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep(ready), name="mcp")
@@ -81,7 +81,7 @@ class McpConnection:
         return [(tool.name, _schema(tool), self._function(tool.name)) for tool in wanted]
 
     async def close(self) -> None:
-        """End the connection, and a server that was started for it."""
+        """End the connection, and the server if it was started for it."""
         if self._task is None:
             return
         self._closing.set()
@@ -109,7 +109,7 @@ class McpConnection:
                 if not ready.done():
                     ready.set_result(found)
                 await self._closing.wait()
-        except BaseException as error:  # noqa: BLE001 - an exception group or a cancellation of the client's own, too
+        except BaseException as error:  # noqa: BLE001 - also an exception group, or a cancellation by the client itself
             if not ready.done():
                 ready.set_exception(InfrastructureError(f"no MCP server at {self._who}: {_innermost(error)}"))
         finally:
@@ -138,7 +138,7 @@ class McpConnection:
 
 
 class McpToolError(Exception):
-    """What a tool of a server says went wrong."""
+    """Raised with the error message of a server's tool."""
 
 
 def _schema(tool: Any) -> dict[str, Any]:
@@ -147,19 +147,19 @@ def _schema(tool: Any) -> dict[str, Any]:
 
 
 def _text(part: Any) -> str:
-    """A part of a result as text; what is none (an image, a sound) is named."""
+    """A part of a result as text; an image or a sound becomes its type in brackets."""
     return str(part.text) if part.type == "text" else f"[{part.type}]"
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether an error is the connection's end."""
+    """Whether an error means that the connection has ended."""
     return type(error).__name__ in ("ClosedResourceError", "BrokenResourceError", "EndOfStream", "ConnectError") or (
         "onnection closed" in str(error)
     )
 
 
 def _innermost(error: BaseException) -> str:
-    """The first error of a group of groups, in one line."""
+    """The first error inside nested exception groups, in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"

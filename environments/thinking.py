@@ -1,4 +1,4 @@
-"""Whether a policy reasons in ``<think>`` before it answers, and for how long."""
+"""Settings for reasoning: whether a policy thinks in ``<think>`` before it answers, and for how long."""
 
 import random
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from ..verifiers.settings import Settings
 
 
 class Thinking(Settings):
-    """Reasoning, switched and bounded."""
+    """Whether replies begin with reasoning, and how long it may be."""
 
     mode: Literal["free", "on", "off", "mixed"] = "free"
-    """``free``: as the chat template has it. ``on``: the reply begins inside ``<think>``. ``off``: behind an empty
-    block. ``mixed``: each task one or the other, half of them."""
+    """``free``: the chat template decides. ``on``: the reply begins inside ``<think>``. ``off``: it begins after an
+    empty block. ``mixed``: on for half of the tasks and off for the others."""
     instruction: str = ""
-    """Put behind the system prompt where thinking is on."""
+    """Put after the system prompt if thinking is on."""
     budget: int = Field(0, ge=0)
-    """Tokens of a reply after which a block that is still open is closed; 0 is no bound."""
+    """Tokens of a reply after which reasoning that is still open is closed; 0 for no limit."""
     closing: str = "\n</think>\n\n"
-    """What closes it. These tokens are not sampled, and marked as ``forced`` in the segment."""
+    """The text that closes it. Its tokens are not sampled, and are marked as ``forced`` in the segment."""
     train: Literal["sampled", "closing"] = "sampled"
-    """``closing``: nothing but forced closings is trained on, each token with advantage 1: the policy learns to end its
-    reasoning there and nothing else (the length control of Hermes 4)."""
+    """``sampled``: sampled tokens are trained on. ``closing``: only forced closings are, with advantage 1, so the
+    policy learns to end its reasoning at the budget and nothing else (the length control of Hermes 4)."""
 
     def drawn(self, seed: Sequence[int]) -> "Thinking":
-        """The same with ``mixed`` decided; all attempts at a task, whose seeds differ in the last number, alike."""
+        """These settings with ``mixed`` decided; attempts at one task differ in the last number of ``seed``."""
         if self.mode != "mixed":
             return self
         on = random.Random(repr(("thinking", *seed[:-1]))).random() < 0.5

@@ -22,11 +22,11 @@ from .mcp import McpConnection, McpServer
 
 @dataclass(frozen=True)
 class Tool:
-    """A callable with the schema that its signature and docstring spell, or that a server declares."""
+    """A function that a policy may call, with a schema from its signature and docstring or from a server."""
 
     name: str
     arguments: type[BaseModel] | None
-    """What reads a call's arguments; None where a server does."""
+    """Parses a call's arguments; None if a server does that."""
     schema: dict[str, Any]
     """The tool as a JSON schema in the OpenAI shape."""
     function: Callable[..., Any]
@@ -34,7 +34,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a call gave: text for the model, and whether it failed."""
+    """The result of a call: text for the model, and whether the call failed."""
 
     name: str
     content: str
@@ -42,10 +42,10 @@ class ToolResult:
 
 
 def make_tool(function: Callable[..., Any]) -> Tool:
-    """Read a tool off a function's name, signature and docstring.
+    """Make a tool from a function's name, signature and docstring.
 
     Raises:
-        ConfigError: a parameter without a type, or of a kind that JSON arguments cannot fill.
+        ConfigError: a parameter has no type, or one that JSON cannot express.
     """
     plain = inspect.unwrap(getattr(function, "__func__", function))
     if plain not in _READ:
@@ -54,11 +54,11 @@ def make_tool(function: Callable[..., Any]) -> Tool:
 
 
 _READ: WeakKeyDictionary[Callable[..., Any], tuple[str, type[BaseModel], dict[str, Any]]] = WeakKeyDictionary()
-"""What was read off each function: to build a model takes a millisecond, and every episode makes its tools anew."""
+"""A cache by function: building a model takes a millisecond, and every episode makes its tools again."""
 
 
 def _read(function: Callable[..., Any]) -> tuple[str, type[BaseModel], dict[str, Any]]:
-    """Name, arguments and schema."""
+    """Name, arguments and schema of a function."""
     name = getattr(function, "__name__", type(function).__name__)
     try:
         fields = {p.name: _field(name, p) for p in inspect.signature(function, eval_str=True).parameters.values()}
@@ -102,7 +102,7 @@ class ToolBox:
         self._thread: _Thread | None = None
 
     async def open(self) -> None:
-        """Connect to the servers, and have their tools among the others."""
+        """Connect to the servers, and add their tools."""
         for connection in self._connections:
             found = await connection.open()
             self._add(Tool(name, None, schema, function) for name, schema, function in found)
@@ -119,7 +119,7 @@ class ToolBox:
         return [tool.schema for tool in self.tools.values()]
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Carry out one call; whatever goes wrong in it is a result for the model to read."""
+        """Carry out one call; if it fails, the result is an error message for the model."""
         if call.error:
             return ToolResult(call.name or "unknown", f"Error: the call could not be read: {call.error}", failed=True)
         tool = self.tools.get(call.name)
@@ -132,7 +132,7 @@ class ToolBox:
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             return ToolResult(call.name, f"Error: bad arguments: {faults}", failed=True)
-        with Boundary() as outcome:  # an infrastructure failure passes: it is not the model's fault
+        with Boundary() as outcome:  # an infrastructure failure passes through: it is not the model's fault
             value = await self._run(tool, arguments)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         if outcome.fault:
@@ -148,10 +148,10 @@ class ToolBox:
             if self._thread is None:
                 self._thread = _Thread()
             value = await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
-        return await value if inspect.isawaitable(value) else value  # of an async function that is wrapped
+        return await value if inspect.isawaitable(value) else value  # a wrapped async function
 
     async def close(self) -> None:
-        """Let the thread go, and end connections; a call that still runs is abandoned."""
+        """End the thread and the connections; a call that still runs is abandoned."""
         if self._thread is not None:
             self._thread.close()
         if self._connections:
@@ -159,20 +159,20 @@ class ToolBox:
 
 
 class _Thread:
-    """One thread that runs calls in order. A daemon: a tool that hangs does not keep the process from ending."""
+    """A thread that runs calls in order. It is a daemon, so a tool that hangs does not keep the process alive."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         threading.Thread(target=self._run, name="tools", daemon=True).start()
 
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
-        """A future of what ``function`` returns or raises."""
+        """A future with the result of ``function``."""
         future: Future[Any] = Future()
         self._calls.put((future, function))
         return future
 
     def close(self) -> None:
-        """End after the calls that were submitted; those whose future was cancelled are not made."""
+        """End after the calls that were submitted; cancelled ones are skipped."""
         self._calls.put(None)
 
     def _run(self) -> None:
@@ -182,7 +182,7 @@ class _Thread:
                 continue
             try:
                 future.set_result(function())
-            except StopIteration as error:  # no future can hold one: who awaits it would wait for ever
+            except StopIteration as error:  # a future cannot hold it: awaiting it would never return
                 future.set_exception(RuntimeError(f"StopIteration: {error}"))
             except BaseException as error:  # noqa: BLE001 - it is raised again where the future is awaited
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""A folder of an episode's own in the sandbox: programs run in it one after the other, and what they write stays."""
+"""The files of one episode in the sandbox: programs run one after another, and keep what they write."""
 
 import io
 import tarfile
@@ -21,16 +21,16 @@ runpy.run_path({_PROGRAM!r}, run_name="__main__")
 
 
 class Workspace:
-    """Files, and the programs that make them. Each program is a job of its own: only files last.
+    """Files, and the programs that work on them. Each program is a job of its own; only the files are kept.
 
-    An environment that uses it says ``needs_sandbox = True``, so that training is refused where nothing holds programs.
+    An environment that uses it declares ``needs_sandbox = True``, so that training is refused without a sandbox.
 
     Args:
-        files: name → content, at first; plain names, no folders.
-        limits: of each program.
+        files: name → content at the start; names are plain, without folders.
+        limits: limits of each program.
 
     Attributes:
-        files: as they are now.
+        files: name → content now.
     """
 
     def __init__(self, files: Mapping[str, bytes] | None = None, limits: Limits | None = None) -> None:
@@ -38,15 +38,15 @@ class Workspace:
         self.limits = limits or Limits()
 
     async def run(self, code: str, stdin: str = "") -> Execution:
-        """How a Python program went. What it wrote, changed and removed is so for the next, also where it failed.
+        """Run a Python program. The next program sees its changes to the files, even if this one failed.
 
         Raises:
-            SandboxLost: it could not be run; the files are as before.
-            DataError: the files are more than the limits allow, or one has a path for a name.
+            SandboxLost: the program could not be run; the files are as before.
+            DataError: the files exceed the limits, or a name is a path.
         """
         for name in self.files:
             if not is_plain_name(name):
-                raise DataError(f"a workspace's file has a plain name, found {name!r:.80}")
+                raise DataError(f"a workspace's file must have a plain name without folders, found {name!r:.80}")
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for name, content in {**self.files, _PROGRAM: code.encode("utf-8", "replace")}.items():
@@ -56,7 +56,7 @@ class Workspace:
         job = Job(_START, stdin.encode(), {_FILES: packed.getvalue()}, limits=self.limits)
         execution = await shared_sandbox().run(job)
         if execution.status == "infra_error":
-            raise SandboxLost(f"a program of the episode's could not be run: {execution.reason}")
+            raise SandboxLost(f"a program in the episode's workspace could not be run: {execution.reason}")
         if "files" not in execution.truncated:
             self.files = {name: content for name, content in execution.files.items() if name not in (_PROGRAM, _FILES)}
         return execution

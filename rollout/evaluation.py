@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 from ..verifiers.task import Task
 from .engines.engine import Sampling
@@ -23,7 +23,7 @@ async def evaluate(
     attempts: int = 1,
     version: int = 0,
     concurrency: int = 512,
-) -> AsyncIterator[Outcome]:
+) -> AsyncGenerator[Outcome, None]:
     """Yield a group (or the failure) for each numbered task, as they end.
 
     Args:

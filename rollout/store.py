@@ -10,6 +10,7 @@ from typing import NamedTuple
 import zstandard
 
 from ..verifiers.errors import DataError, InfrastructureError
+from ..verifiers.files import replace_text, whole_lines
 from ..verifiers.group import Group
 from ..verifiers.trajectory import Trajectory
 
@@ -17,12 +18,23 @@ log = logging.getLogger(__name__)
 
 
 class Frame(NamedTuple):
-    """Where one step's rows lie in the file; a line of the index."""
+    """A line of the index: one step's rows, as one zstd frame.
+
+    Attributes:
+        step: the step.
+        offset: the frame's first byte in the file.
+        length: bytes.
+        rows: trajectories.
+        first: the lowest group number among them.
+        last: the highest group number among them.
+    """
 
     step: int
     offset: int
     length: int
     rows: int
+    first: int
+    last: int
 
 
 class Stored(NamedTuple):
@@ -74,7 +86,8 @@ class TrajectoryStore:
         ]
         data = zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
         self._repair()
-        frame = Frame(step, self._end, len(data), len(lines))
+        numbers = [group.index for group in groups]
+        frame = Frame(step, self._end, len(data), len(lines), min(numbers, default=0), max(numbers, default=0))
         try:
             with self.path.open("ab") as file:
                 file.write(data)
@@ -85,15 +98,15 @@ class TrajectoryStore:
             raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; free the disk and resume") from None
         self._frames.append(frame)
 
-    def read(self, step: int | None = None) -> Iterator[Stored]:
-        """Every stored trajectory, or those of one step, in order.
+    def read(self, step: int | None = None, group: int | None = None) -> Iterator[Stored]:
+        """The stored trajectories in order: all, or those of one step or group, reading only the frames that matter.
 
         Raises:
-            DataError: the file was damaged after it was written, or by another version of this record.
+            DataError: the file was damaged after it was written, or was written by another version of this record.
         """
         for frame in self._frames:
-            if step is None or frame.step == step:
-                yield from self._rows(frame)
+            if step in (None, frame.step) and (group is None or frame.first <= group <= frame.last):
+                yield from self._rows(frame, group)
 
     def rewind(self, step: int) -> None:
         """Forget every step after ``step``."""
@@ -105,7 +118,7 @@ class TrajectoryStore:
     def _end(self) -> int:
         return self._frames[-1].offset + self._frames[-1].length if self._frames else 0
 
-    def _rows(self, frame: Frame) -> Iterator[Stored]:
+    def _rows(self, frame: Frame, group: int | None) -> Iterator[Stored]:
         try:
             with self.path.open("rb") as file:
                 file.seek(frame.offset)
@@ -114,7 +127,8 @@ class TrajectoryStore:
             raise DataError(f"{self.path}, step {frame.step}: damaged or unreadable ({error})") from None
         for line in text.splitlines():
             row = json.loads(line)
-            yield Stored(row["step"], row["group"], row["attempt"], Trajectory.from_json(row))
+            if group in (None, row["group"]):
+                yield Stored(row["step"], row["group"], row["attempt"], Trajectory.from_json(row))
 
     def _load(self) -> list[Frame]:
         """The complete frames, from the index and, behind its end, from the file."""
@@ -137,10 +151,10 @@ class TrajectoryStore:
     def _indexed(self) -> Iterator[Frame]:
         if not self.index_path.exists():
             return
-        for line in self.index_path.read_text().splitlines():
+        for line in whole_lines(self.index_path)[0]:
             try:
                 yield Frame(**json.loads(line))
-            except (ValueError, TypeError):  # a line that a crash cut off; the file itself knows better
+            except (ValueError, TypeError):  # damaged, or of an earlier version: the file itself is scanned instead
                 return
 
     def _repair(self) -> None:
@@ -151,10 +165,7 @@ class TrajectoryStore:
         if surplus > 0:
             log.warning("%s: dropped %d bytes after step %s", self.path, surplus, self.steps[-1:] or "none")
             os.truncate(self.path, self._end)
-        text = "".join(json.dumps(frame._asdict()) + "\n" for frame in self._frames)
-        draft = self.index_path.with_suffix(".draft")
-        draft.write_text(text)
-        draft.replace(self.index_path)
+        replace_text(self.index_path, "".join(json.dumps(frame._asdict()) + "\n" for frame in self._frames))
         self._repaired = True
 
 
@@ -169,7 +180,8 @@ def _scan(data: bytes, offset: int) -> Iterator[Frame]:
         if not reader.eof:
             return
         length = len(data) - len(reader.unused_data)
-        rows = text.splitlines()
+        rows = [json.loads(line) for line in text.splitlines()]
         if rows:
-            yield Frame(json.loads(rows[0])["step"], offset, length, len(rows))
+            groups = [row["group"] for row in rows]
+            yield Frame(rows[0]["step"], offset, length, len(rows), min(groups), max(groups))
         data, offset = reader.unused_data, offset + length

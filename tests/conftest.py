@@ -86,5 +86,5 @@ def built_in_verifiers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only our own verifiers are known: other tests, and documents that are run, register some of theirs."""
     from lachesis.verifiers import registry
 
-    ours = {name: registry.verifier_class(name) for name in registry._BUILT_IN}
+    ours = {name: registry.verifier_class(name) for name in registry.BUILT_IN.names}
     monkeypatch.setattr(registry, "_CLASSES", ours)

@@ -17,15 +17,18 @@ from pydantic import BaseModel
 
 from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
+from lachesis.environments import loading
 from lachesis.environments.loading import find_environment
 from lachesis.rollout.tasks.mixture import Mixture
-from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
+from lachesis.trainer.advantages.estimator import ESTIMATORS
+from lachesis.trainer.config import RunConfig, load_config
+from lachesis.trainer.losses.config import LOSSES
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FLOORS = ("trainer", "rollout", "environments", "verifiers")
+FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -130,15 +133,14 @@ def test_every_setting_and_file_that_is_named_exists(path: Path) -> None:
             assert any((ROOT / folder / span).exists() for folder in ("", *FLOORS)), span
 
 
-def test_the_architecture_names_every_file_of_every_floor() -> None:
+def test_the_architecture_names_every_room() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    for floor, section in zip(FLOORS, text.split("\n**`")[1:], strict=True):
-        assert section.startswith(floor)
-        listed = re.findall(r"`([\w/]+\.py)`", section.partition("\n## ")[0])
-        paths = [path.relative_to(ROOT / floor) for path in (ROOT / floor).rglob("*.py")]
-        there = {path.as_posix() for path in paths if path.name != "__init__.py"}
-        assert set(listed) == there, floor
-        assert len(listed) == len(there), floor
+    for floor in FLOORS:
+        paragraph = text.partition(f"\n**`{floor}/`**")[2].partition("\n\n")[0]
+        assert paragraph, floor
+        rooms = {path.name for path in (ROOT / floor).iterdir() if path.is_dir() and any(path.glob("*.py"))}
+        listed = set(re.findall(r"`(\w+)/`", paragraph))
+        assert floor == "commands" or rooms <= listed, (floor, rooms - listed)
 
 
 def lachesis(line: str, cwd: Path) -> str:
@@ -216,10 +218,14 @@ def test_the_snippets_about_environments_run(tmp_path: Path, monkeypatch: pytest
     rewards = [asyncio.run(guess.attempt(task, ["5"])).rewards for task in guess.tasks("test", 0)]
     assert [reward["seeker"].total for reward in rewards] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
     Path("questions.py").write_text(blocks(path, "python")[0])
-    (toml,) = blocks(path, "toml")
-    Path("run.toml").write_text(toml)
+    run, package = blocks(path, "toml")
+    Path("run.toml").write_text(run)
     (entry,) = load_config("run.toml").environments
     assert entry.spec().build().rubric.weights == {"math": 1.0, "format": 0.0}
+    ((group, names),) = tomllib.loads(package)["project"]["entry-points"].items()
+    assert group == loading.ENTRY_POINTS
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [find_environment(target).__name__ for target in names.values()] == ["Questions"]
 
 
 def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
@@ -229,7 +235,7 @@ def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
 
 
 def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
-    mixed, loss, larger = blocks(ROOT / "docs" / "training.md", "toml")
+    mixed, loss, _, larger = blocks(ROOT / "docs" / "training.md", "toml")
     (tmp_path / "run.toml").write_text(mixed + loss)
     config = load_config(tmp_path / "run.toml")
     assert [entry.portion().min_share for entry in config.environments] == [0.0, 0.2]
@@ -241,15 +247,30 @@ def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
     assert next(Mixture(environments, [entry.portion() for entry in config.environments], "train", 0)).band == 0
 
 
-@pytest.mark.parametrize(("column", "setting"), [("name", "advantage"), ("`trainer.loss.kind`", "loss.kind")])
-def test_every_algorithm_is_in_a_table(column: str, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "names"), [("name", ESTIMATORS.names), ("`trainer.loss.kind`", LOSSES.names)], ids=["advantage", "loss"]
+)
+def test_every_algorithm_is_in_a_table(column: str, names: tuple[str, ...]) -> None:
     _, _, table = (ROOT / "docs" / "training.md").read_text().partition(f"\n| {column} |")
-    listed = re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE)
-    model: Any = TrainerConfig
-    *parents, last = setting.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].annotation
-    assert listed == list(get_args(model.model_fields[last].annotation))
+    assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(names)
+
+
+def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "docs" / "training.md"
+    (source,) = blocks(path, "python")
+    (tmp_path / "mine.py").write_text(source)
+    settings = blocks(path, "toml")[2]
+    small = 'name = "own"\nenvironments = [{ use = "arithmetic", group_size = 4, config = { digits = 1 } }]\n'
+    small += "model = { context = 32, tiny = { hidden = 32, layers = 1 } }\neval = { tasks = 2 }\n"
+    small += "rollout = { inline = true, slots = 16, sampling = { max_tokens = 4 } }\n"
+    small += "warm_start = { steps = 20, batch = 16, lr = 1e-2, every = 20 }\n"
+    (tmp_path / "run.toml").write_text(small + settings + "\n[trainer.lora]\n")
+    said = lachesis("lachesis train run.toml --trainer.steps 2 --trainer.prompts 4 --trainer.lr 1e-2", tmp_path)
+    assert "in 2 steps" in said
+    rows = [json.loads(line) for line in (tmp_path / "runs" / "own-1" / "metrics.jsonl").read_text().splitlines()]
+    trained = [row for row in rows if row["step"] > 0]
+    assert any(row["grad_norm"] > 0 for row in trained)
+    assert all(row["advantage/most"] in (0.0, 1.0) for row in trained)
 
 
 def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.tasks.curriculum import CurriculumConfig
 from ..rollout.tasks.mixture import Portion
-from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
 from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
 from .losses.config import LossConfig
+from .overrides import apply_overrides
 
 
 class EnvironmentEntry(Settings):
@@ -185,30 +186,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    for key, value in parse_overrides(overrides):
-        _set(values, key, value)
+    apply_overrides(values, overrides)
     config = validated(RunConfig, values, str(path))
     _check(config)
     return config
-
-
-def parts_of(overrides: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """``parts`` with what ``--part.key value`` puts into them.
-
-    Raises:
-        ConfigError: an override is of none of the parts; the message names the nearest.
-    """
-    for key, value in parse_overrides(overrides):
-        first, dot, _ = key.partition(".")
-        if not dot or first not in parts:
-            raise ConfigError(f"--{key}: there are no settings {first!r} here; {nearest(first, parts)}")
-        _set(parts, key, value)
-    return parts
-
-
-def sandbox_settings(overrides: Sequence[str]) -> SandboxSettings:
-    """What ``--sandbox.key value`` says, for commands that have no other settings."""
-    return validated(SandboxSettings, parts_of(overrides, sandbox={})["sandbox"], "--sandbox")
 
 
 def _check(config: RunConfig) -> None:
@@ -227,53 +208,3 @@ def _check(config: RunConfig) -> None:
             f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
             "the sampler's logprobs would not be the policy's"
         )
-
-
-def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
-    """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``; values are TOML or text."""
-    pairs, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--"):
-            raise ConfigError(f"expected --part.key value, found {word!r}")
-        key, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise ConfigError(f"--{key} needs a value")
-            value = rest.pop(0)
-        pairs.append((key, _literal(value)))
-    return pairs
-
-
-def _literal(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    """Put ``value`` at the dotted ``key``; numbers index lists."""
-    *parents, last = key.split(".")
-    place: Any = values
-    for parent in parents:
-        place = _enter(place, parent, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = value
-    else:
-        place[last] = value
-
-
-def _enter(place: Any, part: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, key)]
-    inner = place.setdefault(part, {})
-    if not isinstance(inner, dict | list):
-        raise ConfigError(f"--{key}: {part!r} is a value, not a table")
-    return inner
-
-
-def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries (counted from 0)")
-    return int(part)

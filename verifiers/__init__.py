@@ -1,1 +1,1 @@
-"""Ground floor: tasks and trajectories as data, verdicts, rubrics and the verifiers themselves."""
+"""The lowest layer: tasks and trajectories as data, verdicts, rubrics and the verifiers themselves."""

@@ -1,7 +1,7 @@
-"""Rows of public datasets, which say how they are judged, as tasks with verifiers of their own.
+"""Converters of rows from public datasets into tasks that name their own verifiers.
 
-One function for each convention. A row of a kind that cannot be judged here is refused, and never judged as something
-else; for a dataset that holds such rows, catch the ``DataError`` and leave them out.
+There is one function for each convention. A row of an unknown kind raises a ``DataError`` instead of being judged as
+another kind; catch the error to leave such rows out.
 """
 
 import ast
@@ -17,41 +17,41 @@ Entry = dict[str, Any]
 
 
 def from_tulu(row: Mapping[str, Any]) -> Task:
-    """A row of Tülu 3's RLVR mixture: ``messages``, ``dataset`` and ``ground_truth``.
+    """Convert a row of Tülu 3's RLVR mixture: ``messages``, ``dataset`` and ``ground_truth``.
 
     Raises:
-        DataError: the dataset is none of those known here, or the row is none; the message names them.
+        DataError: the row is malformed, or its dataset is unknown; the message lists the known ones.
     """
-    judge = _find(_TULU, str(_one(_need(row, "dataset"))).lower(), "dataset")
-    return _task(_need(row, "messages"), judge(_need(row, "ground_truth")))
+    convert = _lookup(_TULU, str(_unwrap_single(_required(row, "dataset"))).lower(), "dataset")
+    return _task(_required(row, "messages"), convert(_required(row, "ground_truth")))
 
 
 def from_synthetic(row: Mapping[str, Any]) -> Task:
-    """A row of SYNTHETIC-1 or SYNTHETIC-2: ``prompt``, ``task_type`` and ``verification_info``, an object or its JSON.
+    """Convert a row of SYNTHETIC-1 or SYNTHETIC-2: ``prompt``, ``task_type`` and ``verification_info``.
 
     Raises:
-        DataError: the task type is none of those known here, or the row is none; the message names them.
+        DataError: the row is malformed, or its task type is unknown; the message lists the known ones.
     """
-    judge = _find(_SYNTHETIC, str(_need(row, "task_type")), "task_type")
-    info = _object(_need(row, "verification_info"), "verification_info")
-    return _task(_need(row, "prompt"), judge(info), str(row.get("problem_id") or ""))
+    convert = _lookup(_SYNTHETIC, str(_required(row, "task_type")), "task_type")
+    info = _read_object(_required(row, "verification_info"), "verification_info")
+    return _task(_required(row, "prompt"), convert(info), str(row.get("problem_id") or ""))
 
 
 def from_verl(row: Mapping[str, Any]) -> Task:
-    """A row of verl's parquet files: ``prompt``, ``data_source`` and ``reward_model`` of style ``rule``.
+    """Convert a row of verl's parquet files: ``prompt``, ``data_source`` and ``reward_model`` of style ``rule``.
 
     Raises:
-        DataError: the data source is none of those known here, or the row is none; the message names them.
+        DataError: the row is malformed, or its data source is unknown; the message lists the known ones.
     """
-    source, model = str(_need(row, "data_source")), _object(_need(row, "reward_model"), "reward_model")
+    source, model = str(_required(row, "data_source")), _read_object(_required(row, "reward_model"), "reward_model")
     if model.get("style") != "rule":
         raise DataError(f"reward_model.style is 'rule', found {model.get('style')!r:.80}: others need a model as judge")
-    judge = _math if source.startswith(_MATH_SOURCES) else _find(_VERL, source, "data_source")
-    return _task(_need(row, "prompt"), judge(_need(model, "ground_truth")))
+    convert = _math if source.startswith(_MATH_SOURCES) else _lookup(_VERL, source, "data_source")
+    return _task(_required(row, "prompt"), convert(_required(model, "ground_truth")))
 
 
 def _math(truth: Any) -> Entry:
-    truth = _one(truth)
+    truth = _unwrap_single(truth)
     if isinstance(truth, bool) or not isinstance(truth, str | int | float) or not str(truth).strip():
         raise DataError(f"a mathematical answer is one text or number, found {truth!r:.80}")
     return {"verifier": "math", "answer": str(truth)}
@@ -62,22 +62,22 @@ def _instruction(truth: Any) -> Entry:
 
 
 def _asserts(truth: Any) -> Entry:
-    tests = _json(_unwrapped(truth), "ground_truth")
+    tests = _read_json(_unwrap_json(truth), "ground_truth")
     if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
         raise DataError(f"the tests of a program are a list of asserts, found {truth!r:.80}")
     return {"verifier": "code", "answer": tests, "params": {"format": "mbpp"}}
 
 
-def _tests(truth: Any) -> Entry:
-    """Tests of standard input and output, or of a function, in either of two shapes."""
-    tests = _json(_unwrapped(truth), "the tests")
+def _program_tests(truth: Any) -> Entry:
+    """Tests of standard input and output, or of a function: one object of two lists, or a list of objects."""
+    tests = _read_json(_unwrap_json(truth), "the tests")
     if isinstance(tests, list):
         return _test_cases(tests)
     if not isinstance(tests, dict) or not isinstance(tests.get("inputs"), list):
         raise DataError(f"the tests of a program are inputs and outputs, found {truth!r:.80}")
     name = tests.get("fn_name")
     answer = {"inputs": tests["inputs"], "outputs": tests.get("outputs")}
-    return {"verifier": "code", "answer": answer, "params": _format(name)}
+    return {"verifier": "code", "answer": answer, "params": _test_format(name)}
 
 
 def _test_cases(tests: list[Any]) -> Entry:
@@ -87,10 +87,10 @@ def _test_cases(tests: list[Any]) -> Entry:
     if names.count(names[0]) < len(names):
         raise DataError(f"the tests of one program call one function, found {names!r:.200}")
     answer = [{"input": test["input"], "output": test["output"]} for test in tests]
-    return {"verifier": "code", "answer": answer, "params": _format(names[0])}
+    return {"verifier": "code", "answer": answer, "params": _test_format(names[0])}
 
 
-def _format(function: Any) -> dict[str, Any]:
+def _test_format(function: Any) -> dict[str, Any]:
     if function and not isinstance(function, str):
         raise DataError(f"the name of a function is text, found {function!r:.80}")
     return {"format": "call", "fn_name": function} if function else {"format": "stdin"}
@@ -100,17 +100,17 @@ def _synthetic_code(info: dict[str, Any]) -> Entry:
     language = info.get("language", "python")
     if language != "python":
         raise DataError(f"programs are in python, found language {language!r:.80}")
-    tests = _json(_need(info, "test_cases"), "test_cases")
+    tests = _read_json(_required(info, "test_cases"), "test_cases")
     if isinstance(tests, dict) and info.get("fn_name"):
         tests = {**tests, "fn_name": info["fn_name"]}
-    return _tests(tests)
+    return _program_tests(tests)
 
 
 def _code_output(info: dict[str, Any]) -> Entry:
-    """SYNTHETIC-1 asks for ``output``, SYNTHETIC-2 for ``code_output``."""
+    """The field of the answer is ``output`` in SYNTHETIC-1 and ``code_output`` in SYNTHETIC-2."""
     if "code_output" in info:
         return {"verifier": "json_answer", "answer": info["code_output"], "params": {"field": "code_output"}}
-    return {"verifier": "json_answer", "answer": _need(info, "ground_truth"), "params": {"field": "output"}}
+    return {"verifier": "json_answer", "answer": _required(info, "ground_truth"), "params": {"field": "output"}}
 
 
 _TULU: dict[str, Callable[[Any], Entry]] = {
@@ -119,55 +119,55 @@ _TULU: dict[str, Callable[[Any], Entry]] = {
     "ifeval": _instruction,
     "ifeval_old": _instruction,
     "code": _asserts,
-    "code_stdio": _tests,
+    "code_stdio": _program_tests,
 }
 _SYNTHETIC: dict[str, Callable[[dict[str, Any]], Entry]] = {
-    "verifiable_math": lambda info: _math(_need(info, "ground_truth")),
+    "verifiable_math": lambda info: _math(_required(info, "ground_truth")),
     "verifiable_code": _synthetic_code,
     "prime_rl_code": _synthetic_code,
     "code_output_prediction": _code_output,
-    "complex_json_output": lambda info: {"verifier": "json_answer", "answer": _need(info, "ground_truth")},
-    "ifeval": lambda info: _instruction(_need(info, "ground_truth")),
+    "complex_json_output": lambda info: {"verifier": "json_answer", "answer": _required(info, "ground_truth")},
+    "ifeval": lambda info: _instruction(_required(info, "ground_truth")),
 }
 _VERL: dict[str, Callable[[Any], Entry]] = {
     "openai/gsm8k": _math,
     "lighteval/MATH": _math,
     "DigitalLearningGmbH/MATH-lighteval": _math,
     "HuggingFaceH4/MATH-500": _math,
-    **dict.fromkeys(("codecontests", "apps", "codeforces", "taco"), _tests),
+    **dict.fromkeys(("codecontests", "apps", "codeforces", "taco"), _program_tests),
 }
 _MATH_SOURCES = ("aime", "math_dapo", "numina_")
-"""What data sources of mathematics begin with, beside those of ``_VERL``."""
+"""Prefixes of further mathematical data sources."""
 _MOST_LITERAL = 1_000_000
-"""Characters of a Python literal that are read."""
+"""The longest Python literal to parse, in characters."""
 
 
-def _find(known: Mapping[str, Any], name: str, what: str) -> Any:
+def _lookup(known: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in known:
-        raise DataError(f"no way to judge {what} {name!r:.80}; known: {', '.join(sorted(known))}")
+        raise DataError(f"{what} {name!r:.80} has no verifier here; known: {', '.join(sorted(known))}")
     return known[name]
 
 
-def _need(row: Mapping[str, Any], key: str) -> Any:
+def _required(row: Mapping[str, Any], key: str) -> Any:
     if row.get(key) is None:
         raise DataError(f"the row has no {key!r}, found {', '.join(sorted(map(str, row))) or 'nothing'}")
     value = row[key]
-    return value.tolist() if hasattr(value, "tolist") else value  # numpy's, as parquet readers give them
+    return value.tolist() if hasattr(value, "tolist") else value  # parquet readers give NumPy arrays and scalars
 
 
-def _one(value: Any) -> Any:
-    """The item of a list of one; newer rows wrap what older ones give as it is."""
+def _unwrap_single(value: Any) -> Any:
+    """The item of a list of one item; newer rows wrap values that older ones give directly."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _unwrapped(value: Any) -> Any:
-    """The JSON text in a list of one such text; anything else as it is."""
-    inner = _one(value)
+def _unwrap_json(value: Any) -> Any:
+    """The JSON text inside a list of one; any other value unchanged."""
+    inner = _unwrap_single(value)
     return inner if isinstance(inner, str) and inner.lstrip().startswith(("[", "{")) else value
 
 
-def _json(value: Any, what: str) -> Any:
-    """``value``, read where it is text: JSON, or a Python literal, which some datasets were stored as."""
+def _read_json(value: Any, what: str) -> Any:
+    """Parse ``value`` if it is text: as JSON, or as a Python literal, which some datasets contain instead."""
     if not isinstance(value, str):
         return value
     try:
@@ -182,21 +182,21 @@ def _json(value: Any, what: str) -> Any:
     raise DataError(f"{what} is not JSON: {fault}, found {value!r:.80}")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
-    found = _json(value, what)
+def _read_object(value: Any, what: str) -> dict[str, Any]:
+    found = _read_json(value, what)
     if not isinstance(found, dict):
         raise DataError(f"{what} is an object, found {found!r:.80}")
     return found
 
 
 def _task(prompt: Any, entry: Entry, name: str = "") -> Task:
-    """The task whose answer is what its one verifier expects."""
+    """A task with one verifier, whose expected answer is the task's."""
     own = {key: value for key, value in entry.items() if key != "answer"}
     return Task(_prompt(prompt), entry["answer"], id=name, verify=(own,))
 
 
 def _prompt(value: Any) -> str | list[Message]:
-    """Text, or the messages up to the last that is not the assistant's."""
+    """The prompt as text, or as messages without the assistant's replies at the end."""
     if isinstance(value, str):
         return value
     messages = list(value) if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""The boundary around user code: an exception that it raises becomes a record, and our own interrupts pass through."""
+"""The boundary around user code: its exceptions become records, while cancellation and Ctrl-C pass through."""
 
 import asyncio
 import sysconfig
@@ -20,10 +20,10 @@ class Fault:
     """An exception that user code raised.
 
     Attributes:
-        message: the exception's type and text.
-        file: where it was raised; empty where that is unknown.
-        line: in that file, from 1.
-        traceback: all of it, as Python prints it.
+        message: the type and text of the exception.
+        file: the file that raised it; empty if unknown.
+        line: the line in that file, from 1.
+        traceback: the whole traceback, as Python prints it.
     """
 
     message: str
@@ -36,15 +36,15 @@ class Fault:
 
 
 class Boundary:
-    """Runs user code, sync or async, in the body of a ``with``; whatever it raises is kept here.
+    """Runs user code, sync or async, in the body of a ``with`` statement, and keeps the exception that it raises.
 
     Args:
-        home: the user's file, whose innermost frame is reported; see ``fault_of``.
-        passing: exceptions that are raised as they are, besides cancellations and interrupts that are not the code's.
+        home: the user's file; the location in it is reported, see ``fault_of``.
+        passing: exception types that are not caught; cancellation and Ctrl-C are never caught.
 
     Attributes:
-        error: the exception that the code raised, None where it ended well.
-        fault: the same as a record.
+        error: the exception that the code raised; None if it raised none.
+        fault: the same exception as a record.
     """
 
     def __init__(self, home: str | None = None, passing: type[BaseException] | Passing = InfrastructureError) -> None:
@@ -65,7 +65,7 @@ class Boundary:
 
 
 def interrupts(error: BaseException) -> bool:
-    """Whether ``error`` is not the code's own: its task is being cancelled, or somebody pressed Ctrl-C."""
+    """Whether ``error`` comes from outside the code: its task is being cancelled, or somebody pressed Ctrl-C."""
     if isinstance(error, asyncio.CancelledError):
         try:
             task = asyncio.current_task()
@@ -78,9 +78,10 @@ def interrupts(error: BaseException) -> bool:
 
 
 def fault_of(error: BaseException, home: str | None = None) -> Fault:
-    """``error`` as a record, with the frame that the author of the code looks for.
+    """Return ``error`` as a record, located where the author of the code would look for it.
 
-    That is the innermost one in the file ``home``; else one outside installed packages; else the innermost of all.
+    That is the innermost frame in the file ``home``; without one, the innermost frame outside installed packages;
+    without that, the innermost frame of all.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == home]
@@ -92,7 +93,7 @@ def fault_of(error: BaseException, home: str | None = None) -> Fault:
 
 
 def _message(error: BaseException) -> str:
-    """Type and text of an error, whatever its own ``__str__`` does."""
+    """Type and text of an error, even if its ``__str__`` raises."""
     try:
         return f"{type(error).__name__}: {error}"
     except BaseException as worse:

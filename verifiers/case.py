@@ -1,4 +1,4 @@
-"""What a verifier gets to see: one agent's part in one finished trajectory."""
+"""The input of a verifier: one agent's part in one finished trajectory."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +13,13 @@ from .trajectory import POLICY, Trajectory
 
 @dataclass(frozen=True)
 class Case:
-    """Serialisable data only, so that every score can be computed again offline.
+    """The input of a verifier. It is serialisable data only, so that every score can be computed again offline.
 
     Attributes:
         trajectory: the finished attempt.
-        agent: whose part is judged.
-        params: parameters of a verifier that the task itself names.
-        expected: what is expected, alone in a tuple, where such a verifier expects something else than the task.
+        agent: the agent whose part is judged.
+        params: the parameters that a task gives to its own verifier.
+        expected: a tuple with the expected answer of such a verifier; empty if it is the task's answer.
     """
 
     trajectory: Trajectory
@@ -29,27 +29,27 @@ class Case:
 
     @property
     def sandbox(self) -> Sandbox:
-        """Where untrusted programs run: this process's sandbox, as its configuration says."""
+        """The sandbox of this process, which runs untrusted programs."""
         return shared_sandbox()
 
     @property
     def task(self) -> Task:
-        """What was asked."""
+        """The task."""
         return self.trajectory.task
 
     @property
     def answer(self) -> Any:
-        """What was expected."""
+        """The expected answer."""
         return self.expected[0] if self.expected else self.trajectory.task.answer
 
     @property
     def reward(self) -> Reward:
-        """What the agent has earned so far: all but the group rewards, for those that judge groups; else nothing."""
+        """The agent's reward so far: complete but for group rewards while groups are judged, and empty before."""
         return self.trajectory.rewards.get(self.agent, Reward())
 
     @property
     def artifacts(self) -> Any:
-        """What the episode left for its verifiers."""
+        """The JSON that the episode left for its verifiers."""
         return self.trajectory.artifacts
 
     @property
@@ -59,5 +59,5 @@ class Case:
 
     @property
     def completion(self) -> str:
-        """The raw text of the agent's last reply, ``<think>`` and all."""
+        """The raw text of the agent's last reply, including its ``<think>`` part."""
         return self.trajectory.completion(self.agent)

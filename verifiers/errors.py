@@ -1,16 +1,16 @@
 """Every error that Lachesis raises on purpose, in one tree.
 
 LachesisError
-├── InputError                 what the user gave is wrong: one line on the terminal, exit code 2
-│   ├── ConfigError            a setting, a command-line override, a name that is not known
-│   └── DataError              a record or a row of a file that cannot be what it claims
-├── EnvironmentFault           an environment's own code raised: harms its own trajectory only
-└── InfrastructureError        our machinery failed: never a reward, the work is done again
-    ├── EngineError            an engine refused or could not do a request
+├── InputError                 the user's input is wrong: one line on the terminal, exit code 2
+│   ├── ConfigError            a setting, an override on the command line or a name is unknown or impossible
+│   └── DataError              a record, or a row of a file, is not valid
+├── EnvironmentFault           the code of an environment raised: only its own trajectory fails
+└── InfrastructureError        Lachesis itself failed: never a reward; the work is repeated
+    ├── EngineError            an engine refused a request or could not carry it out
     │   └── EngineLost         an engine died or stopped answering; another one may serve
-    │       └── EngineStale    an engine holds older weights than a request needs; it may catch up
-    ├── SandboxLost            a sandbox broke, and its control job fails too
-    └── DeadlineExceeded       a wait ran out of time
+    │       └── EngineStale    an engine has older weights than a request needs; it may catch up
+    ├── SandboxLost            a sandbox broke or cannot be started
+    └── DeadlineExceeded       something took longer than its deadline
 """
 
 import difflib
@@ -18,27 +18,27 @@ from collections.abc import Iterable
 
 
 class LachesisError(Exception):
-    """Root of the tree; the message says what was wrong, with the value, and the cure."""
+    """Root of the tree. Each message says what was wrong, with the value, and how to fix it."""
 
 
 class InputError(LachesisError):
-    """What the user gave is wrong; the command line prints one line and ends with exit code 2."""
+    """The user's input is wrong; the command line prints one line and ends with exit code 2."""
 
 
 class ConfigError(InputError):
-    """A setting or a name that is not known or not possible."""
+    """A setting or a name is unknown or impossible."""
 
 
 class DataError(InputError):
-    """A record, or a row of a file, that cannot be what it claims to be."""
+    """A record, or a row of a file, is not valid."""
 
 
 class EnvironmentFault(LachesisError):
-    """An environment's own code raised; the message names its file and line."""
+    """The code of an environment raised; the message names its file and line."""
 
 
 class InfrastructureError(LachesisError):
-    """Our own machinery failed; the work is repeated and never scored."""
+    """Lachesis itself failed; the work is repeated and never scored."""
 
 
 class EngineError(InfrastructureError):
@@ -46,27 +46,27 @@ class EngineError(InfrastructureError):
 
 
 class EngineLost(EngineError):
-    """An engine died or stopped answering; the same request may be served by another."""
+    """An engine died or stopped answering; another engine may serve the same request."""
 
 
 class EngineStale(EngineLost):
-    """An engine holds older weights than the request needs, or none yet."""
+    """An engine has older weights than the request needs, or no weights yet."""
 
 
 class SandboxLost(InfrastructureError):
-    """A sandbox broke, or cannot be had; nothing was judged."""
+    """A sandbox broke or cannot be started; nothing was judged."""
 
 
 class DeadlineExceeded(InfrastructureError):
-    """A wait ran out of its time."""
+    """Something took longer than its deadline."""
 
 
 _MANY = 30
-"""Names that are listed in one message."""
+"""How many names one message lists at most."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the cure for an unknown name: the closest known one, or the list of all."""
+    """Suggest a cure for an unknown name: the closest known name, or else the list of known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

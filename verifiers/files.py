@@ -1,11 +1,11 @@
-"""Files that survive a crash: replaced in one piece, and read without a last line that was cut off."""
+"""Files that survive a crash: writes replace the whole file, and reads ignore an incomplete last line."""
 
 import os
 from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either the old content or the new, never half; on disk when it returns."""
+    """Replace the content of ``path`` atomically: it holds the old or the new text, and is on disk on return."""
     draft = path.with_name(path.name + ".draft")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -15,9 +15,9 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def whole_lines(path: Path, offset: int = 0) -> tuple[list[bytes], int]:
-    """The complete lines of ``path`` from byte ``offset`` on, without their ends, and the offset behind the last.
+    """The complete lines of ``path`` from byte ``offset`` on, without line ends, and the offset after the last one.
 
-    A last line without an end, which a crash cut off or a writer has not finished, is left out.
+    A last line without a line end is left out: a crash cut it off, or its writer has not finished it.
     """
     with path.open("rb") as file:
         file.seek(offset)
@@ -26,7 +26,7 @@ def whole_lines(path: Path, offset: int = 0) -> tuple[list[bytes], int]:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Remove a last line that a crash cut off, so that the file can be appended to."""
+    """Remove an incomplete last line, which a crash left, so that the file can be appended to."""
     _, end = whole_lines(path)
     if end < path.stat().st_size:
         os.truncate(path, end)

@@ -1,4 +1,4 @@
-"""The attempts at one task that are compared with each other."""
+"""A group: the attempts at one task, which are compared with each other."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Group:
 
     Attributes:
         index: the admission index, which orders groups and seeds their sampling.
-        task: what was asked.
-        trajectories: the attempts, by attempt number.
-        attempts: the number of each; 0, 1, … unless given, because some attempts were left out.
+        task: the task of all attempts.
+        trajectories: the attempts, in the order of their numbers.
+        attempts: the number of each attempt; by default 0, 1, …; needed if some attempts were left out.
     """
 
     index: int
@@ -34,12 +34,13 @@ class Group:
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")
-        self._check_given("advantages")
-        self._check_given("rewards")
+        self._check_advantages()
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every agent earned the same in all attempts, so that how they differ teaches nothing."""
+        """Whether every agent earned the same in all attempts and was given no advantages: nothing can be learned."""
+        if any(segment.advantages is not None for attempt in self.trajectories for segment in attempt.segments):
+            return False
         earned: dict[str, set[float]] = {}
         for attempt in self.trajectories:
             for agent, reward in attempt.rewards.items():
@@ -48,13 +49,16 @@ class Group:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of the attempts that are a success, over all agents with a reward; None where success is undefined."""
+        """Share of successful attempts, over all agents that have a reward; None if success is undefined."""
         rewards = [reward for attempt in self.trajectories for reward in attempt.rewards.values() if reward.components]
         return success_rate(rewards)
 
-    def _check_given(self, name: str) -> None:
+    def _check_advantages(self) -> None:
         segments = [segment for attempt in self.trajectories for segment in attempt.segments if segment.trainable]
-        if len({getattr(segment, name) is not None for segment in segments}) > 1:
-            raise DataError(
-                f"group {self.index} (task {self.task.id}): only some segments bring {name}; give all or none"
-            )
+        given = {(segment.agent, segment.advantages is not None) for segment in segments}
+        for agent in sorted({segment.agent for segment in segments}):
+            if {(agent, True), (agent, False)} <= given:
+                raise DataError(
+                    f"group {self.index} (task {self.task.id}): only some segments of agent {agent!r} have advantages; "
+                    "set them in all or none"
+                )

@@ -11,10 +11,10 @@ ROLES: frozenset[str] = frozenset(get_args(Role))
 class Message(TypedDict):
     """One message.
 
-    ``content`` is the raw text. Tool results carry ``name`` and ``tool_call_id``; and for verifiers, never shown to a
-    policy, the call's ``arguments`` as they were read, and ``error``, true where it failed. An assistant's message that
-    the environment wrote (an example, say) is ``given``: no reply of the policy's. ``images`` are URLs (``data:`` ones,
-    too) that go with the text.
+    ``content`` is the raw text. A tool result has ``name`` and ``tool_call_id``. Two more of its keys are for verifiers
+    only: the parsed ``arguments`` of the call, and ``error``, which is true if the call failed. An assistant message
+    that the environment wrote, such as an example, has ``given``, and does not count as a reply of the policy.
+    ``images`` are URLs that go with the text; ``data:`` URLs are allowed.
     """
 
     role: Role
@@ -31,16 +31,16 @@ class Message(TypedDict):
 _IMAGE = ("data:image/", "http://", "https://")
 
 UNSEEN = frozenset({"arguments", "error", "given"})
-"""Keys of a message that no policy is shown."""
+"""Keys of a message that the policy never sees."""
 
 
 def is_reply(message: Message) -> bool:
-    """Whether the policy said it."""
+    """Whether the policy wrote ``message``."""
     return message["role"] == "assistant" and not message.get("given")
 
 
 def as_messages(prompt: Any) -> list[Message]:
-    """Return ``prompt`` (text, or a list of messages) as a checked list of messages."""
+    """Return ``prompt``, which is text or a list of messages, as a list of valid messages."""
     if isinstance(prompt, str):
         return [{"role": "user", "content": prompt}]
     if not isinstance(prompt, list | tuple) or not prompt:
@@ -51,8 +51,8 @@ def as_messages(prompt: Any) -> list[Message]:
 
 
 def check_message(message: Any) -> Message:
-    """Return ``message`` if it is one, else raise ``DataError``."""
-    if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # a role may be of any type
+    """Return ``message`` if it is valid; raise ``DataError`` if not."""
+    if not isinstance(message, dict) or message.get("role") not in tuple(ROLES):  # the role may be unhashable
         raise DataError(f"a message has a role among {sorted(ROLES)}, found {message!r:.120}")
     if not isinstance(message.get("content"), str):
         raise DataError(

@@ -1,6 +1,6 @@
-"""Things that are chosen by name: built-in ones, imported on first use, and anybody's own as ``module:name``."""
+"""Choices by name: built-in ones, which are imported on first use, and those of users, given as ``module:name``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -15,26 +15,28 @@ class Plugins(Generic[Thing]):
     """The choices for one setting.
 
     Args:
-        kind: what a choice is, for messages: "engine".
+        kind: the word for a choice in error messages, such as "engine".
         package: the package that built-in modules are relative to; ``__package__`` of the caller.
         built_in: name → ``module:attribute``, the module relative to ``package``.
+        keywords: other values of the setting, such as "auto", which the caller handles and ``load`` refuses.
     """
 
-    def __init__(self, kind: str, package: str, built_in: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, package: str, built_in: Mapping[str, str], keywords: Sequence[str] = ()) -> None:
         self.kind = kind
         self._package = package
         self._built_in = dict(built_in)
+        self._keywords = tuple(keywords)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The built-in names, in their order."""
+        """The built-in names, in the order in which they were given."""
         return tuple(self._built_in)
 
     def load(self, name: str) -> Thing:
-        """The object that ``name`` stands for.
+        """Import the object that ``name`` stands for.
 
         Raises:
-            ConfigError: the name is not known, or its module or attribute cannot be imported.
+            ConfigError: the name is unknown, or its module or attribute cannot be imported.
         """
         module, attribute = self._target(name)
         try:
@@ -47,10 +49,12 @@ class Plugins(Generic[Thing]):
 
     @property
     def setting(self) -> Any:
-        """For an annotation of a settings field: ``Annotated[str, ENGINES.setting]`` refuses unknown names."""
+        """A validator for a settings field: ``Annotated[str, ENGINES.setting]`` refuses unknown names."""
         return AfterValidator(self._check)
 
     def _check(self, name: str) -> str:
+        if name in self._keywords:
+            return name
         try:
             self._target(name)
         except ConfigError as error:
@@ -63,6 +67,6 @@ class Plugins(Generic[Thing]):
             return f".{module}", attribute
         module, colon, attribute = name.partition(":")
         if not (colon and module and attribute):
-            cure = f"{nearest(name, self._built_in)}; your own goes by module:name"
+            cure = f"{nearest(name, (*self._keywords, *self._built_in))}; your own goes by module:name"
             raise ConfigError(f"no {self.kind} is named {name!r}; {cure}")
         return module, attribute

@@ -19,16 +19,16 @@ class Component(NamedTuple):
 
 @dataclass(frozen=True)
 class Reward:
-    """What one agent's trajectory earned, and from what.
+    """The reward of one agent for one trajectory, with all of its components.
 
     Attributes:
-        components: label, weight and verdict of each part; labels are unique; a weight of 0 is a metric.
-        gate: the label of the gate that was not passed, empty where there is none: then nothing else counts.
-        gated: the total in that case.
-        skipped: labels that were not judged because of the gate; they have no score, which is not a score of 0.
-        clip: bounds of the total, None for none; ``gated`` is not clipped.
-        success_label: the component whose passing is a success; empty for the heaviest.
-        success_total: the total from which on the attempt is a success; None for the rule by component.
+        components: label, weight and verdict of each component; labels are unique; a weight of 0 makes a metric.
+        gate: the label of the gate that failed; then no other component counts. Empty if no gate failed.
+        gated: the total if a gate failed.
+        skipped: labels that were not judged because a gate failed; they have no score, which differs from a score of 0.
+        clip: the bounds of the total, None for no bounds; ``gated`` is not clipped.
+        success_label: the component that decides whether the attempt is a success; empty for the heaviest one.
+        success_total: the least total that is a success; None to decide by component.
     """
 
     components: tuple[Component, ...] = ()
@@ -48,31 +48,33 @@ class Reward:
                 raise DataError(f"a reward's label is text, found {label!r}")
             if not math.isfinite(weight):
                 raise DataError(f"the weight of reward {label!r} is finite, found {weight!r}")
-        if any(type(weight) is not float for _, weight, _ in self.components):  # NumPy's are no JSON
+        if any(type(weight) is not float for _, weight, _ in self.components):  # NumPy floats are not JSON
             parts = tuple(part._replace(weight=float(part.weight)) for part in self.components)
             object.__setattr__(self, "components", parts)
         if self.gate and self.gate not in labels:
-            raise DataError(f"the gate {self.gate!r} is none of the rewards {labels}")
+            raise DataError(f"the gate {self.gate!r} is none of the rewards {labels}; name one of them")
         if self.scored and not math.isfinite(self.total):
             raise DataError(f"the sum of the rewards {labels} is not finite; lower their scores or weights")
 
     @property
     def scored(self) -> bool:
-        """Whether every component that counts was judged."""
+        """Whether every component that counts has a score."""
         return not self.unjudged
 
     @property
     def unjudged(self) -> list[Component]:
-        """The components that count and met an infrastructure error; behind a gate only the gate itself counts."""
+        """The components that count but have no score (``infra_error``); after a failed gate, only the gate counts."""
         counting = [part for part in self.components if (part.label == self.gate if self.gate else part.weight)]
         return [part for part in counting if part.verdict.score is None]
 
     @property
     def total(self) -> float:
-        """The sum of weight times score, clipped; refused when something that counts was not judged."""
+        """The clipped sum of weight times score; raises ``DataError`` if a component that counts has no score."""
         if self.unjudged:
             names = ", ".join(f"{label} ({verdict.reason})" for label, _, verdict in self.unjudged)
-            raise DataError(f"there is no total: not judged because of an infrastructure error: {names}")
+            raise DataError(
+                f"the reward has no total, because an infrastructure error left some of it unscored: {names}"
+            )
         if self.gate:
             return self.gated
         total = float(sum(weight * (verdict.score or 0.0) for _, weight, verdict in self.components))
@@ -80,11 +82,11 @@ class Reward:
 
     @property
     def success(self) -> bool | None:
-        """Whether the attempt is a success: the one definition behind accuracy, pass rates and curricula.
+        """Whether the attempt is a success: the one definition that accuracy, success rates and curricula use.
 
-        A gate that was not passed is a failure. Otherwise the rubric's ``success`` decides: the named component passes,
-        or the total reaches the threshold. Without that, the heaviest component (the first of equals) decides. None:
-        nothing was scored, or that component is a plain number, which has no pass mark.
+        A failed gate is a failure. Otherwise the rubric's ``success`` decides: the named component has to pass, or the
+        total has to reach the threshold. Without ``success``, the heaviest component has to pass (the first one if
+        several are equal). None if the reward has no total, or if that component is a plain number without a pass mark.
         """
         if not self.components or not self.scored:
             return None
@@ -99,7 +101,7 @@ class Reward:
         return None if heaviest.verdict.graded else heaviest.verdict.passed
 
     def score(self, label: str) -> float | None:
-        """The unweighted score of one component, None where it was not judged."""
+        """The unweighted score of one component, None if it was not judged; ``KeyError`` if the label is unknown."""
         for part in self.components:
             if part.label == label:
                 return part.verdict.score
@@ -108,7 +110,7 @@ class Reward:
         raise KeyError(label)
 
     def extended(self, components: Iterable[Component]) -> "Reward":
-        """This reward with more components."""
+        """A copy of this reward with more components."""
         return replace(self, components=(*self.components, *components))
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +138,6 @@ class Reward:
 
 
 def success_rate(rewards: Iterable[Reward]) -> float | None:
-    """Share of ``rewards`` that are a success; None where there are none, or success is undefined for one of them."""
+    """Share of ``rewards`` that are a success; None if there are none, or if success is undefined for any of them."""
     found = [reward.success for reward in rewards]
     return None if not found or None in found else sum(map(bool, found)) / len(found)

@@ -1,4 +1,4 @@
-"""One training sample: the exact tokens of one stretch of a conversation, with all that is known of each."""
+"""A segment: the exact tokens of one part of a conversation, with the sampler's data for each token."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -14,30 +14,28 @@ _DTYPES: dict[str, Any] = {
     "mask": np.bool_,
     "logprobs": np.float32,
     "versions": np.int32,
-    "rewards": np.float32,
     "advantages": np.float32,
 }
-_OPTIONAL = ("rewards", "advantages")
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Arrays of one length, a value for each token.
+    """Arrays of one length, with one value for each token.
 
     Attributes:
-        tokens: int32, the ids as the sampler saw and made them.
-        sampled: bool, whether the policy sampled it (else it is context).
-        mask: bool, whether it enters the loss; a subset of ``sampled`` unless the environment says otherwise.
-        logprobs: float32, the sampler's own, after temperature; NaN where not sampled.
-        versions: int32, the weights version that sampled it; -1 where not sampled; never decreasing.
-        temperature: what the logprobs were divided by before the softmax.
-        agent: whose tokens these are.
-        trainable: whether the trainer may learn from them.
-        rewards, advantages: float32, given by the environment and then used as they are; None where it gives none.
-        extra: named arrays of the same length (reference or teacher logprobs, routing).
+        tokens: int32, the token ids, exactly as the sampler read and sampled them.
+        sampled: bool, whether the policy sampled the token; otherwise it is context.
+        mask: bool, whether the token enters the loss; a subset of ``sampled`` unless the environment sets it.
+        logprobs: float32, from the sampler, after temperature; NaN where not sampled.
+        versions: int32, the version of the weights that sampled the token; -1 where not sampled; never decreasing.
+        temperature: the divisor of the logits before the softmax.
+        agent: the agent whose tokens these are.
+        trainable: whether the trainer may learn from the segment.
+        advantages: float32, set by the environment and used without change; None to compute them from rewards.
+        extra: further named arrays of the same length, such as reference logprobs, teacher logprobs or routing.
 
     Raises:
-        DataError: a length, type or value that cannot be right; nothing bad travels further than here.
+        DataError: a length, type or value is not valid.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -48,7 +46,6 @@ class Segment:
     temperature: float = 1.0
     agent: str = "policy"
     trainable: bool = True
-    rewards: npt.NDArray[np.float32] | None = None
     advantages: npt.NDArray[np.float32] | None = None
     extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
@@ -56,7 +53,7 @@ class Segment:
         object.__setattr__(self, "extra", {name: np.asarray(value) for name, value in self.extra.items()})
         for name, dtype in _DTYPES.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
+            if value is None and name == "advantages":
                 continue
             array = np.asarray(value)
             if array.dtype != dtype:
@@ -80,7 +77,7 @@ class Segment:
         if not np.isfinite(self.temperature) or self.temperature < 0:
             raise DataError(f"a segment's temperature is finite and not negative, found {self.temperature!r}")
         known = self.logprobs[self.sampled]
-        bad = ~(np.isfinite(known) & (known <= 1e-3))  # float32 rounding may lift a certain token above 0
+        bad = ~(np.isfinite(known) & (known <= 1e-3))  # float32 rounding may give a certain token a logprob above 0
         if bad.any():
             raise DataError(f"sampled tokens have finite logprobs of 0 or less, found {known[bad][0]}")
         if not np.isnan(self.logprobs[~self.sampled]).all():
@@ -90,10 +87,8 @@ class Segment:
             raise DataError(f"versions of sampled tokens are 0 or more and never decrease, found {versions.tolist()}")
         if (self.versions[~self.sampled] != -1).any():
             raise DataError("tokens that were not sampled have version -1")
-        for name in _OPTIONAL:
-            value = getattr(self, name)
-            if value is not None and not np.isfinite(value).all():
-                raise DataError(f"a segment's {name} are finite, found {value[~np.isfinite(value)][0]}")
+        if self.advantages is not None and not (finite := np.isfinite(self.advantages)).all():
+            raise DataError(f"a segment's advantages are finite, found {self.advantages[~finite][0]}")
 
     def __len__(self) -> int:
         return int(self.tokens.size)
@@ -123,7 +118,7 @@ class Segment:
 
 
 def _cast(name: str, array: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
-    """``array`` as ``dtype`` where nothing is lost; floats for ids or truth values are refused."""
+    """Convert ``array`` to ``dtype`` without loss; floats or truth values are not accepted for integers."""
     integral = np.issubdtype(dtype, np.integer)
     if integral and not (np.issubdtype(array.dtype, np.integer) and array.dtype != np.bool_):
         raise DataError(f"segment {name} are integers, found {array.dtype}")

@@ -1,4 +1,4 @@
-"""Typed settings whose errors name the key, the value and the nearest known key."""
+"""The base of all typed settings, with errors that name the key, the value and the nearest known key."""
 
 import typing
 from typing import Any, ClassVar, TypeVar
@@ -9,7 +9,7 @@ from .errors import ConfigError, nearest
 
 
 class Settings(BaseModel):
-    """A part of a configuration: frozen, its numbers finite, and closed to unknown keys."""
+    """A part of a configuration: frozen, with finite numbers only, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -21,10 +21,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
-    """``values`` as a ``model``.
+    """Validate ``values`` as a ``model``.
 
     Raises:
-        ConfigError: the first fault, by its dotted key, with the value and the cure; ``what`` begins the message.
+        ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with ``what``.
     """
     try:
         return model(**values)
@@ -41,7 +41,7 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         if fault["type"] == "missing":
             raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
         reason = fault["msg"].removeprefix("Value error, ")
-        if not path:  # each value is possible, but not all together: the model's own validator says which
+        if not path:  # the values are valid one by one but not together: the model's own validator raised
             raise ConfigError(f"{what}: {reason}") from None
         raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
 
@@ -60,7 +60,7 @@ def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The settings model inside an annotation such as ``list[Model]`` or ``Model | None``."""
+    """The model in an annotation such as ``list[Model]`` or ``Model | None``; None if there is none."""
     parts = typing.get_args(annotation)
     if parts:
         return next((found for part in parts if (found := _model_in(part))), None)

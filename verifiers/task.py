@@ -1,4 +1,4 @@
-"""One question: what is asked, what is expected, and what a verifier may need to know."""
+"""A task: the prompt, the expected answer, and what the verifiers need to judge it."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from .rows.jsonl import check_json
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of the model. JSON only; the hash of its content is its identity.
+    """A task for the model. It is JSON only, and the hash of its content is its identity.
 
     Attributes:
         prompt: text (one user message) or a list of messages.
-        answer: what is expected; never shown to the model.
+        answer: the expected answer; never shown to the model.
         info: anything else that the environment or a verifier needs; never shown to the model.
-        id: a name for people; the content's hash where none is given.
-        verify: verifiers of this task's own, beside the environment's rubric, as ``row.py`` reads them: objects
-            {"verifier", "answer", "params", "weight"}, of which the first key alone must be there.
+        id: a name for people; by default the hash of the content.
+        verify: verifiers of this task alone, which judge in addition to the environment's rubric: objects {"verifier",
+            "answer", "params", "weight"}, of which only the first key is required; see ``rows/row.py``.
 
     Raises:
         DataError: the prompt is neither text nor messages, or something in it is not JSON.
@@ -40,7 +40,7 @@ class Task:
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits: the identity of the content, whatever the ``id`` says."""
+        """16 hexadecimal digits that identify the content; ``id`` does not count."""
         return self._hash  # type: ignore[attr-defined, no-any-return]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""One attempt at a task, from the first prompt to the last reward: the record that flows to the loss."""
+"""A trajectory: the record of one attempt at a task, from the first prompt to the reward."""
 
 import math
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from .segment import Segment
 from .task import Task
 
 SCHEMA_VERSION = 3
-"""Written into every stored trajectory; raised when the record's shape changes."""
+"""The version of the stored format; it increases whenever a field of the record changes."""
 
 POLICY = "policy"
-"""The name of the agent where an environment has only one."""
+"""The name of the agent in an environment with one agent."""
 
 
 class StopReason(StrEnum):
@@ -28,29 +28,32 @@ class StopReason(StrEnum):
     LENGTH = "length"
     """A reply reached its token limit, or the context was full."""
     TURNS = "turns"
+    """The limit of turns was reached."""
     TOOL_CALLS = "tool_calls"
+    """The limit of tool calls was reached."""
     SECONDS = "seconds"
+    """The time limit was reached."""
     ENVIRONMENT_ERROR = "environment_error"
-    """The environment's own code raised; the trajectory is scored by what it left, or dropped."""
+    """The environment's code raised; the trajectory is scored as far as it got, or dropped."""
     INFRA_ERROR = "infra_error"
-    """Our machinery failed; the trajectory is unscored."""
+    """Lachesis itself failed; the trajectory is not scored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """One attempt at a task; each stage adds to it with ``replace`` and nothing flows back.
+    """One attempt at a task. Each stage makes a copy with more fields filled in.
 
     Attributes:
-        task: what was asked.
+        task: the task.
         environment: the label of the environment in this run.
         messages: agent → its conversation, as text.
-        segments: the training samples, in the order in which they were made.
+        segments: the segments of tokens, in the order in which they were made.
         artifacts: JSON that the episode leaves for its verifiers.
-        stop: why it ended.
-        error: file, line and message where something raised.
+        stop: why the episode ended.
+        error: message, file and line of an exception, None if none was raised.
         metrics: name → finite number.
         timings: stage → seconds.
-        rewards: agent → reward; empty until it was verified.
+        rewards: agent → reward; empty until the trajectory is scored.
     """
 
     task: Task
@@ -72,7 +75,7 @@ class Trajectory:
         left: object = self.artifacts
         if not isinstance(left, Mapping):
             found = f"{type(left).__name__} (task {self.task.id})"
-            raise DataError(f"an episode's artifacts are a dict, found {found}; put what you leave into it by a name")
+            raise DataError(f"an episode's artifacts are a dict, found {found}; put each value into it under a name")
         if self.artifacts:
             check_json(dict(self.artifacts), f"what an episode leaves in its artifacts (task {self.task.id})")
         for name, value in self.metrics.items():
@@ -83,18 +86,18 @@ class Trajectory:
 
     @property
     def scored(self) -> bool:
-        """Whether it has rewards and all of them were judged."""
+        """Whether it has rewards, and all of them have a total."""
         return bool(self.rewards) and all(reward.scored for reward in self.rewards.values())
 
     def completion(self, agent: str = POLICY) -> str:
-        """The raw text of the agent's last reply, empty where there is none."""
+        """The raw text of the agent's last reply; empty if there is none."""
         for message in reversed(self.messages.get(agent, ())):
             if is_reply(message):
                 return str(message["content"])
         return ""
 
     def with_rewards(self, rewards: Mapping[str, Reward]) -> "Trajectory":
-        """This trajectory, judged."""
+        """A copy of this trajectory with ``rewards``."""
         return replace(self, rewards=dict(rewards))
 
     def to_json(self) -> dict[str, Any]:
@@ -118,7 +121,7 @@ class Trajectory:
         """The trajectory that ``to_json`` wrote.
 
         Raises:
-            DataError: it was written by another version of this record, or is none.
+            DataError: it has another schema version, or is not a stored trajectory.
         """
         if row.get("schema") != SCHEMA_VERSION:
             raise DataError(

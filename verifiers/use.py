@@ -1,4 +1,4 @@
-"""What a rubric is made of: verifiers by name, and an environment's methods that are marked as rewards."""
+"""The entries of a rubric: verifiers by name, and methods of an environment that are marked as rewards."""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 
 from .case import Case
 from .errors import DataError
+from .registry import import_verifier
 from .trajectory import POLICY
 from .verdict import Verdict
 
@@ -21,7 +22,7 @@ _MARK = "__lachesis_reward__"
 
 @dataclass(frozen=True)
 class Use:
-    """One weighted entry of a rubric. Made by ``use``, ``reward`` and ``group_reward``."""
+    """One weighted entry of a rubric, made by ``use``, ``reward`` or ``group_reward``."""
 
     name: str
     weight: float = 1.0
@@ -42,19 +43,24 @@ def use(
     clip: Clip | None = None,
     **params: Any,
 ) -> Use:
-    """Use the registered verifier ``name``.
+    """Put a verifier into a rubric.
 
     Args:
-        name: as ``lachesis envs --verifiers`` lists it.
-        weight: what its score is multiplied by; 0 makes it a metric.
-        label: what logs and configs call it; its name where none is given.
-        agent: whose part it judges.
-        gate: nothing else counts where it does not pass: it is judged first, the others are then skipped, and the total
-            is the rubric's ``gated``. A gate that passes earns its weight like the others.
+        name: a name that ``lachesis envs --verifiers`` lists, or ``module:Class`` for your own.
+        weight: factor of its score; 0 makes it a metric.
+        label: its name in logs and configs; by default ``name``, or the class of ``module:Class``.
+        agent: the agent whose part it judges.
+        gate: judge it first; where it does not pass, all others are skipped, and the total is the rubric's ``gated``. A
+            gate that passes earns its weight like the others.
         clip: the lowest and the highest score.
-        params: the verifier's own.
+        params: the verifier's parameters.
+
+    Raises:
+        ConfigError: ``name`` is ``module:Class``, and that cannot be imported.
     """
-    return Use(name, weight, label or name, agent, params, gate, clip)
+    if ":" in name:
+        import_verifier(name)
+    return Use(name, weight, label or name.rpartition(":")[2], agent, params, gate, clip)
 
 
 def reward(
@@ -65,14 +71,14 @@ def reward(
     gate: bool = False,
     clip: Clip | None = None,
 ) -> Callable[[Function], Function]:
-    """Make a method ``(self, case) -> float | Verdict`` of an environment, sync or async, a part of its reward.
+    """Decorator: add a method ``(self, case) -> float | Verdict`` of an environment, sync or async, to its rubric.
 
-    The arguments are those of ``use``; a gate passes with a score above 0.
+    The arguments are those of ``use``; a gate passes if its score is above 0.
     """
 
     def mark(function: Function) -> Function:
         made = Use(function.__name__, weight, label or function.__name__, agent, gate=gate, clip=clip)
-        setattr(function, _MARK, (_OneByOne, made))
+        setattr(function, _MARK, (_MethodVerifier, made))
         return function
 
     return mark
@@ -81,22 +87,22 @@ def reward(
 def group_reward(
     *, weight: float = 1.0, label: str | None = None, agent: str = POLICY, clip: Clip | None = None
 ) -> Callable[[Function], Function]:
-    """Make a method ``(self, cases) -> [float | Verdict, …]``, sync or async, a part of the reward.
+    """Decorator: add a method ``(self, cases) -> [float | Verdict, …]``, sync or async, that judges a group together.
 
-    It sees the attempts of one group together, judged by all else (``case.reward``), and gives a score for each, in
-    their order. Attempts that could not be judged, or that a gate stopped, are not among them.
+    The method gets all attempts of a group after all other verifiers have judged them (``case.reward``), and returns a
+    score for each, in their order. Attempts without a total, and those where a gate failed, are left out.
     """
 
     def mark(function: Function) -> Function:
         made = Use(function.__name__, weight, label or function.__name__, agent, clip=clip)
-        setattr(function, _MARK, (_Together, made))
+        setattr(function, _MARK, (_GroupMethodVerifier, made))
         return function
 
     return mark
 
 
-def marked(environment: object) -> Iterator[tuple[Use, Any]]:
-    """The marked methods of an environment, each with a verifier that calls it."""
+def reward_methods(environment: object) -> Iterator[tuple[Use, Any]]:
+    """The methods of an environment that are marked as rewards, each with a verifier that calls it."""
     for name, method in inspect.getmembers(type(environment), callable):
         if hasattr(method, _MARK):
             kind, made = getattr(method, _MARK)
@@ -104,8 +110,8 @@ def marked(environment: object) -> Iterator[tuple[Use, Any]]:
 
 
 @dataclass(frozen=True)
-class _OneByOne:
-    """A verifier made of an environment's own method."""
+class _MethodVerifier:
+    """A verifier that calls a method of an environment."""
 
     function: Callable[[Case], Any]
 
@@ -115,8 +121,8 @@ class _OneByOne:
 
 
 @dataclass(frozen=True)
-class _Together:
-    """A verifier of groups made of an environment's own method."""
+class _GroupMethodVerifier:
+    """A group verifier that calls a method of an environment."""
 
     function: Callable[[Sequence[Case]], Any]
 
@@ -131,5 +137,7 @@ def _as_verdict(result: Any, function: Callable[..., Any]) -> Verdict:
         return result
     if not isinstance(result, Real | np.bool_):
         name = getattr(function, "__qualname__", "a reward")
-        raise DataError(f"{name} gave {result!r:.80}; a reward is a number or a Verdict")
-    return Verdict(float(result), graded=not isinstance(result, bool | np.bool_))  # NumPy's and torch's scalars too
+        raise DataError(f"{name} gave {result!r:.80}; return a number or a Verdict")
+    return Verdict(
+        float(result), graded=not isinstance(result, bool | np.bool_)
+    )  # accepts scalars of NumPy and torch, too

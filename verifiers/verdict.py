@@ -1,4 +1,4 @@
-"""What one verifier says of one trajectory."""
+"""A verdict: the judgement of one verifier on one trajectory."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,23 +18,25 @@ TOTALS: dict[str, Callable[[tuple[float, ...]], float]] = {
     "max": max,
     "last": lambda steps: steps[-1],
 }
-"""What the scores of several turns come to, by name."""
+"""How the scores of several turns become one score, by name."""
 _ZERO = frozenset({"unparseable", "timeout", "limit"})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement: a score, how it came about, and why.
+    """A judgement: a score, its status and its reasons.
 
     Attributes:
-        score: finite; None exactly when ``status`` is ``infra_error`` (nothing was judged).
-        status: ``ok`` judged, at any score; ``wrong`` judged, below the pass mark; ``unparseable``, ``timeout`` and
-            ``limit``: the completion's own doing, score 0; ``infra_error``: ours, never a reward.
+        score: a finite number; None exactly if ``status`` is ``infra_error``, because nothing was judged.
+        status: ``ok``: judged and not below the pass mark; ``wrong``: judged and below the pass mark; ``unparseable``,
+            ``timeout`` and ``limit``: the completion caused the failure, and the score is 0; ``infra_error``: Lachesis
+            or the dataset caused the failure, and there is no score.
         reason: one line for people.
-        evidence: JSON that shows how the score came about; where no score is above 0, ``best`` is the highest there is.
+        evidence: JSON that explains the score; ``best`` is the highest possible score of a verifier whose scores are
+            never above 0.
         elapsed: seconds.
-        steps: scores of the agent's turns, in order, where turns are scored one by one; ``score`` is what they come to.
-        graded: the score is a plain number, and nothing says from which value on it passes: it defines no success.
+        steps: the scores of the agent's turns, in order, if turns are scored one by one; ``score`` combines them.
+        graded: whether the score is a plain number without a pass mark, so that it defines no success.
     """
 
     score: float | None
@@ -70,7 +72,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether it was judged and not below the pass mark, with a positive score or the best that there is."""
+        """Whether the status is ``ok`` and the score is positive, or the best that is possible."""
         if self.status != "ok" or self.score is None:
             return False
         return self.score > 0 or self.score == self.evidence.get("best")
@@ -93,7 +95,7 @@ class Verdict:
 
     @classmethod
     def of_steps(cls, steps: Iterable[float], total: Total = "mean", reason: str = "") -> "Verdict":
-        """A verdict on each turn of the agent, in order; ``total`` says what score they come to (0 for none)."""
+        """A verdict on each turn of the agent, in order; ``total`` combines their scores (0 without turns)."""
         scores = tuple(float(step) for step in steps)
         if total not in TOTALS:
             raise DataError(f"the score of steps is their {' or '.join(TOTALS)}, found {total!r}")
@@ -111,7 +113,7 @@ def wrong(reason: str, score: float = 0.0, **evidence: Any) -> Verdict:
 
 
 def unparseable(reason: str, **evidence: Any) -> Verdict:
-    """A verdict of status ``unparseable``: there is no answer that could be judged."""
+    """A verdict of status ``unparseable``: the completion contains no answer to judge."""
     return Verdict(0.0, "unparseable", reason, evidence)
 
 

@@ -1,1 +1,1 @@
-"""``lachesis eval``: scoring a model on an environment."""
+"""``lachesis eval``: a model evaluated on an environment."""

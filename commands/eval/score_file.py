@@ -1,8 +1,7 @@
-"""The scores of an evaluation: one JSON line a trajectory behind a header line, written as they come, resumable."""
+"""The scores of an evaluation on disk: a header line, then one JSON line a trajectory; it can be continued."""
 
 import json
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
+from ...verifiers.files import cut_torn_line
 from ...verifiers.rows.jsonl import read_numbered_jsonl
 from ...verifiers.trajectory import POLICY, Trajectory
 
@@ -25,7 +25,7 @@ class Score(NamedTuple):
         rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
         success: ``Reward.success`` of the first agent; None where it is undefined.
         stop: why the episode ended.
-        scored: whether it was judged at all.
+        scored: whether it has a score at all.
     """
 
     task: str
@@ -37,18 +37,18 @@ class Score(NamedTuple):
 
 
 class ScoreFile:
-    """Scores on disk, a context manager. Where ``path`` exists, its scores are taken over.
+    """Scores on disk, a context manager. If ``path`` exists, its scores are kept and added to.
 
     Attributes:
-        scores: (task hash, attempt) → score, the last where one was made twice.
+        scores: (task hash, attempt) → score; the last one if an attempt was made twice.
 
     Args:
         path: JSON Lines.
-        header: what was asked of whom and how; an existing file must say the same.
+        header: identifies the evaluation; an existing file must have the same.
 
     Raises:
-        ConfigError: the file is of another evaluation; the message says where it differs.
-        DataError: a line is no score, by its number.
+        ConfigError: the file belongs to another evaluation; the message says where they differ.
+        DataError: a line is not a score; the message has its number.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ class ScoreFile:
         self._header = header
         self._file: TextIO | None = None
         if path.exists() and path.stat().st_size:
-            _cut_torn_line(path)
+            cut_torn_line(path)
             self._take_over()
 
     def __enter__(self) -> Self:
@@ -75,11 +75,13 @@ class ScoreFile:
         try:
             self._write({"attempt": attempt, **trajectory.to_json()})
         except OSError as error:
-            raise InfrastructureError(f"cannot write {self.path}: {error.strerror}; then run it again") from None
+            raise InfrastructureError(
+                f"cannot write {self.path}: {error.strerror}; make room and run the same command again"
+            ) from None
         return self._note(attempt, trajectory)
 
     def has(self, task: str, attempt: int) -> bool:
-        """Whether this attempt at the task with this hash was judged already."""
+        """Whether this attempt at the task with this hash has a score already."""
         score = self.scores.get((task, attempt))
         return score is not None and score.scored
 
@@ -95,7 +97,7 @@ class ScoreFile:
         self._file.flush()
 
     def _open(self) -> TextIO:
-        """The file, made with its header where it was not there: a run that scores nothing leaves nothing."""
+        """The file, created with its header on the first write: an evaluation without scores leaves no file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("a")
         if not file.tell():
@@ -107,7 +109,7 @@ class ScoreFile:
         _, first = next(rows, (1, {}))
         if "header" not in first:
             raise ConfigError(
-                f"{self.path} is not a file of scores (its first line is no header); choose another --out"
+                f"{self.path} is not a file of scores (its first line is not a header); choose another --out"
             )
         there, here = _flat(first["header"]), _flat(json.loads(json.dumps(self._header)))
         for key in sorted({*there, *here}):
@@ -138,15 +140,15 @@ def score_of(attempt: int, trajectory: Trajectory) -> Score:
 
 
 class Summary(NamedTuple):
-    """What an evaluation came to.
+    """The results of an evaluation.
 
     Attributes:
         means: label → (mean, its standard error); attempts at one task are one observation, since they are not
             independent. The error is NaN for a single task.
-        accuracy: the same for successes; None where success is undefined.
+        accuracy: the same for the share of successes (``Reward.success``); None if success is undefined.
         stops: stop reason → count.
-        judged: trajectories that have a score.
-        unscored: trajectories that met an infrastructure error; they enter no mean.
+        judged: how many trajectories have a score.
+        unscored: how many have none, because of an infrastructure error; no mean includes them.
     """
 
     means: dict[str, tuple[float, float]]
@@ -157,13 +159,15 @@ class Summary(NamedTuple):
 
 
 def summarise(scores: Iterable[Score]) -> Summary:
-    """Means over the scores that were judged."""
+    """Means over the trajectories that have a score."""
     everything = list(scores)
     judged = [score for score in everything if score.scored]
     labels = sorted({label for score in judged for label in score.rewards}, key=lambda label: (label == "total", label))
     means = {label: _mean((s.task, s.rewards[label]) for s in judged if label in s.rewards) for label in labels}
     defined = [score for score in judged if score.success is not None]
-    accuracy = _mean((score.task, float(bool(score.success))) for score in judged) if defined == judged else None
+    accuracy = (
+        _mean((score.task, float(bool(score.success))) for score in judged) if judged and defined == judged else None
+    )
     stops = dict(Counter(score.stop for score in everything).most_common())
     return Summary(means, accuracy, stops, len(judged), len(everything) - len(judged))
 
@@ -187,10 +191,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for name, inner in value.items():
         leaves |= _flat(inner, f"{prefix}.{name}".lstrip("."))
     return leaves
-
-
-def _cut_torn_line(path: Path) -> None:
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)

@@ -1,4 +1,4 @@
-"""One completion to judge, as a line of a JSONL file: its verifier, and what that gets to see."""
+"""A line of a JSONL file: one completion to score, with its verifier and what that verifier gets to see."""
 
 import difflib
 import hashlib
@@ -19,7 +19,7 @@ from ...verifiers.verdict import Verdict, infra_error
 
 _KEYS = frozenset({"verifier", "completion", "messages", "answer", "params", "prompt", "info", "artifacts"})
 _SILENT = frozenset({"answer", "params"})
-"""Keys without which a row is judged, but otherwise: a misspelt one is refused."""
+"""Optional keys that change the verdict, so a misspelt one is refused."""
 
 
 class Line(NamedTuple):
@@ -30,14 +30,14 @@ class Line(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits: the identity of what it says."""
+        """16 hexadecimal digits that identify the content."""
         return hashlib.blake2b(self.text.strip(), digest_size=8).hexdigest()
 
     async def verify(self) -> Verdict:
-        """The verdict on its row; an ``infra_error`` that names the line where it is no row that could be judged.
+        """The verdict on the row; an ``infra_error`` with the line's number if it is not a row that can be scored.
 
         Raises:
-            ConfigError: its verifier needs a sandbox, and none is here: no row's fault, and so with all that need one.
+            ConfigError: its verifier needs a sandbox and there is none, which is not the fault of the row.
         """
         try:
             rubric, case = read_row(self.text)
@@ -49,7 +49,7 @@ class Line(NamedTuple):
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The lines of ``path`` that are not blank, read as they are taken.
+    """The lines of ``path`` that are not blank, read one by one.
 
     Raises:
         DataError: the file cannot be read.
@@ -64,13 +64,13 @@ def lines_of(path: Path) -> Iterator[Line]:
 
 
 def read_row(text: bytes | str) -> tuple[Rubric, Case]:
-    """What judges the row, and what it is to judge.
+    """The rubric that scores a row, and the case that it scores.
 
     A row has ``verifier`` and either ``completion`` (text) or ``messages`` (a whole conversation); it may have
-    ``answer``, ``params``, ``prompt``, ``info`` and ``artifacts``. Other keys are the user's own.
+    ``answer``, ``params``, ``prompt``, ``info`` and ``artifacts``. Other keys are ignored.
 
     Raises:
-        DataError, ConfigError: it is no such row; the message says what is wrong with which value, and the cure.
+        DataError, ConfigError: it is not such a row; the message has the value that is wrong, and the cure.
     """
     try:
         row = json.loads(text)
@@ -117,6 +117,6 @@ def _messages(row: dict[str, Any]) -> tuple[Any, ...]:
 @lru_cache(maxsize=128)
 def _rubric(verifier: str, params: str) -> Rubric:
     rubric = Rubric(Use(verifier, label=verifier, params=json.loads(params)))
-    if rubric.compares:
-        raise ConfigError(f"verifier {verifier!r} compares the attempts of a group; a row is one attempt")
+    if rubric.scores_groups:
+        raise ConfigError(f"verifier {verifier!r} compares the attempts of a group, and a row is a single attempt")
     return rubric

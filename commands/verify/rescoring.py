@@ -1,4 +1,4 @@
-"""Scores computed again offline: rows of completions from a file, or the stored trajectories of a run."""
+"""Scores computed again offline: for the rows of a JSONL file, or for the stored trajectories of a run."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...environments.environment import Environment
-from ...rollout.store import Stored, TrajectoryStore
-from ...trainer.config import load_config
+from ...rollout.store import Stored
 from ...trainer.run.progress import counting
+from ...trainer.run.reader import TRAJECTORIES, Run
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox
@@ -24,12 +24,9 @@ from ..terminal import standard_output
 from .line import Line, lines_of
 from .verdict_file import VerdictFile, verdict_row
 
-STORE = "trajectories.jsonl.zst"
-"""The name of the trajectories in a run's folder."""
-
 
 class Change(NamedTuple):
-    """A stored trajectory's component that is judged otherwise now."""
+    """A component of a stored trajectory whose score or status has changed."""
 
     where: str
     label: str
@@ -39,13 +36,13 @@ class Change(NamedTuple):
 
 @dataclass
 class Tally:
-    """What judging a run again came to.
+    """The result of scoring a run again.
 
     Attributes:
-        trajectories: how many.
-        before: sum of the total rewards as stored.
-        after: the same as judged now.
-        changes: what differs.
+        trajectories: how many were scored.
+        before: sum of the stored total rewards.
+        after: sum of the new total rewards.
+        changes: the components that differ.
     """
 
     trajectories: int = 0
@@ -62,19 +59,19 @@ class Tally:
 
 
 def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSettings | None = None) -> None:
-    """Judge each row of ``path``, in order; a row that cannot be judged gets a verdict that says why, by its line.
+    """Score each row of ``path`` in order; a row that cannot be scored gets a verdict with the reason and its line.
 
     Args:
-        path: JSON Lines, see ``row.read_row``; blank lines are no rows.
-        out: gets a line {"score", "status", "reason", "elapsed_ms", "row"} for each row; standard output where None.
-            Where it exists, it is gone on with.
-        jobs: most rows under way.
+        path: JSON Lines, see ``line.read_row``; blank lines are skipped.
+        out: gets a line {"score", "status", "reason", "elapsed_ms", "row"} for each row; standard output if None. An
+            existing file is continued.
+        jobs: most rows scored at once.
         sandbox: where verifiers run programs.
 
     Raises:
-        InputError: ``path`` cannot be read, ``out`` is not of ``path``, or a row needs a sandbox and none is here; what
-            was written before stays.
-        InfrastructureError: some rows could not be judged, or could not be written; the others were.
+        InputError: ``path`` cannot be read, ``out`` belongs to another file, or a row needs a sandbox and there is
+            none; what was written before stays.
+        InfrastructureError: some rows could not be scored or written; the others were.
     """
     if not path.exists():
         raise DataError(f"cannot read {path}: there is no such file; check the path")
@@ -83,42 +80,44 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
     if out is None:
         counts: Counter[str] = Counter()
         with standard_output():
-            _judge_rows(path, lines, _Printer(counts).add, jobs, 0)
+            _score_rows(path, lines, _Printer(counts).add, jobs, 0)
     else:
         with VerdictFile(out, path, lines) as file:
             counts, before = file.counts, file.counts.total()
             try:
-                _judge_rows(path, lines, file.add, jobs, before)
+                _score_rows(path, lines, file.add, jobs, before)
             except KeyboardInterrupt:
-                done = f"stopped with {counts.total()} verdicts in {out}; the same command goes on"
+                done = f"stopped with {counts.total()} verdicts in {out}; the same command continues"
                 raise KeyboardInterrupt(done) from None
         if before:
             print(f"{before} verdicts were in {out} before", file=sys.stderr)
     print(f"{counts.total()} rows: {_listed(counts) or 'none'}", file=sys.stderr)
     if counts["infra_error"]:
-        raise InfrastructureError(
-            f"{counts['infra_error']} rows could not be judged; the reason stands in each verdict"
-        )
+        raise InfrastructureError(f"{counts['infra_error']} rows could not be scored; each verdict gives the reason")
 
 
 def verify_run(path: Path, out: Path | None, jobs: int, overrides: Sequence[str] = ()) -> None:
-    """Judge every stored trajectory of a run again and print what changed; ``out`` gets a line for each change.
+    """Score every stored trajectory of a run again and print the changes; ``out`` gets a line for each change.
 
     Args:
-        path: the run's folder, or the trajectories in it; the environments are those of the config beside them.
+        path: the run's folder, or the file of trajectories in it.
         out: JSON Lines, overwritten.
-        jobs: most trajectories under way.
-        overrides: ``--part.key value`` on that config.
+        jobs: most groups scored at once.
+        overrides: ``--part.key value`` for the run's config, which has the environments and the sandbox.
+
+    Raises:
+        ConfigError: there is no such run, its config lacks an environment, or ``out`` cannot be written.
     """
-    file = path / STORE if path.is_dir() else path
-    if not file.is_file():
-        raise ConfigError(f"{path} holds no {STORE}; give a run's folder, its trajectories, or a JSONL file")
-    config = load_config(file.parent / "config.toml", overrides)
+    folder = path.parent if path.name == TRAJECTORIES else path
+    if not (folder / TRAJECTORIES).is_file():
+        raise ConfigError(f"{path} holds no {TRAJECTORIES}; give a run's folder, its trajectories, or a JSONL file")
+    run = Run(folder)
+    config = run.config(overrides)
     configure_sandbox(config.sandbox)
     environments = {spec.label: spec.build() for spec in (entry.spec() for entry in config.environments)}
     tally = Tally()
-    with counting("judging again", None) as tick:
-        asyncio.run(_judge_store(TrajectoryStore(file), environments, jobs, tally, tick))
+    with counting("scoring again", None) as tick:
+        asyncio.run(_score_run(run, environments, jobs, tally, tick))
     if out:
         _write(out, "".join(json.dumps(_change_row(change)) + "\n" for change in tally.changes))
     _print_changes(tally)
@@ -137,10 +136,10 @@ def differences(before: Stored, after: Trajectory) -> list[Change]:
     return found
 
 
-def _judge_rows(
+def _score_rows(
     path: Path, lines: Iterator[Line], write: Callable[[list[dict[str, Any]]], None], jobs: int, before: int
 ) -> None:
-    async def judge(line: Line) -> dict[str, Any]:
+    async def score(line: Line) -> dict[str, Any]:
         return verdict_row(line, await line.verify())
 
     with counting("verifying", _rows_in(path), before) as tick:
@@ -149,7 +148,7 @@ def _judge_rows(
             write(rows)
             tick(len(rows))
 
-        asyncio.run(in_order(lines, judge, emit, jobs))
+        asyncio.run(in_order(lines, score, emit, jobs))
 
 
 class _Printer:
@@ -166,28 +165,28 @@ class _Printer:
 
 
 def _rows_in(path: Path) -> int | None:
-    """How many rows the progress bar goes to: counted where one is shown, unknown for a pipe, which is read once."""
+    """How many rows the progress bar counts to; None if no bar is shown, or for a pipe, which can be read only once."""
     return sum(1 for _ in lines_of(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
-async def _judge_store(
-    store: TrajectoryStore, environments: dict[str, Environment], jobs: int, tally: Tally, tick: Callable[[int], None]
+async def _score_run(
+    run: Run, environments: dict[str, Environment], jobs: int, tally: Tally, tick: Callable[[int], None]
 ) -> None:
-    async def judge(group: list[Stored]) -> list[tuple[Stored, Trajectory]]:
+    async def score(group: list[Stored]) -> list[tuple[Stored, Trajectory]]:
         label = group[0].trajectory.environment
         if label not in environments:
-            raise ConfigError(f"the run's config has no environment labelled {label!r}, as its trajectories say")
+            raise ConfigError(f"the run stored trajectories of {label!r}, which its config does not list")
         attempts = [await environments[label].score_trajectory(stored.trajectory) for stored in group]
         return list(zip(group, await environments[label].score_group(attempts), strict=True))
 
     def emit(groups: list[list[tuple[Stored, Trajectory]]]) -> None:
-        judged = [pair for group in groups for pair in group]
-        for before, after in judged:
+        scored = [pair for group in groups for pair in group]
+        for before, after in scored:
             tally.add(before, after)
-        tick(len(judged))
+        tick(len(scored))
 
-    groups = (list(group) for _, group in groupby(store.read(), key=lambda stored: (stored.step, stored.group)))
-    await in_order(groups, judge, emit, jobs, window=64)
+    groups = (list(group) for _, group in groupby(run.trajectories(), key=lambda stored: (stored.step, stored.group)))
+    await in_order(groups, score, emit, jobs, window=64)
 
 
 def _total(trajectory: Trajectory) -> float:

@@ -1,4 +1,4 @@
-"""Verdicts on the rows of a file, one line each, written as they come: a JSONL file that can be gone on with."""
+"""The verdicts on the rows of a file, one JSON line each, written as they come; such a file can be continued."""
 
 import fcntl
 import json
@@ -10,37 +10,38 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
+from ...verifiers.files import whole_lines
 from ...verifiers.verdict import STATUSES, Verdict
 from .line import Line
 
 
 def verdict_row(line: Line, verdict: Verdict) -> dict[str, Any]:
-    """The verdict as it is written; ``row`` is the digest of the line that was judged."""
+    """The verdict as it is written; ``row`` is the digest of the line that was scored."""
     said = {"score": verdict.score, "status": verdict.status, "reason": verdict.reason}
     return said | {"elapsed_ms": round(1000 * verdict.elapsed, 3), "row": line.digest}
 
 
 class VerdictFile:
-    """Verdicts on disk, a context manager. What ``path`` holds already is taken over.
+    """Verdicts on disk, a context manager. The verdicts that ``path`` already holds are kept.
 
     Attributes:
-        counts: status → how many verdicts of it the file holds.
+        counts: status → number of verdicts with it in the file.
 
     Args:
-        path: JSON Lines; made, with its folder, where it is not there.
-        source: the file that is judged, for messages.
-        lines: of ``source``; those that ``path`` holds verdicts on are taken from it.
+        path: JSON Lines; created, with its folder, if it does not exist.
+        source: the file that is scored.
+        lines: of ``source``; the iterator is moved past those that ``path`` holds verdicts on.
 
     Raises:
         ConfigError: ``path`` cannot be written, is being written, or is ``source`` itself.
-        DataError: ``path`` holds something else than verdicts on the first rows of ``source``.
+        DataError: ``path`` holds anything but verdicts on the first rows of ``source``.
     """
 
     def __init__(self, path: Path, source: Path, lines: Iterator[Line]) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
         if path.exists() and source.exists() and path.samefile(source):
-            raise ConfigError(f"{path} is the file that is judged; choose another -o")
+            raise ConfigError(f"{path} is the file that is scored; choose another -o")
         self._file = _opened(path)
         try:
             if path.is_file():
@@ -58,10 +59,10 @@ class VerdictFile:
         self._file.close()
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Write verdicts, in the system's hands when this returns.
+        """Write verdicts; the operating system has them when this returns.
 
         Raises:
-            InfrastructureError: the disk refuses; what was written before is whole.
+            InfrastructureError: the disk refuses; the verdicts written before are intact.
         """
         data = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode())
         try:
@@ -70,34 +71,30 @@ class VerdictFile:
         except OSError as error:
             raise InfrastructureError(
                 f"cannot write {self.path}: {error.strerror}; it holds {self.counts.total()} verdicts: "
-                "make room and give the same command again to go on"
+                "make room and run the same command again to continue"
             ) from None
         self.counts.update(row["status"] for row in rows)
 
     def _take_over(self, source: Path, lines: Iterator[Line]) -> None:
-        """Go over what is there, verdict by row; a last line that was cut off goes, all else must be of ``source``."""
-        whole = 0
-        with self.path.open("rb") as there:
-            for number, text in enumerate(there, start=1):
-                if not text.endswith(b"\n"):
-                    break
-                status, digest = _parsed(text, f"{self.path}, line {number}")
-                line = next(lines, None)
-                if line is None:
-                    raise DataError(f"{self.path} holds more verdicts than {source} has rows; choose another -o")
-                if digest != line.digest:
-                    raise DataError(
-                        f"{self.path}, line {number}, is no verdict on line {line.number} of {source}: they are of "
-                        "different files, or the rows were changed since; choose another -o, or remove it to judge all"
-                    )
-                self.counts[status] += 1
-                whole += len(text)
-        self._file.truncate(whole)
-        self._file.seek(whole)
+        """Compare each verdict with its row, and cut off a last line that is torn."""
+        verdicts, end = whole_lines(self.path)
+        for number, text in enumerate(verdicts, start=1):
+            status, digest = _parsed(text, f"{self.path}, line {number}")
+            line = next(lines, None)
+            if line is None:
+                raise DataError(f"{self.path} holds more verdicts than {source} has rows; choose another -o")
+            if digest != line.digest:
+                raise DataError(
+                    f"{self.path}, line {number}, is not a verdict on line {line.number} of {source}: it belongs to "
+                    "another file, or the rows have changed since; choose another -o, or remove it to score all again"
+                )
+            self.counts[status] += 1
+        self._file.truncate(end)
+        self._file.seek(end)
 
 
 def _opened(path: Path) -> FileIO:
-    """``path`` for us alone, and without a buffer, so that what a full disk does not take is known at once."""
+    """``path``, locked, and without a buffer, so that a full disk is noticed at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -121,5 +118,7 @@ def _parsed(text: bytes, where: str) -> tuple[str, str]:
     except (ValueError, RecursionError, TypeError, KeyError):
         status = digest = None
     if status not in STATUSES or not isinstance(digest, str):
-        raise DataError(f"{where}: not a verdict of this command: {text[:80]!r}; choose another -o, or remove the file")
+        raise DataError(
+            f"{where}: not a verdict that this command wrote: {text[:80]!r}; choose another -o, or remove the file"
+        )
     return status, digest

@@ -1,4 +1,4 @@
-"""Replies that must not pass, made of one that does: empty, echoed, cut, another task's, changed, hedged, hidden."""
+"""Replies that must not pass, made from one that does: empty, echoed, cut, swapped, changed, hedged or hidden."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ...verifiers.task import Task
 
 Script = tuple[str, ...]
-"""What a player says, turn by turn."""
+"""A player's replies, turn by turn."""
 
 HOSTILE = (
     "\\boxed{",
@@ -24,19 +24,19 @@ HOSTILE = (
     "\x00\u202e💥",
     "</think>",
 )
-"""Replies that careless verifiers raise on."""
+"""Replies on which careless verifiers raise."""
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 class BadReply(NamedTuple):
-    """A script that must fail.
+    """A script that must not pass.
 
     Attributes:
-        kind: the audit that it belongs to.
-        script: what is said.
-        swapped: the same two answers in the other order, where there are two: one of the orders may pass (whoever takes
-            the last commits the reply to that), both may not.
+        kind: the kind of finding if it passes.
+        script: the replies.
+        swapped: for a script with two answers, the same with the answers in the other order. One of the two orders may
+            pass, because a verifier may take the last answer; both may not.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class BadReply(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A task with the script that solves it, and with what each agent says where there are several."""
+    """A task with the script that solves it, and with the scripts of all agents."""
 
     task: Task
     script: Script
@@ -57,7 +57,7 @@ def bad_replies(shown: Shown, others: Sequence[Shown]) -> Iterator[BadReply]:
 
     Args:
         shown: a task and its perfect script.
-        others: tasks whose perfect scripts are tried on this one, the first that says and wants something else.
+        others: other tasks; the first with another script and another answer lends its script.
     """
     task, script = shown.task, shown.script
     if any(said.strip() for said in script):
@@ -77,7 +77,7 @@ def bad_replies(shown: Shown, others: Sequence[Shown]) -> Iterator[BadReply]:
 
 
 def _changed(script: Script, answer: str) -> Iterator[BadReply]:
-    """The script with other answers in place of the right one, or beside it."""
+    """The script with other answers instead of the right one, or next to it."""
     *before, last = script
     found = list(_standing(answer).finditer(last)) if answer else []
     if not found:
@@ -94,7 +94,7 @@ def _changed(script: Script, answer: str) -> Iterator[BadReply]:
 
 
 def wrong_answers(answer: str) -> list[str]:
-    """Answers that are near ``answer`` and none: a digit or a letter changed, a digit more, the opposite."""
+    """Wrong answers close to ``answer``: with a changed digit or letter, one more digit, the other sign, or negated."""
     wrongs = []
     if _NUMBER.fullmatch(answer):
         place = next(number for number, char in enumerate(answer) if char.isdigit())
@@ -117,7 +117,7 @@ def wrong_answers(answer: str) -> list[str]:
 
 
 def truncated(reply: str, answer: str) -> str:
-    """The first half of ``reply``; empty where that is nothing, all that there was, or still holds the answer."""
+    """The first half of ``reply``; empty if it is blank, is the whole reply, or still contains the answer."""
     cut = reply[: len(reply) // 2].rstrip()
     if not cut or cut == reply.strip() or (answer and _standing(answer).search(cut)):
         return ""
@@ -125,7 +125,7 @@ def truncated(reply: str, answer: str) -> str:
 
 
 def random_reply(script: Script, rng: random.Random) -> Script:
-    """As long as ``script`` and of the same kinds of characters, in no order."""
+    """Random characters, as many and of the same kinds as in ``script``."""
 
     def other(char: str) -> str:
         for kind in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
@@ -137,7 +137,7 @@ def random_reply(script: Script, rng: random.Random) -> Script:
 
 
 def answer_text(answer: Any) -> str:
-    """The answer where it is a short text or a number, else empty."""
+    """The answer as text if it is a short text or a number, else empty."""
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return ""
     text = str(answer).strip()
@@ -145,12 +145,12 @@ def answer_text(answer: Any) -> str:
 
 
 def prompt_text(task: Task) -> str:
-    """What the task's prompt says, without the system's part."""
+    """The text of the task's prompt, without its system message."""
     return "\n".join(message["content"] for message in task.messages if message["role"] != "system")
 
 
 def holds(text: str, answer: str) -> bool:
-    """Whether ``answer`` stands in ``text`` as a word of its own."""
+    """Whether ``text`` contains ``answer`` as a separate word."""
     return bool(_standing(answer).search(text))
 
 
@@ -159,5 +159,5 @@ def _standing(answer: str) -> re.Pattern[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two answers are equal, and there are any."""
+    """Whether two answers are equal and not None."""
     return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

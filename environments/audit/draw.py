@@ -1,4 +1,4 @@
-"""Tasks as they are drawn, and what is wrong with them before anyone plays."""
+"""The tasks that an environment yields, and problems with them that show before anyone plays."""
 
 import itertools
 import re
@@ -16,11 +16,11 @@ from .bad_reply import answer_text, holds, prompt_text
 from .finding import Finding
 
 MOST = 1000
-"""Tasks of a split that are looked at."""
+"""Most tasks of a split that are examined."""
 SECONDS = 5.0
-"""After so long no further task is drawn, if there are enough to play."""
+"""Seconds after which no further task is drawn, if there are enough to play."""
 SHORT = 4
-"""An answer of fewer characters stands in many a prompt by chance."""
+"""Answers with fewer characters occur in prompts by chance."""
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Draw:
     """The first tasks of one split.
 
     Attributes:
-        tasks: in order.
-        ended: whether there are no more.
-        seconds: that each took.
-        failure: what ended it before its time, empty where nothing did.
+        tasks: the tasks in order.
+        ended: whether the split has no more tasks.
+        seconds: seconds that each task took.
+        failure: the error that ended the drawing, empty if there was none.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Draw:
 
 
 def draw(environment: Environment, split: Split, seed: int, least: int, most: int = MOST) -> Draw:
-    """Up to ``most`` tasks, and at least ``least`` where there are as many; what raises is noted, not raised."""
+    """Up to ``most`` tasks, and at least ``least`` if there are as many; an error is recorded, not raised."""
     drawn = Draw(ended=True)
     end = time.perf_counter() + SECONDS
     start = time.perf_counter()
@@ -59,7 +59,7 @@ def draw(environment: Environment, split: Split, seed: int, least: int, most: in
 
 
 def audit_draws(draws: Mapping[Split, Draw]) -> list[Finding]:
-    """What is wrong within and between the splits."""
+    """The problems within and between the splits."""
     findings = []
     for split, drawn in draws.items():
         if drawn.failure:
@@ -71,24 +71,24 @@ def audit_draws(draws: Mapping[Split, Draw]) -> list[Finding]:
 
 
 def compare_draws(split: Split, here: Sequence[str], elsewhere: Sequence[str], whole: bool) -> list[Finding]:
-    """Where two draws with one seed part.
+    """A finding if two draws with the same seed differ.
 
     Args:
-        split: that both are of.
-        here: hashes of the tasks of one.
-        elsewhere: of the other; the shorter one may have run out of time.
-        whole: whether both came to their end, and so are of one length.
+        split: the split of both.
+        here: hashes of the tasks in the first draw.
+        elsewhere: hashes of the tasks in the second draw; either draw may have run out of time.
+        whole: whether both draws reached the end of the split, so that their lengths must be equal.
     """
     place = next((number for number, pair in enumerate(zip(here, elsewhere, strict=False)) if len(set(pair)) > 1), None)
     if place is None and not (whole and len(here) != len(elsewhere)):
         return []
-    seen = f"task {place} of split {split!r} is another" if place is not None else f"split {split!r} has another length"
-    cure = "draw from random.Random(seed) alone, and never in the order of a set"
+    seen = f"task {place} of split {split!r} differs" if place is not None else f"the length of split {split!r} differs"
+    cure = "draw random numbers from random.Random(seed) only, and never depend on the order of a set"
     return [Finding("unseeded", f"{seen} in a second process with the same seed; {cure}")]
 
 
 def _told(task: Task) -> str:
-    """All that a policy is told before it first speaks."""
+    """The whole text that a policy sees before its first reply."""
     return "\n".join(message["content"] for message in task.messages if not is_reply(message))
 
 
@@ -101,14 +101,14 @@ def _duplicates(split: Split, drawn: Draw) -> list[Finding]:
     shared = [name for name, found in by_id.items() if len(found) > 1]
     if shared:
         message = (
-            f"{len(shared)} ids of split {split!r} name more than one task; leave id out to have the content's hash"
+            f"{len(shared)} ids of split {split!r} name more than one task; without an id, the content's hash is used"
         )
         findings.append(Finding("duplicate", message, tasks=tuple(shared[:3])))
     again = len(drawn.tasks) - len(hashes)
-    if again and (drawn.ended or again > len(drawn.tasks) / 2):  # what is drawn with replacement comes again by nature
+    if again and (drawn.ended or again > len(drawn.tasks) / 2):  # drawing with replacement repeats some tasks
         most = Counter(task.id for task in drawn.tasks).most_common(1)[0][0]
         message = (
-            f"{again} of {len(drawn.tasks)} tasks of split {split!r} came before; each weighs as often as it comes"
+            f"{again} of {len(drawn.tasks)} tasks of split {split!r} are repeated; a task counts as often as it occurs"
         )
         findings.append(Finding("duplicate", message, "warning", (most,)))
     return findings
@@ -122,7 +122,7 @@ def _conflicts(split: Split, tasks: Sequence[Task]) -> list[Finding]:
     torn = [tuple(found.values()) for found in answers.values() if len(found) > 1]
     if not torn:
         return []
-    message = f"{len(torn)} prompts of split {split!r} have several answers; the prompt does not decide which is right"
+    message = f"{len(torn)} prompts of split {split!r} have several answers; the prompt does not say which is right"
     return [Finding("conflict", message, "warning", torn[0][:3])]
 
 
@@ -133,15 +133,15 @@ def _leaks(split: Split, tasks: Sequence[Task]) -> list[Finding]:
         return []
     usual = len(leaking) > len(eligible) / 2
     message = (
-        f"the answer stands in the prompt of {len(leaking)} of {len(eligible)} tasks of split {split!r} "
-        f"(answers under {SHORT} characters and multiple choice aside)"
+        f"the prompt contains the answer in {len(leaking)} of {len(eligible)} tasks of split {split!r} "
+        f"(not counting answers under {SHORT} characters and multiple choice)"
     )
     shown = tuple(task.id for task in leaking[:3])
     return [Finding("leak", message, "error" if usual else "warning", shown, answer_text(leaking[0].answer))]
 
 
 def _offers(task: Task) -> bool:
-    """Whether the prompt lists options, of which the answer is one."""
+    """Whether the prompt lists options, one of which is the answer."""
     options: Any = task.info.get("options", task.info.get("choices"))
     lines = [line.strip().lower() for line in prompt_text(task).splitlines()]
     marked = sum(line[:2] in ("a.", "b.", "a)", "b)", "(a", "(b") for line in lines)
@@ -157,5 +157,5 @@ def _overlap(draws: Mapping[Split, Draw]) -> list[Finding]:
         return []
     named = tuple(sorted(task.id for task in test if task.hash in shared)[:3])
     asked = any(task.answer is not None for task in test)
-    message = f"{len(shared)} tasks are in train and in test; what is held out must never be trained on"
+    message = f"{len(shared)} tasks are in both train and test; held-out tasks must never be trained on"
     return [Finding("overlap", message, "error" if asked else "warning", named)]

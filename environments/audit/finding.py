@@ -1,4 +1,4 @@
-"""What an audit of an environment found, and the report that holds it."""
+"""Findings of an environment's audit, and the report that collects them."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,52 +8,52 @@ from typing import Any, Literal
 Severity = Literal["error", "warning"]
 
 KINDS = {
-    "import": "it does not import, or cannot be built",
-    "tasks": "drawing tasks raised, or gave none",
+    "import": "the environment does not import, or cannot be built",
+    "tasks": "drawing tasks raised, or gave no tasks",
     "hang": "a step took longer than its deadline",
-    "died": "the process that ran it ended",
+    "died": "the process that ran the environment ended",
     "unseeded": "the same seed gives other tasks in another process",
     "overlap": "train and test share tasks",
-    "duplicate": "tasks or their ids come again",
-    "conflict": "one prompt, several answers",
-    "leak": "the prompt holds the answer",
-    "raises": "code of the environment raised",
-    "infra_error": "a verifier could not judge",
+    "duplicate": "a task or an id occurs more than once",
+    "conflict": "the same prompt has several answers",
+    "leak": "the prompt contains the answer",
+    "raises": "the environment's code raised",
+    "infra_error": "a verifier failed to give a score",
     "not_finite": "a reward is not a finite number",
-    "no_reward": "nothing earns anything",
+    "no_reward": "there are no rewards",
     "hostile": "text that is no answer passes",
     "gold": "the perfect reply does not pass",
-    "unrepeatable": "the same replies under the same seed go otherwise",
-    "offline": "a stored episode is judged otherwise",
+    "unrepeatable": "the same replies with the same seed give another episode",
+    "offline": "a stored episode gets another score",
     "empty": "an empty reply passes",
-    "echo": "the prompt, said back, passes",
-    "truncated": "a reply that stops half-way passes",
+    "echo": "a reply that repeats the prompt passes",
+    "truncated": "half of a reply passes",
     "shuffled": "another task's reply passes",
     "mutated": "a reply with a changed answer passes",
-    "hedged": "a reply that names two answers passes",
-    "in_think": "an answer that stands in <think> alone passes",
-    "guessable": "a random reply passes more often than not",
+    "hedged": "a reply with two answers passes",
+    "in_think": "an answer that is only inside <think> passes",
+    "guessable": "random replies pass more often than not",
     "zero_variance": "perfect and bad replies earn the same",
-    "tokens": "token ids are not what the template renders, or what was sampled is encoded again",
-    "template": "the chat template writes turns otherwise than they were sampled, or cannot go on from them",
+    "tokens": "token ids differ from what the template renders, or sampled text is encoded again",
+    "template": "the chat template changes turns after they were sampled, or cannot continue from them",
 }
-"""Every kind of finding, and what it means."""
+"""Kind of finding → its meaning."""
 
 
 MOST = 5
-"""Findings of one kind that are kept; the others are counted."""
+"""Most findings of one kind that are kept; further ones are only counted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem of an environment.
 
     Attributes:
         kind: one of ``KINDS``.
-        message: what was seen, and the cure.
+        message: the problem and its cure.
         severity: an ``error`` fails the check, a ``warning`` does not.
-        tasks: ids of tasks that show it, the first few.
-        reply: the reply that shows it, cut; empty where there is none.
+        tasks: ids of the first few tasks that show the problem.
+        reply: the beginning of a reply that shows the problem; empty if there is none.
     """
 
     kind: str
@@ -65,17 +65,17 @@ class Finding:
 
 @dataclass
 class Report:
-    """All that is known of an environment so far.
+    """The results of an audit so far.
 
     Attributes:
         environment: its name.
-        findings: what is wrong, in the order in which it was found.
-        further: kind → how many findings were more than ``MOST``.
-        skipped: audit → why it could not be made.
-        tasks: split → how many were looked at.
-        players: scripted player → how often it played, and how often it passed (None where no play is known perfect).
-        seconds: stage → how long it took, each time.
-        tokens: how many ids, and turns, were compared; empty without a tokenizer.
+        findings: the problems, in the order in which they were found.
+        further: kind → number of findings beyond ``MOST``.
+        skipped: audit → why it was skipped.
+        tasks: split → number of tasks that were examined.
+        players: scripted player → how often it played, and how often it passed (None if no script is perfect).
+        seconds: stage → seconds that it took, each time.
+        tokens: numbers of ids and turns that were compared; empty without a tokenizer.
     """
 
     environment: str = ""
@@ -88,7 +88,7 @@ class Report:
     tokens: dict[str, int] = field(default_factory=dict)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Keep findings; one that says what another said already is not kept twice."""
+        """Add findings, but not the same kind and message twice."""
         for finding in findings:
             alike = [known for known in self.findings if known.kind == finding.kind]
             if any(known.message == finding.message for known in alike):
@@ -99,7 +99,7 @@ class Report:
                 self.further[finding.kind] = self.further.get(finding.kind, 0) + 1
 
     def time(self, stage: str, seconds: float) -> None:
-        """Note how long a stage took."""
+        """Record how long a stage took."""
         self.seconds.setdefault(stage, []).append(seconds)
 
     @property
@@ -108,7 +108,7 @@ class Report:
         return not any(finding.severity == "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as a JSON object, with percentiles in place of the times."""
+        """The report as a JSON object, with percentiles instead of the single times."""
         return {
             "environment": self.environment,
             "clean": self.clean,
@@ -120,6 +120,12 @@ class Report:
             "tokens": self.tokens,
             "milliseconds": {stage: percentiles(times) for stage, times in self.seconds.items() if times},
         }
+
+
+def shown_script(script: Sequence[str]) -> str:
+    """The beginning of a script, as reports show it."""
+    text = " ⏎ ".join(script)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

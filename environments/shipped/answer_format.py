@@ -1,4 +1,4 @@
-"""Easy questions whose answer has to stand in exactly the form that the prompt asks for."""
+"""Easy questions whose answer must have exactly the form that the prompt asks for."""
 
 import hashlib
 import itertools
@@ -17,7 +17,7 @@ from ..environment import Environment, EnvironmentConfig, Split
 TEST_TASKS = 4
 """Held-out tasks of each form."""
 _HELD_OUT = 8
-"""One question in so many is never trained."""
+"""One question in this many is held out and never trained on."""
 _CAPITALS = {
     **{"Austria": "Vienna", "Chile": "Santiago", "Cuba": "Havana", "Denmark": "Copenhagen", "Egypt": "Cairo"},
     **{"Finland": "Helsinki", "France": "Paris", "Greece": "Athens", "Hungary": "Budapest", "Iraq": "Baghdad"},
@@ -37,15 +37,18 @@ _ASKS = {
 
 
 class AnswerFormat(Environment):
-    """An easy question, and one of some ninety forms for its answer: boxes, tags, Markdown, JSON, literals, …"""
+    """An easy question whose answer must have one of some ninety forms: boxes, tags, Markdown, JSON, literals, …
+
+    An attempt is a success if the answer is right and has the form (``answer_form``).
+    """
 
     class Config(EnvironmentConfig):
-        """Which forms, and whether to think."""
+        """Which forms are asked for, and whether replies reason first."""
 
         forms: list[str] = Field(default_factory=list)
-        """Their names, as the verifier ``answer_form`` has them; empty for all."""
+        """Names of forms, as in the verifier ``answer_form``; empty for all."""
         think: Literal["off", "optional", "required"] = "optional"
-        """Whether a reply may, or must, begin with one ``<think>`` block; where that is not kept, nothing counts."""
+        """Whether a reply may, or must, begin with one ``<think>`` block; one that breaks the rule earns nothing."""
 
         @field_validator("forms")
         @classmethod
@@ -55,16 +58,19 @@ class AnswerFormat(Environment):
                     raise ConfigError(f"no form is named {name!r}; {nearest(name, FORMS)}")
             return names
 
-    rubric = Rubric(use("answer_form"), use("answer_form", label="form", weight=0.0, value=False))
+    rubric = Rubric(
+        use("answer_form"), use("answer_form", label="form", weight=0.0, value=False), success="answer_form"
+    )
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         think = self.config.think
-        judged = {"reasoning": think != "off"}
-        parts = [use("answer_form", **judged), use("answer_form", label="form", weight=0.0, value=False, **judged)]
+        reasoning = think != "off"
+        form = use("answer_form", label="form", weight=0.0, value=False, reasoning=reasoning)
+        parts = [use("answer_form", reasoning=reasoning), form]
         if think != "off":
             parts.insert(0, use("format", gate=True, weight=0.0, required=think == "required"))
-        self.rubric = Rubric(*parts)
+        self.rubric = Rubric(*parts, success="answer_form").with_methods(self)
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends."""
@@ -77,7 +83,7 @@ class AnswerFormat(Environment):
             yield self._task(name, *drawn)
 
     def demonstration(self, task: Task) -> str:
-        """The answer in its form, behind a thought where one is asked for."""
+        """The answer in its form, after a thought if one is required."""
         thought = "<think>\nThis is easy.\n</think>\n" if self.config.think == "required" else ""
         return thought + FORMS[task.info["form"]].write(task.answer)
 

@@ -1,4 +1,4 @@
-"""Sums to do in the head: procedural, seeded, with a held-out split by unordered pair."""
+"""Sums of two numbers, made from a seed; the held-out split is by unordered pair."""
 
 import random
 from collections.abc import Iterator
@@ -14,33 +14,36 @@ from ...verifiers.task import Task
 from ..environment import Environment, EnvironmentConfig, Split
 
 HELD_OUT = 500
-"""Problems in the test split, where the numbers allow as many."""
+"""Most problems in the test split; short numbers allow fewer."""
 
 
 class Arithmetic(Environment):
-    """``21+43=`` with two numbers of ``digits`` digits; the answer has one digit more, zero-padded."""
+    """``21+43=`` with two numbers of ``digits`` digits; the zero-padded answer has one digit more.
+
+    An attempt is a success if the answer is exactly right.
+    """
 
     class Config(EnvironmentConfig):
-        """How hard, and how numbers are written."""
+        """How long the numbers are, and how they are written."""
 
         digits: int = Field(2, ge=1, le=6)
-        """Digits of each number, zero-padded."""
+        """Digits of each number, which is zero-padded."""
         least_digits: int = Field(0, ge=0, le=6)
-        """Where not 0, each sum has a number of digits between this and ``digits``, which is its ``difficulty``."""
+        """Unless 0, each sum draws its number of digits from this to ``digits``; that is its ``difficulty``."""
         order: Literal["least_first", "most_first"] = "least_first"
-        """Which digit is written first; with the least significant first a carry is local, and so easy to learn."""
+        """Which digit is written first. With the least significant digit first, carries are local and easy to learn."""
 
         @model_validator(mode="after")
         def _range(self) -> "Arithmetic.Config":
             if self.least_digits > self.digits:
-                raise ValueError(f"least_digits {self.least_digits} is above digits {self.digits}; exchange the two")
+                raise ValueError(f"least_digits {self.least_digits} is above digits {self.digits}; swap the two")
             return self
 
-    rubric = Rubric(use("exact"))
+    rubric = Rubric(use("exact"), success="exact")
 
     @reward(weight=0.0)
     def digits(self, case: Case) -> float:
-        """Share of the digits that are right; a metric unless the config gives it a weight."""
+        """The share of digits that are right; a metric unless the config gives it a weight."""
         found, expected = case.completion.strip(), str(case.answer)
         return sum(map(eq, found, expected)) / len(expected) if len(found) == len(expected) else 0.0
 
@@ -66,7 +69,7 @@ class Arithmetic(Environment):
         return range(self.config.least_digits or self.config.digits, self.config.digits + 1)
 
     def _held_out(self, digits: int) -> list[tuple[int, int]]:
-        """Unordered pairs that training never shows in either order: at most a fifth of all."""
+        """Unordered pairs that training never shows in either order; at most a fifth of all pairs."""
         numbers = 10**digits
         count = min(HELD_OUT, numbers * (numbers + 1) // 2 // 5)
         rng = random.Random(f"arithmetic {digits}")

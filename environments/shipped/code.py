@@ -1,4 +1,4 @@
-"""Programs to write, from rows of HumanEval, of MBPP, or with tests by standard input or by calls."""
+"""Programming problems: rows of HumanEval or MBPP, or rows with tests by standard input or by calls."""
 
 import json
 import re
@@ -25,41 +25,45 @@ _ASKS = {
 
 
 class Code(DatasetEnvironment):
-    """A program to write, which is run against the row's tests in a sandbox."""
+    """A program to write, which is run against the row's tests in a sandbox.
+
+    An attempt is a success if all tests pass, even if ``policy`` pays for a share of them.
+    """
 
     class Config(DatasetConfig):
-        """What the rows hold, and what the dataset calls its columns."""
+        """What the rows contain, and the names of the dataset's columns."""
 
         format: Format = "humaneval"
-        """``humaneval`` or ``mbpp`` (with their own columns), ``stdin`` or ``call`` (with those below)."""
+        """``humaneval`` or ``mbpp`` (with their own columns), ``stdin`` or ``call`` (with the columns named below)."""
         question: str = "question"
         """``stdin``, ``call``: the column of the problem."""
         tests: str = "tests"
-        """``stdin``, ``call``: the column of {inputs, outputs} or a list of {input, output}, as JSON or its text."""
+        """``stdin``, ``call``: the column of tests: {inputs, outputs} or a list of {input, output}, as JSON or text."""
         fn_name: str = "fn_name"
-        """``call``: the column of the function's name; it may stand in the tests' object instead."""
+        """``call``: the column of the function's name, unless the tests' object gives it."""
         solution: str = ""
-        """``stdin``, ``call``: the column of a right program, for demonstrations; empty for none."""
+        """``stdin``, ``call``: the column of a correct program, for demonstrations; empty for none."""
         shown_tests: int = Field(1, ge=0)
-        """``mbpp``: how many of its tests the prompt shows; those that are not shown cannot be answered by rote."""
+        """``mbpp``: how many tests the prompt shows; replies cannot hard-code the results of hidden tests."""
         policy: Policy = "all"
-        """``all``: all tests pass or the score is 0; ``fraction``: the share that pass."""
+        """``all``: the score is 1 if all tests pass, otherwise 0; ``fraction``: the score is the share that pass."""
         compare: Compare = "lines"
         """``stdin``: how outputs are compared: by ``lines``, ``tokens`` or ``numbers``."""
         allow_shared: bool = False
-        """Train on tests that cannot run apart from the program, which could then tamper with them."""
+        """Allow tests that must run in the same process as the program, which could then tamper with them."""
         instruction: str = INSTRUCTION
         """Put after each problem; empty for none."""
 
-    rubric = Rubric(use("code", format="humaneval"), use("format", weight=0.0, required=False))
+    rubric = Rubric(use("code", format="humaneval"), use("format", weight=0.0, required=False), success="code")
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         asked = {name: getattr(self.config, name) for name in ("format", "policy", "compare", "allow_shared")}
-        self.rubric = Rubric(use("code", **asked), use("format", weight=0.0, required=False)).with_methods(self)
+        parts = use("code", **asked), use("format", weight=0.0, required=False)
+        self.rubric = Rubric(*parts, success="code").with_methods(self)
 
     def task_of(self, row: Row) -> Task:
-        """The problem; tests and solution stay in the task's answer and info."""
+        """The problem as a task; its tests and solution go into the answer and info, which the model does not see."""
         if self.config.format == "humaneval":
             return self._humaneval(row)
         return self._mbpp(row) if self.config.format == "mbpp" else self._pairs(row)
@@ -68,7 +72,7 @@ class Code(DatasetEnvironment):
         """The row's own solution.
 
         Raises:
-            ConfigError: it has none.
+            ConfigError: the row has none.
         """
         if not task.info["solution"]:
             raise ConfigError(f'task {task.id} has no solution to demonstrate; name its column: solution = "…"')
@@ -77,7 +81,7 @@ class Code(DatasetEnvironment):
     def _humaneval(self, row: Row) -> Task:
         prompt, body = column(row, "prompt"), column(row, "canonical_solution")
         if not isinstance(prompt, str) or not isinstance(body, str):
-            raise DataError("'prompt' and 'canonical_solution' are texts")
+            raise DataError("'prompt' and 'canonical_solution' must be texts")
         entry = text_column(row, "entry_point")
         info = {"entry_point": entry, "test": text_column(row, "test"), "prompt": prompt, "solution": prompt + body}
         return self._task(row, entry, f"```python\n{prompt.rstrip()}\n```", answer=body, **info)

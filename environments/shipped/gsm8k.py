@@ -13,27 +13,27 @@ INSTRUCTION = r"Reason step by step, and put the final number within \boxed{}."
 
 
 class Gsm8k(DatasetEnvironment):
-    """A question in words; the reply ends with one number."""
+    """A word problem; the reply ends with one number, and is a success if the number is right."""
 
     class Config(DatasetConfig):
-        """Where the problems come from: ``path`` or ``dataset``, and how they are put."""
+        """Where the problems come from (``path`` or ``dataset``), and how they are asked."""
 
         path: Path | None = None
         """A JSONL file of {question, answer} rows, or a folder with train.jsonl and test.jsonl (or gsm8k_*.jsonl)."""
         dataset: str = "openai/gsm8k"
-        """Where there is no path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+        """Without a path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
         name: str | None = "main"
         """The dataset's configuration on the Hub."""
         held_out: float = Field(0.0, ge=0, le=1)
-        """Share of a single file that is the test split; 0: either split is all of it."""
+        """Share of a single file that is the test split; 0: each split is the whole file."""
         instruction: str = INSTRUCTION
         """Put after each question; empty for none."""
 
-    rubric = Rubric(use("math"), use("format", weight=0.0, required=False))
+    rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
     file_names = ("{}.jsonl", "gsm8k_{}.jsonl")
 
     def task_of(self, row: Row) -> Task:
-        """The question; its solution stays in the task's info."""
+        """The question as a task; its solution goes into the info, which the model does not see."""
         question, answer = row.get("question"), row.get("answer")
         if not isinstance(question, str) or not isinstance(answer, str) or not question.strip():
             raise DataError(f"expected the texts question and answer, found {sorted(row)}")

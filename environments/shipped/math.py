@@ -1,4 +1,4 @@
-"""Mathematical problems with answers, from any dataset that has a column for either."""
+"""Mathematical problems from any dataset with a column for the problem and one for the answer."""
 
 from ...verifiers.errors import DataError
 from ...verifiers.math.answer import expected_answer, last_box
@@ -10,27 +10,30 @@ INSTRUCTION = r"Reason step by step, and put the final answer within \boxed{}."
 
 
 class MathProblems(DatasetEnvironment):
-    r"""A problem of any dataset with answers; the reply ends with the answer in ``\boxed{}``."""
+    r"""A problem of any dataset with answers; the reply ends with the answer in ``\boxed{}``.
+
+    An attempt is a success if the answer is right.
+    """
 
     class Config(DatasetConfig):
-        """What the dataset calls its columns, and how problems are put."""
+        """The names of the dataset's columns, and how problems are asked."""
 
         question: str = "question"
         """The column of the problem."""
         answer: str = "answer"
-        r"""The column of the answer, or of a text that gives it in ``\boxed{}`` or after ``####``."""
+        r"""The column of the answer, or of a text that gives the answer in ``\boxed{}`` or after ``####``."""
         solution: str = ""
         """The column of a worked solution, for demonstrations; empty for none."""
         instruction: str = INSTRUCTION
         """Put after each problem; empty for none."""
 
-    rubric = Rubric(use("math"), use("format", weight=0.0, required=False))
+    rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
 
     def task_of(self, row: Row) -> Task:
-        """The problem; what the row says beyond the final answer stays in the task's info."""
+        """The problem as a task; a worked solution goes into the info, which the model does not see."""
         question, value = text_column(row, self.config.question), column(row, self.config.answer)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise DataError(f"{self.config.answer!r} is a text or a number, found {value!r:.80}")
+            raise DataError(f"{self.config.answer!r} must be a text or a number, found {value!r:.80}")
         answer = expected_answer(str(value))
         if not answer:
             raise DataError(f"{self.config.answer!r} holds no answer: {value!r:.80}")
@@ -41,7 +44,7 @@ class MathProblems(DatasetEnvironment):
         return Task(prompt, answer=answer, info={"solution": worked})
 
     def demonstration(self, task: Task) -> str:
-        """The worked solution, where there is one, and the answer in its box; two boxes would be a hedge."""
+        """The worked solution, if there is one, and the answer in one box: two boxes would be a hedge."""
         box = f"\\boxed{{{task.answer}}}"
         worked = str(task.info["solution"])
         if "\\boxed" not in worked:

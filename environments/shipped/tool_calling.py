@@ -1,4 +1,4 @@
-"""Function calls by the rules of the Berkeley Function-Calling Leaderboard, from its rows or rows like them."""
+"""Function calls by the rules of the Berkeley Function-Calling Leaderboard (BFCL), from its rows or similar ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,17 +27,20 @@ _QUESTION, _TOOLS, _ANSWERS = (
 
 
 class ToolCalling(DatasetEnvironment):
-    """A request and declared tools: call those that it takes, in one turn, or none where none helps."""
+    """A request and declared tools: the reply calls the tools that the request needs, or none if none helps.
+
+    An attempt is a success if its calls are right by BFCL's rules.
+    """
 
     class Config(DatasetConfig):
-        """Which rows, and how tools and calls are written."""
+        """Which rows to use, and how tools and calls are written."""
 
         categories: list[str] = Field(default_factory=list)
-        """Only rows of these: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; empty for all."""
+        """Rows of these only: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; empty for all."""
         format: str = "hermes"
-        """How tools are shown and calls are written: hermes, qwen, qwen_coder, llama or llama_pythonic."""
+        """How tools are shown and calls written: hermes, qwen, qwen_coder, llama or llama_pythonic."""
         strict: bool = True
-        """Refuse calls that had to be repaired."""
+        """Whether a call that had to be repaired is wrong."""
 
         @field_validator("format")
         @classmethod
@@ -53,21 +56,21 @@ class ToolCalling(DatasetEnvironment):
                     raise ConfigError(f"no category is named {name!r}; {nearest(name, CATEGORIES)}")
             return names
 
-    rubric = Rubric(use("format", weight=0.0, required=False))
+    rubric = Rubric(use("format", weight=0.0, required=False), success="bfcl")
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._system_prompt = self.config.system_prompt  # stands with the tools in one system turn, and so in the task
+        self._system_prompt = self.config.system_prompt  # goes into the task, in one system message with the tools
         self.config = self.config.model_copy(update={"system_prompt": ""})
 
     @reward()
     async def bfcl(self, case: Case) -> Verdict:
-        """The calls are those that the row expects, as BFCL judges them."""
+        """Whether the calls are those that the row expects, by BFCL's rules."""
         info = case.task.info
         return await Bfcl(info["tools"], info["category"], self.config.format, self.config.strict).verify(case)
 
     def task_of(self, row: Row) -> Task | None:
-        """The request behind the tools; what is expected stays in the task's answer."""
+        """The tools and the request as a task; the expected calls go into its answer."""
         category = str(row.get("category", "simple")).removeprefix("live_").removesuffix("_python")
         if category not in CATEGORIES:
             raise DataError(f"no category is named {category!r:.80}; known: {', '.join(CATEGORIES)}")
@@ -75,7 +78,7 @@ class ToolCalling(DatasetEnvironment):
             return None
         tools = declarations(_first(row, _TOOLS))
         if not tools:
-            raise DataError("it declares no tools")
+            raise DataError("the row declares no tools")
         answer = None
         if category not in ("irrelevance", "relevance"):
             answer = _first(row, _ANSWERS)
@@ -103,7 +106,7 @@ class ToolCalling(DatasetEnvironment):
 
 
 def _first(row: Row, names: tuple[str, ...]) -> Any:
-    """What the row holds under the first of ``names`` that it has."""
+    """The row's value under the first of ``names`` that it has."""
     return column(row, next((name for name in names if row.get(name) is not None), names[0]))
 
 
@@ -113,24 +116,24 @@ def _messages(question: Any) -> list[Message]:
         question = [{"role": "user", "content": question}]
     if isinstance(question, list) and question and isinstance(question[0], list):
         if len(question) > 1:
-            raise DataError(f"one turn is asked here, found {len(question)}")
+            raise DataError(f"a row must ask for one turn, found {len(question)}")
         question = question[0]
     if not isinstance(question, list) or not all(isinstance(message, dict) for message in question):
-        raise DataError(f"the request is a text or a list of messages, found {question!r:.80}")
+        raise DataError(f"the request must be a text or a list of messages, found {question!r:.80}")
     if not any(message.get("role") == "user" for message in question):
         raise DataError("the request holds no message of role user")
     return question
 
 
 def _chosen(values: dict[str, list[Any]], required: Sequence[str] = ()) -> dict[str, Any]:
-    """The first possible value of each parameter; one that may be left out is."""
+    """The first possible value of each parameter; optional parameters are left out."""
     real = {name: [option for option in options if option != ""] for name, options in values.items()}
     needed = [name for name, options in values.items() if "" not in options or name in required]
     return {name: _plain(real[name][0] if real[name] else "") for name in needed if values[name]}
 
 
 def _plain(option: Any) -> Any:
-    """A value as a call has it: BFCL's objects list the possible values of each key."""
+    """The value as a call writes it: in BFCL, objects list the possible values of each key."""
     if isinstance(option, list):
         return [_plain(item) for item in option]
     if isinstance(option, dict) and all(isinstance(values, list) for values in option.values()):

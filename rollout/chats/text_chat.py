@@ -194,6 +194,9 @@ class TextChat:
         """Replace the history."""
         self._history = [check_message(message) for message in messages]
 
+    def set_advantage(self, value: float) -> None:
+        """Ignored: there are no tokens."""
+
     def segments(self) -> list[Segment]:
         """None: an endpoint gives text, not the tokens that were sampled."""
         return []

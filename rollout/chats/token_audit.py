@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ...environments.audit.audit import cast_of
+from ...environments.audit.demonstration import cast_of
 from ...environments.audit.finding import Finding, Severity
 from ...environments.environment import Environment
-from ...environments.episode import play
+from ...environments.play import play
 from ...environments.thinking import Thinking
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.task import Task

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...verifiers.segment import Segment
 from ..engines.engine import Completion, Generator, Request, Sampling
 from ..engines.reply_schema import schema_text
 from .renderer import OPENED, Ids, Renderer
+from .strand import Strand
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
 _NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "length")
@@ -55,54 +56,6 @@ class TokenPolicy:
         return TokenChat(self, agent, seed, tools, thinking)
 
 
-@dataclass
-class _Strand:
-    """A segment in the making: the ids so far, and where in them the completions start."""
-
-    tokens: Ids
-    completions: list[tuple[int, Completion]] = field(default_factory=list)
-    forced: list[slice] = field(default_factory=list)
-    temperature: float = 1.0
-
-    def force(self, ids: Ids) -> None:
-        """Go on with ids that nobody sampled, marked as that."""
-        self.forced.append(slice(self.tokens.size, self.tokens.size + ids.size))
-        self.tokens = np.concatenate([self.tokens, ids])
-
-    def extend(self, prompt: Ids, completion: Completion, temperature: float) -> None:
-        """Go on with ``prompt``, which begins with the ids so far, and what was sampled after it."""
-        if completion.tokens.size:
-            self.completions.append((prompt.size, completion))
-        self.tokens = np.concatenate([prompt, completion.tokens])
-        self.temperature = temperature
-
-    def segment(self, agent: str, trainable: bool, train: str) -> Segment:
-        """The training sample, up to the last token that was sampled or forced."""
-        ends = [start + completion.tokens.size for start, completion in self.completions]
-        length = max(ends + [span.stop for span in self.forced])
-        sampled = np.zeros(length, np.bool_)
-        logprobs = np.full(length, np.nan, np.float32)
-        versions = np.full(length, -1, np.int32)
-        for start, completion in self.completions:
-            span = slice(start, start + completion.tokens.size)
-            sampled[span], logprobs[span], versions[span] = True, completion.logprobs, completion.versions
-        forced = np.zeros(length, np.bool_)
-        for span in self.forced:
-            forced[span] = True
-        return Segment(
-            self.tokens[:length],
-            sampled,
-            forced if train == "closing" else sampled.copy(),
-            logprobs,
-            versions,
-            self.temperature,
-            agent,
-            trainable,
-            advantages=forced.astype(np.float32) if train == "closing" else None,
-            extra={"forced": forced} if self.forced else {},
-        )
-
-
 class TokenChat:
     """One agent's conversation over a token policy.
 
@@ -140,8 +93,9 @@ class TokenChat:
         self._messages: list[Message] = []
         self._told = 0  # so many messages are in the strand's ids
         self._ended = False  # whether the last reply came with the template's end-of-turn token
-        self._strand: _Strand | None = None
-        self._finished: list[_Strand] = []
+        self._strand: Strand | None = None
+        self._latest: tuple[Strand, slice] | None = None  # where the latest reply stands
+        self._finished: list[Strand] = []
         self._forks: list[TokenChat] = []
         self._lineage: tuple[int, ...] = ()
         self._calls = 0
@@ -192,7 +146,7 @@ class TokenChat:
         """A second conversation with the same history, which is context in its segments."""
         fork = TokenChat(self._policy, self._agent, self._seed, self._tools, self._thinking)
         fork._messages, fork._told, fork._ended = self.messages, self._told, self._ended
-        fork._strand = _Strand(self._strand.tokens) if self._strand else None
+        fork._strand = Strand(self._strand.tokens) if self._strand else None
         fork._lineage = (*self._lineage, self._calls, len(self._forks))
         self._forks.append(fork)
         return fork
@@ -203,12 +157,35 @@ class TokenChat:
         self._messages = [check_message(message) for message in messages]
         self._finish_strand()
 
+    def set_advantage(self, value: float) -> None:
+        """Set the advantage of every token that the latest reply sampled; a second call replaces the value.
+
+        Segments then carry advantages, forks included, and replies without a value have 0.
+        """
+        if self._latest:
+            strand, span = self._latest
+            strand.advantages.append((span, value))
+
     def segments(self) -> list[Segment]:
-        """The training samples so far, forks included; ``mask`` is ``sampled``."""
-        strands = [*self._finished, *([self._strand] if self._strand else [])]
-        trainable, train = self._policy.trainable, self._thinking.train
-        own = [strand.segment(self._agent, trainable, train) for strand in strands if strand.completions]
-        return own + [segment for fork in self._forks for segment in fork.segments()]
+        """The training samples so far, including those of forks; ``mask`` is ``sampled``."""
+        chats = list(self._family())
+        given = any(strand.advantages for chat in chats for strand in chat._strands)
+        return [
+            strand.segment(chat._agent, chat._policy.trainable, chat._thinking.train, given)
+            for chat in chats
+            for strand in chat._strands
+            if strand.completions
+        ]
+
+    def _family(self) -> Iterator["TokenChat"]:
+        """This chat, and all its forks, in the order in which their segments stand."""
+        yield self
+        for fork in self._forks:
+            yield from fork._family()
+
+    @property
+    def _strands(self) -> list[Strand]:
+        return [*self._finished, *([self._strand] if self._strand else [])]
 
     async def _speak(self, sampling: Sampling) -> Reply:
         prompt, bridged = self._prompt()
@@ -233,6 +210,8 @@ class TokenChat:
             self._strand.extend(self._strand.tokens, rest, self._strand.temperature)
             self._ended = self._ends(rest)
             parts += [closing, rest.tokens]
+        if self._strand is not None:
+            self._latest = self._strand, slice(prompt.size, self._strand.tokens.size)
         raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
         self._messages.append({"role": "assistant", "content": raw})
         self._told = len(self._messages)
@@ -295,7 +274,7 @@ class TokenChat:
         self._breaks += strand is not None and not bridged
         if strand is None or not bridged or (strand.completions and strand.temperature != temperature):
             self._finish_strand()
-            strand = self._strand = _Strand(prompt)
+            strand = self._strand = Strand(prompt)
         strand.extend(prompt, completion, temperature)
         self._ended = self._ends(completion)
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...environments.environment import Environment
-from ...environments.episode import home_of, play
 from ...environments.loading import EnvironmentSpec
+from ...environments.play import home_of, play
+from ...environments.turn_advantages import with_all_advantages
 from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EnvironmentFault, InfrastructureError
 from ...verifiers.group import Group
@@ -70,7 +71,7 @@ class GroupWorker:
         except (InfrastructureError, EnvironmentFault) as error:
             return Failure(order.index, str(error))
         numbers = tuple(number for number, attempt in enumerate(attempts) if attempt.scored)
-        scored = tuple(attempts[number] for number in numbers)
+        scored = with_all_advantages([attempts[number] for number in numbers])
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
             return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
         return Group(order.index, order.task, scored, numbers)

@@ -97,7 +97,7 @@ def test_a_row_may_be_left_out(tmp_path: Path) -> None:
     [
         ({"query": "?", "answer": 1}, "no 'question'; known: answer, query"),
         ({"question": "?", "answer": None}, "no 'answer'"),
-        ({"question": " ", "answer": 1}, "'question' is a text that is not blank"),
+        ({"question": " ", "answer": 1}, "'question' must be a text that is not blank"),
         ({"question": 5, "answer": 1}, "found 5"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_row_that_is_no_task_is_named_by_file_and_line(tmp_path: Path, row: Ro
     [
         ({}, "give path"),
         ({"path": "a.jsonl", "dataset": "b"}, "not both"),
-        ({"path": "a.jsonl", "splits": {"train": "train"}}, "names train and test"),
+        ({"path": "a.jsonl", "splits": {"train": "train"}}, "must name train and test"),
         ({"path": "a.jsonl", "held_out": 2}, "held_out"),
     ],
 )

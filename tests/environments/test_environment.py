@@ -103,7 +103,7 @@ def test_what_is_no_task_is_refused_where_it_is_given() -> None:
         def tasks(self, split: Split, seed: int) -> Any:
             return [{"prompt": "Say hello"}]
 
-    with pytest.raises(ConfigError, match=r"gives Task objects, found \{'prompt': 'Say hello'\}"):
+    with pytest.raises(ConfigError, match=r"must yield Task objects, found \{'prompt': 'Say hello'\}"):
         next(endless(Rows(), "test", 0))
 
 
@@ -120,6 +120,16 @@ def test_a_stage_that_is_not_async_is_refused_before_the_first_episode() -> None
 
     with pytest.raises(ConfigError, match=r"Sync\.run is not a coroutine; write `async def run`"):
         Sync()
+
+
+@pytest.mark.parametrize(("old", "new"), [("judge", "score_trajectory"), ("judge_group", "score_group")])
+def test_a_method_by_its_old_name_is_refused_and_the_new_name_is_said(old: str, new: str) -> None:
+    async def method(self: Environment, judged: Any) -> Any:
+        return judged
+
+    stale = type("Stale", (Greeting,), {old: method})
+    with pytest.raises(ConfigError, match=rf"Stale\.{old} is called {new} now"):
+        stale()
 
 
 def test_a_reward_for_an_agent_that_is_not_there_is_refused() -> None:
@@ -210,7 +220,7 @@ def test_group_rewards_are_reweighted_by_the_config_and_their_labels_are_taken()
 
     assert Choir().rubric.with_weights({"rare": 0.0}).weights == {"exact": 1.0, "majority": 2.0, "rare": 0.0}
     (attempt,) = sung(Greedy(), "la")
-    assert "the rubric has a reward labelled 'rare'" in (attempt.error or "")
+    assert "the rubric already has a reward labelled 'rare'" in (attempt.error or "")
 
 
 def test_a_tasks_own_verifiers_judge_the_first_agent_and_bad_ones_stop_the_tasks() -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from lachesis.environments.chat import Reply, ScriptedChat, ScriptedPolicy
-from lachesis.environments.environment import Environment
-from lachesis.environments.episode import Episode, play
+from lachesis.environments.environment import Environment, EnvironmentConfig
+from lachesis.environments.episode import Episode
 from lachesis.environments.limits import Limits
+from lachesis.environments.play import play
 from lachesis.verifiers.errors import EngineLost
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.task import Task
@@ -329,7 +330,7 @@ def test_a_reward_under_a_label_of_the_rubric_is_refused_and_not_dropped() -> No
     made = run(Base({"run": lambda episode: episode.reward("exact", 1.0)}), "42")
     assert made.stop is StopReason.ENVIRONMENT_ERROR
     assert made.error
-    assert "the rubric has a reward labelled 'exact' already" in made.error
+    assert "the rubric already has a reward labelled 'exact'" in made.error
 
 
 def test_a_verdict_of_an_infrastructure_error_given_in_the_episode_leaves_it_unscored() -> None:
@@ -367,8 +368,8 @@ def test_rewards_of_single_turns_are_kept_by_turn_and_add_up_to_the_labels_score
     ("give", "says"),
     [
         (lambda episode: episode.step_reward("early", 1.0), "has had 0 turns"),
-        (lambda episode: episode.step_reward("exact", 1.0), "labelled 'exact' already"),
-        (lambda episode: episode.step_reward("task/exact", 1.0), "labelled 'task/exact' already"),
+        (lambda episode: episode.step_reward("exact", 1.0), "already has a reward labelled 'exact'"),
+        (lambda episode: episode.step_reward("task/exact", 1.0), "already has a reward labelled 'task/exact'"),
         (lambda episode: episode.step_reward("early", 1.0, agent="x"), "no agent 'x'"),
     ],
 )
@@ -378,8 +379,38 @@ def test_a_reward_of_a_turn_that_cannot_be_is_the_environments_fault(give: Any, 
     assert says in (made.error or "")
 
 
+@pytest.mark.parametrize(
+    ("value", "agent", "replies", "says"),
+    [
+        (0.5, "policy", 0, "there is no reply yet"),
+        (float("nan"), "policy", 1, "must be a finite number, found nan"),
+        (0.5, "polcy", 1, "did you mean 'policy'"),
+    ],
+)
+def test_an_advantage_of_a_turn_that_cannot_be_is_the_environments_fault(
+    value: float, agent: str, replies: int, says: str
+) -> None:
+    async def act(episode: Episode) -> None:
+        for _ in range(replies):
+            await episode.chat().reply()
+        episode.turn_advantage(value, agent=agent)
+
+    made = run(Base({"run": act}), "42")
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert says in (made.error or "")
+
+
+def test_a_policy_without_tokens_ignores_the_advantage_of_a_turn() -> None:
+    async def act(episode: Episode) -> None:
+        await episode.chat().reply()
+        episode.turn_advantage(-1.0)
+
+    made = run(Base({"run": act}), "41", "42")
+    assert (made.stop, made.error, made.segments) == (StopReason.DONE, None, ())
+
+
 def test_equal_seeds_give_equal_randomness() -> None:
-    numbers = [Episode(Task("q"), {}, Limits(), seed).rng.random() for seed in ((0, 1), (0, 1), (1, 0))]
+    numbers = [Episode(Task("q"), {}, seed, EnvironmentConfig()).rng.random() for seed in ((0, 1), (0, 1), (1, 0))]
     assert numbers[0] == numbers[1] != numbers[2]
 
 

@@ -1,12 +1,11 @@
 """A run's configuration: the shipped files, overrides, and what is refused with which words."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tomli_w
 
-from lachesis.trainer.config import load_config, parse_overrides
+from lachesis.trainer.config import load_config
 from lachesis.verifiers.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,19 +24,6 @@ def test_shipped_configs_are_valid_and_survive_being_written(path: Path, tmp_pat
     config = load_config(path)
     (tmp_path / "again.toml").write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
     assert load_config(tmp_path / "again.toml") == config
-
-
-@pytest.mark.parametrize(
-    ("words", "pairs"),
-    [
-        (["--trainer.lr", "1e-5", "--name=x"], [("trainer.lr", 1e-5), ("name", "x")]),
-        (["--a", "true", "--b", "[1, 2]", "--c", '"3"'], [("a", True), ("b", [1, 2]), ("c", "3")]),
-        (["--a", "-1", "--b=", "--c", "x=y"], [("a", -1), ("b", ""), ("c", "x=y")]),
-        (["--path", "./my model"], [("path", "./my model")]),
-    ],
-)
-def test_overrides_are_toml_or_text(words: list[str], pairs: list[tuple[str, Any]]) -> None:
-    assert parse_overrides(words) == pairs
 
 
 def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_file_lacks(toml: Path) -> None:

@@ -113,11 +113,14 @@ def test_a_problem_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: tulu("sciriff", "x"), "no way to judge dataset 'sciriff'; known: code, code_stdio, gsm8k"),
+        (lambda: tulu("sciriff", "x"), "dataset 'sciriff' has no verifier here; known: code, code_stdio, gsm8k"),
         (lambda: synthetic("llm_judgeable_groundtruth_similarity", {}), "known: code_output_prediction"),
-        (lambda: synthetic("pydantic_adherance", {"pydantic_config": "import os"}), "no way to judge task_type"),
-        (lambda: synthetic("kernelbench", {}), "no way to judge"),
-        (lambda: verl("hiyouga/geometry3k", "7"), "no way to judge data_source"),
+        (
+            lambda: synthetic("pydantic_adherance", {"pydantic_config": "import os"}),
+            "task_type 'pydantic_adherance' has no verifier",
+        ),
+        (lambda: synthetic("kernelbench", {}), "has no verifier here"),
+        (lambda: verl("hiyouga/geometry3k", "7"), "data_source 'hiyouga/geometry3k' has no verifier"),
         (lambda: verl("openai/gsm8k", "7", style="model"), "others need a model as judge"),
         (lambda: synthetic("verifiable_math", "{half"), "verification_info is not JSON"),
         (lambda: synthetic("verifiable_math", "[1]"), "is an object"),

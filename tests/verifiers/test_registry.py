@@ -1,12 +1,19 @@
 """Verifiers by name."""
 
+import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, nearest
-from lachesis.verifiers.registry import known_verifiers, make_verifier, verifier
+from lachesis.verifiers.registry import BUILT_IN, known_verifiers, make_verifier, verifier, verifier_class
+from lachesis.verifiers.rubric import Rubric
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import POLICY, Trajectory
+from lachesis.verifiers.use import use
 from lachesis.verifiers.verdict import Verdict, passed
 
 
@@ -72,3 +79,45 @@ def test_whatever_a_verifiers_own_check_raises_names_the_verifier_and_its_parame
 
     with pytest.raises(ConfigError, match=r"'test_fussy' cannot be made with \{'word': 3\}: AttributeError"):
         make_verifier("test_fussy", {"word": 3})
+
+
+def test_every_built_in_verifier_registers_itself_under_its_name_in_the_table() -> None:
+    for name in BUILT_IN.names:
+        assert verifier(name)(BUILT_IN.load(name)) is verifier_class(name)  # type: ignore[type-var]
+
+
+SHOUTED = """
+from dataclasses import dataclass
+
+from lachesis.verifiers.verdict import passed, wrong
+
+
+@dataclass(frozen=True)
+class Shouted:
+    mark: str = "!"
+
+    async def verify(self, case):
+        return passed() if case.completion.endswith(self.mark) else wrong("it is not shouted")
+"""
+
+
+def test_a_verifier_of_ones_own_is_used_by_module_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shouted_for_test.py").write_text(SHOUTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    rubric = Rubric(use("shouted_for_test:Shouted", weight=2.0, mark="?"), use("exact"))
+    said = Trajectory(Task("q", "Really?"), messages={POLICY: ({"role": "assistant", "content": "Really?"},)})
+    found = asyncio.run(rubric.score(Case(said)))
+    assert {part.label: part.verdict.score for part in found.components} == {"Shouted": 1.0, "exact": 1.0}
+    assert found.total == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:Shouted", "verifier 'no_such_module:Shouted': No module named 'no_such_module'"),
+        ("json:Shouted", "verifier 'json:Shouted': json has no 'Shouted'; check the spelling"),
+    ],
+)
+def test_a_class_that_cannot_be_imported_is_an_error_with_its_cure(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        use(name)

@@ -1,13 +1,17 @@
-"""Success: one definition, whatever the rubric is made of."""
+"""Rewards: the weighted sum of what was judged, and the one definition of success."""
 
 import asyncio
+import json
 
 import pytest
 
 from lachesis import Case, Environment, Rubric, Task, reward, use
+from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.reward import Component, Reward, success_rate
 from lachesis.verifiers.trajectory import POLICY, Trajectory
-from lachesis.verifiers.verdict import Verdict, infra_error
+from lachesis.verifiers.verdict import Verdict, infra_error, passed, wrong
+
+NAN = float("nan")
 
 
 class Close(Environment):
@@ -79,3 +83,41 @@ def test_the_rate_is_undefined_where_one_of_them_is() -> None:
     assert success_rate([good, bad, good, good]) == 0.75
     assert success_rate([good, Reward((Component("a", 1.0, Verdict(1.0, graded=True)),))]) is None
     assert success_rate([]) is None
+
+
+def test_a_reward_is_the_weighted_sum_and_a_weight_of_zero_is_a_metric() -> None:
+    reward = Reward((Component("a", 2.0, passed()), Component("b", -0.5, passed()), Component("m", 0.0, passed())))
+    assert reward.total == 1.5
+    assert reward.score("m") == 1.0
+    with pytest.raises(KeyError):
+        reward.score("nothing")
+
+
+def test_an_infrastructure_error_never_becomes_a_total() -> None:
+    reward = Reward((Component("a", 1.0, passed()), Component("b", 1.0, infra_error("the checker died"))))
+    assert not reward.scored
+    with pytest.raises(DataError, match="the checker died"):
+        _ = reward.total
+
+
+def test_an_infrastructure_error_in_a_metric_does_not_stop_the_reward() -> None:
+    reward = Reward((Component("a", 1.0, passed()), Component("b", 0.0, infra_error("died"))))
+    assert reward.scored
+    assert reward.total == 1.0
+
+
+def test_a_reward_refuses_two_equal_labels_and_weights_that_are_not_finite() -> None:
+    with pytest.raises(DataError, match="unique"):
+        Reward((Component("a", 1.0, passed()), Component("a", 1.0, passed())))
+    with pytest.raises(DataError, match="finite"):
+        Reward((Component("a", NAN, passed()),))
+
+
+def test_a_reward_behind_a_gate_survives_json_and_names_a_gate_that_is_there() -> None:
+    made = Reward((Component("format", 1.0, wrong("no")),), "format", -1.0, ("math",), (-2.0, 2.0))
+    assert Reward.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert (made.total, made.score("math"), made.success) == (-1.0, None, False)
+    with pytest.raises(DataError, match="none of the rewards"):
+        Reward((), gate="format")
+    with pytest.raises(DataError, match="unique"):
+        Reward((Component("a", 1.0, passed()),), skipped=("a",))

@@ -263,7 +263,7 @@ def attempts(*texts: str, agent: str = "policy", rubric: Rubric) -> list[Case]:
 
 
 def compare(rubric: Rubric, *texts: str) -> list[Reward]:
-    return asyncio.run(rubric.compare(attempts(*texts, rubric=rubric)))
+    return asyncio.run(rubric.score_group(attempts(*texts, rubric=rubric)))
 
 
 class Peers:
@@ -286,10 +286,10 @@ def test_group_rewards_see_all_attempts_and_what_they_earned() -> None:
 
 def test_group_rewards_are_reweighted_by_label_and_judged_for_groups_only() -> None:
     rubric = Rubric(use("exact")).with_methods(Peers()).with_weights({"rare": 0.0, "right": 1.0})
-    assert rubric.compares
+    assert rubric.scores_groups
     assert [part.label for part in judged(rubric, "42").components] == ["exact"]
     assert [given.total for given in compare(rubric, "42", "0")] == [2.0, 1.0]
-    assert not Rubric(use("exact")).compares
+    assert not Rubric(use("exact")).scores_groups
 
 
 def test_attempts_behind_a_gate_take_no_part_in_group_rewards() -> None:
@@ -303,8 +303,8 @@ def test_attempts_behind_a_gate_take_no_part_in_group_rewards() -> None:
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        (lambda cases: [1.0], "gives 2 verdicts"),
-        (lambda cases: [1.0, "high"], "a reward is a number"),
+        (lambda cases: [1.0], "one verdict per case, here 2"),
+        (lambda cases: [1.0, "high"], "return a number or a Verdict"),
         (lambda cases: 1 / 0, "ZeroDivisionError"),
         (lambda cases: None, "not iterable"),
         (lambda cases: [1.0, float("nan")], "finite"),
@@ -334,7 +334,7 @@ def test_a_group_reward_that_hangs_is_ended() -> None:
 
 def test_a_group_reward_is_its_own_agents_and_no_gate() -> None:
     rubric = Rubric(use("majority", agent="x"))
-    (given,) = asyncio.run(rubric.compare(attempts("a", agent="y", rubric=rubric)))
+    (given,) = asyncio.run(rubric.score_group(attempts("a", agent="y", rubric=rubric)))
     assert given.components == ()
     with pytest.raises(ConfigError, match="cannot be a gate"):
         Rubric(use("majority", gate=True))

@@ -12,8 +12,8 @@ import pytest
 
 from lachesis.environments.chat import ScriptedPolicy
 from lachesis.environments.environment import endless, scripts
-from lachesis.environments.episode import play
 from lachesis.environments.loading import describe
+from lachesis.environments.play import play
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig
 from lachesis.trainer.run.folder import RunFolder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lachesis.environments.environment import Environment
-from lachesis.environments.episode import play
+from lachesis.environments.play import play
 from lachesis.environments.thinking import Thinking
 from lachesis.rollout.chats.renderer import EMPTY, OPENED, Renderer
 from lachesis.rollout.chats.text_chat import TextPolicy

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ...verifiers.files import replace_text
 from .state import FILE, RunState
 
 MANIFEST = "manifest.json"
@@ -34,14 +35,11 @@ def complete(path: Path, keep: int) -> None:
     }
     for name in files:
         _sync(path / name)
-    draft = path / f"{MANIFEST}.draft"
-    draft.write_text(json.dumps(files, indent=1))
-    _sync(draft)
-    draft.rename(path / MANIFEST)
+    replace_text(path / MANIFEST, json.dumps(files, indent=1))
     _sync(path)
     _sync(path.parent)
-    sealed = [other for other in _newest_first(path.parent) if (other / MANIFEST).exists()]
-    before = sealed[sealed.index(path) :]
+    there = sealed(path.parent)
+    before = there[there.index(path) :]
     best = path.with_name(_name(RunState.read(path).held_out.best_step))
     kept = [*before[:keep], *(other for other in before[keep:] if other == best)]
     for other in _newest_first(path.parent):
@@ -49,12 +47,14 @@ def complete(path: Path, keep: int) -> None:
             shutil.rmtree(other)
 
 
+def sealed(folder: Path) -> list[Path]:
+    """The complete checkpoints in ``folder``, the newest first."""
+    return [path for path in _newest_first(folder) if (path / MANIFEST).exists()]
+
+
 def latest(folder: Path) -> Path | None:
     """The newest complete and undamaged checkpoint in ``folder``."""
-    for path in _newest_first(folder):
-        if (path / MANIFEST).exists() and not damage(path):
-            return path
-    return None
+    return next((path for path in sealed(folder) if not damage(path)), None)
 
 
 def damage(path: Path) -> str:

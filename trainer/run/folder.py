@@ -5,9 +5,9 @@ import itertools
 import json
 import logging
 import math
-import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,11 +15,13 @@ import tomli_w
 from torch.utils.tensorboard import SummaryWriter
 
 from ...rollout.store import TrajectoryStore
-from ...verifiers.errors import ConfigError, DataError, InfrastructureError
+from ...verifiers.errors import ConfigError, InfrastructureError
+from ...verifiers.files import replace_text
 from ...verifiers.group import Group
 from ..config import RunConfig
 from .fingerprint import Fingerprint, differences
 from .plot import plot_learning_curve
+from .reader import CHECKPOINTS, CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, read_metrics
 from .redaction import redacted
 
 
@@ -34,8 +36,8 @@ class RunFolder:
         self.path = path
         self._lock = _locked(path)
         self.checkpoints.mkdir(exist_ok=True)
-        self.trajectories = TrajectoryStore(path / "trajectories.jsonl.zst")
-        self._metrics = (path / "metrics.jsonl").open("a", buffering=1)
+        self.trajectories = TrajectoryStore(path / TRAJECTORIES)
+        self._metrics = (path / METRICS).open("a", buffering=1)
         self._board = SummaryWriter(str(path / "tensorboard"))
         self._log = logging.FileHandler(path / "log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -76,7 +78,7 @@ class RunFolder:
             ConfigError: there is no run.
         """
         path = Path(path)
-        if not (path / "config.toml").is_file():
+        if not (path / CONFIG).is_file():
             raise ConfigError(f"{path} is not a run's folder (it has no config.toml); check the path")
         with _writing(path):
             return cls(path)
@@ -84,12 +86,12 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Where checkpoints go."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     def write_config(self, config: RunConfig) -> None:
         """Write the resolved ``config.toml``, which ``load_config`` reads again; secrets in it are redacted."""
         with _writing(self.path):
-            _replace(self.path / "config.toml", tomli_w.dumps(redacted(config.model_dump())))
+            replace_text(self.path / CONFIG, tomli_w.dumps(redacted(config.model_dump())))
 
     def write_fingerprint(self, fingerprint: Fingerprint, changed: bool = False) -> None:
         """Keep what the run's environments are; where it is kept already, see that they still are the same.
@@ -112,7 +114,7 @@ class RunFolder:
             for difference in found:
                 logging.getLogger("lachesis").warning("resumed with another environment: %s", difference)
         with _writing(self.path):
-            _replace(path, json.dumps(fingerprint, indent=1) + "\n")
+            replace_text(path, json.dumps(fingerprint, indent=1) + "\n")
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a row to ``metrics.jsonl``, on disk when this returns, and to TensorBoard; NaN and infinity become null.
@@ -132,15 +134,15 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of ``metrics.jsonl``, in order; a last line that a crash cut off is left out."""
-        return read_metrics(self.path / "metrics.jsonl")
+        return read_metrics(self.path / METRICS)
 
     def rewind(self, step: int) -> None:
         """Cut off what was logged after ``step``, so that a resumed run's history has neither hole nor double."""
         kept = [row for row in self.metrics() if row["step"] <= step]
-        target = self.path / "metrics.jsonl"
+        target = self.path / METRICS
         with _writing(self.path):
             self._metrics.close()
-            _replace(target, "".join(json.dumps(row) + "\n" for row in kept))
+            replace_text(target, "".join(json.dumps(row) + "\n" for row in kept))
             self._metrics = target.open("a", buffering=1)
             self._board.close()
             self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
@@ -149,7 +151,7 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json`` in one piece."""
         with _writing(self.path):
-            _replace(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+            replace_text(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
     def plot(self, target: float | None = None) -> Path:
         """Draw ``learning_curve.png`` from the metrics, with a line at the held-out accuracy ``target``."""
@@ -168,35 +170,20 @@ class RunFolder:
             self._lock.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``metrics.jsonl``; a last line that a crash cut off is left out.
-
-    Raises:
-        DataError: a whole line is not JSON, by its number.
-    """
-    complete = path.read_bytes().rpartition(b"\n")[0]
-    rows = []
-    for number, line in enumerate(complete.splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
-    return rows
-
-
 def _locked(path: Path) -> IO[str]:
     """A file that holds ``path`` for this process until it is closed; the system lets go where the process dies.
 
     Raises:
         ConfigError: another run holds it.
     """
-    file = (path / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ConfigError(f"a run is under way in {path}; stop it or wait for its end before --resume") from None
-    return file
+    file = (path / LOCK).open("w")
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        time.sleep(0.05)  # a reader that looks whether the run is alive holds the lock for a moment
+    file.close()
+    raise ConfigError(f"a run is under way in {path}; stop it or wait for its end before --resume")
 
 
 @contextmanager
@@ -208,13 +195,3 @@ def _writing(path: Path) -> Iterator[None]:
         raise InfrastructureError(
             f"cannot write into {path}: {error.strerror or error}; free the disk and go on with --resume {path}"
         ) from None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either the old or the new, never half."""
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

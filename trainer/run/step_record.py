@@ -15,7 +15,7 @@ the advantage that it learned with (NaN where it did not learn)."""
 
 
 def recorded(
-    groups: Sequence[Group], samples: Sequence[Sample], logprobs: Sequence[npt.NDArray[np.float32] | None]
+    groups: Sequence[Group], samples: "Sequence[Sample]", logprobs: Sequence[npt.NDArray[np.float32] | None]
 ) -> tuple[Group, ...]:
     """The groups with the step's numbers in the segments that were samples of it.
 

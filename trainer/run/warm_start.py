@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ...environments.environment import Environment, scripts
-from ...environments.episode import play
+from ...environments.play import play
 from ...rollout.chats.renderer import Ids, Renderer
 from ...rollout.chats.token_chat import TokenPolicy
 from ...rollout.engines.engine import Completion, Request, Sampling

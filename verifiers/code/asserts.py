@@ -163,7 +163,7 @@ class _Conversation:
                     self._outcome.failed = ("unsplittable", why)
                     return
                 case _:
-                    raise Malformed("no message of the tests")
+                    raise Malformed("an unknown message from the tests' job")
 
     def _answer(self, request: list[Any]) -> bytes:
         """Return the candidate's answer for the tests, checked and written anew by the parent."""
@@ -181,7 +181,7 @@ class _Conversation:
     def _message_of_tests(self, line: bytes) -> list[Any]:
         nonce, *message = [*read_message(line), ""]
         if nonce != self._nonce:
-            raise Malformed("a line that is not the tests' own")
+            raise Malformed("a line that the tests' job did not write")
         return message[:-1]
 
 

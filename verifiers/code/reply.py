@@ -25,7 +25,7 @@ class Reply:
     Attributes:
         wire: the value, as encoded by ``wire.encode``.
         raised: name of the exception that the candidate raised; empty if it returned.
-        changed: the arguments as they are after the call, None where they are what they were.
+        changed: the arguments after the call, or None if the call did not mutate them.
     """
 
     wire: Any = None
@@ -51,9 +51,9 @@ def read_message(line: bytes) -> list[Any]:
     try:
         message = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"no JSON: {error}") from None
+        raise Malformed(f"not JSON: {error}") from None
     if not isinstance(message, list):
-        raise Malformed("no JSON array")
+        raise Malformed("not a JSON array")
     return message
 
 
@@ -75,7 +75,7 @@ def read_reply(line: bytes, number: int) -> Reply:
             check_wire(wire)
             check_wire(["l", *changed], least_handle=-1)
             return Reply(wire, changed=changed)
-    raise Malformed("no reply")
+    raise Malformed("not a reply")
 
 
 def check_wire(wire: Any, least_handle: int = 0) -> None:
@@ -95,7 +95,7 @@ def check_wire(wire: Any, least_handle: int = 0) -> None:
             raise Malformed("nested too deep")
         tag, items = part[0], part[1:]
         if hashable and tag not in _HASHABLE:
-            raise Malformed("a key that cannot be one")
+            raise Malformed("a dict key that is not hashable")
         if tag in _CONTAINERS:
             inner = _CONTAINERS[tag]
             pending += [(item, hashable if inner is None else inner, depth + 1) for item in items]
@@ -104,7 +104,7 @@ def check_wire(wire: Any, least_handle: int = 0) -> None:
         elif tag == "e" and all(_is_pair(item) for item in items):
             pending += [(half, not place, depth + 2) for item in items for place, half in enumerate(item[1:])]
         elif not _is_atom(tag, items, least_handle):
-            raise Malformed(f"a value of tag {tag[:10]!a} that is none")
+            raise Malformed(f"a malformed value of tag {tag[:10]!a}")
 
 
 def same_value(found: Any, expected: Any, tolerance: float, outermost: bool = True) -> bool:

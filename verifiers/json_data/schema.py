@@ -1,4 +1,4 @@
-"""Values against JSON schemas: what is wrong with one, found within bounds and without ever fetching anything."""
+"""Validation of values against JSON schemas, within bounds and without network access."""
 
 import json
 import time
@@ -22,19 +22,19 @@ from .text import MAX_DEPTH, is_deeper, json_key
 Kind = Literal["type", "missing", "unknown", "value", "limit"]
 
 MAX_FAULTS = 50
-"""Faults that are reported at most."""
+"""How many faults are reported at most."""
 CPU_SECONDS = 1.0
-"""CPU time of one check; time spent waiting for a CPU does not count."""
+"""CPU seconds of one check; time spent waiting for a CPU does not count."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a value.
+    """One violation of a schema.
 
     Attributes:
-        path: where, as ``$.a[0].b``; of a missing or unknown property, the property itself.
-        kind: ``type``, ``missing``, ``unknown`` (a property that the schema does not allow), ``value`` (everything else
-            that a schema can ask), ``limit`` (it was too deep, or took too long, to be judged).
+        path: where in the value, as ``$.a[0].b``; for a missing or unknown property, the path of that property.
+        kind: ``type``, ``missing``, ``unknown`` (a property that the schema does not allow), ``value`` (any other
+            requirement), or ``limit`` (the value is too deep, or the check took too long).
         message: one line for people.
     """
 
@@ -47,27 +47,27 @@ class Fault:
 
 
 def check_schema(schema: Any) -> None:
-    """Refuse what cannot be used as a schema, or not safely.
+    """Check that ``schema`` is a valid JSON schema that can be used safely.
 
     Raises:
-        DataError: it is no JSON schema of the draft that its ``$schema`` names (2020-12 where none is), it is too deep
-            or too large, a ``$ref`` leads out of it, nowhere or in circles, or a pattern is no regular expression.
+        DataError: it is not valid in the draft that its ``$schema`` names (2020-12 by default), it is too deep or too
+            large, a ``$ref`` points outside, nowhere or in a circle, or a pattern is not a regular expression.
     """
     _validator(_as_text(schema), True)
 
 
 def faults(instance: Any, schema: Any, *, whole_floats: bool = True) -> list[Fault]:
-    """What is wrong with ``instance``, a JSON value, by ``schema``; empty where it is valid.
+    """The violations of ``schema`` in ``instance``; empty if it is valid.
 
-    ``format`` is an annotation and not checked, as the specification has it. Patterns are ECMAScript's.
+    ``format`` is an annotation and is not checked, as the specification says. Patterns use ECMAScript's syntax.
 
     Args:
-        instance: the value.
+        instance: the JSON value.
         schema: the JSON schema.
-        whole_floats: whether 1.0 is an integer, as in the specification since draft 6; without, it is a number only.
+        whole_floats: whether 1.0 is an integer, as in the specification since draft 6; if not, it is only a number.
 
     Raises:
-        DataError: as ``check_schema``.
+        DataError: as in ``check_schema``.
     """
     validator = _validator(_as_text(schema), whole_floats)
     if is_deeper(instance, MAX_DEPTH):
@@ -89,11 +89,11 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 
 
 class _OutOfTime(Exception):
-    """The check has used up its CPU time."""
+    """The check has used all of its CPU time."""
 
 
-def _left() -> float:
-    """Seconds of CPU time that the check still has."""
+def _remaining_seconds() -> float:
+    """The CPU seconds that the check has left."""
     left = _deadline.get() - time.thread_time()
     if left <= 0:
         raise _OutOfTime
@@ -111,29 +111,32 @@ def _as_text(schema: Any) -> str:
 
 @lru_cache(maxsize=512)
 def _validator(text: str, whole_floats: bool) -> Any:
-    """The checked schema, made ready."""
+    """A validator for the schema, which has been checked."""
     schema = json.loads(text)
     named = schema.get("$schema") if isinstance(schema, dict) else None
     draft = jsonschema.validators.validator_for({"$schema": named}, default=jsonschema.Draft202012Validator)
     check_shape(schema, draft)
-    return _class(draft, whole_floats)(schema, registry=Registry())
+    return _validator_class(draft, whole_floats)(schema, registry=Registry())
 
 
 @lru_cache(maxsize=16)
-def _class(draft: Any, whole_floats: bool) -> Any:
-    """The draft's validator with each keyword counted, and those replaced that are wrong, slow, or use ``re``."""
+def _validator_class(draft: Any, whole_floats: bool) -> Any:
+    """The draft's validator class: each keyword checks the CPU time, and unsuitable keywords are replaced.
+
+    Those are the ones in which the library is wrong or slow, or uses ``re``, which has no timeout.
+    """
     known = dict(draft.VALIDATORS)
     known |= {name: function for name, function in _REPLACED.items() if name in known}
     types = draft.TYPE_CHECKER
     if not whole_floats:
         types = types.redefine("integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool))
-    counted = {name: _counted(function) for name, function in known.items()}
+    counted = {name: _with_time_check(function) for name, function in known.items()}
     return jsonschema.validators.extend(draft, validators=counted, type_checker=types)
 
 
-def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_time_check(function: Callable[..., Any]) -> Callable[..., Any]:
     def keyword(*args: Any) -> Any:
-        _left()
+        _remaining_seconds()
         return function(*args)
 
     return keyword
@@ -161,13 +164,13 @@ def _is_type_here(error: ValidationError) -> bool:
 
 
 _UNKNOWN = ("additionalProperties", "unevaluatedProperties", "propertyNames", "properties")
-"""Keywords by which a property may not be there; ``properties`` itself only by ``false``."""
+"""Keywords that forbid a property; ``properties`` does so only with the schema ``false``."""
 
 
 def _properties(validator: Any, rules: dict[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
     if validator.is_type(instance, "object"):
         for name, rule in rules.items():
-            if name in instance and rule is False:  # the library would lose the path
+            if name in instance and rule is False:  # the library would omit the path
                 yield ValidationError(f"{name!r} is not allowed", path=[name])
             elif name in instance:
                 yield from validator.descend(instance[name], rule, path=name, schema_path=name)
@@ -185,7 +188,7 @@ def _additional(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterat
         return
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     for name, value in instance.items():
-        if name in known or any(_matches(pattern, name) for pattern in patterns):
+        if name in known or any(_matches_pattern(pattern, name) for pattern in patterns):
             continue
         if rule is False:
             yield ValidationError(f"{name!r} is not among {list(known)!r:.100}", path=[name])
@@ -197,28 +200,28 @@ def _pattern_properties(validator: Any, rules: dict[str, Any], instance: Any, _:
     if validator.is_type(instance, "object"):
         for pattern, rule in rules.items():
             for name, value in instance.items():
-                if _matches(pattern, name):
+                if _matches_pattern(pattern, name):
                     yield from validator.descend(value, rule, path=name, schema_path=pattern)
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _: Any) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _matches(pattern, instance):
+    if validator.is_type(instance, "string") and not _matches_pattern(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return compiled(pattern).search(text, timeout=_left()) is not None
+def _matches_pattern(pattern: str, text: str) -> bool:
+    return compiled(pattern).search(text, timeout=_remaining_seconds()) is not None
 
 
 def _multiple_of(validator: Any, step: float, instance: Any, _: Any) -> Iterator[ValidationError]:
-    # as decimals, as they are written: 0.3 is a multiple of 0.1
+    # as decimal numbers, so that 0.3 is a multiple of 0.1
     if validator.is_type(instance, "number") and (Fraction(str(instance)) / Fraction(str(step))).denominator != 1:
         yield ValidationError(f"{instance!r} is not a multiple of {step}")
 
 
 def _unique(validator: Any, wanted: bool, instance: Any, _: Any) -> Iterator[ValidationError]:
     if wanted and validator.is_type(instance, "array") and len(set(map(json_key, instance))) < len(instance):
-        yield ValidationError("an element stands there twice")
+        yield ValidationError("an element occurs twice")
 
 
 _REPLACED: dict[str, Callable[..., Any]] = {

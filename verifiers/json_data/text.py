@@ -1,4 +1,4 @@
-"""JSON as a model writes it: decoded strictly, within bounds, and compared as JSON rather than as Python."""
+"""JSON text from a model: decoded strictly and within bounds, and compared by the rules of JSON, not of Python."""
 
 import json
 import math
@@ -7,20 +7,20 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 MAX_TEXT = 1_000_000
-"""Characters that are decoded at most."""
+"""The longest text to decode, in characters."""
 MAX_DEPTH = 64
-"""Objects and arrays that may stand inside each other."""
+"""How deeply objects and arrays may be nested."""
 
 _SPACE = " \t\n\r"
-_BEGUN = re.compile(r"t(r(u)?)?|f(a(ls?)?)?|n(ul?)?|-|[.eE][+-]?")
+_INCOMPLETE = re.compile(r"t(r(u)?)?|f(a(ls?)?)?|n(ul?)?|-|[.eE][+-]?")
 
 
 class NotJson(ValueError):
-    """Text that is no JSON within the bounds.
+    """The text is not JSON, or exceeds the bounds.
 
     Attributes:
-        at_end: whether it might have been, had it gone on.
-        read: characters that were read to see it.
+        at_end: whether the text could be the beginning of JSON that was cut off.
+        read: how many characters were read before the error.
     """
 
     def __init__(self, reason: str, at_end: bool = False, read: int = 0) -> None:
@@ -30,10 +30,10 @@ class NotJson(ValueError):
 
 
 def read_json(text: str) -> Any:
-    """The JSON value that ``text`` is, white space around it aside.
+    """Decode ``text`` as one JSON value, with white space around it.
 
     Raises:
-        NotJson: as ``read_json_at``, or something follows the value.
+        NotJson: as in ``read_json_at``, or something follows the value.
     """
     value, end = read_json_at(text)
     if rest := text[end:].strip(_SPACE):
@@ -42,11 +42,11 @@ def read_json(text: str) -> Any:
 
 
 def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
-    """The JSON value that begins at ``start`` (white space may come first) and the position after it.
+    """Decode the JSON value at ``start``, after white space; return it and the position after it.
 
     Raises:
-        NotJson: it is not JSON (neither are NaN, numbers that are not finite, and an object with a key twice), or it is
-            longer than ``MAX_TEXT`` or deeper than ``MAX_DEPTH``.
+        NotJson: it is not JSON, is longer than ``MAX_TEXT``, or is nested deeper than ``MAX_DEPTH``. NaN, numbers that
+            are not finite, and objects with duplicate keys are not JSON.
     """
     if len(text) - start > MAX_TEXT:
         raise NotJson(f"longer than {MAX_TEXT} characters")
@@ -54,14 +54,14 @@ def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, begin)
     except json.JSONDecodeError as error:
-        at_end = _cut_off(text, error)
+        at_end = _is_cut_off(text, error)
         read = (len(text) if at_end else error.pos) - begin
         raise NotJson(f"{error.msg} at character {error.pos - start}", at_end, read) from None
     except RecursionError:
         raise NotJson(f"nested deeper than {MAX_DEPTH}") from None
     except NotJson:
         raise
-    except ValueError as error:  # an integer of more digits than Python converts
+    except ValueError as error:  # an integer with more digits than Python converts
         raise NotJson(str(error)) from None
     if is_deeper(value, MAX_DEPTH):
         raise NotJson(f"nested deeper than {MAX_DEPTH}", read=end - begin)
@@ -69,35 +69,35 @@ def read_json_at(text: str, start: int = 0) -> tuple[Any, int]:
 
 
 def to_text(value: Any) -> str:
-    """``value`` as JSON on one line, characters beyond ASCII as they are."""
+    """``value`` as JSON on one line, without escaping characters beyond ASCII."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def skip_space(text: str, start: int) -> int:
-    """The position of the first character from ``start`` on that is not JSON's white space."""
+    """The position of the first character from ``start`` on that is not white space of JSON."""
     while start < len(text) and text[start] in _SPACE:
         start += 1
     return start
 
 
 def is_deeper(value: Any, depth: int) -> bool:
-    """Whether more than ``depth`` objects and arrays stand inside each other; never recurses."""
+    """Whether objects and arrays are nested deeper than ``depth``; does not recurse."""
     level = [value]
     for _ in range(depth):
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return False
     return any(isinstance(inner, dict | list) for inner in level)
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
 def json_key(value: Any) -> Hashable:
-    """A key that two JSON values share exactly where they are equal: 1 is 1.0, true is not 1, keys have no order."""
+    """A hashable key that is equal for equal JSON values: 1 equals 1.0, true does not equal 1, keys have no order."""
     if isinstance(value, dict):
         return "object", frozenset((name, json_key(inner)) for name, inner in value.items())
     if isinstance(value, list):
@@ -105,14 +105,14 @@ def json_key(value: Any) -> Hashable:
     return isinstance(value, bool), value
 
 
-def _cut_off(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the text ends where, or inside of what, the decoder could not read."""
+def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the decoder failed only because the text ends too early."""
     rest = text[error.pos : error.pos + 6]
     if error.msg.startswith("Unterminated string"):  # reported where the string begins
         return True
     if error.pos + len(rest) < len(text):
         return False
-    return not rest.strip(_SPACE) or "escape" in error.msg or _BEGUN.fullmatch(rest) is not None
+    return not rest.strip(_SPACE) or "escape" in error.msg or _INCOMPLETE.fullmatch(rest) is not None
 
 
 def _finite(text: str) -> float:
@@ -129,7 +129,7 @@ def _refuse(constant: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise NotJson("an object has a key twice")
+        raise NotJson("an object has a duplicate key")
     return made
 
 

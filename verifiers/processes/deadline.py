@@ -1,4 +1,4 @@
-"""How long a verifier may take: a safety net that stands still while something runs which has a deadline of its own."""
+"""The deadline of a verifier, which is paused while it waits for something that has its own deadline."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,53 +6,53 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 
-class _Clock:
-    """A timeout that can be stopped and go on, by several at a time."""
+class _PausableTimeout:
+    """A timeout that can be paused, by several waits at once."""
 
     def __init__(self, seconds: float) -> None:
         self.timeout = asyncio.timeout(seconds)
-        self._stopped = 0
-        self._left = seconds
+        self._pauses = 0
+        self._remaining = seconds
 
-    def stop(self) -> None:
-        self._stopped += 1
-        if self._stopped == 1:
-            self._left = (self.timeout.when() or 0.0) - asyncio.get_running_loop().time()
+    def pause(self) -> None:
+        self._pauses += 1
+        if self._pauses == 1:
+            self._remaining = (self.timeout.when() or 0.0) - asyncio.get_running_loop().time()
             self.timeout.reschedule(None)
 
-    def go_on(self) -> None:
-        self._stopped -= 1
-        if not self._stopped:
-            self.timeout.reschedule(asyncio.get_running_loop().time() + self._left)
+    def resume(self) -> None:
+        self._pauses -= 1
+        if not self._pauses:
+            self.timeout.reschedule(asyncio.get_running_loop().time() + self._remaining)
 
 
-_clock: ContextVar[_Clock | None] = ContextVar("_clock", default=None)
+_current: ContextVar[_PausableTimeout | None] = ContextVar("_current", default=None)
 
 
 @asynccontextmanager
 async def deadline(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel what is inside after ``seconds``, raising ``TimeoutError``; waits in ``own_deadline`` do not count."""
-    clock = _Clock(seconds)
-    token = _clock.set(clock)
+    """Cancel the body after ``seconds`` and raise ``TimeoutError``; time inside ``pause_deadline`` does not count."""
+    clock = _PausableTimeout(seconds)
+    token = _current.set(clock)
     try:
         async with clock.timeout:
             yield clock.timeout
     finally:
-        _clock.reset(token)
+        _current.reset(token)
 
 
 @contextmanager
-def own_deadline() -> Iterator[None]:
-    """What is awaited inside has a deadline of its own, which begins when its turn comes.
+def pause_deadline() -> Iterator[None]:
+    """Pause the deadline while the body awaits a worker or a sandbox, which has its own deadline.
 
-    Where hundreds of completions wait for a few workers or sandboxes, the waiting is nobody's fault.
+    When hundreds of completions wait for a few workers, their verifiers must not run out of time.
     """
-    clock = _clock.get()
+    clock = _current.get()
     if clock is None:
         yield
         return
-    clock.stop()
+    clock.pause()
     try:
         yield
     finally:
-        clock.go_on()
+        clock.resume()

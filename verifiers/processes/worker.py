@@ -1,4 +1,4 @@
-"""Killable helper processes that answer JSON lines: bounded in time, replaced when they die, never left behind."""
+"""Worker processes that answer requests in JSON lines: each request has a deadline, and dead workers are replaced."""
 
 import asyncio
 import atexit
@@ -15,20 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .deadline import own_deadline
+from .deadline import pause_deadline
 
 STARTUP_SECONDS = 60.0
-"""How long a worker may take to import what it needs and pass its own control check."""
+"""How long a worker may take to start, including its imports and its control check."""
 
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""All of the environment that a worker gets: what an interpreter may need to start."""
+"""The environment variables that a worker gets: those that an interpreter may need to start."""
 
 
 class WorkerLost(Exception):
     """The worker did not answer: it ended, or its time ran out and it was killed.
 
     Attributes:
-        signal: what ended it, 0 where it ended by itself, None where it was killed at the deadline.
+        signal: the signal that ended it, 0 if it exited, None if it was killed at the deadline.
     """
 
     def __init__(self, reason: str, signal: int | None = None) -> None:
@@ -38,12 +38,12 @@ class WorkerLost(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended.
+    """The result of a request.
 
     Attributes:
-        status: ``ok`` answered; ``timeout`` and ``limit`` the request's own doing; ``infra_error`` ours.
-        answer: the worker's, empty unless ``ok``.
-        reason: one line, empty where ``ok``.
+        status: ``ok``: answered; ``timeout``, ``limit``: the request caused the failure; ``infra_error``: it did not.
+        answer: the worker's answer, empty unless ``ok``.
+        reason: one line, empty if ``ok``.
     """
 
     status: Literal["ok", "timeout", "limit", "infra_error"]
@@ -52,10 +52,10 @@ class Outcome:
 
 
 class Worker:
-    """One process that runs ``program``: it first prints ``{"ready": true}``, then answers each line with a line.
+    """A process that runs ``program``, which prints ``{"ready": true}`` and then answers each line with a line.
 
     Raises:
-        WorkerLost: it did not become ready, which its own control check is part of.
+        WorkerLost: it did not start, or failed its control check.
     """
 
     def __init__(self, program: Path) -> None:
@@ -66,17 +66,17 @@ class Worker:
             stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _INHERITED if name in os.environ},
             bufsize=0,
-            start_new_session=True,  # Ctrl-C on the terminal is for us
+            start_new_session=True,  # so that Ctrl-C reaches only Lachesis
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
-        hello = self._read_line(STARTUP_SECONDS)
-        if not hello.get("ready"):
+        greeting = self._read_line(STARTUP_SECONDS)
+        if not greeting.get("ready"):
             self.close()
-            raise WorkerLost(f"a worker did not start: {hello.get('failed', hello)}")
+            raise WorkerLost(f"a worker did not start: {greeting.get('failed', greeting)}")
 
     @property
     def pid(self) -> int:
@@ -84,7 +84,7 @@ class Worker:
         return self._process.pid
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The answer to ``request``, or ``WorkerLost`` after ``seconds`` of wall-clock time or at its death."""
+        """The answer to ``request``; raises ``WorkerLost`` when the process ends, or after ``seconds`` of wall time."""
         try:
             self._input.write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
@@ -93,7 +93,7 @@ class Worker:
         return self._read_line(seconds)
 
     def close(self) -> None:
-        """Kill the process and wait for its end."""
+        """Kill the process and wait until it has ended."""
         self._process.kill()
         self._process.wait()
         self._selector.close()
@@ -120,78 +120,78 @@ class Worker:
 class WorkerPool:
     """Up to ``size`` workers, started on demand, each owned by one thread; safe to call from any thread or event loop.
 
-    Every request carries ``cpu_seconds``, which the worker enforces upon itself with a CPU timer (SIGPROF): waiting for
-    a busy machine costs a request nothing. The wall-clock deadline of ten times as much is for a worker that is stuck.
+    Every request contains ``cpu_seconds``, which the worker enforces with a CPU timer (SIGPROF), so that a busy machine
+    costs a request nothing. The wall-clock deadline is ten times as long, and ends a worker that hangs.
     """
 
     def __init__(self, program: Path, size: int) -> None:
         self._program = program
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=program.stem)
-        self._mine = threading.local()
+        self._local = threading.local()
         self._workers: set[Worker] = set()
         atexit.register(self.close)
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the workers that are alive."""
+        """The process ids of the running workers."""
         return [worker.pid for worker in self._workers]
 
     async def ask(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
-        """How ``request`` ended; waits without holding up the event loop."""
-        with own_deadline():
-            return await asyncio.wrap_future(self._threads.submit(self._ask, request, cpu_seconds))
+        """The result of ``request``; does not block the event loop."""
+        with pause_deadline():
+            return await asyncio.wrap_future(self._threads.submit(self._ask_with_retry, request, cpu_seconds))
 
     def close(self) -> None:
-        """End every worker; requests under way end as infrastructure errors."""
+        """End every worker; running requests end with status ``infra_error``."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in list(self._workers):
-            self._drop(worker)
+            self._discard(worker)
 
-    def _ask(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
-        """One request on this thread's worker: a death that its CPU timer does not explain is tried once more.
+    def _ask_with_retry(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
+        """Send one request to this thread's worker; try again if the worker dies for another reason than its CPU timer.
 
-        Each new worker must pass its control check before it is ready. So a second death right after it is the
-        request's doing, once a third worker has shown that the machine is well.
+        Each new worker passes a control check first. So if a second worker dies too, and a third one starts, then the
+        machine works, and the request caused both deaths.
         """
         try:
             try:
-                return self._try(request, cpu_seconds)
+                return self._ask_once(request, cpu_seconds)
             except WorkerLost:
-                self._worker()
+                self._own_worker()
             try:
-                return self._try(request, cpu_seconds)
+                return self._ask_once(request, cpu_seconds)
             except WorkerLost as lost:
-                self._worker()
+                self._own_worker()
                 return Outcome("timeout" if lost.signal is None else "limit", reason=f"{lost}, twice")
         except (WorkerLost, OSError) as error:
             return Outcome("infra_error", reason=str(error))
 
-    def _try(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
-        worker = self._worker()
+    def _ask_once(self, request: dict[str, Any], cpu_seconds: float) -> Outcome:
+        worker = self._own_worker()
         try:
             answer = worker.ask({**request, "cpu_seconds": cpu_seconds}, seconds=10 * cpu_seconds + 1)
         except WorkerLost as lost:
-            self._drop(worker)
+            self._discard(worker)
             if lost.signal == signal.SIGPROF:
                 return Outcome("timeout", reason=f"took more than {cpu_seconds:g} s of CPU time")
             raise
         if answer.pop("retire", False):
-            self._drop(worker)
+            self._discard(worker)
         if "timeout" in answer:
             return Outcome("timeout", reason=f"took more than {cpu_seconds:g} s of CPU time")
         if "limit" in answer:
             return Outcome("limit", reason=answer["limit"])
         return Outcome("ok", answer)
 
-    def _worker(self) -> Worker:
-        worker: Worker | None = getattr(self._mine, "worker", None)
+    def _own_worker(self) -> Worker:
+        worker: Worker | None = getattr(self._local, "worker", None)
         if worker is None:
-            worker = self._mine.worker = Worker(self._program)
+            worker = self._local.worker = Worker(self._program)
             self._workers.add(worker)
         return worker
 
-    def _drop(self, worker: Worker) -> None:
+    def _discard(self, worker: Worker) -> None:
         self._workers.discard(worker)
-        if getattr(self._mine, "worker", None) is worker:
-            self._mine.worker = None
+        if getattr(self._local, "worker", None) is worker:
+            self._local.worker = None
         worker.close()

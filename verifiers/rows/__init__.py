@@ -1,1 +1,1 @@
-"""Rows of JSON files, and the verifiers that a dataset's row brings along."""
+"""Rows of JSON files, and the verifiers that such a row may name."""

@@ -1,4 +1,4 @@
-"""The examples that a verifier's docstring holds: rows for ``lachesis verify``, with the scores that they get."""
+"""The examples in a verifier's docstring: rows for ``lachesis verify``, each with its score."""
 
 import inspect
 import json
@@ -12,17 +12,17 @@ _SCORE = re.compile(r"\s*->\s*(-?\d+(?:\.\d+)?|\[[-\d., ]+\])(?!\S)\s*")
 
 
 class Example(NamedTuple):
-    """A row and its score; of a group's verifier, a row with ``completions`` and the score of each."""
+    """A row and its score; for a group verifier, a row with ``completions``, and a score for each of them."""
 
     row: dict[str, Any]
     score: float | list[float]
 
 
 def examples_of(verifier: Any) -> list[Example]:
-    """The examples under ``Example:`` in the docstring of a verifier's class, empty where there is none.
+    """The examples under ``Example:`` in the docstring of a verifier's class; empty if there is no such section.
 
     Raises:
-        ConfigError: what stands there is no row with a score.
+        ConfigError: the section contains something else than rows with scores.
     """
     section = _SECTION.search((inspect.getdoc(verifier) or "") + "\n")
     rest = section[1].strip() if section else ""

@@ -1,4 +1,4 @@
-"""JSON: lines of a file, read with errors that name the line, and values that must be it."""
+"""JSON Lines files, read with errors that name the line, and the check that a value is JSON."""
 
 import json
 from collections.abc import Iterator
@@ -9,31 +9,33 @@ from ..errors import DataError
 
 
 def check_json(value: Any, what: str) -> str:
-    """Return ``value`` as JSON text, keys sorted, or raise ``DataError`` with ``what`` it is.
+    """Return ``value`` as JSON text with sorted keys.
 
-    A key that is no text is refused: it would come back as one.
+    Raises:
+        DataError: ``value`` is not JSON, or has a key that is not text, which would change when it is read back; the
+            message begins with ``what``.
     """
     try:
         text = json.dumps(value, sort_keys=True, allow_nan=False)
-        if (key := _odd_key(value)) is not None:
+        if (key := _non_text_key(value)) is not None:
             raise TypeError(f"keys are text, found {key!r}")
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is JSON only: {error}; convert the value first") from None
     return text
 
 
-def _odd_key(value: Any) -> Any:
-    """A key of some dict in ``value`` that is no text."""
+def _non_text_key(value: Any) -> Any:
+    """A key of any dict in ``value`` that is not text; None if there is none."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
                 return key
-            if isinstance(inner, dict | list | tuple) and (odd := _odd_key(inner)) is not None:
-                return odd
+            if isinstance(inner, dict | list | tuple) and (found := _non_text_key(inner)) is not None:
+                return found
     elif isinstance(value, list | tuple):
         for inner in value:
-            if isinstance(inner, dict | list | tuple) and (odd := _odd_key(inner)) is not None:
-                return odd
+            if isinstance(inner, dict | list | tuple) and (found := _non_text_key(inner)) is not None:
+                return found
     return None
 
 
@@ -48,7 +50,7 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def read_numbered_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) as ``read_jsonl`` does, for errors of the reader's own."""
+    """Like ``read_jsonl``, but yield (line number from 1, object), so that the caller's errors can name the line."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -57,7 +59,7 @@ def read_numbered_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]
                     continue
                 try:
                     row = json.loads(line)
-                except ValueError as error:  # JSONDecodeError and UnicodeDecodeError alike
+                except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
                     raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
                 if not isinstance(row, dict):
                     raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")

@@ -1,9 +1,9 @@
-"""The verifiers that a task brings with it, as its dataset's row names them: judged like the rubric's, never trusted.
+"""The verifiers that a row of a dataset names for its own task; rows are data, and are not trusted.
 
-A row is data. It chooses among verifiers and says what is right; it says nothing of machines. A class can be named by a
-row only if it lists, in ``row_params``, the parameters that a row may give; one without that attribute cannot be named
-at all, and an installed package's is not even imported. Limits, sandboxes, patterns, other verifiers, paths and
-addresses are never in such a list: they are the config's.
+A row may choose verifiers and set the right answers, but nothing that concerns the machine. It can name only a verifier
+whose class lists, in ``row_params``, the parameters that rows may set; a class without that attribute cannot be named,
+and a row never causes an import of an installed package. Limits, sandboxes, patterns, other verifiers, paths and
+addresses are never in such a list: only the config sets them.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ from ..registry import Verifier, imported_verifiers, make_verifier, verifier_cla
 from ..task import Task
 
 PREFIX = "task/"
-"""What the labels of a task's own verifiers begin with; no other reward's label may."""
+"""The prefix of the labels of a task's own verifiers; no other label may begin with it."""
 MAX_ENTRIES = 16
-"""Most verifiers of one task."""
+"""How many verifiers one task may have."""
 MAX_WEIGHT = 10.0
-"""The largest weight that a row may give; it may give none below 0."""
+"""The largest weight that a row may set; the smallest is 0."""
 _KEYS = frozenset({"verifier", "answer", "params", "weight"})
 
 
 class Entry(NamedTuple):
-    """One verifier of a task's own.
+    """One verifier that a row names for its task.
 
     Attributes:
-        label: ``task/`` and the verifier's name, with a number where the name comes again.
+        label: ``task/`` and the verifier's name, with a number if the name occurs again.
         weight: 0 makes it a metric.
-        name: the verifier's.
-        params: its parameters, of those that a row may give.
-        expected: what is right; the task's answer where the row gives no other.
+        name: the name of the verifier.
+        params: its parameters.
+        expected: the expected answer; the task's answer unless the row sets another one.
     """
 
     label: str
@@ -42,32 +42,32 @@ class Entry(NamedTuple):
     expected: Any
 
     def verifier(self) -> Verifier:
-        """The verifier, made.
+        """Make the verifier.
 
         Raises:
-            DataError: a row may not name it, or not these parameters; or they cannot be.
+            DataError: a row may not name this verifier or these parameters, or their values are impossible.
         """
         try:
-            return _made(self.name, self.params)
+            return _make(self.name, self.params)
         except ConfigError as error:
             raise DataError(f"{self.label}: {error}") from None
 
     def case(self, case: Case) -> Case:
-        """What the verifier gets to see."""
+        """The input for this verifier: ``case`` with the row's expected answer and parameters."""
         return replace(case, expected=(self.expected,), params=dict(self.params))
 
 
 def entries(task: Task) -> list[Entry]:
-    """The task's own verifiers, in order; those of a task that could be made have the right shape.
+    """The task's own verifiers, in order.
 
     Raises:
-        DataError: an entry that cannot be, with the value.
+        DataError: an entry is malformed; the message names the value.
     """
     if len(task.verify) > MAX_ENTRIES:
         raise DataError(f"a task has at most {MAX_ENTRIES} verifiers of its own, found {len(task.verify)}")
     found: list[Entry] = []
     for row in task.verify:
-        name, weight, params = _checked(row)
+        name, weight, params = _check(row)
         before = sum(entry.name == name for entry in found)
         label = f"{PREFIX}{name}" + (f".{before + 1}" if before else "")
         found.append(Entry(label, weight, name, params, row.get("answer", task.answer)))
@@ -75,10 +75,10 @@ def entries(task: Task) -> list[Entry]:
 
 
 def check_entries(task: Task) -> None:
-    """See that each verifier of the task's own can be had.
+    """Check that each of the task's own verifiers can be made.
 
     Raises:
-        DataError: one cannot; the message names the task, the value and what could be.
+        DataError: one of them cannot; the message names the task, the value and the alternatives.
     """
     try:
         for entry in entries(task):
@@ -88,11 +88,11 @@ def check_entries(task: Task) -> None:
 
 
 def row_verifiers() -> list[str]:
-    """The names that a row may use."""
+    """The names of the verifiers that a row may use."""
     return [name for name in imported_verifiers() if hasattr(verifier_class(name), "row_params")]
 
 
-def _made(name: str, params: Mapping[str, Any]) -> Verifier:
+def _make(name: str, params: Mapping[str, Any]) -> Verifier:
     if name not in imported_verifiers() or not hasattr(verifier_class(name), "row_params"):
         raise DataError(f"a row cannot name the verifier {name!r}; {nearest(name, row_verifiers())}")
     allowed = verifier_class(name).row_params  # type: ignore[attr-defined]
@@ -105,8 +105,8 @@ def _made(name: str, params: Mapping[str, Any]) -> Verifier:
     return make_verifier(name, dict(params))
 
 
-def _checked(row: Any) -> tuple[str, float, dict[str, Any]]:
-    """Name, weight and parameters of an entry."""
+def _check(row: Any) -> tuple[str, float, dict[str, Any]]:
+    """Name, weight and parameters of a valid entry."""
     if not isinstance(row, dict) or not isinstance(row.get("verifier"), str):
         raise DataError(f"a task's verifier is an object with a text 'verifier', found {row!r:.80}")
     for key in row:

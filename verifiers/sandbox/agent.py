@@ -1,4 +1,4 @@
-"""The agent's program on its way into a bare interpreter, and the set-up that it is given there."""
+"""The start of an agent: its command, the program that it reads, and its set-up."""
 
 import base64
 import json
@@ -10,10 +10,10 @@ from .inside import wire
 from .seccomp import MACHINES, bpf
 
 _MODULES = ("wire", "kernel", "cgroup", "root", "program", "files", "usage", "first", "channel", "supervisor", "agent")
-"""In the order in which they import each other."""
+"""The modules in ``inside``, in the order in which they import each other."""
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"}
-"""All of an agent's environment; equal hashes make equal programs equal."""
+"""All of an agent's environment variables; with a fixed hash seed, equal programs behave equally."""
 
 _BOOTSTRAP = """\
 import json, os, sys, types
@@ -36,20 +36,20 @@ program.run()
 
 
 def command(python: str) -> list[str]:
-    """What starts an agent; it reads ``program`` and then ``setup`` from its standard input."""
+    """The command that starts an agent, which reads ``program`` and then ``setup`` from its standard input."""
     return [python, "-P", "-s", "-S", "-B", "-c", _BOOTSTRAP]
 
 
 @lru_cache(maxsize=1)
 def program() -> bytes:
-    """The agent's source."""
+    """The source of the agent, with its length."""
     folder = Path(__file__).with_name("inside")
     text = json.dumps([(name, (folder / f"{name}.py").read_text()) for name in _MODULES]).encode()
     return len(text).to_bytes(8, "big") + text
 
 
 def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) -> bytes:
-    """The frame that tells an agent what to hold."""
+    """The frame that tells an agent how to confine its jobs."""
     filters = {
         machine: {
             "full": base64.b64encode(bpf(machine, processes=True)).decode(),
@@ -57,6 +57,6 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) ->
         }
         for machine in MACHINES
     }
-    path = [os.path.realpath(folder) for folder in packages]  # where a job finds them
+    path = [os.path.realpath(folder) for folder in packages]  # as a job sees them
     told = {"container": container, "network": network, "path": path, "filters": filters}
     return wire.frame(wire.SETUP, json.dumps(told).encode())

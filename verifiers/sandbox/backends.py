@@ -1,75 +1,61 @@
-"""Choosing a sandbox: the first backend that is seen to hold what is required."""
+"""The sandbox backends by name, and the choice of one that holds what is required."""
 
-import os
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, LachesisError
+from ..plugins import Plugins
 from .job import Level
-from .pool import AgentPool, Backend
-from .process import ProcessBackend
-from .settings import SandboxSettings
+from .protocol import Sandbox
 
-_SYSTEM = ("/proc", "/sys", "/dev")
+if TYPE_CHECKING:
+    from .settings import SandboxSettings
 
-BACKENDS = ("process", "docker")
-"""In the order in which ``auto`` tries them."""
+AUTO = "auto"
+"""The setting that tries the built-in backends in their order."""
+BACKENDS = Plugins[Callable[["SandboxSettings"], Sandbox]](
+    "sandbox backend",
+    __package__ or "",
+    {"process": "process:open_process_sandbox", "docker": "docker.containers:open_docker_sandbox"},
+    keywords=(AUTO,),
+)
+"""Each is a callable (SandboxSettings) -> Sandbox that raises a ``LachesisError`` where it cannot make one."""
 
 
-def open_sandbox(settings: SandboxSettings) -> AgentPool:
-    """A sandbox that holds at least ``settings.require``.
+def open_sandbox(settings: "SandboxSettings") -> Sandbox:
+    """Open a sandbox that holds at least ``settings.require``.
 
     Raises:
-        ConfigError: there is none; the message says what was tried, what each lacks, and the cure.
+        ConfigError: no backend does; the message lists what was tried, what each one lacks, and the cure.
     """
     required = Level[settings.require.upper()]
     tried = []
-    for name in BACKENDS if settings.backend == "auto" else (settings.backend,):
+    for name in BACKENDS.names if settings.backend == AUTO else (settings.backend,):
         try:
-            pool = open_backend(name, settings)
+            sandbox = open_backend(name, settings)
             try:
-                level = pool.level  # which starts it
+                level = sandbox.level  # starts it and tries it
             except BaseException:
-                pool.close()
+                sandbox.close()
                 raise
         except LachesisError as error:
             tried.append(f"{name}: {error}")
             continue
         if level >= required:
-            return pool
-        lacking = [f"{layer.name} ({layer.found}; {layer.cure})" for layer in pool.layers if not layer.held]
+            return sandbox
+        lacking = [f"{layer.name} ({layer.found}; {layer.cure})" for layer in sandbox.layers if not layer.held]
         tried.append(f"{name} holds {level.name.lower()} only, it lacks {', '.join(lacking)}")
-        pool.close()
+        sandbox.close()
     raise ConfigError(
-        f"untrusted programs need a sandbox of level {settings.require!r} and none is here. {'. '.join(tried)}. "
-        "Cure: gain what is lacking (lachesis doctor says more), or set sandbox.require lower, at your own risk"
+        f"untrusted programs need a sandbox of level {settings.require!r}, and there is none. {'. '.join(tried)}. "
+        "Cure: add what is lacking (see lachesis doctor), or set sandbox.require lower, at your own risk"
     )
 
 
-def open_backend(name: str, settings: SandboxSettings) -> AgentPool:
-    """The sandbox of one backend, whatever it holds. Raises ``LachesisError`` where there is none."""
-    size = settings.size or max(2, os.cpu_count() or 2)
-    return AgentPool(_backend(name, settings), max(2, size))
+def open_backend(name: str, settings: "SandboxSettings") -> Sandbox:
+    """Open the sandbox of one backend, whatever its level.
 
-
-def _backend(name: str, settings: SandboxSettings) -> Backend:
-    if name == "process":
-        if sys.platform != "linux":
-            raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
-        for folder in settings.packages:
-            _check_folder(folder)
-        return ProcessBackend(settings.network, settings.packages)
-    from .docker.containers import DockerBackend
-
-    return DockerBackend(settings.image, settings.network)
-
-
-def _check_folder(folder: Path) -> None:
-    """Raise ``ConfigError`` where a job would not find what ``folder`` holds."""
-    found = folder.resolve()
-    if not found.is_dir():
-        raise ConfigError(f"sandbox.packages names {str(folder)!r}, which is no folder")
-    if found == found.parent or any(found.is_relative_to(place) for place in _SYSTEM):
-        raise ConfigError(
-            f"sandbox.packages names {str(folder)!r}, which holds more than packages; name a folder of them"
-        )
+    Raises:
+        LachesisError: there is no such backend, or it does not work on this machine.
+    """
+    return BACKENDS.load(name)(settings)

@@ -1,4 +1,4 @@
-"""One agent as its owner sees it, and a job that is asked while it runs."""
+"""The parent's side of an agent: running a job on it, and exchanging lines with the job."""
 
 import json
 import signal
@@ -13,34 +13,34 @@ from .job import Execution, Job, Usage
 from .protocol import SessionEnded
 
 STARTUP_SECONDS = 30.0
-"""How long an agent may take until it is ready for a job."""
-_GRACE = 15.0
-"""Seconds beyond the longest that a job may take, after which the agent itself is lost."""
-_ROOM = 16 << 20
-"""Bytes in whose multiples memory is added for what a job is given: below the first of them there is enough."""
+"""How long an agent may take to get ready for a job."""
+_EXTRA_SECONDS = 15.0
+"""Seconds beyond the longest time that a job may take; after them, the agent itself counts as lost."""
+_MEMORY_STEP = 16 << 20
+"""Bytes: memory for the inputs of a job is added in multiples of this; smaller inputs need no extra memory."""
 
 
 class AgentLost(Exception):
-    """The agent ended, broke its protocol, or stopped answering."""
+    """The agent ended, violated the protocol, or stopped answering."""
 
 
 class Connection(Protocol):
-    """Bytes to and from an agent; one owner at a time."""
+    """A byte stream to and from an agent, for one owner at a time."""
 
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises ``OSError`` where the agent does not take it."""
+        """Send all of ``data``. Raises ``OSError`` if the agent does not read it."""
         ...
 
     def receive(self, seconds: float) -> bytes:
-        """Some bytes, empty at the end of the stream. Raises ``TimeoutError`` after ``seconds``, or ``OSError``."""
+        """Receive some bytes, none at the end of the stream. Raises ``OSError``: ``TimeoutError`` after ``seconds``."""
         ...
 
     def limit_memory(self, memory: int) -> None:
-        """Give what runs there ``memory`` bytes from now on, where the agent cannot do it. Raises ``SandboxLost``."""
+        """Limit the agent's jobs to ``memory`` bytes if the agent cannot do so itself. Raises ``SandboxLost``."""
         ...
 
     def close(self) -> None:
-        """End the agent and all of its processes; may be called from any thread, and twice."""
+        """End the agent and all of its processes; may be called from any thread, and more than once."""
         ...
 
 
@@ -48,7 +48,7 @@ class Agent:
     """An agent that is ready for a job.
 
     Raises:
-        SandboxLost: it did not become ready.
+        SandboxLost: it did not get ready.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -66,18 +66,20 @@ class Agent:
         self.missing: Mapping[str, str] = json.loads(payload)["missing"]
 
     def begin(self, job: Job, channel: bool = False) -> None:
-        """Hand ``job`` over.
+        """Send ``job`` to the agent.
 
         Raises:
-            AgentLost: the agent did not take it.
-            SandboxLost: it is too large for any.
+            AgentLost: the agent did not read it.
+            SandboxLost: the job is too large for any agent.
         """
-        given = 4 * (len(job.stdin) + len(job.code) + sum(map(len, job.files.values()))) // _ROOM * _ROOM
-        if given > 3 * wire.MOST:  # of 4: bytes of code may be more than its characters
-            raise SandboxLost(f"a job is given {given // 4 >> 20} MiB, which is more than a sandbox takes")
+        input_memory = (
+            4 * (len(job.stdin) + len(job.code) + sum(map(len, job.files.values()))) // _MEMORY_STEP * _MEMORY_STEP
+        )
+        if input_memory > 3 * wire.MOST:  # 3 and not 4, because code may have more bytes than characters
+            raise SandboxLost(f"a job is given {input_memory // 4 >> 20} MiB, which is more than a sandbox takes")
         try:
-            self._connection.limit_memory(job.limits.memory + given)
-        except SandboxLost as lost:  # it has ended since its last job
+            self._connection.limit_memory(job.limits.memory + input_memory)
+        except SandboxLost as lost:  # the agent has ended since its last job
             self.close()
             raise AgentLost(str(lost)) from None
         header = {
@@ -90,9 +92,9 @@ class Agent:
         self.send(wire.JOB, wire.pack(header, blobs))
 
     def run(self, job: Job) -> Execution:
-        """How ``job`` went. Raises ``AgentLost``."""
+        """Run ``job``. Raises ``AgentLost``."""
         self.begin(job)
-        kind, payload = self.next_frame(job.limits.wall * wire.HARD + _GRACE)
+        kind, payload = self.next_frame(job.limits.wall * wire.HARD + _EXTRA_SECONDS)
         return self.execution(kind, payload)
 
     def send(self, kind: bytes, payload: bytes = b"") -> None:
@@ -104,7 +106,7 @@ class Agent:
             raise AgentLost(f"it takes nothing: {error}") from None
 
     def next_frame(self, seconds: float) -> tuple[bytes, bytes]:
-        """Kind and payload of the next frame. Raises ``AgentLost``."""
+        """Read the next frame, as kind and payload. Raises ``AgentLost``."""
         deadline = time.monotonic() + seconds
         try:
             while True:
@@ -126,7 +128,7 @@ class Agent:
             raise AgentLost(str(error) or f"it did not answer within {seconds:g} s") from None
 
     def execution(self, kind: bytes, payload: bytes) -> Execution:
-        """The execution in a frame. Raises ``AgentLost`` where it holds none."""
+        """Decode the execution in a frame. Raises ``AgentLost`` if the frame contains none."""
         if kind != wire.EXECUTION:
             self.close()
             raise AgentLost(f"it failed: {payload[:500].decode(errors='replace')}")
@@ -147,7 +149,7 @@ class Agent:
         )
 
     def close(self) -> None:
-        """End it."""
+        """End the agent."""
         self.usable = False
         self._connection.close()
 
@@ -160,13 +162,13 @@ def _signal_name(number: int) -> str:
 
 
 class Conversation:
-    """A ``Session``: a job on an agent, and the lines that go to and fro."""
+    """A ``Session``: a job that runs on an agent and exchanges lines with its caller."""
 
     def __init__(self, agent: Agent, job: Job) -> None:
         self._agent, self._job = agent, job
         self._execution: Execution | None = None
         self._lines = bytearray()
-        self._deadline = time.monotonic() + job.limits.wall * wire.HARD + _GRACE
+        self._deadline = time.monotonic() + job.limits.wall * wire.HARD + _EXTRA_SECONDS
         agent.begin(job, channel=True)
 
     def send(self, line: bytes) -> None:
@@ -178,40 +180,40 @@ class Conversation:
         self._agent.send(wire.LINES, line + b"\n")
 
     def read(self) -> bytes:
-        """The next line from the job."""
+        """Return the next line from the job."""
         searched = 0
         while (end := self._lines.find(b"\n", searched)) < 0:
             searched = len(self._lines)
             if searched > self._job.limits.output:
-                self._refuse()
+                self._reject_long_line()
             self._receive()
         line = bytes(self._lines[:end])
         del self._lines[: end + 1]
         return line
 
     def ask(self, line: bytes) -> bytes:
-        """Send one line and read one."""
+        """Send one line and return the next one."""
         self.send(line)
         return self.read()
 
     def end(self, seconds: float) -> Execution:
-        """Close the channel, and wait for the job's end."""
+        """Close the channel, and wait at most ``seconds`` for the job to end."""
         if self._execution is None:
             self._agent.send(wire.END_OF_LINES)
             self._deadline = min(self._deadline, time.monotonic() + seconds)
         while self._execution is None:
             self._lines.clear()
-            self._take_frame()
+            self._read_frame()
         return self._execution
 
     def _receive(self) -> None:
         if self._execution is not None:
             raise SessionEnded
-        if not self._take_frame():
+        if not self._read_frame():
             raise SessionEnded
 
-    def _take_frame(self) -> bool:
-        """Take one frame; False where it is the end of the job or of its lines."""
+    def _read_frame(self) -> bool:
+        """Read one frame; False if it is the end of the job or of its lines."""
         kind, payload = self._agent.next_frame(max(0.0, self._deadline - time.monotonic()))
         if kind == wire.LINES:
             self._lines += payload
@@ -221,8 +223,8 @@ class Conversation:
         self._execution = self._agent.execution(kind, payload)
         return False
 
-    def _refuse(self) -> None:
-        """End a job that answers with too much: its agent is given up, and so nothing of it is read any more."""
+    def _reject_long_line(self) -> None:
+        """End a job whose line is too long, by closing its agent, so that nothing more is read from the job."""
         self._agent.close()
         self._execution = Execution(
             "limit", reason=f"a line of more than {self._job.limits.output} bytes on its channel"

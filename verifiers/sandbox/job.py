@@ -1,4 +1,4 @@
-"""What a sandbox is given and what it gives back: a program with its limits, and how it went."""
+"""Jobs and executions: a program with its limits, and the result of running it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,36 +9,36 @@ from ..errors import DataError
 
 MIB = 1 << 20
 MOST_SECONDS = 86_400
-"""The longest job: waiting for some hundred years at once is more than an operating system's timers can count."""
+"""The longest time limit; the timers of an operating system cannot count arbitrarily long waits."""
 
 Status = Literal["ok", "runtime_error", "timeout", "oom", "limit", "infra_error"]
 
 
 class Level(IntEnum):
-    """How much a sandbox holds, found by trying it."""
+    """How well a sandbox confines a job; found by trying to break out of it."""
 
     NONE = 0
-    """Nothing: the program runs in this process's own rights."""
+    """No confinement: the program has all rights of the user that runs Lachesis."""
     ACCIDENT = 1
-    """Limits on time, memory and files of each process: stops mistakes, not attacks."""
+    """Limits on the time, memory and files of each process: stops mistakes, but not attacks."""
     CONTAINED = 2
-    """Namespaces, a list of allowed system calls and those limits; no child processes."""
+    """These limits, namespaces and an allow-list of system calls; a job cannot start child processes."""
     STRONG = 3
-    """All of it, a user of its own, and one memory limit over all processes of a job."""
+    """All of these, a separate user, and one memory limit over all processes of a job, which may start some."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far one job may go.
+    """The resource limits of one job.
 
     Attributes:
-        wall: seconds from start to end, the time spent waiting for a busy CPU not counted.
-        cpu: seconds of CPU time, all processes together.
-        memory: bytes, all processes and written files together where the sandbox is ``strong``, else of each process.
+        wall: seconds from start to end, without the time spent waiting for a busy CPU.
+        cpu: seconds of CPU time, of all processes together.
+        memory: bytes, of all processes and written files together at level ``strong``, otherwise of each process.
         processes: processes and threads at one time.
         file_size: bytes of one written file.
         disk: bytes of all written files.
-        output: bytes that are kept of each of stdout, stderr and all returned files; the rest is thrown away.
+        output: bytes kept of stdout, of stderr, and of all returned files together; the rest is discarded.
     """
 
     wall: float = 10.0
@@ -62,14 +62,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """A Python program and all that it may see.
+    """A Python program and its inputs.
 
     Attributes:
-        code: the source, run as ``__main__``.
-        stdin: what it reads there, then end of file.
-        files: name → content, put into its working directory; a name is a plain file name.
-        env: environment variables beside the few that every job has.
-        limits: how far it may go.
+        code: the source, which runs as ``__main__``.
+        stdin: the content of its standard input.
+        files: name → content of the files in its working directory; a name is a plain file name.
+        env: environment variables, in addition to the few that every job has.
+        limits: its resource limits.
     """
 
     code: str
@@ -86,12 +86,14 @@ class Job:
                 raise DataError(f"file {name!r} has {len(content)} bytes; raise the job's limit file_size")
         for name, value in self.env.items():
             if not name or "=" in name or "\0" in name + value or not _is_text(name + value):
-                raise DataError(f"{name!r:.80} is no environment variable")
+                raise DataError(
+                    f"{name!r:.80} is no environment variable; a name is text without =, and a value is text"
+                )
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a job took: ``wall``, ``waited`` for a CPU and ``cpu`` in seconds, ``memory`` at its peak in bytes or 0."""
+    """Resource usage: seconds ``wall``, ``waited`` for a CPU, and ``cpu``; peak ``memory`` in bytes, 0 if unknown."""
 
     wall: float = 0.0
     waited: float = 0.0
@@ -101,23 +103,23 @@ class Usage:
 
 @dataclass(frozen=True)
 class Execution:
-    """How one job went.
+    """The result of one job.
 
     Attributes:
-        status: ``ok`` exit code 0; ``runtime_error`` another one, or a signal; ``timeout``; ``oom`` out of memory;
-            ``limit`` another limit, or a program that took its sandbox down twice; ``infra_error`` ours: judges
-            nothing.
-        exit_code: None where a signal or we ended it.
-        signal: the signal's name, such as SIGSEGV, empty where none ended it.
-        stdout: text, bytes that are no UTF-8 replaced.
-        stderr: text likewise.
+        status: ``ok``: exit code 0; ``runtime_error``: another exit code, or a signal; ``timeout``; ``oom``: out of
+            memory; ``limit``: another limit, or the job took its sandbox down twice; ``infra_error``: the sandbox
+            failed, and nothing was judged.
+        exit_code: None if a signal or the sandbox ended the job.
+        signal: the name of the signal that ended the job, such as SIGSEGV; empty if none did.
+        stdout: text; bytes that are not UTF-8 are replaced.
+        stderr: text, like ``stdout``.
         truncated: which of ``stdout``, ``stderr`` and ``files`` were longer than ``limits.output``.
-        files: name → content of the regular files that it left in its working directory and that were not given to it.
-        refused: name (escaped) → why that file was not brought out.
-        usage: what it took.
-        level: what held it.
-        reason: one line for people, empty where ``ok``.
-        retries: how often it was begun again because its sandbox was lost.
+        files: name → content of the new regular files in the working directory of the job.
+        refused: escaped name → why that file was not returned.
+        usage: the resources that the job used.
+        level: the level of its sandbox.
+        reason: one line for people, empty if ``ok``.
+        retries: how often the job started again because its sandbox was lost.
     """
 
     status: Status
@@ -134,7 +136,7 @@ class Execution:
     retries: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """One JSON object; file contents as text, bytes that are no UTF-8 replaced."""
+        """The execution as a JSON object; files are text, and bytes that are not UTF-8 are replaced."""
         row = asdict(self)
         row["level"] = self.level.name.lower()
         row["files"] = {name: content.decode(errors="replace") for name, content in self.files.items()}
@@ -142,7 +144,7 @@ class Execution:
 
 
 def _is_text(text: str) -> bool:
-    """Whether ``text`` can be written in bytes."""
+    """Whether ``text`` can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,17 +1,17 @@
-"""One means of holding a program, and whether this machine gives it: what ``lachesis doctor`` prints of a sandbox."""
+"""A layer of a sandbox: one means of confinement, and whether it works on this machine."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a sandbox, as it was tried here.
+    """One means of confinement, as it was tried on this machine; ``lachesis doctor`` prints it.
 
     Attributes:
-        name: such as ``pid namespace`` or ``docker daemon``, unique within its backend.
-        held: whether trying it worked.
-        found: what was seen, one line, never empty: the system's own words where it refused.
-        cure: what to do to gain it, empty where it is held.
+        name: such as ``files`` or ``network``; unique within a sandbox.
+        held: whether it confines a job.
+        found: what the trial showed, in one line, never empty; the system's own words if it refused something.
+        cure: how to get this layer, empty if it is held.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A sandbox made of agents, each of which runs one job at a time: what all backends have in common."""
+"""A pool of agents, each of which runs one job at a time: the sandbox that all built-in backends use."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from ..errors import SandboxLost
-from ..processes.deadline import own_deadline
+from ..processes.deadline import pause_deadline
 from .conversation import Agent, AgentLost, Connection, Conversation
 from .inside import wire
 from .job import Execution, Job, Level
@@ -20,66 +20,66 @@ from .protocol import Session, SessionEnded
 Result = TypeVar("Result")
 
 TRIES = 2
-"""How often a job is begun before its agent's loss is the job's own doing."""
-END_OF_CHANNEL = 35.0
-"""Seconds that a job may take, after its channel was closed, until its execution is here: its agent ends it before."""
+"""How often a job is started before the loss of its agent counts as caused by the job."""
+CHANNEL_CLOSE_SECONDS = 35.0
+"""Seconds to wait for a job's execution after its channel was closed; its agent ends the job earlier."""
 _CLOSED = "the sandbox was closed"
 _CONTROL = Job("print(6 * 7)")
 
 
-class Backend(Protocol):
-    """Where agents live."""
+class Launcher(Protocol):
+    """Starts the agents of one backend."""
 
     @property
     def name(self) -> str:
-        """As in the configuration."""
+        """The name of the backend in the configuration."""
         ...
 
     @property
     def network(self) -> bool:
-        """Whether jobs reach the network."""
+        """Whether jobs may use the network."""
         ...
 
     def start(self) -> Connection:
-        """A new agent, which has been given its program and its set-up. Raises ``SandboxLost``."""
+        """Start an agent and send it its program and its set-up. Raises ``SandboxLost``."""
         ...
 
     def close(self) -> None:
-        """End what no single connection owns."""
+        """Release what does not belong to a single connection."""
         ...
 
 
-class _Turn:
-    """One caller's time on some agents."""
+class _Call:
+    """The agents that work for one caller, so that their jobs end when the caller is cancelled."""
 
     def __init__(self) -> None:
         self._agents: list[Agent] = []
-        self._given_up = False
+        self._cancelled = False
 
-    def begin(self, agents: list[Agent]) -> None:
-        """The caller's jobs are about to begin on ``agents``. Raises ``SandboxLost`` where nobody waits for them."""
+    def use(self, agents: list[Agent]) -> None:
+        """Note that the caller's jobs will run on ``agents``. Raises ``SandboxLost`` if the caller was cancelled."""
         self._agents = agents
         self.check()
 
     def check(self) -> None:
-        """Raise ``SandboxLost`` where nobody waits any more."""
-        if self._given_up:
+        """Raise ``SandboxLost`` if the caller was cancelled."""
+        if self._cancelled:
             raise SandboxLost("its caller was cancelled")
 
-    def give_up(self) -> None:
-        """End the jobs: nobody waits for them. From any thread."""
-        self._given_up = True
+    def cancel(self) -> None:
+        """End the caller's jobs. May be called from any thread."""
+        self._cancelled = True
         for agent in list(self._agents):
             agent.close()
 
 
 class AgentPool:
-    """Up to ``size`` agents of one backend, started on demand. A ``Sandbox``: safe from any thread and event loop."""
+    """A ``Sandbox`` of up to ``size`` agents, started on demand; safe to call from any thread and event loop."""
 
-    def __init__(self, backend: Backend, size: int) -> None:
-        self.name = backend.name
-        self._backend = backend
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{backend.name}")
+    def __init__(self, launcher: Launcher, size: int) -> None:
+        self.name = launcher.name
+        self._launcher = launcher
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{launcher.name}")
         self._size = size
         self._idle: list[Agent] = []
         self._free = size
@@ -89,70 +89,72 @@ class AgentPool:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """What was seen to hold; jobs find out, a few tenths of a second."""
-        return probe(self._run, self._backend.network, own_user="user" not in self._missing())
+        """The layers of the sandbox, as jobs that try to break out find them; takes a few tenths of a second."""
+        return probe(self._run, self._launcher.network, own_user="user" not in self._missing())
 
     @cached_property
     def level(self) -> Level:
-        """The level that these layers make."""
+        """The level that these layers reach."""
         return level_of(self.layers)
 
     async def run(self, job: Job) -> Execution:
-        """How ``job`` went."""
-        return await self._in_thread(lambda turn: self._run(job, turn), Execution("infra_error", reason=_CLOSED))
+        """Run ``job``; see ``Sandbox.run``."""
+        return await self._in_thread(lambda call: self._run(job, call), Execution("infra_error", reason=_CLOSED))
 
     async def converse(
         self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
     ) -> tuple[Result | None, list[Execution]]:
-        """What ``drive`` returned, and how each job went; see ``Sandbox.converse``."""
+        """Run ``jobs`` and let ``drive`` talk to them; see ``Sandbox.converse``."""
         if not 0 < len(jobs) <= self._size:
-            raise ValueError(f"a conversation has 1 to {self._size} jobs here, found {len(jobs)}; raise [sandbox] size")
-        done = await self._in_thread(lambda turn: self._converse(jobs, drive, turn), None)
+            raise ValueError(
+                f"a conversation has 1 to {self._size} jobs here, found {len(jobs)}; set sandbox.size higher"
+            )
+        done = await self._in_thread(lambda call: self._converse(jobs, drive, call), None)
         if done is None:
             raise SandboxLost(_CLOSED)
         return done
 
     def close(self) -> None:
-        """End every agent, and with it every job."""
+        """End every agent and every job."""
         with self._changed:
             self._closed = True
             agents, self._idle = [*self._idle, *self._busy], []
             self._changed.notify_all()
         for agent in agents:
             agent.close()
-        self._threads.shutdown(wait=False)  # what is queued finds that it is closed, and says so
-        self._backend.close()
+        self._threads.shutdown(wait=False)  # queued calls find the pool closed, and return
+        self._launcher.close()
 
-    async def _in_thread(self, act: Callable[["_Turn"], Result], closed: Result) -> Result:
-        """What ``act`` returns; where its caller is cancelled its jobs end too: they hold no place, and no exit."""
-        turn = _Turn()
+    async def _in_thread(self, act: Callable[["_Call"], Result], closed: Result) -> Result:
+        """Run ``act`` in a thread. If the caller is cancelled, its jobs end too, so that they block nothing."""
+        call = _Call()
         with self._changed:
             if self._closed:
                 return closed
-            future = self._threads.submit(act, turn)
-        with own_deadline():
+            future = self._threads.submit(act, call)
+        with pause_deadline():
             try:
                 return await asyncio.wrap_future(future)
             except asyncio.CancelledError:
-                asyncio.get_running_loop().run_in_executor(None, turn.give_up)
+                asyncio.get_running_loop().run_in_executor(None, call.cancel)
                 raise
 
     def _missing(self) -> Mapping[str, str]:
-        """What an agent says that it could not do."""
-        agents = self._take(1)
+        """Feature → why an agent does not have it, by its own account."""
+        agents = self._acquire(1)
         try:
             return agents[0].missing
         finally:
-            self._give_back(agents)
+            self._release(agents)
 
-    def _run(self, job: Job, turn: "_Turn | None" = None) -> Execution:
+    def _run(self, job: Job, call: "_Call | None" = None) -> Execution:
         try:
-            return self._until_judged([job], lambda agents: [agents[0].run(job)], turn or _Turn())[0]
+            return self._run_with_retries([job], lambda agents: [agents[0].run(job)], call or _Call())[0]
         except SandboxLost as lost:
             return Execution("infra_error", reason=str(lost))
 
     def _converse(
-        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result], turn: "_Turn"
+        self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result], call: "_Call"
     ) -> tuple[Result | None, list[Execution]]:
         results: list[Result | None] = []
 
@@ -163,68 +165,68 @@ class AgentPool:
                 results.append(drive(sessions))
             except SessionEnded:
                 results.append(None)
-            return [session.end(END_OF_CHANNEL) for session in sessions]
+            return [session.end(CHANNEL_CLOSE_SECONDS) for session in sessions]
 
-        executions = self._until_judged(jobs, begin, turn)
+        executions = self._run_with_retries(jobs, begin, call)
         return (results[0] if results else None), executions
 
-    def _until_judged(
-        self, jobs: Sequence[Job], begin: Callable[[list[Agent]], list[Execution]], turn: "_Turn"
+    def _run_with_retries(
+        self, jobs: Sequence[Job], begin: Callable[[list[Agent]], list[Execution]], call: "_Call"
     ) -> list[Execution]:
-        """What ``begin`` returns with an agent for each job.
+        """Call ``begin`` with one agent for each job, and return its executions.
 
-        Where an agent was lost or failed, all is begun again once a control job has shown that its place is well; when
-        that happens ``TRIES`` times it is the jobs' own doing.
+        If an agent is lost or fails, all jobs start again on new agents, after a control job has succeeded on each. If
+        this happens ``TRIES`` times, the jobs have caused it.
 
         Raises:
-            SandboxLost: the control job failed too, or there is no agent to be had.
+            SandboxLost: the control job failed too, or no agent can be started.
         """
-        agents = self._take(len(jobs))
+        agents = self._acquire(len(jobs))
         reason = ""
         try:
             for retries in range(TRIES):
-                turn.begin(agents)
+                call.use(agents)
                 try:
                     executions = begin(agents)
                     reason = next((end.reason for end in executions if end.status == "infra_error"), "")
                     if not reason or reason.startswith(wire.OVERLOADED):
-                        return [self._placed(execution, retries) for execution in executions]
+                        return [self._with_level(execution, retries) for execution in executions]
                 except AgentLost as lost:
                     reason = str(lost)
-                turn.check()
+                call.check()
                 for number in range(len(agents)):
-                    agents[number] = self._controlled(agents[number])
-            reason = f"{reason}; {TRIES} times, while a control job did well"
-            return [self._placed(Execution("limit", reason=reason), TRIES) for _ in jobs]
-        except BaseException:  # a job may still run there: what it says would be taken for the next one's
+                    agents[number] = self._replace_with_control(agents[number])
+            reason = f"{reason}; {TRIES} times, while a control job succeeded"
+            return [self._with_level(Execution("limit", reason=reason), TRIES) for _ in jobs]
+        except BaseException:  # a job may still run there, and its output would be taken for that of the next job
             for agent in agents:
                 agent.close()
             raise
         finally:
-            self._give_back(agents)
+            self._release(agents)
 
-    def _placed(self, execution: Execution, retries: int) -> Execution:
+    def _with_level(self, execution: Execution, retries: int) -> Execution:
         level = self.__dict__.get("level", Level.NONE)
         return replace(execution, level=level, retries=retries)
 
-    def _controlled(self, agent: Agent) -> Agent:
-        """``agent``, or a new one in its place, that did a control job well."""
-        self._drop(agent)
-        agent = self._new()
+    def _replace_with_control(self, agent: Agent) -> Agent:
+        """Replace ``agent`` by a new one on which a control job has succeeded."""
+        self._discard(agent)
+        agent = self._start_agent()
         try:
             done = agent.run(_CONTROL)
         except AgentLost as lost:
-            self._drop(agent)
+            self._discard(agent)
             raise SandboxLost(f"the {self.name} sandbox is broken: a control job lost its agent: {lost}") from None
         if done.status != "ok" or done.stdout != "42\n":
-            self._drop(agent)
+            self._discard(agent)
             raise SandboxLost(
                 f"the {self.name} sandbox is broken: a control job ended with {done.status}: {done.reason}"
             )
         return agent
 
-    def _take(self, count: int) -> list[Agent]:
-        """``count`` agents, all at once, so that two conversations never wait for each other's."""
+    def _acquire(self, count: int) -> list[Agent]:
+        """Reserve ``count`` agents at once, so that two conversations never wait for each other."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._free >= count)
             self._free -= count
@@ -232,13 +234,13 @@ class AgentPool:
             self._busy.update(agents)
         try:
             while len(agents) < count:
-                agents.append(self._new())
+                agents.append(self._start_agent())
         except BaseException:
-            self._give_back(agents, count)
+            self._release(agents, count)
             raise
         return agents
 
-    def _give_back(self, agents: list[Agent], count: int | None = None) -> None:
+    def _release(self, agents: list[Agent], count: int | None = None) -> None:
         with self._changed:
             self._free += len(agents) if count is None else count
             self._busy.difference_update(agents)
@@ -249,15 +251,15 @@ class AgentPool:
             if agent not in usable:
                 agent.close()
 
-    def _new(self) -> Agent:
+    def _start_agent(self) -> Agent:
         if self._closed:
             raise SandboxLost(_CLOSED)
-        agent = Agent(self._backend.start())
+        agent = Agent(self._launcher.start())
         with self._changed:
             self._busy.add(agent)
         return agent
 
-    def _drop(self, agent: Agent) -> None:
+    def _discard(self, agent: Agent) -> None:
         with self._changed:
             self._busy.discard(agent)
         agent.close()

@@ -1,4 +1,4 @@
-"""What a sandbox holds, found by jobs that try to get out of it."""
+"""The probe of a sandbox: jobs that try to break out, and the level that follows from the result."""
 
 import json
 import os
@@ -65,9 +65,13 @@ _SHARE_LIMITS = Limits(wall=10, cpu=5, memory=96 * MIB)
 
 
 def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> list[Layer]:
-    """Each layer of the sandbox that ``run`` runs jobs in, as trying it showed.
+    """Try each layer of a sandbox.
 
-    ``own_user``: whether the agent says that it changed a job's user; a user namespace can pretend it to the job.
+    Args:
+        run: runs a job in the sandbox.
+        network: whether jobs may use the network; then that layer is not tried.
+        own_user: whether the agent reports that it changed the job's user; a job cannot tell, because a user namespace
+            can show it another user id.
     """
     with (
         tempfile.NamedTemporaryFile("w", prefix="lachesis-canary-") as canary,
@@ -107,7 +111,7 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
 
 
 def level_of(layers: list[Layer]) -> Level:
-    """The level that ``layers`` make: the lowest that all of them reach."""
+    """The highest level whose layers are all held."""
     held = {layer.name: layer.held for layer in layers}
     if not held["job"] or not held["file size"]:
         return Level.NONE
@@ -130,7 +134,7 @@ def _command() -> str:
     try:
         with open("/proc/self/cmdline") as file:
             return file.read()
-    except OSError:  # no Linux: what a job finds there is no process of this machine
+    except OSError:  # not Linux: there are no processes of this machine that a job could see
         return "none"
 
 

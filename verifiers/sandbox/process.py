@@ -1,4 +1,4 @@
-"""Agents as processes of this machine."""
+"""The process backend: agents that are processes of this machine."""
 
 import contextlib
 import os
@@ -12,57 +12,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SandboxLost
+from ..errors import ConfigError, SandboxLost
 from . import agent
+from .pool import AgentPool
+from .settings import SandboxSettings
 
+_SYSTEM = ("/proc", "/sys", "/dev")
 SEND_SECONDS = 60.0
-_END_SECONDS = 2.0
+_EXIT_SECONDS = 2.0
 
 
 class ProcessConnection:
-    """A socket to an agent's process; when it closes, the agent ends, and its jobs with it."""
+    """A socket to an agent's process; when it closes, the agent and its jobs end."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._socket, agent_end = socket.socketpair()
         self._closing = threading.Lock()
         _alive.add(self)
-        with theirs:
+        with agent_end:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 list(command),
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
+                stdin=agent_end.fileno(),
+                stdout=agent_end.fileno(),
                 stderr=subprocess.DEVNULL,
                 env=agent.ENVIRONMENT,
                 cwd="/",
-                start_new_session=True,  # Ctrl-C on the terminal is for us
+                start_new_session=True,  # so that Ctrl-C reaches only Lachesis
             )
 
     @property
     def pid(self) -> int:
-        """The number of the agent's outermost process."""
+        """The id of the agent's outermost process."""
         return self._process.pid
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of ``data``."""
         self._socket.settimeout(SEND_SECONDS)
         self._socket.sendall(data)
 
     def receive(self, seconds: float) -> bytes:
-        """Some bytes, empty at the end."""
+        """Receive some bytes; none at the end of the stream."""
         self._socket.settimeout(max(seconds, 0.001))
         return self._socket.recv(1 << 16)
 
     def limit_memory(self, memory: int) -> None:
-        """The agent does it, with a cgroup."""
+        """Do nothing: the agent limits memory itself, with a cgroup."""
 
     def close(self) -> None:
-        """Hang up; kill what does not end by itself."""
+        """Close the socket, and kill the agent if it does not end by itself."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes an owner that waits for bytes
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for bytes
         with self._closing:
             self._socket.close()
             try:
-                self._process.wait(_END_SECONDS)
+                self._process.wait(_EXIT_SECONDS)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
@@ -72,26 +75,26 @@ class ProcessConnection:
 _alive: "weakref.WeakSet[ProcessConnection]" = weakref.WeakSet()
 
 
-def _let_go() -> None:
-    """In a forked child: its copies of the sockets would keep the agents of a dead parent, and their jobs, running."""
+def _close_inherited_sockets() -> None:
+    """In a forked child: close its copies of the sockets, which would keep the agents of a dead parent running."""
     for connection in list(_alive):
         with contextlib.suppress(OSError):
             os.close(connection._socket.detach())
     _alive.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_inherited_sockets)
 
 
 @dataclass(frozen=True)
-class ProcessBackend:
-    """Starts agents as bare interpreters, with an empty environment and no descriptor of ours but the socket.
+class ProcessLauncher:
+    """Starts agents as bare interpreters, with an empty environment and no open descriptor but the socket.
 
-    Each is a program of its own, not a fork of this process: whatever was imported or opened here before is not there.
+    Each agent is a new program and not a fork, so it contains nothing that this process has imported or opened.
 
     Attributes:
-        network: whether jobs reach the network.
-        packages: folders of Python packages for jobs to import.
+        network: whether jobs may use the network.
+        packages: folders of Python packages that jobs may import.
     """
 
     network: bool = False
@@ -100,11 +103,11 @@ class ProcessBackend:
 
     @property
     def command(self) -> list[str]:
-        """What starts one: the interpreter itself, not that of a virtual environment."""
+        """The command that starts an agent, with the base interpreter and not that of a virtual environment."""
         return agent.command(getattr(sys, "_base_executable", sys.executable))
 
     def start(self) -> ProcessConnection:
-        """A new agent."""
+        """Start an agent."""
         try:
             connection = ProcessConnection(self.command)
             connection.send(
@@ -115,4 +118,27 @@ class ProcessBackend:
         return connection
 
     def close(self) -> None:
-        """Nothing is shared between agents."""
+        """Do nothing: agents share nothing."""
+
+
+def open_process_sandbox(settings: SandboxSettings) -> AgentPool:
+    """Open the sandbox of processes on this machine.
+
+    Raises:
+        ConfigError: this is not Linux, or ``settings.packages`` names a folder that jobs could not use.
+    """
+    if sys.platform != "linux":
+        raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
+    for folder in settings.packages:
+        _check_packages(folder)
+    return AgentPool(ProcessLauncher(settings.network, settings.packages), settings.jobs)
+
+
+def _check_packages(folder: Path) -> None:
+    found = folder.resolve()
+    if not found.is_dir():
+        raise ConfigError(f"sandbox.packages names {str(folder)!r}, which is not a folder; correct the path")
+    if found == found.parent or any(found.is_relative_to(place) for place in _SYSTEM):
+        raise ConfigError(
+            f"sandbox.packages names {str(folder)!r}, which contains system files; name a folder of packages"
+        )

@@ -1,40 +1,41 @@
-"""What every sandbox backend offers: jobs one by one, and jobs that talk while they run."""
+"""The protocol of a sandbox: it runs single jobs, and jobs that exchange lines with their caller while they run."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from .job import Execution, Job, Level
+from .layers import Layer
 
 Result = TypeVar("Result")
 
 CHANNEL_IN, CHANNEL_OUT = 3, 4
-"""File descriptors on which a job that converses reads and writes lines; a job that only runs has neither."""
+"""The file descriptors on which a job in a conversation reads and writes lines; other jobs do not have them."""
 
 
 class SessionEnded(Exception):
-    """The job will not answer any more; how it went stands in the ``Execution`` that ``converse`` returns."""
+    """The job will not answer any more; ``converse`` returns its ``Execution``, which says why."""
 
 
 class Session(Protocol):
-    """A job that is running and can be asked."""
+    """A running job that can exchange lines with its caller."""
 
     def ask(self, line: bytes) -> bytes:
-        """Send one line (without its end) to the job's ``CHANNEL_IN``; the next line from its ``CHANNEL_OUT``.
+        """Send one line to the job's ``CHANNEL_IN``, and return the next line from its ``CHANNEL_OUT``.
 
-        Blocks, within the job's limits: a job out of time is ended like any other. A line holds at most
-        ``limits.output`` bytes.
+        Lines are without their line end, and have at most ``limits.output`` bytes. The call blocks for as long as the
+        limits allow the job to run.
 
         Raises:
-            SessionEnded: the job ended, was ended, or answered with too much.
+            SessionEnded: the job has ended, or its line is too long.
         """
         ...
 
     def read(self) -> bytes:
-        """The next line without asking; raises like ``ask``."""
+        """Return the next line from the job; raises like ``ask``."""
         ...
 
     def send(self, line: bytes) -> None:
-        """Send one line without waiting for any; raises like ``ask``."""
+        """Send one line without waiting for an answer; raises like ``ask``."""
         ...
 
 
@@ -42,26 +43,36 @@ class Sandbox(Protocol):
     """Runs untrusted programs. Safe to call from any thread and event loop."""
 
     @property
+    def name(self) -> str:
+        """The name of its backend, for messages."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Each means of confinement, and whether it holds; the first use starts the sandbox and tries them."""
+        ...
+
+    @property
     def level(self) -> Level:
-        """What it was seen to hold; starts it where it was not."""
+        """The level that these layers reach."""
         ...
 
     async def run(self, job: Job) -> Execution:
-        """How ``job`` went; never raises for what the job does."""
+        """Run ``job`` and return how it went; never raises because of what the job does."""
         ...
 
     async def converse(
         self, jobs: Sequence[Job], drive: Callable[[Sequence[Session]], Result]
     ) -> tuple[Result | None, list[Execution]]:
-        """Start ``jobs`` side by side, let ``drive`` talk to them (in a thread of ours), then end them.
+        """Run ``jobs`` at the same time, while ``drive`` talks to them in another thread.
 
-        What ``drive`` returned, or None where it let ``SessionEnded`` pass, and how each job went. ``drive`` waits for
-        nothing but its sessions. Each job gets end of file on its channel when ``drive`` is done, and two more seconds
-        to end. Where a sandbox was lost, all is begun again, with ``drive`` called anew; lost twice while a control job
-        does well, it was the jobs' doing: their executions say ``limit``.
+        Returns the result of ``drive`` (None if it let ``SessionEnded`` pass) and the execution of each job. ``drive``
+        may wait for its sessions only. When it returns, each job reads end of file on its channel, and has two more
+        seconds to end. If the sandbox is lost, all jobs start again, and ``drive`` is called again; if it is lost twice
+        while a control job succeeds, the jobs have caused it, and their executions have status ``limit``.
 
         Raises:
-            SandboxLost: our machinery failed; nothing was judged.
+            SandboxLost: the sandbox failed; nothing was judged.
         """
         ...
 

@@ -1,15 +1,15 @@
-"""The system calls that a job keeps, as a BPF program for seccomp.
+"""The system calls that a job may use, as a BPF program for seccomp.
 
-An allow-list: what is not named does not exist (ENOSYS), so that a C library falls back to what does. Left out on
-purpose, beside everything that needs privileges: io_uring, keyrings, ptrace and its kin, bpf, perf, userfaultfd,
-namespaces, System V and POSIX queues (they would outlive a job), and clone3, whose flags no filter can see.
+This is an allow-list: any other call fails with ENOSYS, so that a C library falls back to an allowed one. Besides all
+calls that need privileges, it leaves out io_uring, keyrings, ptrace and similar calls, bpf, perf, userfaultfd,
+namespaces, System V and POSIX queues, which would outlive a job, and clone3, whose flags a filter cannot read.
 Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux.
 """
 
 import struct
 
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""Machine → its number in the audit system."""
+"""Machine → its architecture number in the audit system."""
 
 _CALLS = """
     accept=43,202 accept4=288,242 access=21,-1 alarm=37,-1 arch_prctl=158,-1 bind=49,200 brk=12,214 capget=125,90
@@ -48,7 +48,7 @@ _CALLS = """
     uname=63,160 unlink=87,-1 unlinkat=263,35 utime=132,-1 utimensat=280,88 utimes=235,-1 vfork=58,-1 wait4=61,260
     waitid=247,95 write=1,64 writev=20,66
 """
-"""name=number on x86_64, number on aarch64; -1 where it has none."""
+"""Each entry is name=number on x86_64,number on aarch64; -1 if the machine does not have the call."""
 
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
@@ -59,15 +59,15 @@ NEW_NAMESPACES = 0x7E020000
 """Flags of ``clone`` that make a namespace."""
 _THREAD = 0x00010000
 FAMILIES = (1, 2, 10)
-"""AF_UNIX, AF_INET, AF_INET6: each job has a network of its own."""
-_FEIGNED = ("sched_setaffinity", "setpriority")
-"""Calls that do nothing and say that they did: by them a job could wait for others' CPUs and so outstay its time."""
+"""The allowed socket families AF_UNIX, AF_INET and AF_INET6; each job has a network namespace."""
+_WITHOUT_EFFECT = ("sched_setaffinity", "setpriority")
+"""Calls that succeed without effect: with them, a job could wait for a busy CPU on purpose, and exceed its time."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
 
 
 def allowed_calls(machine: str) -> dict[str, int]:
-    """Name → number of every call that a job keeps."""
+    """Name → number of every call that a job may use on ``machine``."""
     column = list(MACHINES).index(machine)
     pairs = (entry.split("=") for entry in _CALLS.split())
     numbers = {name: int(numbers.split(",")[column]) for name, numbers in pairs}
@@ -75,24 +75,28 @@ def allowed_calls(machine: str) -> dict[str, int]:
 
 
 def bpf(machine: str, *, processes: bool) -> bytes:
-    """The filter for ``machine``; without ``processes`` a job may start threads but no process."""
+    """The filter for ``machine``; without ``processes``, a job may start threads but not processes."""
     numbers = allowed_calls(machine)
     code = [(_LOAD, 0, 0, _MACHINE), (_EQUAL, 1, 0, MACHINES[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER)]
-    if machine == "x86_64":  # the same calls under numbers of their own
+    if machine == "x86_64":  # the x32 numbers of the same calls
         code += [(_AT_LEAST, 0, 1, _X32), _refuse(_ENOSYS)]
     if processes:
-        code += _on(numbers.pop("clone"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)])
+        code += _for_call(
+            numbers.pop("clone"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_refuse_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)]
+        )
     else:
         threads = [(_LOAD, 0, 0, _FIRST_ARGUMENT), (_ANY_BIT, 1, 0, _THREAD), _refuse(_EPERM)]
-        code += _on(numbers.pop("clone"), [*threads, *_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)])
-        for name in ("fork", "vfork", "memfd_create"):  # memory that no limit of one process counts
+        code += _for_call(numbers.pop("clone"), [*threads, *_refuse_if(_ANY_BIT, NEW_NAMESPACES, _EPERM)])
+        for name in ("fork", "vfork", "memfd_create"):  # memory that the limit of one process does not count
             if name in numbers:
-                code += _on(numbers.pop(name), [_refuse(_EPERM)])
-    code += _on(numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_unless_in(FAMILIES, _EAFNOSUPPORT)])
+                code += _for_call(numbers.pop(name), [_refuse(_EPERM)])
+    code += _for_call(
+        numbers.pop("socket"), [(_LOAD, 0, 0, _FIRST_ARGUMENT), *_refuse_unless_in(FAMILIES, _EAFNOSUPPORT)]
+    )
     terminal = [step for value in _TERMINAL_INPUT for step in ((_EQUAL, 0, 1, value), _refuse(_EPERM))]
-    code += _on(numbers.pop("ioctl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *terminal, (_RETURN, 0, 0, _ALLOW)])
-    for name in _FEIGNED:
-        code += _on(numbers.pop(name), [_refuse(0)])
+    code += _for_call(numbers.pop("ioctl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *terminal, (_RETURN, 0, 0, _ALLOW)])
+    for name in _WITHOUT_EFFECT:
+        code += _for_call(numbers.pop(name), [_refuse(0)])
     for first, last in _ranges(sorted(numbers.values())):
         code += [(_AT_LEAST, 0, 2, first), (_GREATER, 1, 0, last), (_RETURN, 0, 0, _ALLOW)]
     code.append(_refuse(_ENOSYS))
@@ -100,29 +104,29 @@ def bpf(machine: str, *, processes: bool) -> bytes:
 
 
 _Step = tuple[int, int, int, int]
-"""Operation, steps to skip where it holds, where it does not, and the value."""
+"""(operation, instructions to skip if it is true, instructions to skip if it is false, value)."""
 
 
 def _refuse(error: int) -> _Step:
     return (_RETURN, 0, 0, _ERROR | error)
 
 
-def _on(number: int, steps: list[_Step]) -> list[_Step]:
-    """``steps``, which all end in a return, for the call ``number`` alone."""
+def _for_call(number: int, steps: list[_Step]) -> list[_Step]:
+    """Run ``steps``, which all end with a return, for the call ``number`` only."""
     return [(_EQUAL, 0, len(steps), number), *steps]
 
 
-def _if(operation: int, value: int, error: int) -> list[_Step]:
+def _refuse_if(operation: int, value: int, error: int) -> list[_Step]:
     return [(operation, 0, 1, value), _refuse(error), (_RETURN, 0, 0, _ALLOW)]
 
 
-def _unless_in(values: tuple[int, ...], error: int) -> list[_Step]:
+def _refuse_unless_in(values: tuple[int, ...], error: int) -> list[_Step]:
     checks: list[_Step] = [(_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
     return [*checks, _refuse(error), (_RETURN, 0, 0, _ALLOW)]
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    """The numbers as ranges (first, last)."""
+    """The sorted ``numbers`` as ranges (first, last)."""
     found: list[tuple[int, int]] = []
     for number in numbers:
         if found and number == found[-1][1] + 1:

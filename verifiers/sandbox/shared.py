@@ -1,9 +1,10 @@
-"""The sandbox of this process: one, made on first use."""
+"""The sandbox that all verifiers of this process share; it opens on first use."""
 
 import os
 import threading
 
 from ..errors import LachesisError
+from . import backends
 from .protocol import Sandbox
 from .settings import SandboxSettings
 
@@ -14,7 +15,7 @@ _failure: LachesisError | None = None
 
 
 def configure_sandbox(settings: SandboxSettings) -> None:
-    """Use ``settings`` from now on; a sandbox made with other ones is closed."""
+    """Use ``settings`` from now on; an open sandbox with other settings is closed."""
     global _settings
     with _lock:
         changed, _settings = settings != _settings, settings
@@ -26,18 +27,16 @@ def shared_sandbox() -> Sandbox:
     """The sandbox of this process.
 
     Raises:
-        ConfigError: none reaches the level that the settings require; the message says how to gain one. It is not
-            tried again until ``configure_sandbox`` or ``close_sandbox`` was called.
+        ConfigError: no sandbox reaches the required level; the message says how to get one. The same error is raised
+            without another try until ``configure_sandbox`` or ``close_sandbox`` is called.
     """
     global _sandbox, _failure
     with _lock:
         if _failure is not None:
             raise _failure
         if _sandbox is None:
-            from .backends import open_sandbox
-
             try:
-                _sandbox = open_sandbox(_settings)
+                _sandbox = backends.open_sandbox(_settings)
             except LachesisError as error:
                 _failure = error
                 raise
@@ -45,7 +44,7 @@ def shared_sandbox() -> Sandbox:
 
 
 def close_sandbox() -> None:
-    """Close the sandbox of this process; the next use makes a new one."""
+    """Close the sandbox of this process; the next use opens a new one."""
     global _sandbox, _failure
     with _lock:
         closing, _sandbox, _failure = _sandbox, None, None
@@ -53,10 +52,10 @@ def close_sandbox() -> None:
         closing.close()
 
 
-def _forget() -> None:
-    """In a forked child: the sandbox's pipes are the parent's."""
+def _reset_after_fork() -> None:
+    """In a forked child: drop the sandbox, whose pipes belong to the parent."""
     global _sandbox, _lock
     _lock, _sandbox = threading.Lock(), None
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,4 +1,4 @@
-"""Sums too long for the head: the policy calls a calculator, reads the result and answers with it."""
+"""Expressions that are too long to do in the head: the policy calls a calculator and answers with its result."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ....verifiers.case import Case
 from ....verifiers.registry import make_verifier
-from ....verifiers.rubric import reward
+from ....verifiers.rubric import Rubric, reward
 from ....verifiers.task import Task
 from ....verifiers.tool_calling.formats.hermes import read_hermes
 from ....verifiers.verdict import Verdict, unparseable
@@ -21,7 +21,7 @@ from ...limits import Limits
 from .expression import evaluate, write
 
 HELD_OUT = 500
-"""Expressions in the test split, where there are as many."""
+"""Most expressions in the test split; short ones allow fewer."""
 
 
 def calculate(expression: str) -> str:
@@ -30,23 +30,28 @@ def calculate(expression: str) -> str:
 
 
 class Calculator(Environment):
-    """``384*27-60=`` with numbers of up to ``digits`` digits, a calculator as the tool, and the value as the answer."""
+    """``384*27-60=`` with numbers of up to ``digits`` digits, a calculator as the tool, and the value as the answer.
+
+    An attempt is a success if the last reply gives the right value, whether or not the tool was called.
+    """
 
     class Config(EnvironmentConfig):
         """How long the expressions are."""
 
         digits: int = Field(3, ge=1, le=12)
-        """Most digits of a number; none begins with 0."""
+        """Most digits of a number; no number begins with 0."""
         operators: int = Field(2, ge=1, le=8)
-        """Operators in an expression."""
+        """Number of operators in an expression."""
         signs: str = Field("+-*", pattern=r"^[-+*]+$")
-        """Which operators there are; one that is written twice is drawn twice as often."""
+        """The operators to draw from; one that is written twice is drawn twice as often."""
         limits: Limits = Limits(turns=4, tool_calls=4, seconds=60.0)
-        """How far an episode may go."""
+        """What an episode may use up: turns, tokens, tool calls, seconds."""
+
+    rubric = Rubric(success="correct")
 
     @reward()
     async def correct(self, case: Case) -> Verdict:
-        """The last reply is an answer, not another call, and its last number is the value."""
+        """Whether the last reply is an answer (not another call) and its last number is the value."""
         if read_hermes(case.completion).calls:
             return unparseable("no answer: the last reply calls a tool")
         verdict: Verdict = await _NUMBER.verify(case)
@@ -54,7 +59,7 @@ class Calculator(Environment):
 
     @reward(weight=0.0)
     def called(self, case: Case) -> float:
-        """Whether a call of the tool went well; a metric unless the config gives it a weight."""
+        """Whether a tool call succeeded; a metric unless the config gives it a weight."""
         return float(any(message["role"] == "tool" and not message.get("error") for message in case.messages))
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
@@ -67,7 +72,7 @@ class Calculator(Environment):
         yield from (self._task(text) for text in self._expressions(random.Random(seed)) if not _held_out(text))
 
     def tools(self, episode: Episode) -> list[Any]:
-        """The calculator; it keeps nothing, so a function is enough."""
+        """The calculator; it keeps no state, so a function is enough."""
         return [calculate]
 
     def demonstration(self, task: Task) -> list[str]:
@@ -76,7 +81,7 @@ class Calculator(Environment):
         return [f"<tool_call>{call}</tool_call>", task.answer]
 
     def _expressions(self, rng: random.Random) -> Iterator[str]:
-        """An endless stream."""
+        """An endless stream of expressions."""
         config = self.config
         while True:
             numbers = [str(rng.randrange(1, 10 ** rng.randint(1, config.digits))) for _ in range(config.operators + 1)]

@@ -1,26 +1,26 @@
-"""Arithmetic expressions in untrusted text: a parser of our own, bounded in length and depth, exact in value."""
+"""A parser for arithmetic expressions in untrusted text, bounded in length and depth, with exact values."""
 
 import re
 from fractions import Fraction
 
 MAX_LENGTH = 200
-"""Characters of an expression."""
+"""Most characters in an expression."""
 
 MAX_DEPTH = 20
-"""Parentheses and signs inside each other."""
+"""Most levels of nested parentheses and signs."""
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]{1,30}(?:\.[0-9]{1,30})?(?![0-9.]))|(?P<sign>[-+*/()]))")
 
 
 class NotAnExpression(ValueError):
-    """The text is no expression, or one without a value."""
+    """Raised if a text is not an expression, or the expression has no value."""
 
 
 def evaluate(text: str) -> Fraction:
-    """The value of numbers with ``+ - * /``, signs and parentheses.
+    """The exact value of an expression with numbers, ``+ - * /``, signs and parentheses.
 
     Raises:
-        NotAnExpression: the text is something else, too long or too deep, or divides by zero.
+        NotAnExpression: the text is not such an expression, is too long or too deep, or divides by zero.
     """
     if len(text) > MAX_LENGTH:
         raise NotAnExpression(f"the expression has {len(text)} characters, at most {MAX_LENGTH} are read")
@@ -28,7 +28,7 @@ def evaluate(text: str) -> Fraction:
 
 
 def write(value: Fraction) -> str:
-    """The value as people write it: an integer, a decimal number where that is exact in 12 places, else a fraction."""
+    """The value as people write it: an integer, a decimal number if 12 places are exact, otherwise a fraction."""
     if value.denominator == 1:
         return str(value.numerator)
     scaled = value * 10**12
@@ -52,7 +52,7 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Parser:
-    """Recursive descent; numerators stay small, since an expression has at most ``MAX_LENGTH`` digits."""
+    """A recursive descent parser; numerators stay small because an expression has at most ``MAX_LENGTH`` digits."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens

@@ -1,4 +1,4 @@
-"""Reasoning Gym: a hundred procedural datasets of the package ``reasoning-gym``, made and scored in workers of ours."""
+"""Reasoning Gym: a hundred procedural datasets of the package ``reasoning-gym``, run in worker processes."""
 
 import hashlib
 import random
@@ -21,7 +21,7 @@ from .process import ask_maker, scorers, start_maker
 
 INSTRUCTION = "Put the final answer, and nothing else, within <answer> and </answer>."
 MAX_ANSWER = 20_000
-"""Characters of an answer; a longer one is a ``limit``."""
+"""Most characters in an answer; a longer answer gets the verdict ``limit``."""
 _CHUNK = 16
 _TRIES = 20
 _SCORING_SECONDS = 2.0
@@ -31,25 +31,28 @@ _EXAMPLES = ("example_answer", "example_correct_answer")
 
 
 class ReasoningGym(Environment):
-    """Procedural puzzles, sums, games, graphs and logic; the answer stands between ``<answer>`` tags."""
+    """Procedural puzzles, sums, games, graphs and logic; the answer is put between ``<answer>`` tags.
+
+    An attempt is a success if the dataset's own scorer gives it the full score of 1.
+    """
 
     class Config(EnvironmentConfig):
-        """Which datasets, how often each, and how they are put."""
+        """Which datasets to draw from, how often, and how the questions are asked."""
 
         datasets: dict[str, float] = Field(default_factory=dict)
-        """Their names, with the weight of each; empty for all, equally."""
+        """Dataset → weight; empty for all datasets with equal weights."""
         options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-        """Settings of a dataset's own, by its name, such as {chain_sum: {max_terms: 3}}."""
+        """Dataset → settings of its own, such as {chain_sum: {max_terms: 3}}."""
         test_tasks: int = Field(10, ge=1)
         """Held-out tasks of each dataset."""
         instruction: str = INSTRUCTION
         """Put after each question."""
 
-    rubric = Rubric(use("format", weight=0.0, required=False))
+    rubric = Rubric(use("format", weight=0.0, required=False), success="reasoning_gym")
 
     @reward()
     async def reasoning_gym(self, case: Case) -> Verdict:
-        """The score of the dataset's own scorer, for what stands in the last ``<answer>``."""
+        """The dataset's own score for the content of the last ``<answer>``."""
         found = _ANSWER.findall(split_reasoning(case.completion)[1])
         if not found:
             return unparseable("no <answer>…</answer> in the reply")
@@ -69,10 +72,10 @@ class ReasoningGym(Environment):
         return passed(**evidence) if score >= 1 else wrong(why or f"its scorer gives {score:g}", score, **evidence)
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """The test split is finite and the same for every seed; the training split never ends and shows none of it.
+        """The test split is finite and the same for every seed; the training split never ends and excludes it.
 
         Raises:
-            ConfigError: the package is missing, or there is no dataset of that name, or it cannot have those options.
+            ConfigError: the package is missing, a dataset is unknown, or its options are not possible.
         """
         with closing(start_maker()) as worker:
             weights = self._weights(ask_maker(worker, do="names")["names"])
@@ -85,10 +88,10 @@ class ReasoningGym(Environment):
                 yield next(trained[name])
 
     def demonstration(self, task: Task) -> str:
-        """The dataset's own answer, or its example of one.
+        """The dataset's own answer, or its example of an answer.
 
         Raises:
-            ConfigError: it has neither (boxnet, graph_color and rush_hour only check answers).
+            ConfigError: the dataset gives neither (boxnet, graph_color and rush_hour only check answers).
         """
         metadata = dict(task.info["item"]["metadata"]["dict"])
         answer = task.answer or next((metadata[key] for key in _EXAMPLES if key in metadata), None)
@@ -104,7 +107,7 @@ class ReasoningGym(Environment):
         return self.config.datasets or {name: 1.0 for name in known if name not in _REFUSED}
 
     def _tested(self, worker: Worker, names: list[str]) -> Iterator[Task]:
-        """One held-out task of each dataset in turn; a dataset makes its own when its turn first comes."""
+        """One held-out task of each dataset in turn; a dataset makes its tasks when its turn first comes."""
         held_out: dict[str, list[Task]] = {}
         for number in range(self.config.test_tasks):
             for name in names:
@@ -122,7 +125,7 @@ class ReasoningGym(Environment):
             tasks = [t for t in self._made(worker, name, f"train {seed} {chunk}", _CHUNK) if t.prompt not in questions]
             yield from tasks
             chunk, empty = chunk + 1, 0 if tasks else empty + 1
-        raise ConfigError(f"the dataset {name} makes no tasks beside those held out; lower test_tasks or leave it out")
+        raise ConfigError(f"the dataset {name} makes no tasks besides those held out; lower test_tasks or leave it out")
 
     def _made(self, worker: Worker, name: str, seed: str, size: int) -> list[Task]:
         options = self.config.options.get(name, {})

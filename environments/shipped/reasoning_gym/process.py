@@ -1,4 +1,4 @@
-"""The processes in which Reasoning Gym's tasks are made and scored: started when they are first needed."""
+"""The worker processes that make and score Reasoning Gym's tasks, started when they are first needed."""
 
 import importlib.metadata
 import os
@@ -10,17 +10,17 @@ from ....verifiers.errors import ConfigError, InfrastructureError
 from ....verifiers.processes.worker import Worker, WorkerLost, WorkerPool
 
 VERSION = "0.1.25"
-"""Of the package: what is guarded against in its scorers was found by reading this one."""
+"""Version of the package; the flaws of its scorers were found by reading this version."""
 MAKING_SECONDS = 120.0
-"""CPU time in which the tasks of one request are made."""
+"""Most CPU seconds for making the tasks of one request."""
 PROGRAM = Path(__file__).with_name("worker.py")
 
 
 def start_maker() -> Worker:
-    """A worker that makes tasks; close it.
+    """A worker that makes tasks; the caller closes it.
 
     Raises:
-        ConfigError: the package, or this version of it, is not installed.
+        ConfigError: the package is not installed, or has another version.
         InfrastructureError: the worker does not start.
     """
     try:
@@ -36,11 +36,11 @@ def start_maker() -> Worker:
 
 
 def ask_maker(worker: Worker, **request: Any) -> dict[str, Any]:
-    """What the worker answers.
+    """The worker's answer to a request.
 
     Raises:
-        ConfigError: it cannot do that; the message says why.
-        InfrastructureError: it is lost.
+        ConfigError: the worker cannot do what is asked; the message says why.
+        InfrastructureError: the worker is lost.
     """
     try:
         answer = worker.ask({**request, "cpu_seconds": MAKING_SECONDS}, 10 * MAKING_SECONDS)
@@ -53,5 +53,5 @@ def ask_maker(worker: Worker, **request: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def scorers() -> WorkerPool:
-    """The workers of this process that score."""
+    """The pool of workers that score answers, one pool per process."""
     return WorkerPool(PROGRAM, size=min(4, os.cpu_count() or 1))

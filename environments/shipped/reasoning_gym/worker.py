@@ -1,7 +1,7 @@
-"""The program of a worker that makes and scores Reasoning Gym's tasks; run by its path under ``python -I``.
+"""The program of a worker that makes and scores Reasoning Gym's tasks; it is run by its path under ``python -I``.
 
-The package's scorers are its own, with what an answer could do to them taken out: four of them call ``eval`` on the
-answer and five ``sympy.parse_expr``, which does; a few pay for nonsense. It imports nothing of ours.
+It uses the package's own scorers, made safe: four of them call ``eval`` on the answer, five call ``sympy.parse_expr``,
+which evaluates it too, and a few give points for nonsense. The program imports nothing from Lachesis.
 """
 
 import ast
@@ -19,11 +19,11 @@ from importlib import import_module
 from typing import Any
 
 MEMORY_BYTES = 4 << 30
-"""Address space."""
+"""Most bytes of address space."""
 LITERALS_ONLY = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")
-"""Datasets whose scorers evaluate the answer: they get literals, or an error that they take for a wrong answer."""
+"""Datasets whose scorers evaluate the answer. They now read literals only; anything else is a wrong answer."""
 FORMULAS_ONLY = ("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration")
-"""Datasets whose scorers let sympy parse the answer: they get numbers, letters, known functions and operators."""
+"""Datasets whose scorers let sympy parse the answer. They now read numbers, letters, known functions and operators."""
 _FUNCTIONS = r"a?(?:sin|cos|tan)h?|cot|sec|csc|exp|log|ln|sqrt|pi"
 _FORMULA = re.compile(rf"(?:\s++|\d++(?:\.\d*+)?|(?:{_FUNCTIONS}|[A-MPRT-Za-z])(?![\w.])|\*\*|[-+*/()])*+", re.ASCII)
 _FORBIDDEN = ("ctypes.", "os.exec", "os.fork", "os.kill", "os.posix_spawn", "os.spawn", "os.system", "pty.")
@@ -32,14 +32,14 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def start_again_with_fixed_hashes() -> None:
-    """Some datasets draw from sets: equal seeds give equal tasks only under equal hashes of texts."""
+    """Restart under fixed string hashes: some datasets draw from sets, whose order depends on them."""
     if os.environ.get("PYTHONHASHSEED") != "0" or sys.flags.hash_randomization:
         command = [sys.executable, "-P", "-s", "-B", *sys.argv]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def bound_process(parent: int) -> None:
-    """End with ``parent``; limit memory; refuse to write files, start programs and open sockets."""
+    """End when ``parent`` ends, limit memory, and refuse to write files, start programs and open sockets."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:
@@ -60,7 +60,7 @@ def bound_process(parent: int) -> None:
 
 
 def guard_scorers() -> None:
-    """Put evaluators that are safe in the place of those that the scorers call."""
+    """Replace the evaluators that the scorers call by safe ones."""
     import reasoning_gym.factory
     import sympy
 
@@ -83,14 +83,14 @@ def guard_scorers() -> None:
 
 @lru_cache(maxsize=64)
 def dataset(name: str, options: str, seed: int, size: int) -> Any:
-    """The dataset, with options as JSON."""
+    """The dataset; ``options`` is JSON text."""
     import reasoning_gym
 
     return reasoning_gym.create_dataset(name, seed=seed, size=size, **json.loads(options))
 
 
 def make(name: str, options: dict[str, Any], seed: int, size: int) -> dict[str, Any]:
-    """Up to ``size`` items; those whose own answer does not earn everything are left out."""
+    """Up to ``size`` items; items whose own answer does not get the full score are left out."""
     made = dataset(name, json.dumps(options), seed, size)
     items = [made[number] for number in range(size)]
     kept = [item for item in items if item["answer"] is None or points(made, name, item["answer"], item) >= 0.99]
@@ -98,7 +98,7 @@ def make(name: str, options: dict[str, Any], seed: int, size: int) -> dict[str, 
 
 
 def score(name: str, options: dict[str, Any], item: dict[str, Any], answer: str) -> dict[str, Any]:
-    """The points of an answer; an error of the scorer is the answer's, unless it makes one of its own answer too."""
+    """The score of an answer; 0 if the scorer raises, unless it raises on the item's own answer too."""
     judge, entry = dataset(name, json.dumps(options), 0, 1), {part: unpack(value) for part, value in item.items()}
     try:
         return {"score": points(judge, name, answer, entry)}
@@ -113,7 +113,7 @@ def score(name: str, options: dict[str, Any], item: dict[str, Any], answer: str)
 
 
 def points(judge: Any, name: str, answer: str, entry: dict[str, Any]) -> float:
-    """The package's own score, from 0 to 1, where it can be trusted."""
+    """The package's score from 0 to 1, corrected for the scorers in ``_OVERRIDES``."""
     given = float(_OVERRIDES[name](judge, answer, entry) if name in _OVERRIDES else judge.score_answer(answer, entry))
     return min(max(given, 0.0), 1.0) if math.isfinite(given) else 0.0
 
@@ -149,12 +149,12 @@ _OVERRIDES: dict[str, Callable[[Any, str, dict[str, Any]], float]] = {
     "propositional_logic": _with_variables,  # a text without variables is a tautology to it
     "puzzle24": _own_numbers,  # it takes any four numbers
 }
-"""Scorers that pay for what is wrong, put right."""
+"""Corrections of scorers that give points for wrong answers."""
 
 
 def pack(value: Any) -> Any:
-    """``value`` as JSON that ``unpack`` makes the same value of: tuples stay tuples, keys keep their types."""
-    if hasattr(value, "dtype") and hasattr(value, "item"):  # a number or a text of numpy's
+    """``value`` as JSON from which ``unpack`` makes an equal value: tuples stay tuples, keys keep their types."""
+    if hasattr(value, "dtype") and hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
@@ -166,13 +166,13 @@ def pack(value: Any) -> Any:
         return {"tuple": [pack(item) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[pack(key), pack(item)] for key, item in value.items()]}
-    if isinstance(value, _SCALARS):  # an enumeration's member is its text or number
+    if isinstance(value, _SCALARS):  # a member of an enumeration
         return getattr(value, "value", value)
     raise TypeError(f"{type(value).__name__} cannot be stored")
 
 
 def unpack(value: Any) -> Any:
-    """What ``pack`` was given."""
+    """The value that ``pack`` was given."""
     match value:
         case {"tuple": items}:
             return tuple(map(unpack, items))
@@ -196,9 +196,9 @@ _SERVICES: dict[str, Callable[..., dict[str, Any]]] = {"make": make, "score": sc
 
 
 def answer_line(line: str) -> dict[str, Any]:
-    """The answer to one request, under its CPU timer."""
+    """The answer to one request, within its CPU time."""
     request = json.loads(line)
-    signal.setitimer(signal.ITIMER_PROF, request.pop("cpu_seconds"))  # SIGPROF ends the process, whatever it is doing
+    signal.setitimer(signal.ITIMER_PROF, request.pop("cpu_seconds"))  # SIGPROF ends the process
     try:
         return _SERVICES[request.pop("do")](**request)
     except (MemoryError, RecursionError) as error:

@@ -1,1 +1,1 @@
-"""Questions to a database, answered with SQL."""
+"""Questions about a database, answered with SQL."""

@@ -1,4 +1,4 @@
-"""An sqlite database in memory, made by a seed, that untrusted SQL may read and nothing else."""
+"""An sqlite database in memory, filled from a seed, that untrusted SQL can only read."""
 
 import random
 import re
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 MAX_ROWS = 50
-"""Rows of a result; further ones are left out, and said to be."""
+"""Most rows of a result; the result says if rows were left out."""
 
 MAX_STEPS = 1_000_000
-"""Instructions of sqlite's machine for one query, so that the same query ends in the same way everywhere."""
+"""Most instructions of sqlite's machine for one query, so that a query ends the same way on every machine."""
 
 MAX_SECONDS = 2.0
-"""Wall-clock time of one query, where the machine is slower than its steps should be."""
+"""Most seconds for one query, in case the machine is very slow."""
 
 MAX_SELECTS, MAX_SOURCES = 5, 24
-"""Of a query with WITH: SELECT and VALUES in it, and places that may name a table. Names that stand for each other
-multiply, and sqlite writes all of that out before it looks at a limit of time."""
+"""Limits of a query with WITH: its SELECTs and VALUES, and the places that can name a table. Names that refer to each
+other multiply, and sqlite expands all of them before it checks any limit of time."""
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 4_000,  # bytes of a text, a blob or a row
@@ -43,12 +43,12 @@ _FUNCTIONS = frozenset(
 
 
 class QueryError(Exception):
-    """The query was refused or failed; the message is for the policy."""
+    """Raised if a query is refused or fails; the policy reads the message."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a database is about: a table of owners, and one of things that belong to them."""
+    """The subject of a database: a table of owners, and a table of things that belong to them."""
 
     owners: str
     owner: str
@@ -62,7 +62,7 @@ class Domain:
 
     @property
     def schema(self) -> str:
-        """The two tables, as they are created."""
+        """The SQL that creates the two tables."""
         return (
             f"CREATE TABLE {self.owners} (id INTEGER PRIMARY KEY, name TEXT, {self.place} TEXT);\n"
             f"CREATE TABLE {self.things} (id INTEGER PRIMARY KEY, {self.owner}_id INTEGER, {self.kind} TEXT, "
@@ -108,7 +108,7 @@ DOMAINS = (
 
 
 class Result(NamedTuple):
-    """What a query gave."""
+    """The result of a query."""
 
     columns: list[str]
     rows: list[list[Any]]
@@ -117,9 +117,9 @@ class Result(NamedTuple):
 
 
 class Database:
-    """The database of ``domain`` with the rows of ``seed``, opened where it is first asked.
+    """The database of ``domain`` with rows from ``seed``, opened at its first query.
 
-    Every method has to run on one thread; the connection is closed when the last one lets go of the object.
+    All methods must run on the same thread. The connection is closed when the object is deleted.
     """
 
     def __init__(self, domain: Domain, seed: int) -> None:
@@ -130,15 +130,15 @@ class Database:
         self._end = 0.0
 
     def __del__(self) -> None:
-        """Close the connection, on whichever thread comes last."""
+        """Close the connection, on whichever thread drops the last reference."""
         if self._connection is not None:
             self._connection.close()
 
     def run(self, sql: str) -> Result:
-        """What one SELECT gives.
+        """The result of one SELECT.
 
         Raises:
-            QueryError: it is no such thing, asks for what it may not have, or takes too much.
+            QueryError: it is not a SELECT, reads what it may not, or takes too long.
         """
         _check(sql)
         if self._connection is None:
@@ -172,7 +172,7 @@ class Database:
         return connection
 
     def _tick(self) -> bool:
-        """Whether sqlite has to stop."""
+        """Whether sqlite must stop the query."""
         self._steps += 1000
         return self._steps > MAX_STEPS or time.monotonic() > self._end
 
@@ -188,7 +188,7 @@ def _rows(domain: Domain, rng: random.Random) -> tuple[Iterable[tuple[Any, ...]]
 
 
 def _check(sql: str) -> None:
-    """Refuse a query that could grow beyond measure before it runs."""
+    """Refuse a query that could grow too large before it runs."""
     if len(sql) > _LIMITS[sqlite3.SQLITE_LIMIT_SQL_LENGTH]:
         raise QueryError(f"the query has {len(sql)} characters, at most 2000 are read")
     words = re.findall(r"[a-z_]+|,", sql.lower())
@@ -197,23 +197,25 @@ def _check(sql: str) -> None:
     selects = sum(word in ("select", "values") for word in words)
     sources = sum(word in (",", "join", "from", "in") for word in words)
     if selects > MAX_SELECTS or sources > MAX_SOURCES:
-        raise QueryError("a query with WITH may be no more than this long; write it with fewer parts")
+        raise QueryError("a query with WITH must have fewer parts; write it with fewer SELECTs and tables")
 
 
 def _authorized(
     tables: set[str], action: int, first: str | None, second: str | None, schema: str | None, *_: Any
 ) -> int:
-    """Selecting, reading these tables, and these functions; nothing else (no recursion, PRAGMA, ATTACH, writing)."""
+    """Allow SELECT, reading the tables, and the listed functions; no recursion, PRAGMA, ATTACH or writing."""
     allowed = (
         action == sqlite3.SQLITE_SELECT
-        or (action == sqlite3.SQLITE_READ and (first in tables or schema is None))  # of none: what WITH has named
+        or (
+            action == sqlite3.SQLITE_READ and (first in tables or schema is None)
+        )  # no schema: a name that WITH defines
         or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS)
     )
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; infinities, which it has not, as text."""
+    """The value as JSON; infinities, which JSON lacks, become text."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Questions about a database: the policy looks into it with queries of its own, then answers by rows or by a query."""
+"""Questions about a database: the policy explores it with queries, then answers with rows or with a query."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ....verifiers.case import Case
 from ....verifiers.json_data.text import NotJson, read_json
-from ....verifiers.rubric import reward
+from ....verifiers.rubric import Rubric, reward
 from ....verifiers.task import Task
 from ....verifiers.tool_calling.formats.hermes import read_hermes
 from ....verifiers.verdict import Verdict, passed, unparseable, wrong
@@ -20,16 +20,16 @@ from .database import DOMAINS, Database, QueryError
 from .questions import draw_question
 
 HELD_OUT = 500
-"""Databases, each with a question, in the test split."""
+"""Databases in the test split; each has one question."""
 
 OTHER_ROWS = 1 << 32
-"""Added to a database's seed for the same tables with other rows, which the policy never sees."""
+"""Added to a database's seed to make the same tables with other rows, which the policy never sees."""
 
 _BLOCK = re.compile(r"```(?:sql|sqlite|json)?[ \t]*\n(.*?)```", re.DOTALL)
 
 
 class Shell:
-    """The tool of one episode: its database, which queries may read."""
+    """The tool of one episode: queries on its database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,20 +42,25 @@ class Shell:
 
 
 class Sql(Environment):
-    """A question about a small database; the reply is its rows, or a query that finds them."""
+    """A question about a small database; the reply is the rows that answer it, or a query that finds them.
+
+    An attempt is a success if the rows are right; a query must be right on a second database, too.
+    """
 
     class Config(EnvironmentConfig):
-        """How it is asked."""
+        """How the question is asked."""
 
         answer: Literal["rows", "query"] = "rows"
-        """What the last reply is: rows as JSON, or a query that must also find the rows of a database never shown."""
+        """What the last reply must be: rows as JSON, or a query that also works on a database that is never shown."""
         show_schema: bool = True
-        """Whether the tables stand in the question; if not, the policy asks sqlite_master."""
+        """Whether the question shows the tables; if not, the policy must ask sqlite_master."""
         limits: Limits = Limits(turns=8, tool_calls=16, seconds=120.0)
-        """How far an episode may go."""
+        """What an episode may use up: turns, tokens, tool calls, seconds."""
+
+    rubric = Rubric(success="correct")
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """Databases and questions by number: the test split's are set apart, the training split never ends."""
+        """Databases and questions by number: the test split has numbers of its own, the training split never ends."""
         if split == "test":
             yield from map(self._task, range(HELD_OUT))
             return
@@ -64,11 +69,11 @@ class Sql(Environment):
             yield self._task(rng.randrange(HELD_OUT, OTHER_ROWS))
 
     def tools(self, episode: Episode) -> list[Any]:
-        """A database of the episode's own, opened on the thread of the tools."""
+        """A tool with the episode's own database, which is opened on the tools' thread."""
         return [Shell(_database(episode.task))]
 
     async def finish(self, episode: Episode) -> None:
-        """Where a query was asked for, run it on the database and on one with other rows."""
+        """If the answer is a query, run it on the database and on one with other rows."""
         messages = episode.chat().messages
         reply = messages[-1]["content"] if messages and messages[-1]["role"] == "assistant" else ""
         if self.config.answer == "query" and (sql := _answer(reply)):
@@ -76,7 +81,7 @@ class Sql(Environment):
 
     @reward()
     def correct(self, case: Case) -> Verdict:
-        """The rows are those that were asked for, in any order unless the question names one."""
+        """Whether the rows are right; their order counts only if the question names one."""
         text = _answer(case.completion)
         if not text:
             return unparseable("no answer: the last reply is empty or calls a tool")
@@ -118,7 +123,7 @@ def _database(task: Task, shift: int = 0) -> Database:
 
 
 def _runs(task: Task, sql: str) -> list[dict[str, Any]]:
-    """What the query finds and should find: in the episode's database, and in one that it never saw."""
+    """The rows that the query finds and should find, in the episode's database and in one that was never shown."""
     runs: list[dict[str, Any]] = []
     for shift in (0, OTHER_ROWS):
         database = _database(task, shift)
@@ -132,14 +137,14 @@ def _runs(task: Task, sql: str) -> list[dict[str, Any]]:
 
 
 def _answer(reply: str) -> str:
-    """The last fenced block, or all of the reply; empty where it calls a tool."""
+    """The last fenced block, or the whole reply; empty if the reply calls a tool."""
     reading = read_hermes(reply)
     blocks = _BLOCK.findall(reading.text)
     return "" if reading.calls else (blocks[-1] if blocks else reading.text).strip()
 
 
 def _rows(value: Any) -> list[Any]:
-    """The value as rows: a single one, or one cell a row, may be written without brackets."""
+    """The value as rows; brackets around a single row or a single cell may be missing."""
     rows = value if isinstance(value, list) else [value]
     return [row if isinstance(row, list) else [row] for row in rows]
 
@@ -154,7 +159,7 @@ def _compared(found: list[Any], expected: list[Any], ordered: bool) -> Verdict:
 
 
 def _number(value: Any) -> Any:
-    """3.0 is 3, at any depth that a row has."""
+    """The value with whole floats as integers (3.0 becomes 3), also inside a row."""
     if isinstance(value, list):
         return [_number(item) if not isinstance(item, list) else item for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""Questions about a database in words, each with the query that answers it."""
+"""Questions about a database, each with the query that answers it."""
 
 import random
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from .database import Domain
 
 
 class Question(NamedTuple):
-    """What is asked, and a query that gives the rows."""
+    """A question and a query that answers it."""
 
     text: str
     query: str
@@ -16,7 +16,7 @@ class Question(NamedTuple):
 
 
 def draw_question(domain: Domain, rng: random.Random) -> Question:
-    """One of the kinds below, about values that the domain has."""
+    """A question of one of the kinds below, about values that occur in the domain."""
     return rng.choice(_KINDS)(domain, rng)
 
 

@@ -1,4 +1,4 @@
-"""Tic-tac-toe: the board, its rules, and players that need no model."""
+"""The board and the rules of tic-tac-toe, and scripted players."""
 
 import random
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 
 
 @dataclass(frozen=True)
 class Board:
-    """Nine cells, numbered from 1, after ``moves``; ``x`` begins."""
+    """Nine cells, numbered from 1, after ``moves``; ``x`` moves first."""
 
     moves: tuple[int, ...] = ()
 
@@ -23,12 +23,12 @@ class Board:
 
     @property
     def free(self) -> tuple[int, ...]:
-        """Cells that nobody has."""
+        """Cells that nobody has taken."""
         return tuple(cell for cell in range(1, 10) if cell not in self.moves)
 
     @property
     def winner(self) -> Mark | None:
-        """Who has three in a row."""
+        """The player with three in a row, None if there is no such player."""
         cells = self._cells()
         for a, b, c in _LINES:
             if cells[a] in ("x", "o") and cells[a] == cells[b] == cells[c]:
@@ -41,11 +41,11 @@ class Board:
         return self.winner is not None or not self.free
 
     def after(self, cell: int) -> "Board":
-        """The board with one move more."""
+        """The board after one more move."""
         return Board((*self.moves, cell))
 
     def __str__(self) -> str:
-        """Three lines, free cells by number."""
+        """Three lines; free cells show their number."""
         cells = self._cells()
         return "\n".join(" ".join(cells[row : row + 3]) for row in (0, 3, 6))
 
@@ -57,7 +57,7 @@ class Board:
 
 
 def best_moves(board: Board) -> tuple[int, ...]:
-    """The moves that lead to the best end against a perfect opponent."""
+    """The moves that lead to the best result against a perfect opponent."""
     values = {cell: _value(_key(board.after(cell))) for cell in board.free}
     sign = 1 if board.turn == "x" else -1
     best = max(sign * value for value in values.values())
@@ -65,7 +65,7 @@ def best_moves(board: Board) -> tuple[int, ...]:
 
 
 def scripted_move(kind: Literal["random", "first", "perfect"], board: Board, rng: random.Random) -> int:
-    """What an opponent of this kind does: any free cell, the lowest one, or a best one."""
+    """The move of a scripted player: a random free cell, the lowest free cell, or a best one."""
     if kind == "first":
         return board.free[0]
     return rng.choice(board.free if kind == "random" else best_moves(board))
@@ -77,7 +77,7 @@ def _key(board: Board) -> tuple[frozenset[int], frozenset[int]]:
 
 @cache
 def _value(key: tuple[frozenset[int], frozenset[int]]) -> int:
-    """What the position comes to for x, 1, 0 or -1, under perfect play."""
+    """The result for x under perfect play: 1, 0 or -1."""
     xs, os = key
     for line in _LINES:
         cells = {cell + 1 for cell in line}

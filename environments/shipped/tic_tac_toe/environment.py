@@ -1,4 +1,4 @@
-"""Tic-tac-toe between two agents, or between one and a scripted opponent."""
+"""Tic-tac-toe between two agents, or between an agent and a scripted opponent."""
 
 import random
 import re
@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
+from ....verifiers.rubric import Rubric
 from ....verifiers.task import Task
 from ....verifiers.text.think import split_reasoning
 from ....verifiers.verdict import Verdict, passed, unparseable, wrong
@@ -16,29 +17,35 @@ from ...episode import Episode
 from .board import Board, Mark, scripted_move
 
 HELD_OUT = 100
-"""Openings in the test split, where there are as many."""
+"""Most openings in the test split; short openings allow fewer."""
 
 _MOVE = re.compile(r"(?:.*\s)?([1-9])\.?", re.DOTALL)
 
 
 class TicTacToe(Environment):
-    """Self-play with a reward for each of ``x`` and ``o``: 1 for winning, 0 for losing, and an illegal move loses."""
+    """Self-play of ``x`` and ``o``: each gets 1 for a win, ``draw`` for a draw and 0 for a loss; illegal moves lose.
+
+    A game that an agent does not lose is a success, because perfect play on both sides ends in a draw. With
+    ``draw = 0`` only a win is.
+    """
 
     agents = get_args(Mark)
 
     class Config(EnvironmentConfig):
-        """Who plays, and from where."""
+        """Who plays, and how games begin."""
 
         opponent: Literal["self", "random", "first", "perfect"] = "self"
-        """Who plays the other side: an agent as well, or a script (any free cell, the lowest, a best one)."""
+        """Who plays the other side: an agent too, or a script (a random free cell, the lowest, a best one)."""
         side: Mark = "x"
-        """Which side the agent plays where the opponent is a script."""
+        """The agent's side if the opponent is a script."""
         opening: int = Field(2, ge=0, le=4)
-        """Moves that are made at random before the game begins, so that games differ."""
+        """Random moves before the game begins, so that games differ."""
         draw: float = Field(0.5, ge=0, le=1)
         """What each side gets for a draw."""
         rules: str = "Tic-tac-toe. Free cells show their number. Reply with the number of your cell and nothing else."
-        """What each agent is told first."""
+        """The rules, which each agent is told first."""
+
+    rubric = Rubric(success="result")
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -46,7 +53,7 @@ class TicTacToe(Environment):
             self.agents = (self.config.side,)
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """Each opening once, in the order of ``seed``; a fifth of them is held out, the same for every seed."""
+        """Each opening once, in an order decided by ``seed``; a fifth is held out, the same for every seed."""
         openings = list(permutations(range(1, 10), self.config.opening))  # after four moves nobody has won
         random.Random("tic_tac_toe").shuffle(openings)
         held_out = min(HELD_OUT, len(openings) // 5)
@@ -58,7 +65,7 @@ class TicTacToe(Environment):
         yield from map(self._task, train)
 
     async def run(self, episode: Episode) -> None:
-        """Moves in turn until the game is over; a move that is none ends it."""
+        """The players move in turn until the game is over; an impossible move ends it."""
         board, opponent = Board(tuple(episode.task.info["opening"])), self._opponent(episode.task)
         while not board.over:
             mark = board.turn
@@ -73,7 +80,7 @@ class TicTacToe(Environment):
         self._note(episode, board, "")
 
     async def finish(self, episode: Episode) -> None:
-        """Each agent's reward, also where a limit ended the game: then whose turn it was has lost."""
+        """Give each agent its reward. If a limit ended the game, the agent whose turn it was has lost."""
         board, fault = Board(tuple(episode.artifacts["moves"])), episode.artifacts["fault"]
         for agent in self.agents:
             episode.reward("result", self._verdict(agent, board, fault), agent=agent)
@@ -93,7 +100,7 @@ class TicTacToe(Environment):
         return said
 
     async def _move(self, episode: Episode, board: Board) -> int:
-        """The cell that the agent whose turn it is names; 0 where it names none."""
+        """The cell that the agent to move names; 0 if it names none."""
         chat = episode.chat(board.turn)
         told = any(message["role"] == "user" for message in chat.messages)
         chat.add("user", str(board) if told else f"{episode.task.prompt}\nYou play {board.turn}.\n{board}")
@@ -119,7 +126,7 @@ class TicTacToe(Environment):
         return passed("won") if board.winner == agent else wrong("lost")
 
     def _opponent(self, task: Task) -> random.Random:
-        """Its randomness: of the task, so that all attempts at it meet the same opponent."""
+        """The opponent's random numbers, seeded by the task: all attempts at it meet the same opponent."""
         return random.Random(f"opponent {task.hash}")
 
     def _task(self, moves: tuple[int, ...]) -> Task:

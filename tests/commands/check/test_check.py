@@ -121,7 +121,7 @@ def test_a_new_environment_passes_its_own_test_and_the_check_at_once(tmp_path: P
     assert (done.returncode, report["clean"], report["findings"]) == (0, True, [])
     again = lachesis("new", "word_chain", cwd=tmp_path)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 def test_the_command_prints_findings_and_what_the_environment_prints_is_no_report(tmp_path: Path) -> None:

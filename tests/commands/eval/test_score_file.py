@@ -74,7 +74,7 @@ def test_another_evaluations_file_is_refused_with_the_difference(tmp_path: Path)
 def test_what_is_no_file_of_scores_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text('{"question": "?"}\n')
-    with pytest.raises(ConfigError, match="is no header"):
+    with pytest.raises(ConfigError, match="is not a header"):
         ScoreFile(path, HEADER)
     path.write_text(json.dumps({"header": HEADER}) + '\n{"attempt": 0}\n')
     with pytest.raises(DataError, match=r"line 2: not a score .*schema None"):

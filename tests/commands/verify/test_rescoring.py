@@ -75,11 +75,11 @@ def test_a_finished_file_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_malformed_row_gets_its_verdict_and_the_others_theirs(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join([json.dumps(number("4")), "", "{half", "[" * 100_000, json.dumps(number("5"))]))
-    with pytest.raises(InfrastructureError, match="2 rows could not be judged"):
+    with pytest.raises(InfrastructureError, match="2 rows could not be scored"):
         verify_file(source, out, jobs=2)
     assert [row["status"] for row in read(out)] == ["ok", "infra_error", "infra_error", "wrong"]
     assert [row["reason"].partition(":")[0] for row in read(out)[1:3]] == ["line 3", "line 4"]
-    with pytest.raises(InfrastructureError, match="2 rows could not be judged"):
+    with pytest.raises(InfrastructureError, match="2 rows could not be scored"):
         verify_file(source, out, jobs=2)  # gone on with, it ends as it did before
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_is_refused_and_nothing_is_made(tmp_path: Path)
 def test_a_row_that_cannot_be_judged_has_no_score_and_the_command_fails(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [number("4", answer="four"), number("4")])
     out = tmp_path / "out.jsonl"
-    with pytest.raises(InfrastructureError, match="1 rows could not be judged"):
+    with pytest.raises(InfrastructureError, match="1 rows could not be scored"):
         verify_file(source, out, jobs=1)
     assert [(row["score"], row["status"]) for row in read(out)] == [(None, "infra_error"), (1.0, "ok")]
 
@@ -126,7 +126,7 @@ def test_a_run_judged_again_shows_what_changed(run: Path, name: str, capsys: pyt
     verify_run(run / name, run / "changes.jsonl", jobs=2)
     text = capsys.readouterr().out
     assert "3 trajectories, 1 verdicts changed; sum of totals 3.75 → 2.75" in text
-    assert "step 7, group 3, sample 1, exact: 1.0 ok → 0.0 wrong" in text
+    assert "step 7, group 3, attempt 1, exact: 1.0 ok → 0.0 wrong" in text
     change = read(run / "changes.jsonl")[0]
     assert (change["label"], change["before"]["score"], change["after"]["score"]) == ("exact", 1.0, 0.0)
 
@@ -138,7 +138,7 @@ def test_a_folder_without_trajectories_is_refused(tmp_path: Path) -> None:
 
 def test_trajectories_of_an_unknown_environment_are_refused(run: Path) -> None:
     (run / "config.toml").write_text('[[environments]]\nuse = "arithmetic"\nlabel = "sums"\n')
-    with pytest.raises(ConfigError, match="no environment labelled 'arithmetic'"):
+    with pytest.raises(ConfigError, match="trajectories of 'arithmetic', which its config does not list"):
         verify_run(run, None, jobs=1)
 
 
@@ -179,4 +179,4 @@ def test_group_rewards_are_judged_again_over_the_stored_groups(
     verify_run(tmp_path, tmp_path / "changes.jsonl", jobs=3)
     assert "10 trajectories, 2 verdicts changed" in capsys.readouterr().out
     places = {(row["where"], row["label"], row["after"]["score"]) for row in read(tmp_path / "changes.jsonl")}
-    assert places == {(f"step {step}, group 3, sample 1", "rare", 0.0) for step in (1, 2)}
+    assert places == {(f"step {step}, group 3, attempt 1", "rare", 0.0) for step in (1, 2)}

@@ -83,7 +83,7 @@ def test_what_is_no_verdict_is_refused_by_its_line(out: Path, source: Path, text
 
 def test_the_rows_themselves_are_never_written_over(source: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
-    with pytest.raises(ConfigError, match="is the file that is judged"):
+    with pytest.raises(ConfigError, match="is the file that is scored"):
         VerdictFile(tmp_path / "link", source, lines_of(source))
 
 
@@ -102,6 +102,6 @@ def test_a_full_disk_is_said_with_the_cure(source: Path) -> None:
     lines = lines_of(source)
     with (
         VerdictFile(Path("/dev/full"), source, lines) as file,
-        pytest.raises(InfrastructureError, match=r"No space left .* give the same command again"),
+        pytest.raises(InfrastructureError, match=r"No space left .* run the same command again"),
     ):
         file.add([verdict_row(next(lines), passed())])

@@ -62,7 +62,7 @@ def test_tasks_that_raise_or_are_none_are_named_with_their_place() -> None:
         raise KeyError("question")
 
     assert f"KeyError: 'question' ({__file__}, line " in findings(broken)["tasks"].message
-    assert "gives Task objects, found 'text'" in findings(lambda split, seed: ["text"])["tasks"].message
+    assert "must yield Task objects, found 'text'" in findings(lambda split, seed: ["text"])["tasks"].message
 
 
 def test_one_id_for_two_tasks_is_an_error_and_a_task_twice_a_warning() -> None:
@@ -140,4 +140,4 @@ def test_draws_with_one_seed_that_part_are_unseeded_and_a_draw_cut_short_is_not(
     (parted,) = compare_draws("train", ["a", "b"], ["a", "c"], whole=False)
     assert (parted.kind, "task 1 of split 'train'" in parted.message) == ("unseeded", True)
     (longer,) = compare_draws("test", ["a"], ["a", "b"], whole=True)
-    assert "another length" in longer.message
+    assert "the length of split 'test' differs" in longer.message

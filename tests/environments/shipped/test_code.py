@@ -96,14 +96,14 @@ def test_humaneval_itself_is_read_whole_and_its_solutions_pass(shared_data: Call
     ("form", "change", "said"),
     [
         ("humaneval", {"test": None}, "no 'test'"),
-        ("humaneval", {"canonical_solution": 3}, "are texts"),
+        ("humaneval", {"canonical_solution": 3}, "must be texts"),
         ("mbpp", {"test_list": ["assert triple(1) == 3"]}, "call no function of 'code'"),
         ("mbpp", {"test_list": "x"}, "call no function"),
         ("stdin", {"tests": "{"}, "'tests' is not JSON"),
-        ("stdin", {"tests": []}, "holds no test"),
-        ("stdin", {"tests": {"inputs": [[1]], "outputs": [[2]]}}, "input and output are text"),
+        ("stdin", {"tests": []}, "contains no test"),
+        ("stdin", {"tests": {"inputs": [[1]], "outputs": [[2]]}}, "input and output must be text"),
         ("call", {"tests": {"inputs": [[1]], "outputs": [2]}}, "no 'fn_name'"),
-        ("call", {"question": ""}, "'question' is a text"),
+        ("call", {"question": ""}, "'question' must be a text"),
     ],
 )
 def test_a_row_that_is_no_task_is_named(tmp_path: Path, form: str, change: dict[str, Any], said: str) -> None:

@@ -59,7 +59,7 @@ def test_an_answer_is_taken_out_of_the_text_that_gives_it(tmp_path: Path, text: 
         ({"problem": "?", "gold": True}, "a text or a number, found True"),
         ({"problem": "?", "gold": [4]}, "a text or a number"),
         ({"problem": "?", "gold": " "}, "holds no answer"),
-        ({"problem": "", "gold": "4"}, "'problem' is a text"),
+        ({"problem": "", "gold": "4"}, "'problem' must be a text"),
     ],
 )
 def test_a_row_that_is_no_problem_is_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:

@@ -94,7 +94,7 @@ def test_only_the_categories_that_are_asked_for_are_drawn(tmp_path: Path) -> Non
         ({"tools": [{"parameters": {}}]}, "a tool must be an object"),
         ({"ground_truth": None}, "no 'possible_answers'"),
         ({"ground_truth": [{"sum": {}}]}, "which is not among"),
-        ({"question": [[{"role": "user", "content": "?"}], []]}, "one turn is asked here, found 2"),
+        ({"question": [[{"role": "user", "content": "?"}], []]}, "a row must ask for one turn, found 2"),
         ({"question": [{"role": "system", "content": "?"}]}, "no message of role user"),
         ({"question": 3}, "found 3"),
     ],

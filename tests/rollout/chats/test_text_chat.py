@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from lachesis.environments.environment import Environment
-from lachesis.environments.episode import play
+from lachesis.environments.play import play
 from lachesis.environments.shipped.arithmetic import Arithmetic
 from lachesis.rollout.chats.text_chat import TextPolicy, raw_text, wire_messages
 from lachesis.rollout.engines.engine import Sampling

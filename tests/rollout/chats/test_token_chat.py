@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lachesis.environments.environment import Environment
-from lachesis.environments.episode import play
+from lachesis.environments.play import play
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.chats.token_chat import TokenChat, TokenPolicy
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
@@ -406,3 +406,65 @@ def test_an_environments_tool_loop_gives_a_trajectory_with_exact_tokens(template
     assert trajectory.metrics["tool_errors"] == 0
     assert len(trajectory.segments) == 1
     table.check(list(trajectory.segments))
+
+
+def advantages_of_replies(table: Table, segments: list[Segment]) -> list[list[float]]:
+    """For each completion, in the order in which they were sampled, the distinct advantages of its tokens."""
+    table.check(segments)
+    found = {}
+    for segment in segments:
+        assert segment.advantages is not None
+        assert not segment.advantages[~segment.sampled].any()
+        for number, request in enumerate(table.engine.requests):
+            size = request.prompt.size
+            end = size + table.completions[number].tokens.size
+            if segment.sampled[size:end].all() and np.array_equal(segment.tokens[:size], request.prompt):
+                found[number] = sorted(set(segment.advantages[size:end].tolist()))
+    return [found[number] for number in sorted(found)]
+
+
+@every_template
+def test_the_advantage_of_a_reply_is_that_of_its_tokens_and_other_replies_have_0(template: str) -> None:
+    table = Table(["<think>a</think>one", "two", "<think>c</think>three"], template)
+
+    async def converse() -> list[Segment]:
+        chat = table.open()
+        await talk(chat, ["first"])
+        chat.set_advantage(9.0)
+        chat.set_advantage(0.5)
+        await talk(chat, ["second", "third"])
+        chat.set_advantage(-2.0)
+        return chat.segments()
+
+    assert advantages_of_replies(table, run(converse())) == [[0.5], [0.0], [-2.0]]
+
+
+def test_no_segment_has_advantages_until_a_reply_is_given_one_and_then_forks_have_them_too() -> None:
+    table = Table(["one", "two", "three"])
+
+    async def converse() -> None:
+        chat = table.open()
+        await talk(chat, ["first"])
+        fork = chat.fork()
+        await talk(fork, ["second"])
+        assert [segment.advantages for segment in chat.segments()] == [None, None]
+        fork.set_advantage(1.5)
+        chat.rewrite([{"role": "user", "content": "other"}])
+        await chat.reply()
+        assert advantages_of_replies(table, chat.segments()) == [[0.0], [1.5], [0.0]]
+
+    run(converse())
+
+
+def test_an_advantage_stays_with_its_reply_after_the_history_was_rewritten() -> None:
+    table = Table(["one", "two"])
+
+    async def converse() -> list[Segment]:
+        chat = table.open()
+        await talk(chat, ["first"])
+        chat.rewrite([{"role": "user", "content": "other"}])
+        chat.set_advantage(0.25)
+        await chat.reply()
+        return chat.segments()
+
+    assert advantages_of_replies(table, run(converse())) == [[0.25], [0.0]]

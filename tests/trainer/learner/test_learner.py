@@ -338,7 +338,9 @@ def test_such_steps_are_skipped_and_counted_until_there_are_too_many_in_a_row(ti
     assert [found.policy_step(batch, LR).metrics["skipped"] for batch in (bad, bad, LIVE, bad)] == [1.0, 1.0, 0.0, 1.0]
     assert torch.equal(flat(found), flat(clean))
     found.policy_step(bad, LR)
-    with pytest.raises(InfrastructureError, match=r"3 steps in a row, trainer\.skip = 2\); lower the learning rate"):
+    with pytest.raises(
+        InfrastructureError, match=r"3 steps in a row, trainer\.max_nonfinite_steps = 2\); lower the learning rate"
+    ):
         found.policy_step(bad, LR)
 
 

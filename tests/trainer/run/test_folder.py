@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig, load_config
-from lachesis.trainer.run.folder import RunFolder, read_metrics
+from lachesis.trainer.run.folder import RunFolder
+from lachesis.trainer.run.reader import read_metrics
 from lachesis.trainer.run.redaction import REDACTED
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lachesis.verifiers.case import Case
-from lachesis.verifiers.processes.deadline import deadline, own_deadline
+from lachesis.verifiers.processes.deadline import deadline, pause_deadline
 from lachesis.verifiers.rubric import Rubric, reward
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
@@ -13,7 +13,7 @@ from lachesis.verifiers.trajectory import Trajectory
 
 async def wait(counted: float, own: float, at_once: int = 1) -> None:
     async def one() -> None:
-        with own_deadline():
+        with pause_deadline():
             await asyncio.sleep(own)
 
     async with deadline(0.2):
@@ -32,14 +32,14 @@ def test_what_has_none_counts_before_and_after() -> None:
 
 
 def test_outside_of_a_deadline_it_changes_nothing() -> None:
-    with own_deadline():
+    with pause_deadline():
         pass
 
 
 class Slow:
     @reward()
     async def slow(self, case: Case) -> float:
-        with own_deadline():
+        with pause_deadline():
             await asyncio.sleep(0.5)
         return 1.0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -144,13 +145,22 @@ def test_an_installed_packages_verifier_is_not_imported_for_a_row(monkeypatch: p
         check_entries(Task("q", "42", verify=({"verifier": "test_package"},)))
 
 
+def test_a_row_that_names_a_module_imports_nothing() -> None:
+    assert "this" not in sys.modules
+    with pytest.raises(DataError, match="cannot name the verifier 'this:d'"):
+        check_entries(Task("q", "42", verify=({"verifier": "this:d"},)))
+    with pytest.raises(ConfigError, match="no verifier is named 'this:d'"):
+        verifier_class("this:d")
+    assert "this" not in sys.modules
+
+
 def test_no_parameter_of_a_machine_is_in_any_list() -> None:
     machine = ("second", "timeout", "total", "memory", "backend", "sandbox", "path", "url", "endpoint", "network")
     names = row_verifiers()
     assert {"exact", "math", "number", "format", "code"} <= set(names)
     for name in names:
         cls: Any = verifier_class(name)
-        if name in registry._BUILT_IN:
+        if name in registry.BUILT_IN.names:
             assert set(cls.row_params) <= {field.name for field in fields(cls)}, name
         for param in (*cls.row_params, ""):
             assert not any(word in param for word in machine), (name, param)
@@ -158,7 +168,7 @@ def test_no_parameter_of_a_machine_is_in_any_list() -> None:
 
 
 def test_every_built_in_verifier_that_judges_one_attempt_says_what_a_row_may_set() -> None:
-    single = [name for name in registry._BUILT_IN if hasattr(verifier_class(name), "verify")]
+    single = [name for name in registry.BUILT_IN.names if hasattr(verifier_class(name), "verify")]
     assert sorted(set(single) & set(imported_verifiers()) - set(row_verifiers())) == []
 
 

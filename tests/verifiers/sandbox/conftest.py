@@ -11,7 +11,7 @@ import pytest
 
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.sandbox import agent
-from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.process import ProcessLauncher
 from lachesis.verifiers.sandbox.seccomp import bpf
 
 _DROP = (
@@ -20,7 +20,7 @@ _DROP = (
 )
 
 
-class NobodyBackend(ProcessBackend):
+class NobodyLauncher(ProcessLauncher):
     """The process sandbox of a user without any rights, whose Python this user can read wherever root's lies."""
 
     @property
@@ -42,7 +42,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-class RefusedBackend(NobodyBackend):
+class RefusedLauncher(NobodyLauncher):
     """The same where the kernel refuses namespaces, as inside many containers."""
 
     @property
@@ -68,15 +68,15 @@ def docker_image() -> str:
 
 
 @pytest.fixture(scope="session")
-def nobody_backend() -> ProcessBackend:
+def nobody_launcher() -> ProcessLauncher:
     """The process sandbox as user 65534 would have it; the tests run as root."""
-    return NobodyBackend()
+    return NobodyLauncher()
 
 
 @pytest.fixture(scope="session")
-def refused_backend() -> ProcessBackend:
+def refused_launcher() -> ProcessLauncher:
     """The same where the kernel refuses namespaces."""
-    return RefusedBackend()
+    return RefusedLauncher()
 
 
 @pytest.fixture(scope="session")

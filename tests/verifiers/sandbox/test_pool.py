@@ -18,8 +18,8 @@ from lachesis.verifiers.sandbox import agent
 from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessBackend, ProcessConnection
-from lachesis.verifiers.sandbox.protocol import Session
+from lachesis.verifiers.sandbox.process import ProcessConnection, ProcessLauncher
+from lachesis.verifiers.sandbox.protocol import Sandbox, Session
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
@@ -35,13 +35,13 @@ print("closed")
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[AgentPool]:
+def pool() -> Iterator[Sandbox]:
     made = open_backend("process", SandboxSettings(size=2))
     yield made
     made.close()
 
 
-def run(pool: AgentPool, code: str, **limits: float) -> Execution:
+def run(pool: Sandbox, code: str, **limits: float) -> Execution:
     return asyncio.run(pool.run(Job(code, limits=Limits(**{"wall": 5.0, "cpu": 5.0, **limits}))))  # type: ignore[arg-type]
 
 
@@ -63,19 +63,19 @@ def agents_of(parent: int) -> list[int]:
     return result
 
 
-def test_many_jobs_at_once_each_get_their_own_answer(pool: AgentPool) -> None:
+def test_many_jobs_at_once_each_get_their_own_answer(pool: Sandbox) -> None:
     async def everything() -> list[Execution]:
         return list(await asyncio.gather(*(pool.run(Job(f"print({number})")) for number in range(40))))
 
     assert [end.stdout for end in asyncio.run(everything())] == [f"{number}\n" for number in range(40)]
 
 
-def test_jobs_may_come_from_several_event_loops(pool: AgentPool) -> None:
+def test_jobs_may_come_from_several_event_loops(pool: Sandbox) -> None:
     for number in range(3):
         assert run(pool, f"print({number})").stdout == f"{number}\n"
 
 
-def test_a_conversation_goes_to_and_fro(pool: AgentPool) -> None:
+def test_a_conversation_goes_to_and_fro(pool: Sandbox) -> None:
     def drive(sessions: Sequence[Session]) -> list[bytes]:
         return [session.ask(word) for word in (b"abc", b"xyz") for session in sessions]
 
@@ -84,7 +84,7 @@ def test_a_conversation_goes_to_and_fro(pool: AgentPool) -> None:
     assert [(end.status, end.stdout) for end in ends] == [("ok", "closed\n")] * 2
 
 
-def test_a_session_that_ends_ends_the_conversation_only(pool: AgentPool) -> None:
+def test_a_session_that_ends_ends_the_conversation_only(pool: Sandbox) -> None:
     def drive(sessions: Sequence[Session]) -> bytes:
         return sessions[0].ask(b"anything")
 
@@ -101,7 +101,7 @@ os._exit(0)
 """
 
 
-def test_the_last_line_of_a_job_that_ends_at_once_is_not_lost(pool: AgentPool) -> None:
+def test_the_last_line_of_a_job_that_ends_at_once_is_not_lost(pool: Sandbox) -> None:
     def drive(sessions: Sequence[Session]) -> int:
         return len(sessions[0].ask(b"now"))
 
@@ -109,7 +109,7 @@ def test_the_last_line_of_a_job_that_ends_at_once_is_not_lost(pool: AgentPool) -
         assert asyncio.run(pool.converse([Job(LAST_WORD)], drive))[0] == 50000
 
 
-def test_lines_to_a_job_that_has_ended_do_not_reach_the_next(pool: AgentPool) -> None:
+def test_lines_to_a_job_that_has_ended_do_not_reach_the_next(pool: Sandbox) -> None:
     def drive(sessions: Sequence[Session]) -> None:
         time.sleep(0.05)  # the job has ended by now
         for _ in range(5):
@@ -131,7 +131,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_a_job_that_answers_wrongly_is_ended(pool: AgentPool, kind: str) -> None:
+def test_a_job_that_answers_wrongly_is_ended(pool: Sandbox, kind: str) -> None:
     def drive(sessions: Sequence[Session]) -> int:
         for _ in range(200):
             sessions[0].ask(b"y" * 100_000)
@@ -145,12 +145,12 @@ def test_a_job_that_answers_wrongly_is_ended(pool: AgentPool, kind: str) -> None
     assert run(pool, "print(1)").stdout == "1\n"
 
 
-def test_more_sessions_than_agents_are_refused(pool: AgentPool) -> None:
+def test_more_sessions_than_agents_are_refused(pool: Sandbox) -> None:
     with pytest.raises(ValueError, match="size"):
         asyncio.run(pool.converse([Job("")] * 3, lambda sessions: None))
 
 
-def test_conversations_of_two_do_not_wait_for_each_other(pool: AgentPool) -> None:
+def test_conversations_of_two_do_not_wait_for_each_other(pool: Sandbox) -> None:
     async def everything() -> None:
         both = [Job(ECHO), Job(ECHO)]
         await asyncio.gather(*(pool.converse(both, lambda s: [x.ask(b"a") for x in s]) for _ in range(6)))
@@ -159,7 +159,7 @@ def test_conversations_of_two_do_not_wait_for_each_other(pool: AgentPool) -> Non
 
 
 def test_an_agent_that_is_killed_costs_a_retry_and_no_verdict() -> None:
-    pool = AgentPool(ProcessBackend(), 2)
+    pool = AgentPool(ProcessLauncher(), 2)
     assert run(pool, "print(1)").stdout == "1\n"
     for pid in agents_of(os.getpid()):
         with suppress(ProcessLookupError):  # one of an earlier test's, which was ending
@@ -180,7 +180,7 @@ class Breaking(ProcessConnection):
         super().send(data)
 
 
-class BreakingBackend(ProcessBackend):
+class BreakingLauncher(ProcessLauncher):
     """Every agent of it breaks."""
 
     def start(self) -> Breaking:
@@ -190,16 +190,16 @@ class BreakingBackend(ProcessBackend):
 
 
 def test_a_job_that_loses_its_agent_twice_while_a_control_job_does_well_is_to_blame() -> None:
-    pool = AgentPool(BreakingBackend(), 2)
+    pool = AgentPool(BreakingLauncher(), 2)
     end = run(pool, "print(1)")
     assert end.status == "limit"
-    assert "control job did well" in end.reason
+    assert "control job succeeded" in end.reason
     pool.close()
 
 
 def test_where_the_control_job_fails_too_nothing_was_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Breaking, "well", False)
-    pool = AgentPool(BreakingBackend(), 2)
+    pool = AgentPool(BreakingLauncher(), 2)
     assert run(pool, "print(1)").status == "infra_error"
     with pytest.raises(SandboxLost):
         asyncio.run(pool.converse([Job(ECHO)], lambda sessions: None))
@@ -212,16 +212,16 @@ def test_a_level_that_is_not_reached_is_refused_with_its_cure() -> None:
 
 
 def test_a_backend_that_does_not_start_is_passed_over_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(_: ProcessBackend) -> ProcessConnection:
+    def nothing(_: ProcessLauncher) -> ProcessConnection:
         raise SandboxLost("no agent can be started: it is full")
 
-    monkeypatch.setattr(ProcessBackend, "start", nothing)
+    monkeypatch.setattr(ProcessLauncher, "start", nothing)
     with pytest.raises(ConfigError, match=r"level 'contained'.*process: no agent can.*full\. docker: .*Cure: "):
         open_sandbox(SandboxSettings(backend="auto", image="no-such-image:none"))
 
 
 def test_closing_ends_jobs_under_way_and_leaves_nothing() -> None:
-    pool = AgentPool(ProcessBackend(), 2)
+    pool = AgentPool(ProcessLauncher(), 2)
 
     async def close_soon() -> Execution:
         job = asyncio.create_task(pool.run(Job("import time; time.sleep(60)", limits=Limits(wall=50))))
@@ -278,7 +278,7 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_load_does_not_look_like_guilt(pool: AgentPool) -> None:
+def test_load_does_not_look_like_guilt(pool: Sandbox) -> None:
     """A job of half a second of work, at a limit of one, beside so many busy processes that it takes several."""
     work = "import time\nwhile time.process_time() < 0.5: pass\nprint('done')"
     command = [sys.executable, "-c", "while True: pass"]  # each in a session, which is what the scheduler is fair to
@@ -293,7 +293,7 @@ def test_load_does_not_look_like_guilt(pool: AgentPool) -> None:
     assert end.usage.wall > 1.0
 
 
-def test_the_execution_is_one_json_object(pool: AgentPool) -> None:
+def test_the_execution_is_one_json_object(pool: Sandbox) -> None:
     end = run(pool, "open('left.txt', 'w').write('text')")
     row = json.loads(json.dumps(end.to_json()))
     assert row["files"] == {"left.txt": "text"}

@@ -16,21 +16,22 @@ from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.inside import wire
 from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="attacks are run as root on Linux")
 
 
 @pytest.fixture(scope="module", params=["process", "docker"])
-def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
+def pool(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     image = request.getfixturevalue("docker_image") if request.param == "docker" else ""
     made = open_backend(request.param, SandboxSettings(size=2, **({"image": image} if image else {})))
     yield made
     made.close()
 
 
-def run(pool: AgentPool, code: str, wall: float = 2.0, cpu: float = 2.0, **given: object) -> Execution:
+def run(pool: Sandbox, code: str, wall: float = 2.0, cpu: float = 2.0, **given: object) -> Execution:
     return asyncio.run(pool.run(Job(code, limits=Limits(wall=wall, cpu=cpu), **given)))  # type: ignore[arg-type]
 
 
@@ -55,13 +56,13 @@ while True:
 """
 
 
-def test_children_that_nobody_waits_for_are_counted(pool: AgentPool) -> None:
+def test_children_that_nobody_waits_for_are_counted(pool: Sandbox) -> None:
     end = run(pool, UNCOUNTED)
     assert end.status == "timeout", end
     assert end.usage.cpu > 1.5
 
 
-def test_waiting_for_processes_of_ones_own_is_no_excuse(pool: AgentPool) -> None:
+def test_waiting_for_processes_of_ones_own_is_no_excuse(pool: Sandbox) -> None:
     busy = "import os\nfor _ in range(20):\n    if not os.fork(): break\nwhile True: pass"
     end = run(pool, busy, wall=1.0, cpu=1000.0)
     assert end.status == "timeout", end
@@ -79,7 +80,7 @@ print("done")
 
 
 @pytest.mark.parametrize("pool", ["process"], indirect=True)
-def test_children_that_waited_for_a_busy_cpu_and_ended_are_no_guilt(pool: AgentPool) -> None:
+def test_children_that_waited_for_a_busy_cpu_and_ended_are_no_guilt(pool: Sandbox) -> None:
     command = [sys.executable, "-c", "while True: pass"]
     busy = [subprocess.Popen(command, start_new_session=True) for _ in range(6 * (os.cpu_count() or 1))]
     try:
@@ -102,12 +103,12 @@ print(os.getpriority(os.PRIO_PROCESS, 0) == priority, os.sched_getaffinity(0) ==
 """
 
 
-def test_a_job_cannot_make_itself_wait_for_others(pool: AgentPool) -> None:
+def test_a_job_cannot_make_itself_wait_for_others(pool: Sandbox) -> None:
     assert run(pool, MEEK).stdout == "True True\n"
 
 
 @pytest.mark.parametrize("pool", ["process"], indirect=True)  # in a container's own cgroup autogroups do not count
-def test_nor_by_its_group_of_processes(pool: AgentPool) -> None:
+def test_nor_by_its_group_of_processes(pool: Sandbox) -> None:
     end = run(pool, "open('/proc/self/autogroup', 'w').write('19')")
     assert "Read-only" in end.stderr
 
@@ -125,20 +126,20 @@ client.recv(1)
 
 
 @pytest.mark.parametrize("pool", ["process"], indirect=True)
-def test_a_port_that_a_job_used_is_free_for_the_next(pool: AgentPool) -> None:
+def test_a_port_that_a_job_used_is_free_for_the_next(pool: Sandbox) -> None:
     for _ in range(4):
         assert run(pool, PORT).status == "ok"
     assert run(pool, "print(len(open('/proc/net/tcp').readlines()))").stdout == "1\n"
 
 
-def test_much_stdin_after_little_is_no_ones_fault(pool: AgentPool) -> None:
+def test_much_stdin_after_little_is_no_ones_fault(pool: Sandbox) -> None:
     length = "import sys\nn = 0\nwhile part := sys.stdin.buffer.read(1 << 20): n += len(part)\nprint(n)"
     for size in (1, 400 * MIB, 1):
         end = run(pool, length, wall=10, cpu=10, stdin=b"1" * size)
         assert (end.status, end.stdout, end.retries) == ("ok", f"{size}\n", 0), end
 
 
-def test_more_than_a_sandbox_takes_is_not_the_programs_fault(pool: AgentPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_sandbox_takes_is_not_the_programs_fault(pool: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MOST", 16 * MIB)
     end = run(pool, "", stdin=b"1" * (17 * MIB))
     assert end.status == "infra_error"
@@ -157,7 +158,7 @@ def test_a_variable_that_is_no_text_is_refused_before(env: dict[str, str]) -> No
         Job("", env=env)
 
 
-def test_a_driver_that_fails_leaves_nothing_to_the_next_job(pool: AgentPool) -> None:
+def test_a_driver_that_fails_leaves_nothing_to_the_next_job(pool: Sandbox) -> None:
     first = Job("import os\nprint('first')\nos.read(3, 10)")
     with pytest.raises(ZeroDivisionError):
         asyncio.run(pool.converse([first], lambda sessions: 1 / 0))
@@ -185,8 +186,8 @@ time.sleep(60)
 """
 
 
-def test_output_that_is_taken_back_stops_no_clock(nobody_backend: ProcessBackend) -> None:
-    pool = AgentPool(nobody_backend, 2)
+def test_output_that_is_taken_back_stops_no_clock(nobody_launcher: ProcessLauncher) -> None:
+    pool = AgentPool(nobody_launcher, 2)
     try:
         end = run(pool, THIEF, wall=1.0)
         assert (end.status, end.retries) == ("timeout", 0), end
@@ -213,7 +214,7 @@ def test_packages_that_no_job_could_find_are_refused(folder: str) -> None:
 
 
 def test_a_job_whose_caller_is_cancelled_ends() -> None:
-    pool = AgentPool(ProcessBackend(), 2)
+    pool = AgentPool(ProcessLauncher(), 2)
 
     async def cancel() -> None:
         asleep = Job("import time; time.sleep(500)", limits=Limits(wall=500))
@@ -229,7 +230,7 @@ def test_a_job_whose_caller_is_cancelled_ends() -> None:
 
 
 def test_a_closed_sandbox_says_so_and_cancels_no_one() -> None:
-    pool = AgentPool(ProcessBackend(), 2)
+    pool = AgentPool(ProcessLauncher(), 2)
 
     async def close() -> list[Execution]:
         jobs = [asyncio.create_task(pool.run(Job("import time; time.sleep(9)"))) for _ in range(8)]
@@ -244,9 +245,9 @@ FORKED = """
 import asyncio, os, signal, time
 from lachesis.verifiers.sandbox.job import Job
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.process import ProcessLauncher
 
-pool = AgentPool(ProcessBackend(), 2)
+pool = AgentPool(ProcessLauncher(), 2)
 asyncio.run(pool.run(Job("print(1)")))
 agents = [agent._connection.pid for agent in pool._idle]
 if not os.fork():

@@ -16,6 +16,7 @@ import pytest
 from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="attacks are run as root on Linux")
@@ -92,7 +93,7 @@ WITHOUT_PROCESSES: dict[str, Check] = {
 class Ground:
     """A backend, and the canaries that no job may touch."""
 
-    pool: AgentPool
+    pool: Sandbox
     canary: Path
     touched: list[str]
 
@@ -106,7 +107,7 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
     request.getfixturevalue("docker_image" if request.param == "docker" else "machine_allows_strong")
     os.environ["LACHESIS_CANARY"] = SECRET
     if request.param == "nobody":
-        pool = AgentPool(request.getfixturevalue("nobody_backend"), 2)
+        pool = AgentPool(request.getfixturevalue("nobody_launcher"), 2)
     else:
         image = request.getfixturevalue("docker_image") if request.param == "docker" else ""
         pool = open_backend(request.param, SandboxSettings(size=2, **({"image": image} if image else {})))

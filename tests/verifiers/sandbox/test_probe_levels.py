@@ -13,7 +13,8 @@ from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Level
 from lachesis.verifiers.sandbox.pool import AgentPool
 from lachesis.verifiers.sandbox.probe import level_of
-from lachesis.verifiers.sandbox.process import ProcessBackend
+from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
@@ -30,14 +31,14 @@ def documented(level: Level) -> dict[str, bool]:
 
 
 @pytest.fixture(params=["process", "docker", "nobody", "refused"])
-def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
+def pool(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     request.getfixturevalue("docker_image" if request.param == "docker" else "machine_allows_strong")
     if request.param == "docker":
         made = open_backend("docker", SandboxSettings(image=request.getfixturevalue("docker_image")))
     elif request.param == "process":
         made = open_backend("process", SandboxSettings())
     else:
-        made = AgentPool(request.getfixturevalue(f"{request.param}_backend"), 2)
+        made = AgentPool(request.getfixturevalue(f"{request.param}_launcher"), 2)
     yield made
     made.close()
 
@@ -45,7 +46,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[AgentPool]:
 EXPECTED = {"process": Level.STRONG, "docker": Level.STRONG, "nobody": Level.CONTAINED, "refused": Level.ACCIDENT}
 
 
-def test_each_level_holds_what_the_document_says(pool: AgentPool, request: pytest.FixtureRequest) -> None:
+def test_each_level_holds_what_the_document_says(pool: Sandbox, request: pytest.FixtureRequest) -> None:
     level = EXPECTED[request.node.callspec.params["pool"]]
     assert pool.level == level, pool.layers
     seen = {layer.name: layer.held for layer in pool.layers if layer.name != "job"}
@@ -75,9 +76,9 @@ def _without(layer: object) -> object:
 
 
 def test_what_is_not_reached_is_refused_with_all_that_was_tried(
-    monkeypatch: pytest.MonkeyPatch, nobody_backend: ProcessBackend, machine_allows_strong: None
+    monkeypatch: pytest.MonkeyPatch, nobody_launcher: ProcessLauncher, machine_allows_strong: None
 ) -> None:
-    monkeypatch.setattr(backends, "_backend", lambda name, settings: nobody_backend)
+    monkeypatch.setattr(backends, "open_backend", lambda name, settings: AgentPool(nobody_launcher, 2))
     with pytest.raises(ConfigError, match=r"process holds contained only, it lacks user .*, child processes .* Cure"):
         open_sandbox(SandboxSettings(require="strong"))
     pool = open_sandbox(SandboxSettings(require="contained"))

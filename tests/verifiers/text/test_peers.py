@@ -17,7 +17,7 @@ def scores(name: str, *texts: str, answer: str = "42", **params: Any) -> list[fl
     for text in texts:
         one = Trajectory(Task("q", answer), messages={"policy": ({"role": "assistant", "content": text},)})
         cases.append(Case(one.with_rewards({"policy": asyncio.run(rubric.score(Case(one)))})))
-    return [reward.score(name) for reward in asyncio.run(rubric.compare(cases))]
+    return [reward.score(name) for reward in asyncio.run(rubric.score_group(cases))]
 
 
 def test_the_shortest_right_attempt_earns_most_and_a_wrong_one_nothing_however_short() -> None:

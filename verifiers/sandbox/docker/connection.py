@@ -1,4 +1,4 @@
-"""The attached stream of one Docker container: its agent's stdin and stdout, and its end."""
+"""The connection to the agent in one Docker container: the attached stream of its stdin and stdout."""
 
 import os
 import socket
@@ -14,15 +14,15 @@ from ...errors import SandboxLost
 from .daemon import SECONDS
 
 OVERHEAD = 48 << 20
-"""Bytes of a container's memory that are the agent's."""
+"""Bytes of a container's memory that the agent itself needs."""
 
 _HEADER = struct.Struct(">BxxxI")
 _STDOUT, _STDERR = 1, 2
-_KEPT = 8192
+_STDERR_BYTES = 8192
 
 
 class DockerConnection:
-    """The stdin and stdout of one container's agent. For one owner at a time."""
+    """The stdin and stdout of the agent in one container, for one owner at a time."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class DockerConnection:
     ) -> None:
         self.container = container
         self._memory = 0
-        self._response = getattr(stream, "_response", stream)  # closed as a whole: it holds what holds the socket
+        self._response = getattr(stream, "_response", stream)  # closed as a whole, because it keeps the socket open
         self._socket: socket.socket = getattr(stream, "_sock", stream)
         self._update, self._remove = update, remove
         self._kind = self._left = 0
@@ -45,25 +45,25 @@ class DockerConnection:
         _alive.add(self)
 
     def fileno(self) -> int:
-        """For ``select``; readable may also mean a few bytes of stderr, so that ``receive`` still waits."""
+        """For ``select``. It may be readable because of stderr only, and then ``receive`` still waits."""
         return self._socket.fileno()
 
     def send(self, data: bytes) -> None:
-        """All of ``data`` to the agent's stdin.
+        """Send all of ``data`` to the agent's stdin.
 
         Raises:
-            OSError: the container has ended, or takes nothing for a minute.
+            OSError: the container has ended, or reads nothing for a minute.
         """
         with self._in_use:
             self._socket.settimeout(SECONDS)
             self._socket.sendall(data)
 
     def receive(self, seconds: float) -> bytes:
-        """Some bytes of the agent's stdout, at least one; ``b""`` at its end.
+        """Receive some bytes of the agent's stdout, none at its end.
 
         Raises:
-            TimeoutError: nothing came within ``seconds``.
-            ConnectionError: it has ended and left a message on its stderr, which is this error's.
+            TimeoutError: nothing arrived within ``seconds``.
+            ConnectionError: the agent has ended after writing to its stderr; the message quotes it.
         """
         deadline = time.monotonic() + seconds
         with self._in_use:
@@ -76,7 +76,7 @@ class DockerConnection:
                 except ConnectionResetError:
                     chunk = b""
                 self._ended = not chunk
-                output = self._output_of(chunk)
+                output = self._stdout_of(chunk)
                 if output:
                     return output
         if self._errors and not self._closed:
@@ -85,14 +85,14 @@ class DockerConnection:
 
     @property
     def diagnosis(self) -> str:
-        """The last that the agent wrote to its stderr, as far as it was received."""
+        """The end of what the agent wrote to its stderr, as far as it was received."""
         return self._errors.decode(errors="replace").strip()
 
     def limit_memory(self, memory: int) -> None:
-        """Let a job have ``memory`` bytes from now on, all of its processes and files together.
+        """Limit the next job to ``memory`` bytes, for all of its processes and files together.
 
         Raises:
-            SandboxLost: the container already has more, or has ended.
+            SandboxLost: the container already uses more, or has ended.
         """
         if memory != self._memory:
             self._memory = 0
@@ -100,21 +100,21 @@ class DockerConnection:
             self._memory = memory
 
     def close(self) -> None:
-        """Kill all that runs in the container and remove it; returns when it is gone."""
+        """Kill the container and remove it; returns when it is removed."""
         with self._closing:
             if self._closed:
                 return
             self._closed = self._ended = True
             with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # wakes an owner that waits for bytes
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for bytes
             _alive.discard(self)
-            with suppress(SandboxLost):  # without a daemon none can be removed; when one is back, the next owner does
+            with suppress(SandboxLost):  # if the daemon is down, a later owner removes the container
                 self._remove(self.container)
-            with self._in_use:  # its number would be given to another while that owner still reads
+            with self._in_use:  # not while a thread reads from the descriptor, which could be reused
                 self._response.close()
 
-    def _output_of(self, chunk: bytes) -> bytes:
-        """What of ``chunk`` is stdout. Frames of stdout and stderr follow each other, cut anywhere into chunks."""
+    def _stdout_of(self, chunk: bytes) -> bytes:
+        """The bytes of stdout in ``chunk``, which is a piece of a sequence of frames of stdout and stderr."""
         output = []
         while chunk:
             if not self._left:
@@ -129,19 +129,19 @@ class DockerConnection:
             if self._kind == _STDOUT:
                 output.append(part)
             elif self._kind == _STDERR:
-                self._errors = (self._errors + part)[-_KEPT:]
+                self._errors = (self._errors + part)[-_STDERR_BYTES:]
         return b"".join(output)
 
 
 _alive: "weakref.WeakSet[DockerConnection]" = weakref.WeakSet()
 
 
-def _let_go() -> None:
-    """In a forked child: its copies of the sockets would keep the containers of a dead parent running."""
+def _close_inherited_sockets() -> None:
+    """In a forked child: close its copies of the sockets, which would keep the containers of a dead parent running."""
     for connection in list(_alive):
-        with suppress(OSError, AttributeError):  # over SSH it is no socket, and its program ends with its pipe
+        with suppress(OSError, AttributeError):  # a connection over SSH is not a socket; its program ends with its pipe
             os.close(connection._socket.detach())
     _alive.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_inherited_sockets)

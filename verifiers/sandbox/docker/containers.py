@@ -1,13 +1,13 @@
-"""Hardened Docker containers, each with one agent inside, that end with the process that started them.
+"""The Docker backend: hardened containers with one agent each, which end with the process that started them.
 
-The agent's stdin and stdout are one attached stream of the Docker API; nothing of the host is mounted, so the daemon
-may be remote, rootless or in a virtual machine. What each layer is for:
+An attached stream of the Docker API carries the agent's stdin and stdout. Nothing of the host is mounted, so the daemon
+may be remote, rootless or in a virtual machine. The purpose of each measure:
 
-- ``StdinOnce``: the daemon closes the agent's stdin when the attached stream hangs up, however its owner ended; the
-  agent then exits, and the daemon removes the container.
-- Labels name the owner; containers of an owner that is dead are removed whenever a new one begins. It takes those that
-  were created and never started, and those whose agent is stuck.
-- Of root's capabilities the agent keeps SETUID and SETGID, to start jobs as other users; jobs keep none.
+- ``StdinOnce``: the daemon closes the agent's stdin when the attached stream closes, for whatever reason its owner
+  ended; the agent then exits, and the daemon removes the container.
+- Labels name the owner of a container. Each new owner removes the containers of dead ones, among them those that never
+  started and those whose agent hangs.
+- The agent keeps two of root's capabilities, SETUID and SETGID, to start jobs as other users; jobs keep none.
 """
 
 import os
@@ -21,27 +21,29 @@ from docker.errors import NotFound
 from ...errors import ConfigError, SandboxLost
 from .. import agent
 from ..job import Limits
+from ..pool import AgentPool
+from ..settings import SandboxSettings
 from .connection import OVERHEAD, DockerConnection
-from .daemon import connect, failures, remove
+from .daemon import connect, remove, translate_errors
 from .owner import is_abandoned, owner_label
 from .profile import docker_profile
 
 OWNER = "lachesis.owner"
-"""Label of our containers: ``<host>:<pid>:<start time>`` of the process that they end with."""
+"""The label of each container; its value is ``<host>:<pid>:<start time>`` of the process that owns it."""
 
 FOLDERS = ("/box", "/tmp", "/var/tmp", "/dev/shm")
-"""What a job can write: file systems in memory, counted against the container's memory."""
+"""The folders that a job can write: file systems in memory, which count against the container's memory."""
 
-_EMPTIED = ("/dev/mqueue", "/dev/pts")
-"""What Docker would make writable, outside of all limits."""
+_EMPTY_FOLDERS = ("/dev/mqueue", "/dev/pts")
+"""Folders that Docker would otherwise make writable without any limit."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """How much one container has for all of its processes together.
+class ContainerLimits:
+    """The resource limits of one container, over all of its processes.
 
     Attributes:
-        memory: bytes, written files included.
+        memory: bytes, including written files.
         disk: bytes of each writable folder.
         files: files and folders in each writable folder.
         processes: processes and threads.
@@ -54,12 +56,12 @@ class Room:
 
 
 @dataclass(frozen=True)
-class DockerBackend:
+class DockerLauncher:
     """Starts agents in containers.
 
     Attributes:
-        image: what holds their Python, 3.11 or later.
-        network: whether jobs reach the network.
+        image: the image of the containers, which contains Python 3.11 or later.
+        network: whether jobs may use the network.
     """
 
     image: str
@@ -68,12 +70,12 @@ class DockerBackend:
 
     @cached_property
     def _containers(self) -> "Containers":
-        room = Room(memory=Limits().memory + OVERHEAD, disk=Limits().disk)
+        limits = ContainerLimits(memory=Limits().memory + OVERHEAD, disk=Limits().disk)
         command = agent.command("python3")
-        return Containers(self.image, command, room, environment=agent.ENVIRONMENT, network=self.network)
+        return Containers(self.image, command, limits, environment=agent.ENVIRONMENT, network=self.network)
 
     def start(self) -> DockerConnection:
-        """A new agent, which has been given its program and its set-up.
+        """Start an agent and send it its program and its set-up.
 
         Raises:
             SandboxLost: the daemon could not start it.
@@ -88,20 +90,25 @@ class DockerBackend:
         return connection
 
     def close(self) -> None:
-        """Forget the daemon."""
+        """Close the connection to the daemon."""
         if "_containers" in self.__dict__:
             self._containers.close()
+
+
+def open_docker_sandbox(settings: SandboxSettings) -> AgentPool:
+    """Open the sandbox of Docker containers; the first use connects to the daemon, and raises if there is none."""
+    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs)
 
 
 class Containers:
     """Starts containers of one image that all run ``command``; safe to call from any thread.
 
     Args:
-        image: a name that the daemon knows.
-        command: what runs in them, as root without that user's powers.
-        room: what each has.
-        environment: variables beside those of the image.
-        network: whether they reach the network.
+        image: the name of an image of the daemon.
+        command: the command of the containers, which runs as root without root's capabilities.
+        limits: the resource limits of each container.
+        environment: environment variables, in addition to those of the image.
+        network: whether the containers may use the network.
 
     Raises:
         ConfigError: there is no daemon, or no such image; the message says the cure.
@@ -111,12 +118,12 @@ class Containers:
         self,
         image: str,
         command: Sequence[str],
-        room: Room,
+        limits: ContainerLimits,
         *,
         environment: Mapping[str, str] | None = None,
         network: bool = False,
     ) -> None:
-        self._image, self._command, self._room = image, list(command), room
+        self._image, self._command, self._limits = image, list(command), limits
         self._environment = dict(environment or {})
         self._network = "bridge" if network else "none"
         self._api = connect()
@@ -129,17 +136,17 @@ class Containers:
         self._owner = owner_label(os.getpid())
 
     def start(self) -> DockerConnection:
-        """A new container whose command is running.
+        """Start a container with its command.
 
         Raises:
             SandboxLost: the daemon could not start it.
         """
-        with failures(SandboxLost, "Docker cannot start a sandbox"):
-            container: str = self._api.create_container(**self._options())["Id"]
+        with translate_errors(SandboxLost, "Docker cannot start a sandbox"):
+            container: str = self._api.create_container(**self._create_options())["Id"]
         try:
-            with failures(SandboxLost, "Docker cannot start a sandbox"):
-                everything = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-                stream = self._api.attach_socket(container, everything)
+            with translate_errors(SandboxLost, "Docker cannot start a sandbox"):
+                streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+                stream = self._api.attach_socket(container, streams)
                 connection = DockerConnection(container, stream, self._update, self._remove)
                 self._api.start(container)
         except BaseException:
@@ -148,11 +155,11 @@ class Containers:
         return connection
 
     def close(self) -> None:
-        """Forget the daemon; containers end with their connections."""
+        """Close the connection to the daemon; containers end with their own connections."""
         self._api.close()
 
     def _check_image(self) -> None:
-        with failures(ConfigError, "Docker cannot look at its images"):
+        with translate_errors(ConfigError, "Docker cannot look at its images"):
             try:
                 config = self._api.inspect_image(self._image)["Config"]
             except NotFound:
@@ -167,26 +174,26 @@ class Containers:
                 "write; name another one in sandbox.image"
             )
 
-    def _options(self) -> dict[str, Any]:
-        """What is asked of the daemon; what an image may bring along (user, entrypoint, health check) is overruled."""
-        room = self._room
-        writable = f"rw,nosuid,nodev,noexec,mode=1777,size={room.disk},nr_inodes={room.files}"
+    def _create_options(self) -> dict[str, Any]:
+        """The options of a container; they override the user, entrypoint and health check of the image."""
+        limits = self._limits
+        writable = f"rw,nosuid,nodev,noexec,mode=1777,size={limits.disk},nr_inodes={limits.files}"
         empty = "ro,nosuid,nodev,noexec,size=4096,nr_inodes=1"
         host = self._api.create_host_config(
             auto_remove=True,
             network_mode=self._network,
             read_only=True,
-            tmpfs={**dict.fromkeys(FOLDERS, writable), **dict.fromkeys(_EMPTIED, empty)},
+            tmpfs={**dict.fromkeys(FOLDERS, writable), **dict.fromkeys(_EMPTY_FOLDERS, empty)},
             ipc_mode="private",
             security_opt=["no-new-privileges:true", f"seccomp={docker_profile()}"],
             cap_drop=["ALL"],
             cap_add=["SETUID", "SETGID"],
-            pids_limit=room.processes,
-            mem_limit=room.memory,
-            memswap_limit=room.memory,
+            pids_limit=limits.processes,
+            mem_limit=limits.memory,
+            memswap_limit=limits.memory,
             ulimits=[{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 1024, "Hard": 1024}],
             log_config={"Type": "none"},
-            sysctls={"net.ipv4.tcp_max_tw_buckets": "0"},  # no port of one job stays taken for the next
+            sysctls={"net.ipv4.tcp_max_tw_buckets": "0"},  # so that a port is free again for the next job
             init=False,
         )
         return {
@@ -199,13 +206,13 @@ class Containers:
             "hostname": "sandbox",
             "healthcheck": {"test": ["NONE"]},
             "labels": {OWNER: self._owner},
-            "stdin_open": True,  # with attached output that is StdinOnce too
+            "stdin_open": True,  # with attached output, this implies StdinOnce
             "tty": False,
             "host_config": host,
         }
 
     def _update(self, container: str, memory: int) -> None:
-        with failures(SandboxLost, "Docker cannot change a sandbox's memory"):
+        with translate_errors(SandboxLost, "Docker cannot change a sandbox's memory"):
             self._api.update_container(container, mem_limit=memory, memswap_limit=memory)
 
     def _remove(self, container: str) -> None:
@@ -213,14 +220,14 @@ class Containers:
 
 
 def remove_abandoned(api: Any) -> list[str]:
-    """Remove the containers whose owner was a process of this host and is dead; their ids.
+    """Remove the containers whose owner was a process of this host and is dead, and return their ids.
 
     Raises:
         SandboxLost: the daemon failed.
     """
-    with failures(SandboxLost, "Docker cannot list its containers"):
-        ours = api.containers(all=True, filters={"label": OWNER})
-    gone = [container["Id"] for container in ours if is_abandoned(container["Labels"][OWNER])]
-    for container in gone:
+    with translate_errors(SandboxLost, "Docker cannot list its containers"):
+        containers = api.containers(all=True, filters={"label": OWNER})
+    abandoned = [container["Id"] for container in containers if is_abandoned(container["Labels"][OWNER])]
+    for container in abandoned:
         remove(api, container)
-    return gone
+    return abandoned

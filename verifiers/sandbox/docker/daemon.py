@@ -1,4 +1,4 @@
-"""The Docker daemon: reaching it, and saying in one line what is wrong with it."""
+"""The Docker daemon: the connection to it, and its errors as one line with a cure."""
 
 import os
 import time
@@ -13,32 +13,32 @@ from docker.errors import APIError, DockerException, NotFound
 from ...errors import ConfigError, SandboxLost
 
 SECONDS = 60.0
-"""How long the daemon may take for one request; a busy one was seen to take seven to start a container."""
+"""How long one request to the daemon may take; a busy daemon took 7 s to start a container."""
 
 
 def connect() -> Any:
-    """A client of the daemon that DOCKER_HOST or Docker's current context names.
+    """Connect to the daemon that DOCKER_HOST or Docker's current context names.
 
     Raises:
-        ConfigError: none answers; the message says why and the cure.
+        ConfigError: no daemon answers; the message says why, and how to fix it.
     """
-    with failures(ConfigError, "Docker does not answer"):
+    with translate_errors(ConfigError, "Docker does not answer"):
         client = docker.from_env(timeout=SECONDS, max_pool_size=32).api
         client.ping()
     return client
 
 
 def remove(api: Any, container: str) -> None:
-    """Kill and remove ``container``; returns when it is gone, or was.
+    """Kill and remove ``container``; returns when it no longer exists.
 
     Raises:
-        SandboxLost: it is still there after a minute.
+        SandboxLost: it still exists after a minute.
     """
     deadline = time.monotonic() + SECONDS
-    with failures(SandboxLost, "Docker cannot remove a sandbox"):
+    with translate_errors(SandboxLost, "Docker cannot remove a sandbox"):
         while time.monotonic() < deadline:
             try:
-                with _expected(409):  # the daemon is about to remove it by itself
+                with _ignore_status(409):  # the daemon is already removing it
                     api.remove_container(container, force=True, v=True)
                 api.inspect_container(container)
             except NotFound:
@@ -48,8 +48,8 @@ def remove(api: Any, container: str) -> None:
 
 
 @contextmanager
-def failures(kind: type[Exception], what: str) -> Iterator[None]:
-    """Whatever fails between us and the daemon, as one ``kind`` with its cure."""
+def translate_errors(kind: type[Exception], what: str) -> Iterator[None]:
+    """Raise errors of the connection to the daemon as ``kind``, with the cure; ``what`` begins the message."""
     try:
         yield
     except kind:
@@ -59,8 +59,8 @@ def failures(kind: type[Exception], what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _expected(status: int) -> Iterator[None]:
-    """Passes over the daemon's answer ``status``."""
+def _ignore_status(status: int) -> Iterator[None]:
+    """Ignore an error of the daemon with HTTP status ``status``."""
     try:
         yield
     except APIError as error:
@@ -69,8 +69,8 @@ def _expected(status: int) -> Iterator[None]:
 
 
 def _cure(error: BaseException) -> str:
-    """What is wrong with the daemon, and what to do."""
-    cause = _system_error(error)
+    """What is wrong with the daemon, and how to fix it."""
+    cause = _find_system_error(error)
     where = os.environ.get("DOCKER_HOST") or "its usual socket"
     if isinstance(cause, PermissionError):
         return (
@@ -87,9 +87,9 @@ def _cure(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _system_error(error: object) -> OSError | None:
-    """The error of the operating system that ``error`` was made of: HTTP libraries wrap it in their arguments."""
+def _find_system_error(error: object) -> OSError | None:
+    """The operating system's error inside ``error``; HTTP libraries wrap it in their arguments."""
     if isinstance(error, FileNotFoundError | PermissionError | ConnectionError):
         return error
     inner = [*error.args, error.__cause__, error.__context__] if isinstance(error, BaseException) else []
-    return next((found for part in inner if (found := _system_error(part))), None)
+    return next((found for part in inner if (found := _find_system_error(part))), None)

@@ -1,4 +1,4 @@
-"""Whose container: one process, named for all time, so that what it leaves behind can be told from what is in use."""
+"""The owner of a container: a label that identifies a process, and whether that process is dead."""
 
 import hashlib
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def owner_label(pid: int) -> str:
-    """``<host>:<pid>:<start time>`` of process ``pid``, on a daemon that several hosts may share."""
+    """The label ``<host>:<pid>:<start time>`` of process ``pid``; several hosts may share a daemon."""
     return f"{_host()}:{pid}:{_start_time(pid)}"
 
 
 def is_abandoned(label: str) -> bool:
-    """Whether the owner was a process of this host and is dead; False where that cannot be known."""
+    """Whether the owner was a process of this host and is dead; False if that is unknown."""
     host, _, rest = label.partition(":")
     pid, _, started = rest.partition(":")
     if host != _host() or not pid.isdigit():
@@ -24,20 +24,20 @@ def is_abandoned(label: str) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
-        pass  # another user's, which /proc may hide
+        pass  # a process of another user, which /proc may hide
     return _start_time(int(pid)) not in (started, "")
 
 
 def _host() -> str:
-    """This host, its boot and its process namespace: within them a process id and start time are one process."""
-    marks = [platform.node()]
+    """A hash of this host, its boot and its PID namespace, in which a pid and a start time identify a process."""
+    identity = [platform.node()]
     with suppress(OSError):
-        marks += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
+        identity += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
 
 
 def _start_time(pid: int) -> str:
-    """When process ``pid`` began, in the system's own words; ``ended`` for a zombie, empty where it cannot be known."""
+    """When process ``pid`` started, as the system prints it; ``ended`` for a zombie, empty if unknown."""
     if not Path("/proc/self/stat").exists():
         done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return "_".join(done.stdout.split())

@@ -1,22 +1,22 @@
-"""The system calls of a sandbox's container, as the seccomp profile that Docker takes."""
+"""The seccomp profile for Docker, with the system calls that a sandbox's container may use."""
 
 import json
 
 from ..seccomp import FAMILIES, MACHINES, NEW_NAMESPACES, allowed_calls
 
 AGENT = ("capset", "seccomp", "setgid", "setgroups", "setregid", "setresgid", "setresuid", "setreuid", "setuid")
-"""What the agent calls beside what jobs may: to become another user, and to give up what a job must not have."""
+"""The calls that only the agent may use: to change its user, and to give up privileges."""
 
 _ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 _ENOSYS = 38
 
 
 def docker_profile() -> str:
-    """The profile that allows what jobs and their agent call, and answers EPERM to all else.
+    """The profile that allows the calls of jobs and of their agent; all other calls fail with EPERM.
 
-    It is the job's own list with the agent's added: jobs are then filtered once more. ``clone`` makes no namespace, and
-    ``clone3``, whose flags no filter can see, answers ENOSYS, upon which libc takes ``clone``. Calls of other
-    architectures (32-bit ones on a 64-bit machine) end the process.
+    Jobs get their own, stricter filter in addition. ``clone`` may not make a namespace. ``clone3`` fails with ENOSYS,
+    because a filter cannot read its flags; libc then uses ``clone``. Calls of another architecture, such as 32-bit
+    calls on a 64-bit machine, end the process.
     """
     names = {name for machine in MACHINES for name in allowed_calls(machine)}.union(AGENT) - {"clone", "socket"}
     no_namespace = {"index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}

@@ -1,4 +1,4 @@
-"""The Hermes format: schemas in ``<tools>``, calls in ``<tool_call>``, results in ``<tool_response>``."""
+"""Tool-call format of Hermes: schemas in ``<tools>``, calls in ``<tool_call>``, results in ``<tool_response>``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

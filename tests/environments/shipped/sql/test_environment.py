@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lachesis.environments.chat import ScriptedPolicy
-from lachesis.environments.episode import play
+from lachesis.environments.play import play
 from lachesis.environments.shipped.sql.database import DOMAINS
 from lachesis.environments.shipped.sql.environment import Sql
 from lachesis.environments.shipped.sql.questions import draw_question

@@ -24,20 +24,20 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.sandbox.docker.connection import OVERHEAD, DockerConnection
-from lachesis.verifiers.sandbox.docker.containers import OWNER, Containers, DockerBackend, Room
+from lachesis.verifiers.sandbox.docker.containers import OWNER, ContainerLimits, Containers, DockerLauncher
 from lachesis.verifiers.sandbox.docker.daemon import connect
 from lachesis.verifiers.sandbox.docker.owner import owner_label
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
 
 MIB = 1 << 20
-ROOM = Room(memory=128 * MIB, disk=8 * MIB, files=100, processes=20)
+ROOM = ContainerLimits(memory=128 * MIB, disk=8 * MIB, files=100, processes=20)
 ECHO = "import os\nwhile data := os.read(0, 65536): os.write(1, data)"
 
 
 @contextlib.contextmanager
-def containers(image: str, program: str, room: Room = ROOM, **more: Any) -> Iterator[Containers]:
-    made = Containers(image, ["python3", "-I", "-S", "-B", "-c", textwrap.dedent(program)], room, **more)
+def containers(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> Iterator[Containers]:
+    made = Containers(image, ["python3", "-I", "-S", "-B", "-c", textwrap.dedent(program)], limits, **more)
     try:
         yield made
     finally:
@@ -45,8 +45,8 @@ def containers(image: str, program: str, room: Room = ROOM, **more: Any) -> Iter
 
 
 @contextlib.contextmanager
-def running(image: str, program: str, room: Room = ROOM, **more: Any) -> Iterator[DockerConnection]:
-    with containers(image, program, room, **more) as made:
+def running(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> Iterator[DockerConnection]:
+    with containers(image, program, limits, **more) as made:
         connection = made.start()
         try:
             yield connection
@@ -58,8 +58,8 @@ def everything(connection: DockerConnection) -> bytes:
     return b"".join(iter(lambda: connection.receive(30), b""))
 
 
-def output_of(image: str, program: str, room: Room = ROOM, **more: Any) -> str:
-    with running(image, program, room, **more) as connection:
+def output_of(image: str, program: str, limits: ContainerLimits = ROOM, **more: Any) -> str:
+    with running(image, program, limits, **more) as connection:
         return everything(connection).decode()
 
 
@@ -174,7 +174,7 @@ LOOK = """
             "filters": status("Seccomp"), "environment": dict(os.environ), "host": socket.gethostname(),
             "writable": [folder for folder in folders if writes(folder)],
             "interfaces": [line.split(":")[0].strip() for line in open("/proc/net/dev").readlines()[2:]],
-            "room": [(there.f_files, there.f_blocks * there.f_frsize) for there in map(os.statvfs, folders[-4:])],
+            "limits": [(there.f_files, there.f_blocks * there.f_frsize) for there in map(os.statvfs, folders[-4:])],
             "leaks": [path for path in secrets if opens(path)],
             "netlink": listens(16, socket.SOCK_RAW), "vsock": listens(40), "unix": listens(1), "inet": listens(2),
         }
@@ -231,7 +231,7 @@ def test_the_agent_can_become_another_user_and_nothing_else(seen: dict[str, Any]
 @pytest.mark.parametrize("who", ["agent", "job"])
 def test_only_the_four_folders_in_memory_can_be_written(seen: dict[str, Any], who: str) -> None:
     assert seen[who]["writable"] == ["/box", "/tmp", "/var/tmp", "/dev/shm"]
-    assert seen[who]["room"] == [[ROOM.files, ROOM.disk]] * 4
+    assert seen[who]["limits"] == [[ROOM.files, ROOM.disk]] * 4
 
 
 @pytest.mark.parametrize("who", ["agent", "job"])
@@ -298,8 +298,8 @@ def test_all_processes_and_their_files_share_one_memory(docker_image: str, take:
             children.append(child)
         print(sum(os.waitpid(child, 0)[1] == signal.SIGKILL for child in children))
     """
-    room = Room(memory=256 * MIB, disk=1024 * MIB)
-    assert int(output_of(docker_image, program, room)) >= 1
+    limits = ContainerLimits(memory=256 * MIB, disk=1024 * MIB)
+    assert int(output_of(docker_image, program, limits)) >= 1
 
 
 def test_memory_can_be_changed_while_it_runs(docker_image: str) -> None:
@@ -346,7 +346,7 @@ def test_what_an_image_brings_along_is_overruled(docker_image: str) -> None:
 
 @pytest.fixture(scope="module")
 def pool(docker_image: str) -> Iterator[AgentPool]:
-    made = AgentPool(DockerBackend(docker_image), 2)
+    made = AgentPool(DockerLauncher(docker_image), 2)
     yield made
     made.close()
 
@@ -396,7 +396,7 @@ def test_jobs_of_two_containers_are_two_users(docker_image: str) -> None:
     """The kernel counts the processes of a user over all containers."""
     users = set()
     for _ in range(2):
-        pool = AgentPool(DockerBackend(docker_image), 1)
+        pool = AgentPool(DockerLauncher(docker_image), 1)
         users.add(run(pool, "import os; print(os.getuid())").stdout)
         pool.close()
     assert len(users) == 2
@@ -406,8 +406,9 @@ def test_jobs_of_two_containers_are_two_users(docker_image: str) -> None:
 
 PARENT = """
     import os, sys, time
-    from lachesis.verifiers.sandbox.docker.containers import Containers, Room
-    containers = Containers({image!r}, ["python3", "-I", "-S", "-B", "-c", {program!r}], Room({memory}, {disk}))
+    from lachesis.verifiers.sandbox.docker.containers import Containers, ContainerLimits
+    limits = ContainerLimits({memory}, {disk})
+    containers = Containers({image!r}, ["python3", "-I", "-S", "-B", "-c", {program!r}], limits)
     {before}
     connection = containers.start()
     {then}
@@ -443,10 +444,10 @@ def test_a_container_ends_with_a_parent_that_is_killed(docker_image: str) -> Non
 def test_a_container_ends_with_its_parent_in_the_middle_of_a_job(docker_image: str, job: str) -> None:
     source = """
         import threading, time
-        from lachesis.verifiers.sandbox.docker.containers import DockerBackend
+        from lachesis.verifiers.sandbox.docker.containers import DockerLauncher
         from lachesis.verifiers.sandbox.job import Job, Limits
         from lachesis.verifiers.sandbox.pool import AgentPool
-        pool = AgentPool(DockerBackend({image!r}), 1)
+        pool = AgentPool(DockerLauncher({image!r}), 1)
         pool._run(Job("print(1)"))
         print(pool._idle[0]._connection.container, flush=True)
         pool._run(Job({job!r}, limits=Limits(wall=500, cpu=500)))
@@ -538,7 +539,7 @@ def test_an_image_without_our_folders_gets_them(docker_image: str) -> None:
 def test_an_image_whose_python_cannot_run_the_agent_says_so(docker_image: str) -> None:
     program = "import os; os.remove('/usr/bin/python3'); os.symlink('/bin/false', '/usr/bin/python3')"
     with changed(docker_image, f'RUN ["python3", "-c", "{program}"]') as image:
-        pool = AgentPool(DockerBackend(image), 1)
+        pool = AgentPool(DockerLauncher(image), 1)
         end = run(pool, "print(1)")
         pool.close()
     assert end.status == "infra_error"
@@ -546,7 +547,7 @@ def test_an_image_whose_python_cannot_run_the_agent_says_so(docker_image: str) -
 
 
 def test_a_container_that_ended_between_two_jobs_costs_no_verdict(docker_image: str) -> None:
-    pool = AgentPool(DockerBackend(docker_image), 1)
+    pool = AgentPool(DockerLauncher(docker_image), 1)
     try:
         for memory in (64, 64, 128):
             assert run(pool, "print(1)", limits=Limits(memory=memory * MIB)).stdout == "1\n"

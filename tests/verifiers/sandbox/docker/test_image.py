@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lachesis.verifiers.errors import ConfigError
-from lachesis.verifiers.sandbox.docker.containers import Containers, Room
+from lachesis.verifiers.sandbox.docker.containers import ContainerLimits, Containers
 from lachesis.verifiers.sandbox.docker.daemon import connect
 from lachesis.verifiers.sandbox.docker.image import build_image, collect, pack
 
@@ -76,7 +76,9 @@ def test_its_python_knows_its_paths_zones_and_users(docker_image: str) -> None:
         "names = [row.pw_name for row in pwd.getpwall()]\n"
         "print(sys.prefix, sys.version_info[:2], sysconfig.get_paths()['stdlib'], names)"
     )
-    containers = Containers(docker_image, ["python3", "-I", "-B", "-c", program], Room(memory=128 << 20, disk=1 << 20))
+    containers = Containers(
+        docker_image, ["python3", "-I", "-B", "-c", program], ContainerLimits(memory=128 << 20, disk=1 << 20)
+    )
     connection = containers.start()
     try:
         output = b"".join(iter(lambda: connection.receive(30), b"")).decode()

@@ -8,20 +8,20 @@ import pytest
 
 from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.job import Execution, Job
-from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[AgentPool]:
+def pool() -> Iterator[Sandbox]:
     made = open_backend("process", SandboxSettings(size=2))
     yield made
     made.close()
 
 
-def run(pool: AgentPool, code: str, **given: object) -> Execution:
+def run(pool: Sandbox, code: str, **given: object) -> Execution:
     return asyncio.run(pool.run(Job(code, **given)))  # type: ignore[arg-type]
 
 
@@ -75,7 +75,7 @@ WORKS = {
 
 
 @pytest.mark.parametrize("name", WORKS)
-def test_a_script_finds_what_it_expects(pool: AgentPool, name: str) -> None:
+def test_a_script_finds_what_it_expects(pool: Sandbox, name: str) -> None:
     code, expected = WORKS[name]
     files = {"given.txt": b"given", "helper.py": b"x = 5"}
     end = run(pool, code, stdin=b"1\n2\n", files=files, env={"GREETING": "hello"})
@@ -98,7 +98,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("code", ENDS)
-def test_an_end_is_told_as_the_interpreter_would(pool: AgentPool, code: str) -> None:
+def test_an_end_is_told_as_the_interpreter_would(pool: Sandbox, code: str) -> None:
     exit_code, signal, stderr = ENDS[code]
     end = run(pool, code)
     assert (end.exit_code, end.signal) == (exit_code, signal), end
@@ -107,19 +107,19 @@ def test_an_end_is_told_as_the_interpreter_would(pool: AgentPool, code: str) -> 
     assert "inside" not in end.stderr
 
 
-def test_equal_programs_are_equal_in_every_agent(pool: AgentPool) -> None:
+def test_equal_programs_are_equal_in_every_agent(pool: Sandbox) -> None:
     code = "print(hash('a'), list({'x', 'y', 'z', 'w'}))"
     assert len({run(pool, code).stdout for _ in range(4)}) == 1
 
 
-def test_jobs_draw_different_random_numbers(pool: AgentPool) -> None:
+def test_jobs_draw_different_random_numbers(pool: Sandbox) -> None:
     assert (
         run(pool, "import random; print(random.random())").stdout
         != run(pool, "import random; print(random.random())").stdout
     )
 
 
-def test_source_that_is_no_text_is_an_error_of_the_program(pool: AgentPool) -> None:
+def test_source_that_is_no_text_is_an_error_of_the_program(pool: Sandbox) -> None:
     for code in ("x = '\ud800'", "\0", "é = 1\nprint(é)"):
         assert run(pool, code).status in ("ok", "runtime_error")
 

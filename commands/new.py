@@ -1,4 +1,4 @@
-"""A new environment's first files: the environment, its test and its README, all of which work at once."""
+"""``lachesis new``: the first files of a new environment, its test and its README, which work at once."""
 
 import keyword
 import re
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from string import Template
 
+import click
+
+from ..environments.loading import known_environments
 from ..verifiers.errors import ConfigError
-from .loading import known_environments
 
 _ENVIRONMENT = Template('''\
 """$title: an environment for Lachesis."""
@@ -56,7 +58,7 @@ def test_the_answer_alone_is_rewarded(task):
     assert ENVIRONMENT.score(task, task.prompt).total == 0.0
 
 
-def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
+def test_the_seed_decides_the_tasks_and_no_held_out_task_is_trained_on():
     assert TASKS == list(islice($cls().tasks("train", seed=0), 20))
     held_out = {task.hash for task in islice(ENVIRONMENT.tasks("test", seed=0), 200)}
     assert not held_out & {task.hash for task in islice(ENVIRONMENT.tasks("train", seed=1), 1000)}
@@ -65,10 +67,10 @@ def test_the_seed_decides_the_tasks_and_what_is_held_out_is_not_trained_on():
 _README = Template("""\
 # $name
 
-An environment for Lachesis (`pip install lachesis-rl`). Say here what is asked, and what is rewarded.
+An environment for Lachesis (`pip install lachesis-rl`). Describe the tasks and the rewards here.
 
-    pytest                        # its own tests
-    lachesis check $name.py       # audits its tasks and verifiers
+    pytest                        # run its tests
+    lachesis check $name.py       # audit its tasks and verifiers
     lachesis eval ./$name.py --model MODEL --inline
 
 In a run's TOML:
@@ -81,11 +83,25 @@ In a run's TOML:
 """)
 
 
+@click.command("new")
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=".", help="Folder to create it in.  [default: the current one]"
+)
+def command(name: str, out: Path) -> None:
+    """Create an environment with its test and README in the folder NAME.
+
+    All three work at once; change them from there.
+    """
+    for path in scaffold(name, out):
+        click.echo(path)
+
+
 def scaffold(name: str, folder: Path) -> list[Path]:
     """Write a new environment into the new folder ``folder/name``, and return its files.
 
     Raises:
-        ConfigError: the name cannot be, or something of that name is there already.
+        ConfigError: the name is not possible, or something of that name exists already.
     """
     check_name(name)
     target = folder / name
@@ -95,26 +111,28 @@ def scaffold(name: str, folder: Path) -> list[Path]:
     try:
         target.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(f"{target} is there already, and nothing was written; choose another name") from None
+        raise ConfigError(f"{target} exists already and nothing was written; choose another name") from None
     except OSError as error:
-        raise ConfigError(f"cannot make {target}: {error.strerror}; choose another folder with --out") from None
+        raise ConfigError(f"cannot create {target}: {error.strerror}; choose another folder with --out") from None
     for file, text in texts.items():
         (target / file).write_text(text.substitute(values))
     return [target / file for file in texts]
 
 
 def check_name(name: str) -> None:
-    """See that a module may be called ``name``.
+    """Check that a module may be called ``name``.
 
     Raises:
-        ConfigError: it may not, and why.
+        ConfigError: it may not; the message says why.
     """
     cure = "choose a name such as 'word_chain'"
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
-        raise ConfigError(f"a name is lower-case letters, digits and _, a letter first, found {name!r:.80}; {cure}")
+        raise ConfigError(
+            f"a name consists of lower-case letters, digits and _, and begins with a letter; found {name!r:.80}; {cure}"
+        )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        raise ConfigError(f"{name!r} is a word of Python's own; {cure}")
+        raise ConfigError(f"{name!r} is a Python keyword; {cure}")
     if name in sys.stdlib_module_names or name in ("lachesis", "pytest") or name.startswith("test_"):
-        raise ConfigError(f"{name!r} would stand in the way of another module of that name; {cure}")
+        raise ConfigError(f"{name!r} would hide another module of that name; {cure}")
     if name in known_environments():
-        raise ConfigError(f"an environment is named {name!r} already; {cure}")
+        raise ConfigError(f"there is already an environment named {name!r}; {cure}")

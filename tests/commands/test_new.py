@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lachesis.commands.new import check_name, scaffold
 from lachesis.environments.loading import describe
-from lachesis.environments.scaffold import check_name, scaffold
 from lachesis.verifiers.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "file").write_text("kept")
     for name in ("mine", "file"):
-        with pytest.raises(ConfigError, match="is there already"):
+        with pytest.raises(ConfigError, match="exists already"):
             scaffold(name, tmp_path)
     assert list((tmp_path / "mine").iterdir()) == []
     assert (tmp_path / "file").read_text() == "kept"
@@ -38,11 +38,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("", "lower-case"),
         ("w" * 65, "lower-case"),
         ("wörter", "lower-case"),
-        ("class", "Python's own"),
-        ("match", "Python's own"),
-        ("random", "in the way"),
-        ("lachesis", "in the way"),
-        ("test_me", "in the way"),
+        ("class", "Python keyword"),
+        ("match", "Python keyword"),
+        ("random", "would hide"),
+        ("lachesis", "would hide"),
+        ("test_me", "would hide"),
         ("arithmetic", "already"),
     ],
 )

@@ -1,0 +1,44 @@
+"""The click command of ``lachesis check``."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ...environments.audit.finding import KINDS
+from ...environments.loading import describe
+from ...trainer.overrides import parts_of
+from ...verifiers.errors import ConfigError, nearest
+from ..terminal import standard_output
+from ..words import PASS_ON, split_one
+from .check import Check, print_report
+
+
+@click.command("check", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV [--config.key VALUE]...")
+@click.option("--tasks", type=click.IntRange(2), default=16, show_default=True, help="Tasks to play.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of tasks and players.")
+@click.option("--deadline", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds for each step.")
+@click.option("--tokenizer", default="", help="Tokenizer (folder or Hub id) to compare every token id with.")
+@click.option("--allow", multiple=True, metavar="KIND", help="Treat findings of this kind as warnings; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(words: Sequence[str], as_json: bool, allow: Sequence[str], **options: Any) -> None:
+    """Audit the environment ENV: its tasks, verifiers, leaks and times.
+
+    ENV is a name, module:Class or file.py. Settings of the environment are given as --config.key VALUE, those of the
+    sandbox as --sandbox.key VALUE.
+
+    The exit code is 0 if there are no errors (warnings do not count), 1 if there are some, and 2 if there is no such
+    environment.
+    """
+    use, overrides = split_one(words, "environment")
+    for kind in allow:
+        if kind not in KINDS:
+            raise ConfigError(f"no kind of finding is named {kind!r}; {nearest(kind, KINDS)}")
+    parts = parts_of(overrides, config={}, sandbox={})
+    spec = describe(use, config=parts["config"], label=use)
+    report = Check(spec, sandbox=parts["sandbox"], allow=allow, **options).run()
+    with standard_output():
+        print_report(report, as_json)
+    sys.exit(0 if report["clean"] else 1)

@@ -1,0 +1,84 @@
+"""``lachesis train``: a run begun or resumed, from the command line to its summary."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..environments.environment import Environment, endless
+from ..trainer.config import RunConfig, load_config
+from ..trainer.run.containment import containment
+from ..trainer.run.redaction import REDACTED
+from ..verifiers.errors import ConfigError
+from .words import PASS_ON, split
+
+if TYPE_CHECKING:
+    from ..trainer.run.folder import RunFolder
+
+
+@click.command("train", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--part.key VALUE]...")
+@click.option("--inline", is_flag=True, help="Run everything in this process, without Ray, so that a breakpoint works.")
+@click.option("--resume", metavar="RUN", help="Continue the run in this folder; CONFIG may then be left out.")
+@click.option("--changed", is_flag=True, help="With --resume: continue even if an environment has changed since.")
+def command(words: Sequence[str], inline: bool, resume: str | None, changed: bool) -> None:
+    """Train the model that CONFIG (a TOML file) describes.
+
+    Every setting can be overridden on the command line, for example --trainer.lr 1e-5; docs/settings.md lists them.
+    """
+    paths, overrides = split(words, RunConfig.model_fields)
+    if len(paths) != 1 and not (resume and not paths):
+        raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
+    config, environments = _checked_config(
+        paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
+    )
+
+    from ..trainer.run.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
+    from ..trainer.run.folder import RunFolder
+
+    folder = RunFolder.open(resume) if resume else RunFolder.create(config)
+    click.echo(f"run: {folder.path}")
+    try:
+        summary = _train(config, environments, folder, resume is not None, changed)
+    except KeyboardInterrupt:
+        last = latest(folder.checkpoints)
+        cure = f"; lachesis train --resume {folder.path} continues" if last else ""
+        raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
+    metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
+    if metric == "auto":
+        metric = "accuracy" if any("heldout/accuracy" in row for row in folder.metrics()) else "reward"
+    click.echo(f"held-out {metric} {start} → {final} in {summary['steps']} steps, {summary['wall_s']} s")
+    click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
+
+
+def _checked_config(path: str, overrides: list[str], resume: str | None) -> tuple[RunConfig, list[Environment]]:
+    """The run's configuration and its environments, which were seen to have tasks and the sandbox that they need.
+
+    Nothing has been created when this raises.
+    """
+    kept = Path(resume or "") / "config.toml"
+    config = load_config(path or kept, overrides)
+    if not path and REDACTED in kept.read_text():
+        raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
+    environments = config.build_environments()
+    for environment in environments:
+        for split_name in ("train", "test"):  # a run needs both: it is evaluated on held-out tasks
+            next(endless(environment, split_name, config.seed))
+    containment(config.sandbox, environments, config.seed)
+    return config, environments
+
+
+def _train(
+    config: RunConfig, environments: list[Environment], folder: "RunFolder", resume: bool, changed: bool
+) -> dict[str, Any]:
+    from ..trainer.run.progress import Progress
+    from ..trainer.train import train
+
+    try:
+        with Progress(config.trainer.steps) as progress:
+            summary: dict[str, Any] = asyncio.run(train(config, environments, folder, progress, resume, changed))
+    finally:
+        folder.close()
+    return summary

@@ -1,0 +1,33 @@
+"""The click command of ``lachesis verify``."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ...trainer.overrides import sandbox_settings
+from ..words import PASS_ON, split_one
+from .rescoring import verify_file, verify_run
+
+
+@click.command("verify", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="JSONL file for the verdicts; an existing one is continued."
+)
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Rows scored at the same time.")
+def command(words: Sequence[str], out: Path | None, jobs: int) -> None:
+    """Score FILE again: a JSONL file of completions, or a run's folder.
+
+    A JSONL row is {"verifier", "completion", "answer", "params"}. Of a run, the verdicts that have changed are shown,
+    and -o gets a line for each of them.
+
+    The exit code is 1 if a row could not be scored; its verdict is infra_error and gives the reason.
+    """
+    name, overrides = split_one(words, "FILE")
+    file = Path(name)
+    if file.is_dir() or file.suffix == ".zst":
+        verify_run(file, out, jobs, overrides)
+    else:
+        verify_file(file, out, jobs, sandbox_settings(overrides))

@@ -1,0 +1,92 @@
+"""What tests of the commands share: the command line in a process of its own, and a small run."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+name = "toy"
+out = "runs"
+[[environments]]
+use = "arithmetic"
+group_size = 4
+[environments.config]
+digits = 1
+[model]
+context = 32
+[model.tiny]
+hidden = 32
+[rollout]
+inline = true
+slots = 16
+[rollout.sampling]
+max_tokens = 4
+[trainer]
+steps = 2
+prompts = 4
+[warm_start]
+steps = 2
+batch = 4
+every = 2
+[eval]
+tasks = 4
+"""
+
+
+@pytest.fixture(scope="session")
+def lachesis() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the command line with some words."""
+
+    def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lachesis.commands.cli", *words],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1", **environment},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """Checks how a command ended."""
+
+    def check(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) -> None:
+        """It ended with ``code`` and one line on stderr that has the ``parts``."""
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("lachesis: error: ")
+        for part in parts:
+            assert part in done.stderr
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """Waits until something holds of a process."""
+
+    def wait(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, "it took too long"
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.toml"
+    path.write_text(CONFIG)
+    return path

@@ -1,0 +1,105 @@
+"""``lachesis train``: what it refuses, what it leaves, and how it stops and continues."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENVIRONMENT = """
+from lachesis import Environment, Task
+class Own(Environment):
+    def tasks(self, split, seed):
+        return {}
+"""
+
+
+def test_a_wrong_config_is_refused_without_waiting_for_torch(config: Path, lachesis: Callable[..., Any]) -> None:
+    done = lachesis("train", "toy.toml", "--trainer.stepz", "3", cwd=config.parent, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 2
+    assert "did you mean 'steps'" in done.stderr
+    for heavy in ("torch", "ray", "transformers"):
+        assert f" {heavy}\n" not in done.stderr
+
+
+def test_an_empty_dataset_ends_before_a_folder_is_made(
+    config: Path, lachesis: Callable[..., Any], refused: Callable[..., Any]
+) -> None:
+    (config.parent / "none.py").write_text(ENVIRONMENT.format("[]"))
+    refused(lachesis("train", "toy.toml", "--environments=[{use='none.py'}]", cwd=config.parent), "has no tasks")
+    (config.parent / "none.py").write_text(ENVIRONMENT.format("[] if split == 'test' else [Task('q')]"))
+    refused(lachesis("train", "toy.toml", "--environments=[{use='none.py'}]", cwd=config.parent), "in split 'test'")
+    assert not (config.parent / "runs").exists()
+
+
+def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path, lachesis: Callable[..., Any]) -> None:
+    folder = config.parent
+    done = lachesis("train", "toy.toml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    run = folder / "runs" / "toy-1"
+    names = {path.name for path in run.iterdir()}
+    assert {"config.toml", "metrics.jsonl", "tensorboard", "trajectories.jsonl.zst", "checkpoints"} <= names
+    assert {"summary.json", "learning_curve.png", "log"} <= names
+    assert json.loads((run / "summary.json").read_text())["steps"] == 2
+    again = lachesis("train", "--resume", "runs/toy-1", "--trainer.steps", "4", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [step for step in steps if step > 0] == [1, 2, 3, 4]
+    judged = lachesis("verify", "runs/toy-1", cwd=folder)
+    assert "64 trajectories, 0 verdicts changed" in judged.stdout
+
+
+@pytest.mark.parametrize(
+    ("stop", "shell"),
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, []),
+        (signal.SIGTERM, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]),  # so a script starts what it ends with &
+    ],
+)
+def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(
+    config: Path, stop: signal.Signals, shell: list[str], wait_for: Callable[..., Any]
+) -> None:
+    process = subprocess.Popen(
+        [*shell, sys.executable, "-m", "lachesis.commands.cli", "train", "toy.toml", "--trainer.steps=100000"],
+        cwd=config.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = config.parent / "runs" / "toy-1" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and '"step": 1,' in metrics.read_text(), process)
+    process.send_signal(stop)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("lachesis: stopped; last checkpoint: runs/toy-1/checkpoints/step-")
+
+
+PROGRAMS = """
+from lachesis import Environment, Rubric, Task, use
+class Programs(Environment):
+    rubric = Rubric(use("code"))
+    def tasks(self, split, seed):
+        while True:
+            yield Task("add", answer=[{"input": "1", "output": "1"}])
+"""
+
+
+def test_programs_without_a_sandbox_are_refused_before_anything_is_made(
+    tmp_path: Path, config: Path, lachesis: Callable[..., Any], refused: Callable[..., Any]
+) -> None:
+    (tmp_path / "own.py").write_text(PROGRAMS)
+    config.write_text(config.read_text().replace('"arithmetic"', '"own.py"').replace("digits = 1", ""))
+    nothing = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    trained = lachesis("train", str(config), "--sandbox.backend", "docker", cwd=tmp_path, **nothing)
+    refused(trained, "own.py runs programs of the policy's: ", "start it")
+    words = ["eval", "own.py", "--model", "m", "--url", "http://127.0.0.1:9/v1", "--sandbox.backend", "docker"]
+    refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs of the policy's: ", "start it")
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "evals").exists()

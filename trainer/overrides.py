@@ -1,0 +1,93 @@
+"""Settings given on the command line as ``--part.key value``."""
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from ..verifiers.errors import ConfigError, nearest
+from ..verifiers.sandbox.settings import SandboxSettings
+from ..verifiers.settings import validated
+
+
+def parse_overrides(words: Sequence[str]) -> list[tuple[str, Any]]:
+    """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``.
+
+    A value is read as TOML, and as plain text if it is not valid TOML.
+
+    Raises:
+        ConfigError: a word is not a key, or a key has no value.
+    """
+    pairs, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise ConfigError(f"expected --part.key value, found {word!r}")
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise ConfigError(f"--{key} needs a value")
+            value = rest.pop(0)
+        pairs.append((key, _literal(value)))
+    return pairs
+
+
+def apply_overrides(values: dict[str, Any], words: Sequence[str]) -> None:
+    """Put each value of ``--part.key value`` into ``values``, at its dotted key; numbers index lists.
+
+    Raises:
+        ConfigError: a word is not a key, or its place does not exist.
+    """
+    for key, value in parse_overrides(words):
+        _put(values, key, value)
+
+
+def parts_of(words: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """``parts``, each with the values that ``--part.key value`` puts into it.
+
+    Raises:
+        ConfigError: an override belongs to none of the parts; the message names the nearest one.
+    """
+    for key, value in parse_overrides(words):
+        first, dot, _ = key.partition(".")
+        if not dot or first not in parts:
+            raise ConfigError(f"--{key}: there are no settings {first!r} here; {nearest(first, parts)}")
+        _put(parts, key, value)
+    return parts
+
+
+def sandbox_settings(words: Sequence[str]) -> SandboxSettings:
+    """The sandbox settings in ``--sandbox.key value``, for commands that take no other settings."""
+    return validated(SandboxSettings, parts_of(words, sandbox={})["sandbox"], "--sandbox")
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place: Any = values
+    for parent in parents:
+        place = _enter(place, parent, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+    else:
+        place[last] = value
+
+
+def _enter(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    inner = place.setdefault(part, {})
+    if not isinstance(inner, dict | list):
+        raise ConfigError(f"--{key}: {part!r} is a value, not a table")
+    return inner
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries (counted from 0)")
+    return int(part)

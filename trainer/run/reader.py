@@ -1,0 +1,154 @@
+"""A run as readers see it: config, metrics, trajectories and checkpoints, while it is being written too."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...rollout.store import Stored, TrajectoryStore
+from ...verifiers.errors import ConfigError, DataError
+from ...verifiers.files import whole_lines
+from ..config import RunConfig, load_config
+from .checkpoint import sealed
+
+CONFIG, METRICS, SUMMARY, LOCK = "config.toml", "metrics.jsonl", "summary.json", "lock"
+TRAJECTORIES, CHECKPOINTS = "trajectories.jsonl.zst", "checkpoints"
+"""Names in a run's folder."""
+
+
+class Mark(NamedTuple):
+    """How far ``metrics.jsonl`` has been read.
+
+    Attributes:
+        file: the file's inode, because a resumed run replaces the file by a shorter one.
+        offset: bytes.
+    """
+
+    file: int = 0
+    offset: int = 0
+
+
+class NewRows(NamedTuple):
+    """The rows of ``metrics.jsonl`` behind a mark.
+
+    Attributes:
+        rows: in order.
+        mark: behind the last of them.
+        again: whether the file was replaced, so that these are all of its rows and replace those read before.
+    """
+
+    rows: list[dict[str, Any]]
+    mark: Mark
+    again: bool
+
+
+class Run:
+    """The folder of a run, read without changing it and without torch.
+
+    Every call reads the files as they are now, so one ``Run`` can follow a run that is under way.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ConfigError: there is no run in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / CONFIG).is_file():
+            raise ConfigError(f"{self.path} is not a run's folder (it has no {CONFIG}); check the path")
+
+    def config(self, overrides: Sequence[str] = ()) -> RunConfig:
+        """The resolved config, with ``--part.key value`` overrides; secrets are redacted in it.
+
+        Raises:
+            ConfigError: the config or an override is not possible.
+        """
+        return load_config(self.path / CONFIG, overrides)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of ``metrics.jsonl``, one a step, in order.
+
+        Raises:
+            DataError: a whole line is not JSON.
+        """
+        return self.new_metrics().rows
+
+    def new_metrics(self, mark: Mark = Mark()) -> NewRows:  # noqa: B008 - immutable
+        """The rows that were written since ``mark``, which an earlier call returned; all rows without one.
+
+        Raises:
+            DataError: a whole line is not JSON.
+        """
+        path = self.path / METRICS
+        if not path.exists():
+            return NewRows([], Mark(), mark != Mark())
+        inode = path.stat().st_ino
+        again = mark.file not in (0, inode)
+        rows, offset = _rows(path, 0 if again else mark.offset)
+        return NewRows(rows, Mark(inode, offset), again)
+
+    def summary(self) -> dict[str, Any] | None:
+        """``summary.json``, which the end of the run writes; None before."""
+        path = self.path / SUMMARY
+        return dict(json.loads(path.read_text())) if path.exists() else None
+
+    def checkpoints(self) -> list[Path]:
+        """The complete checkpoints, the oldest first."""
+        return sealed(self.path / CHECKPOINTS)[::-1]
+
+    def alive(self) -> bool:
+        """Whether a process writes this run now: it holds the folder's lock."""
+        try:
+            with (self.path / LOCK).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, and let go at once: writers wait for it
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def steps(self) -> list[int]:
+        """The steps whose trajectories are stored, in order."""
+        return self._store().steps
+
+    def trajectories(
+        self, step: int | None = None, group: int | None = None, attempt: int | None = None
+    ) -> Iterator[Stored]:
+        """The stored trajectories in order: all, or those of a step, a group or an attempt.
+
+        With ``step`` or ``group``, only the parts of the file that the index names are read.
+
+        Raises:
+            DataError: the file was damaged after it was written, or was written by another version.
+        """
+        for stored in self._store().read(step, group):
+            if attempt in (None, stored.attempt):
+                yield stored
+
+    def _store(self) -> TrajectoryStore:
+        return TrajectoryStore(self.path / TRAJECTORIES)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``metrics.jsonl``, without a last line that a crash cut off.
+
+    Raises:
+        DataError: a whole line is not JSON; the message has its number.
+    """
+    return _rows(path, 0)[0]
+
+
+def _rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows behind byte ``offset``, and the offset behind the last of them."""
+    rows = []
+    lines, end = whole_lines(path, offset)
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            place = f"line {number}" + (f" after byte {offset}" if offset else "")
+            raise DataError(f"{path}, {place}: not JSON ({error}); repair or remove the line") from None
+    return rows, end
