@@ -52,7 +52,9 @@ def job(out: Path, name: str, **parts: Any) -> tuple[Path, dict[str, Any]]:
     config = RunConfig.model_validate({**settings, **parts})
     folder = RunFolder.create(config)
     try:
-        return folder.path, asyncio.run(train(config, config.build_environments(), folder, Progress(config.trainer.steps, quiet=True)))
+        return folder.path, asyncio.run(
+            train(config, config.build_environments(), folder, Progress(config.trainer.steps, quiet=True))
+        )
     finally:
         folder.close()
 
