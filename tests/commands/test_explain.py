@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = RunFolder.create(config)
     try:
-        asyncio.run(main_job.train(config, folder, Progress(2, quiet=True)))
+        asyncio.run(main_job.train(config, config.build_environments(), folder, Progress(2, quiet=True)))
     finally:
         folder.close()
     return folder.path
