@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,13 @@ def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd
         assert np.isfinite(scores[0][1:]).all()
         assert not odd
 
-    with_pool(spec, kill_all_and_score)
+    with_pool(smaller(spec, engines=2), kill_all_and_score)
+
+
+def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
+    """The same with one worker: each actor imports torch, which takes seconds."""
+    update = {"engines": engines, "workers": 1, **settings}
+    return replace(spec, rollout=spec.rollout.model_copy(update=update))
 
 
 def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
@@ -204,11 +211,9 @@ def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, wei
 def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
     spec: PoolSpec, orders: list[Order]
 ) -> None:
-    hasty = PoolSpec(spec.model, spec.rollout.model_copy(update={"deadline": 5.0, "retries": 0}), spec.environments)
-
     async def use(pool: RayPool) -> None:
         await pool.worker_pids()
         outcomes = await pool.run(orders[:1])
         assert not isinstance(outcomes[0], Group)
 
-    with_pool(hasty, use)
+    with_pool(smaller(spec, deadline=5.0, retries=0), use)
