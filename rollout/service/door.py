@@ -4,10 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .wire import BadBody, ScoredData, refused
-
-GIVEN = -100
-"""The entry of a mask for a token that was given and not sampled."""
+from .wire import GIVEN, BadBody, ScoredData, refused
 
 
 @dataclass(frozen=True)
