@@ -9,6 +9,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from ...verifiers.errors import ConfigError
+from ...verifiers.files import new_folder
 from ..config import ModelConfig
 
 CONFIG = "config.json"
@@ -29,14 +30,11 @@ def scaled_model(model: ModelConfig, run: Path) -> ModelConfig:
     config = _scaled(model, source)
     path = run / SCALED
     if not path.exists():
-        draft = run / "scaled.draft"
-        draft.mkdir(exist_ok=True)
-        for file in source.iterdir():
-            link = draft / file.name
-            if file.name != CONFIG and not link.is_symlink():
-                link.symlink_to(os.path.realpath(file))
-        (draft / CONFIG).write_text(json.dumps(config, indent=2))
-        draft.rename(path)  # a crash leaves no half of it
+        with new_folder(path) as draft:
+            for file in source.iterdir():
+                if file.name != CONFIG:
+                    (draft / file.name).symlink_to(os.path.realpath(file))
+            (draft / CONFIG).write_text(json.dumps(config, indent=2))
     if json.loads((path / CONFIG).read_text()) != config:
         raise ConfigError(f"the run in {run} began with other positions than model.rope asks for; start a new run")
     return model.model_copy(update={"path": str(path.resolve())})

@@ -19,6 +19,7 @@ from ...rollout.engines.transport.object_store import ObjectStoreSender
 from ...rollout.engines.transport.transport import Shipment, WeightSender, ship
 from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
+from ...verifiers.files import new_folder
 from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
@@ -148,9 +149,8 @@ class LocalLearner:
         if not folder.exists():
             state = merged_state(self.model, torch.float32, self._first)
             if self._first:
-                draft = folder.with_name(folder.name + ".draft")
-                self.model.save_pretrained(draft, state_dict=state)
-                draft.rename(folder)  # a crash leaves no half of it
+                with new_folder(folder) as draft:
+                    self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
         reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
         self.reference = Scorer(reference, self.dtype)
