@@ -4,8 +4,10 @@
 #   VLLM=cpu                     add vLLM for CPU to the set-up
 #   ENGINE=vllm                  the rollout engine of `make train`
 #   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
+#   JOBS=2                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -37,8 +39,8 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 	$(if $(GPU),$(if $(HAS_VLLM),,$(error A GPU is here and no vLLM yet. Cure: $(BIN)/pip install -e '.[vllm]')))
 	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
 
-test: setup ## all tests but the slow ones; skips are listed with their reasons
-	$(BIN)/pytest $(ARGS)
+test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)

@@ -98,12 +98,12 @@ print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if nam
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    config: Path, words: list[str], parts: list[str], lachesis: Callable[..., Any], refused: Callable[..., Any]
+    config: Path, words: list[str], parts: list[str], lachesis_here: Callable[..., Any], refused: Callable[..., Any]
 ) -> None:
     folder = config.parent
     (folder / "bad.jsonl").write_text('{"verifier": "exact", "completion": "", "answer": ""}\n{half\n')
     (folder / "empty.jsonl").write_text("")
-    refused(lachesis(*words, cwd=folder), *parts)
+    refused(lachesis_here(*words, cwd=folder), *parts)
 
 
 def test_a_bug_is_one_line_and_its_traceback_on_request(
