@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.plugins import Plugins
 from .engine import Completion, Engine, EngineInfo, Ids, Logprobs, Request, Stop
 from .registry import EngineSetup
+from .request_checks import check_version
 from .transport.transport import Shipment
 
 Answer = list[int] | tuple[list[int], list[float]]
@@ -48,7 +49,7 @@ class ScriptedEngine:
 
     async def generate(self, request: Request) -> Completion:
         """The script's answer."""
-        self._check(request)
+        check_version(self._version, request.version)
         self.requests.append(request)
         await asyncio.sleep(0)
         return self._cut(request, self._script(request))
@@ -73,14 +74,6 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-    def _check(self, request: Request) -> None:
-        if self._version < 0:
-            raise EngineStale("the engine has no weights yet; update it before it generates")
-        if self._version < request.version:
-            raise EngineStale(
-                f"stale weights: the request needs version {request.version}, the engine holds {self._version}"
-            )
 
     def _cut(self, request: Request, answer: Answer) -> Completion:
         tokens, logprobs = answer if isinstance(answer, tuple) else (answer, [self._logprob] * len(answer))

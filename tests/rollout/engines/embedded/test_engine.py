@@ -352,7 +352,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
     good = tiny(5).state_dict()
     name = "model.layers.1.mlp.up_proj.weight"
     for bad, message in (
-        ({key: tensor for key, tensor in good.items() if key != name}, f"lacks tensor '{name}'"),
+        ({key: tensor for key, tensor in good.items() if key != name}, f"the first is '{name}'"),
         (good | {"model.extra": torch.zeros(1)}, "no tensor 'model.extra'"),
         (good | {name: good[name].T.contiguous()}, f"tensor '{name}' arrived as"),
         (good | {name: good[name].half()}, f"tensor '{name}' arrived as"),
