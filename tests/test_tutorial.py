@@ -19,13 +19,18 @@ def path(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {**os.environ, "PATH": f"{here}:{os.environ['PATH']}", "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
 
 
-def test_every_line_of_the_tutorial_runs(tmp_path: Path, path: dict[str, str]) -> None:
+SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.tasks 8"
+
+
+@pytest.mark.parametrize("training", [pytest.param("", id="as it stands", marks=pytest.mark.slow), SMALL])
+def test_every_line_of_the_tutorial_runs(tmp_path: Path, path: dict[str, str], training: str) -> None:
     said, files, commands, shown = "", set(), 0, 0
     for language, text in BLOCK.findall(TUTORIAL.read_text()):
         if language == "bash":
             said = ""
             for line in text.splitlines():
                 code = int((re.findall(r"# exit code (\d)", line) or [0])[0])
+                line += training if line.startswith("lachesis train") else ""
                 done = subprocess.run(
                     line, shell=True, cwd=tmp_path, env=path, capture_output=True, text=True, timeout=280, check=False
                 )

@@ -1,4 +1,4 @@
-"""What generates tokens: the protocol that chats type against, and the records that cross it."""
+"""The protocol of engines, which generate tokens, and the records that cross it."""
 
 from __future__ import annotations
 
@@ -114,9 +114,10 @@ class Generator(Protocol):
 
 
 class Engine(Generator, Protocol):
-    """Generates and scores tokens under weights of a known version.
+    """Generates tokens and computes logprobs under weights of a known version.
 
-    Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
+    Every call waits without blocking the event loop, so the engine may be in this process or behind a server. Any call
+    may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
     """
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
@@ -127,25 +128,17 @@ class Engine(Generator, Protocol):
         """Take new weights, drop caches of older ones, and return the digest of what arrived."""
         ...
 
-    async def pause(self) -> None:
-        """Sample nothing until ``resume``; requests are kept."""
-        ...
-
-    async def resume(self) -> None:
-        """Go on sampling."""
-        ...
-
-    async def abort(self) -> None:
-        """End every request; each returns what it has, with stop ``abort``."""
-        ...
-
     async def info(self) -> EngineInfo:
         """What the engine is and holds."""
         ...
 
+    async def close(self) -> None:
+        """Give back memory, connections and processes."""
+        ...
+
 
 class EngineCore(Protocol):
-    """The sync inside of an engine: a queue of requests, advanced step by step. Hosted by ``LocalEngine``."""
+    """The inside of an engine in this process: a queue of requests, advanced step by step; see ``LocalEngine``."""
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request under the caller's ``key``."""

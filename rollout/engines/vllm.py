@@ -13,7 +13,9 @@ import torch
 import torch._dynamo.config
 
 from ...verifiers.errors import ConfigError, EngineError, EngineStale
-from .engine import Completion, EngineInfo, Request, Sampling, Stop
+from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
+from .local import LocalEngine
+from .registry import EngineSetup
 from .transport.transport import Layout, Shipment
 
 LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
@@ -320,6 +322,20 @@ class VllmEngine:
         with torch.device("meta"):
             model = architecture.from_config(AutoConfig.from_pretrained(self._path))
         return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def open_engine(setup: EngineSetup) -> Engine:
+    """The engine in this process, tensor parallel over its GPUs if they are several."""
+    core = VllmEngine(
+        setup.path,
+        dtype=setup.dtype,
+        slots=setup.slots,
+        context=setup.context,
+        tensor_parallel=max(1, int(setup.gpus)),
+        version=setup.version,
+        extra=dict(setup.options),
+    )
+    return LocalEngine(core)
 
 
 def load_weights(worker: Any, shipment: Shipment) -> str:

@@ -8,8 +8,8 @@ from typing import Protocol
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..config import AgentConfig, ModelConfig, RolloutConfig
-from ..engines.engine import EngineCore, EngineInfo, Generator, Ids, Logprobs
-from ..engines.local import LocalEngine
+from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
+from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.transport.transport import TRANSPORTS, Shipment, WeightSender
 from ..orders import Order, Outcome
@@ -45,33 +45,18 @@ class PoolSpec:
         pairs = zip(self.environments, self.agents, strict=True)
         return any(AgentPolicies(spec.build(), agents).need_engine for spec, agents in pairs)
 
-    def build_engine(self) -> EngineCore:
+    def build_engine(self) -> Engine:
         """One engine; needs the engine's packages."""
-        if self.rollout.engine == "vllm":
-            return self._build_vllm()
-        from ..engines.embedded.engine import TorchEngine
-
-        return TorchEngine.from_path(
+        setup = EngineSetup(
             self.model.path,
             dtype=self.model.dtype,
-            slots=self.rollout.slots,
             context=self.model.context,
-            device="cuda" if self.rollout.gpus_per_engine else "cpu",
-            version=self.version,
-        )
-
-    def _build_vllm(self) -> EngineCore:
-        from ..engines.vllm import VllmEngine
-
-        return VllmEngine(
-            self.model.path,
-            dtype=self.model.dtype,
             slots=self.rollout.slots,
-            context=self.model.context,
-            tensor_parallel=max(1, int(self.rollout.gpus_per_engine)),
+            gpus=self.rollout.gpus_per_engine,
             version=self.version,
-            extra=self.rollout.engine_options,
+            options=self.rollout.engine_options,
         )
+        return ENGINES.load(self.rollout.engine)(setup)
 
     def open_sender(self) -> WeightSender:
         """The trainer's side of the weight transport."""
@@ -126,8 +111,7 @@ class InlinePool:
 
     def __init__(self, spec: PoolSpec) -> None:
         self._spec = spec
-        self._cores = [spec.build_engine()] if spec.needs_engine else []
-        self._engines = [LocalEngine(core) for core in self._cores]
+        self._engines = [spec.build_engine()] if spec.needs_engine else []
         self._worker = spec.build_worker(Router(self._engines, spec.rollout.deadline))
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
@@ -154,5 +138,5 @@ class InlinePool:
     async def close(self) -> None:
         """As in ``Pool``."""
         await self._worker.close()
-        for core in self._cores:
-            core.close()
+        for engine in self._engines:
+            await engine.close()

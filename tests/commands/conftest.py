@@ -1,6 +1,7 @@
 """What tests of the commands share: the command line in a process of its own, and a small run."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from lachesis.commands import cli
 
 CONFIG = """
 name = "toy"
@@ -51,6 +54,33 @@ def lachesis() -> Callable[..., "subprocess.CompletedProcess[str]"]:
             text=True,
             timeout=240,
         )
+
+    return run
+
+
+@pytest.fixture
+def lachesis_here(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the command line in this process, which has imported torch already: many errors in a short time."""
+    for name, value in {"COLUMNS": "200", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["lachesis", *words])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        capfd.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return subprocess.CompletedProcess(words, code, *capfd.readouterr())
 
     return run
 

@@ -79,7 +79,7 @@ def test_a_tiny_model_learns_from_it_on_a_cpu(name: str, tmp_path: Path) -> None
     )
     folder = RunFolder.create(config)
     try:
-        summary = asyncio.run(main_job.train(config, folder, Progress(1, quiet=True)))
+        summary = asyncio.run(main_job.train(config, config.build_environments(), folder, Progress(1, quiet=True)))
     finally:
         folder.close()
     assert summary["steps"] == 1

@@ -28,7 +28,9 @@ from transformers import PreTrainedModel
 
 from ....verifiers.errors import ConfigError, EngineError, EngineStale
 from ...models.loading import check_context, load_model
-from ..engine import Completion, EngineInfo, Request, Stop
+from ..engine import Completion, Engine, EngineInfo, Request, Stop
+from ..local import LocalEngine
+from ..registry import EngineSetup
 from ..transport.transport import Layout, Shipment, layout_of
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
@@ -322,6 +324,19 @@ class TorchEngine:
         if tokens.min() < 0 or tokens.max() >= self._vocabulary:
             wrong = tokens[(tokens < 0) | (tokens >= self._vocabulary)][0]
             raise EngineError(f"token id {wrong} is outside the vocabulary of {self._vocabulary}")
+
+
+def open_engine(setup: EngineSetup) -> Engine:
+    """The engine on a GPU if it is given any, else on the CPU."""
+    core = TorchEngine.from_path(
+        setup.path,
+        dtype=setup.dtype,
+        slots=setup.slots,
+        context=setup.context,
+        device="cuda" if setup.gpus else "cpu",
+        version=setup.version,
+    )
+    return LocalEngine(core)
 
 
 def _batches(prefixes: Iterable[bytes]) -> list[list[bytes]]:

@@ -61,25 +61,6 @@ def test_weights_versions_are_held_and_demanded() -> None:
     assert (info.name, info.version, info.tokens_generated) == ("scripted", 4, 1)
 
 
-def test_a_pause_holds_answers_until_resume_or_abort() -> None:
-    async def main() -> None:
-        engine = ScriptedEngine(lambda request: [1, 2])
-        asked = Request(np.zeros(1, np.int32), Sampling())
-        await engine.pause()
-        first = asyncio.ensure_future(engine.generate(asked))
-        await asyncio.sleep(0.01)
-        assert not first.done()
-        await engine.abort()
-        assert (await first).stop == "abort"
-        second = asyncio.ensure_future(engine.generate(asked))
-        await asyncio.sleep(0.01)
-        assert not second.done()
-        await engine.resume()
-        assert (await second).tokens.tolist() == [1, 2]
-
-    asyncio.run(main())
-
-
 def test_scores_have_one_number_a_token_and_nan_first() -> None:
     scores = asyncio.run(
         ScriptedEngine(lambda request: [], logprob=-0.5).compute_logprobs(np.arange(3, dtype=np.int32))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from lachesis.rollout.engines.transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
+from lachesis.rollout.workers.actors import Answer
+from lachesis.rollout.workers.engine_fleet import EngineFleet
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
-from lachesis.rollout.workers.ray_pool import Keyed, RayPool, RemoteEngine
+from lachesis.rollout.workers.ray_pool import RayPool
+from lachesis.rollout.workers.remote import RemoteEngine
 from lachesis.verifiers.errors import EngineError, EngineLost
 from lachesis.verifiers.group import Group
 
@@ -76,7 +80,7 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self.generate_many, self.error = self, error
 
-    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Keyed]]]:
+    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Answer]]]:
         raise self.error
         yield
 
@@ -99,14 +103,14 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
     spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refit, odd = RayPool._refit, [RuntimeError("odd")]
+    refit, odd = EngineFleet._refit, [RuntimeError("odd")]
 
-    async def refit_at_last(pool: RayPool, number: int) -> bool:
-        if pool._shipment is not None and odd and asyncio.current_task() is pool._supervisor:
+    async def refit_at_last(fleet: EngineFleet, number: int) -> bool:
+        if fleet._shipment is not None and odd and asyncio.current_task() is fleet._supervisor:
             raise odd.pop()
-        return await refit(pool, number)
+        return await refit(fleet, number)
 
-    monkeypatch.setattr(RayPool, "_refit", refit_at_last)
+    monkeypatch.setattr(EngineFleet, "_refit", refit_at_last)
 
     async def kill_all_and_score(pool: RayPool) -> None:
         await pool.publish(weights)
@@ -116,7 +120,13 @@ def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd
         assert np.isfinite(scores[0][1:]).all()
         assert not odd
 
-    with_pool(spec, kill_all_and_score)
+    with_pool(smaller(spec, engines=2), kill_all_and_score)
+
+
+def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
+    """The same with one worker: each actor imports torch, which takes seconds."""
+    update = {"engines": engines, "workers": 1, **settings}
+    return replace(spec, rollout=spec.rollout.model_copy(update=update))
 
 
 def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
@@ -201,11 +211,9 @@ def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, wei
 def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
     spec: PoolSpec, orders: list[Order]
 ) -> None:
-    hasty = PoolSpec(spec.model, spec.rollout.model_copy(update={"deadline": 5.0, "retries": 0}), spec.environments)
-
     async def use(pool: RayPool) -> None:
         await pool.worker_pids()
         outcomes = await pool.run(orders[:1])
         assert not isinstance(outcomes[0], Group)
 
-    with_pool(hasty, use)
+    with_pool(smaller(spec, deadline=5.0, retries=0), use)

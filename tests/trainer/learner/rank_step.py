@@ -1,6 +1,11 @@
-"""One rank of a step, as a program: ``rank_step.py RANK SIZE PORT MODEL OUT``; a SIZE of 0 is one without ranks."""
+"""The ranks of a step, as a program: ``rank_step.py SIZE PORT MODEL OUT``.
 
+It imports torch once and forks, because an import costs more than the step.
+"""
+
+import multiprocessing
 import sys
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +69,8 @@ def stepped(
     return metrics, gradient, sum(found is not None for found in logprobs)
 
 
-def main(rank: int, size: int, port: int, tiny: str, out: str) -> None:
+def step(rank: int, size: int, port: int, tiny: str, out: str) -> None:
+    """One rank's part; a ``size`` of 0 is a step without ranks, in micro-batches of one sample."""
     torch.set_num_threads(1)
     if size:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
@@ -78,5 +84,20 @@ def main(rank: int, size: int, port: int, tiny: str, out: str) -> None:
         dist.destroy_process_group()
 
 
+def main(size: int, port: int, tiny: str, out: str) -> None:
+    """All ranks; where one fails, the others, which would wait for it, are ended."""
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=step, args=(rank, size, port, tiny, out), daemon=True) for rank in range(size)]
+    for process in processes:
+        process.start()
+    running = {process.sentinel: process for process in processes}
+    while running:
+        for ended in wait(list(running)):
+            process = running.pop(ended)  # type: ignore[index]
+            process.join()
+            if process.exitcode:
+                sys.exit(f"a rank ended with exit code {process.exitcode}")
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]), *sys.argv[4:])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,9 +1,12 @@
 """One step over several ranks: the same loss and gradient as on one, however the batch is split."""
 
+import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +28,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def steps(tiny: str, out: Path, size: int) -> Any:
-    """What the first of ``size`` processes wrote."""
+    """What the first of ``size`` ranks wrote."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [[sys.executable, str(STEP), str(rank), str(size), str(port), tiny, str(out)] for rank in range(size or 1)]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in words]
+    command = [sys.executable, str(STEP), str(size), str(port), tiny, str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        for process in processes:
-            _, errors = process.communicate(timeout=150)
-            assert process.returncode == 0, errors[-3000:]
+        _, errors = process.communicate(timeout=150)
+        assert process.returncode == 0, errors[-3000:]
     finally:
-        for process in processes:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     return torch.load(out, weights_only=False)
 
 
 @pytest.fixture(scope="module")
 def expected(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return steps(tiny, tmp_path_factory.mktemp("expected") / "steps", 0)
+    out = tmp_path_factory.mktemp("expected") / "steps"
+    PARTS["step"](0, 0, 0, tiny, str(out))
+    return torch.load(out, weights_only=False)
 
 
 @pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 2, 4])
