@@ -9,8 +9,8 @@ import click
 
 from ..environments.environment import Environment, endless
 from ..trainer.config import RunConfig, load_config
-from ..trainer.run.containment import containment
 from ..trainer.run.redaction import REDACTED
+from ..trainer.run.sandbox_check import check_sandbox
 from ..verifiers.errors import ConfigError
 from .words import PASS_ON, split
 
@@ -66,7 +66,7 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
     for environment in environments:
         for split_name in ("train", "test"):  # a run needs both: it is evaluated on held-out tasks
             next(endless(environment, split_name, config.seed))
-    containment(config.sandbox, environments, config.seed)
+    check_sandbox(config.sandbox, environments, config.seed)
     return config, environments
 
 

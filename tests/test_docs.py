@@ -302,7 +302,8 @@ def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeyp
     (source,) = blocks(path, "python")
     (tmp_path / "mine.py").write_text(source)
     settings = blocks(path, "toml")[2]
-    small = 'name = "own"\nenvironments = [{ use = "arithmetic", group_size = 4, config = { digits = 1 }, rubric = { digits = 0.5 } }]\n'
+    entry = '{ use = "arithmetic", group_size = 4, config = { digits = 1 }, rubric = { digits = 0.5 } }'
+    small = f'name = "own"\nenvironments = [{entry}]\n'
     small += "model = { context = 32, tiny = { hidden = 32, layers = 1 } }\neval = { tasks = 2 }\n"
     small += "rollout = { inline = true, slots = 16, sampling = { max_tokens = 4 } }\n"
     small += "warm_start = { steps = 40, batch = 16, lr = 1e-2, every = 40 }\n"

@@ -1,4 +1,4 @@
-"""What a resumed trainer needs of model and optimizer, in a form (DCP) that any number of ranks can read."""
+"""The state of model and optimizer for resuming, in a format (DCP) that any number of ranks can read."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,38 +16,38 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from ...verifiers.errors import ConfigError
 
 FOLDER = "state"
-"""Within a checkpoint."""
+"""Name of the folder in a checkpoint."""
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""Of AdamW."""
+"""Names of AdamW's state of a parameter."""
 
 
-warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is where one rank trains
+warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # it is not needed for one rank
 
 
 class StateFile:
-    """The trained parameters of a model and their moments, written beside the training.
+    """Saves and loads the trained parameters of a model and their moments; training goes on while it saves.
 
     Args:
-        model: its trainable parameters are kept, by name.
-        optimizer: AdamW over them.
+        model: the model whose trainable parameters are saved, by name.
+        optimizer: AdamW over these parameters.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._optimizer = optimizer
-        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None  # the training has its own
+        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None  # apart from the training's
 
     def save(self, folder: Path) -> "Future[Any]":
-        """Begin to write into ``folder``; what is trained meanwhile is not written. All ranks call this at once."""
+        """Begin to write the current state into ``folder``. All ranks must call this at the same time."""
         alone = self._group is None
         writing = async_save(self._state(), checkpoint_id=folder / FOLDER, process_group=self._group, no_dist=alone)
         return cast("Future[Any]", writing)
 
     def load(self, folder: Path) -> None:
-        """Take what ``save`` wrote, on any number of ranks; rates are those of the optimizer's own settings.
+        """Load what ``save`` wrote on any number of ranks. The learning rate stays that of the optimizer.
 
         Raises:
-            ConfigError: it is of another model, or of other settings of LoRA.
+            ConfigError: The state belongs to another model, or to other LoRA settings.
         """
         path = folder / FOLDER
         saved = FileSystemReader(path).read_metadata().state_dict_metadata
@@ -56,8 +56,8 @@ class StateFile:
             if shapes.get(f"weights/{name}") != tuple(parameter.shape):
                 found = shapes.get(f"weights/{name}", "nothing")
                 raise ConfigError(
-                    f"{path} is of another model: {name} has shape {tuple(parameter.shape)} here, and there {found}; "
-                    "resume with the model (and trainer.lora) that it was saved of"
+                    f"{path} is of another model: {name} has shape {tuple(parameter.shape)} here, but {found} there; "
+                    "resume with the model and the trainer.lora that it was saved with"
                 )
         self._optimizer.state.clear()
         for name, parameter in self._named.items():

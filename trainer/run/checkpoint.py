@@ -1,4 +1,4 @@
-"""Checkpoints: a plain model folder, the optimizer and the run's state; complete when the manifest is there."""
+"""Checkpoints: a Hugging Face model folder, the optimizer and the run's state; complete once the manifest exists."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ MANIFEST = "manifest.json"
 
 
 def begin(folder: Path, state: RunState) -> Path:
-    """A new folder for the checkpoint of ``state``, which holds only that; remains of a crash are removed."""
+    """Make a folder for the checkpoint of ``state`` and write the state into it. Remains of a crash are removed."""
     path = folder / _name(state.step)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-    state.write(path)  # at once: what it holds goes on changing
+    state.write(path)  # now, because the objects in it go on changing
     return path
 
 
 def complete(path: Path, keep: int) -> None:
-    """Seal a checkpoint with its manifest, and keep only it and the newest sealed ones before it, ``keep`` in all.
+    """Write the manifest that seals a checkpoint, and delete old checkpoints.
 
-    The one that did best on held-out tasks so far stays beyond that. Later ones are of a history that a resumed run did
-    not go on with.
+    This one, the newest sealed ones before it (``keep`` in all), and the best one on held-out tasks are kept. Later
+    checkpoints are deleted: they belong to steps that a resumed run has replaced.
     """
     files = {
         str(file.relative_to(path)): {"bytes": file.stat().st_size, "blake2b": _digest(file)}
@@ -38,29 +38,29 @@ def complete(path: Path, keep: int) -> None:
     replace_text(path / MANIFEST, json.dumps(files, indent=1))
     _sync(path)
     _sync(path.parent)
-    there = sealed(path.parent)
-    before = there[there.index(path) :]
+    newest_first = sealed(path.parent)
+    up_to_here = newest_first[newest_first.index(path) :]
     best = path.with_name(_name(RunState.read(path).held_out.best_step))
-    kept = [*before[:keep], *(other for other in before[keep:] if other == best)]
+    kept = [*up_to_here[:keep], *(other for other in up_to_here[keep:] if other == best)]
     for other in _newest_first(path.parent):
         if other not in kept:
             shutil.rmtree(other)
 
 
 def sealed(folder: Path) -> list[Path]:
-    """The complete checkpoints in ``folder``, the newest first."""
+    """Return the complete checkpoints in ``folder``, the newest first."""
     return [path for path in _newest_first(folder) if (path / MANIFEST).exists()]
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest complete and undamaged checkpoint in ``folder``."""
+    """Return the newest complete and undamaged checkpoint in ``folder``, or None."""
     return next((path for path in sealed(folder) if not damage(path)), None)
 
 
 def damage(path: Path) -> str:
-    """What is wrong with a sealed checkpoint, empty where nothing is."""
+    """Say what is wrong with a sealed checkpoint; empty if nothing is."""
     try:
-        files = {name: (facts["bytes"], facts["blake2b"]) for name, facts in _read(path / MANIFEST).items()}
+        files = {name: (entry["bytes"], entry["blake2b"]) for name, entry in _read(path / MANIFEST).items()}
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         return f"{path / MANIFEST} cannot be read: {error}"
     if FILE not in files:

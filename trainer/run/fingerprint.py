@@ -1,4 +1,4 @@
-"""What a run's environments are (code, data, rewards, settings; and the chat template), and what of it changed."""
+"""Digests of a run's environments (code, data, rewards, settings) and chat template, to notice changes on resume."""
 
 import hashlib
 import inspect
@@ -17,28 +17,31 @@ from ...verifiers.rubric import Rubric, Use
 from .redaction import redacted
 
 TASKS = 64
-"""Tasks of either split that are looked at."""
+"""How many tasks of each split are digested."""
 
 Fingerprint = dict[str, Any]
-"""JSON: under ``environments`` by label ``settings``, ``rewards``, ``code`` and ``data``; and ``template``."""
+"""JSON: ``environments`` (label → ``settings``, ``rewards``, ``code``, ``data``) and ``template``."""
 
 
 def fingerprint(environments: Sequence[Environment], seed: int, tokenizer: PreTrainedTokenizerBase) -> Fingerprint:
-    """Of what a run is made.
+    """Compute the fingerprint of a run.
 
-    - ``code``: file name → digest, of the classes of the environment and of its verifiers; not of what those import.
+    - ``settings``: the environment's settings, without secrets.
+    - ``rewards``: the rubric's entries, with their weights and parameters.
+    - ``code``: module or file name → digest of the source, for the classes of the environment and of its verifiers.
+      Modules that these import are not included.
     - ``data``: digests of the first ``TASKS`` tasks of both splits, and of files and folders that settings name.
-    - ``template``: a digest of the chat template and of the tokenizer's vocabulary.
+    - ``template``: a digest of the chat template and the tokenizer.
     """
     backend = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else ""
     return {
-        "environments": {environment.label: _of(environment, seed) for environment in environments},
+        "environments": {environment.label: _environment(environment, seed) for environment in environments},
         "template": _digest(f"{tokenizer.chat_template}\n{backend}".encode()),
     }
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
-    """What changed, a line for each value: where it stands, what it was, what it is."""
+    """List what changed, a line for each value: its path, the old value and the new one."""
     lines = []
     old, new = dict(_leaves(before)), dict(_leaves(now))
     for place in [*old, *(place for place in new if place not in old)]:
@@ -48,7 +51,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
     return lines
 
 
-def _of(environment: Environment, seed: int) -> dict[str, Any]:
+def _environment(environment: Environment, seed: int) -> dict[str, Any]:
     settings = redacted(environment.config.model_dump(mode="json"))
     splits: tuple[Split, ...] = ("train", "test")
     data = {
@@ -57,7 +60,7 @@ def _of(environment: Environment, seed: int) -> dict[str, Any]:
         )
         for split in splits
     }
-    files = {name: _content(Path(value)) for name, value in _paths(environment.config) if Path(value).exists()}
+    files = {name: _file_digest(Path(value)) for name, value in _paths(environment.config) if Path(value).exists()}
     return {
         "settings": settings,
         "rewards": _rewards(environment.rubric),
@@ -73,15 +76,15 @@ def _rewards(rubric: Rubric) -> dict[str, Any]:
 
 
 def _code(environment: Environment) -> Iterator[tuple[str, str]]:
-    """Module and digest of each class of the environment and of its verifiers; a file's own name where it is one."""
+    """Yield module (or file name) and digest for each class of the environment and of its verifiers."""
     bases = [cls for cls in type(environment).__mro__ if cls not in Environment.__mro__]
-    judges = [
+    verifiers = [
         type(verifier) for verifier in environment.rubric.verifiers if type(verifier).__module__ != Use.__module__
     ]
-    for cls in dict.fromkeys([*bases, *judges]):
+    for cls in dict.fromkeys([*bases, *verifiers]):
         try:
             source = inspect.getsource(sys.modules[cls.__module__])
-        except (OSError, KeyError, TypeError):  # made in a console: there is no file
+        except (OSError, KeyError, TypeError):  # the class was made in a console, so it has no file
             continue
         inside = cls.__module__.startswith(f"{__package__.partition('.')[0]}.")
         file = Path(str(sys.modules[cls.__module__].__file__))
@@ -95,8 +98,8 @@ def _paths(config: Any) -> Iterator[tuple[str, Path]]:
             yield name, value
 
 
-def _content(path: Path) -> str:
-    """The digest of a file, or of all files in a folder with their names."""
+def _file_digest(path: Path) -> str:
+    """Return the digest of a file, or of all files in a folder and their names."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     whole = hashlib.blake2b(digest_size=8)
     for file in files:

@@ -1,4 +1,4 @@
-"""Everything that a run leaves behind, in one folder: config, metrics, trajectories, checkpoints, log and summary."""
+"""The folder of a run, as the run writes it: config, metrics, trajectories, checkpoints, log and summary."""
 
 import fcntl
 import itertools
@@ -26,7 +26,7 @@ from .redaction import redacted
 
 
 class RunFolder:
-    """A run's folder, made by ``create`` or found by ``open``.
+    """A run's folder, made by ``create`` or reopened by ``open``, and locked for this process until ``close``.
 
     Attributes:
         path: the folder.
@@ -47,10 +47,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, config: RunConfig) -> "RunFolder":
-        """Make ``<config.out>/<config.name>-<k>`` with the first free k from 1, with the resolved config in it.
+        """Make ``<config.out>/<config.name>-<k>`` with the first free k from 1, and write the resolved config into it.
 
         Raises:
-            ConfigError: the folder cannot be made.
+            ConfigError: The folder cannot be made.
         """
         for k in itertools.count(1):
             path = config.out / f"{config.name}-{k}"
@@ -60,7 +60,7 @@ class RunFolder:
                 break
             except FileExistsError:
                 if not config.out.is_dir():
-                    raise ConfigError(f"out is {config.out}, which is a file; choose a folder") from None
+                    raise ConfigError(f"out = {config.out} is a file; choose a folder") from None
             except OSError as error:
                 raise ConfigError(
                     f"cannot make the run's folder {path}: {error.strerror}; change out or name"
@@ -72,10 +72,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
-        """The folder of an earlier run, to go on with it.
+        """Open the folder of an earlier run to continue it.
 
         Raises:
-            ConfigError: there is no run.
+            ConfigError: There is no run in ``path``, or it is still being written.
         """
         path = Path(path)
         if not (path / CONFIG).is_file():
@@ -85,42 +85,42 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints go."""
+        """The folder of the checkpoints."""
         return self.path / CHECKPOINTS
 
     def write_config(self, config: RunConfig) -> None:
-        """Write the resolved ``config.toml``, which ``load_config`` reads again; secrets in it are redacted."""
+        """Write the resolved ``config.toml``, which ``load_config`` can read; secrets are redacted."""
         with _writing(self.path):
             replace_text(self.path / CONFIG, tomli_w.dumps(redacted(config.model_dump())))
 
     def write_fingerprint(self, fingerprint: Fingerprint, changed: bool = False) -> None:
-        """Keep what the run's environments are; where it is kept already, see that they still are the same.
+        """Write the fingerprint of the run's environments, after comparing it with an earlier one in the folder.
 
         Args:
-            fingerprint: of now.
-            changed: whether they may be others by now.
+            fingerprint: the current fingerprint.
+            changed: whether it may differ from the earlier one.
 
         Raises:
-            ConfigError: they are others; the message says what differs.
+            ConfigError: It differs; the message says where.
         """
         path = self.path / "fingerprint.json"
         if path.exists():
             found = differences(json.loads(path.read_text()), fingerprint)
             if found and not changed:
                 raise ConfigError(
-                    f"{self.path} was begun with other environments: {'; '.join(found)}. Put that back, begin a new "
-                    "run, or go on all the same with --changed"
+                    f"the environments have changed since {self.path} was started: {'; '.join(found)}. Undo the "
+                    "changes, start a new run, or continue all the same with --changed"
                 )
             for difference in found:
-                logging.getLogger("lachesis").warning("resumed with another environment: %s", difference)
+                logging.getLogger("lachesis").warning("resumed with a changed environment: %s", difference)
         with _writing(self.path):
             replace_text(path, json.dumps(fingerprint, indent=1) + "\n")
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a row to ``metrics.jsonl``, on disk when this returns, and to TensorBoard; NaN and infinity become null.
+        """Add a row to ``metrics.jsonl`` and to TensorBoard; NaN and infinity become null.
 
         Raises:
-            InfrastructureError: the disk refuses.
+            InfrastructureError: The disk refuses.
         """
         row = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         with _writing(self.path):
@@ -129,15 +129,15 @@ class RunFolder:
                 self._board.add_scalar(name, value, step)
 
     def log_trajectories(self, step: int, groups: Sequence[Group]) -> None:
-        """Store the groups that ``step`` learned from."""
+        """Store the groups that ``step`` was trained on."""
         self.trajectories.append(step, groups)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of ``metrics.jsonl``, in order; a last line that a crash cut off is left out."""
+        """Return the rows of ``metrics.jsonl`` in order, without a last line that a crash cut off."""
         return read_metrics(self.path / METRICS)
 
     def rewind(self, step: int) -> None:
-        """Cut off what was logged after ``step``, so that a resumed run's history has neither hole nor double."""
+        """Remove what was logged after ``step``, so that a resumed run's logs have no gaps and no duplicates."""
         kept = [row for row in self.metrics() if row["step"] <= step]
         target = self.path / METRICS
         with _writing(self.path):
@@ -149,19 +149,19 @@ class RunFolder:
             self.trajectories.rewind(step)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write ``summary.json`` in one piece."""
+        """Write ``summary.json`` atomically."""
         with _writing(self.path):
             replace_text(self.path / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
     def plot(self, target: float | None = None) -> Path:
-        """Draw ``learning_curve.png`` from the metrics, with a line at the held-out accuracy ``target``."""
+        """Draw ``learning_curve.png`` from the metrics, with a line at the held-out value ``target``."""
         path = self.path / "learning_curve.png"
         with _writing(self.path):
             plot_learning_curve(self.metrics(), path, title=self.path.name, target=target)
         return path
 
     def close(self) -> None:
-        """Flush and let go of every file."""
+        """Close every file and unlock the folder."""
         with _writing(self.path):
             self._metrics.close()
             self._board.close()
@@ -171,27 +171,27 @@ class RunFolder:
 
 
 def _locked(path: Path) -> IO[str]:
-    """A file that holds ``path`` for this process until it is closed; the system lets go where the process dies.
+    """Lock ``path`` for this process until the returned file is closed; the lock ends with the process.
 
     Raises:
-        ConfigError: another run holds it.
+        ConfigError: Another process holds the lock.
     """
     file = (path / LOCK).open("w")
     for _ in range(10):
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return file
-        time.sleep(0.05)  # a reader that looks whether the run is alive holds the lock for a moment
+        time.sleep(0.05)  # a reader that checks whether the run is alive holds the lock for a moment
     file.close()
-    raise ConfigError(f"a run is under way in {path}; stop it or wait for its end before --resume")
+    raise ConfigError(f"a run is under way in {path}; stop it or wait for its end before you use --resume")
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn a disk's refusal into one clear error."""
+    """Turn an ``OSError`` into an ``InfrastructureError`` that names the folder and the cure."""
     try:
         yield
     except OSError as error:
         raise InfrastructureError(
-            f"cannot write into {path}: {error.strerror or error}; free the disk and go on with --resume {path}"
+            f"cannot write into {path}: {error.strerror or error}; free the disk and continue with --resume {path}"
         ) from None

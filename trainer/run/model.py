@@ -1,4 +1,4 @@
-"""Builds the model of runs that need one of their own in their folder: tiny, or with scaled positions."""
+"""Prepares the model of a run: makes the tiny model, or a copy with scaled positions, in the run's folder."""
 
 import json
 import math
@@ -11,11 +11,11 @@ from ...verifiers.errors import ConfigError
 from ...verifiers.files import new_folder
 
 
-def own_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> ModelConfig:
-    """The model's settings with a path that can be loaded; the tiny model is made in the run's folder.
+def prepare_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> ModelConfig:
+    """Make the run's own model if it needs one; return the settings with a path that can be loaded.
 
     Raises:
-        ConfigError: the run began with a tiny model of another shape, or with other positions.
+        ConfigError: A resumed run began with a tiny model of another shape, or with other positions.
     """
     if model.path == "tiny":
         context = math.ceil(model.context / model.rope.factor)
@@ -25,8 +25,8 @@ def own_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> ModelC
     scaled = model.rope.factor > 1
     if resumed and scaled != (run / SCALED).exists():
         raise ConfigError(
-            f"the run in {run} began {'without' if scaled else 'with'} scaled positions (model.rope); leave model.rope "
-            "as it was, or start a new run"
+            f"the run in {run} began {'without' if scaled else 'with'} scaled positions; set model.rope as it was, or "
+            "start a new run"
         )
     return scaled_model(model, run) if scaled else model
 
@@ -41,7 +41,7 @@ def _tiny(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
         hidden=made["hidden_size"],
         layers=made["num_hidden_layers"],
         tied=made["tie_word_embeddings"],
-        words=model.tiny.words,  # the folder's tokenizer stays as it was made
+        words=model.tiny.words,  # not compared: the folder keeps the tokenizer that it was made with
     )
     if shape != model.tiny or made["max_position_embeddings"] < model.context:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A run as readers see it: config, metrics, trajectories and checkpoints, while it is being written too."""
+"""A read-only view of a run: config, metrics, trajectories and checkpoints, also while the run is being written."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ from .checkpoint import sealed
 
 CONFIG, METRICS, SUMMARY, LOCK = "config.toml", "metrics.jsonl", "summary.json", "lock"
 TRAJECTORIES, CHECKPOINTS = "trajectories.jsonl.zst", "checkpoints"
-"""Names in a run's folder."""
+"""Names of files and folders in a run's folder."""
 
 
 class Mark(NamedTuple):
@@ -22,7 +22,7 @@ class Mark(NamedTuple):
 
     Attributes:
         file: the file's inode, because a resumed run replaces the file by a shorter one.
-        offset: bytes.
+        offset: how many bytes were read.
     """
 
     file: int = 0
@@ -30,12 +30,12 @@ class Mark(NamedTuple):
 
 
 class NewRows(NamedTuple):
-    """The rows of ``metrics.jsonl`` behind a mark.
+    """The rows of ``metrics.jsonl`` after a mark.
 
     Attributes:
-        rows: in order.
-        mark: behind the last of them.
-        again: whether the file was replaced, so that these are all of its rows and replace those read before.
+        rows: the rows, in order.
+        mark: the position after the last row.
+        again: whether the file was replaced, so that ``rows`` are all of its rows and replace those read before.
     """
 
     rows: list[dict[str, Any]]
@@ -44,15 +44,15 @@ class NewRows(NamedTuple):
 
 
 class Run:
-    """The folder of a run, read without changing it and without torch.
+    """Reads the folder of a run without changing it, and without torch.
 
     Every call reads the files as they are now, so one ``Run`` can follow a run that is under way.
 
     Args:
-        path: the folder.
+        path: the run's folder.
 
     Raises:
-        ConfigError: there is no run in it.
+        ConfigError: There is no run in the folder.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,26 +61,26 @@ class Run:
             raise ConfigError(f"{self.path} is not a run's folder (it has no {CONFIG}); check the path")
 
     def config(self, overrides: Sequence[str] = ()) -> RunConfig:
-        """The resolved config, with ``--part.key value`` overrides; secrets are redacted in it.
+        """Return the resolved config with ``--part.key value`` overrides; its secrets are redacted.
 
         Raises:
-            ConfigError: the config or an override is not possible.
+            ConfigError: The config or an override is invalid.
         """
         return load_config(self.path / CONFIG, overrides)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of ``metrics.jsonl``, one a step, in order.
+        """Return all rows of ``metrics.jsonl``, one for each step, in order.
 
         Raises:
-            DataError: a whole line is not JSON.
+            DataError: A complete line is not JSON.
         """
         return self.new_metrics().rows
 
     def new_metrics(self, mark: Mark = Mark()) -> NewRows:  # noqa: B008 - immutable
-        """The rows that were written since ``mark``, which an earlier call returned; all rows without one.
+        """Return the rows written since ``mark``, which an earlier call returned; without a mark all rows.
 
         Raises:
-            DataError: a whole line is not JSON.
+            DataError: A complete line is not JSON.
         """
         path = self.path / METRICS
         if not path.exists():
@@ -91,19 +91,19 @@ class Run:
         return NewRows(rows, Mark(inode, offset), again)
 
     def summary(self) -> dict[str, Any] | None:
-        """``summary.json``, which the end of the run writes; None before."""
+        """Return ``summary.json``, which is written when the run ends; None before that."""
         path = self.path / SUMMARY
         return dict(json.loads(path.read_text())) if path.exists() else None
 
     def checkpoints(self) -> list[Path]:
-        """The complete checkpoints, the oldest first."""
+        """Return the complete checkpoints, the oldest first."""
         return sealed(self.path / CHECKPOINTS)[::-1]
 
     def alive(self) -> bool:
-        """Whether a process writes this run now: it holds the folder's lock."""
+        """Whether a process is writing this run now, which holds the folder's lock."""
         try:
             with (self.path / LOCK).open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, and let go at once: writers wait for it
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, and released at once: writers wait for it
         except FileNotFoundError:
             return False
         except BlockingIOError:
@@ -111,18 +111,18 @@ class Run:
         return False
 
     def steps(self) -> list[int]:
-        """The steps whose trajectories are stored, in order."""
+        """Return the steps whose trajectories are stored, in order."""
         return self._store().steps
 
     def trajectories(
         self, step: int | None = None, group: int | None = None, attempt: int | None = None
     ) -> Iterator[Stored]:
-        """The stored trajectories in order: all, or those of a step, a group or an attempt.
+        """Yield the stored trajectories in order: all, or those of a step, a group or an attempt.
 
         With ``step`` or ``group``, only the parts of the file that the index names are read.
 
         Raises:
-            DataError: the file was damaged after it was written, or was written by another version.
+            DataError: The file was damaged, or was written by another version.
         """
         for stored in self._store().read(step, group):
             if attempt in (None, stored.attempt):
@@ -133,16 +133,16 @@ class Run:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``metrics.jsonl``, without a last line that a crash cut off.
+    """Return the rows of a ``metrics.jsonl``, without a last line that a crash cut off.
 
     Raises:
-        DataError: a whole line is not JSON; the message has its number.
+        DataError: A complete line is not JSON. The message has its number.
     """
     return _rows(path, 0)[0]
 
 
 def _rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """The rows behind byte ``offset``, and the offset behind the last of them."""
+    """Return the rows after byte ``offset``, and the offset after the last of them."""
     rows = []
     lines, end = whole_lines(path, offset)
     for number, line in enumerate(lines, start=1):

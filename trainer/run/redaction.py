@@ -1,4 +1,4 @@
-"""Secrets kept out of the files that a run leaves behind."""
+"""Redaction of secrets in the files that a run writes."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 REDACTED = "<redacted>"
-"""What stands in a file for a secret."""
+"""The text that replaces a secret."""
 
 _SECRET = re.compile(
     r"(^|[_-])(token|password|passwd|secret|credentials?|(api|access|private)[_-]?key)$", re.IGNORECASE
@@ -14,7 +14,7 @@ _SECRET = re.compile(
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """``value`` as plain tables, lists and scalars, without None and without texts under keys like ``api_key``."""
+    """Return ``value`` as plain tables, lists and scalars, without None and with texts under secret keys replaced."""
     if isinstance(value, Mapping):
         return {name: redacted(inner, name) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Where a run stands: all that a resumed run needs to know beside weights and optimizer."""
+"""The state of a run: all that a resumed run needs besides weights and optimizer."""
 
 import json
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from typing import Any
 from ...verifiers.errors import ConfigError
 
 FILE = "run_state.json"
-"""Within a checkpoint."""
+"""Name of the state's file in a checkpoint."""
 
 
 @dataclass(frozen=True)
 class HeldOutHistory:
-    """How the policy did on the held-out tasks, by ``eval.metric``.
+    """The values of ``eval.metric`` on the held-out tasks.
 
     Attributes:
-        start: before the first policy step; None before that was measured.
-        last: at the last evaluation.
+        start: the value before the first policy step; None until it is measured.
+        last: the value at the last evaluation.
         best: the highest value so far.
-        best_step: the step of the best value; -1 for none.
+        best_step: the step of the highest value; -1 if there is none.
     """
 
     start: float | None = None
@@ -29,7 +29,7 @@ class HeldOutHistory:
     best_step: int = -1
 
     def added(self, value: float, step: int) -> "HeldOutHistory":
-        """The history with one more evaluation."""
+        """Return the history with one more evaluation."""
         better = self.best is None or value > self.best
         return HeldOutHistory(
             value if self.start is None else self.start,
@@ -41,15 +41,15 @@ class HeldOutHistory:
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands.
+    """The position and the results of a run.
 
     Attributes:
         step: optimizer steps done.
-        version: of the weights; never used again.
+        version: version of the weights; a version is never used twice.
         admitted: admission index of the next group.
-        mixture: position in the tasks, as ``Mixture.state``; None before the first step.
+        mixture: position in the tasks (``Mixture.state``); None before the first step.
         warm_start_steps: supervised steps that were taken.
-        tokens_generated: sampled tokens that were trained on.
+        tokens_generated: number of sampled tokens in the steps so far.
         held_out: results on the held-out tasks.
         seconds: wall-clock time of the run so far.
         phases: seconds by phase.
@@ -66,22 +66,25 @@ class RunState:
     phases: Mapping[str, float] = field(default_factory=dict)
 
     def evaluated(self, value: float) -> "RunState":
-        """The state after an evaluation under the current weights."""
+        """Return the state after an evaluation of the current weights."""
         return replace(self, held_out=self.held_out.added(value, self.step))
 
     def write(self, checkpoint: Path) -> None:
-        """Write it into the folder of a checkpoint."""
+        """Write the state into the folder of a checkpoint."""
         (checkpoint / FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, checkpoint: Path) -> "RunState":
-        """The state that a checkpoint holds.
+        """Read the state from the folder of a checkpoint.
 
         Raises:
-            ConfigError: it holds none that this version reads.
+            ConfigError: There is no state that this version can read.
         """
         try:
             row = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
             return cls(**{**row, "held_out": HeldOutHistory(**row["held_out"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ConfigError(f"{checkpoint} is not a checkpoint of this version: {error}") from None
+            raise ConfigError(
+                f"{checkpoint} is not a checkpoint of this version of lachesis ({error}); use the version that wrote "
+                "it, or start a new run"
+            ) from None

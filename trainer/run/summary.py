@@ -1,18 +1,18 @@
-"""The summary of a run: one JSON object over all of its sittings."""
+"""The summary of a run, including the steps before it was resumed: one JSON object."""
 
 from statistics import fmean
 from typing import Any
 
 from ..config import RunConfig
 from . import checkpoint
-from .containment import Containment
 from .folder import RunFolder
+from .sandbox_check import SandboxCheck
 from .state import RunState
 
 Summary = dict[str, Any]
 
 
-def write_summary(folder: RunFolder, config: RunConfig, state: RunState, held: Containment | None) -> Summary:
+def write_summary(folder: RunFolder, config: RunConfig, state: RunState, sandbox: SandboxCheck | None) -> Summary:
     """Write ``summary.json`` and draw the learning curve; return the summary."""
     mismatches = [row["mismatch_kl"] for row in folder.metrics() if row.get("mismatch_kl") is not None]
     summary: Summary = {
@@ -29,7 +29,7 @@ def write_summary(folder: RunFolder, config: RunConfig, state: RunState, held: C
         "tokens_generated": state.tokens_generated,
         "mismatch_kl": fmean(mismatches) if mismatches else None,
         "phases": {name: round(seconds, 3) for name, seconds in state.phases.items()},
-        "sandbox": held.to_json() if held else None,
+        "sandbox": sandbox.to_json() if sandbox else None,
         "checkpoint": str(checkpoint.latest(folder.checkpoints)),
     }
     folder.write_summary(summary)

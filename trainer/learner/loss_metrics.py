@@ -1,4 +1,4 @@
-"""Metrics of one optimizer step, summed over its micro-batches."""
+"""Metrics of one policy step's loss, summed over its micro-batches and ranks."""
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ EMPTY = {
     "importance_masked": 0.0,
     "reference_kl": 0.0,
 }
-"""Means over the tokens of a step that computed none."""
+"""The metrics of a step in which no token was computed."""
 
 
-class Tally:
-    """Sums over the tokens that were computed."""
+class LossMetrics:
+    """Sums over the computed tokens of a step."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -30,7 +30,7 @@ class Tally:
         self._widest = 0.0
 
     def add(self, micro: MicroBatch, logprobs_N: Tensor, entropy_N: Tensor, terms: Terms) -> None:
-        """Count a micro-batch; all of it detached but ``terms.loss``."""
+        """Add a micro-batch. All arguments except ``terms.loss`` are detached."""
         self._loss += float((terms.loss.detach() * micro.weights_N).sum())
         self._tokens += int(micro.rows_N.numel())
         values = {
@@ -47,21 +47,21 @@ class Tally:
         if logprobs_N.numel():
             self._widest = max(self._widest, float(torch.max((logprobs_N - micro.logprobs_N).abs())))
 
-    def over(self, ranks: Ranks) -> "Tally":
-        """The tally of all ranks together."""
-        total = Tally()
+    def reduced(self, ranks: Ranks) -> "LossMetrics":
+        """Return the sums over all ranks."""
+        total = LossMetrics()
         whole = ranks.sum(
             {**{f"sum/{name}": self._sums.get(name, 0.0) for name in EMPTY}, "loss": self._loss, "tokens": self._tokens}
         )
         total._sums = {name: whole[f"sum/{name}"] for name in EMPTY}
         total._loss, total._tokens = whole["loss"], int(whole["tokens"])
-        total._widest = ranks.most({"widest": self._widest})["widest"]
+        total._widest = ranks.max({"widest": self._widest})["widest"]
         return total
 
     def metrics(self) -> dict[str, float]:
-        """Means over the tokens; the loss as it was minimised; the widest gap of a logprob, trainer against sampler.
+        """Return the loss, the means over the computed tokens, and the largest logprob difference to the sampler.
 
-        Of a step that computed nothing the ratio and the correction are 1, and the rest is 0.
+        If no token was computed, the means are those of ``EMPTY``.
         """
         means = {name: total / self._tokens for name, total in self._sums.items()} if self._tokens else EMPTY
         return {"loss": self._loss, **means, "mismatch_max": self._widest}
