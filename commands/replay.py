@@ -22,8 +22,8 @@ from ..environments.play import play
 from ..rollout.orders import TRAINING
 from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
-from ..trainer.run.reader import TRAJECTORIES, Run
-from ..trainer.run.redaction import redacted
+from ..trainer.run.storage.reader import TRAJECTORIES, Run
+from ..trainer.run.storage.redaction import redacted
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.message import is_reply
 from ..verifiers.reward import Reward

@@ -26,8 +26,8 @@ from ...rollout.workers.opening import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
 from ...trainer.run.progress import counting
-from ...trainer.run.redaction import redacted
 from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
+from ...trainer.run.storage.redaction import redacted
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ...rollout.chats.renderer import Renderer
-from ...verifiers.errors import InfrastructureError
-from ..learner.learner import Learner
+from ....rollout.chats.renderer import Renderer
+from ....verifiers.errors import InfrastructureError
+from ...learner.learner import Learner
 from . import checkpoint
 from .state import RunState
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...verifiers.files import replace_text
+from ....verifiers.files import replace_text
 from .state import FILE, RunState
 
 MANIFEST = "manifest.json"

@@ -10,10 +10,10 @@ import pytest
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.checkpoint import begin, complete
-from lachesis.trainer.run.folder import RunFolder
-from lachesis.trainer.run.reader import Mark, Run
-from lachesis.trainer.run.state import RunState
+from lachesis.trainer.run.storage.checkpoint import begin, complete
+from lachesis.trainer.run.storage.folder import RunFolder
+from lachesis.trainer.run.storage.reader import Mark, Run
+from lachesis.trainer.run.storage.state import RunState
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task
