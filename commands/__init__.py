@@ -1,1 +1,1 @@
-"""The roof: the command line, one file or folder for each command."""
+"""The command line: one file or folder a command."""

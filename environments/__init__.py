@@ -1,1 +1,1 @@
-"""First floor: what is asked of a model, and the protocol that environment authors type against."""
+"""Environments: what a model is asked, how episodes go, and the protocols that authors write against."""

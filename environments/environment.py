@@ -175,7 +175,7 @@ def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, 
     for agent in replies:
         if agent not in environment.agents:
             raise ConfigError(
-                f"{environment.label}: replies of agent {agent!r}; {nearest(str(agent), environment.agents)}"
+                f"{environment.label} has no agent {agent!r} to give replies; {nearest(str(agent), environment.agents)}"
             )
     return {agent: tuple(replies.get(agent, ())) for agent in environment.agents}
 

@@ -38,7 +38,7 @@ class McpServer:
 
     def __post_init__(self) -> None:
         if bool(self.command) == bool(self.url):
-            raise ConfigError("an McpServer has a command or a url, and not both")
+            raise ConfigError("an McpServer needs either a command or a url, and not both")
         try:
             import mcp  # noqa: F401
         except ImportError:

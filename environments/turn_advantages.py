@@ -9,10 +9,10 @@ from ..verifiers.trajectory import Trajectory
 
 
 def with_all_advantages(attempts: Sequence[Trajectory]) -> tuple[Trajectory, ...]:
-    """The attempts, with advantages of 0 wherever an agent was given some in another attempt and none here.
+    """The attempts of a group; an agent that has advantages in one attempt now has 0 in those that lack them.
 
-    An attempt can lack them because a limit ended it early; its tokens are then not trained by its reward either, since
-    advantages of the two kinds cannot be compared.
+    A limit may have ended an attempt before it gave any. Its reward is not used instead, because the two kinds of
+    advantages cannot be compared.
     """
     segments = [segment for attempt in attempts for segment in attempt.segments]
     agents = {segment.agent for segment in segments if segment.advantages is not None}

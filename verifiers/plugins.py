@@ -25,7 +25,7 @@ class Plugins(Generic[Thing]):
         self.kind = kind
         self._package = package
         self._built_in = dict(built_in)
-        self._keywords = tuple(keywords)
+        self.keywords = tuple(keywords)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Plugins(Generic[Thing]):
         return AfterValidator(self._check)
 
     def _check(self, name: str) -> str:
-        if name in self._keywords:
+        if name in self.keywords:
             return name
         try:
             self._target(name)
@@ -67,6 +67,6 @@ class Plugins(Generic[Thing]):
             return f".{module}", attribute
         module, colon, attribute = name.partition(":")
         if not (colon and module and attribute):
-            cure = f"{nearest(name, (*self._keywords, *self._built_in))}; your own goes by module:name"
+            cure = f"{nearest(name, (*self.keywords, *self._built_in))}; your own goes by module:name"
             raise ConfigError(f"no {self.kind} is named {name!r}; {cure}")
         return module, attribute

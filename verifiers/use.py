@@ -50,8 +50,8 @@ def use(
         weight: factor of its score; 0 makes it a metric.
         label: its name in logs and configs; by default ``name``, or the class of ``module:Class``.
         agent: the agent whose part it judges.
-        gate: judge it first; where it does not pass, all others are skipped, and the total is the rubric's ``gated``. A
-            gate that passes earns its weight like the others.
+        gate: judge it first; if it fails, all others are skipped, and the total is the rubric's ``gated``. A gate that
+            passes adds its weighted score like the others.
         clip: the lowest and the highest score.
         params: the verifier's parameters.
 

@@ -1,1 +1,1 @@
-"""``lachesis check``: auditing an environment."""
+"""``lachesis check``: an audit of an environment."""

@@ -1,4 +1,4 @@
-"""The process in which ``lachesis check`` runs an environment's code, so that the check outlives whatever that does.
+"""The process in which ``lachesis check`` runs an environment's code, so that the check survives whatever it does.
 
 It reads one JSON request from its standard input, and writes a line of JSON before every step and at the end.
 """
@@ -27,7 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 @dataclass
 class _Run:
-    """One request being carried out."""
+    """The work on one request."""
 
     request: dict[str, Any]
     channel: TextIO
@@ -36,23 +36,23 @@ class _Run:
     home: str
 
     def step(self, name: str) -> None:
-        """Say what is done next; if it takes longer than the deadline, where it stands is written down."""
+        """Report the next step; if it takes longer than the deadline, its stack is written to ``stacks``."""
         seconds = self.request["deadline"]
         faulthandler.dump_traceback_later(seconds, file=self.stacks)
         self.send({"step": name, "home": self.home, "report": self.report.to_json()})
 
     def send(self, line: dict[str, Any]) -> None:
-        """Write one line to whoever asked."""
+        """Write one line to the parent process."""
         self.channel.write(json.dumps(line) + "\n")
         self.channel.flush()
 
     def usage(self, error: LachesisError) -> NoReturn:
-        """What was asked for cannot be checked, and the environment's code is not why."""
+        """End because the request is wrong, which is not the fault of the environment's code."""
         self.send({"usage": str(error)})
         sys.exit(2)
 
     def fail(self, finding: Finding) -> NoReturn:
-        """Nothing further can be checked."""
+        """End with a finding after which nothing else can be checked."""
         self.report.add([finding])
         self.send({"done": {}, "report": self.report.to_json()})
         sys.exit(0)
@@ -63,8 +63,8 @@ class _Run:
         self.step("import")
         try:
             cls = spec.environment_class()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - its module may raise anything: that is what is looked for
-            if isinstance(error, ConfigError) and error.__cause__ is None:  # nothing has that name
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything; this is what the audit looks for
+            if isinstance(error, ConfigError) and error.__cause__ is None:  # there is no such environment
                 self.usage(error)
             cause = error.__cause__ or error
             self.fail(Finding("import", f"{type(cause).__name__}: {cause}{place_of(cause, self.home)}"))
@@ -88,7 +88,7 @@ class _Run:
         return drawn
 
     def audit(self, environment: Environment, drawn: dict[Split, Draw]) -> None:
-        """Everything but the import and the draws."""
+        """Do everything but the import and the draws."""
         self.report.add(audit_draws(drawn))
         for split, elsewhere in self.request["elsewhere"].items():
             here = [task.hash for task in drawn[split].tasks]
@@ -129,8 +129,8 @@ class _Run:
 
 
 def place_of(error: BaseException, home: str) -> str:
-    """The file and line of ``error``, in brackets: in the file ``home`` where it came through there."""
-    if isinstance(error, SyntaxError):  # it says so itself
+    """The file and line of ``error`` in brackets; a line of the file ``home`` if the error passed through it."""
+    if isinstance(error, SyntaxError):  # its message has the place
         return ""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == home] or frames
@@ -138,10 +138,10 @@ def place_of(error: BaseException, home: str) -> str:
 
 
 def main() -> None:
-    """Carry out the request."""
+    """Read the request, do the audit and report."""
     request = json.loads(sys.stdin.readline())
     sys.path[:] = request["path"]
-    os.dup2(2, 1)  # what the environment prints is no report
+    os.dup2(2, 1)  # the environment's prints must not mix with the report
     with os.fdopen(request["channel"], "w") as channel, open(request["stacks"], "w") as stacks:
         run = _Run(request, channel, stacks, Report(request["spec"]["use"]), request["spec"]["use"].partition(":")[0])
         environment = run.environment()

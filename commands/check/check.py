@@ -1,4 +1,4 @@
-"""``lachesis check``: an environment audited in processes that are ended where they do not end."""
+"""The audit of an environment, run in processes with a deadline, and its report."""
 
 import json
 import os
@@ -25,23 +25,23 @@ from ...verifiers.errors import ConfigError
 from ..terminal import printable
 
 GRACE = 1.0
-"""Seconds beyond a step's deadline, in which it may end by itself and say where it stood."""
+"""Seconds after a step's deadline in which the process may still end by itself and report where it stood."""
 _COLOURS = {"error": "red", "warning": "yellow"}
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is to be checked, and how.
+    """An audit to run.
 
     Attributes:
         spec: the environment.
-        tasks: that players play.
+        tasks: how many the players play.
         seed: of tasks and players.
-        deadline: seconds for one step: an import, a draw, an episode, a verification.
-        tokenizer: folder or Hub id of a tokenizer to play it through; empty for none.
-        sandbox: settings of where verifiers run programs.
-        allow: kinds of findings that are warnings here.
+        deadline: seconds for each step: an import, a draw of tasks, an episode, a verification.
+        tokenizer: folder or Hub id of a tokenizer through which the tasks are played too; empty for none.
+        sandbox: settings of the sandbox in which verifiers run programs.
+        allow: kinds of findings that count as warnings.
     """
 
     spec: EnvironmentSpec
@@ -53,7 +53,10 @@ class Check:
     allow: Sequence[str] = ()
 
     def run(self) -> dict[str, Any]:
-        """The report, as ``Report.to_json`` writes it: from one process that draws, and another that does all.
+        """The report, as ``Report.to_json`` writes it.
+
+        One process draws the tasks and another one draws them again and does the rest, so that tasks which depend on
+        the process are noticed.
 
         Raises:
             ConfigError: there is no such environment, setting, tokenizer or sandbox.
@@ -68,11 +71,11 @@ class Check:
         return report
 
     def _ask(self, elsewhere: dict[str, Any] | None, hash_seed: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The report of one process, and what it gives when it has done all; None where it did not come to that.
+        """The report of one process, and the tasks that it drew; None for these if it did not get to the end.
 
         Args:
-            elsewhere: what another process drew; None only to draw.
-            hash_seed: of Python's ``hash``, on which nothing that is seeded may depend.
+            elsewhere: what another process drew; None to draw and do nothing else.
+            hash_seed: of Python's ``hash``, which must not influence the tasks.
         """
         reader, writer = os.pipe()
         with tempfile.NamedTemporaryFile("r") as stacks:
@@ -111,7 +114,7 @@ class Check:
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         last: dict[str, Any] = {"step": "start", "home": "", "report": {"environment": self.spec.use, "findings": []}}
         rest = b""
-        end = time.monotonic() + max(self.deadline, 30.0)  # Python and its imports are not the environment's
+        end = time.monotonic() + max(self.deadline, 30.0)  # Python's own start does not count
         with selectors.DefaultSelector() as selector:
             selector.register(reader, selectors.EVENT_READ)
             while True:
@@ -136,7 +139,7 @@ class Check:
 
 
 def print_report(report: dict[str, Any], as_json: bool = False) -> None:
-    """For people, or one JSON object for programs."""
+    """Print the report as text, or as one JSON object."""
     if as_json:
         print(json.dumps(report, indent=2))
         return
@@ -162,12 +165,12 @@ def print_report(report: dict[str, Any], as_json: bool = False) -> None:
 
 
 def _print_numbers(console: Console, report: dict[str, Any]) -> None:
-    """Players and times."""
+    """Print how the players did, and the times."""
     players = report.get("players", {})
     if players:
-        judged = [name for name, count in players.items() if count["passed"] is not None]
-        counts = [f"{name} {players[name]['passed']}/{players[name]['plays']}" for name in judged]
-        console.print(f"passed: {', '.join(counts)}" if judged else f"played: {', '.join(players)}", markup=False)
+        graded = [name for name, count in players.items() if count["passed"] is not None]
+        counts = [f"{name} {players[name]['passed']}/{players[name]['plays']}" for name in graded]
+        console.print(f"passed: {', '.join(counts)}" if graded else f"played: {', '.join(players)}", markup=False)
     if report.get("tokens"):
         console.print("tokens: {ids} ids of {turns} turns compared".format(**report["tokens"]), markup=False)
     if report.get("milliseconds"):
@@ -182,7 +185,7 @@ def _with(report: dict[str, Any], finding: Finding) -> dict[str, Any]:
 
 
 def _stood(stacks: Path, home: str) -> str:
-    """Where the process stood at its deadline: in the environment's own file, if there."""
+    """Where the process stood at its deadline, in the environment's own file if possible."""
     frames = _FRAME.findall(stacks.read_text())
     own = [frame for frame in frames if frame[0] == home] or frames
     return f", in {own[0][2]} ({own[0][0]}, line {own[0][1]})" if own else ""
@@ -193,7 +196,7 @@ def _ending(code: int) -> str:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Let the process end by itself, in a moment; then end it and what it started."""
+    """Give the process a moment to end by itself, then kill it with everything that it started."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(0 if sys.exc_info()[0] else GRACE)
     with suppress(ProcessLookupError):

@@ -218,12 +218,12 @@ def _print(summary: Summary, wanted: int, before: int, out: Path) -> None:
     for label, (mean, error) in shown.items():
         table.add_row(label, f"{mean:.4f}", f"{error:.4f}")
     console.print(table)
-    if summary.judged and not summary.accuracy:
+    if summary.scored and not summary.accuracy:
         console.print("no accuracy: the environment does not define success; add it with Rubric(..., success=...)")
     stops = ", ".join(f"{reason} {count}" for reason, count in summary.stops.items())
     console.print(
-        f"{summary.judged} of {wanted} scored ({before} before), stop reasons: {stops or 'none'}", markup=False
+        f"{summary.scored} of {wanted} scored ({before} before), stop reasons: {stops or 'none'}", markup=False
     )
     console.print(f"scores: {out}", markup=False, soft_wrap=True)
-    if summary.judged < wanted:
-        print(f"{wanted - summary.judged} were not scored; run the same command again to retry them", file=sys.stderr)
+    if summary.scored < wanted:
+        print(f"{wanted - summary.scored} were not scored; run the same command again to retry them", file=sys.stderr)

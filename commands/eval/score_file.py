@@ -23,7 +23,7 @@ class Score(NamedTuple):
         task: the task's hash.
         attempt: number of the attempt at it.
         rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
-        success: ``Reward.success`` of the first agent; None where it is undefined.
+        success: ``Reward.success`` of the first agent; None if it is undefined.
         stop: why the episode ended.
         scored: whether it has a score at all.
     """
@@ -147,29 +147,29 @@ class Summary(NamedTuple):
             independent. The error is NaN for a single task.
         accuracy: the same for the share of successes (``Reward.success``); None if success is undefined.
         stops: stop reason → count.
-        judged: how many trajectories have a score.
+        scored: how many trajectories have a score.
         unscored: how many have none, because of an infrastructure error; no mean includes them.
     """
 
     means: dict[str, tuple[float, float]]
     accuracy: tuple[float, float] | None
     stops: dict[str, int]
-    judged: int
+    scored: int
     unscored: int
 
 
 def summarise(scores: Iterable[Score]) -> Summary:
     """Means over the trajectories that have a score."""
     everything = list(scores)
-    judged = [score for score in everything if score.scored]
-    labels = sorted({label for score in judged for label in score.rewards}, key=lambda label: (label == "total", label))
-    means = {label: _mean((s.task, s.rewards[label]) for s in judged if label in s.rewards) for label in labels}
-    defined = [score for score in judged if score.success is not None]
+    scored = [score for score in everything if score.scored]
+    labels = sorted({label for score in scored for label in score.rewards}, key=lambda label: (label == "total", label))
+    means = {label: _mean((s.task, s.rewards[label]) for s in scored if label in s.rewards) for label in labels}
+    defined = [score for score in scored if score.success is not None]
     accuracy = (
-        _mean((score.task, float(bool(score.success))) for score in judged) if judged and defined == judged else None
+        _mean((score.task, float(bool(score.success))) for score in scored) if scored and defined == scored else None
     )
     stops = dict(Counter(score.stop for score in everything).most_common())
-    return Summary(means, accuracy, stops, len(judged), len(everything) - len(judged))
+    return Summary(means, accuracy, stops, len(scored), len(everything) - len(scored))
 
 
 def _mean(values: Iterable[tuple[str, float]]) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""``lachesis verify``: scoring stored completions again."""
+"""``lachesis verify``: stored completions and trajectories scored again."""

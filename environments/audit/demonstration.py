@@ -34,7 +34,7 @@ def demonstrations(
     """The tasks with their perfect scripts; or with empty scripts, and the reason why there are no perfect ones.
 
     Args:
-        environment: whose ``demonstration`` is asked.
+        environment: gives the demonstrations.
         tasks: what to demonstrate.
         report: gets a finding if ``demonstration`` raises.
         step: is told which task comes next.

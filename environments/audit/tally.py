@@ -35,11 +35,11 @@ class Tally:
     passing: dict[str, list[tuple[Task, Script]]] = field(default_factory=lambda: defaultdict(list))
 
     def conclude(self, report: Report, flat: Sequence[Task | None]) -> None:
-        """Add to the report how the players fared, and the findings that follow.
+        """Add the players' results, and the findings that follow from them, to the report.
 
         Args:
-            report: where to.
-            flat: for each task that was played to the end, the task if all players earned the same there, else None.
+            report: the report of this audit.
+            flat: for each task that the perfect player passed, the task if all players earned the same, or None.
         """
         report.players = {kind: (plays, len(self.passing.get(kind, ()))) for kind, plays in self.played.items()}
         if "gold" in report.players:

@@ -4,15 +4,15 @@ import hashlib
 import itertools
 import random
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ...verifiers.errors import ConfigError, nearest
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
 from ...verifiers.text.forms import FORMS, SLOT
 from ..environment import Environment, EnvironmentConfig, Split
+from ..names import known_names
 
 TEST_TASKS = 4
 """Held-out tasks of each form."""
@@ -45,18 +45,10 @@ class AnswerFormat(Environment):
     class Config(EnvironmentConfig):
         """Which forms are asked for, and whether replies reason first."""
 
-        forms: list[str] = Field(default_factory=list)
+        forms: Annotated[list[str], known_names("form", FORMS)] = Field(default_factory=list)
         """Names of forms, as in the verifier ``answer_form``; empty for all."""
         think: Literal["off", "optional", "required"] = "optional"
         """Whether a reply may, or must, begin with one ``<think>`` block; one that breaks the rule earns nothing."""
-
-        @field_validator("forms")
-        @classmethod
-        def _are_known(cls, names: list[str]) -> list[str]:
-            for name in names:
-                if name not in FORMS:
-                    raise ConfigError(f"no form is named {name!r}; {nearest(name, FORMS)}")
-            return names
 
     rubric = Rubric(
         use("answer_form"), use("answer_form", label="form", weight=0.0, value=False), success="answer_form"

@@ -1,12 +1,12 @@
 """Function calls by the rules of the Berkeley Function-Calling Leaderboard (BFCL), from its rows or similar ones."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from ...verifiers.case import Case
-from ...verifiers.errors import ConfigError, DataError, nearest
+from ...verifiers.errors import DataError
 from ...verifiers.message import Message
 from ...verifiers.rubric import Rubric, reward, use
 from ...verifiers.task import Task
@@ -17,6 +17,7 @@ from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.possible_answers import possible_answers
 from ...verifiers.verdict import Verdict
 from ..dataset import DatasetConfig, DatasetEnvironment, Row, column
+from ..names import known_names
 
 NO_CALL = "None of these tools can do that."
 _QUESTION, _TOOLS, _ANSWERS = (
@@ -35,7 +36,7 @@ class ToolCalling(DatasetEnvironment):
     class Config(DatasetConfig):
         """Which rows to use, and how tools and calls are written."""
 
-        categories: list[str] = Field(default_factory=list)
+        categories: Annotated[list[str], known_names("category", CATEGORIES)] = Field(default_factory=list)
         """Rows of these only: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; empty for all."""
         format: str = "hermes"
         """How tools are shown and calls written: hermes, qwen, qwen_coder, llama or llama_pythonic."""
@@ -47,14 +48,6 @@ class ToolCalling(DatasetEnvironment):
         def _known(cls, name: str) -> str:
             tool_format(name)
             return name
-
-        @field_validator("categories")
-        @classmethod
-        def _are_known(cls, names: list[str]) -> list[str]:
-            for name in names:
-                if name not in CATEGORIES:
-                    raise ConfigError(f"no category is named {name!r}; {nearest(name, CATEGORIES)}")
-            return names
 
     rubric = Rubric(use("format", weight=0.0, required=False), success="bfcl")
 

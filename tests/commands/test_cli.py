@@ -1,5 +1,7 @@
 """The command line as a user meets it: help, exit codes, and errors in one line."""
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from lachesis.commands.cli import COMMANDS, cli
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ENVIRONMENT = """
 from lachesis import Environment, Task
@@ -33,6 +38,18 @@ def test_each_summary_is_the_first_line_of_the_commands_own_help() -> None:
         command = cli.commands[name]
         assert command.name == name
         assert (command.help or "").splitlines()[0] == entry.summary
+
+
+def test_the_command_that_the_guide_adds_works() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (source,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    made: dict[str, Any] = {"__package__": "lachesis.commands"}
+    exec(source, made)
+    done = CliRunner().invoke(made["command"], ["Ada"])
+    assert (done.exit_code, done.output) == (0, "Hello, Ada.\n")
+    (entry,) = re.findall(r"`(\".*?\"): Entry\((.*?)\),`", text)
+    assert ast.literal_eval(entry[0]) == made["command"].name
+    assert ast.literal_eval(entry[1]) == ("greet", (made["command"].help or "").splitlines()[0])
 
 
 def test_no_commands_help_waits_for_torch_or_ray() -> None:

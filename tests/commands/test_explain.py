@@ -4,7 +4,6 @@ import asyncio
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -12,11 +11,12 @@ from lachesis.commands.cli import cli
 from lachesis.commands.explain import ascii_text, explain
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer import train as main_job
-from lachesis.trainer.advantages.relative import grpo
+from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import RunConfig
 from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
 from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.group import Group
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,9 @@ def test_what_is_explained_is_what_was_trained(run: Path) -> None:
     for one in stored:
         found = explain(run, f"{one.group}/{one.attempt}")
         assert (found.stored.step, len(found.group)) == (one.step, 4)
-        totals = np.array(found.totals("policy"))
-        expected = grpo(totals)[one.attempt]
+        group = Group(one.group, one.trajectory.task, tuple(attempt.trajectory for attempt in found.group))
+        assert found.totals("policy") == [attempt.rewards["policy"].total for attempt in group.trajectories]
+        expected = compute_advantages([group], "grpo").of(0, one.attempt, "policy")
         rows = [row for segment in found.to_json()["segments"] for row in segment["tokens"]]
         assert "".join(row["text"] for row in rows if row["sampled"]).startswith(one.trajectory.completion())
         for row in rows:

@@ -1,4 +1,4 @@
-"""What the tests of the records share: segments to vary and compare, and arbitrary JSON."""
+"""Shared fixtures of the record tests: segments to vary and compare, and arbitrary JSON."""
 
 from collections.abc import Callable
 from typing import Any

@@ -99,7 +99,7 @@ def test_programs_keep_their_tests_and_how_they_are_run(task: Task, format_: str
     assert (own["verifier"], own["params"]["format"], task.answer) == ("code", format_, answer)
 
 
-def test_a_row_of_numpys_is_read_and_the_assistants_own_words_are_left_out() -> None:
+def test_a_row_of_numpy_values_is_read_without_the_assistants_replies() -> None:
     prompt = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "18"}]
     row = {"prompt": np.array(prompt, dtype=object), "data_source": "openai/gsm8k"}
     task = from_verl({**row, "reward_model": {"style": "rule", "ground_truth": "18"}})

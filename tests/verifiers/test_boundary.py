@@ -1,4 +1,4 @@
-"""The boundary around user code: what it raises becomes a record, and what interrupts it passes through."""
+"""The boundary around user code: exceptions become records, while cancellation and Ctrl-C pass through."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def raised(error: BaseException) -> None:
         (Unprintable(), "Unprintable, whose message cannot be had (ValueError)"),
     ],
 )
-def test_what_user_code_raises_is_a_record_with_its_place(error: BaseException, message: str) -> None:
+def test_an_exception_of_user_code_becomes_a_record_with_its_location(error: BaseException, message: str) -> None:
     with Boundary(__file__) as outcome:
         raised(error)
     assert outcome.error is error

@@ -1,4 +1,4 @@
-"""Files that survive a crash: whole or not at all, and without a torn last line."""
+"""Files that survive a crash: replaced as a whole, and read without an incomplete last line."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_a_torn_last_line_is_left_out_and_cut(tmp_path: Path, content: bytes, li
     assert path.read_bytes() == content[:end]
 
 
-def test_what_is_written_later_is_read_from_where_one_left_off(tmp_path: Path) -> None:
+def test_reading_continues_at_the_offset_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"a\nb")
     first, offset = whole_lines(path)

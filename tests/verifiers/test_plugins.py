@@ -1,4 +1,4 @@
-"""Choices by name: built-in ones, one's own, and errors that say the cure."""
+"""Choices by name: built-in ones, those of users, and errors with a cure."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,7 @@ class Chosen(Settings):
     record: Annotated[str, RECORDS.setting] = "task"
 
 
-def test_a_built_in_name_and_anybodys_own_are_loaded() -> None:
+def test_built_in_names_and_module_names_are_loaded() -> None:
     assert RECORDS.load("task") is Task
     assert RECORDS.load("json:JSONDecoder") is json.JSONDecoder
     assert RECORDS.names == ("task", "lost")
@@ -33,7 +33,7 @@ def test_a_built_in_name_and_anybodys_own_are_loaded() -> None:
         ("lost", r"has no 'Tusk'"),
     ],
 )
-def test_a_name_that_cannot_be_had_is_an_error_with_its_cure(name: str, message: str) -> None:
+def test_an_unknown_name_is_an_error_with_its_cure(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         RECORDS.load(name)
 

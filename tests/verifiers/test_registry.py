@@ -30,7 +30,7 @@ def test_an_unknown_name_or_parameter_names_the_nearest() -> None:
         make_verifier("number", {"tolerence": 1})
 
 
-def test_of_many_names_a_message_lists_some() -> None:
+def test_a_message_lists_only_some_of_many_names() -> None:
     assert nearest("x", map(str, range(100, 130))).count(", ") == 29
     assert nearest("x", map(str, range(100, 180))).endswith(", 129 and 50 more")
     assert nearest("x", ()) == "known: none"
@@ -68,7 +68,7 @@ def test_two_verifiers_cannot_share_a_name() -> None:
         verifier("test_twice")(type("Second", (), {}))
 
 
-def test_whatever_a_verifiers_own_check_raises_names_the_verifier_and_its_parameters() -> None:
+def test_an_error_of_a_verifiers_own_check_names_the_verifier_and_its_parameters() -> None:
     @verifier("test_fussy")
     @dataclass(frozen=True)
     class Fussy:
@@ -101,7 +101,7 @@ class Shouted:
 """
 
 
-def test_a_verifier_of_ones_own_is_used_by_module_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_verifier_is_used_by_module_and_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "shouted_for_test.py").write_text(SHOUTED)
     monkeypatch.syspath_prepend(tmp_path)
     rubric = Rubric(use("shouted_for_test:Shouted", weight=2.0, mark="?"), use("exact"))

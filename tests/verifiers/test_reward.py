@@ -38,7 +38,7 @@ def success(environment: Environment, said: str) -> bool | None:
     return environment.score(Task("?", answer="42"), said).success
 
 
-def test_a_plain_number_defines_no_success_not_even_where_it_is_1() -> None:
+def test_a_plain_number_defines_no_success_even_if_it_is_1() -> None:
     assert [success(Close(), said) for said in ("42", "7")] == [None, None]
 
 
@@ -72,13 +72,13 @@ def test_the_rule_survives_json_and_other_weights() -> None:
     assert Rubric(use("exact"), success="exact").with_weights({"exact": 0.5}).success == "exact"
 
 
-def test_what_was_not_scored_is_neither() -> None:
+def test_an_unscored_reward_is_neither_a_success_nor_a_failure() -> None:
     assert Reward().success is None
     assert Reward((Component("a", 1.0, infra_error("lost")),), success_total=0.0).success is None
     assert Reward((Component("a", 1.0, Verdict(1.0)),), success_label="gone").success is None
 
 
-def test_the_rate_is_undefined_where_one_of_them_is() -> None:
+def test_the_success_rate_is_undefined_if_one_success_is() -> None:
     good, bad = (Reward((Component("a", 1.0, Verdict(score)),)) for score in (1.0, 0.0))
     assert success_rate([good, bad, good, good]) == 0.75
     assert success_rate([good, Reward((Component("a", 1.0, Verdict(1.0, graded=True)),))]) is None

@@ -72,7 +72,7 @@ def test_a_reward_that_exits_has_judged_nothing_and_ends_no_run() -> None:
     assert "SystemExit: 3" in judged.components[0].verdict.reason
 
 
-def test_a_scalar_of_numpys_is_a_number() -> None:
+def test_a_numpy_scalar_is_a_number() -> None:
     judged = asyncio.run(Rubric().with_methods(Odd()).score(case("yes")))
     assert judged.score("scalar") == 0.5
 
@@ -164,7 +164,7 @@ def judged(rubric: Rubric, text: str, answer: Any = "42") -> Reward:
     return found
 
 
-def test_behind_a_gate_that_is_passed_everything_counts() -> None:
+def test_if_a_gate_passes_everything_counts() -> None:
     rubric = Rubric(use("exact"), use("format", gate=True, weight=0.1), gated=-1.0)
     found = judged(rubric, "<think>so</think>42")
     assert [(part.label, part.verdict.score) for part in found.components] == [("exact", 1.0), ("format", 1.0)]
@@ -172,7 +172,7 @@ def test_behind_a_gate_that_is_passed_everything_counts() -> None:
     assert found.success
 
 
-def test_behind_a_gate_that_is_not_passed_nothing_counts_and_nothing_is_judged() -> None:
+def test_if_a_gate_fails_nothing_else_counts_or_is_judged() -> None:
     raising = use("test_behaviour", kind="raise")
     rubric = Rubric(use("exact"), use("format", gate=True), raising, use("number", weight=0), gated=-0.5)
     found = judged(rubric, "42")
@@ -213,17 +213,17 @@ def test_a_method_may_be_a_gate() -> None:
     assert judged(rubric, "long " * 9).gate == "short"
 
 
-def test_what_an_environment_gave_itself_does_not_count_behind_a_gate() -> None:
+def test_rewards_from_the_episode_do_not_count_behind_a_failed_gate() -> None:
     found = judged(Rubric(use("format", gate=True)), "42").extended([Component("win", 1.0, passed())])
     assert found.total == 0.0
 
 
-def test_a_metric_that_could_not_be_judged_unscores_nothing() -> None:
+def test_a_metric_that_could_not_be_judged_leaves_the_reward_scored() -> None:
     found = judged(Rubric(use("exact"), use("test_behaviour", kind="raise", weight=0)), "42")
     assert (found.scored, found.total) == (True, 1.0)
 
 
-def test_totals_and_scores_stay_within_their_bounds_and_what_they_were_is_kept() -> None:
+def test_totals_and_scores_stay_within_bounds_and_the_original_is_kept() -> None:
     class Long:
         @reward(clip=(-1.0, 2.0))
         def length(self, case: Case) -> float:
@@ -237,7 +237,7 @@ def test_totals_and_scores_stay_within_their_bounds_and_what_they_were_is_kept()
     assert judged(Rubric(use("exact", weight=-3), clip=(-1, 1)), "42").total == -1.0
 
 
-def test_a_bound_gives_no_score_to_what_could_not_be_read_or_judged() -> None:
+def test_bounds_do_not_change_verdicts_without_a_judged_score() -> None:
     found = judged(Rubric(use("number", clip=(0.5, 1)), use("test_behaviour", kind="raise", clip=(0.5, 1))), "none")
     assert [part.verdict.score for part in found.components] == [0.0, None]
 

@@ -44,7 +44,7 @@ NAN = float("nan")
         ({"extra": {"reference": [0.0]}}, "one length"),
     ],
 )
-def test_a_segment_refuses_what_cannot_be(
+def test_a_segment_refuses_invalid_arrays(
     make_segment: Callable[..., Segment], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):

@@ -44,7 +44,7 @@ def test_only_a_positive_ok_verdict_passed() -> None:
     assert [verdict.passed for verdict in verdicts] == [True, False, False, False, False, False]
 
 
-def test_a_verdict_on_turns_says_what_they_come_to() -> None:
+def test_a_verdict_on_turns_combines_their_scores() -> None:
     steps = [0.5, 1.0, 0.0]
     totals = {total: Verdict.of_steps(steps, total).score for total in ("mean", "sum", "min", "max", "last")}  # type: ignore[arg-type]
     assert totals == {"mean": 0.5, "sum": 1.5, "min": 0.0, "max": 1.0, "last": 0.0}
@@ -54,7 +54,7 @@ def test_a_verdict_on_turns_says_what_they_come_to() -> None:
     assert Verdict.of_steps([], "last").score == 0.0
 
 
-def test_scores_of_turns_that_cannot_be_are_refused() -> None:
+def test_invalid_scores_of_turns_are_refused() -> None:
     with pytest.raises(DataError, match="finite"):
         Verdict(1.0, steps=(0.5, NAN))
     with pytest.raises(DataError, match="mean or sum"):

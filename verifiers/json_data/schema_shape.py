@@ -101,9 +101,9 @@ def _check_parts(root: Any, draft: Any) -> None:
 def _check_part(schema: dict[str, Any], is_root: bool) -> None:
     if not is_root:
         if isinstance(schema.get("$schema"), str):
-            raise _unusable("a part of it has a $schema of its own")
+            raise _unusable("a part of it has its own $schema")
         if isinstance(address := schema.get("$id"), str) and not address.startswith("#"):
-            raise _unusable(f"a part of it has an $id of its own ({address!r:.80}): refer to it by #/$defs/…")
+            raise _unusable(f"a part of it has its own $id ({address!r:.80}): refer to it by #/$defs/…")
     patterns = schema.get("patternProperties")
     for pattern in [*(patterns if isinstance(patterns, dict) else ()), schema.get("pattern")]:
         if isinstance(pattern, str):
@@ -114,7 +114,7 @@ def _check_unevaluated(schemas: list[dict[str, Any]]) -> None:
     if any("unevaluatedProperties" in schema for schema in schemas) and any(
         "patternProperties" in schema for schema in schemas
     ):  # the library would match these patterns without a timeout
-        raise _unusable("unevaluatedProperties beside patternProperties is not supported")
+        raise _unusable("unevaluatedProperties together with patternProperties is not supported")
 
 
 def _target(reference: Any, resolver: Any) -> Any:
@@ -156,7 +156,7 @@ def compiled(pattern: str) -> regex.Pattern[str]:
     try:
         return regex.compile(_to_python(pattern))
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        raise _unusable(f"the pattern {pattern!r:.80} is no regular expression ({error})") from None
+        raise _unusable(f"the pattern {pattern!r:.80} is not a regular expression ({error})") from None
 
 
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}

@@ -64,7 +64,7 @@ def entries(task: Task) -> list[Entry]:
         DataError: an entry is malformed; the message names the value.
     """
     if len(task.verify) > MAX_ENTRIES:
-        raise DataError(f"a task has at most {MAX_ENTRIES} verifiers of its own, found {len(task.verify)}")
+        raise DataError(f"a task has at most {MAX_ENTRIES} own verifiers, found {len(task.verify)}")
     found: list[Entry] = []
     for row in task.verify:
         name, weight, params = _check(row)

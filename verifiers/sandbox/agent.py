@@ -9,7 +9,19 @@ from pathlib import Path
 from .inside import wire
 from .seccomp import MACHINES, bpf
 
-_MODULES = ("wire", "kernel", "cgroup", "root", "program", "files", "usage", "first", "channel", "supervisor", "agent")
+_MODULES = (
+    "wire",
+    "kernel",
+    "cgroup",
+    "root",
+    "program",
+    "files",
+    "usage",
+    "init_process",
+    "channel",
+    "supervisor",
+    "agent",
+)
 """The modules in ``inside``, in the order in which they import each other."""
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PATH": "/usr/local/bin:/usr/bin:/bin"}

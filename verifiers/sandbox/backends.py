@@ -19,7 +19,7 @@ BACKENDS = Plugins[Callable[["SandboxSettings"], Sandbox]](
     {"process": "process:open_process_sandbox", "docker": "docker.containers:open_docker_sandbox"},
     keywords=(AUTO,),
 )
-"""Each is a callable (SandboxSettings) -> Sandbox that raises a ``LachesisError`` where it cannot make one."""
+"""Each is a callable (SandboxSettings) -> Sandbox that raises a ``LachesisError`` if it cannot open one."""
 
 
 def open_sandbox(settings: "SandboxSettings") -> Sandbox:

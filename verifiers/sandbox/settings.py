@@ -12,8 +12,7 @@ class SandboxSettings(Settings):
     """The ``[sandbox]`` table of a configuration. Datasets and verifiers cannot change it."""
 
     backend: Annotated[str, BACKENDS.setting] = AUTO
-    """``process``, ``docker``, your own as ``module:name``, or ``auto``: the first built-in one that reaches
-    ``require``."""
+    """process, docker, your own as module:name, or auto: the first built-in one that reaches ``require``."""
     require: Literal["accident", "contained", "strong"] = "contained"
     """The lowest level to accept; where the sandbox does not reach it, the run ends before the first rollout."""
     size: int = 0

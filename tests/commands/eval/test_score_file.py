@@ -46,7 +46,7 @@ def test_an_attempt_that_was_not_judged_is_made_again_and_counts_once(tmp_path: 
         assert not file.has(Task("a").hash, 0)
         file.add(0, attempt("a", 1.0))
     summary = summarise(ScoreFile(path, HEADER).scores.values())
-    assert (summary.judged, summary.unscored) == (1, 0)
+    assert (summary.scored, summary.unscored) == (1, 0)
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_means_are_over_tasks_and_their_error_too() -> None:
     assert summary.means["exact"] == pytest.approx((0.5, stdev(tasks) / math.sqrt(3)))
     assert summary.means["total"] == pytest.approx((1.0, 2 * stdev(tasks) / math.sqrt(3)))
     assert summary.accuracy[0] == pytest.approx(0.5)
-    assert (summary.judged, summary.unscored) == (4, 1)
+    assert (summary.scored, summary.unscored) == (4, 1)
     assert summary.stops == {"done": 5}
 
 

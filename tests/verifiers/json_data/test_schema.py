@@ -1,4 +1,4 @@
-"""Values against JSON schemas: the faults by kind, and schemas and values that would hang, fetch or fool."""
+"""Validation against JSON schemas: the kinds of faults, and hostile schemas and values."""
 
 import contextlib
 import time
@@ -47,7 +47,7 @@ def test_each_kind_of_fault_is_told_apart_with_its_path(instance: Any, expected:
     assert kinds(instance, POINT) == expected
 
 
-def test_a_whole_float_is_an_integer_as_the_specification_has_it_unless_told_otherwise() -> None:
+def test_a_whole_float_is_an_integer_by_default_as_in_the_specification() -> None:
     assert kinds({"x": 1.0}, POINT) == []
     assert kinds({"x": 1.0}, POINT, whole_floats=False) == [("$.x", "type")]
     assert kinds({"x": 1.5}, POINT) == [("$.x", "type")]
@@ -85,7 +85,7 @@ def test_json_is_compared_as_json_and_not_as_python(instance: Any, schema: Any, 
     assert (faults(instance, schema) == []) is valid
 
 
-def test_a_type_error_in_a_choice_of_types_is_one() -> None:
+def test_a_type_error_in_a_choice_of_types_has_kind_type() -> None:
     optional = {"anyOf": [{"type": "string"}, {"type": "null"}]}
     assert kinds(1, optional) == [("$", "type")]
     assert kinds({"a": 1}, {"properties": {"a": False}}) == [("$.a", "unknown")]
@@ -127,7 +127,7 @@ def test_a_type_error_in_a_choice_of_types_is_one() -> None:
         {"anyOf": [{}] * 6000},
     ],
 )
-def test_a_schema_that_cannot_be_used_or_not_safely_is_the_datasets_fault(schema: Any) -> None:
+def test_a_schema_that_is_invalid_or_unsafe_is_a_data_error(schema: Any) -> None:
     if schema == {"anyOf": [{}] * 6000}:
         schema = {"anyOf": [{"const": number} for number in range(6000)]}
     with pytest.raises(DataError):
@@ -205,7 +205,7 @@ BRANCHES = {"properties": {"kids": {"items": {"oneOf": [{"$ref": "#"}, {"$ref": 
         ([["a" * 5_000 + "!"]] * 9, {"items": {"items": {"pattern": "^(a|a)*$"}}}),
     ],
 )
-def test_what_would_take_forever_ends_at_its_limit(instance: Any, schema: Any) -> None:
+def test_a_check_that_would_take_forever_ends_at_its_limit(instance: Any, schema: Any) -> None:
     start = time.thread_time()
     assert [fault.kind for fault in faults(instance, schema)] == ["limit"]
     assert time.thread_time() - start < 3
@@ -227,7 +227,7 @@ def test_large_values_are_judged_with_bounded_reports(instance: Any, schema: Any
 
 
 @given(VALUES, VALUES)
-def test_nothing_but_a_data_error_leaves_whatever_value_and_schema(instance: Any, schema: Any) -> None:
+def test_any_value_and_schema_raise_at_most_a_data_error(instance: Any, schema: Any) -> None:
     with contextlib.suppress(DataError):
         assert all(isinstance(fault, Fault) for fault in faults(instance, schema))
 

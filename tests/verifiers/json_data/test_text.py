@@ -1,4 +1,4 @@
-"""JSON as a model writes it: strict, bounded, and compared as JSON."""
+"""JSON text from a model: decoded strictly and within bounds, and compared as JSON."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def test_every_json_value_is_read_back(value: Any) -> None:
         *("[" * 100_000, "[" * 65 + "]" * 65, "1" * 50_000, '"\n"', "\u00a01", '{"a": 1}}', "x" * 2_000_000),
     ],
 )
-def test_what_is_not_json_or_past_the_bounds_is_refused(text: str) -> None:
+def test_text_that_is_not_json_or_exceeds_the_bounds_is_refused(text: str) -> None:
     with pytest.raises(NotJson):
         read_json(text)
 
@@ -40,12 +40,12 @@ def test_the_bound_on_depth_is_exact() -> None:
     assert read_json("[" * MAX_DEPTH + "1" + "]" * MAX_DEPTH)
 
 
-def test_a_value_ends_where_it_ends() -> None:
+def test_a_value_ends_before_the_following_text() -> None:
     assert read_json_at('x {"a": "</tool_call>"} y', 1) == ({"a": "</tool_call>"}, 23)
 
 
 @given(VALUES.filter(lambda value: isinstance(value, dict | list)), st.data())
-def test_text_that_is_cut_off_says_so(value: Any, data: st.DataObject) -> None:
+def test_text_that_is_cut_off_is_reported_as_cut_off(value: Any, data: st.DataObject) -> None:
     text = json.dumps(value)
     cut = text[: data.draw(st.integers(0, len(text) - 1))]
     with pytest.raises(NotJson) as caught:
@@ -66,6 +66,6 @@ def test_keys_are_equal_exactly_where_json_values_are() -> None:
 
 
 @given(st.text(alphabet='[]{}",:\\ntrue0123eE+-. u'))
-def test_no_text_raises_anything_else(text: str) -> None:
+def test_any_text_raises_at_most_not_json(text: str) -> None:
     with contextlib.suppress(NotJson):
         read_json(text)

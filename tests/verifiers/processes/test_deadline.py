@@ -1,4 +1,4 @@
-"""A verifier's deadline is for the verifier: what has its own does not use it up."""
+"""The deadline of a verifier is paused while it waits for something that has its own deadline."""
 
 import asyncio
 
@@ -22,16 +22,16 @@ async def wait(counted: float, own: float, at_once: int = 1) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
-def test_what_has_its_own_deadline_does_not_count(at_once: int) -> None:
+def test_time_in_a_paused_deadline_does_not_count(at_once: int) -> None:
     asyncio.run(wait(0.0, 0.5, at_once))
 
 
-def test_what_has_none_counts_before_and_after() -> None:
+def test_time_before_and_after_the_pause_counts() -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(wait(5.0, 0.3))
 
 
-def test_outside_of_a_deadline_it_changes_nothing() -> None:
+def test_a_pause_outside_a_deadline_has_no_effect() -> None:
     with pause_deadline():
         pass
 
@@ -44,7 +44,7 @@ class Slow:
         return 1.0
 
 
-def test_a_rubric_waits_for_a_sandbox_as_long_as_that_takes() -> None:
+def test_waiting_for_a_sandbox_does_not_count_against_a_verifier() -> None:
     rubric = Rubric(deadline=0.1).with_methods(Slow())
     judged = asyncio.run(rubric.score(Case(Trajectory(Task("?", answer="1")))))
     assert judged.total == 1.0

@@ -1,4 +1,4 @@
-"""Killable workers: bounded, replaced, and never left behind."""
+"""Worker processes: their requests have deadlines, dead ones are replaced, and none outlives its parent."""
 
 import asyncio
 import os
@@ -77,14 +77,14 @@ def test_a_stuck_worker_is_killed_at_the_wall_clock_deadline(pool: WorkerPool) -
 
 
 @pytest.mark.parametrize("request_", [{"die": signal.SIGSEGV}, {"die": signal.SIGKILL}, {"exit": True}])
-def test_a_request_that_ends_two_workers_is_itself_to_blame(pool: WorkerPool, request_: dict[str, int]) -> None:
+def test_a_request_that_kills_two_workers_gets_a_limit(pool: WorkerPool, request_: dict[str, int]) -> None:
     outcome = ask(pool, **request_)
     assert outcome.status == "limit"
     assert "twice" in outcome.reason
     assert ask(pool).status == "ok"
 
 
-def test_a_worker_killed_from_outside_in_the_middle_of_a_request_costs_it_nothing(pool: WorkerPool) -> None:
+def test_a_request_succeeds_if_its_worker_is_killed_from_outside_once(pool: WorkerPool) -> None:
     first = ask(pool).answer["pid"]
 
     async def kill_meanwhile() -> Outcome:
@@ -122,7 +122,7 @@ def test_a_worker_that_cannot_start_is_an_infrastructure_error(tmp_path: Path, p
     assert pool.pids == []
 
 
-def test_a_request_in_the_pool_does_not_hold_up_the_event_loop(pool: WorkerPool) -> None:
+def test_a_request_does_not_block_the_event_loop(pool: WorkerPool) -> None:
     async def ticks() -> int:
         asking = asyncio.ensure_future(pool.ask({"sleep": 0.5}, 0.1))
         count = 0

@@ -1,4 +1,4 @@
-"""Every verifier's examples get the scores that they show, by the machinery of ``lachesis verify``."""
+"""The examples of every verifier get the scores that they show when ``lachesis verify`` judges them."""
 
 import asyncio
 import inspect
@@ -65,7 +65,7 @@ def documented(section: str) -> type:
     return type("Documented", (), {"__doc__": f"Passes.\n\n    Attributes:\n        a: one.\n\n{section}"})
 
 
-def test_rows_of_one_and_more_lines_are_read() -> None:
+def test_rows_of_one_or_more_lines_are_read() -> None:
     rows = '{"a": 1} -> 1.0', '{"b":', ' "->"}', "-> -0.5", '{"c": 2} -> [1, 0.5]'
     section = "    Example:\n" + "".join(f"        {row}\n" for row in rows)
     expected = [Example({"a": 1}, 1.0), Example({"b": "->"}, -0.5), Example({"c": 2}, [1, 0.5])]
@@ -74,13 +74,13 @@ def test_rows_of_one_and_more_lines_are_read() -> None:
     assert examples_of(type("Undocumented", (), {})) == []
 
 
-def test_the_section_ends_where_the_text_goes_on() -> None:
+def test_the_section_ends_before_the_following_text() -> None:
     assert examples_of(documented('    Example:\n        {"a": 1} -> 1.0\n\n    More text.\n')) == [({"a": 1}, 1.0)]
 
 
 @pytest.mark.parametrize(
     "line", ['{"a": 1}', '{"a": 1 -> 1.0', "[1] -> 1.0", '{"a": 1} -> yes', '{"a": 1} -> 1.0x', "a"]
 )
-def test_what_is_no_row_with_a_score_is_refused(line: str) -> None:
+def test_an_example_without_a_row_or_a_score_is_refused(line: str) -> None:
     with pytest.raises(ConfigError):
         examples_of(documented(f"    Example:\n        {line}\n"))

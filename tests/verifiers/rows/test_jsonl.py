@@ -1,4 +1,4 @@
-"""JSON Lines: every fault is named by its line."""
+"""JSON Lines: each error names its line."""
 
 from pathlib import Path
 

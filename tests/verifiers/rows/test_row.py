@@ -1,4 +1,4 @@
-"""A task's own verifiers: judged like the rubric's, and never more than the row may ask for."""
+"""A task's own verifiers: they are judged like those of the rubric, and a row cannot ask for more than it may."""
 
 import asyncio
 import math
@@ -69,7 +69,7 @@ def test_a_tasks_verifiers_are_components_with_their_own_answers_weights_and_lab
     assert Reward.from_json(judged.to_json()) == judged
 
 
-def test_a_verifier_of_the_tasks_own_is_given_its_parameters_and_answer() -> None:
+def test_a_tasks_own_verifier_gets_its_parameters_and_answer() -> None:
     own = {"verifier": "test_params", "params": {"word": "w"}, "answer": "w"}
     assert judge("", [own], answer="other").total == 1.0
 
@@ -115,7 +115,7 @@ ATTACKS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("entry", "says"), ATTACKS, ids=[str(entry)[:60] for entry, _ in ATTACKS])
-def test_what_a_row_may_not_ask_for_is_refused_and_never_scored(entry: Any, says: str) -> None:
+def test_a_forbidden_entry_of_a_row_is_refused_and_never_scored(entry: Any, says: str) -> None:
     with pytest.raises(DataError, match=says):
         check_entries(Task("q", "42", verify=(entry,)))
     if says == "JSON":
@@ -154,7 +154,7 @@ def test_a_row_that_names_a_module_imports_nothing() -> None:
     assert "this" not in sys.modules
 
 
-def test_no_parameter_of_a_machine_is_in_any_list() -> None:
+def test_no_row_may_set_a_parameter_that_concerns_the_machine() -> None:
     machine = ("second", "timeout", "total", "memory", "backend", "sandbox", "path", "url", "endpoint", "network")
     names = row_verifiers()
     assert {"exact", "math", "number", "format", "code"} <= set(names)
@@ -167,12 +167,12 @@ def test_no_parameter_of_a_machine_is_in_any_list() -> None:
             assert param not in ("by", "params", "pattern", "allow_shared"), (name, param)
 
 
-def test_every_built_in_verifier_that_judges_one_attempt_says_what_a_row_may_set() -> None:
+def test_every_built_in_verifier_of_single_attempts_lists_what_a_row_may_set() -> None:
     single = [name for name in registry.BUILT_IN.names if hasattr(verifier_class(name), "verify")]
     assert sorted(set(single) & set(imported_verifiers()) - set(row_verifiers())) == []
 
 
-def test_a_label_of_the_tasks_own_is_not_the_rubrics_to_give() -> None:
+def test_a_rubric_cannot_use_the_label_prefix_of_tasks() -> None:
     with pytest.raises(ConfigError, match="the tasks' own"):
         Rubric(use("exact", label="task/exact"))
 

@@ -1,4 +1,4 @@
-"""What the sandbox's tests share: an image for Docker, made of the Python that runs the tests."""
+"""Shared fixtures of the sandbox tests: a Docker image of this Python, and launchers with fewer rights."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""Backends by name: the built-in ones, and one's own, which is the example of the documents."""
+"""Backends by name: the built-in ones, and a user's own, which is the example in the documentation."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxSettin
     service.server_close()
 
 
-def test_ones_own_sandbox_is_opened_by_module_and_name(settings: SandboxSettings) -> None:
+def test_a_user_sandbox_is_opened_by_module_and_name(settings: SandboxSettings) -> None:
     sandbox = open_sandbox(settings)
     assert (sandbox.name, sandbox.level) == ("remote", Level.STRONG)
     done = asyncio.run(sandbox.run(Job("print(input()[::-1])", stdin=b"abc")))
@@ -76,7 +76,7 @@ def verdict_of(program: str, answer: object, format: str) -> Verdict:
     return asyncio.run(make_verifier("code", {"format": format}).verify(Case(said)))
 
 
-def test_a_verifier_runs_programs_in_ones_own_sandbox(settings: SandboxSettings) -> None:
+def test_a_verifier_runs_programs_in_a_user_sandbox(settings: SandboxSettings) -> None:
     configure_sandbox(settings)
     try:
         tests = [{"input": "21", "output": "42"}, {"input": "0", "output": "0"}]
@@ -113,7 +113,7 @@ def open_low(settings):
 """
 
 
-def test_ones_own_sandbox_of_too_low_a_level_is_refused_and_closed(
+def test_a_user_sandbox_of_too_low_a_level_is_refused_and_closed(
     settings: SandboxSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "low_sandbox.py").write_text(LOW)

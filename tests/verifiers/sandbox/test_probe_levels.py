@@ -1,4 +1,4 @@
-"""What each level holds, by trying; the documents' table says just that."""
+"""The layers that each level holds, found by trying; the table in the documentation agrees."""
 
 import re
 import sys
@@ -55,7 +55,7 @@ def test_each_level_holds_what_the_document_says(pool: Sandbox, request: pytest.
     assert all(layer.cure for layer in pool.layers if not layer.held)
 
 
-def test_a_layer_less_is_a_level_less(machine_allows_strong: None) -> None:
+def test_a_missing_layer_lowers_the_level(machine_allows_strong: None) -> None:
     pool = open_backend("process", SandboxSettings())
     try:
         layers = pool.layers
@@ -75,7 +75,7 @@ def _without(layer: object) -> object:
     return replace(layer, held=False)  # type: ignore[type-var]
 
 
-def test_what_is_not_reached_is_refused_with_all_that_was_tried(
+def test_a_level_that_no_backend_reaches_is_refused_with_all_attempts(
     monkeypatch: pytest.MonkeyPatch, nobody_launcher: ProcessLauncher, machine_allows_strong: None
 ) -> None:
     monkeypatch.setattr(backends, "open_backend", lambda name, settings: AgentPool(nobody_launcher, 2))

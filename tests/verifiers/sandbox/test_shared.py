@@ -1,4 +1,4 @@
-"""One sandbox a process: made on first use, made anew for other settings; a failure is not tried again and again."""
+"""The shared sandbox of a process: opened on first use, replaced for other settings; a failure is remembered."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def _as_before() -> Iterator[None]:
     close_sandbox()
 
 
-def test_it_is_one_until_the_settings_change() -> None:
+def test_the_sandbox_is_shared_until_the_settings_change() -> None:
     configure_sandbox(SandboxSettings(backend="process", require="accident"))
     first = shared_sandbox()
     assert shared_sandbox() is first
@@ -35,7 +35,7 @@ def test_it_is_one_until_the_settings_change() -> None:
     assert asyncio.run(shared_sandbox().run(Job("print(1)"))).stdout == "1\n"
 
 
-def test_a_failure_is_said_again_without_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_raised_again_without_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def refuse(settings: SandboxSettings) -> None:
@@ -52,7 +52,7 @@ def test_a_failure_is_said_again_without_another_try(monkeypatch: pytest.MonkeyP
     assert shared_sandbox().level
 
 
-def test_a_forked_child_makes_its_own() -> None:
+def test_a_forked_child_opens_its_own_sandbox() -> None:
     configure_sandbox(SandboxSettings(backend="process", require="accident"))
     asyncio.run(shared_sandbox().run(Job("print(1)")))
     child = os.fork()

@@ -1,4 +1,4 @@
-"""The agent: a process, or the one process of a container, that runs jobs one after the other."""
+"""The agent: a process on the host or in a container that runs jobs one after the other."""
 
 import binascii
 import builtins
@@ -11,28 +11,28 @@ from typing import NamedTuple
 
 from . import kernel, root, wire
 from .cgroup import Cgroup, ContainerGroup, Group
-from .channel import PARENT_IN, tell
-from .first import set_oom_score
+from .channel import PARENT_IN, send_to_parent
+from .init_process import set_oom_score
 from .program import Confinement, Program
-from .supervisor import CLOSED, Place, Supervisor
+from .supervisor import CLOSED, JobEnvironment, Supervisor
 
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-_USERS = (0x7000_0000, 0x0100_0000)
-"""The first of the numbers from which a job's user is chosen, and how many there are."""
+_USER_IDS = (0x7000_0000, 0x0100_0000)
+"""The range from which the user id of jobs is chosen: its first number and its length."""
 _HOST_PID = os.getpid()
-_FEW_USERS = (20_000, 40_000)
-"""The same where there are no more than the usual 65,536."""
-_WARM = "bisect collections functools heapq itertools json math operator re string typing"
-"""What programs import most: here once, rather than in every job. All of it weighs on every fork."""
+_FEW_USER_IDS = (20_000, 40_000)
+"""The same range on systems that map only the usual 65,536 user ids."""
+_PRELOADED = "bisect collections functools heapq itertools json math operator re string typing"
+"""The modules that programs import most; the agent imports them once. Each one makes every fork slower."""
 
 
 class Setup(NamedTuple):
-    """What the parent asks for.
+    """The set-up that the parent asks for.
 
     Attributes:
-        container: whether a container holds the agent, with namespaces and a memory limit of its own.
-        network: whether jobs reach the network.
-        path: folders of Python packages for jobs to import.
+        container: whether the agent runs in a container, which has its own namespaces and memory limit.
+        network: whether jobs may use the network.
+        path: folders of Python packages that jobs may import.
         filters: machine → ``full`` and ``single`` → BPF program in base64; ``single`` allows no child processes.
     """
 
@@ -43,13 +43,13 @@ class Setup(NamedTuple):
 
 
 def main() -> Program:
-    """Read the set-up from the parent, then run jobs; returns in a job's own process, which is to run the program."""
+    """Read the set-up from the parent, then run jobs; returns only in a job's process, which then runs the program."""
     kind, payload = wire.read_frame(PARENT_IN)
     if kind != wire.SETUP:
         raise ValueError(f"a set-up was expected, found frame {kind!r}")
     setup = Setup(**json.loads(payload))
     importlib.invalidate_caches()
-    _warm_up()
+    _preload_modules()
     missing: dict[str, str] = {}
     if setup.container:
         return _serve(setup, _container_group(missing), True, missing)
@@ -57,7 +57,7 @@ def main() -> Program:
     return _serve(setup, group, _enter_namespaces(setup, group, missing), missing)
 
 
-def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str]) -> Program:
+def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str, str]) -> Program:
     """Run jobs until the parent closes the connection."""
     uid = _choose_user(setup.container)
     if uid is None:
@@ -67,30 +67,30 @@ def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str
         missing["seccomp"] = f"no list of system calls for {os.uname().machine}"
     limited = group is not None
     chosen = filters.get("full" if limited and uid is not None else "single", "")
-    confinement = Confinement(uid, binascii.a2b_base64(chosen), not limited, held and uid is None)
-    namespaces = held and not setup.container
-    folder = root.BOX if held else _make_folder()
+    confinement = Confinement(uid, binascii.a2b_base64(chosen), not limited, confined and uid is None)
+    namespaces = confined and not setup.container
+    folder = root.BOX if confined else _make_folder()
     if isinstance(group, Cgroup):
         group.join()
     set_oom_score(-1000)
-    writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if held else (folder,)
-    place = Place(namespaces, folder, writable, (*sys.path, *_package_path(setup, namespaces)), group)
-    tell(wire.READY, json.dumps({"missing": missing}).encode())
+    writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if confined else (folder,)
+    environment = JobEnvironment(namespaces, folder, writable, (*sys.path, *_package_path(setup, namespaces)), group)
+    send_to_parent(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
-    begin = int.from_bytes(os.urandom(2), "big")  # the kernel counts a user's processes over all containers
+    begin = int.from_bytes(os.urandom(2), "big")  # the kernel counts the processes of a user over all containers
     while True:
         supervisor = os.fork()
         if not supervisor:
             if namespaces:
                 kernel.die_with_parent()
-            if setup.container and uid is not None:  # what one job left behind is not the next one's
-                confinement = confinement._replace(uid=uid + (begin + number) % _FEW_USERS[1])
-            return Supervisor(place, confinement).run()
+            if setup.container and uid is not None:  # so that the next job cannot use what this job left
+                confinement = confinement._replace(uid=uid + (begin + number) % _FEW_USER_IDS[1])
+            return Supervisor(environment, confinement).run()
         number += 1
         status = _wait_for(supervisor)
         if status != 0:
-            if not held:
+            if not confined:
                 _remove_folder(folder)
             if isinstance(group, Cgroup) and not namespaces:
                 group.remove()
@@ -98,12 +98,12 @@ def _serve(setup: Setup, group: Group | None, held: bool, missing: dict[str, str
 
 
 def _package_path(setup: Setup, namespaces: bool) -> list[str]:
-    """Where jobs find the packages."""
+    """The paths at which jobs find the packages."""
     return [f"{root.PACKAGES}/{number}" if namespaces else folder for number, folder in enumerate(setup.path)]
 
 
 def _wait_for(supervisor: int) -> int:
-    """Its exit code; other children of this process are orphans of jobs."""
+    """Wait for the supervisor and return its exit code; other children of this process are orphans of jobs."""
     while True:
         pid, status = os.wait()
         if pid == supervisor:
@@ -111,12 +111,12 @@ def _wait_for(supervisor: int) -> int:
 
 
 def _choose_user(container: bool) -> int | None:
-    """The number of a user that nobody else is, None where this process cannot become another."""
+    """A user id that nobody else uses, None if this process cannot change its user."""
     if os.getuid() != 0:
         return None
     with open("/proc/self/uid_map") as file:
         mapped = max(int(line.split()[0]) + int(line.split()[2]) for line in file)
-    first, count = _USERS if mapped > sum(_USERS) and not container else _FEW_USERS
+    first, count = _USER_IDS if mapped > sum(_USER_IDS) and not container else _FEW_USER_IDS
     return first + _HOST_PID % count if not container else first
 
 
@@ -137,9 +137,10 @@ def _container_group(missing: dict[str, str]) -> ContainerGroup | None:
 
 
 def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str]) -> bool:
-    """Whether this is a process in namespaces and a root of its own; False where there is none, with the reason.
+    """Continue in a new process with its own namespaces and root, and return True there.
 
-    Where there is one, the process that called waits for its end, tidies up and ends too.
+    The calling process then waits for the end of the new one, cleans up, and exits. If the kernel refuses namespaces,
+    return False in the calling process, with the reason in ``missing``.
     """
     report, answer = os.pipe()
     outside = os.fork()
@@ -173,7 +174,7 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
 
 
 def _unshare(network: bool) -> None:
-    """Leave the host's namespaces for new ones; without root, in a user namespace of its own."""
+    """Move to new namespaces; without root, also to a new user namespace."""
     uid, gid = os.getuid(), os.getgid()
     flags = _NAMESPACES | (0 if network else kernel.CLONE_NEWNET) | (kernel.CLONE_NEWUSER if uid else 0)
     kernel.unshare(flags)
@@ -188,7 +189,7 @@ def _unshare(network: bool) -> None:
 
 
 def _make_folder() -> str:
-    import tempfile  # where jobs have no file system of their own; it would weigh on every fork
+    import tempfile  # needed only without a mount namespace; at the top it would slow every fork down
 
     folder = tempfile.mkdtemp(prefix="lachesis-")
     os.chmod(folder, 0o1777)
@@ -201,9 +202,9 @@ def _remove_folder(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _warm_up() -> None:
-    """Import what programs need most, add the names that ``site`` would, and share all of it with them."""
-    for name in _WARM.split():
+def _preload_modules() -> None:
+    """Import the most common modules, add the names that ``site`` adds, and share the memory of both with all jobs."""
+    for name in _PRELOADED.split():
         importlib.import_module(name)
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
     gc.collect()

@@ -1,4 +1,4 @@
-"""The way to the parent, and the lines that go over it between the parent and a running job."""
+"""The connection to the parent, and the channel over which the parent and a running job exchange lines."""
 
 import contextlib
 import os
@@ -10,12 +10,12 @@ from . import wire
 PARENT_IN, PARENT_OUT = 0, 1
 """The descriptors of the connection to the parent."""
 
-_AT_ONCE = 4000
-"""Bytes that a pipe or a socket which takes any takes without waiting."""
+_CHUNK = 4000
+"""Bytes that a writable pipe or socket accepts without blocking."""
 
 
-def tell(kind: bytes, payload: bytes = b"") -> None:
-    """Send a frame to the parent. What it sends meanwhile is read, so that the two never wait for each other.
+def send_to_parent(kind: bytes, payload: bytes = b"") -> None:
+    """Send a frame to the parent. Frames from the parent are read meanwhile, so that the two never block each other.
 
     Raises:
         EOFError: the parent has closed.
@@ -29,26 +29,26 @@ def tell(kind: bytes, payload: bytes = b"") -> None:
             if fd == PARENT_IN:
                 wire.read_frame(PARENT_IN)  # lines for a job that has ended
             elif left:
-                left = left[os.write(PARENT_OUT, left[:_AT_ONCE]) :]
+                left = left[os.write(PARENT_OUT, left[:_CHUNK]) :]
 
 
 class Channel:
-    """Carries lines both ways and waits for neither side.
+    """Carries lines in both directions without blocking on either side.
 
     Args:
         down: the pipe to the job.
-        up: the pipe from it.
-        poller: watches both, as far as there is something to carry.
+        up: the pipe from the job.
+        poller: watches these pipes whenever there is something to carry.
     """
 
     def __init__(self, down: int, up: int, poller: select.poll) -> None:
         self._down, self._up, self._poller = down, up, poller
-        self._pending = bytearray()  # lines that the job has not taken yet
+        self._pending = bytearray()  # lines that the job has not read yet
         self.closed_at: float | None = None
         os.set_blocking(down, False)
         poller.register(up, select.POLLIN)
 
-    def take(self) -> None:
+    def read_from_parent(self) -> None:
         """Read one frame from the parent."""
         kind, payload = wire.read_frame(PARENT_IN)
         if kind == wire.LINES:
@@ -57,26 +57,26 @@ class Channel:
             self.closed_at = time.monotonic()
         self._poller.register(self._down, select.POLLOUT)
 
-    def act(self, fd: int, event: int) -> None:
-        """Carry what can be carried now that ``event`` came from ``fd``."""
+    def handle(self, fd: int, event: int) -> None:
+        """Carry what can be carried after ``event`` on ``fd``."""
         if fd == self._down:
-            self._give(event)
+            self._send_to_job(event)
         elif fd == PARENT_OUT:
             self._poller.unregister(PARENT_OUT)
             self._poller.register(self._up, select.POLLIN)
         elif select.select([], [PARENT_OUT], [], 0)[1]:
-            self._carry()
-        else:  # until the parent takes more
+            self._send_lines_to_parent()
+        else:  # wait until the parent reads more
             self._poller.unregister(self._up)
             self._poller.register(PARENT_OUT, select.POLLOUT)
 
-    def finish(self) -> None:
-        """Pass on what the job wrote before it ended."""
+    def flush(self) -> None:
+        """Send the rest of what the job wrote before it ended."""
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._up, 1 << 16):
-                tell(wire.LINES, part)
+                send_to_parent(wire.LINES, part)
 
-    def _give(self, event: int) -> None:
+    def _send_to_job(self, event: int) -> None:
         if event & (select.POLLERR | select.POLLHUP):  # the job reads no more
             self._pending.clear()
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
@@ -87,10 +87,10 @@ class Channel:
             if self.closed_at is not None:
                 os.close(self._down)
 
-    def _carry(self) -> None:
+    def _send_lines_to_parent(self) -> None:
         try:
-            part = os.read(self._up, _AT_ONCE)
-        except BlockingIOError:  # a job of our own user can read it before us
+            part = os.read(self._up, _CHUNK)
+        except BlockingIOError:  # a job that runs as our own user can read it first
             return
         wire.write_all(PARENT_OUT, wire.frame(wire.LINES if part else wire.END_OF_LINES, part))
         if not part:

@@ -1,4 +1,4 @@
-"""A job's files: put in, brought out without following anything, and wiped."""
+"""The files of a job: written before it, collected after it without following links, and wiped."""
 
 import contextlib
 import os
@@ -9,23 +9,23 @@ MOST_FILES = 64
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
 
-def put(folder: str, names: list[str], contents: list[bytes]) -> None:
-    """Write the job's files; to be called as the job's own user."""
+def write(folder: str, names: list[str], contents: list[bytes]) -> None:
+    """Write the job's files; call it as the user of the job."""
     for name, content in zip(names, contents, strict=True):
         fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         with open(fd, "wb") as file:
             file.write(content)
 
 
-def collect(folder: str, given: set[str], most_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
-    """The regular files in ``folder`` beside the ``given`` ones, and why the others were refused.
+def collect(folder: str, given: set[str], max_bytes: int) -> tuple[dict[str, Any], list[bytes]]:
+    """The new regular files in ``folder``, without the ``given`` ones, and why others were refused.
 
-    To be called as the job's own user, when no process of the job is left.
+    Call it as the user of the job, after all processes of the job have ended.
     """
     names: list[str] = []
     contents: list[bytes] = []
     refused: dict[str, str] = {}
-    left = most_bytes
+    left = max_bytes
     for name in sorted(set(os.listdir(folder)) - given):
         if len(names) + len(refused) >= MOST_FILES:
             refused["…"] = f"there are more than {MOST_FILES} files"
@@ -40,8 +40,8 @@ def collect(folder: str, given: set[str], most_bytes: int) -> tuple[dict[str, An
     return {"names": names, "refused": refused, "full": any("more than" in why for why in refused.values())}, contents
 
 
-def _read(folder: str, name: str, most: int) -> tuple[str, bytes]:
-    """(why not, empty) or (empty, the content)."""
+def _read(folder: str, name: str, max_bytes: int) -> tuple[str, bytes]:
+    """(reason, empty) if the file is refused, otherwise (empty, content)."""
     if not name.isprintable() or "\\" in name or ".." in name:
         return "its name is not plain", b""
     try:
@@ -52,22 +52,22 @@ def _read(folder: str, name: str, most: int) -> tuple[str, bytes]:
         kind = os.fstat(fd)
         if not stat.S_ISREG(kind.st_mode):
             return "no regular file", b""
-        if kind.st_size > most:
-            return f"more than the {most} bytes that are left", b""
-        return "", os.pread(fd, most, 0)
+        if kind.st_size > max_bytes:
+            return f"more than the {max_bytes} bytes that are left", b""
+        return "", os.pread(fd, max_bytes, 0)
     finally:
         os.close(fd)
 
 
 def wipe(folders: list[str]) -> bool:
-    """Remove all that this process's user left in ``folders``; whether nothing of it is left."""
+    """Remove all files of this process's user in ``folders``; return whether none is left."""
     for folder in folders:
         _empty(folder)
-    return not any(_own(folder, name) for folder in folders for name in os.listdir(folder))
+    return not any(_belongs_to_us(folder, name) for folder in folders for name in os.listdir(folder))
 
 
 def _empty(folder: str) -> None:
-    """Remove what ``folder`` holds, a folder in it by lifting up what that holds: no tree is too deep."""
+    """Empty ``folder``. The content of an inner folder is first moved up, so that no tree is too deep."""
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     pending, number, mark = os.listdir(top), 0, os.urandom(8).hex()
     while pending:
@@ -81,9 +81,9 @@ def _empty(folder: str) -> None:
             try:
                 for child in os.listdir(inner):
                     number += 1
-                    lifted = f"{mark}-{number}"  # a name that no job could take
+                    lifted = f"{mark}-{number}"  # a name that no job can guess
                     if stat.S_ISDIR(os.lstat(child, dir_fd=inner).st_mode):
-                        os.chmod(child, 0o700, dir_fd=inner)  # to be moved, a folder must itself be writable
+                        os.chmod(child, 0o700, dir_fd=inner)  # only a writable folder can be moved
                     os.rename(child, lifted, src_dir_fd=inner, dst_dir_fd=top)
                     pending.append(lifted)
             finally:
@@ -92,5 +92,5 @@ def _empty(folder: str) -> None:
     os.close(top)
 
 
-def _own(folder: str, name: str) -> bool:
+def _belongs_to_us(folder: str, name: str) -> bool:
     return os.lstat(os.path.join(folder, name)).st_uid == os.getuid()

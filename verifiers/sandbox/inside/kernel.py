@@ -1,4 +1,4 @@
-"""The Linux calls that the standard library lacks, each raising ``OSError`` where it fails."""
+"""Linux system calls that the standard library lacks; each raises ``OSError`` if it fails."""
 
 import _socket
 import ctypes
@@ -29,12 +29,12 @@ def _call(name: str, result: int) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces of ``flags`` for new ones; for a PID namespace, the next child is its first process."""
+    """Move to new namespaces, which ``flags`` name; the first process of a new PID namespace is the next child."""
     _call("unshare", _libc.unshare(flags))
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Put the file system of ``kind`` (or, bound, of ``source``) at ``target``."""
+    """Mount the file system of ``kind``, or bind ``source``, at ``target``."""
     words = [word.encode() if word else None for word in (source, target, kind)]
     _call(f"mount {target}", _libc.mount(*words, ctypes.c_ulong(flags), data.encode() if data else None))
 
@@ -45,12 +45,12 @@ def unmount(target: str) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make ``new`` the root, and put the old one at ``old``."""
+    """Make ``new`` the root, and move the old root to ``old``."""
     _call("pivot_root", _libc.syscall(_PIVOT_ROOT[os.uname().machine], new.encode(), old.encode()))
 
 
 def make_read_only(target: str) -> None:
-    """The mount at ``target`` and all below it: nothing is written, no set-uid bit and no device counts."""
+    """Make the mount at ``target`` and all mounts below it read-only, without set-uid bits and devices."""
     attributes = (ctypes.c_uint64 * 4)(MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, ctypes.byref(attributes), size)
@@ -59,41 +59,41 @@ def make_read_only(target: str) -> None:
 
 
 def set_host_name(name: str) -> None:
-    """Name the machine, in a UTS namespace of its own."""
+    """Set the host name; needs a UTS namespace."""
     _call("sethostname", _libc.sethostname(name.encode(), len(name)))
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the thread that forked it ends."""
+    """Ask the kernel to kill this process when the thread that forked it ends."""
     _call("prctl", _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0))
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Make this process the parent of every descendant whose own parent ends."""
     _call("prctl", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def forbid_new_privileges() -> None:
-    """No program that is executed from now on gains anything by it."""
+    """Forbid this process and its children to gain privileges by executing a program."""
     _call("prctl", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
 def show_in_proc(own_user: bool) -> None:
-    """Whether what /proc says of this process may be read by its own user, or by root alone."""
+    """Set whether this process's user, and not only root, may read its details in /proc."""
     _call("prctl", _libc.prctl(_PR_SET_DUMPABLE, int(own_user), 0, 0, 0))
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, for good."""
+    """Give up every capability permanently."""
     for number in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
-            break  # no such capability, or none left to drop with
+            break  # no such capability, or no right left to drop it
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     _call("capset", _libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())))
 
 
 def filter_system_calls(program: bytes) -> None:
-    """Install a BPF ``program`` of 8-byte instructions over this process and all its descendants."""
+    """Install a BPF ``program`` of 8-byte instructions as the filter of this process and its descendants."""
     code = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
@@ -104,13 +104,13 @@ def filter_system_calls(program: bytes) -> None:
 
 
 def bring_up_loopback() -> None:
-    """Give a new network namespace its own loopback."""
+    """Start the loopback interface of a new network namespace."""
     any_socket = _socket.socket()
     fcntl.ioctl(any_socket.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP_AND_RUNNING))
     any_socket.close()
 
 
 def forget_connections() -> None:
-    """Keep no address of a closed connection waiting: in a network namespace of its own, the next job may want it."""
+    """Free the address of a closed connection at once, because the next job in this network namespace may use it."""
     with open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as file:
         file.write("0")

@@ -1,4 +1,4 @@
-"""A job's own process: what it gives up before it runs the program, and how the program is run."""
+"""The process of a job's program: how it is confined, and how it runs the program."""
 
 import atexit
 import os
@@ -16,19 +16,19 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": BOX, "TMPDIR": "/tmp", "LANG": 
 _OPEN_FILES = 256
 _LINUX = tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdigit())
 _OWN_PROCESSES = 8
-"""Processes of ours that count as the job's user where it has none of its own."""
+"""How many of our processes count for the user of the job, if the job has no separate user."""
 _SPARE_ADDRESSES = 256 << 20
-"""Address space that an interpreter takes before the program does anything."""
+"""Bytes of address space that an interpreter uses before the program starts."""
 
 
 class Confinement(NamedTuple):
-    """What the process gives up.
+    """How a process is confined.
 
     Attributes:
-        uid: the user that it becomes, None where this process cannot become another.
-        filter: the system calls that it keeps, as a BPF program; empty for all.
-        address_space: whether the memory limit is one of address space, for want of a cgroup.
-        capabilities: whether there are any to drop that a change of user does not.
+        uid: the user that it becomes, None if it cannot change its user.
+        filter: the BPF program that allows system calls; empty to allow all.
+        address_space: whether the memory limit is on address space, because there is no cgroup.
+        capabilities: whether it has capabilities that a change of the user does not drop.
     """
 
     uid: int | None
@@ -38,12 +38,12 @@ class Confinement(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A program that is ready to run in this process, which was confined for it."""
+    """A program that is ready to run in this confined process."""
 
     source: str
 
     def run(self) -> None:
-        """Run it as ``__main__``, as the interpreter would a script, and end this process."""
+        """Run it as ``__main__``, as the interpreter runs a script, and end this process."""
         main = ModuleType("__main__")
         vars(main)["__loader__"] = _Source(self.source)
         sys.modules["__main__"] = main
@@ -53,13 +53,13 @@ class Program(NamedTuple):
             _end(0)
         except SystemExit as error:
             _end(_exit_code(error))
-        except BaseException as error:  # noqa: BLE001 - what the interpreter does with a script that raises
+        except BaseException as error:  # noqa: BLE001 - as the interpreter does
             _report(error)
             _end(1)
 
 
 class _Source:
-    """Where tracebacks and ``inspect`` find the program's lines, which are in no file."""
+    """The loader from which tracebacks and ``inspect`` get the program's source, which is not in a file."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -74,13 +74,13 @@ def _execute(code: CodeType, namespace: dict[str, Any]) -> None:
 
 
 def _report(error: BaseException) -> None:
-    """Print the traceback without the frames that are ours."""
+    """Print the traceback without the frames of this module."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != NAME:
         trace = trace.tb_next
     error.__traceback__ = trace
     if sys.excepthook is sys.__excepthook__:
-        import traceback  # here, because few programs need it, and every fork would copy it
+        import traceback  # here, because few programs need it, and it would slow every fork down
 
         traceback.print_exception(type(error), error, trace)
     else:
@@ -97,7 +97,7 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _end(code: int) -> None:
-    """What the interpreter does at its end, but for taking itself apart, which would copy every page of it."""
+    """End as the interpreter does, but without destroying its objects, which would copy every page."""
     try:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # waits for the program's threads
@@ -112,7 +112,7 @@ def _end(code: int) -> None:
 
 
 def confine(limits: dict[str, Any], confinement: Confinement) -> None:
-    """Take from this process everything that a job must not have. Raises ``OSError`` where that fails."""
+    """Take all rights from this process that a job must not have. Raises ``OSError`` if that fails."""
     os.setsid()
     os.umask(0o022)
     _limit(limits, confinement)
@@ -129,7 +129,7 @@ def confine(limits: dict[str, Any], confinement: Confinement) -> None:
 
 
 def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
-    cpu = int(limits["cpu"]) + 2  # the supervisor's own count ends it before; this is for when it cannot
+    cpu = int(limits["cpu"]) + 2  # in case the supervisor, which counts more exactly, cannot end the job
     wanted = {
         resource.RLIMIT_CPU: cpu,
         resource.RLIMIT_CORE: 0,
@@ -140,7 +140,7 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
         wanted[resource.RLIMIT_MEMLOCK] = 0
     if confinement.uid is not None:
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
-    elif confinement.capabilities and _LINUX >= (5, 14):  # since then a user namespace has a count of its own
+    elif confinement.capabilities and _LINUX >= (5, 14):  # since then, each user namespace has its own count
         wanted[resource.RLIMIT_NPROC] = limits["processes"] + _OWN_PROCESSES
     if confinement.address_space:
         wanted[resource.RLIMIT_AS] = limits["memory"] + _SPARE_ADDRESSES
@@ -151,7 +151,7 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
 
 
 def settle(job: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Make the interpreter look as a script finds it: arguments, path, environment, and no module of ours."""
+    """Prepare the interpreter as for a script: arguments, path and environment, and without modules of the agent."""
     os.environ.clear()
     os.environ.update({**_ENVIRONMENT, **job["env"]})
     sys.argv[:] = [NAME]

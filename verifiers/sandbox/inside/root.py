@@ -1,4 +1,4 @@
-"""The file system of a job: the system's programs and Python, read-only, and one small writable place in memory."""
+"""The root file system of a job: system programs and Python, read-only, and small writable folders in memory."""
 
 import os
 import stat
@@ -7,38 +7,39 @@ from collections.abc import Iterable
 from . import kernel
 
 BOX = "/box"
-"""A job's working directory."""
+"""The working directory of a job."""
 PACKAGES = "/packages"
-"""Where folders of packages lie, by their number, wherever the host has them."""
+"""The folder with the packages; each folder of the host has a number here."""
 WRITABLE = {BOX: "box", "/tmp": "tmp", "/dev/shm": "shm"}
-"""Where a job may write, and the folder of its memory that lies there."""
+"""The folders that a job may write → the name of each in the job's file system in memory."""
 
 _STAGE = "/tmp"
-"""Where the new root is put together; any folder that is there would do."""
+"""Where the new root is built; it could be any existing folder."""
 _SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 _LINKED = ("/bin", "/lib", "/lib32", "/lib64")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MEMORY = "/run/job"
 _DISK = 64 << 20
-"""Bytes that a job may write unless it says otherwise."""
+"""Bytes that a job may write by default."""
 _FILES = 20_000
-"""Files and folders that a job may have at one time."""
+"""How many files and folders a job may have at one time."""
 
 
 def build(folders: Iterable[str], packages: Iterable[str]) -> None:
-    """Move this process into a new root: the system, ``folders``, and ``packages`` in ``PACKAGES``.
+    """Move this process to a new root with the system, ``folders``, and ``packages`` in ``PACKAGES``.
 
-    Needs a mount and a PID namespace of its own. Raises ``OSError`` where the kernel refuses.
+    Needs a new mount namespace and a new PID namespace. Raises ``OSError`` if the kernel refuses.
     """
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     sources = {path: path for path in _wanted(folders)}
     sources |= {f"{PACKAGES}/{number}": folder for number, folder in enumerate(packages)}
-    taken = {path: os.open(source, os.O_PATH) for path, source in sources.items()}  # the stage may hide some of them
+    # Opened now, because the new root may hide some of them.
+    opened = {path: os.open(source, os.O_PATH) for path, source in sources.items()}
     links = {path: os.readlink(path) for path in _LINKED if os.path.islink(path)}
     kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=4m")
     for path, target in links.items():
         os.symlink(target, _STAGE + path)
-    for path, fd in taken.items():
+    for path, fd in opened.items():
         _bind(fd, _STAGE + path, devices=path.startswith("/dev/"))
         os.close(fd)
     _write_settings()
@@ -48,13 +49,13 @@ def build(folders: Iterable[str], packages: Iterable[str]) -> None:
     kernel.mount("proc", _STAGE + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     os.chdir(_STAGE)
     kernel.pivot_root(".", ".")
-    kernel.unmount(".")  # the old root lies over the new one
+    kernel.unmount(".")  # the old root is mounted over the new one
     os.chdir("/")
     kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
 def mount_for_job() -> None:
-    """Give this process a view of its own processes, and a place to write; needs namespaces of its own."""
+    """Mount /proc of this PID namespace and the writable folders; needs a new mount namespace."""
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount("tmpfs", _MEMORY, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _options(_DISK))
     for target, name in WRITABLE.items():
@@ -65,13 +66,13 @@ def mount_for_job() -> None:
 
 
 def close_proc() -> None:
-    """Let nothing be written to /proc any more: a job could make itself wait there for all others (autogroup)."""
+    """Make /proc read-only: a job could lower its own priority there on purpose (autogroup)."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("", "/proc", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
 
 
 def limit_disk(disk: int) -> None:
-    """Let the job write ``disk`` bytes."""
+    """Limit the files of the job to ``disk`` bytes."""
     if disk != _DISK:
         flags = kernel.MS_REMOUNT | kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("tmpfs", _MEMORY, "tmpfs", flags, _options(disk))
@@ -82,15 +83,15 @@ def _options(disk: int) -> str:
 
 
 def _wanted(folders: Iterable[str]) -> list[str]:
-    """What the new root takes from the old one, none inside another."""
+    """The paths that the new root takes from the old one; none is inside another."""
     wanted = [*_SYSTEM, *(path for path in _LINKED if not os.path.islink(path)), *(f"/dev/{name}" for name in _DEVICES)]
     wanted += [os.path.realpath(folder) for folder in folders]
-    there = sorted({path for path in wanted if os.path.exists(path)})
-    return [path for path in there if not any(path.startswith(other + "/") for other in there)]
+    existing = sorted({path for path in wanted if os.path.exists(path)})
+    return [path for path in existing if not any(path.startswith(other + "/") for other in existing)]
 
 
 def _bind(source: int, target: str, devices: bool) -> None:
-    """The file or folder behind the descriptor ``source``, at ``target``, read-only but for devices."""
+    """Bind the file or folder of the descriptor ``source`` at ``target``; it is read-only unless it is a device."""
     if stat.S_ISDIR(os.fstat(source).st_mode):
         os.makedirs(target, exist_ok=True)
     else:
@@ -101,7 +102,7 @@ def _bind(source: int, target: str, devices: bool) -> None:
 
 
 def _write_settings() -> None:
-    """The few files in /etc and /dev that programs look for."""
+    """Write the few files in /etc and /dev that programs need."""
     for path, text in {
         "/etc/passwd": "root:x:0:0::/:/bin/false\njob:x:1000:1000::/box:/bin/sh\n",
         "/etc/group": "root:x:0:\njob:x:1000:\n",

@@ -1,4 +1,4 @@
-"""What the processes of a job have taken so far, read from /proc."""
+"""The resource usage of the running processes of a job, read from /proc."""
 
 import os
 import time
@@ -8,15 +8,15 @@ from .cgroup import Group
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _LONGEST_WAIT = 1.0
-"""Seconds: the kernel says that a thread waited only when it runs again, and so of some looks' time at once."""
+"""Seconds: the kernel reports the waiting time of a thread only when it runs again, and then for several looks."""
 
 
-class Taken(NamedTuple):
-    """Seconds.
+class Consumed(NamedTuple):
+    """Seconds that a job has used.
 
     Attributes:
-        cpu: CPU time of all processes, the ended ones included.
-        waited: in which a thread was ready to run, and had no CPU for reasons outside of the job.
+        cpu: CPU time of all processes, including ended ones.
+        waited: time in which a thread was ready to run, and processes outside the job kept it from a CPU.
     """
 
     cpu: float = 0.0
@@ -24,47 +24,49 @@ class Taken(NamedTuple):
 
 
 class Meter:
-    """Counts what the descendants of process ``first`` take, look by look.
+    """Measures the usage of the descendants of a process at regular looks.
 
     Args:
-        first: the process.
-        group: the cgroup that they are in, together with this process; where there is none, children are not allowed.
+        first: the id of the process.
+        group: the cgroup of the descendants and of this process; without one, a job cannot have child processes.
     """
 
     def __init__(self, first: int, group: Group | None) -> None:
         self._first, self._group = first, group
-        self._begin = group.cpu - time.process_time() if group else 0.0
-        self._seen: dict[tuple[int, str], tuple[float, float]] = {}
-        self._looked = time.monotonic()
-        self._ready = self._ran = self._open = 0.0
+        self._begin_cpu = group.cpu - time.process_time() if group else 0.0
+        self._last_scheduled: dict[tuple[int, str], tuple[float, float]] = {}
+        self._last_look = time.monotonic()
+        self._ready_seconds = self._ran_seconds = self._open_seconds = 0.0
         self._cpus = len(os.sched_getaffinity(0))
 
-    def look(self) -> Taken:
-        """What they have taken since this was made.
+    def look(self) -> Consumed:
+        """The usage since this meter was made.
 
-        Between two looks the thread that was ready longest counts. In some of that time it ran, and in some it waited
-        for others of the job, which all together would have to keep every CPU busy for that.
+        Between two looks, the thread that was ready longest counts. For a part of that time it ran. For another part it
+        may have waited for other threads of the job, but then these kept every CPU busy, which bounds that part.
         """
         processes = descendants(self._first)
         tasks = {(pid, task): _scheduled(pid, task) for pid in processes for task in _list(f"/proc/{pid}/task")}
         now = time.monotonic()
-        since = [_difference(scheduled, self._seen.get(task, (0.0, 0.0))) for task, scheduled in tasks.items()]
+        since = [
+            _difference(scheduled, self._last_scheduled.get(task, (0.0, 0.0))) for task, scheduled in tasks.items()
+        ]
         ran, waited = max(since, key=sum, default=(0.0, 0.0))
-        self._open = min(self._open + now - self._looked, _LONGEST_WAIT)
-        ready = min(ran + waited, self._open)
-        self._open -= ready
-        self._ready += ready
-        self._ran += ran
-        self._seen, self._looked = tasks, now
+        self._open_seconds = min(self._open_seconds + now - self._last_look, _LONGEST_WAIT)
+        ready = min(ran + waited, self._open_seconds)
+        self._open_seconds -= ready
+        self._ready_seconds += ready
+        self._ran_seconds += ran
+        self._last_scheduled, self._last_look = tasks, now
         if self._group:
-            cpu = self._group.cpu - time.process_time() - self._begin
+            cpu = self._group.cpu - time.process_time() - self._begin_cpu
         else:
-            cpu = _cpu(self._first)[1] + sum(sum(_cpu(pid)) for pid in processes)
-        return Taken(max(0.0, cpu), max(0.0, self._ready - max(self._ran, cpu / self._cpus)))
+            cpu = _cpu_seconds(self._first)[1] + sum(sum(_cpu_seconds(pid)) for pid in processes)
+        return Consumed(max(0.0, cpu), max(0.0, self._ready_seconds - max(self._ran_seconds, cpu / self._cpus)))
 
 
 def descendants(first: int) -> list[int]:
-    """The processes that process ``first`` started, and those that they started, parents before children."""
+    """The descendants of process ``first``, parents before children."""
     found = _children(first)
     for pid in found:
         found += _children(pid)
@@ -81,8 +83,8 @@ def _is_alive_as(uid: int, pid: str) -> bool:
     return fields.get("State", " Z").split()[0] not in "ZX" and str(uid) in fields.get("Uid", "").split()
 
 
-def _cpu(pid: int) -> tuple[float, float]:
-    """(of the process itself, of its children that it waited for), 0 where it has ended."""
+def _cpu_seconds(pid: int) -> tuple[float, float]:
+    """CPU seconds (of the process, of the children that it waited for), 0 if it has ended."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(fields) < 15:
         return 0.0, 0.0
@@ -91,7 +93,7 @@ def _cpu(pid: int) -> tuple[float, float]:
 
 
 def _scheduled(pid: int, task: str) -> tuple[float, float]:
-    """Seconds in which a thread (ran, was ready and did not run)."""
+    """Seconds in which a thread (ran, was ready but did not run)."""
     fields = _read(f"/proc/{pid}/task/{task}/schedstat").split()
     return (int(fields[0]) / 1e9, int(fields[1]) / 1e9) if len(fields) > 1 else (0.0, 0.0)
 

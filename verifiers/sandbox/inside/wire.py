@@ -1,4 +1,4 @@
-"""Frames between the parent, the agent and the processes of a job: a kind, a length, and the bytes."""
+"""The frames that the parent, the agent and the processes of a job exchange: a kind, a length, and bytes."""
 
 import json
 import os
@@ -13,11 +13,11 @@ EXIT = b"X"
 
 HEAD = struct.Struct("!cI")
 OVERLOADED = "overloaded"
-"""What the reason begins with where the machine, and not the job, is at fault; no text of a job's can stand there."""
+"""The beginning of the reason if the machine is at fault and not the job; a job cannot write this text itself."""
 HARD = 10
-"""How many times its wall-clock limit a job may take where it waits for a CPU most of the time."""
+"""How many times its wall-clock limit a job may take at most, while it waits for a CPU."""
 MOST = 1 << 30
-"""Bytes of the longest frame that is taken for one."""
+"""The longest valid frame, in bytes."""
 
 
 def frame(kind: bytes, payload: bytes = b"") -> bytes:
@@ -33,10 +33,10 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def read_exactly(fd: int, size: int) -> bytes:
-    """The next ``size`` bytes.
+    """Read the next ``size`` bytes.
 
     Raises:
-        EOFError: there are fewer.
+        EOFError: the stream ended before.
     """
     parts = []
     while size:
@@ -49,10 +49,10 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def read_head(fd: int) -> tuple[bytes, int]:
-    """The next frame's kind and the size of its payload.
+    """Read the kind of the next frame and the size of its payload.
 
     Raises:
-        EOFError: there is none.
+        EOFError: there is no valid frame.
     """
     kind, size = HEAD.unpack(read_exactly(fd, HEAD.size))
     if size > MOST:
@@ -61,24 +61,24 @@ def read_head(fd: int) -> tuple[bytes, int]:
 
 
 def read_frame(fd: int) -> tuple[bytes, bytes]:
-    """The next frame's kind and payload.
+    """Read the kind and the payload of the next frame.
 
     Raises:
-        EOFError: there is none.
+        EOFError: there is no valid frame.
     """
     kind, size = read_head(fd)
     return kind, read_exactly(fd, size)
 
 
 def pack(header: dict[str, Any], blobs: Iterable[bytes] = ()) -> bytes:
-    """A JSON object and byte strings in one payload."""
+    """Pack a JSON object and byte strings into one payload."""
     kept = list(blobs)
     head = json.dumps({**header, "sizes": [len(blob) for blob in kept]}).encode()
     return b"".join([len(head).to_bytes(4, "big"), head, *kept])
 
 
 def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """What ``pack`` packed."""
+    """Unpack a payload of ``pack``."""
     at = 4 + int.from_bytes(payload[:4], "big")
     header: dict[str, Any] = json.loads(payload[4:at])
     blobs = []

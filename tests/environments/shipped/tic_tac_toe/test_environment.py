@@ -113,5 +113,5 @@ def test_without_an_opening_there_is_one_task() -> None:
 
 def test_replies_of_an_agent_that_there_is_not_are_refused() -> None:
     said: dict[str, Any] = {"policy": ["5"]}
-    with pytest.raises(ConfigError, match="replies of agent 'policy'"):
+    with pytest.raises(ConfigError, match="no agent 'policy' to give replies"):
         attempt(SELF, EMPTY, **said)

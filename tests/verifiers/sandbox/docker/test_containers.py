@@ -1,4 +1,4 @@
-"""Containers: what they hold, what goes through them, and that none is left behind."""
+"""Containers: how they confine, how bytes pass through, and that none is left behind."""
 
 import asyncio
 import contextlib
@@ -126,7 +126,7 @@ def test_frames_are_told_apart_wherever_they_are_cut(frames: list[tuple[int, byt
         output = b""
         for cut in [*cuts, len(stream)]:
             part, stream = stream[:cut], stream[cut:]
-            output += connection._output_of(part)
+            output += connection._stdout_of(part)
         assert output == b"".join(data for kind, data in frames if kind == 1)
         assert connection._errors == b"".join(data for kind, data in frames if kind == 2)
 
@@ -335,7 +335,7 @@ def changed(image: str, *lines: str) -> Iterator[str]:
         client.remove_image(name)
 
 
-def test_what_an_image_brings_along_is_overruled(docker_image: str) -> None:
+def test_the_options_of_an_image_are_overridden(docker_image: str) -> None:
     no = '["/no/such"]'
     with changed(docker_image, "USER 65534", f"ENTRYPOINT {no}", "WORKDIR /usr", f"HEALTHCHECK CMD {no}") as image:
         assert output_of(image, "import os; print(os.getuid(), os.getcwd())") == "0 /\n"
@@ -359,7 +359,7 @@ def test_all_layers_hold(pool: AgentPool) -> None:
     assert pool.level == Level.STRONG, pool.layers
 
 
-def test_what_one_job_was_given_and_made_the_next_does_not_see(pool: AgentPool) -> None:
+def test_a_job_does_not_see_the_inputs_and_files_of_the_last_one(pool: AgentPool) -> None:
     code = """
         import os
         print([os.listdir(folder) for folder in (".", "/tmp", "/var/tmp", "/dev/shm")])
@@ -508,7 +508,7 @@ def test_close_ends_whatever_runs_and_may_be_called_twice(docker_image: str) -> 
         assert connection.receive(1) == b""
 
 
-def test_closing_wakes_who_waits_for_an_answer(docker_image: str) -> None:
+def test_closing_wakes_a_thread_that_waits_for_an_answer(docker_image: str) -> None:
     with containers(docker_image, "import time; time.sleep(600)") as made:
         connection = made.start()
         closer = threading.Timer(0.3, connection.close)

@@ -1,4 +1,4 @@
-"""The Docker daemon: where it cannot be reached, one line says why and what to do."""
+"""The Docker daemon: if it cannot be reached, one line says why, and how to fix it."""
 
 import os
 import socket

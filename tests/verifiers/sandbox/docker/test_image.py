@@ -1,4 +1,4 @@
-"""The image: the same bytes from the same Python, nothing of the machine beside it, and a Python that works."""
+"""The image: equal bytes from equal Pythons, no other data of the machine, and a Python that works."""
 
 import hashlib
 import sys
@@ -90,11 +90,13 @@ def test_its_python_knows_its_paths_zones_and_users(docker_image: str) -> None:
     assert output.replace("lib64", "lib") == wanted, connection.diagnosis
 
 
-def test_where_none_can_be_made_the_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_made_is_an_error_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text('#!/bin/sh\nexec python3 "$@"\n')
     monkeypatch.setattr(sys, "executable", str(wrapper))
-    with pytest.raises(ConfigError, match="no program but a script"):
+    with pytest.raises(ConfigError, match="is a script and not a program"):
         collect(tmp_path / "root")
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(ConfigError, match=r"docker pull python:3.12-slim.*sandbox.image"):

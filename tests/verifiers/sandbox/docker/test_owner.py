@@ -1,4 +1,4 @@
-"""Owners: a container may be taken away only when its owner is known to be dead."""
+"""Owners: a container may be removed only if its owner is known to be dead."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def test_what_a_dead_process_owned_is_abandoned_also_before_it_was_waited_for() 
     assert is_abandoned(label)
 
 
-def test_a_process_id_that_was_given_again_is_another_owner() -> None:
+def test_a_reused_process_id_is_another_owner() -> None:
     host, pid, started = owner_label(os.getpid()).split(":")
     assert is_abandoned(f"{host}:{pid}:{int(started) - 1}")
 
@@ -37,6 +37,6 @@ def test_what_another_host_owns_is_left_alone(label: str) -> None:
 
 
 @pytest.mark.parametrize("pid", ["-1", "x", ""])
-def test_what_is_no_process_is_left_alone(pid: str) -> None:
+def test_a_label_that_names_no_process_is_left_alone(pid: str) -> None:
     host = owner_label(os.getpid()).partition(":")[0]
     assert not is_abandoned(f"{host}:{pid}:5")

@@ -98,7 +98,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("code", ENDS)
-def test_an_end_is_told_as_the_interpreter_would(pool: Sandbox, code: str) -> None:
+def test_a_program_ends_as_it_would_in_the_interpreter(pool: Sandbox, code: str) -> None:
     exit_code, signal, stderr = ENDS[code]
     end = run(pool, code)
     assert (end.exit_code, end.signal) == (exit_code, signal), end
@@ -119,12 +119,12 @@ def test_jobs_draw_different_random_numbers(pool: Sandbox) -> None:
     )
 
 
-def test_source_that_is_no_text_is_an_error_of_the_program(pool: Sandbox) -> None:
+def test_source_that_is_not_text_is_an_error_of_the_program(pool: Sandbox) -> None:
     for code in ("x = '\ud800'", "\0", "é = 1\nprint(é)"):
         assert run(pool, code).status in ("ok", "runtime_error")
 
 
-def test_packages_that_are_named_can_be_imported(tmp_path: object) -> None:
+def test_configured_packages_can_be_imported(tmp_path: object) -> None:
     import sympy
 
     folder = sympy.__file__.rpartition("/sympy/")[0]

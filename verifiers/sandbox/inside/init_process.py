@@ -1,4 +1,4 @@
-"""The first process of a job: it starts the program, adopts its orphans, and ends everything when the program ends."""
+"""The init process of a job: it starts the program, adopts orphans, and ends every process after the program."""
 
 import _socket
 import contextlib
@@ -13,12 +13,12 @@ from .usage import descendants
 
 
 class Pipes(NamedTuple):
-    """The ends that the job's own processes hold; all numbers are above those that a program knows.
+    """The pipe ends of the job's processes; their descriptors are higher than those that the program uses.
 
     Attributes:
-        control: a socket to the supervisor, for the first process.
-        feed: where the program's process finds its job.
-        stdin: and the other four, the program's own.
+        control: a socket from the init process to the supervisor.
+        feed: the pipe from which the program's process reads its job.
+        stdin: the program's standard input, like the other four its standard files and its channel.
     """
 
     control: int
@@ -29,61 +29,61 @@ class Pipes(NamedTuple):
     channel_in: int
     channel_out: int
 
-    def arrange(self, channel: bool) -> None:
-        """Put the program's where it looks for them, and close every other descriptor."""
+    def install(self, channel: bool) -> None:
+        """Move the program's descriptors to their standard numbers, and close all others."""
         places = [self.stdin, self.stdout, self.stderr, *([self.channel_in, self.channel_out] if channel else [])]
         for place, fd in enumerate(places):
             os.dup2(fd, place)
         os.closerange(len(places), 256)
 
 
-class FirstProcess:
-    """What the supervisor's child does: the first process of a PID namespace, where there is one.
+class InitProcess:
+    """The child of the supervisor, and the first process of the job's PID namespace, if there is one.
 
-    It and the program's process are made ready before there is a job; what they read then is that job's alone.
+    This process and the program's process get ready before there is a job, so that they contain no data of other jobs.
 
     Args:
-        pipes: to the supervisor, and for the program.
-        own: whether this process has a PID namespace of its own, and may have one of mounts.
-        folder: the job's working directory.
-        confinement: what the program gives up.
+        pipes: the pipe ends to the supervisor and for the program.
+        has_namespaces: whether this process is in a new PID namespace, and may make a mount namespace.
+        folder: the working directory of the job.
+        confinement: the rights that the program loses.
     """
 
-    def __init__(self, pipes: Pipes, own: bool, folder: str, confinement: Confinement) -> None:
-        self._pipes, self._own, self._folder, self._confinement = pipes, own, folder, confinement
+    def __init__(self, pipes: Pipes, has_namespaces: bool, folder: str, confinement: Confinement) -> None:
+        self._pipes, self._has_namespaces, self._folder, self._confinement = pipes, has_namespaces, folder, confinement
 
     def run(self, path: tuple[str, ...]) -> Program:
-        """Return in the program's process, confined; the first process itself ends here."""
+        """Fork the program's process and return in it, confined; the init process itself ends inside this call."""
         try:
             kernel.die_with_parent()
-            if self._own:
+            if self._has_namespaces:
                 kernel.unshare(kernel.CLONE_NEWNS)
                 root.mount_for_job()
             else:
                 kernel.adopt_orphans()
             program = os.fork()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
+        except BaseException as error:  # noqa: BLE001 - every error has to be reported
             self._fail(error)
         if program:
-            self._watch(program)
-        return self._become(path)
+            self._supervise(program)
+        return self._become_program(path)
 
-    def _become(self, path: tuple[str, ...]) -> Program:
-        """In the program's process: take the job, give up all else, and close what is not the program's."""
+    def _become_program(self, path: tuple[str, ...]) -> Program:
+        """In the program's process: read the job, give up all other rights, and close all other descriptors."""
         try:
             set_oom_score(500)
-            if self._own:
+            if self._has_namespaces:
                 root.close_proc()
             _, payload = wire.read_frame(self._pipes.feed)
             job, (code, *contents) = wire.unpack(payload)
-            if self._own:
+            if self._has_namespaces:
                 root.limit_disk(job["limits"]["disk"])
             os.chdir(self._folder)
             confine(job["limits"], self._confinement)
-            files.put(self._folder, job["names"], contents)  # as the job's own user, by whom they are wiped
+            files.write(self._folder, job["names"], contents)  # as the user of the job, who can also wipe them
             settle(job, path)
-            self._pipes.arrange(job["channel"])
-        except EOFError:  # there will be no job
+            self._pipes.install(job["channel"])
+        except EOFError:  # no job comes any more
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
@@ -94,13 +94,13 @@ class FirstProcess:
         wire.write_all(self._pipes.control, wire.frame(wire.FAILED, text.encode(errors="replace")))
         os._exit(1)
 
-    def _watch(self, program: int) -> None:
-        """Wait for the program's end, end all that it started, and report; does not return."""
+    def _supervise(self, program: int) -> None:
+        """Wait for the program, kill all processes that it started, and report to the supervisor; does not return."""
         try:
             for fd in self._pipes[1:]:
                 os.close(fd)
             status, seconds = _wait_for(program)
-            self._end_the_rest()
+            self._kill_remaining()
             collected, contents = self._collect()
             header = {"status": status, "cpu": seconds, **collected}
             wire.write_all(self._pipes.control, wire.frame(wire.EXIT, wire.pack(header, contents)))
@@ -108,17 +108,17 @@ class FirstProcess:
             self._fail(error)
         os._exit(0)
 
-    def _end_the_rest(self) -> None:
+    def _kill_remaining(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            if self._own:
-                os.kill(-1, signal.SIGKILL)  # in a PID namespace of its own: all but this process
-        with contextlib.suppress(ChildProcessError):  # no orphan is left: all of them are this process's children
+            if self._has_namespaces:
+                os.kill(-1, signal.SIGKILL)  # in the PID namespace: every process but this one
+        with contextlib.suppress(ChildProcessError):  # until no orphan is left: all are children of this process
             while True:
-                if os.waitpid(-1, 0 if self._own else os.WNOHANG)[0] == 0:
+                if os.waitpid(-1, 0 if self._has_namespaces else os.WNOHANG)[0] == 0:
                     end_processes_of(self._confinement.uid, os.getpid())
 
     def _collect(self) -> tuple[dict[str, Any], list[bytes]]:
-        """The files that the program left; the supervisor has said by now which it was given."""
+        """Collect the files that the program left; the supervisor has sent the names of those that it was given."""
         _, payload = wire.read_frame(self._pipes.control)
         said, _ = wire.unpack(payload)
         given = set(said["names"])
@@ -130,8 +130,8 @@ class FirstProcess:
 def as_user(
     uid: int | None, act: Callable[[], tuple[dict[str, Any], list[bytes]]]
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """What ``act`` returns in a child that is the user ``uid``: it can read and remove what the job could."""
-    ours, theirs = os.pipe()
+    """Run ``act`` in a child as user ``uid``, who can read and remove the files of the job; return its result."""
+    parent_end, child_end = os.pipe()
     child = os.fork()
     if not child:
         try:
@@ -139,22 +139,23 @@ def as_user(
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
-            wire.write_all(theirs, wire.frame(wire.EXIT, wire.pack(*act())))
+            wire.write_all(child_end, wire.frame(wire.EXIT, wire.pack(*act())))
         finally:
             os._exit(0)
-    os.close(theirs)
+    os.close(child_end)
     try:
-        _, payload = wire.read_frame(ours)
+        _, payload = wire.read_frame(parent_end)
     finally:
-        os.close(ours)
+        os.close(parent_end)
         os.waitpid(child, 0)
     return wire.unpack(payload)
 
 
 def end_processes_of(uid: int | None, first: int) -> None:
-    """Kill a job's processes without a PID namespace to end: those of its user, or all that descend of ``first``.
+    """Kill a job's processes without a PID namespace: those of its user ``uid``, or all descendants of ``first``.
 
-    The kernel kills all of a user at once, so that none can fork away from it; without a user of its own, one may.
+    The kernel kills all processes of a user at once, so that none can escape by forking. Without a separate user, one
+    may escape.
     """
     if uid is None:
         for pid in descendants(first):
@@ -173,19 +174,19 @@ def end_processes_of(uid: int | None, first: int) -> None:
 
 
 def set_oom_score(score: int) -> None:
-    """How likely the kernel is to end this process for memory: the program's, rather than any of ours."""
+    """Set how likely the kernel is to kill this process for memory: the program's process comes before all others."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(score))
 
 
 def socket_pair() -> tuple[int, int]:
-    """Two connected descriptors; the C module, because ``socket`` would weigh on every fork."""
+    """Two connected descriptors. Uses the C module, because importing ``socket`` would slow every fork down."""
     one, other = _socket.socketpair()
     return one.detach(), other.detach()
 
 
 def _wait_for(program: int) -> tuple[int, float]:
-    """Its exit code (a signal's number, negative) and the CPU seconds of all that ended until then."""
+    """The program's exit code (a negative signal number) and the CPU seconds of all processes that ended until then."""
     total = 0.0
     while True:
         pid, status, usage = os.wait3(0)
