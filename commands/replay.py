@@ -32,9 +32,9 @@ from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
+from .arguments import PASS_ON, split_one
 from .in_order import in_order
 from .terminal import printable, standard_output
-from .words import PASS_ON, split_one
 
 SHOWN = 100
 """Most characters of a value that a difference shows."""

@@ -12,7 +12,7 @@ from ..trainer.config import RunConfig, load_config
 from ..trainer.run.sandbox_check import check_sandbox
 from ..trainer.run.storage.redaction import REDACTED
 from ..verifiers.errors import ConfigError
-from .words import PASS_ON, split
+from .arguments import PASS_ON, split
 
 if TYPE_CHECKING:
     from ..trainer.run.storage.folder import RunFolder

@@ -13,7 +13,7 @@ from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.tasks.mixture import Mixture
-from ..rollout.workers.opening import open_pool
+from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool, PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
@@ -34,8 +34,8 @@ from .run.step_record import record_step
 from .run.storage import checkpoint
 from .run.storage.fingerprint import fingerprint
 from .run.storage.folder import RunFolder
+from .run.storage.run_state import RunState
 from .run.storage.saver import Saver
-from .run.storage.state import RunState
 from .run.storage.summary import Summary, write_summary
 from .run.warm_start import Demonstrations
 from .run.weight_sync import PROBE_TOLERANCE, WeightSync

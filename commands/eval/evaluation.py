@@ -22,7 +22,7 @@ from ...rollout.chats.text_chat import TextPolicy
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
-from ...rollout.workers.opening import open_pool
+from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
 from ...trainer.run.progress import counting

@@ -7,7 +7,7 @@ from ...config import RunConfig
 from ..sandbox_check import SandboxCheck
 from . import checkpoint
 from .folder import RunFolder
-from .state import RunState
+from .run_state import RunState
 
 Summary = dict[str, Any]
 

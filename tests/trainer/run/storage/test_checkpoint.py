@@ -7,7 +7,7 @@ import pytest
 
 from lachesis.trainer.run.storage import checkpoint
 from lachesis.trainer.run.storage.checkpoint import MANIFEST
-from lachesis.trainer.run.storage.state import FILE, HeldOutHistory, RunState
+from lachesis.trainer.run.storage.run_state import FILE, HeldOutHistory, RunState
 from lachesis.verifiers.errors import ConfigError
 
 

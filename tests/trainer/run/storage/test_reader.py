@@ -13,7 +13,7 @@ from lachesis.trainer.config import RunConfig
 from lachesis.trainer.run.storage.checkpoint import begin, complete
 from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.trainer.run.storage.reader import Mark, Run
-from lachesis.trainer.run.storage.state import RunState
+from lachesis.trainer.run.storage.run_state import RunState
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task
