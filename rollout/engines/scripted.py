@@ -21,17 +21,17 @@ SCRIPTS: Plugins[Script] = Plugins("script", __package__, {})
 
 
 class ScriptedEngine:
-    """An ``Engine`` whose ``script`` says what each request is answered with.
+    """An ``Engine`` that answers each request with what ``script`` returns for it.
 
-    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; one without a stop
-    id ends with ``length``.
+    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; an answer without a
+    stop id ends with ``length``.
 
     Args:
-        script: called once a request; what it raises, ``generate`` raises.
+        script: called once for each request; its exceptions are raised by ``generate``.
         version: of the weights it pretends to hold; -1 refuses to generate before an ``update``.
         context: most tokens of prompt and completion together.
         vocabulary: number of token ids.
-        logprob: of every token whose answer gives none, also in ``compute_logprobs``.
+        logprob: of every token for which the answer gives none, also in ``compute_logprobs``.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ScriptedEngine:
         return receiver.finish()
 
     async def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         return EngineInfo("scripted", self._version, self._context, self._vocabulary, self._generated)
 
     async def close(self) -> None:

@@ -228,7 +228,7 @@ class VllmEngine:
         return shipment.digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         from vllm import __version__
         from vllm.platforms import current_platform
 

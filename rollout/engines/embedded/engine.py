@@ -196,7 +196,7 @@ class TorchEngine:
         return digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         details = {
             "model": self.model.config.model_type,
             "device": str(self.model.device),
