@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from ..verifiers.settings import Settings
 from .engines.engine import Sampling
 from .engines.registry import ENGINES
-from .engines.transport.transport import TRANSPORTS
+from .engines.weight_transport.transport import TRANSPORTS
 
 
 class TinyConfig(Settings):

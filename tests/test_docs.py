@@ -25,7 +25,7 @@ from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
 from lachesis.rollout.tasks.mixture import Mixture
-from lachesis.rollout.workers.opening import open_pool
+from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.advantages.estimator import ESTIMATORS
 from lachesis.trainer.config import RunConfig, TrainerConfig, load_config

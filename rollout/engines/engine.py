@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.errors import DataError
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 Ids = npt.NDArray[np.int32]
 Logprobs = npt.NDArray[np.float32]

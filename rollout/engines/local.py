@@ -6,7 +6,7 @@ import itertools
 
 from ...verifiers.errors import EngineError
 from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 
 class LocalEngine:

@@ -10,7 +10,7 @@ from ...verifiers.plugins import Plugins
 from .engine import Completion, Engine, EngineInfo, Ids, Logprobs, Request, Stop
 from .registry import EngineSetup
 from .request_checks import check_version
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 Answer = list[int] | tuple[list[int], list[float]]
 """Token ids, or token ids and their logprobs."""

@@ -13,9 +13,9 @@ from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
 from .local import LocalEngine
 from .registry import EngineSetup
 from .request_checks import check_length, check_tokens, check_version
-from .transport.layout import Layout, check_layout, layout_of
-from .transport.transport import Shipment
 from .vllm_process import process_kept, set_environment
+from .weight_transport.layout import Layout, check_layout, layout_of
+from .weight_transport.transport import Shipment
 
 LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 

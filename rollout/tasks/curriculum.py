@@ -7,7 +7,7 @@ from pydantic import Field
 from ...verifiers.errors import ConfigError, DataError, nearest
 from ...verifiers.settings import Settings
 from ...verifiers.task import Task
-from .credit import Credit
+from .weighted_turns import Credit
 
 
 class CurriculumConfig(Settings):

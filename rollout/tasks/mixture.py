@@ -10,9 +10,9 @@ from ...verifiers.errors import ConfigError
 from ...verifiers.group import Group
 from ...verifiers.task import Task
 from ..orders import Outcome
-from .credit import Credit
 from .curriculum import CurriculumConfig
 from .supply import Supply
+from .weighted_turns import Credit
 
 MEMORY = 0.98
 """Factor by which the count of useful groups shrinks at each group, so that it covers about the last 50."""

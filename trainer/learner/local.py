@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.object_store import ObjectStoreSender
-from ...rollout.engines.transport.transport import Shipment, WeightSender, ship
+from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
 from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
@@ -28,10 +28,10 @@ from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
 from .loss_metrics import LossMetrics
+from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
 from .sharding import Ranks, full_tensor
-from .state import StateFile
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from ...rollout.config import ModelConfig, TinyConfig
-from ...rollout.models.scaled import SCALED, scaled_model
+from ...rollout.models.rope import SCALED, scaled_model
 from ...rollout.models.tiny import build_tiny_model
 from ...verifiers.errors import ConfigError
 from ...verifiers.files import new_folder

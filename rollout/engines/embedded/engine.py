@@ -32,8 +32,8 @@ from ..engine import Completion, Engine, EngineInfo, Request, Stop
 from ..local import LocalEngine
 from ..registry import EngineSetup
 from ..request_checks import check_length, check_tokens, check_version
-from ..transport.layout import check_layout, layout_of
-from ..transport.transport import Shipment
+from ..weight_transport.layout import check_layout, layout_of
+from ..weight_transport.transport import Shipment
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
 from .sampling import draw

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
 from lachesis.rollout.engines.vllm import VllmEngine
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
 

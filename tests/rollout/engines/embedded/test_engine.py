@@ -18,8 +18,8 @@ from transformers import (
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.embedded.sampling import draw, keep_top, uniforms
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model, load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
