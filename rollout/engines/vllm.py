@@ -1,4 +1,4 @@
-"""The vLLM engine core: vLLM's scheduler and model in this process, advanced by plain calls between steps."""
+"""The vLLM engine: vLLM's scheduler and model in this process, advanced step by step by plain calls."""
 
 import functools
 from dataclasses import dataclass, field
@@ -28,20 +28,21 @@ EXACT: dict[str, Any] = {
     "use_tqdm_on_load": False,
 }
 
-# On a CPU a prompt is computed whole and for itself: bits then do not depend on company, and vLLM 0.29 cannot split the
-# prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
+# On a CPU each prompt is computed whole and alone. Its bits then do not depend on other requests, and vLLM 0.29 cannot
+# split the prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
 WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
 
 
 @dataclass
 class _Running:
-    """What one request has sampled so far."""
+    """A running request and the tokens that it has sampled so far."""
 
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
     prompt: npt.NDArray[np.int32] | None = None
-    """Of a reply that a schema holds: what vLLM says of its logprobs is of what the schema left."""
+    """Set if a schema constrains the reply: vLLM's logprobs are then those of the constrained distribution, and the
+    policy's own are computed from the prompt at the end."""
 
     def end(self, stop: Stop) -> Completion:
         return Completion(
@@ -53,29 +54,29 @@ class _Running:
 
 
 class VllmEngine:
-    """An ``EngineCore`` over vLLM's ``LLMEngine``, for one process of its own: it holds vLLM's process-wide state.
+    """An ``EngineCore`` over vLLM's ``LLMEngine``. It needs a process of its own, as vLLM has process-wide state.
 
     ``update`` between two steps is exact: a running request's cache is computed again under the new weights, and each
-    of its tokens carries the version that sampled it. On a CPU the same request gives the same bits in any company
+    of its tokens carries the version that sampled it. On a CPU, a request gives the same bits whatever else is running
     (eager float32, whole prompts, no prefix cache, a seed per request).
 
-    Seen working with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
-    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process a rank and ``update`` is pickled to each. CUDA
-    was only read in its source, not run.
+    Tried with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
+    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process for each rank and ``update`` is pickled to each.
+    CUDA was not tried; only vLLM's source was read.
 
     Args:
-        path: the model's folder; its tokenizer is read for replies by a schema alone.
+        path: the model's folder; its tokenizer is only read for replies that a schema constrains.
         dtype: of weights and activations.
         context: most tokens of prompt and completion together.
         slots: most requests in one step.
-        seed: vLLM's own, unused by requests, which bring theirs.
-        gpu_memory: share of the GPU's memory to take; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
+        seed: vLLM's own; requests do not use it, as they bring theirs.
+        gpu_memory: share of the GPU's memory to use; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
         tensor_parallel: GPUs to split the model over.
         version: of the weights in the folder; -1 refuses to generate before an ``update``.
-        extra: further vLLM ``EngineArgs``, over those chosen here.
+        extra: further vLLM ``EngineArgs``, which replace those chosen here.
 
     Raises:
-        ConfigError: vLLM is not installed, or cannot serve this model so.
+        ConfigError: vLLM is not installed, or cannot serve this model with these settings.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class VllmEngine:
         with process_kept():
             try:
                 config = EngineArgs(**settings | (extra or {})).create_engine_config()
-                # One more than the context: vLLM refuses to score a prompt that leaves no room for a token.
+                # One more than the context: vLLM computes no logprobs of a prompt that leaves no room for a token.
                 config.model_config.max_model_len = context + 1
                 if on_cpu:
                     check_heads(path, config.model_config.get_head_size())
@@ -127,8 +128,8 @@ class VllmEngine:
         self._generated = 0
         self._running: dict[int, _Running] = {}
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
-        self._scored: list[float] | None = None
-        self._unscored: list[tuple[int, _Running, bool]] = []
+        self._prompt_logprobs: list[float] | None = None
+        self._constrained: list[tuple[int, _Running, bool]] = []  # ended, but without their logprobs
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -152,8 +153,8 @@ class VllmEngine:
     def step(self) -> list[tuple[int, Completion]]:
         """Advance every running request by a token or a prefill; return those that ended."""
         self._advance()
-        while self._unscored:
-            key, running, stopped = self._unscored.pop()
+        while self._constrained:
+            key, running, stopped = self._constrained.pop()
             assert running.prompt is not None
             whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
             running.logprobs = self.compute_logprobs(whole)[running.prompt.size :].tolist()
@@ -182,7 +183,7 @@ class VllmEngine:
         check_version(self._version)
         check_tokens(tokens, self._vocabulary)
         if temperature != 1:
-            raise EngineError(f"vLLM scores at temperature 1 only, not at {temperature}; use the torch engine for that")
+            raise EngineError(f"vLLM computes logprobs at temperature 1 only, not {temperature}; use the torch engine")
         check_length(tokens, self._context)
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
@@ -199,18 +200,17 @@ class VllmEngine:
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             self._engine.add_request(LOGPROBS, tokens_input(tokens.tolist()), params)
-            while self._scored is None:
+            while self._prompt_logprobs is None:
                 self._advance()
-            logprobs[1:], self._scored = self._scored, None
+            logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
         return logprobs
 
     def update(self, shipment: Shipment) -> str:
         """Load Hugging Face tensors into the running model and drop every cache of the old ones.
 
         Returns:
-            The digest of what arrived, by the first rank where it is not the shipment's; then the engine has no weights
-            until the next update. vLLM fuses tensors, so that what it holds cannot be summed again: a probe (logprobs
-            against the trainer's) proves the effect.
+            The digest of what arrived; if it is wrong at any rank, that one, and the engine has no weights until the
+            next update. It proves the delivery only, since vLLM fuses tensors; a probe of logprobs proves the effect.
 
         Raises:
             EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
@@ -242,7 +242,7 @@ class VllmEngine:
     def _advance(self) -> None:
         for output in self._engine.step():
             if output.request_id == LOGPROBS:
-                self._scored = output.prompt_logprobs.logprobs
+                self._prompt_logprobs = output.prompt_logprobs.logprobs
                 continue
             key, new = int(output.request_id), output.outputs[0]
             running = self._running[key]
@@ -253,12 +253,12 @@ class VllmEngine:
             if output.finished:
                 del self._running[key]
                 if running.prompt is not None:
-                    self._unscored.append((key, running, new.finish_reason == "stop"))
+                    self._constrained.append((key, running, new.finish_reason == "stop"))
                     continue
                 self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
 
     def _params(self, sampling: Sampling, room: int) -> Any:
-        """The same ``sampling`` in vLLM's words; None where the context has no room."""
+        """``sampling`` as vLLM's parameters; None if the context has no room for a token."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -266,8 +266,8 @@ class VllmEngine:
             raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
         if sampling.schema and sampling.temperature not in (0, 1):
             raise EngineError(
-                f"vLLM scores at temperature 1 only, so a reply by a schema is sampled at 0 or 1, not at "
-                f"{sampling.temperature}; use the torch engine for that"
+                f"vLLM computes logprobs at temperature 1 only, so a reply with a schema is sampled at 0 or 1, not at "
+                f"{sampling.temperature}; use the torch engine"
             )
         if room < 1:
             return None
@@ -315,8 +315,8 @@ def open_engine(setup: EngineSetup) -> Engine:
 def load_weights(worker: Any, shipment: Shipment) -> str:
     """Run in each vLLM worker: load the tensors, pack again what vLLM 0.29 leaves stale on a CPU, return the digest.
 
-    Linear layers are packed anew by vLLM's own reload. The output layer is not when its matrix is tied to the
-    embedding: its matrix product goes on with the copy packed at start.
+    vLLM's own reload packs linear layers again, but not an output layer that is tied to the embedding: its matrix
+    product would go on using the copy that was packed at the start.
     """
     from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
@@ -332,7 +332,7 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
 
 
 def check_heads(path: str, size: int) -> None:
-    """Refuse attention heads that vLLM's CPU kernels lack, which vLLM itself finds only at the first token."""
+    """Refuse head sizes that vLLM's CPU kernels do not have; vLLM itself fails only at the first token."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     sizes = CPUAttentionBackend.get_supported_head_sizes()

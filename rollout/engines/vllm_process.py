@@ -9,19 +9,19 @@ import torch._dynamo.config
 
 
 def set_environment(on_cpu: bool) -> None:
-    """What vLLM reads from the environment while it is imported; values that are set already stay, but the first."""
+    """Set the variables that vLLM reads when it is imported; except for the first, values that are set already stay."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine core is in this process
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start warns a dozen times of what is meant so
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # at its start it warns a dozen times of our choices
     if on_cpu:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        # Or the sampler is compiled for 15 s, eager or not. The variable counts only where dynamo comes later.
+        # Else the sampler is compiled for 15 s, eager or not. The variable alone counts only before dynamo is imported.
         torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
 
 
 @contextlib.contextmanager
 def process_kept() -> Iterator[None]:
-    """Undo what vLLM's CPU start changes for the rest of the process: preloaded libraries, torch's thread setter."""
+    """Undo the changes that vLLM's start on a CPU makes in the process: preloaded libraries, torch's thread setter."""
     preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
     try:
         yield

@@ -1,20 +1,20 @@
 """The embedded default engine: continuous batching of a Hugging Face causal language model over fixed slots.
 
-The same request with the same seed under the same weights gives the same bits, alone or in company, early or late (CPU,
-float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-512):
+Equal requests with equal seeds under equal weights give equal bits, whatever else is running (CPU, float32, one
+thread). These are the conditions for that, found by trying (torch 2.13, MKL, AVX-512):
 
-- Linear layers: a row's bits are the same in batches of 4 to 1200 rows, whatever stands beside it, and differ at 1 to
-  3; on CPUs with AMX they differ at up to 10. So every decoding step runs all slots, four at least, and the output
-  layer only ever sees that batch: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
-  which is fed by the first decoding step. Engines of 10 slots and of 64 may give other bits.
-- Attention while decoding: masked tokens at the end change nothing when the attended length is a multiple of 16, and do
-  so otherwise; with four or more query heads a key head and more than 256 tokens, nearly any change of length changes
-  bits, and then all of the context is attended to (``SlotCache.exact_block`` tries it out).
-- Attention in a prefill: a prompt is padded to a multiple of 16, a length of its own that no company changes, and is
-  batched only with prompts of that length. Rows of a batch do not touch each other.
-- Every draw uses the request's own numbers (``sampling.uniforms``), at the place in its own completion.
+- Linear layers: a row has the same bits in all batches of 4 to 1200 rows, and others in batches of 1 to 3; on CPUs with
+  AMX, in batches of up to 10. So every decoding step runs all slots, of which there are at least four, and the output
+  layer runs in decoding steps only: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
+  and the first decoding step computes that one. Engines of 10 slots and of 64 may give different bits.
+- Attention while decoding: masked tokens at the end change no bits if the attended length is a multiple of 16. With
+  four or more query heads for a key head and more than 256 tokens, nearly any change of length changes bits; the engine
+  then attends to the whole context (``SlotCache.exact_block`` tries this out).
+- Attention in a prefill: a prompt is padded to a multiple of 16, and batched only with prompts of the same padded
+  length. The rows of a batch do not affect each other.
+- Every draw uses the random number of its request and of its position in the completion (``sampling.uniforms``).
 
-Not covered: mixtures of experts, where the rows that an expert sees depend on the company; CUDA; bfloat16.
+Not covered: mixtures of experts, where the rows of an expert depend on the other requests; CUDA; bfloat16.
 """
 
 from collections import deque
@@ -50,10 +50,10 @@ class TorchEngine:
     each token carries the version that sampled it.
 
     Args:
-        model: a causal language model with full attention in every layer; the engine owns its weights from now on.
-        slots: requests that run together; at least 4.
+        model: a causal language model with full attention in every layer; the engine will change its weights.
+        slots: number of requests that run together; at least 4.
         context: most tokens of prompt and completion together.
-        version: of the weights that the model has; -1 refuses to generate before an ``update``.
+        version: of the model's weights; with -1 the engine refuses to generate before an ``update``.
 
     Raises:
         ConfigError: the model or the sizes do not fit.
@@ -70,7 +70,7 @@ class TorchEngine:
         self._slots = Slots(slots, context, model.device)
         self._cache = SlotCache(slots, context, model.device)
         self._columns = torch.arange(self._cache.capacity, device=model.device)
-        self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds, from its start
+        self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds
         self._keys: set[int] = set()  # queued, running, or ended and not yet returned
         self._queue: deque[tuple[int, Request]] = deque()
         self._running: dict[int, tuple[int, Request]] = {}  # by slot
@@ -119,7 +119,7 @@ class TorchEngine:
 
     @torch.no_grad()
     def step(self) -> list[tuple[int, Completion]]:
-        """Prefill what finds a free slot, then advance every running request by a token; return those that ended."""
+        """Prefill queued requests into free slots, then advance all by a token; return those that ended."""
         self._admit()
         if self._running:
             self._advance()
@@ -254,7 +254,7 @@ class TorchEngine:
             torch.tensor(rows, device=device),
         )
         columns = self._columns[:length]
-        self.model.base_model(  # without the output layer: nothing is sampled here
+        self.model.base_model(  # no output layer, since nothing is sampled here
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=self._mask(columns[None], length),
             position_ids=columns[None].expand(len(prefixes), -1),
