@@ -1,4 +1,4 @@
-"""Rollouts a second of engines and workers on Ray, against one of each in this process."""
+"""Rollouts per second of engines and workers on Ray, against one of each in this process."""
 
 import asyncio
 import tempfile
@@ -36,7 +36,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 async def rate(make_pool, spec: PoolSpec, weights: Shipment) -> float:  # type: ignore[no-untyped-def]
-    """Trajectories a second; the best of three rounds after one that warms up."""
+    """Trajectories per second; the best of three rounds after a warm-up round."""
     pool: Pool = make_pool()
     try:
         await pool.publish(weights)

@@ -118,7 +118,7 @@ class LocalLearner:
             found |= part
         metrics = {
             **loss_metrics.reduced(self._ranks).metrics(),
-            "grad_norm": self._apply(lr),
+            "grad_norm": self._optimizer_step(lr),
             "skipped": float(self.skipped > 0),
             "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
@@ -134,7 +134,7 @@ class LocalLearner:
             logprobs_N, _ = self._policy(micro)
             torch.autograd.backward(-logprobs_N.sum() / total)
             loss -= float(logprobs_N.detach().sum())
-        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._apply(lr)}
+        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._optimizer_step(lr)}
 
     def keep_reference(self, folder: Path) -> None:
         """As in ``Learner``."""
@@ -209,7 +209,7 @@ class LocalLearner:
         logprobs_N: Tensor = self.reference(micro)[0]
         return logprobs_N
 
-    def _apply(self, lr: float) -> float:
+    def _optimizer_step(self, lr: float) -> float:
         """Clip the gradient, step, and return the norm before clipping. A non-finite gradient skips the step.
 
         Raises:
