@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("verifiers", "environments", "rollout", "trainer", "commands")  # ground first, the roof last
 HEAVY = {"ray", "torch", "transformers", "vllm"}  # none of them below the rollout floor
-OWNERS = {"ray": {"rollout/workers/ray_pool.py", "trainer/learner/ranks.py"}, "vllm": {"rollout/engines/vllm.py"}}
+OWNERS = {"ray": {"rollout/workers/remote.py", "trainer/learner/ranks.py"}, "vllm": {"rollout/engines/vllm.py"}}
 BANNED_NAMES = {"common", "core", "helper", "helpers", "util", "utils"}
 
 
@@ -149,10 +149,10 @@ SOUND = {
     "environments/chat.py": "from typing import TYPE_CHECKING\nfrom ..verifiers.task import Task\n"
     "if TYPE_CHECKING:\n    from .episode import Episode\n",
     "environments/episode.py": "from . import chat\nfrom .chat import Chat\nfrom ..verifiers import task\n",
-    "rollout/workers/ray_pool.py": "import ray\nfrom ray.util import placement_group\n",
+    "rollout/workers/remote.py": "import ray\nfrom ray.util import placement_group\n",
     "rollout/engines/vllm.py": "def start():\n    from vllm import LLMEngine\n",
     "rollout/engines/embedded.py": "import torch\nfrom ...environments.chat import Chat\n",
-    "commands/cli.py": "from .. import __version__\nfrom ..rollout.workers.ray_pool import start\n",
+    "commands/cli.py": "from .. import __version__\nfrom ..rollout.workers.remote import start\n",
 }
 
 BROKEN = {
@@ -181,7 +181,7 @@ BROKEN = {
     "deep folder": ("environments/tools/bad.py", "from ...commands.cli import main", "a floor up"),
     "utils": ("verifiers/utils.py", "", "names no noun"),
     "common folder": ("rollout/common/engine.py", "", "names no noun"),
-    "absolute": ("trainer/bad.py", "from lachesis.rollout.workers.ray_pool import start", "absolute import"),
+    "absolute": ("trainer/bad.py", "from lachesis.rollout.workers.remote import start", "absolute import"),
     "absolute by folder": ("trainer/bad.py", "import verifiers", "absolute import"),
 }
 

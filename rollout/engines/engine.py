@@ -1,4 +1,4 @@
-"""What generates tokens: the protocol that chats type against, and the records that cross it."""
+"""The protocol of engines, which generate tokens, and the records that cross it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.errors import DataError
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 Ids = npt.NDArray[np.int32]
 Logprobs = npt.NDArray[np.float32]
@@ -25,9 +25,9 @@ class Sampling:
         top_p: smallest set of tokens with this much probability; 1 keeps all.
         top_k: so many of the most probable tokens; 0 keeps all.
         max_tokens: most tokens to sample.
-        stop_ids: token ids that end the turn; the one that was sampled is returned too.
-        seed: equal requests with equal seeds under equal weights give equal bits, in whatever company.
-        schema: a JSON schema, as text, that the reply is held to token by token; empty for none.
+        stop_ids: token ids that end the reply; the sampled one is returned as its last token.
+        seed: equal requests with equal seeds under equal weights give equal bits, whatever else is running.
+        schema: a JSON schema, as text, that constrains the reply token by token; empty for none.
     """
 
     temperature: float = 1.0
@@ -57,7 +57,7 @@ class Request:
         prompt: int32, the exact ids.
         sampling: how to continue it.
         version: the lowest weights version that may serve it.
-        route: requests of one route go to one engine while it lives (shared prompts are computed once).
+        route: requests of one route go to one engine while it lives, so that shared prompts are computed once.
     """
 
     prompt: Ids
@@ -68,14 +68,14 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """What was sampled.
+    """The sampled continuation of a prompt.
 
     Attributes:
-        tokens: int32, a stop id last where one ended it.
-        logprobs: float32, of the distribution that was drawn from (after temperature and filters). Where a schema held
-            the reply, of the policy's own instead (after temperature), as a trainer computes them: the schema is no
-            part of the policy.
-        versions: int32, the weights version that sampled each.
+        tokens: int32; the last is a stop id if one ended the reply.
+        logprobs: float32, under the distribution that was drawn from, after temperature and filters. If a schema
+            constrained the reply: under the policy's own distribution after temperature, as a trainer computes them,
+            because the schema is no part of the policy.
+        versions: int32, the weights version that sampled each token.
         stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
     """
 
@@ -87,7 +87,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine is.
+    """An engine's kind and state.
 
     Attributes:
         name: ``torch``, ``vllm``, ``scripted``, …
@@ -95,6 +95,7 @@ class EngineInfo:
         context: most tokens of prompt and completion together.
         vocabulary: rows of the output layer.
         tokens_generated: since it started.
+        details: further facts for logs, by name.
     """
 
     name: str
@@ -106,7 +107,7 @@ class EngineInfo:
 
 
 class Generator(Protocol):
-    """What a chat needs of an engine. May raise ``EngineError``."""
+    """The part of an engine that chats use. May raise ``EngineError``."""
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt. A prompt that leaves no room gives an empty completion with stop ``length``."""
@@ -114,9 +115,10 @@ class Generator(Protocol):
 
 
 class Engine(Generator, Protocol):
-    """Generates and scores tokens under weights of a known version.
+    """Generates tokens and computes logprobs under weights of a known version.
 
-    Any call may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
+    Every call waits without blocking the event loop, so the engine may be in this process or behind a server. Any call
+    may raise ``EngineError``; ``EngineLost`` says that this engine is gone and another may be asked.
     """
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
@@ -127,25 +129,17 @@ class Engine(Generator, Protocol):
         """Take new weights, drop caches of older ones, and return the digest of what arrived."""
         ...
 
-    async def pause(self) -> None:
-        """Sample nothing until ``resume``; requests are kept."""
-        ...
-
-    async def resume(self) -> None:
-        """Go on sampling."""
-        ...
-
-    async def abort(self) -> None:
-        """End every request; each returns what it has, with stop ``abort``."""
-        ...
-
     async def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
+        ...
+
+    async def close(self) -> None:
+        """Give back memory, connections and processes."""
         ...
 
 
 class EngineCore(Protocol):
-    """The sync inside of an engine: a queue of requests, advanced step by step. Hosted by ``LocalEngine``."""
+    """The inside of an engine in this process: a queue of requests, advanced step by step; see ``LocalEngine``."""
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request under the caller's ``key``."""
@@ -156,7 +150,7 @@ class EngineCore(Protocol):
         ...
 
     def abort(self, key: int) -> Completion:
-        """End one request and return what it has."""
+        """End one request and return the tokens that it has so far."""
         ...
 
     def compute_logprobs(self, tokens: Ids, temperature: float) -> Logprobs:

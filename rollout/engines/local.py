@@ -2,27 +2,24 @@
 
 import asyncio
 import contextlib
-import functools
 import itertools
-from collections.abc import AsyncIterator, Sequence
 
 from ...verifiers.errors import EngineError
 from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 
 class LocalEngine:
-    """An ``Engine`` over ``core``: one task steps it while requests wait, and lets others run between steps.
+    """An ``Engine`` over ``core``: one asyncio task steps it while requests wait, and lets others run between steps.
 
-    It belongs to no event loop: a later ``asyncio.run`` may go on using it. What an earlier, closed loop left waiting
-    is then ended.
+    It belongs to no event loop, so a later ``asyncio.run`` may go on using it. Requests that an earlier, closed loop
+    left waiting are then ended.
     """
 
     def __init__(self, core: EngineCore) -> None:
         self._core = core
         self._keys = itertools.count()
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
-        self._paused = False
         self._pump: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -37,44 +34,6 @@ class LocalEngine:
             return await future
         finally:
             if self._waiting.pop(key, None) is not None:  # cancelled
-                self._drop(key)
-
-    async def generate_many(
-        self, requests: Sequence[tuple[int, Request]]
-    ) -> AsyncIterator[list[tuple[int, Completion | EngineError]]]:
-        """Continue many prompts; yield what has ended, as it ends, under the caller's keys.
-
-        A request's error is its own result. A caller that stops listening ends the rest.
-        """
-        ended: list[tuple[int, Completion | EngineError]] = []
-        news = asyncio.Event()
-        running: set[int] = set()
-
-        def take(name: int, key: int, future: asyncio.Future[Completion]) -> None:
-            running.discard(key)
-            if future.cancelled():
-                return
-            ended.append((name, future.exception() or future.result()))  # type: ignore[arg-type]
-            news.set()
-
-        for name, request in requests:
-            try:
-                key, future = self._submit(request)
-            except EngineError as error:
-                ended.append((name, error))
-                news.set()
-                continue
-            running.add(key)
-            future.add_done_callback(functools.partial(take, name, key))
-        try:
-            while running or ended:
-                await news.wait()
-                news.clear()
-                batch, ended = ended, []
-                yield batch
-        finally:
-            for key in running:
-                self._waiting.pop(key).cancel()
                 self._drop(key)
 
     def _submit(self, request: Request) -> tuple[int, asyncio.Future[Completion]]:
@@ -94,39 +53,25 @@ class LocalEngine:
         """Take new weights between two steps; return the digest of what arrived."""
         return self._core.update(shipment)
 
-    async def pause(self) -> None:
-        """Sample nothing until ``resume``; requests are kept."""
-        self._paused = True
-
-    async def resume(self) -> None:
-        """Go on sampling."""
-        self._paused = False
-        self._wake()
-
-    async def abort(self) -> None:
-        """End every request; each returns what it has, with stop ``abort``."""
-        self._forget_closed_loops()
-        waiting, self._waiting = self._waiting, {}
-        for key, future in waiting.items():
-            completion = self._core.abort(key)
-            if not future.done():
-                future.set_result(completion)
-
     async def info(self) -> EngineInfo:
-        """What the core is and holds."""
+        """The core's kind and state."""
         return self._core.info()
 
+    async def close(self) -> None:
+        """Give back memory and processes."""
+        self._core.close()
+
     def _wake(self) -> None:
-        """Have a pump on this loop wherever there is something to do."""
+        """Make sure that a task on this loop advances the core while requests wait."""
         idle = self._pump is None or self._pump.done() or self._pump.get_loop() is not asyncio.get_running_loop()
-        if idle and self._waiting and not self._paused:
+        if idle and self._waiting:
             self._pump = asyncio.get_running_loop().create_task(self._advance(), name="engine pump")
 
     async def _advance(self) -> None:
-        while self._waiting and not self._paused:
+        while self._waiting:
             try:
                 ended = self._core.step()
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            except Exception as error:  # noqa: BLE001 - whatever it is, no request may wait for ever
                 self._fail(error)
                 return
             for key, completion in ended:

@@ -1,35 +1,42 @@
-"""An engine that answers from a script: the real protocol without a model, for tests."""
+"""An engine that answers from a script: the protocol of engines without a model, for tests."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...verifiers.errors import EngineError, EngineStale
-from .engine import Completion, EngineInfo, Ids, Logprobs, Request, Stop
-from .transport.transport import Shipment
+from ...verifiers.errors import ConfigError, EngineError
+from ...verifiers.plugins import Plugins
+from .engine import Completion, Engine, EngineInfo, Ids, Logprobs, Request, Stop
+from .registry import EngineSetup
+from .request_checks import check_version
+from .weight_transport.transport import Shipment
 
 Answer = list[int] | tuple[list[int], list[float]]
 """Token ids, or token ids and their logprobs."""
 
+Script = Callable[[Request], Answer]
+
+SCRIPTS: Plugins[Script] = Plugins("script", __package__, {})
+
 
 class ScriptedEngine:
-    """An ``Engine`` whose ``script`` says what each request is answered with.
+    """An ``Engine`` that answers each request with what ``script`` returns for it.
 
-    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; one without a stop
-    id ends with ``length``.
+    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; an answer without a
+    stop id ends with ``length``.
 
     Args:
-        script: called once a request; what it raises, ``generate`` raises.
+        script: called once for each request; its exceptions are raised by ``generate``.
         version: of the weights it pretends to hold; -1 refuses to generate before an ``update``.
         context: most tokens of prompt and completion together.
         vocabulary: number of token ids.
-        logprob: of every token whose answer gives none, also in ``score``.
+        logprob: of every token for which the answer gives none, also in ``compute_logprobs``.
     """
 
     def __init__(
         self,
-        script: Callable[[Request], Answer],
+        script: Script,
         *,
         version: int = 0,
         context: int = 1024,
@@ -39,17 +46,12 @@ class ScriptedEngine:
         self.requests: list[Request] = []
         self._script, self._version, self._logprob = script, version, logprob
         self._context, self._vocabulary, self._generated = context, vocabulary, 0
-        self._paused = False
-        self._held: set[asyncio.Future[bool]] = set()
 
     async def generate(self, request: Request) -> Completion:
-        """The script's answer, after a pause if there is one."""
-        self._check(request)
+        """The script's answer."""
+        check_version(self._version, request.version)
         self.requests.append(request)
         await asyncio.sleep(0)
-        while self._paused:
-            if await self._resumed():
-                return self._completion([], [], "abort")
         return self._cut(request, self._script(request))
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
@@ -66,30 +68,12 @@ class ScriptedEngine:
         self._version = shipment.version
         return receiver.finish()
 
-    async def pause(self) -> None:
-        """Answer nothing until ``resume``."""
-        self._paused = True
-
-    async def resume(self) -> None:
-        """Go on answering."""
-        self._paused = False
-        self._release(aborted=False)
-
-    async def abort(self) -> None:
-        """End every request that a pause holds, with stop ``abort``."""
-        self._release(aborted=True)
-
     async def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         return EngineInfo("scripted", self._version, self._context, self._vocabulary, self._generated)
 
-    def _check(self, request: Request) -> None:
-        if self._version < 0:
-            raise EngineStale("the engine has no weights yet; update it before it generates")
-        if self._version < request.version:
-            raise EngineStale(
-                f"stale weights: the request needs version {request.version}, the engine holds {self._version}"
-            )
+    async def close(self) -> None:
+        """Nothing to give back."""
 
     def _cut(self, request: Request, answer: Answer) -> Completion:
         tokens, logprobs = answer if isinstance(answer, tuple) else (answer, [self._logprob] * len(answer))
@@ -106,16 +90,14 @@ class ScriptedEngine:
         versions = np.full(len(tokens), self._version, np.int32)
         return Completion(np.array(tokens, np.int32), np.array(logprobs, np.float32), versions, stop)
 
-    async def _resumed(self) -> bool:
-        """Wait for the end of a pause; whether it was an abort."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._held.add(future)
-        try:
-            return await future
-        finally:
-            self._held.discard(future)
 
-    def _release(self, aborted: bool) -> None:
-        for future in self._held:
-            if not future.done():
-                future.set_result(aborted)
+def open_engine(setup: EngineSetup) -> Engine:
+    """The engine whose script ``rollout.engine_options`` names as ``script = "module:name"``.
+
+    The other options are arguments of ``ScriptedEngine``.
+    """
+    options = dict(setup.options)
+    if "script" not in options:
+        raise ConfigError('the scripted engine needs rollout.engine_options.script = "module:name", a function')
+    script = SCRIPTS.load(options.pop("script"))
+    return ScriptedEngine(script, **{"version": setup.version, "context": setup.context, **options})

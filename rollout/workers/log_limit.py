@@ -1,17 +1,17 @@
-"""A standard stream that takes only so much: what floods its log harms neither disk nor neighbours."""
+"""A standard stream with a limit, so that an environment that floods its log fills no disk and hides no other log."""
 
 import io
 import time
 from typing import TextIO
 
 MOST = 1 << 20
-"""Characters that pass in ``WINDOW`` seconds."""
+"""Most characters in ``WINDOW`` seconds."""
 
 WINDOW = 60.0
 
 
-class Bounded(io.TextIOBase):
-    """Passes text on to ``stream``, and in each window drops what is too much, with a note of that."""
+class LimitedStream(io.TextIOBase):
+    """Writes to ``stream``; drops what is above the limit until the window ends, and says so."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -19,7 +19,7 @@ class Bounded(io.TextIOBase):
         self._end = time.monotonic() + WINDOW
 
     def write(self, text: str) -> int:
-        """Write, or drop; as many characters count as written either way."""
+        """Write or drop ``text``; either way return its length."""
         if time.monotonic() > self._end:
             self._left, self._end = MOST, time.monotonic() + WINDOW
         if self._left > 0:
@@ -30,9 +30,9 @@ class Bounded(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush what was passed on."""
+        """Flush the stream."""
         self._stream.flush()
 
     def fileno(self) -> int:
-        """The stream's own descriptor."""
+        """The stream's file descriptor."""
         return self._stream.fileno()

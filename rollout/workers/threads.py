@@ -1,4 +1,4 @@
-"""Threads on which groups are played: what blocks on one holds up neither the others nor the talk with the engines."""
+"""Threads that play groups, so that an environment that blocks its thread delays no other group and no engine call."""
 
 import asyncio
 import logging
@@ -15,36 +15,36 @@ log = logging.getLogger("lachesis")
 Build = Callable[[Generator], GroupWorker]
 
 
-class Stages:
-    """Several stages around one engine; each group is played on the one that has fewest.
+class WorkerThreads:
+    """Several threads with a worker each; a group is played on the thread that has the fewest.
 
     Args:
-        build: makes a worker around a generator; called on every stage's own thread.
+        build: makes a worker around a generator; called on each of the threads.
         engine: belongs to the event loop that calls ``run``.
-        number: of stages.
-        watchdog: sees to it that each takes its turns.
+        number: of threads.
+        watchdog: interrupts code that blocks its thread for too long.
     """
 
     def __init__(self, build: Build, engine: Generator, number: int, watchdog: Watchdog) -> None:
-        self._crossing = Crossing(engine)
-        self._stages = [Stage(build, self._crossing, watchdog) for _ in range(number)]
+        self._generator = CrossThreadGenerator(engine)
+        self._threads = [WorkerThread(build, self._generator, watchdog) for _ in range(number)]
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``GroupWorker``."""
-        self._crossing.home = asyncio.get_running_loop()
-        return await asyncio.gather(*(self._quietest().run(order) for order in orders))
+        self._generator.home = asyncio.get_running_loop()
+        return await asyncio.gather(*(self._least_loaded().run(order) for order in orders))
 
     def close(self) -> None:
-        """End what is played and the threads; one that is blocked is left behind."""
-        for stage in self._stages:
-            stage.close()
+        """Cancel the groups and end the threads; a thread that is blocked is left behind."""
+        for thread in self._threads:
+            thread.close()
 
-    def _quietest(self) -> "Stage":
-        return min(self._stages, key=lambda stage: stage.load)
+    def _least_loaded(self) -> "WorkerThread":
+        return min(self._threads, key=lambda thread: thread.load)
 
 
-class Stage:
-    """A thread with an event loop and a worker of its own, so that an environment object sees one thread.
+class WorkerThread:
+    """A thread with its own event loop and worker, so that each environment object is used by one thread only.
 
     Raises:
         BaseException: whatever ``build`` raises.
@@ -55,7 +55,8 @@ class Stage:
         self._watchdog = watchdog
         self._loop = asyncio.new_event_loop()
         self._closed = False
-        self._thread = threading.Thread(target=self._turn, name="stage", daemon=True)
+        self._worker: GroupWorker | None = None
+        self._thread = threading.Thread(target=self._run_loop, name="worker thread", daemon=True)
         self._thread.start()
         try:
             self._worker = asyncio.run_coroutine_threadsafe(self._open(build, engine), self._loop).result()
@@ -64,14 +65,14 @@ class Stage:
             raise
 
     def run(self, order: Order) -> asyncio.Future[Outcome]:
-        """Begin to play a group here; from another event loop."""
+        """Start to play a group on this thread; called from another event loop."""
         self.load += 1
         outcome = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._play(order), self._loop))
         outcome.add_done_callback(self._done)
         return outcome
 
     def close(self, seconds: float = 10.0) -> None:
-        """End what is played and the thread, or leave it behind where it is blocked for so long."""
+        """Cancel the groups and end the thread; leave it behind if it stays blocked for so many seconds."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join(seconds)
 
@@ -80,6 +81,8 @@ class Stage:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        if self._worker is not None:
+            await self._worker.close()
         self._closed = True
         self._loop.stop()
 
@@ -92,26 +95,27 @@ class Stage:
         return worker
 
     async def _play(self, order: Order) -> Outcome:
+        assert self._worker is not None
         try:
             [outcome] = await self._worker.run([order])
-        except HeldUp as late:  # it came when what it was meant for had ended
+        except HeldUp as late:  # raised after the code that it was meant for had ended
             return Failure(order.index, f"HeldUp: {late}")
         return outcome
 
-    def _turn(self) -> None:
+    def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         while not self._closed:
             try:
                 self._loop.run_forever()
-            except BaseException as stray:  # noqa: BLE001 - an interruption after what it was meant for had ended
-                log.warning("a stage goes on after %r", stray)
+            except BaseException as stray:  # noqa: BLE001 - an interrupt after the code that it was meant for had ended
+                log.warning("a worker thread goes on after %r", stray)
 
 
-class Crossing:
-    """A generator for other threads' event loops: asked on its own.
+class CrossThreadGenerator:
+    """Passes requests from other threads to a generator on the event loop that it belongs to.
 
     Attributes:
-        home: the event loop that the generator belongs to.
+        home: that event loop.
     """
 
     home: asyncio.AbstractEventLoop

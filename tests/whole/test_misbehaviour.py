@@ -11,12 +11,12 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Failure, Order, Outcome
-from lachesis.rollout.workers.log_limit import MOST, Bounded
+from lachesis.rollout.workers.log_limit import MOST, LimitedStream
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.rollout.workers.watchdog import HeldUp, Watchdog
@@ -140,7 +140,7 @@ def test_a_flood_is_cut_with_a_note_and_flows_again_in_the_next_window(monkeypat
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with os.fdopen(write, "w") as stream:
-        bounded = Bounded(stream)
+        bounded = LimitedStream(stream)
         assert bounded.write("first\n") == 6
         bounded.flush()
         assert os.read(read, 100) == b"first\n"

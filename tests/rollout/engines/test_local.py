@@ -9,8 +9,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.engine import Completion, EngineInfo, Request, Sampling
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.verifiers.errors import EngineError
 
 
@@ -66,44 +66,6 @@ def test_a_refused_request_raises_and_harms_no_other() -> None:
         with pytest.raises(EngineError, match="stale weights"):
             await engine.generate(request(1, version=9))
         assert len((await good).tokens) == 10
-
-    asyncio.run(main())
-
-
-def test_a_pause_keeps_requests_and_resume_goes_on() -> None:
-    async def main() -> None:
-        engine = LocalEngine(core())
-        expected = await engine.generate(request(0))
-        waiting = asyncio.ensure_future(engine.generate(request(0)))
-        for _ in range(4):
-            await asyncio.sleep(0)
-        await engine.pause()
-        held = (await engine.info()).tokens_generated
-        late = asyncio.ensure_future(engine.generate(request(1)))
-        for _ in range(30):
-            await asyncio.sleep(0)
-        assert not waiting.done()
-        assert (await engine.info()).tokens_generated == held
-        await engine.resume()
-        assert (await waiting).tokens.tolist() == expected.tokens.tolist()
-        assert len((await late).tokens) == 10
-
-    asyncio.run(main())
-
-
-def test_abort_ends_running_and_waiting_requests_also_in_a_pause() -> None:
-    async def main() -> None:
-        engine = LocalEngine(core())
-        waits = [asyncio.ensure_future(engine.generate(request(seed, 100))) for seed in range(6)]
-        for _ in range(4):
-            await asyncio.sleep(0)
-        await engine.pause()
-        await engine.abort()
-        ended = await asyncio.gather(*waits)
-        assert {completion.stop for completion in ended} == {"abort"}
-        assert [len(completion.tokens) > 0 for completion in ended] == [True] * 4 + [False] * 2
-        await engine.resume()
-        assert len((await engine.generate(request(0))).tokens) == 10
 
     asyncio.run(main())
 

@@ -6,8 +6,8 @@ import torch
 
 from lachesis.rollout.engines.engine import Completion, Engine, Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.verifiers.errors import EngineError
 
 
@@ -59,25 +59,6 @@ def test_weights_versions_are_held_and_demanded() -> None:
         generate(engine, version=5)
     info = asyncio.run(engine.info())
     assert (info.name, info.version, info.tokens_generated) == ("scripted", 4, 1)
-
-
-def test_a_pause_holds_answers_until_resume_or_abort() -> None:
-    async def main() -> None:
-        engine = ScriptedEngine(lambda request: [1, 2])
-        asked = Request(np.zeros(1, np.int32), Sampling())
-        await engine.pause()
-        first = asyncio.ensure_future(engine.generate(asked))
-        await asyncio.sleep(0.01)
-        assert not first.done()
-        await engine.abort()
-        assert (await first).stop == "abort"
-        second = asyncio.ensure_future(engine.generate(asked))
-        await asyncio.sleep(0.01)
-        assert not second.done()
-        await engine.resume()
-        assert (await second).tokens.tolist() == [1, 2]
-
-    asyncio.run(main())
 
 
 def test_scores_have_one_number_a_token_and_nan_first() -> None:

@@ -15,13 +15,16 @@ from ray.exceptions import OwnerDiedError, RaySystemError
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
+from lachesis.rollout.workers.actors import Answer
+from lachesis.rollout.workers.engine_fleet import EngineFleet
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
-from lachesis.rollout.workers.ray_pool import Keyed, RayPool, RemoteEngine
+from lachesis.rollout.workers.ray_pool import RayPool
+from lachesis.rollout.workers.remote import RemoteEngine
 from lachesis.verifiers.errors import EngineError, EngineLost
 from lachesis.verifiers.group import Group
 
@@ -77,7 +80,7 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self.generate_many, self.error = self, error
 
-    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Keyed]]]:
+    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Answer]]]:
         raise self.error
         yield
 
@@ -100,14 +103,14 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
     spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refit, odd = RayPool._refit, [RuntimeError("odd")]
+    refit, odd = EngineFleet._refit, [RuntimeError("odd")]
 
-    async def refit_at_last(pool: RayPool, number: int) -> bool:
-        if pool._shipment is not None and odd and asyncio.current_task() is pool._supervisor:
+    async def refit_at_last(fleet: EngineFleet, number: int) -> bool:
+        if fleet._shipment is not None and odd and asyncio.current_task() is fleet._supervisor:
             raise odd.pop()
-        return await refit(pool, number)
+        return await refit(fleet, number)
 
-    monkeypatch.setattr(RayPool, "_refit", refit_at_last)
+    monkeypatch.setattr(EngineFleet, "_refit", refit_at_last)
 
     async def kill_all_and_score(pool: RayPool) -> None:
         await pool.publish(weights)

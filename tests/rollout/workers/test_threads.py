@@ -1,4 +1,4 @@
-"""Stages: code that blocks holds up its own thread, and neither the others nor the loop that talks to the engines."""
+"""Worker threads: code that blocks delays its own thread, and neither the others nor the loop of the engine calls."""
 
 import asyncio
 import faulthandler
@@ -18,7 +18,7 @@ from lachesis.rollout.engines.engine import Generator, Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Failure, Order, Outcome
-from lachesis.rollout.workers.threads import Stages
+from lachesis.rollout.workers.threads import WorkerThreads
 from lachesis.rollout.workers.watchdog import HeldUp, Watchdog, _raise_in
 from lachesis.rollout.workers.worker import GroupWorker
 from lachesis.verifiers.errors import ConfigError
@@ -51,18 +51,18 @@ class Slow(Environment):
         Slow.closed.append(episode.task.id)
 
 
-def stages(number: int, blocking: float = 30.0) -> Stages:
+def threads(number: int, blocking: float = 30.0) -> WorkerThreads:
     def build(engine: Generator) -> GroupWorker:
         worker = GroupWorker([], engine, Renderer(TOKENIZER), config, context=256, sandbox=SandboxSettings())
         worker.environments = [Slow()]
         return worker
 
     config = RolloutConfig(retries=0)
-    OPENED.append(Stages(build, ScriptedEngine(says_four), number, Watchdog(blocking)))
+    OPENED.append(WorkerThreads(build, ScriptedEngine(says_four), number, Watchdog(blocking)))
     return OPENED[-1]
 
 
-OPENED: list[Stages] = []
+OPENED: list[WorkerThreads] = []
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def _closed_afterwards() -> Iterator[None]:
     yield
     while OPENED:
         OPENED.pop().close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name == "stage"]
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "worker thread"]
 
 
 def says_four(request: Request) -> list[int]:
@@ -83,7 +83,7 @@ def order(index: int, blocks: float = 0.0, size: int = 2, **info: float) -> Orde
     return Order(index, 0, task, size, (0, 0), Sampling(max_tokens=16))
 
 
-def test_blocking_code_holds_up_neither_the_other_stages_nor_the_loop() -> None:
+def test_blocking_code_holds_up_neither_the_other_threads_nor_the_loop() -> None:
     async def session() -> tuple[list[float], float, list[Outcome]]:
         gaps, ends = [0.0], []
 
@@ -98,7 +98,7 @@ def test_blocking_code_holds_up_neither_the_other_stages_nor_the_loop() -> None:
             ends.append(time.monotonic() - start)
             return outcome
 
-        playing = stages(4)
+        playing = threads(4)
         ticking = asyncio.create_task(tick())
         start = time.monotonic()
         outcomes = await asyncio.gather(*(play(order(index, blocks=1.5 * (index == 0))) for index in range(40)))
@@ -110,22 +110,22 @@ def test_blocking_code_holds_up_neither_the_other_stages_nor_the_loop() -> None:
     assert len(groups) == 40
     assert all(attempt.rewards["policy"].total == 1 for group in groups for attempt in group.trajectories)
     assert len({attempt.artifacts["thread"] for group in groups for attempt in group.trajectories}) == 4
-    assert sum(end < 1.5 for end in ends) == 30  # of three stages, while the fourth sleeps twice 1.5 s
+    assert sum(end < 1.5 for end in ends) == 30  # of three threads, while the fourth sleeps twice 1.5 s
     assert gap < 1.0
 
 
-def test_what_blocks_too_long_is_interrupted_on_its_own_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_blocks_too_long_is_interrupted_on_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)  # this process is the tests' own
-    outcomes = asyncio.run(stages(2, blocking=0.5).run([order(0, blocks=0.8, size=3), order(1), order(2)]))
+    outcomes = asyncio.run(threads(2, blocking=0.5).run([order(0, blocks=0.8, size=3), order(1), order(2)]))
     assert isinstance(outcomes[0], Failure)
     assert "HeldUp" in outcomes[0].reason
     assert isinstance(outcomes[1], Group)
     assert isinstance(outcomes[2], Group)
 
 
-def test_an_interruption_that_comes_too_late_ends_no_stage() -> None:
+def test_an_interruption_that_comes_too_late_ends_no_thread() -> None:
     async def session() -> list[Outcome]:
-        playing = stages(1)
+        playing = threads(1)
         [before] = await playing.run([order(0)])
         assert isinstance(before, Group)
         thread = before.trajectories[0].artifacts["thread"]
@@ -140,7 +140,7 @@ def test_an_interruption_that_comes_too_late_ends_no_stage() -> None:
 
 def test_who_is_cancelled_cancels_the_episodes_which_are_closed() -> None:
     async def session() -> None:
-        playing = stages(2)
+        playing = threads(2)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await playing.run([order(number, waits=60.0) for number in (7, 8, 9)])
@@ -159,4 +159,4 @@ def test_an_environment_that_cannot_be_made_says_so_to_who_asked() -> None:
         raise ConfigError("no such folder")
 
     with pytest.raises(ConfigError, match="no such folder"):
-        Stages(build, ScriptedEngine(says_four), 2, Watchdog(30))
+        WorkerThreads(build, ScriptedEngine(says_four), 2, Watchdog(30))

@@ -1,0 +1,121 @@
+"""The insides of Ray actors: one hosts an engine, the other an environment worker."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+from ...verifiers.boundary import Boundary
+from ...verifiers.errors import EngineError, InputError
+from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
+from ..engines.router import Router
+from ..engines.weight_transport.transport import Shipment
+from ..orders import Order, Outcome
+from .log_limit import LimitedStream
+from .pool import PoolSpec
+from .threads import WorkerThreads
+from .watchdog import Watchdog
+
+Answer = tuple[int, Completion | EngineError]
+"""What one request ended with, under the caller's key."""
+
+
+class EngineActor:
+    """Hosts one engine of any kind."""
+
+    def __init__(self, spec: PoolSpec) -> None:
+        use_one_thread()
+        self._refusal: InputError | None = None
+        try:
+            self._engine = spec.build_engine()
+        except InputError as error:  # raised by info(): what a constructor raises can only be found in Ray's logs
+            self._refusal = error
+
+    async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
+        """Continue many prompts; see the function of that name."""
+        async for answers in generate_many(self._engine, requests):
+            yield answers
+
+    async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
+        """As in ``Engine``."""
+        return await self._engine.compute_logprobs(tokens, temperature)
+
+    async def update(self, shipment: Shipment) -> str:
+        """As in ``Engine``."""
+        return await self._engine.update(shipment)
+
+    async def info(self) -> EngineInfo:
+        """As in ``Engine``."""
+        if self._refusal:
+            raise self._refusal
+        return await self._engine.info()
+
+    async def close(self) -> None:
+        """As in ``Engine``."""
+        await self._engine.close()
+
+    async def pid(self) -> int:
+        """The process id, once the engine is built."""
+        return os.getpid()
+
+
+class WorkerActor:
+    """Hosts one environment worker, on several threads.
+
+    Args:
+        spec: what the worker is built from.
+        engines: the engines that it sends requests to.
+    """
+
+    def __init__(self, spec: PoolSpec, engines: Sequence[Generator]) -> None:
+        sys.stdout, sys.stderr = LimitedStream(sys.stdout), LimitedStream(sys.stderr)
+        router = Router(engines, spec.rollout.deadline)
+        watchdog = Watchdog(spec.rollout.blocking)
+        self._threads = WorkerThreads(spec.build_worker, router, spec.rollout.threads, watchdog)
+
+    async def run(self, orders: list[Order]) -> list[Outcome]:
+        """As in ``GroupWorker``."""
+        return await self._threads.run(orders)
+
+    async def pid(self) -> int:
+        """The process id, once the worker is built."""
+        return os.getpid()
+
+
+async def generate_many(engine: Engine, requests: Sequence[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
+    """Continue many prompts on ``engine``; yield the answers as they come, several at a time.
+
+    The error of one request is its own answer. A caller that stops listening ends the other requests.
+    """
+    answers: asyncio.Queue[Answer] = asyncio.Queue()
+
+    async def answer(key: int, request: Request) -> None:
+        with Boundary(passing=()) as outcome:
+            answers.put_nowait((key, await engine.generate(request)))
+        if isinstance(outcome.error, EngineError):
+            answers.put_nowait((key, outcome.error))
+        elif outcome.fault:  # the engine's own bug; its exception might not be picklable
+            answers.put_nowait((key, EngineError(f"the engine failed: {outcome.fault}")))
+
+    running = {asyncio.create_task(answer(key, request)) for key, request in requests}
+    left = len(running)
+    try:
+        while left:
+            batch = [await answers.get()]
+            while not answers.empty():
+                batch.append(answers.get_nowait())
+            left -= len(batch)
+            yield batch
+    finally:
+        for task in running:
+            task.cancel()
+
+
+def use_one_thread() -> None:
+    """Let torch compute on ``OMP_NUM_THREADS`` threads, or one.
+
+    Tiny models are faster on one thread, and equal bits need equal numbers of threads.
+    """
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
