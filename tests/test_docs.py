@@ -163,7 +163,8 @@ SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.t
 
 
 @pytest.mark.parametrize(
-    ("training", "least"), [pytest.param("", 0.9, id="as it stands", marks=pytest.mark.slow), (SMALL, 0.0)]
+    ("training", "least"),
+    [pytest.param("", 0.9, id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, 0.0, id="small")],
 )
 def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: float) -> None:
     readme = ROOT / "README.md"
