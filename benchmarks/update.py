@@ -11,7 +11,7 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig

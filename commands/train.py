@@ -9,13 +9,13 @@ import click
 
 from ..environments.environment import Environment, endless
 from ..trainer.config import RunConfig, load_config
-from ..trainer.run.redaction import REDACTED
 from ..trainer.run.sandbox_check import check_sandbox
+from ..trainer.run.storage.redaction import REDACTED
 from ..verifiers.errors import ConfigError
-from .words import PASS_ON, split
+from .arguments import PASS_ON, split
 
 if TYPE_CHECKING:
-    from ..trainer.run.folder import RunFolder
+    from ..trainer.run.storage.folder import RunFolder
 
 
 @click.command("train", context_settings=PASS_ON)
@@ -35,8 +35,8 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
     )
 
-    from ..trainer.run.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
-    from ..trainer.run.folder import RunFolder
+    from ..trainer.run.storage.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
+    from ..trainer.run.storage.folder import RunFolder
 
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     click.echo(f"run: {folder.path}")

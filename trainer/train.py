@@ -13,7 +13,7 @@ from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.tasks.mixture import Mixture
-from ..rollout.workers.opening import open_pool
+from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool, PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
@@ -23,20 +23,20 @@ from .config import RunConfig
 from .learner.factory import open_learner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
-from .run import checkpoint
 from .run.alerts import Alerts
 from .run.clock import Clock
-from .run.fingerprint import fingerprint
-from .run.folder import RunFolder
 from .run.held_out import HeldOut
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
 from .run.progress import Progress
 from .run.sandbox_check import check_sandbox, warn_if_weak
-from .run.saver import Saver
-from .run.state import RunState
 from .run.step_record import record_step
-from .run.summary import Summary, write_summary
+from .run.storage import checkpoint
+from .run.storage.fingerprint import fingerprint
+from .run.storage.folder import RunFolder
+from .run.storage.run_state import RunState
+from .run.storage.saver import Saver
+from .run.storage.summary import Summary, write_summary
 from .run.warm_start import Demonstrations
 from .run.weight_sync import PROBE_TOLERANCE, WeightSync
 

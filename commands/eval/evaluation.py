@@ -22,12 +22,12 @@ from ...rollout.chats.text_chat import TextPolicy
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
-from ...rollout.workers.opening import open_pool
+from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
 from ...trainer.run.progress import counting
-from ...trainer.run.redaction import redacted
 from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
+from ...trainer.run.storage.redaction import redacted
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings

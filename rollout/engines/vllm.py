@@ -1,22 +1,21 @@
 """The vLLM engine core: vLLM's scheduler and model in this process, advanced by plain calls between steps."""
 
-import contextlib
 import functools
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch._dynamo.config
 
-from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from ...verifiers.errors import ConfigError, EngineError
 from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
 from .local import LocalEngine
 from .registry import EngineSetup
-from .transport.transport import Layout, Shipment
+from .request_checks import check_length, check_tokens, check_version
+from .vllm_process import process_kept, set_environment
+from .weight_transport.layout import Layout, check_layout, layout_of
+from .weight_transport.transport import Shipment
 
 LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 
@@ -137,8 +136,8 @@ class VllmEngine:
         Raises:
             EngineError: weights too old for it, an id outside the vocabulary, or a temperature that vLLM cannot do.
         """
-        self._check_version(request.version)
-        self._check_tokens(request.prompt)
+        check_version(self._version, request.version)
+        check_tokens(request.prompt, self._vocabulary)
         if key in self._running:
             raise EngineError(f"request key {key} is already running")
         from vllm.inputs.engine import tokens_input
@@ -180,12 +179,11 @@ class VllmEngine:
         Raises:
             EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
         """
-        self._check_version(0)
-        self._check_tokens(tokens)
+        check_version(self._version)
+        check_tokens(tokens, self._vocabulary)
         if temperature != 1:
             raise EngineError(f"vLLM scores at temperature 1 only, not at {temperature}; use the torch engine for that")
-        if len(tokens) > self._context:
-            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+        check_length(tokens, self._context)
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -217,7 +215,9 @@ class VllmEngine:
         Raises:
             EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
         """
-        self._check_shapes(shipment.layout)
+        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
+        arriving = tuple(spec._replace(dtype="") for spec in shipment.layout)  # vLLM converts types
+        check_layout(arriving, self._own_layout, optional=tied)
         self._version = -1  # until all of it has arrived
         digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
         self._engine.reset_prefix_cache(reset_running_requests=True)
@@ -228,7 +228,7 @@ class VllmEngine:
         return shipment.digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         from vllm import __version__
         from vllm.platforms import current_platform
 
@@ -287,41 +287,15 @@ class VllmEngine:
             output_kind=RequestOutputKind.DELTA,
         )
 
-    def _check_version(self, wanted: int) -> None:
-        if self._version < 0:
-            raise EngineStale("this engine has no weights yet: update it before use")
-        if wanted > self._version:
-            raise EngineStale(f"weights version {wanted} is wanted, this engine still holds {self._version}: update it")
-
-    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
-        if tokens.ndim != 1 or not len(tokens):
-            raise EngineError(f"a prompt is one row of at least one token, found shape {tokens.shape}")
-        outside = tokens[(tokens < 0) | (tokens >= self._vocabulary)]
-        if len(outside):
-            raise EngineError(f"token id {outside[0]} is outside the vocabulary of {self._vocabulary}")
-
-    def _check_shapes(self, layout: Layout) -> None:
-        expected = self._expected_shapes
-        given = {spec.name: spec.shape for spec in layout}
-        for name, shape in given.items():
-            if name not in expected:
-                raise EngineError(f"the model has no tensor {name!r}")
-            if shape != expected[name]:
-                raise EngineError(f"tensor {name!r} has shape {shape}, the model's is {expected[name]}")
-        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
-        missing = expected.keys() - given.keys() - tied
-        if missing:
-            raise EngineError(f"{len(missing)} of the model's tensors are missing, {min(missing)!r} among them")
-
     @functools.cached_property
-    def _expected_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes as the trainer has them, before vLLM fuses any."""
+    def _own_layout(self) -> Layout:
+        """The tensors as the trainer has them, before vLLM fuses any; without types."""
         from transformers import AutoConfig, AutoModelForCausalLM
 
         architecture: Any = AutoModelForCausalLM
         with torch.device("meta"):
             model = architecture.from_config(AutoConfig.from_pretrained(self._path))
-        return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        return tuple(spec._replace(dtype="") for spec in layout_of(model.state_dict()))
 
 
 def open_engine(setup: EngineSetup) -> Engine:
@@ -357,17 +331,6 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
     return receiver.finish()
 
 
-def set_environment(on_cpu: bool) -> None:
-    """What vLLM reads from the environment while it is imported; values that are set already stay, but the first."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine core is in this process
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start warns a dozen times of what is meant so
-    if on_cpu:
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        # Or the sampler is compiled for 15 s, eager or not. The variable counts only where dynamo comes later.
-        torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
-
-
 def check_heads(path: str, size: int) -> None:
     """Refuse attention heads that vLLM's CPU kernels lack, which vLLM itself finds only at the first token."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
@@ -375,17 +338,3 @@ def check_heads(path: str, size: int) -> None:
     sizes = CPUAttentionBackend.get_supported_head_sizes()
     if size not in sizes:
         raise ConfigError(f"{path} has attention heads of {size}; vLLM on a CPU runs {', '.join(map(str, sizes))}")
-
-
-@contextlib.contextmanager
-def process_kept() -> Iterator[None]:
-    """Undo what vLLM's CPU start changes for the rest of the process: preloaded libraries, torch's thread setter."""
-    preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
-    try:
-        yield
-    finally:
-        torch.set_num_threads = set_num_threads
-        if preload is None:
-            os.environ.pop("LD_PRELOAD", None)
-        else:
-            os.environ["LD_PRELOAD"] = preload

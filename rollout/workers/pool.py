@@ -11,7 +11,7 @@ from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
-from ..engines.transport.transport import TRANSPORTS, Shipment, WeightSender
+from ..engines.weight_transport.transport import TRANSPORTS, Shipment, WeightSender
 from ..orders import Order, Outcome
 from .agents import AgentPolicies
 from .worker import GroupWorker

@@ -24,8 +24,8 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.engine import EngineInfo
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
@@ -33,9 +33,9 @@ from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig, TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.run.checkpoint import MANIFEST, latest
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.checkpoint import MANIFEST, latest
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
 
 Row = dict[str, Any]

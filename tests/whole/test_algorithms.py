@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.checkpoint import latest
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.checkpoint import latest
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.trainer.train import train
 
 ALGORITHMS: dict[str, dict[str, Any]] = {

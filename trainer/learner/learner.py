@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...rollout.engines.transport.transport import Shipment, WeightSender
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
 from ..losses.objective import Objective
 from .sample import Sample
 from .throughput import Scale

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.object_store import ObjectStoreSender
-from ...rollout.engines.transport.transport import Shipment, WeightSender, ship
+from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
 from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
+from ...verifiers.files import new_folder
 from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
@@ -27,10 +28,10 @@ from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
 from .loss_metrics import LossMetrics
+from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
 from .sharding import Ranks, full_tensor
-from .state import StateFile
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")
@@ -140,9 +141,8 @@ class LocalLearner:
         if not folder.exists():
             state = merged_state(self.model, torch.float32, self._first)
             if self._first:
-                draft = folder.with_name(folder.name + ".draft")
-                self.model.save_pretrained(draft, state_dict=state)
-                draft.rename(folder)  # so that a crash never leaves an incomplete folder
+                with new_folder(folder) as draft:
+                    self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
         reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
         self.reference = LogprobModel(reference, self.dtype)

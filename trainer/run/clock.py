@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .state import RunState
+from .storage.run_state import RunState
 
 PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
 

@@ -5,9 +5,10 @@ import math
 from pathlib import Path
 
 from ...rollout.config import ModelConfig, TinyConfig
-from ...rollout.models.scaled import SCALED, scaled_model
+from ...rollout.models.rope import SCALED, scaled_model
 from ...rollout.models.tiny import build_tiny_model
 from ...verifiers.errors import ConfigError
+from ...verifiers.files import new_folder
 
 
 def prepare_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> ModelConfig:
@@ -33,9 +34,8 @@ def prepare_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> Mo
 def _tiny(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
     path = run / "model"
     if not path.exists():
-        draft = run / "model.draft"
-        build_tiny_model(draft, seed=seed, context=model.context, **model.tiny.model_dump())
-        draft.rename(path)  # so that a crash never leaves an incomplete folder
+        with new_folder(path) as draft:
+            build_tiny_model(draft, seed=seed, context=model.context, **model.tiny.model_dump())
     made = json.loads((path / "config.json").read_text(encoding="utf-8"))
     shape = TinyConfig(
         hidden=made["hidden_size"],

@@ -26,12 +26,14 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from ....verifiers.errors import ConfigError, EngineError, EngineStale
+from ....verifiers.errors import ConfigError, EngineError
 from ...models.loading import check_context, load_model
 from ..engine import Completion, Engine, EngineInfo, Request, Stop
 from ..local import LocalEngine
 from ..registry import EngineSetup
-from ..transport.transport import Layout, Shipment, layout_of
+from ..request_checks import check_length, check_tokens, check_version
+from ..weight_transport.layout import check_layout, layout_of
+from ..weight_transport.transport import Shipment
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
 from .sampling import draw
@@ -103,8 +105,8 @@ class TorchEngine:
         Raises:
             EngineError: weights too old for it, no prompt, an id outside the vocabulary, or a key in use.
         """
-        self._check_version(request.version)
-        self._check_tokens(request.prompt)
+        check_version(self._version, request.version)
+        check_tokens(request.prompt, self._vocabulary)
         if key in self._keys:
             raise EngineError(f"request key {key} is in use")
         if request.sampling.schema:
@@ -152,10 +154,9 @@ class TorchEngine:
         Raises:
             EngineError: no weights yet, no tokens, an id outside the vocabulary, or more tokens than the context.
         """
-        self._check_version(0)
-        self._check_tokens(tokens)
-        if len(tokens) > self._context:
-            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+        check_version(self._version)
+        check_tokens(tokens, self._vocabulary)
+        check_length(tokens, self._context)
         ids = torch.from_numpy(np.asarray(tokens, np.int64)).to(self.model.device)
         logits = self.model(input_ids=ids[None], use_cache=False).logits[0, :-1].float() / (temperature or 1.0)
         picked = logits.gather(1, ids[1:, None])[:, 0] - logits.logsumexp(-1)
@@ -173,7 +174,9 @@ class TorchEngine:
                 that the model ties arrived with different values. Of tied tensors one name is enough.
         """
         own = self.model.state_dict()
-        _check_layout(own, shipment.layout)
+        memory = {own[spec.name].data_ptr() for spec in shipment.layout if spec.name in own}
+        tied = [name for name, tensor in own.items() if tensor.data_ptr() in memory]
+        check_layout(shipment.layout, layout_of(own), optional=tied)
         self._version = -1  # until all of it has arrived
         receiver, filled = shipment.receiver(), set()
         for name, tensor in receiver.receive(shipment):
@@ -193,7 +196,7 @@ class TorchEngine:
         return digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         details = {
             "model": self.model.config.model_type,
             "device": str(self.model.device),
@@ -312,19 +315,6 @@ class TorchEngine:
         hidden = self._columns[:length] > positions[:, None, :, None]
         return torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device).masked_fill_(hidden, lowest)
 
-    def _check_version(self, needed: int) -> None:
-        if self._version < 0:
-            raise EngineStale("the engine has no weights yet; update it before it generates or scores")
-        if self._version < needed:
-            raise EngineStale(f"stale weights: the request needs version {needed}, the engine holds {self._version}")
-
-    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
-        if not len(tokens):
-            raise EngineError("a prompt has at least one token, found none")
-        if tokens.min() < 0 or tokens.max() >= self._vocabulary:
-            wrong = tokens[(tokens < 0) | (tokens >= self._vocabulary)][0]
-            raise EngineError(f"token id {wrong} is outside the vocabulary of {self._vocabulary}")
-
 
 def open_engine(setup: EngineSetup) -> Engine:
     """The engine on a GPU if it is given any, else on the CPU."""
@@ -358,21 +348,3 @@ def _padded(prefix: bytes) -> int:
 
 def _nothing(stop: Stop) -> Completion:
     return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), stop)
-
-
-def _check_layout(own: dict[str, torch.Tensor], arriving: Layout) -> None:
-    """Raise ``EngineError`` unless the tensors that arrive are those of the model."""
-    expected = {spec.name: spec for spec in layout_of(own)}
-    filled = set()
-    for spec in arriving:
-        if spec.name not in own:
-            raise EngineError(f"the model has no tensor {spec.name!r} to update")
-        if spec != expected[spec.name]:
-            raise EngineError(
-                f"tensor {spec.name!r} arrived as {spec.shape} {spec.dtype}, "
-                f"the model has {expected[spec.name].shape} {expected[spec.name].dtype}"
-            )
-        filled.add(own[spec.name].data_ptr())
-    for name, tensor in own.items():
-        if tensor.data_ptr() not in filled:
-            raise EngineError(f"the update lacks tensor {name!r}")

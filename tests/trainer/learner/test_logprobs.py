@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM as Auto
 from transformers import CohereConfig, Gemma2Config, GraniteConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner import logprobs as module

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .transport import Layout, Shipment, TensorSpec
+from .layout import Layout, TensorSpec
+from .transport import Shipment
 
 
 class ObjectStoreSender:

@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ...environments.environment import Environment, Split, tasks_of
-from ...verifiers.rubric import Rubric, Use
+from ....environments.environment import Environment, Split, tasks_of
+from ....verifiers.rubric import Rubric, Use
 from .redaction import redacted
 
 TASKS = 64

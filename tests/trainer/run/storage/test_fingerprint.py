@@ -13,9 +13,9 @@ from lachesis.environments.shipped.arithmetic import Arithmetic
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.fingerprint import Fingerprint, differences, fingerprint
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.fingerprint import Fingerprint, differences, fingerprint
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError
 
 SOURCE = """

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...verifiers.errors import ConfigError
+from ....verifiers.errors import ConfigError
 
 FILE = "run_state.json"
 """Name of the state's file in a checkpoint."""

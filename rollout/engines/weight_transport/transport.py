@@ -2,25 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ....verifiers.errors import EngineError
 from ....verifiers.plugins import Plugins
+from .layout import Layout, layout_of
 
 if TYPE_CHECKING:  # settings and workers import this file, and do without torch
     from torch import Tensor
-
-
-class TensorSpec(NamedTuple):
-    """What one tensor is: its name as Hugging Face has it, torch's name of its type, and its shape."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-Layout = tuple[TensorSpec, ...]
-"""A model's tensors in the order in which they are sent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +83,3 @@ def ship(sender: WeightSender, version: int, state: "Mapping[str, Tensor]") -> S
     for name, tensor in state.items():
         sender.send(name, tensor)
     return sender.finish()
-
-
-def layout_of(state: "Mapping[str, Tensor]") -> Layout:
-    """The layout of ``state``, in the order of its keys."""
-    return tuple(
-        TensorSpec(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
-        for name, tensor in state.items()
-    )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 import pytest
 
-from lachesis.commands.words import split, split_one
+from lachesis.commands.arguments import split, split_one
 from lachesis.verifiers.errors import ConfigError
 
 

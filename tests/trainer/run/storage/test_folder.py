@@ -11,9 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig, load_config
-from lachesis.trainer.run.folder import RunFolder
-from lachesis.trainer.run.reader import read_metrics
-from lachesis.trainer.run.redaction import REDACTED
+from lachesis.trainer.run.storage.folder import RunFolder
+from lachesis.trainer.run.storage.reader import read_metrics
+from lachesis.trainer.run.storage.redaction import REDACTED
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task

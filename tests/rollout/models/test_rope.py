@@ -15,6 +15,7 @@ from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
 from lachesis.rollout.engines.vllm import VllmEngine
 from lachesis.rollout.models.loading import load_model, load_tokenizer
+from lachesis.rollout.models.rope import scaled_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
@@ -78,7 +79,7 @@ def test_the_tiny_model_is_made_smaller_and_scaled(tmp_path: Path) -> None:
     model = prepare_model(tiny, 0, tmp_path, resumed=False)
     rope = json.loads((Path(model.path) / "config.json").read_text())["rope_parameters"]
     assert (rope["rope_type"], rope["factor"], rope["original_max_position_embeddings"]) == ("yarn", 2.0, 64)
-    assert prepare_model(tiny, 0, tmp_path, resumed=False).path == model.path
+    assert prepare_model(tiny, 0, tmp_path, resumed=True).path == model.path
     assert np.isfinite(score(model.path)[1:]).all()
 
 
@@ -87,9 +88,26 @@ def test_a_crash_leaves_no_half_of_it_and_other_positions_are_another_run(base: 
     (tmp_path / "scaled.draft" / "config.json").write_text("{")
     prepare_model(settings(base), 0, tmp_path, resumed=False)
     with pytest.raises(ConfigError, match="began with other positions"):
-        prepare_model(settings(base, factor=4.0), 0, tmp_path, resumed=False)
+        prepare_model(settings(base, factor=4.0), 0, tmp_path, resumed=True)
     with pytest.raises(ConfigError, match="began with other positions"):
-        prepare_model(settings(base, kind="linear"), 0, tmp_path, resumed=False)
+        prepare_model(settings(base, kind="linear"), 0, tmp_path, resumed=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "theta"),
+    [
+        ({"model_type": "smollm3"}, 2_000_000.0),
+        ({"model_type": "smollm3", "rope_theta": 7.0}, 7.0),
+        ({"model_type": "smollm3", "rope_parameters": {"rope_type": "default", "rope_theta": 9.0}}, 9.0),
+    ],
+)
+def test_theta_is_the_config_s_own_or_the_architecture_s_default(
+    tmp_path: Path, config: dict[str, Any], theta: float
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"max_position_embeddings": 64, **config}))
+    model = scaled_model(settings(tmp_path / "other"), tmp_path)
+    assert json.loads((Path(model.path) / "config.json").read_text())["rope_parameters"]["rope_theta"] == theta
 
 
 @pytest.mark.parametrize(
@@ -112,5 +130,5 @@ def test_models_whose_positions_cannot_be_scaled_are_refused(
 
 def test_what_is_neither_a_folder_nor_on_the_hub_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ConfigError, match="is no folder, and not to be had from the Hub"):
+    with pytest.raises(ConfigError, match="is no folder, and the Hub does not give it"):
         prepare_model(settings(Path("nobody/nothing")), 0, tmp_path, resumed=False)

@@ -1,20 +1,20 @@
-"""Whose turn it is, by shares that may change: always whoever is furthest behind."""
+"""Takes turns in proportion to weights that may change: the next turn goes to the one that is furthest behind."""
 
 from collections.abc import Sequence
 
 
 class Credit:
-    """Turns among several, such that shares hold at every length and nothing is drawn at random.
+    """Deals out turns, so that the shares hold after any number of turns, without drawing at random.
 
     Attributes:
-        balance: what each is owed, in turns; sums to 0 between turns.
+        balance: the turns that each is owed; they sum to 0.
     """
 
     def __init__(self, count: int) -> None:
         self.balance = [0.0] * count
 
     def turn(self, weights: Sequence[float]) -> int:
-        """Who is next where shares are in proportion to ``weights``; the first of equals."""
+        """The next one, if shares are in proportion to ``weights``; the first of equals."""
         total = sum(weights)
         self.balance = [have + weight / total for have, weight in zip(self.balance, weights, strict=True)]
         chosen = max(range(len(weights)), key=self.balance.__getitem__)

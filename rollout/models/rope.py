@@ -1,4 +1,4 @@
-"""A model with its rotary positions scaled, so that it can attend to more tokens than it was made for."""
+"""A model whose rotary positions are scaled, so that it can attend to more tokens than it was trained for."""
 
 import json
 import os
@@ -7,8 +7,10 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from transformers import AutoConfig
 
 from ...verifiers.errors import ConfigError
+from ...verifiers.files import new_folder
 from ..config import ModelConfig
 
 CONFIG = "config.json"
@@ -17,26 +19,24 @@ SCALED = "scaled"
 
 
 def scaled_model(model: ModelConfig, run: Path) -> ModelConfig:
-    """The model's settings with the path of a folder in ``run`` that is the model but for its positions.
+    """The settings with a path inside ``run``: a folder that holds the model with scaled positions.
 
-    Its files are links; only ``config.json`` is another. Trainer and engines load that one folder, and checkpoints keep
-    what it says, so that none of them knows about it.
+    All files are links except ``config.json``. Trainer and engines load this one folder, and checkpoints keep its
+    config, so none of them has to know about the scaling.
 
     Raises:
-        ConfigError: the model has no rotary positions of one kind, or scaled ones already; or the run began otherwise.
+        ConfigError: the model's layers have no rotary positions or different ones; its positions are scaled already; or
+            the run began with other positions.
     """
     source = _folder(model.path)
     config = _scaled(model, source)
     path = run / SCALED
     if not path.exists():
-        draft = run / "scaled.draft"
-        draft.mkdir(exist_ok=True)
-        for file in source.iterdir():
-            link = draft / file.name
-            if file.name != CONFIG and not link.is_symlink():
-                link.symlink_to(os.path.realpath(file))
-        (draft / CONFIG).write_text(json.dumps(config, indent=2))
-        draft.rename(path)  # a crash leaves no half of it
+        with new_folder(path) as draft:
+            for file in source.iterdir():
+                if file.name != CONFIG:
+                    (draft / file.name).symlink_to(os.path.realpath(file))
+            (draft / CONFIG).write_text(json.dumps(config, indent=2))
     if json.loads((path / CONFIG).read_text()) != config:
         raise ConfigError(f"the run in {run} began with other positions than model.rope asks for; start a new run")
     return model.model_copy(update={"path": str(path.resolve())})
@@ -49,11 +49,11 @@ def _folder(path: str) -> Path:
         return Path(snapshot_download(path))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ConfigError(f"{path!r} is no folder, and not to be had from the Hub ({reason:.160})") from None
+        raise ConfigError(f"{path!r} is no folder, and the Hub does not give it ({reason:.160})") from None
 
 
 def _scaled(model: ModelConfig, source: Path) -> dict[str, Any]:
-    """The config of the model in ``source``, with its positions scaled as ``model`` asks for."""
+    """The config of the model in ``source``, with the scaling that ``model`` asks for."""
     try:
         config: dict[str, Any] = json.loads((source / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -66,13 +66,22 @@ def _scaled(model: ModelConfig, source: Path) -> dict[str, Any]:
         raise ConfigError(f"{model.path!r} has no rotary positions of one kind for all layers; leave model.rope out")
     if kind != "default":
         raise ConfigError(f"{model.path!r} has scaled positions already ({kind}); leave model.rope out")
-    theta = rope.get("rope_theta", text.get("rope_theta", 10_000.0))
     text["rope_parameters"] = {
         **rope,
         "rope_type": model.rope.kind,
-        "rope_theta": theta,
+        "rope_theta": rope.get("rope_theta") or text.get("rope_theta") or _default_theta(source),
         "factor": model.rope.factor,
         "original_max_position_embeddings": positions,
     }
     text["max_position_embeddings"] = int(positions * model.rope.factor)
     return config
+
+
+def _default_theta(source: Path) -> float:
+    """The rotary base that the model's architecture takes when its config.json names none."""
+    try:
+        config = AutoConfig.from_pretrained(source).get_text_config()
+        theta: float = config.rope_parameters["rope_theta"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{source / CONFIG} has no rope_theta, and its architecture no default: {error}") from None
+    return theta

@@ -43,7 +43,7 @@ from lachesis.environments.loading import describe
 from lachesis.rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.evaluation import evaluate
-from lachesis.rollout.workers.opening import open_pool
+from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 
 async def main():

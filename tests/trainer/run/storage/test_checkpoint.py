@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.trainer.run import checkpoint
-from lachesis.trainer.run.checkpoint import MANIFEST
-from lachesis.trainer.run.state import FILE, HeldOutHistory, RunState
+from lachesis.trainer.run.storage import checkpoint
+from lachesis.trainer.run.storage.checkpoint import MANIFEST
+from lachesis.trainer.run.storage.run_state import FILE, HeldOutHistory, RunState
 from lachesis.verifiers.errors import ConfigError
 
 

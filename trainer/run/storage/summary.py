@@ -3,11 +3,11 @@
 from statistics import fmean
 from typing import Any
 
-from ..config import RunConfig
+from ...config import RunConfig
+from ..sandbox_check import SandboxCheck
 from . import checkpoint
 from .folder import RunFolder
-from .sandbox_check import SandboxCheck
-from .state import RunState
+from .run_state import RunState
 
 Summary = dict[str, Any]
 

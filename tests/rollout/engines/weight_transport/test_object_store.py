@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lachesis.rollout.engines.transport.object_store import ObjectStoreReceiver, ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, TensorSpec, ship
+from lachesis.rollout.engines.weight_transport.layout import TensorSpec
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreReceiver, ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.verifiers.errors import EngineError
 
 STATE = {

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...rollout.store import Stored, TrajectoryStore
-from ...verifiers.errors import ConfigError, DataError
-from ...verifiers.files import whole_lines
-from ..config import RunConfig, load_config
+from ....rollout.store import Stored, TrajectoryStore
+from ....verifiers.errors import ConfigError, DataError
+from ....verifiers.files import whole_lines
+from ...config import RunConfig, load_config
 from .checkpoint import sealed
 
 CONFIG, METRICS, SUMMARY, LOCK = "config.toml", "metrics.jsonl", "summary.json", "lock"

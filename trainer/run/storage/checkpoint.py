@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...verifiers.files import replace_text
-from .state import FILE, RunState
+from ....verifiers.files import replace_text
+from .run_state import FILE, RunState
 
 MANIFEST = "manifest.json"
 

@@ -14,13 +14,13 @@ from typing import IO, Any
 import tomli_w
 from torch.utils.tensorboard import SummaryWriter
 
-from ...rollout.store import TrajectoryStore
-from ...verifiers.errors import ConfigError, InfrastructureError
-from ...verifiers.files import replace_text
-from ...verifiers.group import Group
-from ..config import RunConfig
+from ....rollout.store import TrajectoryStore
+from ....verifiers.errors import ConfigError, InfrastructureError
+from ....verifiers.files import replace_text
+from ....verifiers.group import Group
+from ...config import RunConfig
+from ..plot import plot_learning_curve
 from .fingerprint import Fingerprint, differences
-from .plot import plot_learning_curve
 from .reader import CHECKPOINTS, CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, read_metrics
 from .redaction import redacted
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ...rollout.chats.renderer import Renderer
-from ...verifiers.errors import InfrastructureError
-from ..learner.learner import Learner
+from ....rollout.chats.renderer import Renderer
+from ....verifiers.errors import InfrastructureError
+from ...learner.learner import Learner
 from . import checkpoint
-from .state import RunState
+from .run_state import RunState
 
 
 class Saver:

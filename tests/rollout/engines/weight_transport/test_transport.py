@@ -12,9 +12,9 @@ import pytest
 
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
-from lachesis.rollout.engines.transport.transport import TRANSPORTS
+from lachesis.rollout.engines.weight_transport.transport import TRANSPORTS
 from lachesis.rollout.models.tiny import build_tiny_model
-from lachesis.rollout.workers.opening import open_pool
+from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.learner import Learner
@@ -30,7 +30,7 @@ FOLDER = '''
 
     from safetensors.torch import load_file, save_file
 
-    from lachesis.rollout.engines.transport.transport import Shipment
+    from lachesis.rollout.engines.weight_transport.transport import Shipment
 
 
     class Sender:

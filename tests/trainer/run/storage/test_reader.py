@@ -10,10 +10,10 @@ import pytest
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.checkpoint import begin, complete
-from lachesis.trainer.run.folder import RunFolder
-from lachesis.trainer.run.reader import Mark, Run
-from lachesis.trainer.run.state import RunState
+from lachesis.trainer.run.storage.checkpoint import begin, complete
+from lachesis.trainer.run.storage.folder import RunFolder
+from lachesis.trainer.run.storage.reader import Mark, Run
+from lachesis.trainer.run.storage.run_state import RunState
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task
@@ -53,7 +53,7 @@ def test_everything_of_a_run_is_found(folder: RunFolder, run: Run) -> None:
 def test_reading_needs_no_torch(run: Run) -> None:
     code = f"""
 import sys
-from lachesis.trainer.run.reader import Run
+from lachesis.trainer.run.storage.reader import Run
 run = Run({str(run.path)!r})
 run.config(), run.metrics(), run.checkpoints(), run.alive(), list(run.trajectories(step=2))
 print([name for name in ("torch", "transformers", "ray") if name in sys.modules])
@@ -143,7 +143,7 @@ def test_only_complete_checkpoints_are_listed(folder: RunFolder, run: Run) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from lachesis.trainer.run.folder import RunFolder
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
