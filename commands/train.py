@@ -47,8 +47,6 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         cure = f"; lachesis train --resume {folder.path} continues" if last else ""
         raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
-    if metric == "auto":
-        metric = "accuracy" if any("heldout/accuracy" in row for row in folder.metrics()) else "reward"
     click.echo(f"held-out {metric} {start} → {final} in {summary['steps']} steps, {summary['wall_s']} s")
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 

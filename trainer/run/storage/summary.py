@@ -14,14 +14,18 @@ Summary = dict[str, Any]
 
 def write_summary(folder: RunFolder, config: RunConfig, state: RunState, sandbox: SandboxCheck | None) -> Summary:
     """Write ``summary.json`` and draw the learning curve; return the summary."""
-    mismatches = [row["mismatch_kl"] for row in folder.metrics() if row.get("mismatch_kl") is not None]
+    rows = folder.metrics()
+    metric = config.eval.metric
+    if metric == "auto":
+        metric = "accuracy" if any("heldout/accuracy" in row for row in rows) else "reward"
+    mismatches = [row["mismatch_kl"] for row in rows if row.get("mismatch_kl") is not None]
     summary: Summary = {
         "engine": config.rollout.engine,
         "seed": config.seed,
         "steps": state.step,
         "warm_start_steps": state.warm_start_steps,
         "wall_s": round(state.seconds, 2),
-        "metric": config.eval.metric,
+        "metric": metric,
         "heldout_start": state.held_out.start,
         "heldout_final": state.held_out.last,
         "heldout_best": state.held_out.best,

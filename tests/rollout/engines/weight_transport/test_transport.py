@@ -17,7 +17,7 @@ from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.learner import Learner
+from lachesis.trainer.learner.local import LocalLearner
 
 FOLDER = '''
     """A transport through a folder of safetensors, streamed: the receiver waits for each tensor to be written."""
@@ -90,7 +90,7 @@ def test_a_transport_of_ones_own_streams_the_learners_weights_to_every_engine(
     path = str(build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64))
     model = ModelConfig(path=path, context=64)
     config = RolloutConfig(inline=inline, engines=2, workers=1, slots=4, weight_transport=own_module)
-    learner = Learner(model, TrainerConfig())
+    learner = LocalLearner(model, TrainerConfig())
     tokens = np.arange(3, 19, dtype=np.int32)
 
     async def session() -> tuple[list[int], list[Any]]:
