@@ -24,18 +24,19 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.engine import EngineInfo
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.workers import open_pool
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig, TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.run.checkpoint import MANIFEST, latest
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.checkpoint import MANIFEST, latest
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
 
 Row = dict[str, Any]
@@ -296,7 +297,7 @@ def test_an_engine_whose_logprobs_are_no_numbers_stops_the_run_wherever_it_stand
             whole = (await super().compute_logprobs(tokens, temperature))[0]
             return [whole, np.full_like(whole, np.nan), whole]
 
-    monkeypatch.setattr(main_job, "InlinePool", Broken)
+    monkeypatch.setattr(open_pool, "InlinePool", Broken)
     with pytest.raises(EngineError, match="have no effect: the probe's logprobs differ by nan"):
         train(configured(tmp_path))
 
@@ -317,7 +318,7 @@ def test_an_engine_with_another_vocabulary_is_refused(tmp_path: Path, monkeypatc
         async def infos(self) -> list[EngineInfo]:
             return [replace(info, vocabulary=300) for info in await super().infos()]
 
-    monkeypatch.setattr(main_job, "InlinePool", Other)
+    monkeypatch.setattr(open_pool, "InlinePool", Other)
     with pytest.raises(
         ConfigError, match=r"torch engine has a vocabulary of 300 tokens, and the trainer's model one of 2"
     ):

@@ -1,4 +1,4 @@
-"""The learning curve of a run as a picture: held-out accuracy and mean reward over optimizer steps."""
+"""The plot of a run's learning curve: held-out accuracy and mean reward over optimizer steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,16 +19,16 @@ Floats = npt.NDArray[np.float64]
 def plot_learning_curve(
     rows: Sequence[Mapping[str, Any]], path: Path, title: str = "", target: float | None = None
 ) -> None:
-    """Draw the rows of a ``metrics.jsonl`` into the PNG file ``path``.
+    """Plot the rows of a ``metrics.jsonl`` into a PNG file.
 
-    Steps below 0 are the supervised warm start; they are shown so that they end where training begins. Accuracy keeps
-    its whole range from 0 to 1; a reward that leaves this range gets a panel of its own.
+    Steps below 0 are the supervised warm start; they are moved so that they end where training begins. The axis of the
+    accuracy goes from 0 to 1. If the reward leaves this range, it gets its own panel.
 
     Args:
-        rows: with ``step`` and, where known, ``heldout/accuracy`` and ``reward/total``.
-        path: overwritten.
+        rows: have ``step`` and, where they were measured, ``heldout/accuracy`` and ``reward/total``.
+        path: the PNG file; an existing one is overwritten.
         title: the run's name.
-        target: held-out accuracy that the run aims at; a dashed line where given.
+        target: held-out accuracy at which the run stops; drawn as a dashed line.
     """
     accuracy, reward = _series(rows, ACCURACY), _series(rows, REWARD)
     own_panel = bool(reward[1].size) and not (reward[1].min() >= 0 and reward[1].max() <= 1)
@@ -72,7 +72,7 @@ def _draw_reward(panel: Axes, steps: Floats, values: Floats) -> None:
 
 
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[Floats, Floats]:
-    """Steps and values of one metric, the warm start moved so that it ends at -1."""
+    """Return steps and values of one metric; the steps of the warm start are moved so that they end at -1."""
     points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
     steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     last_warm = max((row["step"] for row in rows if row["step"] < 0), default=-1)
