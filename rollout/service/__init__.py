@@ -1,1 +1,1 @@
-"""The trajectory service: groups of token sequences over HTTP, as Atropos environments and trainers speak it."""
+"""The trajectory service: Atropos environments and trainers connect to it over HTTP."""
