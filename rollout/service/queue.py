@@ -44,6 +44,8 @@ class Lease:
     """Of their bodies."""
     expires: float
     """On the queue's clock."""
+    delivered: bool = False
+    """Whether all of it was written to the trainer's connection."""
 
 
 @dataclass
@@ -122,45 +124,21 @@ class GroupQueue:
 
     # Groups come in.
 
-    async def put(self, groups: Sequence[QueuedGroup]) -> list[int]:
+    async def put(self, groups: Sequence[QueuedGroup], whole: Sequence[int | None] | None = None) -> list[int]:
         """Append ``groups``, all or none; they are on the disk when this returns.
 
+        Args:
+            groups: in their order.
+            whole: for each of them None, or the group size of its environment, which it does not have. Such a group
+                is held until several have that size together, or for ``patience`` seconds; then they enter the queue.
+
         Returns:
-            their numbers.
+            their numbers, 0 for those held.
 
         Raises:
             QueueFull: they do not fit within the bounds.
             DiskError: they could not be written.
         """
-        return await self._insert("groups", groups, lambda group, _: self.waiting.add(group))
-
-    async def hold(self, group: QueuedGroup, group_size: int) -> int:
-        """Keep a group of an odd size until several of its environment have ``group_size`` sequences together.
-
-        They enter the queue one by one then, or after ``patience`` seconds without such company.
-
-        Returns:
-            how many sequences are held of this environment now.
-
-        Raises:
-            QueueFull: it does not fit within the bounds.
-            DiskError: it could not be written.
-        """
-        env_id = group.env_id
-        assert env_id is not None
-        whole: list[Waiting] = []
-
-        def keep(held: Waiting, now: float) -> None:
-            self.held.add(env_id, held, now)
-            whole.extend(self.held.complete(env_id, group_size))
-
-        await self._insert("held", [group], keep)
-        await self._release(whole)
-        return self.held.sequences(env_id)
-
-    async def _insert(
-        self, table: str, groups: Sequence[QueuedGroup], keep: Callable[[Waiting, float], None]
-    ) -> list[int]:
         size = sum(len(group.body) for group in groups)
         if len(self) + self._coming[0] + len(groups) > self.max_groups:
             raise QueueFull(f"{len(self)} groups wait, and {self.max_groups} may; post again later")
@@ -168,11 +146,15 @@ class GroupQueue:
             raise QueueFull(f"{self.bytes} bytes wait, and {self.max_bytes} may; post again later")
         self._coming[0] += len(groups)
         self._coming[1] += size
+        sizes = whole or [None] * len(groups)
+        complete: list[Waiting] = []
 
         def insert(connection: sqlite3.Connection) -> list[int]:
-            query = f"INSERT INTO {table} (env_id, sequences, body) VALUES (?, ?, ?)"
-            rows = [connection.execute(query, (g.env_id, g.sequences, g.body)).lastrowid for g in groups]
-            return [row for row in rows if row is not None]
+            rows = []
+            for group, odd in zip(groups, sizes, strict=True):
+                query = f"INSERT INTO {'groups' if odd is None else 'held'} (env_id, sequences, body) VALUES (?, ?, ?)"
+                rows.append(connection.execute(query, (group.env_id, group.sequences, group.body)).lastrowid or 0)
+            return rows
 
         def written(numbers: list[int] | None) -> None:
             self._coming[0] -= len(groups)
@@ -181,11 +163,18 @@ class GroupQueue:
                 return
             self.bytes += size
             self.counters.accepted += len(groups)
-            for number, group in zip(numbers, groups, strict=True):
-                keep(Waiting(number, group.env_id, group.sequences), self.clock())
+            for number, group, odd in zip(numbers, groups, sizes, strict=True):
+                entry = Waiting(number, group.env_id, group.sequences)
+                if odd is None or group.env_id is None:
+                    self.waiting.add(entry)
+                else:
+                    self.held.add(group.env_id, entry, self.clock())
+                    complete.extend(self.held.complete(group.env_id, odd))
             self._wake()
 
-        return await self._database.write(insert, written)
+        numbers = await self._database.write(insert, written)
+        await self._release(complete)
+        return [number if odd is None else 0 for number, odd in zip(numbers, sizes, strict=True)]
 
     async def _release(self, groups: Sequence[Waiting]) -> None:
         """Move held groups into the queue."""

@@ -15,6 +15,9 @@ TOKEN_LIMIT = 2**31
 
 _Token = Annotated[int, msgspec.Meta(ge=0, lt=TOKEN_LIMIT)]
 _Mask = Annotated[int, msgspec.Meta(ge=-100, lt=TOKEN_LIMIT)]
+_Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+_Size = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Weight = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _DETAILS = 10
 """How many errors one answer lists at most."""
 
@@ -38,7 +41,7 @@ class ScoredData(msgspec.Struct, gc=False):
     overrides: list[dict[str, Any]] | None = None
     group_overrides: dict[str, Any] | None = None
     images: Any = None
-    env_id: int | None = None
+    env_id: _Count | None = None
     distill_token_ids: list[list[list[_Token]]] | None = None
     distill_logprobs: list[list[list[float]]] | None = None
 
@@ -48,30 +51,30 @@ class Registration(msgspec.Struct):
 
     wandb_group: str
     wandb_project: str
-    batch_size: int
+    batch_size: _Size
     """Sequences, not groups."""
-    max_token_len: int
+    max_token_len: _Count
     checkpoint_dir: str
-    save_checkpoint_interval: int
-    starting_step: int
-    num_steps: int
+    save_checkpoint_interval: _Count
+    starting_step: _Count
+    num_steps: _Count
 
 
 class EnvironmentRegistration(msgspec.Struct):
     """What an environment says of itself in ``POST /register-env``."""
 
-    max_token_length: int
+    max_token_length: _Size
     desired_name: str
-    weight: float
-    group_size: int
-    min_batch_allocation: float | None = None
+    weight: _Weight
+    group_size: _Size
+    min_batch_allocation: _Weight | None = None
     """Smallest share of every batch, from 0 to 1."""
 
 
 class EnvironmentIdentifier(msgspec.Struct):
     """The body of ``POST /disconnect-env`` and of ``GET /status-env``."""
 
-    env_id: int
+    env_id: _Count
 
 
 class BadBody(DataError):

@@ -98,6 +98,34 @@ def weights_of(run: Path) -> str:
     return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
 
 
+DENSE = """
+from lachesis import Environment, Task, reward
+
+class Near(Environment):
+    def tasks(self, split, seed):
+        for number in range(40):
+            if (number % 5 == 0) == (split == "test"):
+                yield Task(f"{number}+1=", answer=str(number + 1))
+
+    @reward()
+    def near(self, case) -> float:
+        return 1 / (1 + abs(len(case.completion) - 2))
+"""
+
+
+def test_a_dense_reward_has_no_accuracy_and_ends_no_run_unless_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "near.py").write_text(DENSE)
+    entries = [{"use": str(tmp_path / "near.py"), "group_size": 4}]
+    run, summary = train(configured(tmp_path, environments=entries, warm_start={"steps": 0}, trainer={"steps": 2}))
+    assert (summary["steps"], summary["metric"]) == (2, "reward")
+    rows = rows_of(run)
+    assert all("heldout/accuracy" not in row for row in rows)
+    assert rows[0]["heldout/reward"] == summary["heldout_start"] > 0
+    goal = {"every": 1, "stop_at": summary["heldout_start"] / 2}
+    _, ended = train(configured(tmp_path, environments=entries, warm_start={"steps": 0}, eval=goal))
+    assert ended["steps"] == 0, "the goal was reached before the first step, and the run was asked to end there"
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Row]:
     """An undisturbed run that the others are held against."""

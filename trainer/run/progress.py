@@ -81,7 +81,7 @@ class Progress:
         if "reward/total" in metrics:
             self._rewards = [*self._rewards, metrics["reward/total"]][-_HISTORY:]
         due = time.monotonic() - self._printed >= self._interval
-        if not self.console.is_terminal and (due or "heldout/accuracy" in metrics):
+        if not self.console.is_terminal and (due or any(name.startswith("heldout/") for name in metrics)):
             self._print()
 
     def _time_left(self) -> str:
@@ -97,8 +97,8 @@ class Progress:
         metrics = self._metrics
         labels = [name for name in sorted(metrics) if name.startswith("reward/") and name not in _NOT_LABELS]
         numbers = []
-        if "heldout/accuracy" in metrics:
-            numbers.append(f"held-out {metrics['heldout/accuracy']:.3f}")
+        if held_out := next((name for name in ("accuracy", "reward") if f"heldout/{name}" in metrics), ""):
+            numbers.append(f"held-out {held_out} {metrics[f'heldout/{held_out}']:.3f}")
         if "reward/total" in metrics:
             by_label = ", ".join(f"{name.removeprefix('reward/')} {metrics[name]:.3f}" for name in labels)
             numbers.append(f"reward {metrics['reward/total']:.3f}" + (f" ({by_label})" if by_label else ""))

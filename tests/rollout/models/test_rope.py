@@ -93,6 +93,18 @@ def test_a_crash_leaves_no_half_of_it_and_other_positions_are_another_run(base: 
         prepare_model(settings(base, kind="linear"), 0, tmp_path, resumed=True)
 
 
+def test_a_run_whose_positions_changed_is_not_resumed(base: Path, tmp_path: Path) -> None:
+    plain, other = settings(base, factor=1.0), settings(base, factor=2.0)
+    (tmp_path / "plain").mkdir()
+    prepare_model(plain, 0, tmp_path / "plain", resumed=False)
+    with pytest.raises(ConfigError, match="began without scaled positions"):
+        prepare_model(other, 0, tmp_path / "plain", resumed=True)
+    (tmp_path / "scaled-run").mkdir()
+    prepare_model(other, 0, tmp_path / "scaled-run", resumed=False)
+    with pytest.raises(ConfigError, match="began with scaled positions"):
+        prepare_model(plain, 0, tmp_path / "scaled-run", resumed=True)
+
+
 @pytest.mark.parametrize(
     ("config", "theta"),
     [

@@ -143,10 +143,11 @@ def test_odd_groups_wait_for_company_and_go_alone_after_the_patience(
 ) -> None:
     async def work() -> None:
         queue = opened()
-        assert await queue.hold(group(5, 0), 8) == 5
-        assert await queue.hold(group(6, 0), 8) == 11
+        assert await queue.put([group(5, 0), group(6, 0)], [8, 8]) == [0, 0]
+        assert queue.held.sequences(0) == 11
         queue = opened()
-        assert await queue.hold(group(3, 0), 8) == 6
+        await queue.put([group(3, 0)], [8])
+        assert queue.held.sequences(0) == 6
         assert numbers(await queue.lease("one", 8, {}, 60)) == [1, 2]
         assert await queue.lease("two", 6, {}, 60) is None
         clock.now = 31
