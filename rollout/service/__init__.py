@@ -1,0 +1,1 @@
+"""The trajectory service: Atropos environments and trainers connect to it over HTTP."""
