@@ -17,7 +17,7 @@ from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.conversations import Conversations
 from lachesis.rollout.service.engine_routes import engine_routes
 
-WORDS = ("the", " the", "answer", " answer", "is", " is", "hello", " hello", "user", "ing", "sum", " of")
+WORDS = ("the", "answer", "is", "hello", "number", "sum", "of")
 """Tokens with merges: the same text letter by letter has other ids."""
 
 
