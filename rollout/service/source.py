@@ -17,7 +17,7 @@ from .scored_data import Arrival, Limits, group_of
 log = logging.getLogger("lachesis")
 
 STAMP = "lachesis"
-"""Key of a queued body beside those of ScoredData: what the service knew when the group arrived, see ``stamp``."""
+"""Key in a queued group's ``generation_params``: what the service knew when the group arrived, see ``stamp``."""
 
 GLANCE = 1.0
 """Seconds for which a silent service is waited for, if no environment of the run is played here."""
@@ -189,7 +189,9 @@ def converted(queued: Queued, order: Order, label: str, limits: Limits) -> Group
         raise DataError(f"not JSON: {error}") from None
     if not isinstance(data, dict):
         raise DataError(f"a group is an object, found {data!r:.80}")
-    stamped = data.pop(STAMP, None) or stamp(order.version)
+    parameters = dict(data.get("generation_params") or {})
+    stamped = parameters.pop(STAMP, None) or stamp(order.version)
+    data["generation_params"] = parameters
     arrival = Arrival(queued.number, stamped["version"], tuple(stamped["versions"]))
     return group_of(data, arrival, index=order.index, environment=label, limits=limits)
 

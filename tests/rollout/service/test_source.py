@@ -129,9 +129,9 @@ def test_a_group_older_than_max_staleness_is_left_out() -> None:
     async def scenario() -> tuple[Group | Passed, dict[str, float]]:
         queue = MemoryQueue()
         remote = source(queue, max_staleness=2)
-        queue.put(**{STAMP: stamp(7)})
-        queue.put(**{STAMP: stamp(9, [[-1, 7], None])}, inference_logprobs=[[1.0, -1.0], [1.0, -1.0]])
-        queue.put(**{STAMP: stamp(8)})
+        queue.put(generation_params={STAMP: stamp(7)})
+        queue.put(generation_params={STAMP: stamp(9, [[-1, 7], None])}, inference_logprobs=[[1.0, -1.0], [1.0, -1.0]])
+        queue.put(generation_params={STAMP: stamp(8)})
         return await remote.next(order(0, version=10)), remote.metrics()
 
     found, metrics = asyncio.run(scenario())
