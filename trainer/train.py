@@ -168,8 +168,7 @@ class Trainer:
         if not settings.steps:
             return 0
         self.progress.phase("warm start", settings.steps)
-        mixture = open_mixture(self.config, self.mixture.environments, self.config.seed + 1)
-        tasks = (draw for draw in mixture if mixture.environments[draw.environment].played)
+        tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
                 batch = [
@@ -292,9 +291,13 @@ class Trainer:
         self.learner.close()
 
 
-def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int) -> Mixture:
-    """Open the endless stream of the run's training tasks."""
-    return Mixture(environments, [entry.portion() for entry in config.environments], "train", seed)
+def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int, played: bool = False) -> Mixture:
+    """Open the endless stream of the run's training tasks; with ``played``, only those that are played here."""
+    portions = [
+        replace(entry.portion(), weight=0.0, min_share=0.0) if played and not environment.played else entry.portion()
+        for entry, environment in zip(config.environments, environments, strict=True)
+    ]
+    return Mixture(environments, portions, "train", seed)
 
 
 def open_dispatcher(

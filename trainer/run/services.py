@@ -142,7 +142,7 @@ class ServiceHost:
     ) -> None:
         settings = environment.config
         self.label, self._settings, self._config, self._state = environment.label, settings, config, state
-        self._limits, self._size = limits, size
+        self._limits, self._size, self._folder = limits, size, file.parent.resolve()
         self.queue = GroupQueue(file, max_groups=settings.max_groups, max_bytes=settings.max_bytes)
         self.source = ServiceSource(
             self.queue,
@@ -211,7 +211,7 @@ class ServiceHost:
             wandb_project="lachesis",
             batch_size=trainer.prompts * self._size,
             max_token_len=self._limits.context,
-            checkpoint_dir="",
+            checkpoint_dir=str(self._folder),
             save_checkpoint_interval=trainer.checkpoint_every,
             starting_step=self._state().step,
             num_steps=trainer.steps,
