@@ -28,7 +28,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench settings lock clean
+.PHONY: help setup train test test-slow check format bench settings lock atropos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,8 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 
 test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+atropos: .venv-atropos/.installed ## install atroposlib 0.4.0 beside us; `LACHESIS_ATROPOS_PYTHON=.venv-atropos/bin/python make test` tests with it
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -74,6 +76,11 @@ $(VENV)/.made:
 	$(call require,$(PYTHON) -c 'import ensurepip$(,) venv',\
 		$(PYTHON) has no venv module. Cure: apt install python3-venv - or name another: make PYTHON=/path/to/python3.12)
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+.venv-atropos/.installed:
+	$(PYTHON) -m venv .venv-atropos
+	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 pytest requests
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

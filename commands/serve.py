@@ -94,7 +94,6 @@ async def _report(service: Service, stop: asyncio.Event) -> None:
         try:
             await asyncio.wait_for(stop.wait(), 10)
         except TimeoutError:
-            service.queue.return_expired()
             if (line := summary(service)) != last:
                 print(line, flush=True)
                 last = line

@@ -263,12 +263,13 @@ class GroupQueue:
             trainer: who asks; each has one lease at most.
             batch_size: sequences.
             least: the fewest sequences of each environment that has a minimum.
-            seconds: how long the lease runs; the batch comes back then unless it is acknowledged.
+            seconds: how long the lease runs. After that the batch is handed to the next who asks; until then its own
+                trainer can still acknowledge it.
 
         Returns:
             its groups, oldest first; None while no batch can be formed.
         """
-        self.return_expired()
+        self._return_expired()
         await self._release(self.held.overdue(self.clock() - self.patience))
         now, oldest = self.clock(), self.waiting.oldest()
         if oldest != self._oldest[0]:
@@ -329,7 +330,7 @@ class GroupQueue:
             self.counters.returned += len(lease.groups)
             self._wake()
 
-    def return_expired(self) -> None:
+    def _return_expired(self) -> None:
         """Return the batches whose lease has run out."""
         for trainer in [name for name, lease in self.leases.items() if lease.expires <= self.clock()]:
             self.give_back(trainer)
