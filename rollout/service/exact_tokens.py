@@ -102,25 +102,34 @@ class _Posted(NamedTuple):
 
 def _by_ids(memory: Conversations, posted: _Posted) -> Repair | None:
     """The repair if the ids are those of a remembered conversation, as far as anything of them is trained."""
-    last = int(np.flatnonzero(posted.mask)[-1])
-    for turn in memory.with_prompt(posted.tokens):
-        whole = turn.tokens()
-        both = min(whole.size, posted.tokens.size)
-        if both <= turn.start or not np.array_equal(whole[:both], posted.tokens[:both]):
-            continue
-        rest = posted.tokens[both:][posted.mask[both:]] if last >= both else posted.tokens[:0]
-        if not _is_closing(memory, memory.renderer.decode(rest, ())):
-            continue
-        alike = [(other, other.tokens()) for other in memory.alike(turn)]
-        same = [other for other, ids in alike if np.array_equal(ids, whole)] or [turn]
-        repairs = [
-            _limited(posted.tokens, posted.mask, _laid_out(other, posted.tokens.size)) for other in reversed(same)
-        ]
-        repair = next((repair for repair in repairs if _agree(posted, repair)), repairs[0])
-        if len(same) < len(alike) and not _agree(posted, repair):
-            raise Unprovable("this text was sampled with other ids too, and no logprobs tell which sample this is")
-        return repair
-    return None
+    size = posted.tokens.size
+    found = [
+        (int((posted.mask & ~_laid_out(turn, size).sampled).sum()), turn)
+        for turn in memory.with_prompt(posted.tokens)
+        if _has_ids(memory, turn, posted)
+    ]
+    if not found:
+        return None
+    _, turn = min(found, key=lambda each: each[0])  # the one that knows most of what is trained
+    alike = [(other, other.tokens()) for other in memory.alike(turn)]
+    same = [other for other, ids in alike if np.array_equal(ids, turn.tokens())] or [turn]
+    repairs = [_limited(posted.tokens, posted.mask, _laid_out(other, size)) for other in reversed(same)]
+    repair = next((repair for repair in repairs if _agree(posted, repair)), repairs[0])
+    if len(same) < len(alike) and not _agree(posted, repair):
+        raise Unprovable("this text was sampled with other ids too, and no logprobs tell which sample this is")
+    return repair
+
+
+def _has_ids(memory: Conversations, turn: Turn, posted: _Posted) -> bool:
+    """Whether the posted ids are the turn's: fewer where they were cut off, more where nothing of the rest counts."""
+    whole = turn.tokens()
+    both = min(whole.size, posted.tokens.size)
+    rest = posted.tokens[both:][posted.mask[both:]]
+    return (
+        both > turn.start
+        and np.array_equal(whole[:both], posted.tokens[:both])
+        and _is_closing(memory, memory.renderer.decode(rest, ()))
+    )
 
 
 def _by_text(memory: Conversations, posted: _Posted) -> Repair:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from tokenizers import processors
 
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.engines.engine import Request
@@ -60,6 +61,17 @@ class Room:
             spelled = not self.whole and "<" not in letters and letters.isascii() and self.rng.random() < 0.5
             ids += [token for letter in letters for token in self.renderer.written(letter)] if spelled else [word]
         return [int(token) for token in ids] + [self.tokenizer.eos_token_id] * self.ends
+
+    def begin_with(self, text: str) -> int:
+        """Have the tokenizer, and its template, put a token before every text."""
+        begin = int(self.tokenizer.convert_tokens_to_ids(text))
+        self.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{text} $A", special_tokens=[(text, begin)]
+        )
+        self.tokenizer.chat_template = text + self.tokenizer.chat_template
+        self.renderer = Renderer(self.tokenizer)
+        self.memory = Conversations(self.renderer, most=self.most, most_bytes=self.most_bytes)
+        return begin
 
     def tokenized(self, messages: list[dict[str, Any]], trains_all: bool = False) -> tuple[list[int], list[int]]:
         """What ``atroposlib.utils.tokenize_for_trainer`` makes of messages: tokens and masks."""

@@ -314,6 +314,53 @@ def test_user_text_that_spells_control_tokens_is_repaired_to_the_ids_that_the_en
     assert (tokens.count(ends), repair.tokens.tolist().count(ends)) == (3, 2)
 
 
+@pytest.mark.parametrize("begins", [0, 1, 2])
+def test_a_token_for_the_beginning_may_be_missing_or_be_there_twice(room: Rooms, begins: int) -> None:
+    table = room(["the answer is 4"])
+    begin = table.begin_with("<|endoftext|>")
+    (messages,) = asked(table, QUESTION)
+    tokens, mask = table.tokenized(messages)
+    assert tokens[0] == begin != tokens[1]
+    repair = repaired(table.memory, [begin] * begins + tokens[1:], [-100] * begins + mask[1:], None)
+    check(table, repair)
+    assert (repair.outcome, repair.tokens.tolist()[:2]) == ("repaired", tokens[:2])
+
+
+def test_an_environment_that_completes_text_and_encodes_it_again_is_repaired(room: Rooms) -> None:
+    table = room([" the answer is hello"])
+    table.begin_with("<|endoftext|>")
+
+    async def complete() -> str:
+        async with table.client() as client:
+            body = {"model": "policy", "prompt": "what is the number?", "max_tokens": 99}
+            answer = await (await client.post("/v1/completions", json=body)).json()
+            return str(answer["choices"][0]["text"])
+
+    completion = asyncio.run(complete())
+    prompt = table.tokenizer("what is the number?")["input_ids"]
+    tokens = table.tokenizer("what is the number?" + completion)["input_ids"]
+    repair = repaired(table.memory, tokens, [-100] * len(prompt) + tokens[len(prompt) :], None)
+    check(table, repair)
+    assert repair.tokens[repair.mask].tolist() == sampled_rows(table)[0][1] != tokens[len(prompt) :]
+
+
+def test_where_two_conversations_have_the_ids_the_one_that_sampled_more_of_them_counts(room: Rooms) -> None:
+    table = room(["the answer is hello"], whole=True)
+    prompt = table.renderer.written("what?").tolist()
+    ids = table.sampled("the answer is hello")
+
+    async def generate() -> None:
+        async with table.client() as client:
+            for cut in (0, 3):
+                table.say = lambda request, cut=cut: table.renderer.decode(np.array(ids[cut:-1]), ())
+                body = {"prompt": {"prompt_token_ids": prompt + ids[:cut]}, "max_tokens": 99}
+                await client.post("/generate", json=body)
+
+    asyncio.run(generate())
+    repair = repaired(table.memory, prompt + ids, [-100] * len(prompt) + ids, None)
+    assert (len(table.memory), repair.outcome, repair.dropped) == (2, "exact", 0)
+
+
 def test_lengths_that_differ_or_nothing_to_train_are_refused(room: Rooms) -> None:
     memory = room().memory
     for tokens, mask, logprobs in ([1, 2], [1], None), ([1, 2], [1, 2], [0.0]), ([1, 2], [-100, -100], None):
