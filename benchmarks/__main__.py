@@ -1,8 +1,8 @@
-"""Every benchmark beside this file, as one table: what Lachesis reaches, and what the same machine allows.
+"""Runs all benchmarks in this folder and prints one table: what Lachesis reaches, and what the same machine allows.
 
-Each benchmark is a file with a function ``rows`` that yields (name, figure, unit, limit): the figure is ours, and the
-limit is measured in the same run by doing the bare work without us. ``make bench ARGS=math`` runs only those whose file
-has "math" in its name.
+Each benchmark is a file with a function ``rows`` that yields (name, figure, unit, limit). The figure is that of
+Lachesis; the limit is measured in the same run by doing the bare work without it. ``make bench ARGS=math`` runs only
+the files that have "math" in their names.
 """
 
 import os
@@ -22,7 +22,7 @@ from rich.table import Table
 
 
 def main(wanted: str = "") -> None:
-    """Measure, one file after the other, and print the table."""
+    """Run the benchmarks one after the other and print the table."""
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
     console = Console(highlight=False, width=max(100, Console().width))
@@ -42,7 +42,7 @@ def main(wanted: str = "") -> None:
 
 
 def rounded(figure: float) -> str:
-    """Three digits, and no exponent."""
+    """Format with three digits and no exponent."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 

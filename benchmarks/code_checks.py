@@ -1,4 +1,4 @@
-"""Checks a second of the code verifier, four at a time, against as many bare interpreters that are started and end."""
+"""Checks per second of the code verifier, four at a time, against bare interpreters that start and end."""
 
 import asyncio
 import subprocess
@@ -37,7 +37,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 def ours(verifier: Code, program: str, answer: object) -> float:
-    """Verdicts a second."""
+    """Verdicts per second."""
     messages = {"policy": ({"role": "assistant", "content": f"```python\n{program}\n```"},)}
     case = Case(Trajectory(Task("?", answer=answer), messages=messages))
 
@@ -52,12 +52,12 @@ def ours(verifier: Code, program: str, answer: object) -> float:
         await asyncio.gather(*(one() for _ in range(count)))
         return time.perf_counter() - start
 
-    asyncio.run(check(TOGETHER))  # the start of the sandbox is no check
+    asyncio.run(check(TOGETHER))  # starts the sandbox, which is not measured
     return CHECKS / asyncio.run(check(CHECKS))
 
 
 def interpreters() -> float:
-    """Interpreters a second, each started bare and run to its end."""
+    """Bare interpreters per second, from start to end."""
     start = time.perf_counter()
     for _ in range(CHECKS // TOGETHER):
         started = [subprocess.Popen([sys.executable, "-I", "-S", "-c", "pass"]) for _ in range(TOGETHER)]

@@ -1,4 +1,4 @@
-"""Playing and judging one episode, against awaiting the coroutine that answers it."""
+"""The time of playing and scoring one episode, against awaiting the coroutine that answers it."""
 
 import asyncio
 import time
@@ -26,11 +26,11 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
         for task in tasks:
             assert (await environment.attempt(task, [task.answer])).scored
 
-    yield "episode, played and judged", microseconds(ours), "µs", microseconds(bare)
+    yield "episode, played and scored", microseconds(ours), "µs", microseconds(bare)
 
 
 def microseconds(work) -> float:  # type: ignore[no-untyped-def]
-    """Of one episode; the best of three rounds."""
+    """The time of one episode in µs; the best of three rounds."""
     times = []
     for _ in range(3):
         start = time.perf_counter()

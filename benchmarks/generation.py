@@ -1,4 +1,4 @@
-"""Tokens a second of the embedded engine, against a bare decoding loop and against ``generate`` of transformers."""
+"""Tokens per second of the embedded engine, against a bare decoding loop and ``generate`` of transformers."""
 
 import tempfile
 import time
@@ -29,9 +29,9 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 def through_engine(engine: TorchEngine, prompts: torch.Tensor) -> None:
-    """Sampled, seeded, with logprobs and versions; every prompt another one, so that none is shared."""
+    """Sample with seeds, logprobs and versions, from different prompts, so that the engine shares none of them."""
     ids = prompts.numpy().astype(np.int32)
-    ids[:, 0] = np.random.default_rng().integers(0, 256, ROWS)  # else the engine still holds the last round's prompts
+    ids[:, 0] = np.random.default_rng().integers(0, 256, ROWS)  # new ones each round: the engine keeps the last ones
     for key, prompt in enumerate(ids):
         engine.add(key, Request(prompt, Sampling(max_tokens=LENGTH, seed=key)))
     done = 0
@@ -41,7 +41,7 @@ def through_engine(engine: TorchEngine, prompts: torch.Tensor) -> None:
 
 @torch.no_grad()
 def bare_loop(model: PreTrainedModel, prompts: torch.Tensor) -> None:
-    """Forward, sample, append: with a growing cache and nothing else."""
+    """Forward, sample and append, with a growing cache and nothing else."""
     cache = DynamicCache(config=model.config)
     tokens = prompts
     for _ in range(LENGTH):
@@ -50,14 +50,14 @@ def bare_loop(model: PreTrainedModel, prompts: torch.Tensor) -> None:
 
 
 def hf_generate(model: PreTrainedModel, prompts: torch.Tensor) -> None:
-    """Sampled, to the full length."""
+    """Sample to the full length."""
     model.generate(  # type: ignore[operator]
         prompts, attention_mask=torch.ones_like(prompts), do_sample=True, min_new_tokens=LENGTH, max_new_tokens=LENGTH
     )
 
 
 def rate(work: Callable[[], None]) -> float:
-    """Tokens a second; the best of three rounds after one that warms up."""
+    """Tokens per second; the best of three rounds after a warm-up round."""
     times = []
     for _ in range(4):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Checks a second of the math verifier, and its wrong verdicts, against math-verify called directly."""
+"""Checks per second of the math verifier and its wrong verdicts, against math-verify called directly."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-"""Where the judged pairs are; without them only the pairs made here are measured."""
+"""The folder of the labelled pairs; without it, only generated pairs are measured."""
 ROUNDS = 3
-"""Both are measured in turn, so that load of the machine meets both; the best round of each counts."""
+"""The two are measured in turn, so that other load affects both alike; the best round of each counts."""
 
 
 class Pair(NamedTuple):
-    """One check: what was expected, what was said, the options of both judges, and the right verdict where known."""
+    """One check: the expected answer, the reply, the options of both checkers, and the right verdict if known."""
 
     gold: str
     text: str
@@ -32,23 +32,23 @@ class Pair(NamedTuple):
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of the time-outs that are turned off
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that timeouts are turned off
     rng = random.Random(0)
     yield rates("math, boxed whole numbers", [list(whole_numbers(rng, 500)) for _ in range(ROUNDS)])
     yield rates("math, boxed LaTeX without functions", [list(formulas(rng, 30)) for _ in range(ROUNDS)])
     yield rates("math, boxed LaTeX with functions", [list(functions(rng, 5)) for _ in range(ROUNDS)])
     yield rates("math, boxed LaTeX for workers", [list(for_workers(rng, 15)) for _ in range(ROUNDS)])
-    if judged := list(shared()):
-        yield rates("math, judged pairs", [judged])
+    if labelled := list(shared()):
+        yield rates("math, labelled pairs", [labelled])
         wrong = [
-            sum(verdict is not pair.right for verdict, pair in zip(judge(judged)[0], judged, strict=True))
-            for judge in (ours, theirs)
+            sum(verdict is not pair.right for verdict, pair in zip(check(labelled)[0], labelled, strict=True))
+            for check in (ours, theirs)
         ]
-        yield f"math, wrong verdicts on {len(judged)} pairs", wrong[0], "verdicts", wrong[1]
+        yield f"math, wrong verdicts on {len(labelled)} pairs", wrong[0], "verdicts", wrong[1]
 
 
 def whole_numbers(rng: random.Random, count: int) -> Iterator[Pair]:
-    """Answers as GSM8K has them, half of them wrong."""
+    """Answers like those of GSM8K, half of them wrong."""
     for _ in range(count):
         n = rng.randrange(1, 20_000)
         yield Pair(str(n), rf"So that makes \boxed{{{n + rng.randrange(2):,}}}.", {})
@@ -83,7 +83,7 @@ def functions(rng: random.Random, count: int) -> Iterator[Pair]:
 
 
 def for_workers(rng: random.Random, count: int) -> Iterator[Pair]:
-    """What is not decided without sympy, half of it wrong."""
+    """Formulas that only sympy can decide, half of them wrong."""
     for _ in range(count):
         n, m, off = rng.randrange(2, 99), rng.randrange(2, 99), rng.randrange(2)
         for gold, answer in (
@@ -96,7 +96,7 @@ def for_workers(rng: random.Random, count: int) -> Iterator[Pair]:
 
 
 def shared() -> Iterator[Pair]:
-    """The judged pairs, each with its own options."""
+    """The labelled pairs, each with its own options."""
     for path in (DATA / "math_pairs.jsonl", DATA / "math_edge.jsonl"):
         for line in path.read_text().splitlines() if path.exists() else ():
             row = json.loads(line)
@@ -104,14 +104,14 @@ def shared() -> Iterator[Pair]:
 
 
 def rates(name: str, rounds: list[list[Pair]]) -> tuple[str, float, str, float]:
-    """One row of the table: the best round of each. No round has another's pairs, for both judges remember formulas."""
+    """One row of the table: the best round of each. Each round has new pairs, because both checkers cache formulas."""
     speeds = [(len(pairs) / ours(pairs)[1], len(pairs) / theirs(pairs)[1]) for pairs in rounds]
     best, limit = (max(column) for column in zip(*speeds, strict=True))
     return name, best, "checks/s", limit
 
 
 def ours(pairs: list[Pair]) -> tuple[list[bool], float]:
-    """Verdicts, one after the other, and the seconds that they took."""
+    """Check one pair after the other; return the verdicts and the seconds that they took."""
     checks = [
         (Math(**pair.options), Case(Trajectory(Task("?", pair.gold), messages={"policy": (said(pair.text),)})))
         for pair in pairs
@@ -123,7 +123,7 @@ def ours(pairs: list[Pair]) -> tuple[list[bool], float]:
                 Trajectory(Task("?", r"\lfloor x\rfloor+1"), messages={"policy": (said(r"\boxed{\lfloor x\rfloor}"),)})
             )
         )
-        start = time.perf_counter()  # a worker's start is no check
+        start = time.perf_counter()  # after the worker has started
         verdicts = [(await verifier.verify(case)).passed for verifier, case in checks]
         return verdicts, time.perf_counter() - start
 
@@ -131,12 +131,12 @@ def ours(pairs: list[Pair]) -> tuple[list[bool], float]:
 
 
 def said(text: str) -> Any:
-    """A reply."""
+    """Make a message of a reply."""
     return {"role": "assistant", "content": text}
 
 
 def theirs(pairs: Iterable[Pair]) -> tuple[list[bool], float]:
-    """Parsed and compared in this process, without time-outs."""
+    """Parse and compare in this process, without timeouts."""
     kinds = {"latex": math_verify.LatexExtractionConfig(), "expr": math_verify.ExprExtractionConfig()}
     verdicts, start = [], time.perf_counter()
     for gold, text, options, _ in pairs:

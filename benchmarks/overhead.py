@@ -1,6 +1,6 @@
-"""Rollouts a second where the model answers at once, so that what is left is ours: in process, and over HTTP.
+"""Rollouts per second with a model that answers at once, which shows the overhead: in process, and over HTTP.
 
-The limits: awaiting as many instant answers with no framework between; and plain posts of the same bodies to the same
+The limits are awaiting as many instant answers without a framework, and plain posts of the same bodies to the same
 endpoint, as many at a time.
 """
 
@@ -84,7 +84,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 async def side_by_side(one: Callable[[int], Awaitable[None]]) -> None:
-    """All numbers, ``AT_ONCE`` at a time."""
+    """Run ``one`` for all episodes, ``AT_ONCE`` at a time."""
     numbers = iter(range(EPISODES))
 
     async def work() -> None:
@@ -95,7 +95,7 @@ async def side_by_side(one: Callable[[int], Awaitable[None]]) -> None:
 
 
 def rate(work: Callable[[], Awaitable[None]]) -> float:
-    """Episodes a second; the best of three rounds."""
+    """Episodes per second; the best of three rounds."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -105,7 +105,7 @@ def rate(work: Callable[[], Awaitable[None]]) -> float:
 
 
 class Endpoint:
-    """An OpenAI-compatible endpoint in a process of its own that says the same at once."""
+    """An OpenAI-compatible endpoint in a process of its own that gives the same answer at once."""
 
     def __enter__(self) -> str:
         self._process = subprocess.Popen(
@@ -120,7 +120,7 @@ class Endpoint:
 
 
 async def serve() -> None:
-    """Answer until killed; the port on standard output."""
+    """Print the port and answer until killed."""
     from aiohttp import web
 
     body = b'{"choices": [{"message": {"content": "000"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 4}}'

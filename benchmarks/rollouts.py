@@ -1,4 +1,4 @@
-"""Rollouts a second of engines and workers on Ray, against one of each in this process."""
+"""Rollouts per second of engines and workers on Ray, against one of each in this process."""
 
 import asyncio
 import tempfile
@@ -12,8 +12,8 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
@@ -36,7 +36,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 async def rate(make_pool, spec: PoolSpec, weights: Shipment) -> float:  # type: ignore[no-untyped-def]
-    """Trajectories a second; the best of three rounds after one that warms up."""
+    """Trajectories per second; the best of three rounds after a warm-up round."""
     pool: Pool = make_pool()
     try:
         await pool.publish(weights)

@@ -1,4 +1,4 @@
-"""Time of a trivial job, one at a time, and jobs a second, against a fresh bare interpreter in the same run."""
+"""Time of a trivial sandbox job, one at a time, and jobs per second, against new bare interpreters."""
 
 import asyncio
 import subprocess
@@ -38,17 +38,17 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 def run_one(loop: asyncio.Runner, pool: Sandbox) -> None:
-    """One job in the sandbox."""
+    """Run one job in the sandbox."""
     loop.run(pool.run(_TRIVIAL))
 
 
 def fresh() -> None:
-    """What a job would cost without any sandbox: a new interpreter."""
+    """Start a new interpreter, which is the cost of a job without a sandbox."""
     subprocess.run(_BARE, stdout=subprocess.PIPE, check=True)
 
 
 def in_turn(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """The median seconds of both, measured alternately so that load meets both."""
+    """The median seconds of both, measured in turn, so that other load affects both alike."""
     times: dict[Callable[[], object], list[float]] = {ours: [], theirs: []}
     for act in [ours, theirs] * JOBS:
         start = time.perf_counter()
@@ -58,7 +58,7 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[f
 
 
 async def rate(pool: Sandbox) -> float:
-    """Jobs a second, ``AT_ONCE`` asked for at one time."""
+    """Jobs per second, ``AT_ONCE`` at a time."""
     waiting = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
@@ -72,7 +72,7 @@ async def rate(pool: Sandbox) -> float:
 
 
 def fresh_rate() -> float:
-    """New interpreters a second, as many at a time."""
+    """New interpreters per second, as many at a time."""
     start = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(lambda _: fresh(), range(JOBS)))

@@ -1,8 +1,8 @@
 """The main job against TRL's GRPOTrainer: same model, prompts, lengths, reward and settings, one thread each.
 
-Skipped with a line unless TRL is there: ``pip install trl``, or ``TRL_PYTHON=/path/to/python`` of an environment that
-has TRL. Both begin with the same warm-started weights, by turns, once a seed; a row is the median over the seeds, and
-its limit is TRL's figure. Seconds, steps and memory of both are taken from outside, by the same clock.
+It needs TRL: ``pip install trl``, or ``TRL_PYTHON=/path/to/python`` of an environment that has it; otherwise it is
+skipped with a message. The two take turns, once for each seed, and start from the same warm-started weights. A row is
+the median over the seeds, and its limit is TRL's figure. Seconds, steps and memory of both are measured from outside.
 """
 
 import json
@@ -34,22 +34,22 @@ TRAINER = {
     "lr": 6e-4,
     "schedule": "linear",
     "warmup": 10,
-    "micro_tokens": 1024,  # fastest here and least memory, as the peer's micro-batch is for it; the default is for GPUs
+    "micro_tokens": 1024,  # the fastest on a CPU, with the least memory, like the peer's micro-batch
     "checkpoint_every": STEPS,
 }
 LONGEST = 900
-"""Seconds that a process may take."""
+"""The most seconds that a process may take."""
 
 
 class Reading(NamedTuple):
-    """What a process logs of one step: its mean reward, and the seconds that its update took."""
+    """The log of one step: its mean reward, and the seconds that its update took."""
 
     reward: float
     update: float
 
 
 class Watched(NamedTuple):
-    """Seconds from the start of a process to its goal, of a step and of an update (medians); MiB; and its steps."""
+    """A process: seconds to its goal, seconds of a step and of an update (medians), peak MiB, and number of steps."""
 
     seconds: float
     step: float
@@ -82,7 +82,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 def warmed(folder: Path) -> Path:
-    """A model that adds right about four times in ten under greedy decoding, as both begin with."""
+    """Make the model that both start from: it is right in about 40 % of the sums with greedy decoding."""
     model = {"path": "tiny", "context": 64}
     job(folder, "warm", model=model, warm_start={"steps": 500, "target": 0.4}, trainer={"steps": 0})
     subprocess.run(train(folder / "warm.toml"), check=True, capture_output=True)
@@ -91,7 +91,7 @@ def warmed(folder: Path) -> Path:
 
 
 def ours(folder: Path, model: Path, seed: int, goal: float = GOAL, steps: int = STEPS, **parts: Any) -> Watched:
-    """The job until a step's mean reward is ``goal``, or to its end where no reward can be."""
+    """Run the job until the mean reward of a step is ``goal``; with a goal that cannot be reached, to its end."""
     shutil.rmtree(folder / "job", ignore_errors=True)
     settings = {"seed": seed, "model": {"path": str(model), "context": 64}, "eval": {"every": 0, "tasks": 50}}
     job(folder, "job", **settings, trainer={**TRAINER, "steps": steps}, **parts)
@@ -109,7 +109,7 @@ def ours(folder: Path, model: Path, seed: int, goal: float = GOAL, steps: int = 
 
 
 def peer(folder: Path, model: Path, seed: int, python: str) -> Watched:
-    """The same by TRL, over the same tasks."""
+    """Run the same job with TRL, over the same tasks."""
     tasks, log = folder / "tasks.jsonl", folder / "trl.jsonl"
     log.unlink(missing_ok=True)
     drawn = islice(Arithmetic().tasks("train", seed), STEPS * PROMPTS)
@@ -127,12 +127,12 @@ def train(config: Path) -> list[str]:
 
 
 def watch(command: list[str], log: Path, reading: Callable[[dict[str, Any]], Reading | None], goal: float) -> Watched:
-    """Run ``command`` until a step that it logs has the reward ``goal``, and end it; above 1, until it ends by itself.
+    """Run ``command`` until it logs a step with the reward ``goal``, then end it; above 1, wait for its own end.
 
-    A step lasts from one line of ``log`` to the next, so that whatever the process does between them counts.
+    A step lasts from one line of ``log`` to the next, so that everything the process does between them counts.
 
     Raises:
-        RuntimeError: it failed, ended before the goal, or took too long.
+        RuntimeError: The process failed, ended before the goal, or took too long.
     """
     seen: list[tuple[float, Reading]] = []
     known, memory, looked = 0, 0.0, 0.0
@@ -161,9 +161,9 @@ def watch(command: list[str], log: Path, reading: Callable[[dict[str, Any]], Rea
 
 
 def new_rows(log: Path, known: int) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines of JSON after the first ``known`` bytes of ``log``, and how many bytes are known then.
+    """Read the complete lines of JSON after the first ``known`` bytes of ``log``; return also how many bytes were read.
 
-    The file is opened anew each time: a run replaces it when it begins.
+    The file is opened each time, because a run replaces it when it begins.
     """
     if not log.exists() or log.stat().st_size == known:
         return [], known
@@ -174,7 +174,7 @@ def new_rows(log: Path, known: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def held(pid: int) -> float:
-    """MiB that a process and those that it started have held at most; pages that they share count for each."""
+    """Peak memory in MiB of a process and the processes that it started; shared pages are counted for each."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         children = [

@@ -1,4 +1,4 @@
-"""A GRPO update in trained tokens a second, against a bare loop over the same packed tensors; and a weight update."""
+"""Trained tokens per second of a GRPO update, against a bare loop; and the time of a weight update."""
 
 import tempfile
 import time
@@ -11,7 +11,7 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
@@ -42,7 +42,7 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
 
 
 def samples() -> list[Sample]:
-    """As the main job has them: groups that share a prompt, short replies, advantages of both signs."""
+    """Samples like those of the main job: groups that share a prompt, short replies, advantages of both signs."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(GROUPS):
@@ -56,9 +56,9 @@ def samples() -> list[Sample]:
 
 
 def bare_update(model: Any, batch: list[Sample]) -> Callable[[], None]:
-    """Forward, cross-entropy, backward, clip and AdamW over tensors that were packed beforehand.
+    """Forward, cross-entropy, backward, clipping and AdamW over tensors that were packed beforehand.
 
-    Logits are made of the trained tokens alone, as in our own update.
+    Logits are computed for the trained tokens only, as in the update of Lachesis.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     packed = list(micro_batches(batch, TrainerConfig().micro_tokens, torch.device("cpu")))
@@ -79,13 +79,13 @@ def bare_update(model: Any, batch: list[Sample]) -> Callable[[], None]:
 
 
 def copy(source: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> None:
-    """What moving the weights costs at the least."""
+    """Copy the weights, which is the least that an update costs."""
     for name, tensor in source.items():
         target[name].copy_(tensor)
 
 
 def seconds(*works: Callable[[], object]) -> list[float]:
-    """The best of fifteen rounds of each, after one that warms up; by turns, so that other load meets them alike."""
+    """The best of fifteen rounds of each after a warm-up round, in turn, so that other load affects all alike."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(16):
         for taken, work in zip(times, works, strict=True):

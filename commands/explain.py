@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ..rollout.store import Stored
 from ..trainer.config import RunConfig
-from ..trainer.run.reader import Run
 from ..trainer.run.step_record import ADVANTAGE, TRAINER
+from ..trainer.run.storage.reader import Run
 from ..verifiers.errors import ConfigError, LachesisError
 from ..verifiers.reward import Reward
 from ..verifiers.segment import Segment

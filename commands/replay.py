@@ -22,8 +22,8 @@ from ..environments.play import play
 from ..rollout.orders import TRAINING
 from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
-from ..trainer.run.reader import TRAJECTORIES, Run
-from ..trainer.run.redaction import redacted
+from ..trainer.run.storage.reader import TRAJECTORIES, Run
+from ..trainer.run.storage.redaction import redacted
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.message import is_reply
 from ..verifiers.reward import Reward
@@ -32,9 +32,9 @@ from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.sandbox.shared import configure_sandbox
 from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
+from .arguments import PASS_ON, split_one
 from .in_order import in_order
 from .terminal import printable, standard_output
-from .words import PASS_ON, split_one
 
 SHOWN = 100
 """Most characters of a value that a difference shows."""

@@ -14,8 +14,8 @@ from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.backends import open_sandbox
 from ..verifiers.sandbox.job import MIB, Execution, Job, Limits, is_plain_name
 from ..verifiers.sandbox.settings import SandboxSettings
+from .arguments import PASS_ON, split_one
 from .terminal import printable, standard_output
-from .words import PASS_ON, split_one
 
 
 @click.command("sandbox", context_settings=PASS_ON)

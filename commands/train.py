@@ -9,13 +9,13 @@ import click
 
 from ..environments.environment import Environment, endless
 from ..trainer.config import RunConfig, load_config
-from ..trainer.run.containment import containment
-from ..trainer.run.redaction import REDACTED
+from ..trainer.run.sandbox_check import check_sandbox
+from ..trainer.run.storage.redaction import REDACTED
 from ..verifiers.errors import ConfigError
-from .words import PASS_ON, split
+from .arguments import PASS_ON, split
 
 if TYPE_CHECKING:
-    from ..trainer.run.folder import RunFolder
+    from ..trainer.run.storage.folder import RunFolder
 
 
 @click.command("train", context_settings=PASS_ON)
@@ -35,8 +35,8 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
     )
 
-    from ..trainer.run.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
-    from ..trainer.run.folder import RunFolder
+    from ..trainer.run.storage.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
+    from ..trainer.run.storage.folder import RunFolder
 
     folder = RunFolder.open(resume) if resume else RunFolder.create(config)
     click.echo(f"run: {folder.path}")
@@ -47,8 +47,6 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         cure = f"; lachesis train --resume {folder.path} continues" if last else ""
         raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
-    if metric == "auto":
-        metric = "accuracy" if any("heldout/accuracy" in row for row in folder.metrics()) else "reward"
     click.echo(f"held-out {metric} {start} → {final} in {summary['steps']} steps, {summary['wall_s']} s")
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
@@ -66,7 +64,7 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
     for environment in environments:
         for split_name in ("train", "test"):  # a run needs both: it is evaluated on held-out tasks
             next(endless(environment, split_name, config.seed))
-    containment(config.sandbox, environments, config.seed)
+    check_sandbox(config.sandbox, environments, config.seed)
     return config, environments
 
 

@@ -1,4 +1,4 @@
-"""Settings of the model and of everything that makes trajectories."""
+"""Settings of the model, of engines and of workers."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -8,125 +8,125 @@ from pydantic import Field, model_validator
 from ..verifiers.settings import Settings
 from .engines.engine import Sampling
 from .engines.registry import ENGINES
-from .engines.transport.transport import TRANSPORTS
+from .engines.weight_transport.transport import TRANSPORTS
 
 
 class TinyConfig(Settings):
-    """Shape of the model that is made from nothing when ``model.path`` is ``tiny``."""
+    """Shape of the tiny model that is built when ``model.path`` is ``tiny``."""
 
     hidden: int = Field(128, ge=16)
     """Width of the residual stream."""
     layers: int = Field(2, ge=1)
     """Transformer blocks."""
     tied: bool = False
-    """Whether the output layer is the embedding."""
+    """Whether the output layer shares its weights with the embedding."""
     words: tuple[str, ...] = ()
-    """Pieces of text that are one token each, beside single bytes: what is said often then costs little."""
+    """Pieces of text that are one token each, besides single bytes, so that frequent words cost few tokens."""
 
 
 class RopeConfig(Settings):
-    """Rotary positions scaled beyond those that the model was made for, in a run's trainer and engines alike."""
+    """Scaling of the rotary positions, in trainer and engines, for contexts longer than the model was trained for."""
 
     kind: Literal["yarn", "linear"] = "yarn"
-    """``yarn``: each frequency by its own share (arXiv:2309.00071). ``linear``: all alike."""
+    """``yarn``: each frequency by its own factor (arXiv:2309.00071). ``linear``: all frequencies by the same one."""
     factor: float = Field(1.0, ge=1)
-    """How many times the model's own positions; 1 leaves it as it is."""
+    """The new number of positions, as a multiple of the model's own; 1 changes nothing."""
 
 
 class ModelConfig(Settings):
-    """Which policy is trained."""
+    """The policy that is trained."""
 
     path: str = "tiny"
-    """A folder or Hub id of a causal language model with a chat template, or ``tiny``: one made from nothing."""
+    """A folder or Hub id of a causal language model with a chat template, or ``tiny``: a new, random one."""
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny model."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights in engines and of what the trainer computes in; the trainer's own weights are float32."""
+    """Type of the engines' weights and of the trainer's computation; the trainer's own weights are float32."""
     context: int = Field(1024, ge=16)
     """Most tokens of prompt and completion together."""
     rope: RopeConfig = RopeConfig()
-    """For contexts longer than the model's own."""
+    """Scaling of positions, for contexts longer than the model's own."""
 
 
 class SamplingConfig(Settings):
-    """How rollouts are sampled."""
+    """Sampling of rollouts."""
 
     temperature: float = Field(1.0, gt=0)
-    """Divides the logits."""
+    """The logits are divided by it."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """1 for training: a filter would bias the policy ratio."""
+    """Keep the smallest set of tokens with this much probability; training needs 1, which keeps all."""
     top_k: int = Field(0, ge=0)
-    """0 (off) for training, for the same reason."""
+    """Keep so many of the most probable tokens; training needs 0, which keeps all, as a filter biases the ratio."""
     max_tokens: int = Field(256, ge=1)
     """Most tokens of one reply."""
 
 
 class AgentConfig(Settings):
-    """Who plays one agent of an environment, where it is not the policy that learns."""
+    """The player of one agent of an environment: the policy, or a model behind a URL."""
 
     url: str = ""
-    """Of an OpenAI-compatible endpoint; its tokens are not trained. Empty: the policy."""
+    """URL of an OpenAI-compatible endpoint that plays the agent, untrained; empty: the policy plays it."""
     model: str = ""
     """The endpoint's name for its model."""
     key: str = "OPENAI_API_KEY"
-    """Environment variable that holds the endpoint's key; it need not be set."""
+    """Environment variable that holds the endpoint's API key; it may be unset."""
     trainable: bool = True
-    """Whether the policy learns from what it says as this agent."""
+    """Whether the policy is trained on this agent's replies."""
     temperature: float | None = Field(None, ge=0, lt=100)
-    """Of its replies; as rollouts are sampled where not given."""
+    """Temperature of the agent's replies; None: as in ``rollout.sampling``."""
     max_tokens: int | None = Field(None, ge=1)
-    """Of one reply, likewise."""
+    """Most tokens of one reply of the agent; None: as in ``rollout.sampling``."""
 
     @model_validator(mode="after")
     def _whole(self) -> "AgentConfig":
         if bool(self.url) != bool(self.model):
-            raise ValueError("an endpoint has a url and a model: give both, or neither")
+            raise ValueError("an endpoint needs both a url and a model: give both, or neither")
         return self
 
     @property
     def learns(self) -> bool:
-        """Whether the policy learns from this agent's tokens."""
+        """Whether the policy is trained on this agent's tokens."""
         return self.trainable and not self.url
 
     def sampled(self, sampling: Sampling) -> Sampling:
-        """How its replies are drawn, where others are drawn like ``sampling``."""
+        """The sampling of the agent's replies; ``sampling`` holds what its settings leave open."""
         temperature = sampling.temperature if self.temperature is None else self.temperature
         return replace(sampling, temperature=temperature, max_tokens=self.max_tokens or sampling.max_tokens)
 
 
 class RolloutConfig(Settings):
-    """Engines, workers and how they are driven."""
+    """Engines, workers, and how groups are made with them."""
 
     engine: Annotated[str, ENGINES.setting] = "torch"
     """``torch``: embedded, no further install. ``vllm``: for models of real size. Your own: ``module:name``."""
     engines: int = Field(2, ge=1)
-    """How many engine actors."""
+    """Number of engine actors."""
     workers: int = Field(2, ge=1)
-    """How many environment worker actors."""
+    """Number of environment worker actors."""
     threads: int = Field(4, ge=1)
-    """On which each worker plays: what blocks on one without an ``await`` holds up the groups of that one alone."""
+    """Threads of each worker. Code that blocks without an ``await`` delays only the groups on its thread."""
     slots: int = Field(64, ge=4)
     """Requests that one engine advances together."""
     gpus_per_engine: float = Field(0, ge=0)
-    """GPUs that Ray reserves for each engine; with vLLM also its tensor-parallel size where above 1."""
+    """GPUs that Ray reserves for each engine; above 1 it is also vLLM's tensor-parallel size."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further options of the engine: with vLLM, arguments of its ``EngineArgs``."""
     weight_transport: Annotated[str, TRANSPORTS.setting] = "object_store"
     """How new weights travel to the engines: ``object_store``, through memory, or your own as ``module:name``."""
     address: str = ""
-    """A Ray cluster to join (``auto`` or host:port); empty starts one here."""
+    """The Ray cluster to join (``auto`` or host:port); empty: Ray is started on this machine."""
     inline: bool = False
-    """Everything in this process, without Ray and threads, so that a breakpoint works."""
+    """Run everything in this process, without Ray and threads, so that breakpoints work."""
     sampling: SamplingConfig = SamplingConfig()
-    """How rollouts are sampled."""
+    """Sampling of rollouts."""
     staleness: int = Field(0, ge=0)
-    """S: at most (S+1) steps' groups are admitted and untrained; 0 is the synchronous algorithm."""
+    """S: the groups of at most S+1 steps are admitted and not yet trained on; 0 is the synchronous algorithm."""
     on_failure: Literal["retry", "drop", "fail"] = "retry"
-    """A trajectory that could not be scored: play it again, go on without it, or end the run."""
+    """If a trajectory could not be scored: ``retry`` it, ``drop`` it, or ``fail`` the run."""
     retries: int = Field(3, ge=0)
-    """How often, before it is dropped."""
+    """Retries of a trajectory before it is dropped."""
     blocking: float = Field(30.0, gt=0)
-    """Seconds for which an environment's code may hold up its thread without an ``await``, before it is interrupted."""
+    """Seconds for which environment code may block its thread without an ``await`` before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""
 

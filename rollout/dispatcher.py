@@ -1,4 +1,4 @@
-"""Admits groups in order, keeps their number within the staleness bound, and hands them out in the same order."""
+"""Admits groups in order, at most as many as the staleness bound allows, and hands them out in the same order."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ log = logging.getLogger("lachesis")
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimizer step is made of.
+    """The groups of one optimizer step.
 
     Attributes:
         groups: P groups in admission order.
-        seconds: how long the trainer waited for them.
+        seconds: the time for which the trainer waited.
         failures: groups that could not be made; others were admitted in their place.
-        passed_over: groups without variance in whose place others were admitted, too.
+        passed_over: groups without variance; others were admitted in their place, too.
     """
 
     groups: tuple[Group, ...]
@@ -35,9 +35,9 @@ class Step:
 
 
 class Dispatcher:
-    """At most (S+1)·P groups are admitted and untrained; groups are consumed strictly in admission order.
+    """Keeps at most (S+1)·P groups admitted and untrained, and hands them out strictly in admission order.
 
-    So no sampled token is more than S versions old when it is trained on, and nothing is discarded for its age.
+    So no token is more than S versions old when it is trained on, and nothing is discarded for its age.
 
     Args:
         pool: makes the groups.
@@ -48,8 +48,8 @@ class Dispatcher:
         staleness: S.
         start: the first admission index.
         chunks: into how many calls a step's orders are split.
-        on_failure: ``fail`` ends the run with the first failure.
-        learn: is told what became of each order, in admission order.
+        on_failure: with ``fail``, the first failure ends the run.
+        learn: is called with the outcome of each order, in admission order.
         max_resampled: most groups without variance in whose place a step admits others (dynamic sampling: DAPO,
             arXiv:2503.14476); after that many they are taken as they come.
     """
@@ -91,7 +91,7 @@ class Dispatcher:
         return self._consumed
 
     def trained(self, version: int) -> None:
-        """The last step's groups are in the weights ``version``, which the engines have acknowledged."""
+        """Note that the last step's groups are trained on, and that the engines hold the weights ``version``."""
         self._untrained = 0
         self.version = version
 
@@ -122,20 +122,20 @@ class Dispatcher:
                 continue
             failures.append(outcome)
             in_a_row += 1
-            if in_a_row == 1:  # the rest would say the same
+            if in_a_row == 1:  # the others probably have the same reason
                 log.warning("group %d was not made: %s", outcome.index, outcome.reason)
             if self._on_failure == "fail" or in_a_row >= self._prompts:
                 raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
         return Step(tuple(groups), time.perf_counter() - start, tuple(failures), tuple(passed_over))
 
     async def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancel all groups that are under way."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _admit(self) -> None:
-        """Fill the window, in chunks that workers take whole."""
+        """Admit groups until the bound is reached, in chunks of which each goes to one worker."""
         room = self._window - self._untrained - (self._admitted - self._consumed)
         end = self._admitted + room
         while self._admitted < end:
@@ -152,7 +152,7 @@ class Dispatcher:
         return Order(index, draw.environment, draw.task, draw.size, self._seed, self._sampling, self.version)
 
     async def _run(self, orders: list[Order]) -> None:
-        """Every order's future is resolved exactly once, whatever happens to the pool."""
+        """Run the orders, and resolve the future of each exactly once, whatever happens to the pool."""
         try:
             outcomes = await self._pool.run(orders)
         except InfrastructureError as error:

@@ -1,4 +1,4 @@
-"""Many tasks attempted under one set of weights: held-out accuracy during training, and ``lachesis eval``."""
+"""Many tasks attempted with the same weights, for held-out tasks during training and for ``lachesis eval``."""
 
 import asyncio
 import itertools
@@ -24,12 +24,12 @@ async def evaluate(
     version: int = 0,
     concurrency: int = 512,
 ) -> AsyncGenerator[Outcome, None]:
-    """Yield a group (or the failure) for each numbered task, as they end.
+    """Yield a group or a failure for each numbered task, as they end.
 
     Args:
-        pool: makes them.
+        pool: makes the groups.
         environment: position in the pool's environments.
-        tasks: with their numbers, which seed the sampling: a task's result does not depend on the others.
+        tasks: with their numbers, which seed the sampling, so that a task's result does not depend on the others.
         sampling: how replies are drawn.
         seed: of the evaluation.
         attempts: at each task.

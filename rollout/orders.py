@@ -1,4 +1,4 @@
-"""What the dispatcher asks a worker to do, and what comes back: one group, or the reason why there is none."""
+"""Orders for workers, and their outcomes: a group, or the reason why there is none."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ class Order:
     """One group to make.
 
     Attributes:
-        index: the admission index; with ``seed`` and the attempt number it seeds the sampling.
+        index: the admission index; together with ``seed`` and the attempt's number it seeds the sampling.
         environment: position in the run's list of environments.
-        task: what is asked.
-        size: attempts.
-        seed: the run's seed and the purpose (training, evaluation), so that neither draws the other's numbers.
+        task: the task.
+        size: number of attempts.
+        seed: the run's seed and the purpose (training or evaluation), so that both draw different random numbers.
         sampling: how replies are drawn.
         version: the lowest weights version that may serve it.
     """
@@ -41,4 +41,4 @@ class Failure:
 Outcome = Group | Failure
 
 TRAINING, EVALUATION = 0, 1
-"""Purposes, the second number of an order's ``seed``."""
+"""The purposes: the second number of an order's ``seed``."""

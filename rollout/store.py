@@ -1,4 +1,4 @@
-"""Trajectories on disk: JSON Lines in zstd, one frame a step, with an index so that reading can begin in the middle."""
+"""Trajectories on disk: JSON Lines in zstd, one frame a step, with an index so that reading can start in the middle."""
 
 import json
 import logging
@@ -49,12 +49,12 @@ class Stored(NamedTuple):
 class TrajectoryStore:
     """The trajectories of a run, in the order of its steps.
 
-    Opening changes nothing, so that a run can be read while it is written. What a crash left behind the last complete
-    frame is not seen by readers, and cut off by the next ``append`` or ``rewind``. The index is a shortcut only: frames
-    that it misses are found in the file itself.
+    Opening a store changes nothing, so a run can be read while it is written. If a crash left an incomplete frame at
+    the end, readers ignore it, and the next ``append`` or ``rewind`` cuts it off. The index only saves time: frames
+    that it lacks are found in the file itself.
 
     Args:
-        path: the ``.jsonl.zst`` file; ``<path>.index`` stands beside it. Neither need exist.
+        path: the ``.jsonl.zst`` file, beside which ``<path>.index`` is kept. Both may be missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -131,7 +131,7 @@ class TrajectoryStore:
                 yield Stored(row["step"], row["group"], row["attempt"], Trajectory.from_json(row))
 
     def _load(self) -> list[Frame]:
-        """The complete frames, from the index and, behind its end, from the file."""
+        """The complete frames: those of the index, then those that only the file has."""
         if not self.path.exists():
             return []
         size = self.path.stat().st_size
@@ -158,7 +158,7 @@ class TrajectoryStore:
                 return
 
     def _repair(self) -> None:
-        """Cut off what stands behind the last frame, and write the index to agree with it."""
+        """Cut off an incomplete frame at the end, and make the index agree with the file."""
         if self._repaired or not self.path.exists():
             return
         surplus = self.path.stat().st_size - self._end

@@ -12,16 +12,24 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
 from lachesis.environments import loading
-from lachesis.environments.loading import find_environment
+from lachesis.environments.loading import describe, find_environment
+from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.engines.engine import Sampling
+from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.orders import Order
 from lachesis.rollout.tasks.mixture import Mixture
+from lachesis.rollout.workers.open_pool import open_pool
+from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.advantages.estimator import ESTIMATORS
-from lachesis.trainer.config import RunConfig, load_config
+from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
+from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
@@ -155,7 +163,8 @@ SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.t
 
 
 @pytest.mark.parametrize(
-    ("training", "least"), [pytest.param("", 0.9, id="as it stands", marks=pytest.mark.slow), (SMALL, 0.0)]
+    ("training", "least"),
+    [pytest.param("", 0.9, id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, 0.0, id="small")],
 )
 def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: float) -> None:
     readme = ROOT / "README.md"
@@ -234,6 +243,40 @@ def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
     assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
 
 
+def test_the_engine_and_the_weight_transport_that_are_shown_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, transport = blocks(ROOT / "docs" / "engines.md", "python")
+    (tmp_path / "shown_engine.py").write_text(engine)
+    (tmp_path / "shown_transport.py").write_text(transport)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = str(build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64))
+    model, environment = ModelConfig(path=path, context=64), describe("arithmetic")
+    learner = LocalLearner(model, TrainerConfig())
+    probe = np.arange(3, 19, dtype=np.int32)
+    sender = {"weight_transport": "shown_transport:FolderSender"}
+    options = {"engine": "shown_engine:Uniform", "engine_options": {"vocabulary": learner.vocabulary}}
+
+    async def published(**rollout: Any) -> tuple[Any, Any]:
+        config = RolloutConfig(inline=True, slots=4, **rollout)
+        pool = open_pool(PoolSpec(model, config, (environment,)))
+        try:
+            await pool.publish(learner.send(pool.sender(), 3))
+            task = next(iter(environment.build().tasks("train", 0)))
+            [outcome] = await pool.run([Order(0, 0, task, 2, (0, 0), Sampling(max_tokens=8), version=3)])
+            return outcome, (await pool.compute_logprobs(probe))[0]
+        finally:
+            await pool.close()
+
+    group, logprobs = asyncio.run(published(**sender))
+    assert len(group.trajectories) == 2
+    np.testing.assert_allclose(logprobs[1:], learner.compute_logprobs(probe)[1:], atol=1e-5)
+    group, logprobs = asyncio.run(published(**sender, **options))
+    (segment,) = group.trajectories[0].segments
+    assert set(segment.versions[segment.sampled]) == {3}
+    assert logprobs[1] == segment.logprobs[segment.sampled][0] == np.float32(-np.log(learner.vocabulary))
+
+
 def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
     mixed, loss, _, larger = blocks(ROOT / "docs" / "training.md", "toml")
     (tmp_path / "run.toml").write_text(mixed + loss)
@@ -260,10 +303,11 @@ def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeyp
     (source,) = blocks(path, "python")
     (tmp_path / "mine.py").write_text(source)
     settings = blocks(path, "toml")[2]
-    small = 'name = "own"\nenvironments = [{ use = "arithmetic", group_size = 4, config = { digits = 1 } }]\n'
+    entry = '{ use = "arithmetic", group_size = 4, config = { digits = 1 }, rubric = { digits = 0.5 } }'
+    small = f'name = "own"\nenvironments = [{entry}]\n'
     small += "model = { context = 32, tiny = { hidden = 32, layers = 1 } }\neval = { tasks = 2 }\n"
     small += "rollout = { inline = true, slots = 16, sampling = { max_tokens = 4 } }\n"
-    small += "warm_start = { steps = 20, batch = 16, lr = 1e-2, every = 20 }\n"
+    small += "warm_start = { steps = 40, batch = 16, lr = 1e-2, every = 40 }\n"
     (tmp_path / "run.toml").write_text(small + settings + "\n[trainer.lora]\n")
     said = lachesis("lachesis train run.toml --trainer.steps 2 --trainer.prompts 4 --trainer.lr 1e-2", tmp_path)
     assert "in 2 steps" in said

@@ -22,7 +22,9 @@ def path(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.tasks 8"
 
 
-@pytest.mark.parametrize("training", [pytest.param("", id="as it stands", marks=pytest.mark.slow), SMALL])
+@pytest.mark.parametrize(
+    "training", [pytest.param("", id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, id="small")]
+)
 def test_every_line_of_the_tutorial_runs(tmp_path: Path, path: dict[str, str], training: str) -> None:
     said, files, commands, shown = "", set(), 0, 0
     for language, text in BLOCK.findall(TUTORIAL.read_text()):

@@ -1,1 +1,1 @@
-"""Top floor: how groups of trajectories become new weights, and the command line."""
+"""The floor below the command line: how groups of trajectories become new weights."""

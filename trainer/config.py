@@ -1,4 +1,4 @@
-"""The typed configuration of a run: one model for one TOML file, every field of which the command line can override."""
+"""The typed configuration of a run: one model for one TOML file; the command line can override every field."""
 
 import tomllib
 from collections.abc import Sequence
@@ -27,29 +27,29 @@ class EnvironmentEntry(Settings):
     use: str
     """Built-in name, ``module:Class`` or ``file.py[:Class]``."""
     label: str = ""
-    """What logs call it; its ``use`` where empty."""
+    """Name in logs and metrics; ``use`` if empty."""
     weight: float = Field(1.0, gt=0)
-    """Share of the admitted groups."""
+    """Share of the admitted groups, relative to the other environments' weights."""
     min_share: float = Field(0.0, ge=0, le=1)
-    """Least share of the groups that teach something, whose attempts differ; where it is not reached, every second
-    group may be one more of this environment's."""
+    """Least share of the groups that teach something (their attempts earn different rewards). Below it, up to every
+    second group comes from this environment."""
     curriculum: CurriculumConfig | None = None
-    """Which difficulty is asked when; tasks are asked as they come where there is none."""
+    """Choice of tasks by difficulty; without one, tasks come in the environment's order."""
     group_size: int = Field(8, ge=2)
-    """Attempts at each task; what is learned is how they differ."""
+    """Attempts at each task; their differences in reward are what is learned from."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The environment's own settings."""
     agents: dict[str, AgentConfig] = Field(default_factory=dict)
-    """Who plays its agents, where it is not the policy that learns."""
+    """Models for agents that the trained policy does not play, by agent."""
     rubric: dict[str, float] = Field(default_factory=dict)
-    """Weights by label, where they differ from the environment's."""
+    """Weights by label that replace those of the environment's rubric."""
 
     def spec(self) -> EnvironmentSpec:
-        """What a worker needs to build it."""
+        """Return what a worker needs to build the environment."""
         return describe(self.use, config=self.config, weights=self.rubric, label=self.label or self.use)
 
     def portion(self) -> Portion:
-        """Its part in the mixture."""
+        """Return the environment's part in the mixture."""
         return Portion(self.weight, self.group_size, self.min_share, self.curriculum)
 
 
@@ -57,13 +57,13 @@ class WarmStartConfig(Settings):
     """Supervised steps on demonstrations before the first rollout."""
 
     steps: int = Field(0, ge=0)
-    """Most optimizer steps; 0 is none."""
+    """The most optimizer steps; 0 for no warm start."""
     batch: int = Field(64, ge=1)
-    """Demonstrations a step."""
+    """Demonstrations per step."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     target: float | None = None
-    """Value of ``eval.metric`` at which the supervised steps end; without one they are all taken."""
+    """Value of ``eval.metric`` that ends the warm start early; without one, all steps are taken."""
     every: int = Field(10, ge=1)
     """Steps between evaluations."""
 
@@ -77,48 +77,50 @@ class TrainerConfig(Settings):
     steps: int = Field(100, ge=0)
     """Optimizer steps."""
     prompts: int = Field(64, ge=1)
-    """P: groups a step."""
+    """Groups per step (P)."""
     lr: float = Field(1e-6, gt=0)
     """Learning rate of AdamW."""
     schedule: Literal["constant", "linear"] = "constant"
-    """How the learning rate goes on: as it is, or in a line to 0 after the last step."""
+    """``constant`` keeps the learning rate; ``linear`` lowers it linearly, to 0 after the last step."""
     warmup: int = Field(0, ge=0)
-    """Steps in which the learning rate rises to its value."""
+    """Steps over which the learning rate rises linearly to its value."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
-    """Of AdamW."""
+    """AdamW's decay rates of the first and the second moment."""
     weight_decay: float = Field(0.0, ge=0)
-    """Of AdamW."""
+    """AdamW's weight decay."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this norm."""
+    """Gradients of a larger norm are scaled down to this norm."""
     advantage: Annotated[str, ESTIMATORS.setting] = "grpo"
-    """Estimator that turns the rewards of groups into advantages; your own goes by ``module:name``."""
+    """Estimator that turns the rewards of groups into advantages, or your own by ``module:name``."""
     dynamic_sampling: float = Field(0.0, ge=0)
-    """Admit other groups in place of those whose attempts all earned the same (DAPO): in one step at most this many
-    times ``prompts``. 0 is off: such groups are kept, and teach nothing."""
+    """Replace groups whose attempts all earned the same (DAPO) by others, in one step at most this many times
+    ``prompts``. 0 turns it off: such groups are kept and teach nothing."""
     loss: LossConfig = LossConfig()
-    """What is minimised."""
+    """The loss of a policy step."""
     ranks: int = Field(1, ge=1)
-    """Processes over which the model and each step's samples are spread (FSDP2); more than one are Ray actors."""
+    """Processes that share the model and each step's samples (FSDP2); more than one are Ray actors."""
     gpus_per_rank: float = Field(0, ge=0)
-    """GPUs that Ray reserves for each of several ranks."""
+    """GPUs that Ray reserves for each rank, if there are several ranks."""
     lora: LoraConfig = LoraConfig()
     """Train adapters instead of all weights."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more work."""
+    """Recompute activations in the backward pass instead of keeping them: less memory, about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
-    """Tokens, padding included, in one forward pass."""
+    """The most tokens, padding included, in one forward pass."""
     threads: int = Field(1, ge=0)
-    """CPU threads of the trainer; 0 leaves torch's own choice. The same number gives the same bits."""
+    """CPU threads of the trainer; 0 leaves the choice to torch. Results are the same bit for bit only with the same
+    number."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
+    """``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU if there is one."""
     max_nonfinite_steps: int = Field(3, ge=0)
-    """Most steps in a row that are skipped because their gradient is not finite; one more ends the run."""
+    """The most steps in a row that are skipped because their gradient is not finite; one more ends the run."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)
-    """Newest checkpoints that stay, beside the best on held-out tasks."""
+    """Number of newest checkpoints that are kept, besides the best one on held-out tasks."""
     probe_tolerance: float = Field(0.0, ge=0)
-    """Largest difference of the probe's logprobs, trainer against engine, before the run stops; 0: by dtype."""
+    """Largest difference between trainer and engine in the probe's logprobs, in nats, before the run stops; 0 for the
+    default of ``model.dtype``."""
 
     renamed: ClassVar[dict[str, str]] = {
         "recompute": "gradient_checkpointing",
@@ -132,45 +134,45 @@ class EvalConfig(Settings):
     """Held-out evaluation during training: greedy, one attempt at each task."""
 
     every: int = Field(20, ge=0)
-    """Steps between evaluations; 0: only at the start and the end."""
+    """Steps between evaluations; 0 evaluates only at the start and the end."""
     tasks: int = Field(500, ge=1)
-    """Most tasks of each environment's test split."""
+    """The most tasks of each environment's test split."""
     max_tokens: int = Field(0, ge=0)
-    """Most tokens of one reply; 0: as in training."""
+    """The most tokens of one reply; 0 for ``rollout.sampling.max_tokens``."""
     metric: str = "auto"
-    """Held-out metric that chooses the best checkpoint, and that ``stop_at`` and ``warm_start.target`` look at:
-    ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is accuracy where every
+    """Held-out metric that picks the best checkpoint and that ``stop_at`` and ``warm_start.target`` refer to:
+    ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is the accuracy if every
     environment defines success, and the reward otherwise."""
     stop_at: float | None = None
-    """End the run when ``metric`` reaches this value; without one it takes all its steps."""
+    """End the run when ``metric`` reaches this value; without one, all steps are taken."""
 
 
 class RunConfig(Settings):
-    """All of a run."""
+    """The whole configuration of a run."""
 
     name: str = "run"
-    """Begins the name of the run's folder."""
+    """First part of the name of the run's folder; a number follows."""
     out: Path = Path("runs")
-    """Where runs' folders are made."""
+    """Folder in which the run's folder is made."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Of everything that is drawn."""
+    """Seed of everything that is drawn at random."""
     model: ModelConfig = ModelConfig()
-    """Which policy is trained."""
+    """The model that is trained."""
     environments: list[EnvironmentEntry] = Field(min_length=1)
-    """What it is trained on."""
+    """The environments that it is trained on."""
     rollout: RolloutConfig = RolloutConfig()
     """Engines and workers."""
     trainer: TrainerConfig = TrainerConfig()
-    """How groups become new weights."""
+    """Algorithm and optimizer."""
     warm_start: WarmStartConfig = WarmStartConfig()
-    """Supervised steps first."""
+    """Supervised steps before the first rollout."""
     eval: EvalConfig = EvalConfig()
     """Held-out evaluation."""
     sandbox: SandboxSettings = SandboxSettings()
-    """Where verifiers run programs of the policy's."""
+    """The sandbox in which verifiers and tools run programs that the model wrote."""
 
     def build_environments(self) -> list[Environment]:
-        """The environments of the run, in its order."""
+        """Build the environments of the run, in order."""
         return [entry.spec().build() for entry in self.environments]
 
 
@@ -178,7 +180,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's TOML file and apply ``--part.key value`` overrides.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value is not possible; the message names the nearest key.
+        ConfigError: The file cannot be read, or a key or value is invalid. The message names the nearest key.
     """
     try:
         values = tomllib.loads(Path(path).read_text())
@@ -193,7 +195,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def _check(config: RunConfig) -> None:
-    """Refuse what no single field can see."""
+    """Refuse settings that are valid one by one but not together."""
     labels = [entry.label or entry.use for entry in config.environments]
     for label in labels:
         if labels.count(label) > 1:
@@ -201,10 +203,13 @@ def _check(config: RunConfig) -> None:
     if (least := sum(entry.min_share for entry in config.environments)) > 1:
         raise ConfigError(f"the environments' min_share sum to {least:g}; lower them to 1 or less")
     if config.trainer.ranks > 1 and config.rollout.inline:
-        raise ConfigError("trainer.ranks above 1 are Ray actors; leave out --inline (rollout.inline), or train on one")
+        raise ConfigError(
+            f"trainer.ranks = {config.trainer.ranks} needs Ray, which --inline (rollout.inline) turns off; leave out "
+            "--inline, or set trainer.ranks = 1"
+        )
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k:
         raise ConfigError(
             f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
-            "the sampler's logprobs would not be the policy's"
+            "with other values the sampler's logprobs are not the policy's"
         )

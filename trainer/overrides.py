@@ -1,4 +1,4 @@
-"""Settings given on the command line as ``--part.key value``."""
+"""Settings on the command line, given as ``--part.key value``."""
 
 import tomllib
 from collections.abc import Sequence
@@ -12,40 +12,40 @@ from ..verifiers.settings import validated
 def parse_overrides(words: Sequence[str]) -> list[tuple[str, Any]]:
     """``["--trainer.lr", "1e-5", "--name=x"]`` → ``[("trainer.lr", 1e-5), ("name", "x")]``.
 
-    A value is read as TOML, and as plain text if it is not valid TOML.
+    A value is read as TOML, or as plain text if it is not valid TOML.
 
     Raises:
-        ConfigError: a word is not a key, or a key has no value.
+        ConfigError: A word is not a key, or a key has no value.
     """
     pairs, rest = [], list(words)
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            raise ConfigError(f"expected --part.key value, found {word!r}")
+            raise ConfigError(f"expected --part.key value, found {word!r}; a key begins with --")
         key, equals, value = word[2:].partition("=")
         if not equals:
             if not rest:
-                raise ConfigError(f"--{key} needs a value")
+                raise ConfigError(f"--{key} needs a value: --{key} VALUE")
             value = rest.pop(0)
         pairs.append((key, _literal(value)))
     return pairs
 
 
 def apply_overrides(values: dict[str, Any], words: Sequence[str]) -> None:
-    """Put each value of ``--part.key value`` into ``values``, at its dotted key; numbers index lists.
+    """Put each value of ``--part.key value`` into ``values`` at its dotted key. Numbers in a key index lists.
 
     Raises:
-        ConfigError: a word is not a key, or its place does not exist.
+        ConfigError: A word is not a key, or a key leads nowhere.
     """
     for key, value in parse_overrides(words):
         _put(values, key, value)
 
 
 def parts_of(words: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """``parts``, each with the values that ``--part.key value`` puts into it.
+    """Put each value of ``--part.key value`` into its part, and return the parts.
 
     Raises:
-        ConfigError: an override belongs to none of the parts; the message names the nearest one.
+        ConfigError: An override belongs to none of the parts. The message names the nearest one.
     """
     for key, value in parse_overrides(words):
         first, dot, _ = key.partition(".")
@@ -56,7 +56,7 @@ def parts_of(words: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[st
 
 
 def sandbox_settings(words: Sequence[str]) -> SandboxSettings:
-    """The sandbox settings in ``--sandbox.key value``, for commands that take no other settings."""
+    """Read sandbox settings from ``--sandbox.key value``, for commands that take no other settings."""
     return validated(SandboxSettings, parts_of(words, sandbox={})["sandbox"], "--sandbox")
 
 
@@ -83,11 +83,11 @@ def _enter(place: Any, part: str, key: str) -> Any:
         return place[_index(place, part, key)]
     inner = place.setdefault(part, {})
     if not isinstance(inner, dict | list):
-        raise ConfigError(f"--{key}: {part!r} is a value, not a table")
+        raise ConfigError(f"--{key}: {part!r} is a value, not a table, so it has no keys of its own")
     return inner
 
 
 def _index(place: list[Any], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(place):
-        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries (counted from 0)")
+        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries, which are counted from 0")
     return int(part)

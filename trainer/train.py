@@ -1,4 +1,4 @@
-"""The training loop: groups, advantages, one policy step, new weights for the engines; again until it is done."""
+"""The training loop: groups, advantages, one policy step, new weights for the engines, and again."""
 
 import logging
 import time
@@ -13,30 +13,30 @@ from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.tasks.mixture import Mixture
-from ..rollout.workers.opening import open_pool
+from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool, PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
 from .advantages.estimator import compute_advantages
 from .config import RunConfig
-from .learner.opening import open_learner
+from .learner.factory import open_learner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
-from .run import checkpoint
 from .run.alerts import Alerts
 from .run.clock import Clock
-from .run.containment import containment, warn_of
-from .run.fingerprint import fingerprint
-from .run.folder import RunFolder
 from .run.held_out import HeldOut
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
-from .run.model import own_model
+from .run.model import prepare_model
 from .run.progress import Progress
-from .run.saver import Saver
-from .run.state import RunState
-from .run.step_record import recorded
-from .run.summary import Summary, write_summary
+from .run.sandbox_check import check_sandbox, warn_if_weak
+from .run.step_record import record_step
+from .run.storage import checkpoint
+from .run.storage.fingerprint import fingerprint
+from .run.storage.folder import RunFolder
+from .run.storage.run_state import RunState
+from .run.storage.saver import Saver
+from .run.storage.summary import Summary, write_summary
 from .run.warm_start import Demonstrations
 from .run.weight_sync import PROBE_TOLERANCE, WeightSync
 
@@ -51,27 +51,27 @@ async def train(
     resume: bool = False,
     changed: bool = False,
 ) -> Summary:
-    """Run the main job in ``folder`` and return its summary.
+    """Train in ``folder`` and return the run's summary.
 
     Args:
-        config: of the run.
-        environments: those of ``config``, built.
-        folder: where the run is kept.
-        progress: shows how it goes.
-        resume: go on from the newest checkpoint.
+        config: the run's configuration.
+        environments: the environments of ``config``, built.
+        folder: the run's folder.
+        progress: shows the progress to the user.
+        resume: continue from the newest checkpoint.
         changed: whether a resumed run's environments may differ from those that it began with.
 
     Raises:
-        LachesisError: with one clear line; checkpoints written so far stay.
+        LachesisError: The run failed; the message is one line. Checkpoints that were written stay.
     """
     begun = checkpoint.latest(folder.checkpoints) if resume else None
     state = RunState.read(begun) if begun else RunState()
-    model = own_model(config.model, config.seed, folder.path, resumed=begun is not None)
+    model = prepare_model(config.model, config.seed, folder.path, resumed=begun is not None)
     folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
-    held = containment(config.sandbox, environments, config.seed)
-    warn_of(held)
+    sandbox = check_sandbox(config.sandbox, environments, config.seed)
+    warn_if_weak(sandbox)
     if not config.rollout.inline:
-        close_sandbox()  # the workers have their own
+        close_sandbox()  # the workers open their own
     pool = open_pool(pool_spec(config, model))
     trainer = None
     try:
@@ -79,9 +79,9 @@ async def train(
         if begun:
             trainer.learner.load(begun)
         trainer.rewind()
-        folder.write_config(config)  # with what a resumed run was told anew; a run that is refused changes nothing
+        folder.write_config(config)  # a resumed run may have new settings; only now, so a refused run changes nothing
         await trainer.run()
-        return write_summary(folder, config, trainer.state, held)
+        return write_summary(folder, config, trainer.state, sandbox)
     finally:
         if trainer:
             await trainer.close()
@@ -89,11 +89,11 @@ async def train(
 
 
 class Trainer:
-    """The parts of a run, and the loop over them.
+    """The parts of a run, and the loop over its steps.
 
     Attributes:
-        state: where the run stands.
-        learner: what learns.
+        state: the run's position and results so far.
+        learner: the model and its optimizer.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the steps are done or the goal is reached."""
+        """Whether all steps are done or ``eval.stop_at`` is reached."""
         goal, last = self.config.eval.stop_at, self.state.held_out.last
         reached = goal is not None and last is not None and last >= goal
         return self.state.step >= self.config.trainer.steps or reached
@@ -143,11 +143,11 @@ class Trainer:
         self.progress.phase("training")
         while not self.finished:
             await self.step()
-        await self.saver.sealed()
-        self.state = self.now()
+        await self.saver.wait()
+        self.state = self.snapshot()
 
     async def begin(self) -> None:
-        """Take the supervised steps, then evaluate and save the state before the first policy step."""
+        """Take the supervised steps, then evaluate and save before the first policy step."""
         taken = await self.warm_start()
         self.state = replace(self.state, warm_start_steps=taken)
         self.keep_reference()
@@ -157,35 +157,35 @@ class Trainer:
         await self.save()
 
     async def warm_start(self) -> int:
-        """Take supervised steps on demonstrations until their target is reached; return how many."""
+        """Take supervised steps on demonstrations until ``warm_start.target`` is reached; return how many."""
         settings, taken = self.config.warm_start, 0
         if not settings.steps:
             return 0
         self.progress.phase("warm start", settings.steps)
         tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1)
         for taken in range(1, settings.steps + 1):
-            with self.clock.phase("warm_start"), named(f"warm start, step {taken}"):
+            with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
                 batch = [
                     sample for _ in range(settings.batch) for sample in await self.demonstrations.samples(next(tasks))
                 ]
                 row = {"warm_start/loss": self.learner.supervised_step(batch, settings.lr)["loss"]}
-            if looked := taken % settings.every == 0 or taken == settings.steps:
+            if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
-                row |= await self.look()
-            self.folder.log_metrics(taken - settings.steps - 1, row)  # 0 is the state after the last of them
+                row |= await self.held_out_metrics()
+            self.folder.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
             self.progress.update(taken, row)
-            if looked and settings.target is not None and self.held_out.chosen(row) >= settings.target:
+            if evaluated and settings.target is not None and self.held_out.chosen(row) >= settings.target:
                 break
         self.learner.reset_optimizer()
         return taken
 
     async def step(self) -> None:
-        """One step of the algorithm."""
+        """Take one step of the algorithm."""
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
         batch = await self.dispatcher.next_step()
         metrics = {**step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         self.clock.waited(batch.seconds, scoring_seconds(batch.groups) / self.config.rollout.parallel_workers)
-        with self.clock.phase("update"), named(f"step {number}"):
+        with self.clock.phase("update"), prefix_errors(f"step {number}"):
             advantages = compute_advantages(batch.groups, config.advantage)
             samples = samples_of(batch.groups, advantages, self.config.model.context, config.loss.overlong)
             if not metrics["tokens/sampled"]:
@@ -203,10 +203,10 @@ class Trainer:
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
-        await self.after_step(metrics, recorded(batch.groups, samples, result.logprobs))
+        await self.after_step(metrics, record_step(batch.groups, samples, result.logprobs))
 
     async def after_step(self, metrics: Metrics, groups: tuple[Group, ...]) -> None:
-        """Evaluate, log and save, each when it is due."""
+        """Log the step, and evaluate and save when that is due."""
         step, every = self.state.step, self.config.eval.every
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         if step == self.config.trainer.steps or (every and step % every == 0):
@@ -223,7 +223,7 @@ class Trainer:
         await self.saver.check()
 
     async def publish(self) -> Metrics:
-        """Give the engines the learner's weights under a new version; the last step's groups are then trained."""
+        """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
         with self.clock.phase("weight_sync"):
             metrics = await self.weights.publish(self.state.version + 1)
         self.state = replace(self.state, version=self.state.version + 1)
@@ -231,13 +231,13 @@ class Trainer:
         return metrics
 
     async def evaluate(self) -> Metrics:
-        """Held-out metrics under the current weights; ``eval.metric`` among them goes into the state."""
-        metrics = await self.look()
+        """Return held-out metrics under the current weights, and put ``eval.metric`` into the state."""
+        metrics = await self.held_out_metrics()
         self.state = self.state.evaluated(self.held_out.chosen(metrics))
         return metrics
 
-    async def look(self) -> Metrics:
-        """Held-out metrics under the current weights, and nothing else."""
+    async def held_out_metrics(self) -> Metrics:
+        """Return held-out metrics under the current weights; the state stays as it is."""
         with self.clock.phase("evaluation"):
             return await self.held_out.evaluate(self.pool, self.state.version)
 
@@ -245,44 +245,44 @@ class Trainer:
         """Begin a checkpoint; training goes on while it is written.
 
         Raises:
-            InfrastructureError: the disk refuses; earlier checkpoints stay.
+            InfrastructureError: The disk refuses. Earlier checkpoints stay.
         """
-        await self.saver.begin(self.now())
+        await self.saver.begin(self.snapshot())
 
-    def now(self) -> RunState:
-        """The state with the position in the tasks and the time that the run has taken."""
+    def snapshot(self) -> RunState:
+        """Return the state with the current position in the tasks and the time that the run has taken."""
         seconds, phases = self.clock.seconds, dict(self.clock.phases)
         return replace(self.state, mixture=self.mixture.state, seconds=seconds, phases=phases)
 
     def keep_reference(self) -> None:
-        """Freeze the policy after the warm start, where the loss has a KL penalty against it."""
+        """Freeze the policy after the warm start, if the loss has a KL penalty against it."""
         if self.learner.objective.needs_reference:
             self.learner.keep_reference(self.folder.path / "reference")
 
     def rewind(self) -> None:
-        """Cut off what was logged after the state that the run goes on from; never reuse a version published since."""
+        """Cut off the logs after the state that the run resumes from, and skip weights versions that were published."""
         rows = self.folder.metrics()
         if not self.resumed:
             self.folder.rewind(min((row["step"] for row in rows), default=0) - 1)
             return
         self.folder.rewind(self.state.step)
         newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
-        self.state = replace(self.state, version=newest + 1)  # that one may have been published, but not logged
+        self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 
     async def close(self) -> None:
-        """End what goes on beside the steps."""
+        """End the checkpoint writer, the dispatcher and the learner."""
         self.saver.cancel()
         await self.dispatcher.close()
         self.learner.close()
 
 
 def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int) -> Mixture:
-    """The endless training tasks of a run."""
+    """Open the endless stream of the run's training tasks."""
     return Mixture(environments, [entry.portion() for entry in config.environments], "train", seed)
 
 
 def open_dispatcher(config: RunConfig, pool: Pool, mixture: Mixture, start: int) -> Dispatcher:
-    """The dispatcher that admits groups of ``mixture`` from admission index ``start`` on."""
+    """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
     rollout, prompts = config.rollout, config.trainer.prompts
     return Dispatcher(
         pool,
@@ -292,8 +292,7 @@ def open_dispatcher(config: RunConfig, pool: Pool, mixture: Mixture, start: int)
         prompts=prompts,
         staleness=rollout.staleness,
         start=start,
-        chunks=rollout.parallel_workers
-        * (4 if rollout.staleness else 1),  # a synchronous step waits for all of them anyway
+        chunks=rollout.parallel_workers * (4 if rollout.staleness else 1),  # a synchronous step waits for all anyway
         on_failure=rollout.on_failure,
         learn=mixture.learn,
         max_resampled=int(config.trainer.dynamic_sampling * prompts),
@@ -301,8 +300,8 @@ def open_dispatcher(config: RunConfig, pool: Pool, mixture: Mixture, start: int)
 
 
 @contextmanager
-def named(place: str) -> Iterator[None]:
-    """Say in which step the machinery failed."""
+def prefix_errors(place: str) -> Iterator[None]:
+    """Begin the message of infrastructure errors with ``place``."""
     try:
         yield
     except InfrastructureError as error:
@@ -310,10 +309,10 @@ def named(place: str) -> Iterator[None]:
 
 
 def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
-    """What the run's engines and workers are built from.
+    """Describe the run's engines and workers.
 
     Raises:
-        ConfigError: no agent is played by the policy, so nothing would be trained.
+        ConfigError: The policy plays no agent, so nothing would be trained.
     """
     entries = config.environments
     spec = PoolSpec(
@@ -324,5 +323,5 @@ def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
         agents=tuple(entry.agents for entry in entries),
     )
     if not spec.needs_engine:
-        raise ConfigError("every agent is played through a URL, so nothing is trained; leave one agent's url out")
+        raise ConfigError("every agent plays through a URL, so nothing is trained; leave out the url of one agent")
     return spec

@@ -1,6 +1,9 @@
 """Files that survive a crash: writes replace the whole file, and reads ignore an incomplete last line."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,6 +15,16 @@ def replace_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that becomes ``path`` when the block ends without an error; a crash leaves no half of it."""
+    draft = path.with_name(path.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    yield draft
+    draft.rename(path)
 
 
 def whole_lines(path: Path, offset: int = 0) -> tuple[list[bytes], int]:

@@ -1,8 +1,9 @@
 """TRL's GRPOTrainer on the sums of ``configs/arithmetic.toml``: ``trl_arithmetic.py MODEL TASKS OUT SEED``.
 
-TASKS is JSON Lines of prompts and answers, in the order in which they are asked. A line of JSON a step goes to OUT: its
-mean reward, and the seconds of its update. The settings are those of our job, the learning rate of each step included;
-what costs time or memory and is not needed is switched off. It imports nothing of ours.
+TASKS is a JSONL file of prompts and answers, in the order in which they are asked. OUT gets a line of JSON for each
+step: its mean reward, and the seconds of its update. The settings are those of the job in ``trl_grpo.py``, including
+the learning rate of each step. Whatever costs time or memory and is not needed is turned off. This file imports nothing
+of Lachesis.
 """
 
 import json
@@ -22,7 +23,7 @@ MICRO = 128
 
 
 def main(model: str, tasks: str, out: str, seed: int) -> None:
-    """Train until the end of the steps, or of this process."""
+    """Train until all steps are done or the process is ended."""
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in Path(tasks).read_text().splitlines()]
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
@@ -65,18 +66,18 @@ def main(model: str, tasks: str, out: str, seed: int) -> None:
 
 
 def learning_rate(step: int) -> float:
-    """As a share of the highest: our ``schedule = "linear"``."""
+    """The share of the highest learning rate, as with ``schedule = "linear"`` in Lachesis."""
     return max(0.0, min(1.0, (step + 1) / WARMUP) * (1 - step / STEPS))
 
 
 def exact(completions: list[Any], answer: list[str], **_: Any) -> list[float]:
-    """1 where the reply is the answer."""
+    """1 for each reply that is the answer, else 0."""
     said = [completion[0]["content"].strip() for completion in completions]
     return [float(text == right) for text, right in zip(said, answer, strict=True)]
 
 
 class Timed(GRPOTrainer):  # type: ignore[misc]
-    """Adds up what generation and rewards take."""
+    """Adds up the time of generation and rewards."""
 
     prepared = 0.0
 
@@ -88,10 +89,10 @@ class Timed(GRPOTrainer):  # type: ignore[misc]
 
 
 class Log(TrainerCallback):  # type: ignore[misc]
-    """Writes a line a step; its update is what neither generation nor rewards took."""
+    """Writes a line for each step; the time of its update is that without generation and rewards."""
 
     def __init__(self, trainer: Timed, out: str) -> None:
-        self._trainer, self._out = trainer, open(out, "w", buffering=1)  # noqa: SIM115 - as long as the process
+        self._trainer, self._out = trainer, open(out, "w", buffering=1)  # noqa: SIM115 - open as long as the process
         self._begun = self._update = 0.0
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:

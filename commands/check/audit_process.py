@@ -17,7 +17,7 @@ from ...environments.audit.draw import Draw, audit_draws, compare_draws, draw
 from ...environments.audit.finding import Finding, Report
 from ...environments.environment import Environment, Split
 from ...environments.loading import EnvironmentSpec
-from ...trainer.run.containment import containment
+from ...trainer.run.sandbox_check import check_sandbox
 from ...verifiers.errors import ConfigError, LachesisError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.settings import validated
@@ -101,7 +101,7 @@ class _Run:
             self.step("sandbox")
             try:
                 settings = validated(SandboxSettings, self.request["sandbox"], "--sandbox")
-                containment(settings, [environment], self.request["seed"])
+                check_sandbox(settings, [environment], self.request["seed"])
             except ConfigError as error:
                 self.usage(error)
         few = self.request["tasks"] // 4

@@ -10,8 +10,8 @@ from ...environments.audit.finding import KINDS
 from ...environments.loading import describe
 from ...trainer.overrides import parts_of
 from ...verifiers.errors import ConfigError, nearest
+from ..arguments import PASS_ON, split_one
 from ..terminal import standard_output
-from ..words import PASS_ON, split_one
 from .check import Check, print_report
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..words import PASS_ON, split_one
+from ..arguments import PASS_ON, split_one
 from .evaluation import evaluation_of, run_evaluation
 
 

@@ -22,12 +22,12 @@ from ...rollout.chats.text_chat import TextPolicy
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
-from ...rollout.workers.opening import open_pool
+from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
-from ...trainer.run.containment import containment, warn_of
 from ...trainer.run.progress import counting
-from ...trainer.run.redaction import redacted
+from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
+from ...trainer.run.storage.redaction import redacted
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
@@ -141,7 +141,7 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
         EngineError: the model cannot be reached; ``out`` keeps what was scored before.
     """
     environment = evaluation.environment.build()
-    warn_of(containment(evaluation.sandbox, [environment], evaluation.seed))
+    warn_if_weak(check_sandbox(evaluation.sandbox, [environment], evaluation.seed))
     chosen = distinct_tasks(environment, evaluation, tasks)
     if out is None:
         out = evaluation.file_name()

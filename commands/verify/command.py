@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...trainer.overrides import sandbox_settings
-from ..words import PASS_ON, split_one
+from ..arguments import PASS_ON, split_one
 from .rescoring import verify_file, verify_run
 
 

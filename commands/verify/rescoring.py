@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ...environments.environment import Environment
 from ...rollout.store import Stored
 from ...trainer.run.progress import counting
-from ...trainer.run.reader import TRAJECTORIES, Run
+from ...trainer.run.storage.reader import TRAJECTORIES, Run
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox

@@ -12,7 +12,7 @@ from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
 from ...verifiers.text.forms import FORMS, SLOT
 from ..environment import Environment, EnvironmentConfig, Split
-from ..names import known_names
+from ..name_check import known_names
 
 TEST_TASKS = 4
 """Held-out tasks of each form."""

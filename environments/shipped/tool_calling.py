@@ -17,7 +17,7 @@ from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.possible_answers import possible_answers
 from ...verifiers.verdict import Verdict
 from ..dataset import DatasetConfig, DatasetEnvironment, Row, column
-from ..names import known_names
+from ..name_check import known_names
 
 NO_CALL = "None of these tools can do that."
 _QUESTION, _TOOLS, _ANSWERS = (

@@ -1,4 +1,4 @@
-"""Text to ids such that only a chat template's own text can yield control tokens, whatever untrusted text spells."""
+"""Encoding of text in which only the chat template's own text yields control tokens, never untrusted text."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from ...verifiers.errors import DataError
 from ...verifiers.message import Message, check_message
 
 # Placeholders are private-use characters: no template strips, splits or escapes them. A text that holds such characters
-# itself has them replaced by placeholders too, so that none is ever taken for ours.
+# itself has them replaced by placeholders too, so that they are never mistaken for placeholders.
 _PLACEHOLDERS = range(0xF0000, 0xFFFFE)
 _PRIVATE = "[\U000f0000-\U0010ffff]"
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
@@ -19,12 +19,12 @@ _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
 
 
 class Codec:
-    """Text to ids and back, with the control tokens and without.
+    """Encodes and decodes text, with control tokens and without.
 
     Attributes:
-        control: matches a control token in a rendering, with the white space that it swallows.
-        spelled: matches what untrusted text must not spell.
-        special: matches what an assistant's own text must not spell.
+        control: matches a control token in a rendering, with the white space that belongs to it.
+        spelled: matches tokens that untrusted text must not yield.
+        special: matches tokens that an assistant's own text must not yield.
     """
 
     def __init__(self, backend: Tokenizer) -> None:
@@ -46,7 +46,7 @@ class Codec:
         self._inside = "\n".join(texts)
 
     def encode(self, marked: str, marks: "Marks") -> list[int]:
-        """The ids of a rendering: control tokens are those that stand in ``marked``, and no others."""
+        """The ids of a rendering; exactly the control tokens that ``marked`` contains become control tokens."""
         expected = [self._id_of[control.strip()] for control in self.control.findall(marked)]
         ids: list[int] = self._backend.encode(marks.restore(marked), add_special_tokens=False).ids
         if [token for token in ids if token in self._ids] == expected:
@@ -57,7 +57,7 @@ class Codec:
         return ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of ids, control tokens spelled out."""
+        """The text of ids, including the text of control tokens."""
         return str(self._backend.decode(ids, skip_special_tokens=False))
 
     def leading_control(self, text: str) -> int | None:
@@ -66,7 +66,7 @@ class Codec:
         return self._id_of[match[0].strip()] if match else None
 
     def touches(self, text: str) -> tuple[bool, bool]:
-        """Whether ``text`` could complete a control token together with what is put before it, and after it."""
+        """Whether ``text`` could form a control token together with the text before it, and with the text after it."""
         if not text or text in self._id_of:  # a whole control token that was left to stand is meant
             return False, False
         return text.startswith(self._tails) or text in self._inside, text.endswith(self._heads)
@@ -82,7 +82,7 @@ class Codec:
 
 
 class Marks:
-    """One rendering's placeholders for what untrusted text must not spell."""
+    """The placeholders of one rendering, for text that must not yield control tokens."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -109,7 +109,7 @@ class Marks:
         return {field: marked(field, value) for field, value in message.items()}
 
     def _value(self, value: Any, edges: bool = True) -> Any:
-        """Any JSON value; templates compare the names of schema keys and types, so those keep their edges."""
+        """Mark any JSON value; schema keys and types keep their end characters, as templates compare them."""
         if isinstance(value, str):
             return self._text(value, self._codec.spelled, edges)
         if isinstance(value, dict):
@@ -120,7 +120,7 @@ class Marks:
         return [self._value(inner) for inner in value] if isinstance(value, list) else value
 
     def _text(self, text: str, pattern: re.Pattern[str], edges: bool = True) -> str:
-        """``text`` with a placeholder for each match, and for a first or last character that could complete one."""
+        """``text`` with a placeholder for each match, and for a first or last character that could complete a match."""
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates have no bytes
         text = pattern.sub(lambda match: self._placeholder(match[0]), text)
@@ -142,6 +142,6 @@ class Marks:
 
 
 def _matching(token: dict[str, Any]) -> str:
-    """A pattern for an added token and the white space that it swallows."""
+    """A pattern for an added token and the white space that belongs to it."""
     before, after = r"\s*" if token["lstrip"] else "", r"\s*" if token["rstrip"] else ""
     return f"{before}{re.escape(token['content'])}{after}"

@@ -1,4 +1,4 @@
-"""Exact ids of prompts and of what a template puts between turns; untrusted text never becomes a control token."""
+"""The exact ids of prompts and of a template's text between turns; untrusted text never becomes a control token."""
 
 import copy
 import json
@@ -21,14 +21,14 @@ from .codec import Codec, Marks
 Ids = npt.NDArray[np.int32]
 
 OPENED, EMPTY = "<think>\n", "<think>\n\n</think>\n\n"
-"""What a reply begins with where thinking is on, and off, unless the template has written it already."""
+"""The beginning of a reply if thinking is on, and if it is off, unless the template writes it."""
 
 # Sentinels stand for a reply while the template shows where it goes; the codec keeps such characters out of all text.
 _REASONING, _ANSWER = "\U0010fffc", "\U0010fffd"
 
 
 class Renderer:
-    """What a tokenizer and its chat template make of conversations.
+    """Renders conversations to ids with a tokenizer and its chat template.
 
     Every added token of the tokenizer (special or not; white space excepted) is a *control token*. The template's own
     text may hold any of them. Contents, names, arguments and tool schemas may spell them, and are then encoded as the
@@ -37,7 +37,7 @@ class Renderer:
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
-        stop_ids: further ids that end a turn, the generation config's say.
+        stop_ids: further ids that end a turn, for example those of the generation config.
         options: further variables for the template, such as ``enable_thinking``.
 
     Attributes:
@@ -78,7 +78,7 @@ class Renderer:
         self._generation: str | None = None
 
     def thinking(self, on: bool) -> "Renderer":
-        """This renderer with the template told to have reasoning or none, where it listens."""
+        """This renderer with thinking on or off in the template's variables, if the template has such variables."""
         if on not in self._variants:
             variant = copy.copy(self)
             variant._options = {**self._options, "enable_thinking": on, "thinking": on}
@@ -87,7 +87,7 @@ class Renderer:
         return self._variants[on]
 
     def beginning(self, on: bool) -> str:
-        """What is to be put behind a prompt so that the reply stands inside ``<think>``, or behind an empty block."""
+        """The ids to put after a prompt so that the reply starts inside ``<think>``, or after an empty block."""
         opened, closed = self._generation_prompt.rfind("<think>"), self._generation_prompt.rfind("</think>")
         if on:
             return "" if opened > closed else OPENED
@@ -99,11 +99,11 @@ class Renderer:
         return self._generation_prompt.rfind("<think>") > self._generation_prompt.rfind("</think>")
 
     def written(self, text: str) -> Ids:
-        """The ids of text that is ours, like the template's: it may hold control tokens."""
+        """The ids of trusted text, which may contain control tokens as the template's text may."""
         return _frozen(self._codec.encode(text, Marks(self._codec)))
 
     def rest_of(self, text: str, prompt: Ids) -> Ids:
-        """The ids of a whole reply that says ``text``, as in ``reply``, less what ``prompt`` has begun of it."""
+        """The ids of ``reply(text)`` without the beginning that ``prompt`` already contains."""
         for beginning in (EMPTY, OPENED):
             begun = self.written(beginning)
             if prompt.size >= begun.size and np.array_equal(prompt[-begun.size :], begun):
@@ -113,7 +113,7 @@ class Renderer:
 
     @property
     def _generation_prompt(self) -> str:
-        """What the template puts before a reply."""
+        """The text that the template puts before a reply."""
         if self._generation is None:
             said = [{"role": "user", "content": "x"}]
             prompt, bare = self._template(said, []), self._template(said, [], ask=False)
@@ -135,7 +135,7 @@ class Renderer:
     def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> Ids:
         """The ids of a conversation with the generation prompt after it, read-only.
 
-        Where no text spells a control token they are those of ``tokenizer.apply_chat_template``.
+        If no text spells a control token, they are those of ``tokenizer.apply_chat_template``.
 
         Raises:
             DataError: no or malformed messages, or the template refuses them.
@@ -150,31 +150,31 @@ class Renderer:
         new: Sequence[Message],
         tools: Sequence[dict[str, Any]] = (),
     ) -> Ids | None:
-        """The ids between a sampled reply and the next one, read-only; None where the template has none.
+        """The ids between a sampled reply and the next one, read-only; None if the template cannot bridge.
 
-        The template is rendered with sentinels in place of the reply. It can bridge if what stands before the reply is
-        the earlier prompt, unchanged, and the sentinels (one for the reasoning, one for the answer) are kept in order;
-        the bridge is what stands after the last. How the template would normalise the reply does not matter: the
+        The template is rendered with sentinels in place of the reply. It can bridge if the text before the reply is the
+        earlier prompt, unchanged, and the sentinels (one for the reasoning, one for the answer) keep their order; the
+        bridge is the text after the last one. How the template would normalise the reply does not matter, as the
         sampled ids stay.
 
         Args:
             before: the conversation up to the reply.
             reply: the reply, raw.
             ended: whether the sampler emitted ``end_of_turn``; if not, the bridge begins with it.
-            new: what follows the reply.
+            new: the messages after the reply.
             tools: JSON schemas.
         """
         return self._bridge(_key(before, tools), _sentinels(reply), ended, _key(new, ()))
 
     def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
-        """The text of sampled ids, control tokens spelled out, without a stop token (default: ours) at the end."""
+        """The text of sampled ids and of control tokens among them, without a stop token (``stop_ids``) at the end."""
         row: list[int] = ids.tolist()
         if row and row[-1] in (self.stop_ids if stop_ids is None else stop_ids):
             row.pop()
         return self._codec.decode(row)
 
     def reply(self, text: str) -> Ids:
-        """The ids of a whole reply that says ``text``, with the token that ends the turn: a demonstration."""
+        """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
         end = self.end_of_turn if self.end_of_turn is not None else self._tokenizer.eos_token_id
@@ -196,7 +196,7 @@ class Renderer:
         try:
             prompt = self._template(before, tools)
             whole = self._template([*before, {"role": "assistant", "content": reply}, *new], tools)
-        except DataError:  # refused in this form; rendering the true conversation will tell
+        except DataError:  # refused with sentinels; rendering the true conversation reports the error
             return None
         rest = _after_sentinels(whole, reply, len(prompt)) if whole.startswith(prompt) else None
         if rest is None:
@@ -244,7 +244,7 @@ def _sentinels(reply: str) -> str:
 
 
 def _after_sentinels(whole: str, reply: str, position: int) -> str | None:
-    """What stands after the last sentinel; None unless each stands once, in order, after ``position``."""
+    """The text after the last sentinel; None unless each occurs once, in order, after ``position``."""
     for sentinel in (char for char in reply if char in (_REASONING, _ANSWER)):
         position = whole.find(sentinel, position) + 1
         if not position or whole.count(sentinel) != 1:

@@ -11,7 +11,7 @@ from .renderer import Ids
 
 @dataclass
 class Strand:
-    """A segment in the making.
+    """An unfinished segment.
 
     Attributes:
         tokens: the ids so far.
@@ -28,12 +28,12 @@ class Strand:
     temperature: float = 1.0
 
     def force(self, ids: Ids) -> None:
-        """Go on with ids that nobody sampled, marked as that."""
+        """Append ids that nobody sampled, and mark them as such."""
         self.forced.append(slice(self.tokens.size, self.tokens.size + ids.size))
         self.tokens = np.concatenate([self.tokens, ids])
 
     def extend(self, prompt: Ids, completion: Completion, temperature: float) -> None:
-        """Go on with ``prompt``, which begins with the ids so far, and what was sampled after it."""
+        """Append the rest of ``prompt``, which begins with the ids so far, and its completion."""
         if completion.tokens.size:
             self.completions.append((prompt.size, completion))
         self.tokens = np.concatenate([prompt, completion.tokens])

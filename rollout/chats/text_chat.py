@@ -1,4 +1,4 @@
-"""Conversations with any OpenAI-compatible endpoint: text only, for evaluation and data, never trainable."""
+"""Conversations with OpenAI-compatible endpoints: text only, for evaluation and data, never trained on."""
 
 import asyncio
 import hashlib
@@ -28,16 +28,16 @@ _OVERFLOW = ("context_length_exceeded", "maximum context length", "context windo
 
 
 class TextPolicy:
-    """Opens chats with one model behind one URL; an async context manager, which closes the connections.
+    """Opens chats with one model behind one URL; as an async context manager it closes its connections.
 
     Args:
         url: of the API, as ``http://localhost:8000/v1``; without a path, ``/v1`` is added.
         model: the name that the endpoint knows it by.
-        sampling: how replies are drawn; ``stop_ids`` mean nothing here.
-        key_variable: environment variable that holds the API key; it need not be set.
+        sampling: how replies are drawn; ``stop_ids`` are ignored.
+        key_variable: environment variable that holds the API key; it may be unset.
         deadline: seconds that one request may take.
-        tries: requests made for one reply before it is given up, on 429, 5xx, timeouts and lost connections.
-        backoff: seconds before the second try, doubled each time; a ``Retry-After`` is obeyed up to a minute.
+        tries: most requests for one reply; it is repeated after 429, 5xx, timeouts and lost connections.
+        backoff: seconds before the second try, doubled each time; ``Retry-After`` is obeyed up to a minute.
     """
 
     def __init__(
@@ -83,20 +83,20 @@ class TextPolicy:
         tools: Sequence[dict[str, Any]] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> "TextChat":
-        """A new conversation; whether to reason is said in the template's words, as vLLM and SGLang pass them on.
+        """A new conversation; thinking is switched by template variables, which vLLM and SGLang pass on.
 
         Raises:
-            ConfigError: reasoning is to be bounded, which takes tokens.
+            ConfigError: thinking has a budget, which needs tokens.
         """
         if thinking.budget:
-            raise ConfigError("an endpoint cannot be held to config.thinking.budget: set it to 0, or load the model")
+            raise ConfigError("an endpoint cannot keep config.thinking.budget: set it to 0, or load the model")
         return TextChat(self, seed, tools, thinking=thinking)
 
     async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """The endpoint's answer to one chat completion request.
 
         Raises:
-            EngineError: it was refused, or failed as often as it may; the episode is then unscored, never scored 0.
+            EngineError: the request was refused, or failed in every try; the episode is then unscored, never scored 0.
         """
         failure = EngineError("no try was allowed")
         for number in range(self._tries):
@@ -142,7 +142,7 @@ class TextPolicy:
 
 
 class TextChat:
-    """One conversation, held as text; the raw text of a reply is the same whether the endpoint parsed it or not."""
+    """One conversation as text; a reply's raw text is the same whether the endpoint parses replies or not."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class TextChat:
         self._history.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:
-        """Let the model speak; raises ``EngineError`` when the endpoint fails for good."""
+        """Ask the model for a reply; raises ``EngineError`` if the endpoint fails in every try."""
         self._calls += 1
         answer = await self._policy.complete(self._body(sampling))
         try:
@@ -184,7 +184,7 @@ class TextChat:
         return read_reply(raw, "length" if choice.get("finish_reason") == "length" else "stop", tokens)
 
     def fork(self) -> "TextChat":
-        """A second conversation that goes on from here."""
+        """A second conversation with the same history."""
         self._forks += 1
         return TextChat(
             self._policy, (*self._seed, self._forks), self._tools, self._history, self._calls, self._thinking
@@ -198,12 +198,12 @@ class TextChat:
         """Ignored: there are no tokens."""
 
     def segments(self) -> list[Segment]:
-        """None: an endpoint gives text, not the tokens that were sampled."""
+        """Always empty: an endpoint returns text, not the sampled tokens."""
         return []
 
     @property
     def breaks(self) -> int:
-        """None: there are no tokens."""
+        """Always 0: there are no tokens."""
         return 0
 
     def _body(self, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -236,10 +236,10 @@ class TextChat:
 
 
 def raw_text(message: dict[str, Any], ended: bool = True) -> str:
-    """What the model wrote, put together again from the parts that the endpoint took it apart into.
+    """The model's own text, put together again from the parts into which the endpoint parsed it.
 
     Args:
-        message: ``content`` with, where the endpoint parses them, ``reasoning_content`` and ``tool_calls``.
+        message: ``content`` and, if the endpoint parses them, ``reasoning_content`` and ``tool_calls``.
         ended: whether the model ended its turn; if not, reasoning without an answer stays open.
     """
     reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
@@ -283,7 +283,7 @@ def wire_messages(history: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _parts(message: Message) -> str | list[dict[str, Any]]:
-    """The content as endpoints take it: text alone, or text and images."""
+    """The content in the form that endpoints take: text alone, or text and images."""
     images = message.get("images")
     if not images:
         return message["content"]
@@ -307,7 +307,7 @@ def _wire_reply(raw: str, position: int) -> dict[str, Any]:
 
 
 class _PassingError(Exception):
-    """A failure that another try may not meet; ``wait`` seconds before it, by the endpoint's own word."""
+    """A failure that may be over at the next try; ``wait`` is the endpoint's ``Retry-After`` in seconds."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -317,10 +317,10 @@ class _PassingError(Exception):
 def _retry_after(response: aiohttp.ClientResponse) -> float:
     try:
         return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
-    except ValueError:  # a date: our own backoff will do
+    except ValueError:  # a date: the backoff is enough
         return 0.0
 
 
 def _number(seed: tuple[int, ...]) -> int:
-    """31 bits that stand for ``seed``."""
+    """A hash of ``seed`` in 31 bits."""
     return int.from_bytes(hashlib.blake2b(repr(seed).encode(), digest_size=4).digest(), "big") >> 1

@@ -1,4 +1,4 @@
-"""An audit of tokens: episodes played through the real token chat, held against what the chat template renders."""
+"""An audit of tokens: plays episodes through the real token chat and compares all ids with the template's rendering."""
 
 import itertools
 from collections import defaultdict
@@ -28,13 +28,13 @@ CONTEXT = 1 << 20
 
 @dataclass
 class TokenAudit:
-    """What a tokenizer and its chat template do to an environment's episodes.
+    """Checks an environment's episodes with one tokenizer and its chat template.
 
     Attributes:
         renderer: of the model that would be trained.
-        tokenizer: the same tokenizer, asked directly.
-        tokens: ids that were compared.
-        turns: replies that were played.
+        tokenizer: the same tokenizer, used directly.
+        tokens: the number of ids that were compared.
+        turns: the number of replies that were played.
     """
 
     renderer: Renderer
@@ -48,7 +48,7 @@ class TokenAudit:
         """The audit for the tokenizer in a folder or of a Hub id.
 
         Raises:
-            ConfigError: there is none, or it cannot be used.
+            ConfigError: there is no tokenizer, or it cannot be used.
         """
         return cls(Renderer.load(model), load_tokenizer(model))
 
@@ -66,7 +66,7 @@ class TokenAudit:
             self._compare(trajectory, agent, speaker)
 
     def findings(self) -> list[Finding]:
-        """One for each way in which ids differed, with the first token that did."""
+        """One finding for each way in which ids differed, with the first token that differed."""
         return [
             Finding(kind, f"{what}: {seen[0][1]} ({len(seen)} times)", severity, (seen[0][0].id,))
             for (kind, severity, what), seen in self._seen.items()
@@ -95,7 +95,7 @@ class TokenAudit:
         self._rendered(trajectory, agent, speaker)
 
     def _trained(self, trajectory: Trajectory, agent: str, speaker: "_Speaker") -> None:
-        """What will be trained is what was sampled, each id once."""
+        """Check that exactly the sampled ids would be trained on, each once."""
         trained = [segment.tokens[segment.mask] for segment in trajectory.segments if segment.agent == agent]
         ours = np.concatenate([np.empty(0, np.int32), *trained])
         sampled = np.concatenate([np.empty(0, np.int32), *(turn.sampled for turn in speaker.turns)])
@@ -104,7 +104,7 @@ class TokenAudit:
             self._note("tokens", "error", "what would be trained is not what was sampled", trajectory.task, found)
 
     def _rendered(self, trajectory: Trajectory, agent: str, speaker: "_Speaker") -> None:
-        """Prompts, and the whole, are what the template makes of the messages, if no text spells a control token."""
+        """Check prompts and the whole conversation against the template, if no text spells a control token."""
         task, turns = trajectory.task, speaker.turns
         messages = [_shown(message) for message in trajectory.messages.get(agent, ())]
         replies = [number for number, message in enumerate(messages) if message["role"] == "assistant"][-len(turns) :]
@@ -132,13 +132,13 @@ class TokenAudit:
         return np.asarray(self.tokenizer(str(text), add_special_tokens=False)["input_ids"], np.int32)
 
     def _spells_control(self, messages: Sequence[dict[str, Any]]) -> bool:
-        """Whether a text, that is not the policy's, spells a control token, and is rightly encoded as text."""
+        """Whether a text that is not the policy's spells a control token, so that it is rightly encoded as text."""
         controls = [text for text in self.tokenizer.get_added_vocab() if text.strip()]
         theirs = [message["content"] for message in messages if message["role"] != "assistant"]
         return any(control in text for control in controls for text in theirs)
 
     def _divergence(self, one: Ids, other: Ids, first: str, second: str) -> str:
-        """The first token in which two rows of ids part, in words; empty where there is none."""
+        """The first token in which two rows of ids differ, in words; empty if they are equal."""
         shared = min(one.size, other.size)
         apart = np.flatnonzero(one[:shared] != other[:shared])
         if not apart.size and one.size == other.size:
@@ -159,7 +159,7 @@ class TokenAudit:
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """One reply: what was asked in ids, what was answered, in ids and as text."""
+    """One reply: the ids of its prompt, its own ids, and its text."""
 
     prompt: Ids
     sampled: Ids
@@ -168,7 +168,7 @@ class _Turn:
 
 @dataclass
 class _Speaker:
-    """A policy that says given lines through the real token chat, and notes what went over it."""
+    """A policy that says given lines through the real token chat, and records the ids."""
 
     renderer: Renderer
     lines: list[str]
@@ -183,8 +183,8 @@ class _Speaker:
         tools: Sequence[dict[str, Any]] = (),
         thinking: Thinking = Thinking(),  # noqa: B008 - frozen
     ) -> TokenChat:
-        """A conversation over a scripted engine, with reasoning as the template has it: what is put before a reply, or
-        into it at the budget, is no text of the template's that it could be held against."""
+        """A conversation over a scripted engine. Thinking is left to the template, since ids that the chat itself puts
+        before or into a reply could not be compared with the template's rendering."""
         self.tools = tools
         engine = ScriptedEngine(self._answer, context=CONTEXT)
         policy = TokenPolicy(engine, self.renderer, Sampling(max_tokens=CONTEXT), context=CONTEXT)

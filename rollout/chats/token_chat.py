@@ -1,4 +1,4 @@
-"""Conversations over an engine that own their tokens: append-only ids, each sampled one trained at most once."""
+"""Conversations over an engine. Each owns its tokens: ids are only appended, and trained at most once."""
 
 import hashlib
 import json
@@ -24,16 +24,16 @@ _NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """A model that speaks through an engine.
+    """The policy that an engine serves.
 
     Attributes:
-        engine: what samples.
+        engine: samples the tokens.
         renderer: the model's tokenizer and chat template.
-        sampling: how to sample where a reply is not told otherwise; its seed is not used, its stop ids are added.
+        sampling: the sampling of replies that ask for no other; its seed is not used, its stop ids are added.
         context: most tokens of prompt and completion together.
         version: the lowest weights version that may serve.
         route: requests of one route go to one engine while it lives.
-        trainable: whether the trainer may learn from the tokens.
+        trainable: whether the tokens may be trained on.
     """
 
     engine: Generator
@@ -59,18 +59,18 @@ class TokenPolicy:
 class TokenChat:
     """One agent's conversation over a token policy.
 
-    The next prompt is the previous ids and a bridge of the new messages; nothing sampled is ever encoded again. A new
-    segment, in which everything before is context, starts where
+    The next prompt is the previous ids and a bridge of the new messages; sampled ids are never encoded again. A new
+    segment, in which everything before is context, starts when
 
-    - the template cannot bridge (it drops earlier reasoning, say): the conversation is rendered anew, which ``breaks``
-      counts;
-    - the temperature changes, since a segment has one: the ids go on as they are (greedy replies have the logprobs of
-      temperature 1, and count as that);
+    - the template cannot bridge, for example because it drops earlier reasoning: the conversation is rendered again,
+      and ``breaks`` counts it;
+    - the temperature changes, as a segment has one temperature: the ids stay as they are (greedy replies have the
+      logprobs of temperature 1, and count as that);
     - ``fork`` or ``rewrite`` was called.
 
-    Where thinking is on or off, what begins the reply is put behind the prompt, unless the template does it; it is part
-    of the reply's text and context among its tokens. Where it has a budget, a reply is sampled up to that, and then to
-    its end: behind ``closing``, if its reasoning was still open.
+    If thinking is on or off, the beginning of the reply is put after the prompt, unless the template does that; it is
+    part of the reply's text, and context among its tokens. If thinking has a budget, a reply is sampled up to it and
+    then to its end; if its reasoning was still open, ``closing`` is put in between.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class TokenChat:
         self._seed = seed
         self._tools = tools
         self._messages: list[Message] = []
-        self._told = 0  # so many messages are in the strand's ids
-        self._ended = False  # whether the last reply came with the template's end-of-turn token
+        self._told = 0  # the number of messages that the strand's ids contain
+        self._ended = False  # whether the last reply ended with the template's end-of-turn token
         self._strand: Strand | None = None
         self._latest: tuple[Strand, slice] | None = None  # where the latest reply stands
         self._finished: list[Strand] = []
@@ -116,24 +116,24 @@ class TokenChat:
         """Append a message. Never generates.
 
         Raises:
-            DataError: it is none, or has images, which engines here do not take.
+            DataError: it is not a message, or has images, which these engines do not take.
         """
         self._require_idle()
         if extra.get("images"):
-            raise DataError("the engines take text alone; play this agent with a model that sees, behind a url")
+            raise DataError("these engines take text alone; give this agent the url of a model that takes images")
         self._messages.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:
-        """Let the policy speak; temperature, top_p, top_k, max_tokens and schema may be set for this reply.
+        """Sample a reply; temperature, top_p, top_k, max_tokens and schema may be set for this one.
 
-        With a JSON schema the whole reply is JSON by it, so it cannot begin with reasoning.
+        With a JSON schema the whole reply is JSON, so it cannot begin with reasoning.
 
-        Where the context leaves no room the reply is empty, with stop ``length``, and no engine is asked.
+        If the context has no room, the reply is empty with stop ``length``, and no engine is asked.
 
         Raises:
             ConfigError: an unknown setting, or a second reply while one is under way.
             DataError: an impossible setting, or messages that the template refuses.
-            EngineError: the engine failed or was told to abort; the chat is as before, and asking again is safe.
+            EngineError: the engine failed or aborted; the chat is unchanged, and asking again is safe.
         """
         self._require_idle()
         self._busy = True
@@ -191,7 +191,7 @@ class TokenChat:
         prompt, bridged = self._prompt()
         room = self._policy.context - prompt.size
         completion = _NOTHING
-        if room <= 0 and not self._calls:  # never asked at all: that is no reply of the policy's, and earns nothing
+        if room <= 0 and not self._calls:  # the engine was never asked, so no reply could be scored
             raise DataError(
                 f"the prompt has {prompt.size} tokens, which leaves no room in model.context = {self._policy.context}; "
                 "raise model.context or shorten the task"
@@ -222,20 +222,20 @@ class TokenChat:
 
     @property
     def _begun(self) -> str:
-        """What a reply's text begins with before any of it is sampled, whether we or the template put it there."""
+        """The beginning of a reply's text that is not sampled, whether it comes from us or from the template."""
         return self._beginning or (OPENED if self._renderer.begins_open else "")
 
     def _bounded(self, sampling: Sampling) -> Sampling:
-        """``sampling`` up to the budget; a reply by a schema has no reasoning that could be closed."""
+        """``sampling`` with at most the budget's tokens; refused with a schema, whose replies have no reasoning."""
         budget = self._thinking.budget
         if not budget or sampling.schema:
             return sampling
         return replace(sampling, max_tokens=min(budget, sampling.max_tokens))
 
     async def _rest(self, prompt: Ids, first: Completion, sampling: Sampling) -> tuple[Ids, Completion | None]:
-        """What follows a completion that was cut off at the budget, None where nothing does.
+        """The ids that follow a completion that was cut off at the budget; None if nothing follows.
 
-        That is what closes its reasoning, if it is still open, and the rest of the reply.
+        These are the ids that close its reasoning, if that is still open, and the rest of the reply.
         """
         nothing = self._renderer.written("")
         left = sampling.max_tokens - first.tokens.size
@@ -255,7 +255,7 @@ class TokenChat:
         request = Request(prompt, sampling, max(version, self._lowest_version()), self._policy.route)
         completion = await self._policy.engine.generate(request)
         if completion.stop == "abort":
-            raise EngineError("the engine was told to abort the reply; ask again when it is back")
+            raise EngineError("the engine aborted the reply; ask again when it is back")
         return completion
 
     def _prompt(self) -> tuple[Ids, bool]:
@@ -298,7 +298,7 @@ class TokenChat:
                 raise ConfigError(f"reply() has no setting {name!r}; {nearest(name, _OVERRIDES)}")
         if schema := overrides.get("schema"):
             if self._thinking.mode == "on":
-                raise ConfigError("a reply by a schema has no room for reasoning: ask with thinking off, then again")
+                raise ConfigError("a reply with a schema has no room for reasoning: ask with thinking off")
             overrides = {**overrides, "schema": schema_text(schema)}
         policy = self._policy.sampling
         most = min(policy.max_tokens, overrides.get("max_tokens", policy.max_tokens))

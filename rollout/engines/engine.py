@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...verifiers.errors import DataError
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 Ids = npt.NDArray[np.int32]
 Logprobs = npt.NDArray[np.float32]
@@ -25,9 +25,9 @@ class Sampling:
         top_p: smallest set of tokens with this much probability; 1 keeps all.
         top_k: so many of the most probable tokens; 0 keeps all.
         max_tokens: most tokens to sample.
-        stop_ids: token ids that end the turn; the one that was sampled is returned too.
-        seed: equal requests with equal seeds under equal weights give equal bits, in whatever company.
-        schema: a JSON schema, as text, that the reply is held to token by token; empty for none.
+        stop_ids: token ids that end the reply; the sampled one is returned as its last token.
+        seed: equal requests with equal seeds under equal weights give equal bits, whatever else is running.
+        schema: a JSON schema, as text, that constrains the reply token by token; empty for none.
     """
 
     temperature: float = 1.0
@@ -57,7 +57,7 @@ class Request:
         prompt: int32, the exact ids.
         sampling: how to continue it.
         version: the lowest weights version that may serve it.
-        route: requests of one route go to one engine while it lives (shared prompts are computed once).
+        route: requests of one route go to one engine while it lives, so that shared prompts are computed once.
     """
 
     prompt: Ids
@@ -68,14 +68,14 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """What was sampled.
+    """The sampled continuation of a prompt.
 
     Attributes:
-        tokens: int32, a stop id last where one ended it.
-        logprobs: float32, of the distribution that was drawn from (after temperature and filters). Where a schema held
-            the reply, of the policy's own instead (after temperature), as a trainer computes them: the schema is no
-            part of the policy.
-        versions: int32, the weights version that sampled each.
+        tokens: int32; the last is a stop id if one ended the reply.
+        logprobs: float32, under the distribution that was drawn from, after temperature and filters. If a schema
+            constrained the reply: under the policy's own distribution after temperature, as a trainer computes them,
+            because the schema is no part of the policy.
+        versions: int32, the weights version that sampled each token.
         stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
     """
 
@@ -87,7 +87,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine is.
+    """An engine's kind and state.
 
     Attributes:
         name: ``torch``, ``vllm``, ``scripted``, …
@@ -95,6 +95,7 @@ class EngineInfo:
         context: most tokens of prompt and completion together.
         vocabulary: rows of the output layer.
         tokens_generated: since it started.
+        details: further facts for logs, by name.
     """
 
     name: str
@@ -106,7 +107,7 @@ class EngineInfo:
 
 
 class Generator(Protocol):
-    """What a chat needs of an engine. May raise ``EngineError``."""
+    """The part of an engine that chats use. May raise ``EngineError``."""
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt. A prompt that leaves no room gives an empty completion with stop ``length``."""
@@ -129,7 +130,7 @@ class Engine(Generator, Protocol):
         ...
 
     async def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         ...
 
     async def close(self) -> None:
@@ -149,7 +150,7 @@ class EngineCore(Protocol):
         ...
 
     def abort(self, key: int) -> Completion:
-        """End one request and return what it has."""
+        """End one request and return the tokens that it has so far."""
         ...
 
     def compute_logprobs(self, tokens: Ids, temperature: float) -> Logprobs:

@@ -6,14 +6,14 @@ import itertools
 
 from ...verifiers.errors import EngineError
 from .engine import Completion, EngineCore, EngineInfo, Ids, Logprobs, Request
-from .transport.transport import Shipment
+from .weight_transport.transport import Shipment
 
 
 class LocalEngine:
-    """An ``Engine`` over ``core``: one task steps it while requests wait, and lets others run between steps.
+    """An ``Engine`` over ``core``: one asyncio task steps it while requests wait, and lets others run between steps.
 
-    It belongs to no event loop: a later ``asyncio.run`` may go on using it. What an earlier, closed loop left waiting
-    is then ended.
+    It belongs to no event loop, so a later ``asyncio.run`` may go on using it. Requests that an earlier, closed loop
+    left waiting are then ended.
     """
 
     def __init__(self, core: EngineCore) -> None:
@@ -54,7 +54,7 @@ class LocalEngine:
         return self._core.update(shipment)
 
     async def info(self) -> EngineInfo:
-        """What the core is and holds."""
+        """The core's kind and state."""
         return self._core.info()
 
     async def close(self) -> None:
@@ -62,7 +62,7 @@ class LocalEngine:
         self._core.close()
 
     def _wake(self) -> None:
-        """Have a pump on this loop wherever there is something to do."""
+        """Make sure that a task on this loop advances the core while requests wait."""
         idle = self._pump is None or self._pump.done() or self._pump.get_loop() is not asyncio.get_running_loop()
         if idle and self._waiting:
             self._pump = asyncio.get_running_loop().create_task(self._advance(), name="engine pump")
@@ -71,7 +71,7 @@ class LocalEngine:
         while self._waiting:
             try:
                 ended = self._core.step()
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            except Exception as error:  # noqa: BLE001 - whatever it is, no request may wait for ever
                 self._fail(error)
                 return
             for key, completion in ended:

@@ -1,4 +1,4 @@
-"""JSON schemas that replies are held to, on their way to whoever holds them."""
+"""JSON schemas that constrain replies, in the form in which engines and endpoints take them."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from ...verifiers.errors import DataError
 
 
 def schema_text(schema: Any) -> str:
-    """A schema, given as JSON or as its text, as text.
+    """The text of a schema that is given as JSON or as text.
 
     Raises:
         DataError: it is neither.

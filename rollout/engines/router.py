@@ -1,4 +1,4 @@
-"""One generator out of several engines: by route, and on to the next where one is lost."""
+"""Spreads requests over several engines by their route, and goes on to the next engine if one is lost."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from .engine import Completion, Generator, Request
 
 
 class Router:
-    """Sends each route to one engine while that lives.
+    """Sends all requests of a route to one engine while it lives.
 
-    Which engine serves a request never changes its tokens: those follow from the request's own seed.
+    The choice of engine never changes a request's tokens, since they follow from the request's own seed.
 
     Args:
         engines: equal engines.
-        deadline: seconds that a request may wait for any engine to come back.
+        deadline: seconds that a request may take, including the wait for a lost engine to come back.
     """
 
     RETRY = 0.2
@@ -25,10 +25,10 @@ class Router:
         self._deadline = deadline
 
     async def generate(self, request: Request) -> Completion:
-        """Continue a prompt on the first engine that can.
+        """Continue a prompt on the first engine that answers.
 
         Raises:
-            DeadlineExceeded: none could in time; the message holds what the last one said.
+            DeadlineExceeded: no engine answered in time; the message holds the last engine's error.
         """
         last: EngineLost | None = None
         try:

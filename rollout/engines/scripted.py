@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.plugins import Plugins
 from .engine import Completion, Engine, EngineInfo, Ids, Logprobs, Request, Stop
 from .registry import EngineSetup
-from .transport.transport import Shipment
+from .request_checks import check_version
+from .weight_transport.transport import Shipment
 
 Answer = list[int] | tuple[list[int], list[float]]
 """Token ids, or token ids and their logprobs."""
@@ -20,17 +21,17 @@ SCRIPTS: Plugins[Script] = Plugins("script", __package__, {})
 
 
 class ScriptedEngine:
-    """An ``Engine`` whose ``script`` says what each request is answered with.
+    """An ``Engine`` that answers each request with what ``script`` returns for it.
 
-    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; one without a stop
-    id ends with ``length``.
+    An answer is cut after its first stop id (stop ``stop``), at ``max_tokens`` and at the context; an answer without a
+    stop id ends with ``length``.
 
     Args:
-        script: called once a request; what it raises, ``generate`` raises.
+        script: called once for each request; its exceptions are raised by ``generate``.
         version: of the weights it pretends to hold; -1 refuses to generate before an ``update``.
         context: most tokens of prompt and completion together.
         vocabulary: number of token ids.
-        logprob: of every token whose answer gives none, also in ``compute_logprobs``.
+        logprob: of every token for which the answer gives none, also in ``compute_logprobs``.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class ScriptedEngine:
 
     async def generate(self, request: Request) -> Completion:
         """The script's answer."""
-        self._check(request)
+        check_version(self._version, request.version)
         self.requests.append(request)
         await asyncio.sleep(0)
         return self._cut(request, self._script(request))
@@ -68,19 +69,11 @@ class ScriptedEngine:
         return receiver.finish()
 
     async def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         return EngineInfo("scripted", self._version, self._context, self._vocabulary, self._generated)
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-    def _check(self, request: Request) -> None:
-        if self._version < 0:
-            raise EngineStale("the engine has no weights yet; update it before it generates")
-        if self._version < request.version:
-            raise EngineStale(
-                f"stale weights: the request needs version {request.version}, the engine holds {self._version}"
-            )
 
     def _cut(self, request: Request, answer: Answer) -> Completion:
         tokens, logprobs = answer if isinstance(answer, tuple) else (answer, [self._logprob] * len(answer))

@@ -1,22 +1,21 @@
-"""The vLLM engine core: vLLM's scheduler and model in this process, advanced by plain calls between steps."""
+"""The vLLM engine: vLLM's scheduler and model in this process, advanced step by step by plain calls."""
 
-import contextlib
 import functools
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch._dynamo.config
 
-from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from ...verifiers.errors import ConfigError, EngineError
 from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
 from .local import LocalEngine
 from .registry import EngineSetup
-from .transport.transport import Layout, Shipment
+from .request_checks import check_length, check_tokens, check_version
+from .vllm_process import process_kept, set_environment
+from .weight_transport.layout import Layout, check_layout, layout_of
+from .weight_transport.transport import Shipment
 
 LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 
@@ -29,20 +28,21 @@ EXACT: dict[str, Any] = {
     "use_tqdm_on_load": False,
 }
 
-# On a CPU a prompt is computed whole and for itself: bits then do not depend on company, and vLLM 0.29 cannot split the
-# prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
+# On a CPU each prompt is computed whole and alone. Its bits then do not depend on other requests, and vLLM 0.29 cannot
+# split the prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
 WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
 
 
 @dataclass
 class _Running:
-    """What one request has sampled so far."""
+    """A running request and the tokens that it has sampled so far."""
 
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
     prompt: npt.NDArray[np.int32] | None = None
-    """Of a reply that a schema holds: what vLLM says of its logprobs is of what the schema left."""
+    """Set if a schema constrains the reply: vLLM's logprobs are then those of the constrained distribution, and the
+    policy's own are computed from the prompt at the end."""
 
     def end(self, stop: Stop) -> Completion:
         return Completion(
@@ -54,29 +54,29 @@ class _Running:
 
 
 class VllmEngine:
-    """An ``EngineCore`` over vLLM's ``LLMEngine``, for one process of its own: it holds vLLM's process-wide state.
+    """An ``EngineCore`` over vLLM's ``LLMEngine``. It needs a process of its own, as vLLM has process-wide state.
 
     ``update`` between two steps is exact: a running request's cache is computed again under the new weights, and each
-    of its tokens carries the version that sampled it. On a CPU the same request gives the same bits in any company
+    of its tokens carries the version that sampled it. On a CPU, a request gives the same bits whatever else is running
     (eager float32, whole prompts, no prefix cache, a seed per request).
 
-    Seen working with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
-    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process a rank and ``update`` is pickled to each. CUDA
-    was only read in its source, not run.
+    Tried with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
+    ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process for each rank and ``update`` is pickled to each.
+    CUDA was not tried; only vLLM's source was read.
 
     Args:
-        path: the model's folder; its tokenizer is read for replies by a schema alone.
+        path: the model's folder; its tokenizer is only read for replies that a schema constrains.
         dtype: of weights and activations.
         context: most tokens of prompt and completion together.
         slots: most requests in one step.
-        seed: vLLM's own, unused by requests, which bring theirs.
-        gpu_memory: share of the GPU's memory to take; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
+        seed: vLLM's own; requests do not use it, as they bring theirs.
+        gpu_memory: share of the GPU's memory to use; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
         tensor_parallel: GPUs to split the model over.
         version: of the weights in the folder; -1 refuses to generate before an ``update``.
-        extra: further vLLM ``EngineArgs``, over those chosen here.
+        extra: further vLLM ``EngineArgs``, which replace those chosen here.
 
     Raises:
-        ConfigError: vLLM is not installed, or cannot serve this model so.
+        ConfigError: vLLM is not installed, or cannot serve this model with these settings.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class VllmEngine:
         with process_kept():
             try:
                 config = EngineArgs(**settings | (extra or {})).create_engine_config()
-                # One more than the context: vLLM refuses to score a prompt that leaves no room for a token.
+                # One more than the context: vLLM computes no logprobs of a prompt that leaves no room for a token.
                 config.model_config.max_model_len = context + 1
                 if on_cpu:
                     check_heads(path, config.model_config.get_head_size())
@@ -128,8 +128,8 @@ class VllmEngine:
         self._generated = 0
         self._running: dict[int, _Running] = {}
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
-        self._scored: list[float] | None = None
-        self._unscored: list[tuple[int, _Running, bool]] = []
+        self._prompt_logprobs: list[float] | None = None
+        self._constrained: list[tuple[int, _Running, bool]] = []  # ended, but without their logprobs
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -137,8 +137,8 @@ class VllmEngine:
         Raises:
             EngineError: weights too old for it, an id outside the vocabulary, or a temperature that vLLM cannot do.
         """
-        self._check_version(request.version)
-        self._check_tokens(request.prompt)
+        check_version(self._version, request.version)
+        check_tokens(request.prompt, self._vocabulary)
         if key in self._running:
             raise EngineError(f"request key {key} is already running")
         from vllm.inputs.engine import tokens_input
@@ -153,8 +153,8 @@ class VllmEngine:
     def step(self) -> list[tuple[int, Completion]]:
         """Advance every running request by a token or a prefill; return those that ended."""
         self._advance()
-        while self._unscored:
-            key, running, stopped = self._unscored.pop()
+        while self._constrained:
+            key, running, stopped = self._constrained.pop()
             assert running.prompt is not None
             whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
             running.logprobs = self.compute_logprobs(whole)[running.prompt.size :].tolist()
@@ -180,12 +180,11 @@ class VllmEngine:
         Raises:
             EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
         """
-        self._check_version(0)
-        self._check_tokens(tokens)
+        check_version(self._version)
+        check_tokens(tokens, self._vocabulary)
         if temperature != 1:
-            raise EngineError(f"vLLM scores at temperature 1 only, not at {temperature}; use the torch engine for that")
-        if len(tokens) > self._context:
-            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+            raise EngineError(f"vLLM computes logprobs at temperature 1 only, not {temperature}; use the torch engine")
+        check_length(tokens, self._context)
         from vllm import SamplingParams
         from vllm.inputs.engine import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -201,23 +200,24 @@ class VllmEngine:
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             self._engine.add_request(LOGPROBS, tokens_input(tokens.tolist()), params)
-            while self._scored is None:
+            while self._prompt_logprobs is None:
                 self._advance()
-            logprobs[1:], self._scored = self._scored, None
+            logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
         return logprobs
 
     def update(self, shipment: Shipment) -> str:
         """Load Hugging Face tensors into the running model and drop every cache of the old ones.
 
         Returns:
-            The digest of what arrived, by the first rank where it is not the shipment's; then the engine has no weights
-            until the next update. vLLM fuses tensors, so that what it holds cannot be summed again: a probe (logprobs
-            against the trainer's) proves the effect.
+            The digest of what arrived; if it is wrong at any rank, that one, and the engine has no weights until the
+            next update. It proves the delivery only, since vLLM fuses tensors; a probe of logprobs proves the effect.
 
         Raises:
             EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
         """
-        self._check_shapes(shipment.layout)
+        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
+        arriving = tuple(spec._replace(dtype="") for spec in shipment.layout)  # vLLM converts types
+        check_layout(arriving, self._own_layout, optional=tied)
         self._version = -1  # until all of it has arrived
         digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
         self._engine.reset_prefix_cache(reset_running_requests=True)
@@ -228,7 +228,7 @@ class VllmEngine:
         return shipment.digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         from vllm import __version__
         from vllm.platforms import current_platform
 
@@ -242,7 +242,7 @@ class VllmEngine:
     def _advance(self) -> None:
         for output in self._engine.step():
             if output.request_id == LOGPROBS:
-                self._scored = output.prompt_logprobs.logprobs
+                self._prompt_logprobs = output.prompt_logprobs.logprobs
                 continue
             key, new = int(output.request_id), output.outputs[0]
             running = self._running[key]
@@ -253,12 +253,12 @@ class VllmEngine:
             if output.finished:
                 del self._running[key]
                 if running.prompt is not None:
-                    self._unscored.append((key, running, new.finish_reason == "stop"))
+                    self._constrained.append((key, running, new.finish_reason == "stop"))
                     continue
                 self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
 
     def _params(self, sampling: Sampling, room: int) -> Any:
-        """The same ``sampling`` in vLLM's words; None where the context has no room."""
+        """``sampling`` as vLLM's parameters; None if the context has no room for a token."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -266,8 +266,8 @@ class VllmEngine:
             raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
         if sampling.schema and sampling.temperature not in (0, 1):
             raise EngineError(
-                f"vLLM scores at temperature 1 only, so a reply by a schema is sampled at 0 or 1, not at "
-                f"{sampling.temperature}; use the torch engine for that"
+                f"vLLM computes logprobs at temperature 1 only, so a reply with a schema is sampled at 0 or 1, not at "
+                f"{sampling.temperature}; use the torch engine"
             )
         if room < 1:
             return None
@@ -287,41 +287,15 @@ class VllmEngine:
             output_kind=RequestOutputKind.DELTA,
         )
 
-    def _check_version(self, wanted: int) -> None:
-        if self._version < 0:
-            raise EngineStale("this engine has no weights yet: update it before use")
-        if wanted > self._version:
-            raise EngineStale(f"weights version {wanted} is wanted, this engine still holds {self._version}: update it")
-
-    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
-        if tokens.ndim != 1 or not len(tokens):
-            raise EngineError(f"a prompt is one row of at least one token, found shape {tokens.shape}")
-        outside = tokens[(tokens < 0) | (tokens >= self._vocabulary)]
-        if len(outside):
-            raise EngineError(f"token id {outside[0]} is outside the vocabulary of {self._vocabulary}")
-
-    def _check_shapes(self, layout: Layout) -> None:
-        expected = self._expected_shapes
-        given = {spec.name: spec.shape for spec in layout}
-        for name, shape in given.items():
-            if name not in expected:
-                raise EngineError(f"the model has no tensor {name!r}")
-            if shape != expected[name]:
-                raise EngineError(f"tensor {name!r} has shape {shape}, the model's is {expected[name]}")
-        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
-        missing = expected.keys() - given.keys() - tied
-        if missing:
-            raise EngineError(f"{len(missing)} of the model's tensors are missing, {min(missing)!r} among them")
-
     @functools.cached_property
-    def _expected_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes as the trainer has them, before vLLM fuses any."""
+    def _own_layout(self) -> Layout:
+        """The tensors as the trainer has them, before vLLM fuses any; without types."""
         from transformers import AutoConfig, AutoModelForCausalLM
 
         architecture: Any = AutoModelForCausalLM
         with torch.device("meta"):
             model = architecture.from_config(AutoConfig.from_pretrained(self._path))
-        return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        return tuple(spec._replace(dtype="") for spec in layout_of(model.state_dict()))
 
 
 def open_engine(setup: EngineSetup) -> Engine:
@@ -341,8 +315,8 @@ def open_engine(setup: EngineSetup) -> Engine:
 def load_weights(worker: Any, shipment: Shipment) -> str:
     """Run in each vLLM worker: load the tensors, pack again what vLLM 0.29 leaves stale on a CPU, return the digest.
 
-    Linear layers are packed anew by vLLM's own reload. The output layer is not when its matrix is tied to the
-    embedding: its matrix product goes on with the copy packed at start.
+    vLLM's own reload packs linear layers again, but not an output layer that is tied to the embedding: its matrix
+    product would go on using the copy that was packed at the start.
     """
     from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
@@ -357,35 +331,10 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
     return receiver.finish()
 
 
-def set_environment(on_cpu: bool) -> None:
-    """What vLLM reads from the environment while it is imported; values that are set already stay, but the first."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine core is in this process
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its start warns a dozen times of what is meant so
-    if on_cpu:
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        # Or the sampler is compiled for 15 s, eager or not. The variable counts only where dynamo comes later.
-        torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
-
-
 def check_heads(path: str, size: int) -> None:
-    """Refuse attention heads that vLLM's CPU kernels lack, which vLLM itself finds only at the first token."""
+    """Refuse head sizes that vLLM's CPU kernels do not have; vLLM itself fails only at the first token."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     sizes = CPUAttentionBackend.get_supported_head_sizes()
     if size not in sizes:
         raise ConfigError(f"{path} has attention heads of {size}; vLLM on a CPU runs {', '.join(map(str, sizes))}")
-
-
-@contextlib.contextmanager
-def process_kept() -> Iterator[None]:
-    """Undo what vLLM's CPU start changes for the rest of the process: preloaded libraries, torch's thread setter."""
-    preload, set_num_threads = os.environ.get("LD_PRELOAD"), torch.set_num_threads
-    try:
-        yield
-    finally:
-        torch.set_num_threads = set_num_threads
-        if preload is None:
-            os.environ.pop("LD_PRELOAD", None)
-        else:
-            os.environ["LD_PRELOAD"] = preload

@@ -1,4 +1,4 @@
-"""The policy's model and tokenizer as Hugging Face folders, loaded with one clear line where they cannot be."""
+"""Loading models and tokenizers from Hugging Face folders; if that fails, the error is one clear line."""
 
 from typing import Any, cast
 
@@ -13,12 +13,12 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
     """The causal language model in folder (or of Hub id) ``path``, in eval mode, with SDPA attention.
 
     Raises:
-        ConfigError: there is no such model, or it is no causal language model.
+        ConfigError: there is no such model, or it is not a causal language model.
     """
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
-        # no folder or files; no known architecture; weights of another shape, or cut off
+        # no folder or files; an unknown architecture; weights of another shape, or cut off
         raise ConfigError(_refusal(path, "causal language model", error)) from error
     return cast(PreTrainedModel, model.to(device).eval())
 
@@ -37,12 +37,12 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def check_context(model: PreTrainedModel, context: int) -> None:
-    """Raise ``ConfigError`` where ``model`` cannot attend to all of ``context`` tokens in every layer."""
+    """Raise ``ConfigError`` unless ``model`` can attend to all of ``context`` tokens in every layer."""
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or context
     if context > longest:
         raise ConfigError(f"a context of {context} is more than the model's {longest} positions; lower model.context")
-    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])  # a window without kinds is everywhere
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])  # else the window is everywhere
     window = getattr(config, "sliding_window", None) or context
     if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A Qwen3 of a few hundred thousand weights with a tokenizer of a few hundred tokens, made from nothing in a second."""
+"""A tiny, random Qwen3: a few hundred thousand weights and a few hundred tokens, built in a second."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ...verifiers.errors import ConfigError
 TEMPLATE = Path(__file__).parent / "templates" / "hermes.jinja"
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 _TAGS = ("think", "tool_call", "tool_response")
-_WORDS = ("user", "assistant", "system", "tool")  # the chat template's own, one token each
+_WORDS = ("user", "assistant", "system", "tool")  # words of the chat template, one token each
 
 
 def build_tiny_model(
@@ -31,22 +31,22 @@ def build_tiny_model(
     """Write weights (float32 safetensors), tokenizer and chat template in Hugging Face's layout, and return ``folder``.
 
     Args:
-        folder: made where missing; files of the same names are overwritten.
+        folder: created if it is missing; files of the same names are overwritten.
         seed: of the weights; equal arguments write equal files.
         hidden: width of the residual stream; the MLP is four times as wide.
         layers: decoder layers.
         heads: query heads; they share ``hidden`` evenly.
         kv_heads: key and value heads; each serves as many query heads.
-        tied: whether the output layer is the embedding.
-        words: of the tokenizer.
+        tied: whether the output layer shares its weights with the embedding.
+        words: pieces of text that are one token each.
         context: most tokens that the model can attend to.
 
     Raises:
-        ConfigError: sizes that do not divide.
+        ConfigError: the sizes do not divide evenly.
     """
     if hidden % (2 * heads) or heads % kv_heads:
         raise ConfigError(
-            f"hidden is a multiple of 2 × heads, and heads of kv_heads; found {hidden}, {heads} and {kv_heads}"
+            f"hidden must be a multiple of 2 × heads, and heads of kv_heads; found {hidden}, {heads} and {kv_heads}"
         )
     tokenizer = build_tiny_tokenizer(context, words)
     config = Qwen3Config(
@@ -74,15 +74,15 @@ def build_tiny_model(
 
 
 def build_tiny_tokenizer(context: int = 1024, words: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: every text can be encoded, a digit is always one token, and so is each role of the template.
+    """A byte-level BPE tokenizer: it encodes every text, and each digit and each role of the template is one token.
 
     Args:
         context: most tokens that the model can attend to.
-        words: further pieces of text that are one token each, as a trained tokenizer has its frequent ones; a piece is
-            letters or punctuation, with or without a space before it.
+        words: further pieces of text that are one token each, as frequent words are in a trained tokenizer; a piece
+            consists of letters or punctuation, with or without a space before it.
 
     Raises:
-        ConfigError: a piece that cannot be one token.
+        ConfigError: a piece cannot be one token.
     """
     vocabulary = {symbol: index for index, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     merges: dict[tuple[str, str], None] = {}

@@ -1,4 +1,4 @@
-"""Which difficulty is asked next: bands of it, by how often the policy passes in each."""
+"""A curriculum: chooses the difficulty of the next task by the policy's success rate in each band of difficulty."""
 
 from typing import Any
 
@@ -7,32 +7,32 @@ from pydantic import Field
 from ...verifiers.errors import ConfigError, DataError, nearest
 from ...verifiers.settings import Settings
 from ...verifiers.task import Task
-from .credit import Credit
+from .weighted_turns import Credit
 
 
 class CurriculumConfig(Settings):
-    """Bands of difficulty, and the pass rate at which one is worth practising."""
+    """Bands of difficulty, and the success rates between which a band is worth practising."""
 
     bands: list[float] | list[str] = Field(min_length=2)
-    """Upper edges, rising, where the difficulty is a number (what lies above the last is of the last band); or all of
-    its labels, the easiest first."""
+    """If difficulty is a number: the upper edges of the bands, in rising order; the last band takes all that is above,
+    too. If it is a label: all labels, the easiest first."""
     key: str = "difficulty"
-    """Where in a task's ``info`` its difficulty stands."""
+    """The key in a task's ``info`` that holds its difficulty."""
     low: float = Field(0.2, ge=0, le=1)
-    """Pass rate below which a band is too hard."""
+    """Success rate below which a band is too hard."""
     high: float = Field(0.8, ge=0, le=1)
-    """Pass rate above which a band is too easy."""
+    """Success rate above which a band is too easy."""
     rest: float = Field(0.1, gt=0, le=1)
-    """Weight of a band that is too easy or too hard, where one in between has 1: so its pass rate stays known."""
+    """Weight of a band that is too easy or too hard, so that its success rate stays known; the others have weight 1."""
     memory: float = Field(0.9, ge=0, lt=1)
-    """How much of a band's pass rate stays at each of its groups; the rest is the new group's."""
+    """Share of a band's old success rate in the new one, after each group; the rest is the group's own rate."""
 
 
 class Curriculum:
-    """Chooses bands, and learns from how their groups went.
+    """Chooses bands, and learns from the success rates of their groups.
 
-    A band that was never tried counts as worth practising. Where none is, the hardest of those that are too easy and
-    the easiest of those that are too hard are: the edge of what the policy can do.
+    A band that was never tried is worth practising. If no band is, then the hardest of the bands that are too easy and
+    the easiest of those that are too hard are practised: they are at the edge of the policy's ability.
 
     Args:
         config: the bands.
@@ -55,10 +55,10 @@ class Curriculum:
         self._credit = Credit(len(bands))
 
     def band_of(self, task: Task) -> int:
-        """Which band a task is of.
+        """The band of a task.
 
         Raises:
-            DataError: it says nothing of its difficulty, or something that is of no band.
+            DataError: the task names no difficulty, or one that belongs to no band.
         """
         difficulty = task.info.get(self.config.key)
         edges = self._edges
@@ -78,7 +78,7 @@ class Curriculum:
 
     @property
     def weights(self) -> list[float]:
-        """How much each band is practised."""
+        """The weight with which each band is practised."""
         low, high, rates = self.config.low, self.config.high, self.pass_rates
         worth = [rate is None or low <= rate <= high for rate in rates]
         if not any(worth):
@@ -89,17 +89,17 @@ class Curriculum:
         return [1.0 if worthwhile else self.config.rest for worthwhile in worth]
 
     def learn(self, band: int, passed: float) -> None:
-        """A group of ``band`` went so that this share of its attempts passed."""
+        """Take the share ``passed`` of a group's attempts that succeeded into the success rate of ``band``."""
         before = self.pass_rates[band]
         memory = self.config.memory
         self.pass_rates[band] = passed if before is None else memory * before + (1 - memory) * passed
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that it has learned, as JSON."""
+        """All that the curriculum has learned, as JSON."""
         return {"bands": self.names, "pass_rates": self.pass_rates, "balance": self._credit.balance}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; of other bands nothing is known, and nothing is taken over."""
+        """Go on from ``state``; a state of other bands is ignored."""
         if state["bands"] == self.names:
             self.pass_rates, self._credit.balance = list(state["pass_rates"]), list(state["balance"])

@@ -1,4 +1,4 @@
-"""The endless sequence of tasks that a run trains on: several environments by share, each as its curriculum wants."""
+"""The endless sequence of tasks that a run trains on: environments in given shares, each with its own curriculum."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from ...verifiers.errors import ConfigError
 from ...verifiers.group import Group
 from ...verifiers.task import Task
 from ..orders import Outcome
-from .credit import Credit
 from .curriculum import CurriculumConfig
 from .supply import Supply
+from .weighted_turns import Credit
 
 MEMORY = 0.98
-"""How much of the count of useful groups stays at each group; so the count looks back over about 50."""
+"""Factor by which the count of useful groups shrinks at each group, so that it covers about the last 50."""
 
 LEAST_RATE = 0.1
-"""Share of useful groups that is expected of an environment at the least: else one that never has any would be drawn
-without end."""
+"""Least share of useful groups that is assumed of an environment; without it, an environment that never has a useful
+group would be drawn for ever."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Portion:
     """One environment's part in a mixture.
 
     Attributes:
-        weight: in proportion to which groups are admitted, whatever becomes of them.
+        weight: the environment's share of admitted groups is proportional to it.
         size: attempts at each task.
-        min_share: least share of the useful groups (whose attempts differ); where it is not reached, every second group
-            may be one more of this environment's.
-        curriculum: which difficulty is asked when; None asks tasks as they come.
+        min_share: least share of the useful groups, which are those whose attempts differ in reward; while it is not
+            reached, up to every second group is an extra one of this environment.
+        curriculum: chooses the difficulty; None takes the tasks in their order.
     """
 
     weight: float = 1.0
@@ -41,7 +41,7 @@ class Portion:
 
 
 class Draw(NamedTuple):
-    """The next task, how often it is attempted, and where it came from."""
+    """The next task, the number of attempts at it, and where it came from."""
 
     environment: int
     task: Task
@@ -51,10 +51,10 @@ class Draw(NamedTuple):
 
 
 class Mixture:
-    """Draws tasks, and is told in the same order what became of them.
+    """Draws tasks, and is told their outcomes in the same order.
 
-    The same seed and the same outcomes give the same draws. Without ``min_share`` and curricula outcomes do not matter:
-    the n-th draw then follows from the seed alone.
+    The same seed and the same outcomes give the same draws. Without ``min_share`` and curricula the outcomes do not
+    matter: the n-th draw then follows from the seed alone.
 
     Args:
         environments: in the run's order.
@@ -74,9 +74,9 @@ class Mixture:
             for environment, portion in zip(environments, portions, strict=True)
         ]
         self._credit = Credit(len(portions))
-        self._admitted = [0.0] * len(portions)  # both counts are of what is remembered
+        self._admitted = [0.0] * len(portions)  # both counts shrink by MEMORY at each group
         self._useful = [0.0] * len(portions)
-        self._caught_up = False  # whether the last draw made up for a share that was not reached
+        self._caught_up = False  # whether the last draw was an extra one, for min_share
         self._pending: deque[Draw] = deque()
         self._again: deque[Draw] = deque()  # what was pending when the state was saved
 
@@ -90,7 +90,7 @@ class Mixture:
         return draw
 
     def learn(self, outcome: Outcome) -> None:
-        """What became of the oldest draw of which that was not told yet."""
+        """Take the outcome of the oldest draw that has none yet."""
         draw = self._pending.popleft()
         useful = isinstance(outcome, Group) and not outcome.zero_variance
         self._admitted = [MEMORY * count for count in self._admitted]
@@ -108,7 +108,7 @@ class Mixture:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where it stands, as JSON."""
+        """The mixture's position, as JSON."""
         return {
             "supplies": [supply.state for supply in self._supplies],
             "balance": self._credit.balance,
@@ -119,7 +119,7 @@ class Mixture:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``, in a mixture that has drawn nothing yet; what was pending then is drawn again first."""
+        """Go on from ``state``, before anything is drawn; draws that were pending then are repeated first."""
         tasks: list[dict[int, Any]] = []
         for place, supply in enumerate(self._supplies):
             pending = {number: band for environment, number, band in state["pending"] if environment == place}
@@ -132,7 +132,7 @@ class Mixture:
         )
 
     def metrics(self) -> dict[str, float]:
-        """Shares of the last groups by environment, where there are several; pass rate and weight of every band."""
+        """Each environment's share of the last groups, if there are several; each band's success rate and weight."""
         found: dict[str, float] = {}
         admitted, useful = sum(self._admitted), sum(self._useful)
         if len(self.labels) > 1 and admitted:
@@ -158,9 +158,9 @@ class Mixture:
         return Draw(environment, task, self._portions[environment].size, number, band)
 
     def _behind(self) -> int | None:
-        """The environment that lacks most of its least share of useful groups, those expected of pending draws counted.
+        """The environment that is furthest below its least share of useful groups; None if none lacks a whole group.
 
-        A lack of less than one group is none.
+        The useful groups that are expected of pending draws count, too.
         """
         if not any(portion.min_share for portion in self._portions):
             return None
@@ -174,6 +174,6 @@ class Mixture:
         return most if lacks[most] >= 1.0 else None
 
     def _rate(self, environment: int) -> float:
-        """Share of an environment's groups that was useful lately; 1 where nothing is known yet."""
+        """Share of an environment's last groups that were useful; 1 if it had none yet."""
         admitted = self._admitted[environment]
         return max(LEAST_RATE, self._useful[environment] / admitted) if admitted else 1.0

@@ -1,4 +1,4 @@
-"""An environment's endless tasks, numbered, so that a place in them is one number."""
+"""The endless, numbered tasks of one environment, so that a position in them is one number."""
 
 from collections.abc import Collection, Iterator
 
@@ -8,7 +8,7 @@ from ...verifiers.task import Task
 
 
 class TaskStream:
-    """The tasks of ``split`` in the order of ``seed``; where they end they begin anew with the next seed.
+    """The tasks of ``split`` in the order of ``seed``; at their end they start again with the next seed.
 
     Attributes:
         position: the number of the next task.
@@ -26,10 +26,10 @@ class TaskStream:
         return number, task
 
     def forward(self, position: int, wanted: Collection[int]) -> dict[int, Task]:
-        """Go to ``position`` by drawing what comes before it again; those tasks on the way that are ``wanted``.
+        """Go to ``position`` by drawing all tasks before it; return the ``wanted`` ones among them.
 
         Raises:
-            ConfigError: the stream is beyond it already.
+            ConfigError: the stream is beyond that position.
         """
         if self.position > position:
             raise ConfigError(f"{self.label}: task {position} lies before task {self.position}; open the stream anew")

@@ -1,4 +1,4 @@
-"""One environment's tasks in the order in which a run asks them: as they come, or as its curriculum wants them."""
+"""One environment's tasks in the order in which a run takes them: their own, or the one that its curriculum chooses."""
 
 import logging
 from collections import deque
@@ -12,10 +12,10 @@ from .stream import TaskStream
 log = logging.getLogger("lachesis")
 
 WAITING = 256
-"""Tasks of one band that are kept for later; what is beyond them is passed over."""
+"""Most tasks of one band that are kept for later; further ones are skipped."""
 
 SEARCH = 2000
-"""Tasks that are looked at for one of the wanted band, before another band has its turn."""
+"""Most tasks that are drawn in search of one of the wanted band, before another band takes its turn."""
 
 
 class Supplied(NamedTuple):
@@ -27,10 +27,10 @@ class Supplied(NamedTuple):
 
 
 class Supply:
-    """Draws tasks, and keeps those for whose band it is too early.
+    """Draws tasks, and keeps for later those whose band has no turn yet.
 
     Attributes:
-        curriculum: None where tasks are asked as they come.
+        curriculum: chooses the band; None takes tasks in their own order.
     """
 
     def __init__(self, environment: Environment, split: Split, seed: int, curriculum: CurriculumConfig | None) -> None:
@@ -68,7 +68,7 @@ class Supply:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where it stands, as JSON: numbers of tasks, not tasks."""
+        """The supply's position, as JSON: the numbers of tasks, not the tasks."""
         waiting = [[supplied.number for supplied in queue] for queue in self._waiting]
         return {
             "position": self._stream.position,
@@ -77,7 +77,7 @@ class Supply:
         }
 
     def restore(self, state: dict[str, Any], pending: dict[int, int]) -> dict[int, Supplied]:
-        """Go on from ``state``, in a supply that has given nothing yet; the ``pending`` tasks (number → band) again."""
+        """Go on from ``state``, before anything is taken; return the ``pending`` tasks (number → band) again."""
         waiting = {number for queue in state["waiting"] for number in queue}
         found = self._stream.forward(state["position"], waiting | pending.keys())
         if self.curriculum and state["curriculum"]:

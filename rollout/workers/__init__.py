@@ -1,1 +1,1 @@
-"""Workers: they play and score groups of episodes, in this process or as Ray actors."""
+"""Pools: workers that play and score groups of episodes, and their engines, in this process or as Ray actors."""

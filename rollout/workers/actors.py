@@ -9,7 +9,7 @@ from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EngineError, InputError
 from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
-from ..engines.transport.transport import Shipment
+from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
 from .log_limit import LimitedStream
 from .pool import PoolSpec

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ...verifiers.errors import EngineError, EngineLost
 from ..engines.engine import EngineInfo, Ids, Logprobs
-from ..engines.transport.transport import Shipment
+from ..engines.weight_transport.transport import Shipment
 from .remote import RemoteEngine
 
 log = logging.getLogger("lachesis")

@@ -1,4 +1,4 @@
-"""Engines and workers under one roof: what the dispatcher drives, in this process or on a Ray cluster."""
+"""The pool of engines and workers that makes groups: its protocol, its specification, and the one in this process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
-from ..engines.transport.transport import TRANSPORTS, Shipment, WeightSender
+from ..engines.weight_transport.transport import TRANSPORTS, Shipment, WeightSender
 from ..orders import Order, Outcome
 from .agents import AgentPolicies
 from .worker import GroupWorker
@@ -19,14 +19,14 @@ from .worker import GroupWorker
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """What engines and workers are built from, wherever they are.
+    """All that engines and workers are built from, in any process.
 
     Attributes:
-        model: settings, its ``path`` a folder or Hub id by now.
+        model: settings; ``path`` is a folder or Hub id.
         rollout: settings.
         environments: of the run, in its order.
-        version: the weights version that the model's files are; -1 where the trainer will send the first.
-        sandbox: where the workers' verifiers run programs.
+        version: the weights version of the model's files; -1 if the trainer will send the first weights.
+        sandbox: settings of the sandbox in which verifiers run programs.
         agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
     """
 
@@ -75,10 +75,10 @@ class PoolSpec:
 
 
 class Pool(Protocol):
-    """Engines and workers."""
+    """Engines and workers, as the dispatcher uses them."""
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """Make groups on one worker; if that dies, on another."""
+        """Make groups on one worker, or on another if that one dies."""
         ...
 
     def sender(self) -> WeightSender:
@@ -86,23 +86,25 @@ class Pool(Protocol):
         ...
 
     async def publish(self, shipment: Shipment) -> None:
-        """Give every engine that lives the weights, and check what arrived; later ones get them before they serve.
+        """Give the weights to every engine that lives, and check that they arrived whole.
+
+        Engines that come back later get them before they serve requests.
 
         Raises:
-            EngineError: a digest is wrong, or no engine took them in time.
+            EngineError: a digest is wrong, or no engine took the weights in time.
         """
         ...
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
-        """The tokens' logprobs by every engine that lives."""
+        """The logprobs of ``tokens``, computed by every engine that lives."""
         ...
 
     async def infos(self) -> list[EngineInfo]:
-        """What every engine that lives is and holds."""
+        """The kind and state of every engine that lives."""
         ...
 
     async def close(self) -> None:
-        """Leave no process behind."""
+        """End all engines, workers and their processes."""
         ...
 
 

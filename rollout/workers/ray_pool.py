@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..engines.engine import EngineInfo, Ids, Logprobs
-from ..engines.transport.transport import Shipment, WeightSender
+from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .pool import PoolSpec

@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost, LachesisError
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
-from ..engines.transport.transport import Shipment
+from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
 from .actors import Answer, EngineActor, WorkerActor
 from .pool import PoolSpec

@@ -1,4 +1,4 @@
-"""Interrupts code that holds up an event loop."""
+"""A watchdog that interrupts code which blocks an event loop for too long."""
 
 import asyncio
 import atexit
@@ -9,30 +9,30 @@ import threading
 import time
 
 BEATS = 10
-"""Looks within the limit."""
+"""How often it looks within the limit."""
 STRIKES = 16
-"""How often one turn may be interrupted and still go on: so many attempts that block may follow each other in it."""
+"""Most interrupts within one turn of a loop, as so many attempts may block one after another."""
 
 
 class HeldUp(BaseException):
-    """Raised inside the code that holds up a loop. Not an ``Exception``: what catches all of those stays ended."""
+    """Raised inside the code that blocks a loop; not an ``Exception``, so ``except Exception`` does not catch it."""
 
     limit = 0.0
 
     def __str__(self) -> str:
         return (
-            f"the code held up its event loop for more than {self.limit:g} s (rollout.blocking); await what takes "
+            f"the code blocked its event loop for more than {self.limit:g} s (rollout.blocking); await what takes "
             "time, or run it with asyncio.to_thread"
         )
 
 
 class Watchdog:
-    """Sees to it that event loops take their turns, each on a thread of its own.
+    """Watches event loops, each on its own thread, and interrupts the code that blocks one.
 
-    After ``limit`` seconds without one, ``HeldUp`` is raised in whatever runs there: Python code ends at its next
-    instruction, a call into C when it returns; who comes after it in the same turn has the whole limit. What cannot be
-    interrupted ends the process after twice the limit, with its stack on standard error, also where the GIL is held;
-    whoever watches the process then starts another.
+    A loop that takes no turn for ``limit`` seconds has ``HeldUp`` raised in the code that runs there: Python code ends
+    at its next instruction, a call into C when it returns. The code that follows in the same turn has the whole limit
+    again. If the code cannot be interrupted, the process ends after twice the limit, with its stack on standard error,
+    even if the code holds the GIL; the pool then starts another process.
 
     Args:
         limit: seconds.
@@ -40,13 +40,13 @@ class Watchdog:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._turns: dict[int, float] = {}  # when the loop of each thread took its last one
+        self._turns: dict[int, float] = {}  # when the loop of each thread took its last turn
         self._beating: set[asyncio.Task[None]] = set()
-        self._raised: dict[int, float] = {}  # for which of those it was interrupted
-        self._strikes: dict[int, int] = {}  # how often that came through since the last turn
+        self._raised: dict[int, float] = {}  # the turn for which it was interrupted
+        self._strikes: dict[int, int] = {}  # interrupts that were raised since the last turn
         self._lock = threading.Lock()
         self._over = False
-        atexit.register(self._end)  # what takes its time to exit is not held up by anyone's code
+        atexit.register(self._end)  # a slow exit is not the environment's fault
 
     def watch(self) -> None:
         """Watch the running event loop until it ends."""
@@ -79,7 +79,7 @@ class Watchdog:
             time.sleep(self.limit / BEATS)
 
     def _go_on(self) -> bool:
-        """Interrupt who is late; False where there is nobody left to watch."""
+        """Interrupt the threads that are late; False if no loop is left to watch."""
         with self._lock:
             if self._over or not self._turns:
                 faulthandler.cancel_dump_traceback_later()
@@ -88,13 +88,13 @@ class Watchdog:
             left = max(2 * self.limit - (now - min(turns.values())), 0.001)
             faulthandler.dump_traceback_later(left, exit=True, file=sys.__stderr__ or sys.stderr)
             for thread, turn in turns.items():
-                if now - turn > self.limit and self._raised.get(thread) != turn:  # once: a second would hit us
+                if now - turn > self.limit and self._raised.get(thread) != turn:  # once a turn
                     self._raised[thread] = turn
                     _raise_in(thread, self._interruption(thread))
             return True
 
     def _interruption(self, thread: int) -> type[HeldUp]:
-        """What is raised in ``thread``; made there, when it comes through."""
+        """The exception class for ``thread``, which notes when it is raised there."""
 
         def come(_: HeldUp) -> None:
             self._strikes[thread] += 1
@@ -105,5 +105,5 @@ class Watchdog:
 
 
 def _raise_in(thread: int, kind: type[BaseException]) -> None:
-    """Raise an exception in another thread, at its next instruction. Only a class can be given."""
+    """Raise an exception in another thread, at its next instruction; only a class can be passed, no instance."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))

@@ -1,4 +1,4 @@
-"""Plays groups of episodes against an engine and has them judged: the inside of an environment worker."""
+"""The inside of an environment worker: it plays groups of episodes against an engine and scores them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ if TYPE_CHECKING:  # these import transformers, which agents behind URLs do with
 
 
 class GroupWorker:
-    """Plays and judges; knows nothing of Ray or of where the engine is.
+    """Plays and scores groups; knows nothing of Ray or of where the engine is.
 
     Args:
         specs: the run's environments.
-        engine: where tokens come from.
+        engine: generates the tokens.
         renderer: of the model's chat template; None if every agent is played through a URL.
-        config: failure policy.
+        config: how failures are treated.
         context: most tokens of prompt and completion together.
-        sandbox: where verifiers run programs, in all of this process.
-        agents: of each environment, who plays which agent; those that are not named are the policy that learns.
+        sandbox: settings of the sandbox in which this process's verifiers run programs.
+        agents: settings of each environment's agents; the trained policy plays the agents that are not named.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class GroupWorker:
         self._policies: dict[int, AgentPolicies] = {}
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """All the groups at once; each ends exactly once, as a group or as a failure."""
+        """Make all groups at once; each ends exactly once, as a group or as a failure."""
         return await asyncio.gather(*(self._group(order) for order in orders))
 
     async def _group(self, order: Order) -> Outcome:
@@ -77,7 +77,7 @@ class GroupWorker:
         return Group(order.index, order.task, scored, numbers)
 
     async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
-        """Every attempt of a group, judged one by one and then together."""
+        """All attempts of a group, scored one by one and then together."""
         attempts = await asyncio.gather(*(self._attempt(environment, order, number) for number in range(order.size)))
         for _ in range(self._tries):
             with Boundary(home_of(environment)) as outcome:
@@ -117,11 +117,11 @@ class GroupWorker:
 
     @property
     def _tries(self) -> int:
-        """How often what could not be judged is tried, in all."""
+        """Most tries at what could not be scored, the first included."""
         return 1 + self._config.retries * (self._config.on_failure == "retry")
 
     async def _attempt(self, environment: Environment, order: Order, number: int) -> Trajectory:
-        """One judged trajectory, played again with the same seed while it stays unscored and the policy says so."""
+        """One scored trajectory; played again with the same seed if it could not be scored and retries are left."""
         policies = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
         seed = (*order.seed, order.index, number)
         for _ in range(self._tries):
@@ -133,12 +133,12 @@ class GroupWorker:
 
 
 def _task(judged: Any) -> str:
-    """Which task a trajectory is of; none where it is no trajectory."""
+    """The hash of a trajectory's task; empty if ``judged`` is no trajectory."""
     return judged.task.hash if isinstance(judged, Trajectory) else ""
 
 
 async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
-    """The trajectory with its rewards; if the environment's ``score_trajectory`` raises, with the error and none."""
+    """The trajectory with its rewards; if ``score_trajectory`` raises, with the error and without rewards."""
     with Boundary(home_of(environment)) as outcome:
         scored = await environment.score_trajectory(played)
         if _task(scored) != played.task.hash:
@@ -148,7 +148,7 @@ async def _judged(environment: Environment, played: Trajectory) -> Trajectory:
 
 
 def why_unscored(trajectory: Trajectory) -> str:
-    """One line for people."""
+    """Why ``trajectory`` has no score, in one line."""
     if trajectory.error:
         return trajectory.error
     for agent, reward in trajectory.rewards.items():

@@ -13,8 +13,8 @@ from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer import train as main_job
 from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.group import Group
 

@@ -98,8 +98,8 @@ def test_programs_without_a_sandbox_are_refused_before_anything_is_made(
     config.write_text(config.read_text().replace('"arithmetic"', '"own.py"').replace("digits = 1", ""))
     nothing = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
     trained = lachesis("train", str(config), "--sandbox.backend", "docker", cwd=tmp_path, **nothing)
-    refused(trained, "own.py runs programs of the policy's: ", "start it")
+    refused(trained, "own.py runs programs that the model writes: ", "start it")
     words = ["eval", "own.py", "--model", "m", "--url", "http://127.0.0.1:9/v1", "--sandbox.backend", "docker"]
-    refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs of the policy's: ", "start it")
+    refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs that the model writes: ", "start it")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "evals").exists()

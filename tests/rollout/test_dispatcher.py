@@ -143,13 +143,13 @@ def attempt(group: Group, score: float) -> Trajectory:
 def test_others_are_admitted_in_place_of_groups_without_variance(staleness: int) -> None:
     told: list[Outcome] = []
     pool = EvenPool(lambda index: index % 2 == 0)
-    steps = asyncio.run(consume(dispatcher(pool, refill=8, learn=told.append, staleness=staleness), 2))
+    steps = asyncio.run(consume(dispatcher(pool, max_resampled=8, learn=told.append, staleness=staleness), 2))
     assert [[group.index for group in step.groups] for step in steps] == [[1, 3, 5, 7], [9, 11, 13, 15]]
     assert [[group.index for group in step.passed_over] for step in steps] == [[0, 2, 4, 6], [8, 10, 12, 14]]
     assert [outcome.index for outcome in told] == list(range(16))
 
 
 def test_so_many_are_passed_over_and_no_more() -> None:
-    (step,) = asyncio.run(consume(dispatcher(EvenPool(lambda index: True), refill=3), 1))
+    (step,) = asyncio.run(consume(dispatcher(EvenPool(lambda index: True), max_resampled=3), 1))
     assert [group.index for group in step.passed_over] == [0, 1, 2]
     assert [group.index for group in step.groups] == [3, 4, 5, 6]

@@ -24,18 +24,19 @@ import torch
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.engine import EngineInfo
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.workers import open_pool
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig, TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.run.checkpoint import MANIFEST, latest
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.checkpoint import MANIFEST, latest
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
 
 Row = dict[str, Any]
@@ -95,6 +96,34 @@ def weights_of(run: Path) -> str:
     newest = latest(run / "checkpoints")
     assert newest is not None
     return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+
+
+DENSE = """
+from lachesis import Environment, Task, reward
+
+class Near(Environment):
+    def tasks(self, split, seed):
+        for number in range(40):
+            if (number % 5 == 0) == (split == "test"):
+                yield Task(f"{number}+1=", answer=str(number + 1))
+
+    @reward()
+    def near(self, case) -> float:
+        return 1 / (1 + abs(len(case.completion) - 2))
+"""
+
+
+def test_a_dense_reward_has_no_accuracy_and_ends_no_run_unless_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "near.py").write_text(DENSE)
+    entries = [{"use": str(tmp_path / "near.py"), "group_size": 4}]
+    run, summary = train(configured(tmp_path, environments=entries, warm_start={"steps": 0}, trainer={"steps": 2}))
+    assert (summary["steps"], summary["metric"]) == (2, "reward")
+    rows = rows_of(run)
+    assert all("heldout/accuracy" not in row for row in rows)
+    assert rows[0]["heldout/reward"] == summary["heldout_start"] > 0
+    goal = {"every": 1, "stop_at": summary["heldout_start"] / 2}
+    _, ended = train(configured(tmp_path, environments=entries, warm_start={"steps": 0}, eval=goal))
+    assert ended["steps"] == 0, "the goal was reached before the first step, and the run was asked to end there"
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +325,7 @@ def test_an_engine_whose_logprobs_are_no_numbers_stops_the_run_wherever_it_stand
             whole = (await super().compute_logprobs(tokens, temperature))[0]
             return [whole, np.full_like(whole, np.nan), whole]
 
-    monkeypatch.setattr(main_job, "InlinePool", Broken)
+    monkeypatch.setattr(open_pool, "InlinePool", Broken)
     with pytest.raises(EngineError, match="have no effect: the probe's logprobs differ by nan"):
         train(configured(tmp_path))
 
@@ -317,7 +346,7 @@ def test_an_engine_with_another_vocabulary_is_refused(tmp_path: Path, monkeypatc
         async def infos(self) -> list[EngineInfo]:
             return [replace(info, vocabulary=300) for info in await super().infos()]
 
-    monkeypatch.setattr(main_job, "InlinePool", Other)
+    monkeypatch.setattr(open_pool, "InlinePool", Other)
     with pytest.raises(
         ConfigError, match=r"torch engine has a vocabulary of 300 tokens, and the trainer's model one of 2"
     ):

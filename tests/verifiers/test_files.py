@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.verifiers.files import cut_torn_line, replace_text, whole_lines
+from lachesis.verifiers.files import cut_torn_line, new_folder, replace_text, whole_lines
 
 
 def test_a_replaced_file_is_whole_and_leaves_no_draft(tmp_path: Path) -> None:
@@ -34,3 +34,21 @@ def test_reading_continues_at_the_offset_where_it_stopped(tmp_path: Path) -> Non
     with path.open("ab") as file:
         file.write(b"c\nd\n")
     assert (first, whole_lines(path, offset)) == ([b"a"], ([b"bc", b"d"], 7))
+
+
+def test_a_folder_is_there_when_it_is_whole_and_remains_of_a_crash_are_not_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+
+    def fill(name: str, crash: bool) -> None:
+        with new_folder(path) as draft:
+            (draft / name).write_text("x")
+            assert not path.exists()
+            if crash:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill("half", crash=True)
+    assert not path.exists()
+    fill("whole", crash=False)
+    assert [file.name for file in path.iterdir()] == ["whole"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]

@@ -16,8 +16,8 @@ from lachesis.environments.loading import describe
 from lachesis.environments.play import play
 from lachesis.trainer import train as main_job
 from lachesis.trainer.config import RunConfig
-from lachesis.trainer.run.folder import RunFolder
 from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
 NAMES = ("calculator", "sql", "tic_tac_toe")

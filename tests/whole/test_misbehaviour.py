@@ -11,8 +11,8 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Failure, Order, Outcome

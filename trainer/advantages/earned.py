@@ -1,4 +1,4 @@
-"""The rewards of one agent's attempts at one task, from which advantages are computed."""
+"""The rewards of one agent's attempts at one task; advantages are computed from them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Earned:
-    """The rewards of G attempts, whole and by component.
+    """The rewards of G attempts: their totals, and the scores of their K components.
 
     Attributes:
-        group: where the attempts are in the step's groups.
-        attempts: their places in that group.
-        agent: whose rewards these are.
-        totals_G: float64.
-        scores_GK: float64, each component's score; 0 where an attempt has none of that label.
-        weights_K: float64, the components' weights; those of weight 0 are left out.
-        labels: of the K components.
+        group: the group's position in the step.
+        attempts: the attempts' positions in that group.
+        agent: the agent that earned the rewards.
+        totals_G: float64, the total reward of each attempt.
+        scores_GK: float64, the score of each component; 0 where an attempt lacks that component.
+        weights_K: float64, the components' weights. Components of weight 0 are left out.
+        labels: the labels of the K components.
     """
 
     group: int
@@ -39,7 +39,7 @@ class Earned:
 
 
 def by_group(formula: Callable[[Floats], Floats]) -> Callable[[Sequence[Earned]], list[Floats]]:
-    """Decorator: an estimator that applies ``formula`` to the totals [G] of each group by itself."""
+    """Decorator that makes an estimator of ``formula``, which takes the totals [G] of one group."""
 
     @wraps(formula)
     def estimate(batch: Sequence[Earned]) -> list[Floats]:
@@ -49,10 +49,10 @@ def by_group(formula: Callable[[Floats], Floats]) -> Callable[[Sequence[Earned]]
 
 
 def earned_of(groups: Sequence[Group]) -> list[Earned]:
-    """The rewards of every agent in every group, in order.
+    """Return the rewards of every agent in every group, in order.
 
     Raises:
-        DataError: a reward is missing or not finite; the message names group and agent.
+        DataError: A reward is missing or not finite. The message names the group and the agent.
     """
     return [
         _earned(number, group, agent)
@@ -66,7 +66,9 @@ def _earned(number: int, group: Group, agent: str) -> Earned:
     rewards = [group.trajectories[place].rewards[agent] for place in attempts]
     totals_G = np.array([reward.total for reward in rewards])
     if not np.isfinite(totals_G).all():
-        raise DataError(f"group {group.index} (task {group.task.id}): the rewards of {agent!r} are {totals_G}")
+        raise DataError(
+            f"group {group.index} (task {group.task.id}): the rewards of {agent!r} must be finite, found {totals_G}"
+        )
     weights: dict[str, float] = {}
     for reward in rewards:
         weights |= {label: weight for label, weight, _ in reward.components if weight}
@@ -83,7 +85,7 @@ def _earned(number: int, group: Group, agent: str) -> Earned:
 
 
 def _score(reward: Reward, label: str) -> float:
-    """A component's score; 0 where the attempt lacks that label, or a gate was not passed."""
+    """Return a component's score, or 0 if the attempt lacks the component or failed a gate."""
     if reward.gate:
         return 0.0
     scores: dict[str, Any] = {part.label: part.verdict.score for part in reward.components}

@@ -1,4 +1,4 @@
-"""Advantage estimators by the name that ``trainer.advantage`` takes."""
+"""The advantage estimators that ``trainer.advantage`` chooses by name."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from ...verifiers.plugins import Plugins
 from .earned import Earned, Floats, earned_of
 
 Estimator = Callable[[Sequence[Earned]], list[Floats]]
-"""The rewards of a step's groups → the advantages of each, in the same order."""
+"""Takes the rewards of a step's groups and returns an array of advantages for each, in the same order."""
 
 ESTIMATORS: Plugins[Estimator] = Plugins(
     "advantage estimator",
@@ -31,22 +31,22 @@ class Advantages:
     """The advantage of each agent in each attempt of a step's groups.
 
     Args:
-        values: for each group, (place of the attempt in it, agent) → advantage.
+        values: for each group, a mapping (position of the attempt in the group, agent) → advantage.
     """
 
     def __init__(self, values: Sequence[dict[tuple[int, str], float]]) -> None:
         self.values = tuple(values)
 
     def of(self, group: int, attempt: int, agent: str) -> float:
-        """The advantage of one agent in one attempt; 0 for an agent without a reward, which learns nothing."""
+        """Return the advantage of one agent in one attempt; 0 if the agent has no reward, so that it learns nothing."""
         return self.values[group].get((attempt, agent), 0.0)
 
 
 def compute_advantages(groups: Sequence[Group], name: str) -> Advantages:
-    """The advantages of a step's groups by the estimator ``name``.
+    """Compute the advantages of a step's groups with the estimator ``name``.
 
     Raises:
-        DataError: a reward is missing or not finite, or is one that the estimator cannot take.
+        DataError: A reward is missing or not finite, or the estimator cannot handle it.
     """
     earned = earned_of(groups)
     values: list[dict[tuple[int, str], float]] = [{} for _ in groups]
@@ -54,8 +54,8 @@ def compute_advantages(groups: Sequence[Group], name: str) -> Advantages:
         if not np.isfinite(advantages_G).all():
             group = groups[one.group]
             raise DataError(
-                f"group {group.index} (task {group.task.id}): the advantages of {one.agent!r} are {advantages_G}, "
-                f"from rewards {one.totals_G}"
+                f"group {group.index} (task {group.task.id}): the advantages of {one.agent!r} must be finite, but "
+                f"trainer.advantage = {name!r} made {advantages_G} of the rewards {one.totals_G}"
             )
         values[one.group] |= {
             (attempt, one.agent): float(value) for attempt, value in zip(one.attempts, advantages_G, strict=True)

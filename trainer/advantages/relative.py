@@ -1,7 +1,7 @@
-"""Advantages of an attempt against the others of its group.
+"""Advantages that compare an attempt with the other attempts of its group.
 
-r are the rewards of a group of G attempts, μ their mean and σ their sample standard deviation. A group of equal
-rewards, or of one, has advantages of exactly 0 under every one of these: it teaches nothing.
+r are the rewards of a group of G attempts, μ is their mean and σ their sample standard deviation. If all rewards of a
+group are equal, or if it has one attempt only, all of its advantages are exactly 0: it teaches nothing.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from ...verifiers.errors import DataError
 from .earned import Floats, by_group
 
 EPSILON = 1e-4
-"""Keeps the division finite; TRL's value."""
+"""Keeps the division finite; the value that TRL uses."""
 
 
 @by_group
@@ -21,7 +21,7 @@ def grpo(rewards_G: Floats) -> Floats:
 
 @by_group
 def dr_grpo(rewards_G: Floats) -> Floats:
-    """The centred reward r − μ: Dr. GRPO (arXiv:2503.20783); it goes with ``trainer.loss.normalize = "constant"``."""
+    """The centred reward r − μ: Dr. GRPO (arXiv:2503.20783). Use it with ``trainer.loss.normalize = "constant"``."""
     return centred(rewards_G)
 
 
@@ -33,10 +33,10 @@ def rloo(rewards_G: Floats) -> Floats:
 
 @by_group
 def maxrl(rewards_G: Floats) -> Floats:
-    """(r − μ) / μ, 0 where nothing was earned: MaxRL, which weighs a rare success as maximum likelihood would.
+    """(r − μ) / μ, or 0 if all rewards are 0: MaxRL, which weighs a rare success as maximum likelihood does.
 
     Raises:
-        DataError: a reward is negative, of which no likelihood can be made.
+        DataError: A reward is negative, so it cannot stand for a likelihood.
     """
     if (rewards_G < 0).any():
         raise DataError(
@@ -47,5 +47,5 @@ def maxrl(rewards_G: Floats) -> Floats:
 
 
 def centred(rewards_G: Floats) -> Floats:
-    """The reward minus the mean, exactly 0 where all are equal: a mean may be rounded."""
+    """The reward minus the mean; exactly 0 if all rewards are equal, even where their mean is rounded."""
     return np.zeros_like(rewards_G) if np.ptp(rewards_G) == 0 else rewards_G - rewards_G.mean()

@@ -1,4 +1,4 @@
-"""Advantages that are normalised over all attempts of a step, so that no group weighs more for being more even."""
+"""Advantages normalised over all attempts of a step, so that a group with little variance does not weigh more."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from .relative import EPSILON, centred
 
 
 def reinforce_pp(batch: Sequence[Earned]) -> list[Floats]:
-    """(r − μ_batch) / (σ_batch + ε), without a baseline by group: REINFORCE++ (arXiv:2501.03262)."""
+    """(r − μ_batch) / (σ_batch + ε), without a baseline for each group: REINFORCE++ (arXiv:2501.03262)."""
     return normalised([earned.totals_G for earned in batch])
 
 
@@ -19,16 +19,16 @@ def reinforce_pp_baseline(batch: Sequence[Earned]) -> list[Floats]:
 
 
 def gdpo(batch: Sequence[Earned]) -> list[Floats]:
-    """Each component normalised by itself, so that none drowns the others: GDPO (arXiv:2601.05242).
+    """Normalise each component by itself, so that none outweighs the others: GDPO (arXiv:2601.05242).
 
-    z_k = (r_k − μ_k) / (σ_k + ε) within the group, s = Σ w_k z_k, then (s − μ_batch) / (σ_batch + ε). Bounds of the
-    total (a rubric's ``clip``) do not take part.
+    z_k = (r_k − μ_k) / (σ_k + ε) within the group, s = Σ w_k z_k, then (s − μ_batch) / (σ_batch + ε). A rubric's
+    ``clip``, which bounds the total reward, has no effect here.
     """
     return normalised([_by_component(earned) for earned in batch])
 
 
 def normalised(values: Sequence[Floats]) -> list[Floats]:
-    """All values together with mean 0 and standard deviation 1; exactly 0 where all are equal."""
+    """Scale all values together to mean 0 and standard deviation 1; exactly 0 if all are equal."""
     together = np.concatenate(values) if values else np.empty(0)
     if together.size < 2 or np.ptp(together) == 0:
         return [np.zeros_like(each) for each in values]

@@ -1,1 +1,1 @@
-"""What learns: training samples, the model, its optimizer, and both over several ranks."""
+"""The learner: training samples, the model and its optimizer, on one rank or several."""

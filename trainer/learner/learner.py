@@ -1,4 +1,4 @@
-"""What learns, as the training loop sees it: one protocol, whether the model is in this process or on several ranks."""
+"""The learner as the training loop sees it: one protocol, for a model in this process or on several ranks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...rollout.engines.transport.transport import Shipment, WeightSender
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
 from ..losses.objective import Objective
 from .sample import Sample
 from .throughput import Scale
@@ -16,12 +16,12 @@ Metrics = dict[str, float]
 
 
 class StepResult(NamedTuple):
-    """What one policy step came to.
+    """The result of one policy step.
 
     Attributes:
-        metrics: loss, gradient norm and the like.
-        logprobs: for each sample, float32, the trainer's logprob of each trained token before the step; None where the
-            sample was left out because it taught nothing.
+        metrics: loss, gradient norm and so on.
+        logprobs: for each sample, the trainer's logprob of each trained token before the step, float32; None if the
+            sample was left out because it teaches nothing.
     """
 
     metrics: Metrics
@@ -32,9 +32,9 @@ class Learner(Protocol):
     """A model, its optimizer and its checkpoints.
 
     Attributes:
-        objective: the loss that its policy steps minimise.
-        vocabulary: rows of the input embeddings.
-        scale: the size and hardware that the speed of its steps is measured against.
+        objective: the loss of its policy steps.
+        vocabulary: number of rows of the input embeddings.
+        scale: model size and hardware, from which throughput metrics are computed.
     """
 
     objective: Objective
@@ -45,54 +45,55 @@ class Learner(Protocol):
         """Take one optimizer step on the configured objective.
 
         Raises:
-            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
+            InfrastructureError: The gradient was not finite in more than ``trainer.max_nonfinite_steps`` steps in a
+                row. The weights stay as they were.
         """
         ...
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """Take one step of cross-entropy on the trained tokens, averaged over all of them; raises as above."""
+        """Take one step on the mean cross-entropy of the trained tokens; raises as ``policy_step`` does."""
         ...
 
     def keep_reference(self, folder: Path) -> None:
-        """Freeze the reference policy: the one in ``folder``, or this one, saved there, where there is none yet."""
+        """Load the reference policy from ``folder``; if the folder is missing, save the current policy there first."""
         ...
 
     def reset_optimizer(self) -> None:
-        """Forget the moments: reinforcement does not inherit those of the warm start."""
+        """Forget the optimizer's moments, so that those of the warm start do not affect the policy steps."""
         ...
 
     def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Logprob of each token given those before it, the first NaN: what engines are compared with."""
+        """Return the logprob of each token given the tokens before it; the first is NaN."""
         ...
 
     def send(self, sender: WeightSender, version: int) -> Shipment:
-        """Send the weights to the engines as ``version``, in their dtype, with adapters merged."""
+        """Send the weights to the engines as ``version``, in ``model.dtype``, with adapters merged."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Begin to write a plain Hugging Face folder, and beside it what a resumed trainer needs."""
+        """Begin to write a Hugging Face model folder and, within it, what a resumed trainer needs."""
         ...
 
     def saved(self) -> bool:
         """Whether everything that ``save`` began is written.
 
         Raises:
-            OSError, RuntimeError, SafetensorError: the disk refuses; each library has its own error for that.
+            OSError, RuntimeError, SafetensorError: The disk refuses; the libraries raise different errors for that.
         """
         ...
 
     def load(self, folder: Path) -> None:
-        """Take the weights and moments that ``save`` wrote, on any number of ranks.
+        """Load the weights and moments that ``save`` wrote on any number of ranks.
 
         Raises:
-            ConfigError: they are of another model.
+            ConfigError: They belong to another model.
         """
         ...
 
     def memory(self) -> float:
-        """GiB that the fullest rank has held at most."""
+        """Return the peak memory of the fullest rank, in GiB."""
         ...
 
     def close(self) -> None:
-        """Let go of threads and processes; what ``save`` began is written to its end."""
+        """End threads and processes, after everything that ``save`` began is written."""
         ...

@@ -1,4 +1,4 @@
-"""The learner in this process: the model, its optimizer, and one step of either kind."""
+"""The learner in this process: the model, its optimizer, and policy and supervised steps."""
 
 import logging
 import math
@@ -15,43 +15,44 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.transport.object_store import ObjectStoreSender
-from ...rollout.engines.transport.transport import Shipment, WeightSender, ship
+from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
 from ...rollout.models.loading import check_context, load_model
 from ...verifiers.errors import ConfigError, InfrastructureError
+from ...verifiers.files import new_folder
 from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
 from .learner import Metrics, StepResult
-from .logprobs import Scorer
+from .logprobs import LogprobModel
 from .lora import adapt, merged_state
+from .loss_metrics import LossMetrics
+from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
-from .sharding import Ranks, whole
-from .state import StateFile
-from .tally import Tally
+from .sharding import Ranks, full_tensor
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")
 
 
 class LocalLearner:
-    """A ``Learner`` with a model and its AdamW in float32; passes are computed in the model's own dtype.
+    """A ``Learner`` that keeps trained weights and AdamW's moments in float32 and computes in ``model.dtype``.
 
-    Where ``torch.distributed`` was set up it is one of several ranks: each calls the same methods with the same
+    If ``torch.distributed`` was set up, it is one of several ranks. Each rank calls the same methods with the same
     arguments, computes its part of the samples, and gets the same metrics.
 
     Args:
-        model: settings; ``path`` is a folder or Hub id.
-        config: settings.
-        longest: most tokens of a reply, the divisor of a loss that is normalised by a constant.
+        model: settings of the model; ``path`` is a folder or Hub id.
+        config: settings of the trainer.
+        longest: the most tokens of a reply, for ``trainer.loss.normalize = "constant"``.
 
     Attributes:
-        vocabulary: rows of the input embeddings.
-        scale: the size and hardware that the speed of its steps is measured against.
-        skipped: how many steps in a row were skipped, because their gradient was not finite.
-        reference: the frozen policy of the KL penalty, where the objective has one.
+        vocabulary: number of rows of the input embeddings.
+        scale: model size and hardware, from which throughput metrics are computed.
+        skipped: how many steps in a row were skipped because their gradient was not finite.
+        reference: the frozen policy of the KL penalty; None without one.
     """
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
@@ -59,69 +60,65 @@ class LocalLearner:
         self._normalize = NORMALIZATIONS.load(config.loss.normalize)
         self.longest = longest
         self.skipped = 0
-        self.reference: Scorer | None = None
+        self.reference: LogprobModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
         name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(name)
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
-        self._ranks = Ranks.here()
+        self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
         self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
-        check_context(self.model, model.context)  # packed rows bring a mask of their own
+        check_context(self.model, model.context)
         embeddings: Any = self.model.get_input_embeddings()
         self.vocabulary = int(embeddings.num_embeddings)
         self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
         if config.lora.rank:
             adapt(self.model, config.lora)
-        self._scorer = Scorer(self.model, self.dtype, config.gradient_checkpointing)
-        self._ranks.shard(self._scorer, self.device)
+        self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing)
+        self._ranks.shard(self._policy, self.device)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self._trained, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        for parameter in self._trained:  # None, AdamW would pass it by: a resumed run would differ
+        for parameter in self._trained:  # AdamW skips a gradient of None, and a resumed run would then differ
             parameter.grad = torch.zeros_like(parameter)
         self._state = StateFile(self.model, self.optimizer)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[Future[Any]] = []
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
-        """One optimizer step on the configured objective.
+        """As in ``Learner``. Without any samples the weights stay as they are.
 
-        Every token's loss is weighed by numbers of the whole batch. A sample whose advantages are all 0 adds nothing
-        but counts in those numbers, so it is left out of the forward pass: the same gradient for less work. Without any
-        samples the weights stay as they are.
-
-        Raises:
-            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
+        The weights of the tokens' losses come from counts of the whole batch. A sample whose advantages are all 0 is
+        counted there, but skips the forward pass, because it adds nothing to the gradient.
         """
         if not samples:
             nothing = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
-            return StepResult({**Tally().metrics(), **nothing}, [])
+            return StepResult({**LossMetrics().metrics(), **nothing}, [])
         lengths = [int(sample.mask.sum()) for sample in samples]
         scales = self._normalize(lengths, self.longest)
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
         live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
-        tally = Tally()
+        loss_metrics = LossMetrics()
         found: dict[int, npt.NDArray[np.float32]] = {}
         places = {id(one): place for place, one in enumerate(weighed)}
         self.optimizer.zero_grad(set_to_none=False)
         for micro in self._micro_batches(live):
-            logprobs_N, entropy_N = self._scorer(micro, self.objective.needs_entropy)
-            own_N = micro.logprobs_N.isnan()  # nobody sampled them: as if this policy had
+            logprobs_N, entropy_N = self._policy(micro, self.objective.needs_entropy)
+            own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one
             micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
             tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N, micro.extra_N)
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
-            tally.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
+            loss_metrics.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
             found |= {places[number]: part for number, part in _by_sample(micro, logprobs_N.detach()).items()}
         for part in self._ranks.gather(found):
             found |= part
         metrics = {
-            **tally.over(self._ranks).metrics(),
-            "grad_norm": self._apply(lr),
+            **loss_metrics.reduced(self._ranks).metrics(),
+            "grad_norm": self._optimizer_step(lr),
             "skipped": float(self.skipped > 0),
             "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
@@ -129,89 +126,76 @@ class LocalLearner:
         return StepResult(metrics, [found.get(place) for place in range(len(weighed))])
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
-        """One step of cross-entropy on the masked tokens, averaged over all of them.
-
-        Raises:
-            InfrastructureError: the gradient is not finite, once too often; the weights stay as they were.
-        """
+        """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
         self.optimizer.zero_grad(set_to_none=False)
         loss = 0.0
         for micro in self._micro_batches(samples):
-            logprobs_N, _ = self._scorer(micro)
+            logprobs_N, _ = self._policy(micro)
             torch.autograd.backward(-logprobs_N.sum() / total)
             loss -= float(logprobs_N.detach().sum())
-        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._apply(lr)}
+        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._optimizer_step(lr)}
 
     def keep_reference(self, folder: Path) -> None:
-        """Measure the divergence from the policy in ``folder``; where there is none yet, from this one, saved there."""
+        """As in ``Learner``."""
         if not folder.exists():
             state = merged_state(self.model, torch.float32, self._first)
             if self._first:
-                draft = folder.with_name(folder.name + ".draft")
-                self.model.save_pretrained(draft, state_dict=state)
-                draft.rename(folder)  # a crash leaves no half of it
+                with new_folder(folder) as draft:
+                    self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
         reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
-        self.reference = Scorer(reference, self.dtype)
+        self.reference = LogprobModel(reference, self.dtype)
         self._ranks.shard(self.reference, self.device)
 
     def reset_optimizer(self) -> None:
-        """Forget moments: reinforcement does not inherit those of the warm start."""
+        """As in ``Learner``."""
         self.optimizer.state.clear()
 
     @torch.no_grad()
     def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Logprob of each token given those before it, the first NaN: what engines are held against."""
+        """As in ``Learner``."""
         mask = np.arange(tokens.size) > 0
         sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
         [micro] = micro_batches([sample], self.config.micro_tokens, self.device)
-        scored_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
-        scored_T[1:] = self._scorer(micro)[0].cpu().numpy()
-        return scored_T
+        logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
+        logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
+        return logprobs_T
 
     def send(self, sender: WeightSender, version: int) -> Shipment:
-        """As in ``Learner``; ranks other than the first only take part in gathering, and return an empty shipment."""
+        """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
         state = merged_state(self.model, self.dtype, self._first)
         return ship(sender if self._first else ObjectStoreSender(), version, state)
 
     def save(self, folder: Path) -> None:
-        """Begin to write the model as a plain Hugging Face folder, and what a resumed trainer needs beside it."""
+        """As in ``Learner``."""
         state = merged_state(self.model, self.dtype, self._first, copy=True)
         self._writing = [self._state.save(folder)]
         if self._first:
             self._writing.append(self._writer.submit(self.model.save_pretrained, folder, state_dict=state))
 
     def saved(self) -> bool:
-        """Whether all that ``save`` began is written.
-
-        Raises:
-            OSError, RuntimeError, SafetensorError: each library has its own for a disk that refuses.
-        """
+        """As in ``Learner``."""
         if not all(writing.done() for writing in self._writing):
             return False
         for writing in self._writing:
             try:
                 writing.result()
-            except CheckpointException as several:  # no Exception, and as long as the tracebacks of all ranks
+            except CheckpointException as several:  # a BaseException whose text holds the tracebacks of all ranks
                 raise RuntimeError(next(str(cause) for cause, _ in several.failures.values())) from None
         return True
 
     def load(self, folder: Path) -> None:
-        """Take the weights and moments that ``save`` wrote, on any number of ranks.
-
-        Raises:
-            ConfigError: they are of another model.
-        """
+        """As in ``Learner``."""
         self._state.load(folder)
 
     def close(self) -> None:
-        """Let go of threads; what ``save`` began is written to its end."""
+        """As in ``Learner``."""
         self._writer.shutdown()
 
     def memory(self) -> float:
-        """GiB that the fullest rank has held at most."""
-        return self._ranks.most({"memory": peak_memory(self.device)})["memory"]
+        """As in ``Learner``."""
+        return self._ranks.max({"memory": peak_memory(self.device)})["memory"]
 
     def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
         return micro_batches(samples, self.config.micro_tokens, self.device, self._ranks.rank, self._ranks.size)
@@ -221,19 +205,19 @@ class LocalLearner:
         if not self.objective.needs_reference:
             return None
         if self.reference is None:
-            raise ConfigError("trainer.loss.kl needs a reference policy: keep_reference() first")
+            raise ConfigError("trainer.loss.kl needs a reference policy: call keep_reference() before the first step")
         logprobs_N: Tensor = self.reference(micro)[0]
         return logprobs_N
 
-    def _apply(self, lr: float) -> float:
-        """Clip, step, and return the norm before clipping; a gradient that is not finite must not reach the weights.
+    def _optimizer_step(self, lr: float) -> float:
+        """Clip the gradient, step, and return the norm before clipping. A non-finite gradient skips the step.
 
         Raises:
-            InfrastructureError: that happened once more than ``trainer.max_nonfinite_steps`` allows in a row.
+            InfrastructureError: More than ``trainer.max_nonfinite_steps`` steps in a row were skipped.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
+        norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
         if math.isfinite(norm):
             self.optimizer.step()
             self.skipped = 0
@@ -243,14 +227,14 @@ class LocalLearner:
             raise InfrastructureError(
                 f"training diverged: the gradient's norm is {norm} ({self.skipped} steps in a row, "
                 f"trainer.max_nonfinite_steps = {self.config.max_nonfinite_steps}); lower the learning rate "
-                "and go on from the last checkpoint with --resume"
+                "and continue from the last checkpoint with --resume"
             )
-        log.warning("a step was skipped: the gradient's norm is %s", norm)
+        log.warning("a step was skipped because the gradient's norm is %s", norm)
         return norm
 
 
 def _by_sample(micro: MicroBatch, logprobs_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
-    """Identity of each sample → the logprobs of its trained tokens."""
+    """Map the ``id()`` of each sample to the logprobs of its trained tokens."""
     ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
-    parts = np.split(logprobs_N.float().cpu().numpy(), ends)[:-1]  # what is after the last is empty
+    parts = np.split(logprobs_N.float().cpu().numpy(), ends)[:-1]  # the part after the last end is empty
     return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

@@ -1,4 +1,4 @@
-"""A causal language model that is asked for the logprobs of given tokens, in bounded memory."""
+"""A causal language model that computes logprobs of given tokens in bounded memory."""
 
 import math
 from functools import partial
@@ -13,25 +13,25 @@ from ...verifiers.errors import ConfigError
 from .packing import MicroBatch
 
 LOGITS = 1 << 27
-"""Numbers, tokens times vocabulary, that are in memory at once: half a GiB in float32."""
+"""The most logits (tokens times vocabulary) that are in memory at once: half a GiB in float32."""
 
 
-class Scorer(nn.Module):
-    """Logprobs and entropies of a micro-batch's trained tokens.
+class LogprobModel(nn.Module):
+    """Computes logprobs and entropies of a micro-batch's trained tokens.
 
-    Where the logits of all tokens would be more than ``LOGITS`` numbers, the output layer runs over a part of the
-    tokens at a time, and again in the backward pass.
+    If the logits of all tokens would be more than ``LOGITS`` numbers, the output layer runs over a part of the tokens
+    at a time, and again in the backward pass.
 
     Args:
-        model: in eval mode.
-        dtype: what is computed in; parameters may be wider.
-        recompute: whether the layers' activations are computed again in the backward pass instead of kept.
+        model: the model, in eval mode.
+        dtype: the dtype of the computation; parameters may be wider.
+        gradient_checkpointing: recompute the layers' activations in the backward pass instead of keeping them.
 
     Raises:
-        ConfigError: the model's logits are not those of its output layer over its last hidden state.
+        ConfigError: The model's logits are not its output layer applied to its last hidden state.
     """
 
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype, recompute: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype, gradient_checkpointing: bool = False) -> None:
         super().__init__()
         self.model = model
         self.dtype = dtype
@@ -41,15 +41,15 @@ class Scorer(nn.Module):
         self._divisor = float(getattr(text, "logits_scaling", 1.0)) / float(getattr(text, "logit_scale", None) or 1.0)
         self._cap = getattr(text, "final_logit_softcapping", None)
         self._check()
-        if recompute:
+        if gradient_checkpointing:
             for layer in layers_of(model):
                 cast(Any, layer).forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor]:
-        """Logprobs [N] of the trained tokens, and the entropies [N] of what they were drawn from.
+        """Return the logprobs [N] of the trained tokens, and the entropies [N] of their distributions, in nats.
 
         Args:
-            micro: the batch.
+            micro: the micro-batch.
             differentiate: whether the entropies have a gradient.
         """
         device = micro.tokens_RT.device.type
@@ -65,22 +65,22 @@ class Scorer(nn.Module):
             count = max(1, LOGITS // self.model.config.get_text_config().vocab_size)
             parts = [part.split(count) for part in (hidden_ND, micro.targets_N, micro.temperatures_N)]
             if len(parts[0]) == 1:
-                return self._score(hidden_ND, micro.targets_N, micro.temperatures_N, differentiate)
-            scored = [
-                checkpoint(self._score, *chunk, differentiate, use_reentrant=False)
+                return self._compute(hidden_ND, micro.targets_N, micro.temperatures_N, differentiate)
+            computed = [
+                checkpoint(self._compute, *chunk, differentiate, use_reentrant=False)
                 for chunk in zip(*parts, strict=True)
             ]
-        logprobs, entropies = zip(*scored, strict=True)
+        logprobs, entropies = zip(*computed, strict=True)
         return torch.cat(logprobs), torch.cat(entropies)
 
-    def _score(
+    def _compute(
         self, hidden_ND: Tensor, targets_N: Tensor, temperatures_N: Tensor, differentiate: bool
     ) -> tuple[Tensor, Tensor]:
         logits_NV = self._logits(hidden_ND).float() / temperatures_N[:, None]
         all_NV = logits_NV.log_softmax(-1)
         with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
             entropy_N = -(all_NV.exp() * all_NV).sum(-1)
-        return all_NV.gather(-1, targets_N[:, None])[:, 0].clone(), entropy_N  # FSDP wants no view
+        return all_NV.gather(-1, targets_N[:, None])[:, 0].clone(), entropy_N  # FSDP does not take a view
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self._head(hidden)
@@ -99,11 +99,11 @@ class Scorer(nn.Module):
         if not math.isfinite(gap) or gap > 1e-2:
             raise ConfigError(
                 f"{self.model.config.model_type}: logits are not those of the output layer over the last hidden state "
-                f"(they differ by {gap:.3g}, relatively); models that change them in another way cannot be trained here"
+                f"(relative difference {gap:.3g}), so this kind of model cannot be trained; choose another model.path"
             )
 
 
 def layers_of(model: PreTrainedModel) -> list[nn.Module]:
-    """The model's blocks: what is sharded, or computed again, as one piece."""
+    """Return the model's blocks, which FSDP shards and gradient checkpointing recomputes one by one."""
     names = set(model._no_split_modules or ())
     return [module for module in model.modules() if type(module).__name__ in names]

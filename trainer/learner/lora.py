@@ -1,4 +1,4 @@
-"""Low-rank adapters: a few trained weights beside frozen ones, merged wherever the model leaves the trainer."""
+"""Low-rank adapters: trained weights beside frozen ones, merged when the weights are sent or saved."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from transformers import PreTrainedModel
 
 from ...verifiers.errors import ConfigError
 from .config import LoraConfig
-from .sharding import whole
+from .sharding import full_tensor
 
 BASE, ADAPTER = ".base_layer.", ".lora_"
 
 
 def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch.float32) -> None:
-    """Freeze ``model`` and put adapters into it, of ``dtype``, whose product is 0 at first.
+    """Freeze ``model`` and add adapters of ``dtype``, whose product is 0 at first.
 
     Raises:
-        ConfigError: peft is not installed, or no layer has such a name.
+        ConfigError: peft is not installed, or no layer has one of the names in ``trainer.lora.targets``.
     """
     try:
         import peft
@@ -28,7 +28,7 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
     )
     try:
         with torch.random.fork_rng():
-            torch.manual_seed(0)  # of every rank alike
+            torch.manual_seed(0)  # the same on every rank
             peft.inject_adapter_in_model(settings, model)
     except ValueError as error:
         raise ConfigError(f"trainer.lora.targets {config.targets}: {str(error).splitlines()[0]:.200}") from None
@@ -38,21 +38,21 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
 
 
 def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False) -> dict[str, Tensor]:
-    """The model's tensors under their usual names: whole, with adapters added, floats as ``dtype``, on the CPU.
+    """Return the model's full tensors on the CPU under their usual names, with adapters merged.
 
-    Every rank that shares the model calls this at once.
+    All ranks that share the model must call this at the same time.
 
     Args:
-        model: what is trained.
-        dtype: of floats.
-        keep: whether this rank wants them; it takes part all the same.
-        copy: whether they go on as they are now; if not they may be the model's own.
+        model: the trained model.
+        dtype: the dtype of floating-point tensors in the result.
+        keep: whether this rank needs the result; without it the result is empty, but the rank takes part.
+        copy: whether the result must be a copy; without it, tensors may share memory with the model.
     """
     state = {}
     for name, part in model.state_dict().items():
         if ADAPTER in name:
             continue
-        tensor = whole(part)
+        tensor = full_tensor(part)
         if BASE in name:
             name, layer = name.replace(BASE, "."), model.get_submodule(name.partition(BASE)[0])
             if name.endswith(".weight"):
@@ -63,8 +63,8 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
 
 
 def _product(layer: Any) -> Tensor:
-    """What an adapter adds to its layer's weight."""
-    first, second = whole(layer.lora_A["default"].weight), whole(layer.lora_B["default"].weight)
+    """Return the matrix that an adapter adds to its layer's weight."""
+    first, second = full_tensor(layer.lora_A["default"].weight), full_tensor(layer.lora_B["default"].weight)
     product = (second @ first) * layer.scaling["default"]
-    turned: Tensor = product.T if getattr(layer, "fan_in_fan_out", False) else product
-    return turned
+    oriented: Tensor = product.T if getattr(layer, "fan_in_fan_out", False) else product
+    return oriented

@@ -1,4 +1,4 @@
-"""Samples packed into micro-batches of bounded size, in which a shared prompt stands only once."""
+"""Samples packed into micro-batches of bounded size, in which a shared prompt occurs only once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from torch import Tensor
 from .sample import Sample
 
 ROW = 512
-"""Tokens up to which continuations of one prefix are put into one row; attention costs its square."""
+"""The most tokens of a row with several continuations of one prefix; attention costs the square of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,23 +21,23 @@ class MicroBatch:
     """R rows padded to T tokens, and the flat view of the N tokens that enter the loss.
 
     A row holds one prefix (usually a group's prompt) and several continuations of it, one after the other. A token
-    attends to the prefix and to its own continuation only, at the position that it has in its own sample, so each
-    sample is computed as if it stood alone, and the prefix once for all of them.
+    attends only to the prefix and to its own continuation, and has the position that it has in its own sample. So each
+    sample is computed as if it were alone, and the prefix is computed once for all of them.
 
     Attributes:
         tokens_RT: int64, padded on the right with 0.
-        positions_RT: int64, each token's place in its own sample.
-        mask_RTT: bool [R, 1, T, T], whether the token (third axis) attends to another (fourth); None where every row
-            holds one sample, so that a token attends to all before it.
+        positions_RT: int64, each token's position in its own sample.
+        mask_RTT: bool [R, 1, T, T], whether a token (third axis) attends to another (fourth axis); None if every row
+            holds one sample, so that each token attends to all tokens before it.
         rows_N: int64, the row of each trained token.
-        sources_N: int64, the column whose logits predict it.
-        targets_N: int64, its id.
-        logprobs_N: the sampler's, 0 for supervised samples, NaN where nobody sampled.
-        advantages_N: of each trained token.
-        temperatures_N: of each trained token; 1 where it was sampled greedily.
-        weights_N: of each trained token's loss.
-        sequences_N: int64, which of ``samples`` it belongs to; a sample's tokens stand together, in order.
-        samples: the samples that it was made of.
+        sources_N: int64, the column whose logits predict the token.
+        targets_N: int64, the token's id.
+        logprobs_N: the sampler's logprobs; 0 in supervised samples, NaN for trained tokens that were not sampled.
+        advantages_N: the advantage of each trained token.
+        temperatures_N: the divisor of each trained token's logits; 1 for greedy sampling.
+        weights_N: the weight of each trained token's loss.
+        sequences_N: int64, the index of the token's sample in ``samples``; a sample's tokens are contiguous, in order.
+        samples: the packed samples.
         extra_N: float32 by name, the samples' ``extra`` at the trained tokens; NaN where a sample lacks that name.
     """
 
@@ -59,20 +59,20 @@ class MicroBatch:
 def micro_batches(
     samples: Sequence[Sample], micro_tokens: int, device: torch.device, rank: int = 0, ranks: int = 1
 ) -> Iterator[MicroBatch]:
-    """One rank's part of the samples, packed into rows.
+    """Pack one rank's part of the samples into micro-batches.
 
-    Rows are dealt so that every rank has about as many tokens, and put together by length so that rows × longest row
-    stays within ``micro_tokens``; a row that is longer goes alone. Every rank has as many micro-batches: the last ones
-    are empty where it has less to do, because a model that is sharded runs on all ranks at once.
+    Rows are split so that all ranks have about the same number of tokens, and grouped by length so that rows × longest
+    row stays within ``micro_tokens``; a longer row is a micro-batch by itself. All ranks get the same number of
+    micro-batches, some of them empty, because a sharded model runs on all ranks at once.
     """
     rows = list(_rows(samples, min(ROW, micro_tokens)))
-    batches = [_batched(part, micro_tokens) for part in dealt(rows, ranks)]
+    batches = [_group_by_length(part, micro_tokens) for part in split_over_ranks(rows, ranks)]
     for number in range(max(map(len, batches))):
-        yield _padded(batches[rank][number], device) if number < len(batches[rank]) else _empty(device)
+        yield _pad(batches[rank][number], device) if number < len(batches[rank]) else _empty_micro_batch(device)
 
 
-def dealt(rows: Sequence["_Row"], ranks: int) -> list[list["_Row"]]:
-    """The rows of each rank, by their tokens: the longest first, each to the rank that has fewest."""
+def split_over_ranks(rows: Sequence["_Row"], ranks: int) -> list[list["_Row"]]:
+    """Give the rows to the ranks: the longest first, each to the rank with the fewest tokens so far."""
     parts: list[list[_Row]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
     for row in sorted(rows, key=lambda row: -row.length) if ranks > 1 else rows:
@@ -82,8 +82,8 @@ def dealt(rows: Sequence["_Row"], ranks: int) -> list[list["_Row"]]:
     return parts
 
 
-def _batched(rows: Sequence["_Row"], micro_tokens: int) -> list[list["_Row"]]:
-    """Rows of like lengths together; those above ``ROW`` apart from the others: they need no mask, and a large one."""
+def _group_by_length(rows: Sequence["_Row"], micro_tokens: int) -> list[list["_Row"]]:
+    """Group rows of similar lengths. Rows above ``ROW`` hold one sample, so apart from the others they need no mask."""
     batches: list[list[_Row]] = []
     for row in sorted(rows, key=lambda row: row.length):
         last = batches[-1] if batches else []
@@ -97,7 +97,7 @@ def _batched(rows: Sequence["_Row"], micro_tokens: int) -> list[list["_Row"]]:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """Samples that begin with the same ``prefix`` tokens, none of which is trained."""
+    """Samples that begin with the same ``prefix`` tokens, which are not trained."""
 
     samples: list[Sample]
     prefix: int
@@ -108,7 +108,7 @@ class _Row:
 
 
 def _rows(samples: Sequence[Sample], longest: int) -> Iterator[_Row]:
-    """Samples with one prompt share rows of at most ``longest`` tokens; a longer sample has its own."""
+    """Put samples with the same prompt into shared rows of at most ``longest`` tokens; a longer sample gets its own."""
     families: dict[bytes, list[Sample]] = {}
     for sample in samples:
         first = int(sample.mask.argmax())
@@ -124,10 +124,10 @@ def _rows(samples: Sequence[Sample], longest: int) -> Iterator[_Row]:
         yield _Row(row, prefix)
 
 
-def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
+def _pad(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
     shape = (len(rows), max(row.length for row in rows))
     tokens_RT, positions_RT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    parts_RT = np.full(shape, -1, np.int64)  # 0 the prefix, 1… the continuations, -1 padding
+    parts_RT = np.full(shape, -1, np.int64)  # 0 for the prefix, 1, 2, … for the continuations, -1 for padding
     trained: list[tuple[npt.NDArray[Any], ...]] = []
     rows_S: list[int] = []
     for number, row in enumerate(rows):
@@ -140,15 +140,15 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
             tokens_RT[number, start:end] = sample.tokens[prefix:]
             positions_RT[number, start:end] = np.arange(prefix, sample.tokens.size)
             parts_RT[number, start:end] = part
-            trained.append(_trained(sample, prefix, start))
+            trained.append(_trained_tokens(sample, prefix, start))
             rows_S.append(number)
             start = end
     mask_RTT = None
     if all(len(row.samples) == 1 for row in rows):
-        positions_RT[:] = np.arange(shape[1])  # also of padding: a position that falls begins another sequence
+        positions_RT[:] = np.arange(shape[1])  # padding too: transformers takes falling positions for a new sequence
     else:
         same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
-        mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding: no row of a softmax is empty
+        mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding, so that no softmax is empty
         mask_RTT = mask_RTT[:, None]
     sources_N, targets_N, logprobs_N, advantages_N = (np.concatenate(arrays) for arrays in zip(*trained, strict=True))
     samples = tuple(sample for row in rows for sample in row.samples)
@@ -165,17 +165,17 @@ def _padded(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
         np.repeat(weights_S, sizes_S),
         np.repeat(np.arange(len(samples)), sizes_S),
     ]
-    return _on(device, tokens_RT, positions_RT, mask_RTT, flat, samples)
+    return _micro_batch(device, tokens_RT, positions_RT, mask_RTT, flat, samples)
 
 
-def _empty(device: torch.device) -> MicroBatch:
-    """A row of one token, of which nothing is learned."""
+def _empty_micro_batch(device: torch.device) -> MicroBatch:
+    """A micro-batch of one token that is not trained."""
     one, none = np.zeros((1, 1), np.int64), np.zeros(0, np.int64)
     floats = np.zeros(0, np.float32)
-    return _on(device, one, one, None, [none, none, none, floats, floats, floats, floats, none], ())
+    return _micro_batch(device, one, one, None, [none, none, none, floats, floats, floats, floats, none], ())
 
 
-def _on(
+def _micro_batch(
     device: torch.device,
     tokens_RT: npt.NDArray[np.int64],
     positions_RT: npt.NDArray[np.int64],
@@ -191,7 +191,7 @@ def _on(
 
 
 def _extra(samples: Sequence[Sample]) -> dict[str, npt.NDArray[np.float32]]:
-    """The samples' further values of each trained token, by name."""
+    """Collect the samples' ``extra`` values at the trained tokens, by name."""
     names = sorted({name for sample in samples for name in sample.extra})
     found = {}
     for name in names:
@@ -205,8 +205,8 @@ def _extra(samples: Sequence[Sample]) -> dict[str, npt.NDArray[np.float32]]:
     return found
 
 
-def _trained(sample: Sample, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
-    """Source column, target, logprob and advantage of a sample's trained tokens."""
+def _trained_tokens(sample: Sample, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
+    """Return source column, target, logprob and advantage of a sample's trained tokens."""
     places = np.flatnonzero(sample.mask)
     sources = places + (start - prefix - 1)
     if places[0] == prefix:

@@ -1,4 +1,4 @@
-"""One learner spread over several Ray actors, each a rank of ``torch.distributed``."""
+"""A learner on several Ray actors, each of them a rank of ``torch.distributed``."""
 
 import os
 import socket
@@ -24,27 +24,27 @@ Result = TypeVar("Result")
 
 
 class Rank:
-    """Hosts one rank's learner; an actor."""
+    """The Ray actor that holds one rank's learner."""
 
     def __init__(self, rank: int, size: int) -> None:
         self._rank, self._size = rank, size
 
     def address(self) -> str:
-        """Host and a free port, for all ranks to meet at."""
+        """Return this host and a free port, at which all ranks connect."""
         host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         with socket.socket() as free:
             free.bind((host, 0))
             return f"{host}:{free.getsockname()[1]}"
 
     def join(self, address: str, model: ModelConfig, config: TrainerConfig, longest: int) -> tuple[int, Scale]:
-        """Meet the others and load the model; its vocabulary and scale."""
+        """Connect to the other ranks and load the model; return its vocabulary and scale."""
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, init_method=f"tcp://{address}", rank=self._rank, world_size=self._size)
         self._learner = LocalLearner(model, config, longest)
         return self._learner.vocabulary, self._learner.scale
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        """The learner's answer; ranks other than the first return only whether they are done."""
+        """Call a method of the learner. Ranks other than the first return the result only if it is a bool."""
         found = getattr(self._learner, method)(*arguments, **named)
         return found if self._rank == 0 or isinstance(found, bool) else None
 
@@ -52,7 +52,7 @@ class Rank:
 def on_all_ranks(
     method: Callable[Concatenate[LocalLearner, Arguments], Result],
 ) -> Callable[Concatenate["RankedLearner", Arguments], Result]:
-    """The method of ``RankedLearner`` that calls ``method`` on every rank and returns the first rank's answer."""
+    """Make a method of ``RankedLearner`` that calls ``method`` on every rank and returns the first rank's result."""
 
     def call(learner: "RankedLearner", /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
         answers: list[Result] = learner.call(method.__name__, *arguments, **named)
@@ -63,10 +63,11 @@ def on_all_ranks(
 
 
 class RankedLearner:
-    """A ``Learner`` on ``config.ranks`` actors of a Ray that has been started.
+    """A ``Learner`` on ``config.ranks`` Ray actors; Ray must have been started.
 
     Raises:
-        InfrastructureError: a rank died. The others wait for it, so all are ended: go on from the last checkpoint.
+        InfrastructureError: A rank died. The others would wait for it forever, so all are ended; resume the run from
+            its last checkpoint.
     """
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
@@ -100,20 +101,20 @@ class RankedLearner:
         return metrics
 
     def saved(self) -> bool:
-        """As in ``Learner``: whether every rank has written its part."""
+        """As in ``Learner``, for every rank's part."""
         return all(self.call("saved"))
 
     def close(self) -> None:
-        """End all ranks."""
+        """Kill all ranks."""
         for rank in self._ranks:
             ray.kill(rank)
 
     def call(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
-        """The answer of each rank's learner to ``method``, by rank."""
+        """Call ``method`` of every rank's learner; return the results by rank."""
         return self._get([rank.call.remote(method, *arguments, **named) for rank in self._ranks])
 
     def _get(self, references: list[Any]) -> list[Any]:
-        """The result of every reference; the first failure of any, since the others then wait for it in vain."""
+        """Return all results; raise the first failure at once, because the other ranks wait for the failed one."""
         waiting = list(references)
         try:
             while waiting:
@@ -127,4 +128,4 @@ class RankedLearner:
         except RayActorError as error:
             self.close()
             reason = str(error).strip().splitlines()[0]
-            raise InfrastructureError(f"a rank of the trainer was lost: {reason}; go on with --resume") from None
+            raise InfrastructureError(f"a rank of the trainer was lost: {reason}; continue with --resume") from None

@@ -1,4 +1,4 @@
-"""One row of a training batch, and the rows that a step's groups make."""
+"""The training samples that are made of a step's groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,27 +14,28 @@ from ...verifiers.trajectory import StopReason
 from ..advantages.estimator import Advantages
 
 FORCED = "forced"
-"""Name in ``Segment.extra`` of the tokens that nobody sampled and that may be trained all the same."""
+"""Name in ``Segment.extra`` that marks tokens which were not sampled but may be trained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One row of a batch, L tokens long.
+    """One training sample of L tokens, made of a segment.
 
     Attributes:
         tokens: int32 [L].
-        mask: bool [L], tokens that enter the loss; never the first.
-        logprobs: float32 [L], the sampler's; NaN outside ``mask`` and where ``forced``; None for supervised samples.
+        mask: bool [L], the tokens that enter the loss; never the first.
+        logprobs: float32 [L], the sampler's logprobs; NaN outside ``mask`` and where ``forced``; None for supervised
+            samples.
         advantages: float32 [L].
         temperature: divisor of the logits.
-        weight: of each trained token's loss in the sum.
-        forced: bool [L], tokens that nobody sampled and that may be trained all the same: the sampler's logprob is then
-            taken to be the trainer's own; None for none.
-        source: places of the group in the step, of the attempt in the group, and of the segment in the attempt.
-        extra: float32 [L] by name, for losses that need more of each token (a teacher's logprobs, a critic's values).
+        weight: weight of each trained token's loss.
+        forced: bool [L], tokens that were not sampled but may be trained: the trainer's own logprob then stands for the
+            sampler's. None if there are none.
+        source: positions of the group in the step, of the attempt in the group, and of the segment in the attempt.
+        extra: float32 [L] by name, for losses that need further values of each token (a teacher's logprobs, say).
 
     Raises:
-        DataError: no token is trained, the first one is, or a trained token has no logprob of the sampler's.
+        DataError: No token is trained, the first one is, or a trained token lacks the sampler's logprob.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -49,9 +50,9 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not self.mask.any():
-            raise DataError(f"a sample trains at least one token, found none in {self.tokens.size}")
+            raise DataError(f"a sample must train at least one token, found none in {self.tokens.size}; leave it out")
         if self.mask[0]:
-            raise DataError("the first token of a sample is predicted by nothing, so it cannot be trained; mask it out")
+            raise DataError("the first token of a sample cannot be trained, because nothing predicts it; mask it out")
         if self.logprobs is None:
             return
         sampled = self.mask if self.forced is None else self.mask & ~self.forced
@@ -59,25 +60,25 @@ class Sample:
             place = int(np.flatnonzero(sampled & ~np.isfinite(self.logprobs))[0])
             raise DataError(
                 f"token {place} of a sample is trained but has logprob {self.logprobs[place]}: only what the policy "
-                "sampled can be; mask it out"
+                "sampled can be trained; mask it out"
             )
 
 
 def samples_of(
     groups: Sequence[Group], advantages: Advantages, context: int, overlong: Literal["keep", "filter"] = "keep"
 ) -> list[Sample]:
-    """Every trainable segment of ``groups`` that holds a token to train on, with its advantages.
+    """Make a sample of every trainable segment of ``groups`` that has tokens to train.
 
     Advantages that the environment itself gave to a segment's tokens are used as they are.
 
     Args:
-        groups: of one step.
-        advantages: of their attempts.
+        groups: the groups of one step.
+        advantages: the advantages of their attempts.
         context: the most tokens that a segment may have.
-        overlong: ``filter`` leaves out attempts that ran into a token limit.
+        overlong: ``filter`` leaves out attempts that hit a token limit.
 
     Raises:
-        DataError: a segment is longer than ``context``, or cannot be trained on as it is; the message names the group.
+        DataError: A segment is longer than ``context`` or cannot be trained on. The message names the group.
     """
     samples = []
     for place, group in enumerate(groups):
@@ -97,7 +98,7 @@ def samples_of(
 
 def _sample(segment: Segment, advantage: float, context: int, source: tuple[int, int, int]) -> Sample:
     if len(segment) > context:
-        raise DataError(f"a segment of {len(segment)} tokens is longer than model.context = {context}")
+        raise DataError(f"a segment of {len(segment)} tokens is longer than model.context = {context}; raise it")
     given = segment.advantages
     return Sample(
         segment.tokens,

@@ -1,4 +1,4 @@
-"""The processes that train one model together: how its parameters lie over them, and what is summed between them."""
+"""The ranks that train one model together: how its parameters are sharded, and what is summed between ranks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,52 +11,52 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from .logprobs import Scorer, layers_of
+from .logprobs import LogprobModel, layers_of
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; alone where ``torch.distributed`` was not set up.
+    """This process among the ranks; the only one if ``torch.distributed`` was not set up.
 
     Attributes:
-        rank: of this process, from 0.
-        size: how many there are.
+        rank: the number of this process, from 0.
+        size: the number of ranks.
     """
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def here(cls) -> "Ranks":
-        """As ``torch.distributed`` says."""
+    def current(cls) -> "Ranks":
+        """Ask ``torch.distributed`` for rank and size."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
-    def shard(self, scorer: Scorer, device: torch.device) -> None:
-        """Spread the parameters of ``scorer`` over all ranks (FSDP2); gradients are summed, not averaged.
+    def shard(self, model: LogprobModel, device: torch.device) -> None:
+        """Shard the parameters of ``model`` over all ranks (FSDP2). Gradients are summed, not averaged.
 
-        Each layer is gathered where it is needed, in the scorer's dtype, and its gradient is reduced in float32.
+        Each layer is gathered when it is needed, in the model's dtype, and its gradient is reduced in float32.
         """
         if self.size == 1:
             return
         mesh = init_device_mesh(device.type, (self.size,))
-        policy = MixedPrecisionPolicy(param_dtype=scorer.dtype, reduce_dtype=torch.float32)
-        pieces: list[nn.Module] = [*layers_of(scorer.model), scorer]
-        for piece in pieces:
-            fully_shard(piece, mesh=mesh, mp_policy=policy)
-            sharded = cast(FSDPModule, piece)
-            sharded.set_gradient_divide_factor(1.0)  # every token's weight is of the whole step
+        policy = MixedPrecisionPolicy(param_dtype=model.dtype, reduce_dtype=torch.float32)
+        modules: list[nn.Module] = [*layers_of(model.model), model]
+        for module in modules:
+            fully_shard(module, mesh=mesh, mp_policy=policy)
+            sharded = cast(FSDPModule, module)
+            sharded.set_gradient_divide_factor(1.0)  # tokens are weighted by counts of the whole step already
             sharded.set_force_sum_reduction_for_comms(True)
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The numbers, added up over all ranks; each rank has the same keys."""
+        """Sum the numbers over all ranks, by key. All ranks must have the same keys."""
         return self._reduced(values, dist.ReduceOp.SUM)
 
-    def most(self, values: Mapping[str, float]) -> dict[str, float]:
-        """The largest of all ranks, by key."""
+    def max(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Take the largest number of all ranks, by key. All ranks must have the same keys."""
         return self._reduced(values, dist.ReduceOp.MAX)
 
     def gather(self, mine: Any) -> list[Any]:
-        """What every rank has, by rank."""
+        """Return every rank's object, by rank."""
         if self.size == 1:
             return [mine]
         found: list[Any] = [None] * self.size
@@ -64,7 +64,7 @@ class Ranks:
         return found
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Wait until every rank has called this."""
         if self.size > 1:
             dist.barrier()
 
@@ -77,6 +77,6 @@ class Ranks:
         return dict(zip(keys, numbers.tolist(), strict=True))
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The tensor of all ranks' parts; each of them calls this at once."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """Gather a sharded tensor from all ranks, which must call this at the same time; return others as they are."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,4 +1,4 @@
-"""How fast a step's passes went, and in how much memory."""
+"""Throughput and peak memory of the learner."""
 
 import resource
 from typing import NamedTuple
@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "L40S": 362e12, "RTX 4090": 165e12}
-"""Dense bfloat16 operations a second, by a part of the GPU's name, as their makers give them."""
+"""Dense bfloat16 operations per second by a part of the GPU's name, from the makers' data sheets."""
 
 
 class Scale(NamedTuple):
-    """What speed is measured against.
+    """Model size and hardware, from which throughput metrics are computed.
 
     Attributes:
-        parameters: of the model.
-        peak: operations a second that its device could do; 0 where that is not known.
-        ranks: how many devices there are.
+        parameters: number of the model's parameters.
+        peak: operations per second of one device at most; 0 if unknown.
+        ranks: number of devices.
     """
 
     parameters: int
@@ -24,16 +24,18 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, parameters: int, device: torch.device, ranks: int) -> "Scale":
-        """On ``ranks`` devices like this one."""
+        """Return the scale of a model on ``ranks`` devices like ``device``."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
         return cls(parameters, next((peak for part, peak in PEAKS.items() if part in name), 0.0), ranks)
 
     def throughput(self, tokens: float, seconds: float) -> dict[str, float]:
-        """Operations of the passes, 6 for each parameter and token (arXiv:2001.08361) and none for attention.
+        """Return tokens and operations per second, and their share of the peak (MFU) if the peak is known.
+
+        A token costs 6 operations for each parameter (arXiv:2001.08361); attention is not counted.
 
         Args:
-            tokens: that went through the model, forward and backward.
-            seconds: that took. The share of the peak (MFU) is left out where the peak is not known.
+            tokens: number of tokens that went forward and backward through the model.
+            seconds: the time that this took.
         """
         rate = 6 * self.parameters * tokens / seconds / self.ranks
         known = {"rate/mfu": rate / self.peak} if self.peak else {}
@@ -41,7 +43,7 @@ class Scale(NamedTuple):
 
 
 def peak_memory(device: torch.device) -> float:
-    """GiB that this process has held at most so far, on the device; on a CPU all of the process."""
+    """Return the peak memory of this process in GiB: on a GPU, or all of its memory for a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,1 +1,1 @@
-"""What is minimised: policy losses, corrections, divergences, and how they are put together."""
+"""The loss: policy losses, importance sampling, KL estimators, and the objective that combines them."""

@@ -9,8 +9,8 @@ from .terms import PolicyLoss, Tokens
 def clipped(tokens: Tokens, config: LossConfig) -> PolicyLoss:
     """−min(ρA, clip(ρ, 1−ε_low, 1+ε_high)·A), ρ = π/π_old.
 
-    PPO (arXiv:1707.06347, eq. 7); with ε_low ≠ ε_high DAPO's clip-higher (arXiv:2503.14476, eq. 8). With
-    ``clip_dual`` = c > 1 the loss of a bad token that became much likelier is bounded by −cA (dual clip,
+    PPO (arXiv:1707.06347, eq. 7). With ε_low ≠ ε_high it is DAPO's clip-higher (arXiv:2503.14476, eq. 8). With
+    ``clip_dual`` = c > 1, −cA bounds the loss of a token with A < 0 whose probability rose much (dual clip,
     arXiv:1912.09729, eq. 5).
     """
     ratio_N = torch.exp(tokens.logprobs_N - tokens.old_N)

@@ -1,4 +1,4 @@
-"""Settings of the loss, and the losses and corrections that they choose by name."""
+"""Settings of the loss, and the parts of it that they choose by name."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ LOSSES: Plugins[Any] = Plugins(
         "supervised": "supervised:supervised",
     },
 )
-"""``(Tokens, LossConfig) -> PolicyLoss``; see ``terms.py``."""
+"""Each is a function ``(Tokens, LossConfig) -> PolicyLoss``; see ``terms.py``."""
 
 IMPORTANCE_SAMPLING: Plugins[Any] = Plugins(
     "importance sampling method",
@@ -30,10 +30,10 @@ IMPORTANCE_SAMPLING: Plugins[Any] = Plugins(
         "mis_geometric": "importance_sampling:masked_geometric",
     },
 )
-"""``(Tokens, sampler_N, ImportanceSamplingConfig) -> weights_N``."""
+"""Each is a function ``(Tokens, sampler_N, ImportanceSamplingConfig) -> weights_N``."""
 
 KL_ESTIMATORS: Plugins[Any] = Plugins("KL estimator", __package__, {"k1": "kl:k1", "k2": "kl:k2", "k3": "kl:k3"})
-"""``(logprobs_N, reference_N) -> divergence_N``."""
+"""Each is a function ``(logprobs_N, reference_N) -> divergence_N``."""
 
 NORMALIZATIONS: Plugins[Any] = Plugins(
     "loss normalization",
@@ -44,32 +44,33 @@ NORMALIZATIONS: Plugins[Any] = Plugins(
         "constant": "normalization:by_constant",
     },
 )
-"""``(lengths_S, longest) -> weights_S``."""
+"""Each is a function ``(lengths_S, longest) -> weights_S``."""
 
 
 class KlConfig(Settings):
     """KL penalty against the reference policy, which is the model after the warm start."""
 
     coef: float = Field(0.0, ge=0)
-    """β, the weight of the penalty; 0 needs no reference model."""
+    """β, the weight of the penalty. With 0 no reference model is loaded."""
     estimator: Annotated[str, KL_ESTIMATORS.setting] = "k3"
-    """Estimator of the divergence that is added to the loss: k1, k2 or k3. In rewards it is always k1."""
+    """Estimator of the divergence in the loss: k1, k2, k3, or your own by ``module:name``. Rewards always use k1."""
     apply_to: Literal["loss", "reward"] = "loss"
-    """``loss`` adds β·KL to each token's loss. ``reward`` lowers each token's advantage by β times the divergence from
-    there to the end of its sequence."""
+    """``loss`` adds β·KL to each token's loss. ``reward`` lowers each token's advantage by β times the sum of the
+    divergence from that token to the end of its sequence."""
 
     renamed: ClassVar[dict[str, str]] = {"coefficient": "coef", "estimate": "estimator", "inside": "apply_to"}
 
 
 class ImportanceSamplingConfig(Settings):
-    """Weights for tokens that another policy than the trainer's sampled: stale weights, or other kernels."""
+    """Weights of tokens whose sampler differs from the trainer's policy, by stale weights or other kernels."""
 
     method: Annotated[str, IMPORTANCE_SAMPLING.setting] = "none"
-    """``none`` takes the ratio against the sampler. All others take it against the trainer's own policy and multiply
-    each token's loss by w = π_trainer/π_sampler: bounded above (``tis``), or 0 where it is out of bounds: by token
-    (``icepop``), or for a whole sequence by its product (``mis_sequence``) or geometric mean (``mis_geometric``)."""
+    """``none`` computes the policy ratio against the sampler. The others compute it against the trainer's own policy
+    and multiply each token's loss by w = π_trainer/π_sampler. ``tis`` bounds w from above. ``icepop`` sets w to 0 for
+    tokens whose w is out of bounds; ``mis_sequence`` and ``mis_geometric`` do so for whole sequences whose product or
+    geometric mean of w is out of bounds."""
     low: float = Field(0.5, ge=0)
-    """Lower bound of w; ``tis`` has none."""
+    """Lower bound of w; ``tis`` ignores it."""
     high: float = Field(2.0, ge=1)
     """Upper bound of w."""
 
@@ -77,29 +78,31 @@ class ImportanceSamplingConfig(Settings):
 
 
 class LossConfig(Settings):
-    """The loss that is minimised."""
+    """The loss of a policy step."""
 
     kind: Annotated[str, LOSSES.setting] = "clipped"
     """``clipped``: PPO, GRPO, DAPO. ``gspo``: the ratio of whole sequences. ``cispo``: REINFORCE with a bounded
     weight. ``supervised``: cross-entropy times the advantage. Or your own, by ``module:name``."""
     clip_low: float = Field(0.2, gt=0, le=1)
-    """ε below 1 of the ratio."""
+    """The ratio is clipped below at 1 − ``clip_low``."""
     clip_high: float = Field(0.2, gt=0)
-    """ε above 1 of the ratio."""
+    """The ratio is clipped above at 1 + ``clip_high``."""
     clip_dual: float = Field(0.0, ge=0)
-    """c of the dual clip, above 1; 0 is off."""
+    """Factor c of the dual clip, above 1 + ``clip_high``; 0 turns it off."""
     params: dict[str, Any] = Field(default_factory=dict)
-    """Settings of your own loss, which reads them from its config."""
+    """Settings for your own loss, which reads them as ``config.params``."""
     normalize: Annotated[str, NORMALIZATIONS.setting] = "token"
-    """Divisor of the sum over tokens: ``token``, all trained tokens of the step; ``sequence``, each sequence's own
-    tokens, then the number of sequences; ``constant``, that number times ``rollout.sampling.max_tokens``."""
+    """Divisor of the sum over tokens. ``token``: the number of trained tokens in the step. ``sequence``: the tokens of
+    each sequence, then the number of sequences. ``constant``: the number of sequences times
+    ``rollout.sampling.max_tokens``."""
     importance_sampling: ImportanceSamplingConfig = ImportanceSamplingConfig()
     """Off-policy weights."""
     kl: KlConfig = KlConfig()
-    """KL penalty against a reference policy."""
+    """KL penalty against the reference policy."""
     entropy: float = Field(0.0, ge=0)
-    """Bonus for each nat of a token's entropy."""
+    """Bonus per nat of a token's entropy; 0 turns it off."""
     overlong: Literal["keep", "filter"] = "keep"
-    """``filter`` compares attempts that ran into a token limit with the others, and does not train on them (DAPO)."""
+    """``filter`` leaves attempts that hit a token limit out of the loss; their rewards still count in the advantages of
+    their group (DAPO)."""
 
     renamed: ClassVar[dict[str, str]] = {"correction": "importance_sampling", "reference": "kl"}

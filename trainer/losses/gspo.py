@@ -7,10 +7,11 @@ from .terms import PolicyLoss, Tokens
 
 
 def gspo(tokens: Tokens, config: LossConfig) -> PolicyLoss:
-    """PPO's clip of s = exp(mean over the sequence of log ρ), the same for all of its tokens.
+    """PPO's clip of s = exp(mean of log ρ over the sequence), which all tokens of the sequence share.
 
-    GSPO-token (arXiv:2507.18071, eq. 14): each token's ratio is sg(s)·π/sg(π), so that its gradient is its own and
-    advantages may differ by token. Usual bounds are 100 times closer than PPO's (3e-4 and 4e-4 in the paper).
+    GSPO-token (arXiv:2507.18071, eq. 14): each token's ratio is sg(s)·π/sg(π), sg being stop-gradient, so that each
+    token has its own gradient and advantages may differ between tokens. The usual bounds are far closer than PPO's
+    (3e-4 and 4e-4 in the paper).
     """
     log_ratio_N = tokens.logprobs_N - tokens.old_N
     mean_N = tokens.mean_by_sequence(log_ratio_N.detach())

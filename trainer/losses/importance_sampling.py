@@ -1,7 +1,7 @@
-"""Bounded importance-sampling weights for tokens that another policy than the trained one sampled.
+"""Bounded importance-sampling weights for tokens whose sampler differs from the trained policy.
 
-w = π_old/π_sampler of a token: both have the same weights where sampler and trainer differ by kernels alone, and not
-where the sampler's weights are older. All weights are detached; the loss of each token is multiplied by its weight.
+w = π_old/π_sampler of a token. The two differ because the sampler has other kernels, older weights, or both. All w are
+detached, and the loss of each token is multiplied by its w.
 """
 
 import torch
@@ -12,7 +12,7 @@ from .terms import Tokens
 
 
 def none(tokens: Tokens, sampler_N: Tensor, config: ImportanceSamplingConfig) -> Tensor:
-    """1 for every token: the policy's ratio is taken against the sampler instead."""
+    """1 for every token: the policy ratio is computed against the sampler instead."""
     return torch.ones_like(sampler_N)
 
 
@@ -22,19 +22,22 @@ def truncated(tokens: Tokens, sampler_N: Tensor, config: ImportanceSamplingConfi
 
 
 def masked(tokens: Tokens, sampler_N: Tensor, config: ImportanceSamplingConfig) -> Tensor:
-    """The weight w where it lies within the bounds, else 0: IcePop (Zhao et al. 2025), the MIS of single tokens."""
+    """The weight w if it lies within the bounds, else 0: IcePop (Zhao et al. 2025), masked by single tokens."""
     ratio_N = _ratio(tokens, sampler_N)
     return ratio_N * _within(ratio_N, config)
 
 
 def masked_sequence(tokens: Tokens, sampler_N: Tensor, config: ImportanceSamplingConfig) -> Tensor:
-    """The weight w of each token; 0 for all of a sequence whose Π w is out of bounds, which long ones soon are."""
+    """The weight w of each token, or 0 for a whole sequence whose product of w is out of bounds.
+
+    The product leaves the bounds sooner the longer a sequence is; ``masked_geometric`` does not depend on the length.
+    """
     log_N = tokens.old_N - sampler_N
     return torch.exp(log_N).detach() * _within(torch.exp(tokens.sum_by_sequence(log_N)).detach(), config)
 
 
 def masked_geometric(tokens: Tokens, sampler_N: Tensor, config: ImportanceSamplingConfig) -> Tensor:
-    """The weight w; 0 for all tokens of a sequence whose geometric mean of w, at any length, is out of bounds."""
+    """The weight w of each token, or 0 for a whole sequence whose geometric mean of w is out of bounds."""
     log_N = tokens.old_N - sampler_N
     return torch.exp(log_N).detach() * _within(torch.exp(tokens.mean_by_sequence(log_N)).detach(), config)
 

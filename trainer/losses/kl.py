@@ -1,6 +1,6 @@
-"""Estimates, token by token, of the Kullback-Leibler divergence between two policies (Schulman 2020).
+"""Estimators of the Kullback-Leibler divergence between two policies, one value for each token (Schulman 2020).
 
-d = log π_other − log π, for tokens drawn from π. All have the divergence KL(π‖π_other) as their mean, k2 nearly.
+d = log π_other − log π, for tokens drawn from π. The mean of k1 and k3 is KL(π‖π_other); that of k2 is close to it.
 """
 
 import torch
@@ -8,17 +8,17 @@ from torch import Tensor
 
 
 def k1(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
-    """−d: without bias, of high variance, negative at times. As a loss its gradient has mean 0: use it in rewards."""
+    """−d: unbiased, of high variance, sometimes negative. Its gradient as a loss has mean 0, so use it in rewards."""
     return logprobs_N - other_N
 
 
 def k2(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
-    """d²/2: its gradient as a loss is that of the divergence."""
+    """d²/2: its gradient as a loss is, in the mean, the gradient of the divergence."""
     return (other_N - logprobs_N).square() / 2
 
 
 def k3(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
-    """e^d − d − 1: never negative, without bias, of low variance; GRPO's (arXiv:2402.03300, eq. 4)."""
+    """e^d − d − 1: never negative, unbiased, of low variance; the estimator of GRPO (arXiv:2402.03300, eq. 4)."""
     difference_N = other_N - logprobs_N
     return torch.expm1(difference_N) - difference_N
 
@@ -26,6 +26,6 @@ def k3(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
 def sampler_divergence(logprobs_N: Tensor, sampler_N: Tensor) -> Tensor:
     """k3 of KL(π_sampler‖π), for tokens drawn from the sampler. Shape [N], float64.
 
-    In float32 rounding alone would make it negative where the two agree.
+    In float32, rounding would make it negative where the two policies agree.
     """
     return k3(sampler_N.double(), logprobs_N.double())

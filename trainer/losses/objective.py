@@ -1,4 +1,4 @@
-"""The objective that is minimised: policy loss, importance sampling, KL penalty and entropy bonus, put together."""
+"""The objective of a policy step: policy loss, importance sampling, KL penalty and entropy bonus, combined."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +14,14 @@ from .terms import PolicyLoss, Tokens
 
 
 class Terms(NamedTuple):
-    """Per-token values, all of shape [N]; detached, except the loss.
+    """Values of each token, all of shape [N]; all except the loss are detached.
 
     Attributes:
-        loss: to be weighted and summed.
+        loss: each token's loss, before it is weighted and summed.
         ratio: π/π_old.
-        clipped: whether the clip took the gradient away.
-        weight: of importance sampling; 1 without it.
-        kl: divergence from the reference, by the configured estimator; 0 without one.
+        clipped: whether the clip removed the token's gradient.
+        weight: the importance-sampling weight; 1 without importance sampling.
+        kl: the divergence from the reference by the configured estimator; 0 without a reference.
     """
 
     loss: Tensor
@@ -35,25 +35,24 @@ class Objective:
     """The configured loss of single tokens.
 
     Attributes:
-        needs_reference: whether the reference policy's logprobs are used.
-        needs_entropy: whether the entropy takes part, and so needs a gradient.
-        needs_all: whether a sample whose advantages are all 0 has a gradient, too.
+        needs_reference: whether the loss uses the reference policy's logprobs.
+        needs_entropy: whether the loss uses the entropy, which then needs a gradient.
+        needs_all: whether samples whose advantages are all 0 have a gradient, too.
 
     Raises:
-        ConfigError: settings contradict each other.
+        ConfigError: Settings contradict each other.
     """
 
     def __init__(self, config: LossConfig) -> None:
         weighting, kl = config.importance_sampling, config.kl
         if config.clip_dual and config.clip_dual <= 1 + config.clip_high:
             raise ConfigError(
-                f"trainer.loss.clip_dual is above 1 + clip_high = {1 + config.clip_high:g}, or 0 for none; "
+                f"trainer.loss.clip_dual must be above 1 + clip_high = {1 + config.clip_high:g}, or 0 to turn it off; "
                 f"found {config.clip_dual:g}"
             )
         if weighting.low > weighting.high:
             raise ConfigError(
-                f"trainer.loss.importance_sampling: low {weighting.low:g} is above high {weighting.high:g}; "
-                "exchange the two"
+                f"trainer.loss.importance_sampling: low {weighting.low:g} is above high {weighting.high:g}; swap them"
             )
         self._config = config
         self._policy_loss: Callable[[Tokens, LossConfig], PolicyLoss] = LOSSES.load(config.kind)
@@ -64,12 +63,12 @@ class Objective:
         self.needs_all = self.needs_reference or self.needs_entropy
 
     def __call__(self, tokens: Tokens, entropy_N: Tensor, reference_N: Tensor | None = None) -> Terms:
-        """The loss of each of ``tokens``, whose ``old_N`` are the sampler's logprobs.
+        """Compute the loss of each token.
 
         Args:
-            tokens: the trained tokens.
-            entropy_N: of the distribution that each token was drawn from.
-            reference_N: the reference policy's logprobs, where they are needed.
+            tokens: the trained tokens; their ``old_N`` are the sampler's logprobs.
+            entropy_N: the entropy of the distribution that each token was drawn from, in nats.
+            reference_N: the reference policy's logprobs; None unless ``needs_reference``.
         """
         config = self._config
         current_N, sampler_N = tokens.logprobs_N.detach(), tokens.old_N

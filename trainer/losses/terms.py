@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """The N trained tokens of one micro-batch; whole sequences, never parts of one.
+    """The N trained tokens of one micro-batch, which always holds whole sequences.
 
     Attributes:
-        logprobs_N: the trainer's, with gradient.
-        old_N: of the policy that the ratio is taken against.
-        advantages_N: of each.
-        sequences_N: int64, which of the S sequences it belongs to.
+        logprobs_N: the trainer's logprobs, with gradient.
+        old_N: the logprobs of the policy in the ratio's denominator.
+        advantages_N: the advantage of each token.
+        sequences_N: int64, the index of the token's sequence; the tokens of a sequence are contiguous.
         extra_N: further values by name, for losses that need them (a teacher's logprobs, say); NaN where unknown.
     """
 
@@ -27,20 +27,20 @@ class Tokens:
     extra_N: Mapping[str, Tensor] = field(default_factory=dict)
 
     def mean_by_sequence(self, values_N: Tensor) -> Tensor:
-        """Each token's value replaced by the mean of its sequence."""
+        """Replace each token's value by the mean over its sequence."""
         count = int(self.sequences_N.max()) + 1 if self.sequences_N.numel() else 0
         sums_S = values_N.new_zeros(count).index_add(0, self.sequences_N, values_N)
         lengths_S = torch.bincount(self.sequences_N, minlength=count).to(values_N.dtype)
         return (sums_S / lengths_S.clamp(min=1))[self.sequences_N]
 
     def sum_by_sequence(self, values_N: Tensor) -> Tensor:
-        """Each token's value replaced by the sum of its sequence."""
+        """Replace each token's value by the sum over its sequence."""
         count = int(self.sequences_N.max()) + 1 if self.sequences_N.numel() else 0
         return values_N.new_zeros(count).index_add(0, self.sequences_N, values_N)[self.sequences_N]
 
     def sum_from_here(self, values_N: Tensor) -> Tensor:
-        """Each token's value replaced by the sum from it to the end of its sequence; sequences stand in one piece."""
-        reversed_N = values_N.double().flip(0).cumsum(0).flip(0)  # over all that follows, whatever its sequence
+        """Replace each token's value by the sum from that token to the end of its sequence."""
+        reversed_N = values_N.double().flip(0).cumsum(0).flip(0)  # runs on into the sequences that follow
         last_N = torch.ones_like(self.sequences_N, dtype=torch.bool)
         last_N[:-1] = self.sequences_N[:-1] != self.sequences_N[1:]
         ends = last_N.nonzero()[:, 0]
@@ -50,12 +50,12 @@ class Tokens:
 
 
 class PolicyLoss(NamedTuple):
-    """Per-token values, all of shape [N].
+    """Values of each token, all of shape [N].
 
     Attributes:
-        loss: to be weighted and summed.
+        loss: each token's loss, before it is weighted and summed.
         ratio: π/π_old, detached.
-        clipped: whether the clip took the gradient away, detached.
+        clipped: whether the clip removed the token's gradient, detached.
     """
 
     loss: Tensor

@@ -1,1 +1,1 @@
-"""Everything around the training loop: the run's folder, checkpoints, metrics, alerts and weight sync."""
+"""Everything around the training loop: the run's folder, checkpoints, metrics, alerts, weight sync, warm start."""

@@ -1,4 +1,4 @@
-"""Signs that a run goes wrong, each told once, with what to do about it."""
+"""Alerts about a run that goes wrong; each is given once, with its cure."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -6,16 +6,16 @@ from statistics import fmean
 from typing import Any
 
 FIRST, LAST = 5, 5
-"""Steps that show how a run began, and how it goes now; what is a sign has held for as long."""
+"""Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
 
 Row = Mapping[str, Any]
 
 
 class Alerts:
-    """Watches the metrics of the steps.
+    """Applies the alert rules to the metrics of each step.
 
     Args:
-        rows: of the steps before, where a run is resumed.
+        rows: the metrics of earlier steps, if the run is resumed.
     """
 
     def __init__(self, rows: Sequence[Row] = ()) -> None:
@@ -26,7 +26,7 @@ class Alerts:
             self.seen(row)
 
     def seen(self, row: Row) -> list[str]:
-        """What has now come up, one line each; a sign that went away may be told again."""
+        """Return the new alerts, one line each. An alert whose condition ended can be given again."""
         if "loss" not in row:
             return []
         if len(self._first) < FIRST:
@@ -34,7 +34,7 @@ class Alerts:
         self._last.append(row)
         if len(self._last) < LAST:
             return []
-        found = {name: text for name, sign in SIGNS.items() if (text := sign(self._first, self._last))}
+        found = {name: text for name, rule in RULES.items() if (text := rule(self._first, self._last))}
         news = [text for name, text in found.items() if name not in self._told]
         self._told = set(found)
         return news
@@ -46,68 +46,69 @@ def nothing_to_learn(first: Sequence[Row], last: Sequence[Row]) -> str:
         return ""
     reward = fmean(row["reward/total"] for row in last)
     return (
-        f"nothing was learned in {LAST} steps: all attempts at each task earned the same (mean {reward:.3g}). Tasks "
-        "are too easy or too hard by now: practise bands of difficulty (a curriculum), warm start, ask for more "
-        "attempts (group_size), or admit others in their place (trainer.dynamic_sampling)"
+        f"nothing was learned in {LAST} steps: all attempts at each task earned the same (mean {reward:.3g}), so the "
+        "tasks are too easy or too hard. Practise bands of difficulty (a curriculum), use a warm start, raise "
+        "group_size, or replace such groups (trainer.dynamic_sampling)"
     )
 
 
 def entropy_collapse(first: Sequence[Row], last: Sequence[Row]) -> str:
-    """The policy says the same whatever it is worth."""
+    """The policy became nearly deterministic without earning more."""
     before, now = _mean(first, "entropy"), _mean(last, "entropy")
     learned = fmean(row["reward/total"] for row in last) - fmean(row["reward/total"] for row in first)
     if not before or now is None or now >= 0.1 * before or learned > 0.1:
         return ""
     return (
-        f"entropy fell from {before:.3g} to {now:.3g} nats a token, and the reward did not rise: attempts hardly "
+        f"entropy fell from {before:.3g} to {now:.3g} nats per token, but the reward did not rise: attempts hardly "
         "differ any more. Raise trainer.loss.clip_high (0.28) or trainer.loss.entropy, or lower trainer.lr"
     )
 
 
 def mismatch_rises(first: Sequence[Row], last: Sequence[Row]) -> str:
-    """The sampler's policy and the trainer's grow apart."""
+    """The sampler's policy and the trainer's drift apart."""
     before, now = _mean(first, "mismatch_kl"), _mean(last, "mismatch_kl")
     if now is None or now < 0.01 or now < 5 * (before or 0.0):
         return ""
     return (
-        f"the policies of sampler and trainer differ by {now:.3g} nats a token (at first {before or 0:.3g}). Lower "
+        f"the policies of sampler and trainer differ by {now:.3g} nats per token (at first {before or 0:.3g}). Lower "
         "rollout.staleness, set trainer.loss.importance_sampling (tis, icepop), or use one dtype for both (model.dtype)"
     )
 
 
 def replies_cut_off(first: Sequence[Row], last: Sequence[Row]) -> str:
-    """Most attempts end because they have no more tokens."""
+    """Most attempts end at a token limit."""
     cut = fmean(row.get("stop/length", 0.0) for row in last)
     if cut < 0.5:
         return ""
     return (
-        f"{cut:.0%} of the attempts were cut off by a limit of tokens. Raise rollout.sampling.max_tokens (and "
-        'model.context), or train shorter replies: the verifier length, trainer.loss.overlong = "filter"'
+        f"{cut:.0%} of the attempts were cut off by a token limit. Raise rollout.sampling.max_tokens (and "
+        "model.context), or make replies shorter with the verifier length. To leave such attempts out of the loss, set "
+        'trainer.loss.overlong = "filter"'
     )
 
 
 def mostly_clipped(first: Sequence[Row], last: Sequence[Row]) -> str:
-    """The clip takes the gradient of most tokens."""
+    """The clip removes the gradient of most tokens."""
     clipped = _mean(last, "clip_fraction")
     if clipped is None or clipped < 0.5:
         return ""
     return (
-        f"{clipped:.0%} of the tokens had no gradient, because their ratio is outside of the clip. Lower trainer.lr or "
-        "rollout.staleness"
+        f"{clipped:.0%} of the tokens had no gradient, because their ratio is outside the clip range. Lower trainer.lr "
+        "or rollout.staleness"
     )
 
 
-SIGNS: dict[str, Callable[[Sequence[Row], Sequence[Row]], str]] = {
+RULES: dict[str, Callable[[Sequence[Row], Sequence[Row]], str]] = {
     "nothing_to_learn": nothing_to_learn,
     "entropy_collapse": entropy_collapse,
     "mismatch_rises": mismatch_rises,
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
 }
-"""By name: what makes a line of the first and the last steps' metrics, empty where all is well."""
+"""Alert rules by name. Each takes the metrics of the first and the last steps and returns an alert or an empty text."""
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """Over the steps that computed something."""
+    """Return the mean over the steps that computed tokens; None if there are none."""
     values = [row[name] for row in rows if row["tokens/forward"] and row[name] is not None]
     return fmean(values) if values else None

@@ -1,19 +1,19 @@
-"""The time that a run has taken, in all and by phase, over all of its sittings."""
+"""The time that a run has taken, in total and by phase, including the time before it was resumed."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .state import RunState
+from .storage.run_state import RunState
 
 PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
 
 
 class Clock:
-    """Measures this sitting and adds what earlier ones took.
+    """Measures time and adds it to the time in the state that the run resumes from.
 
     Args:
-        before: the state that the run goes on from.
+        before: the state that the run resumes from.
 
     Attributes:
         phases: seconds by phase.
@@ -26,12 +26,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock seconds of all sittings."""
+        """Wall-clock seconds of the run, including the time before it was resumed."""
         return self._before + time.perf_counter() - self._started
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the time of the body as phase ``name``."""
+        """Add the time that the body takes to the phase ``name``."""
         start = time.perf_counter()
         try:
             yield
@@ -39,6 +39,6 @@ class Clock:
             self.phases[name] += time.perf_counter() - start
 
     def waited(self, seconds: float, scoring: float) -> None:
-        """Count a wait for groups, ``scoring`` seconds of which their verifiers took."""
+        """Add a wait for groups: ``scoring`` seconds to scoring, and the rest to generation."""
         self.phases["generation"] += max(0.0, seconds - scoring)
         self.phases["scoring"] += scoring

@@ -1,4 +1,4 @@
-"""The held-out tasks of a run, and how the policy does on them."""
+"""Evaluation of the policy on a run's held-out tasks."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,15 @@ from ..config import RunConfig
 from .metrics import Metrics, mean_scores
 
 PREFIX = "heldout/"
-"""Begins the names of held-out metrics."""
+"""The beginning of the names of held-out metrics."""
 
 
 class HeldOut:
-    """Each environment's test split, at most ``eval.tasks`` tasks of it.
+    """The first ``eval.tasks`` tasks of each environment's test split.
 
     Args:
-        environments: in the pool's order.
-        config: of the run.
+        environments: the run's environments, in the pool's order.
+        config: the run's configuration.
     """
 
     def __init__(self, environments: Sequence[Environment], config: RunConfig) -> None:
@@ -36,9 +36,10 @@ class HeldOut:
         self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
 
     async def evaluate(self, pool: Pool, version: int) -> Metrics:
-        """Mean reward, accuracy and mean scores by label: greedy, one attempt a task, weights of ``version`` or later.
+        """Return mean reward, accuracy and mean scores by label, from one greedy attempt at each task.
 
-        Accuracy is the share of successes (``Reward.success``), and left out where success is undefined.
+        The engines use weights of ``version`` or later. Accuracy is the share of successes (``Reward.success``); it is
+        left out if success is undefined.
         """
         metrics: Metrics = {}
         everything: list[Reward] = []
@@ -61,10 +62,10 @@ class HeldOut:
         return metrics | _overall(PREFIX, everything)
 
     def chosen(self, metrics: Mapping[str, float]) -> float:
-        """The value of ``eval.metric`` among held-out metrics.
+        """Return the value of ``eval.metric`` among held-out metrics.
 
         Raises:
-            ConfigError: there is no such metric.
+            ConfigError: There is no such metric.
         """
         if self._metric == "auto":
             return metrics.get(f"{PREFIX}accuracy", metrics[f"{PREFIX}reward"])
@@ -72,7 +73,7 @@ class HeldOut:
             return metrics[name]
         known = [name.removeprefix(PREFIX) for name in metrics if name.startswith(PREFIX)]
         if self._metric == "accuracy":
-            cure = "no environment says what a success is: declare it with Rubric(..., success=LABEL or least total)"
+            cure = "an environment does not define success; give its Rubric success=LABEL, or the least total"
         else:
             cure = nearest(self._metric, known)
         raise ConfigError(f"there is no held-out metric {self._metric!r} (eval.metric); {cure}")

@@ -1,4 +1,4 @@
-"""Metrics of a step's groups; all except ``time/…``, ``rate/…`` and ``memory/…`` are the same for the same seed."""
+"""Metrics of a step's groups. All except ``time/…``, ``rate/…`` and ``memory/…`` are the same for the same seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ Metrics = dict[str, float]
 
 
 def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
-    """Metrics of a step's groups, and under ``LABEL/…`` the same for each environment of a run with several.
+    """Compute the metrics of a step's groups; in a run with several environments also for each, as ``LABEL/…``.
 
     Args:
         step: the groups.
-        labels: of the run's environments.
-        version: of the weights that the step trains.
+        labels: the labels of the run's environments.
+        version: the version of the weights that the step trains.
     """
     metrics = {
         **group_metrics(step.groups),
@@ -36,7 +36,7 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
 
 
 def group_metrics(groups: Sequence[Group]) -> Metrics:
-    """Rewards by label, lengths, stop reasons and variance of the groups that a step learns from."""
+    """Compute rewards by label, lengths, stop reasons and variance of groups."""
     attempts = [attempt for group in groups for attempt in group.trajectories]
     totals = [reward.total for attempt in attempts for reward in attempt.rewards.values()]
     sampled = [sum(int(segment.sampled.sum()) for segment in attempt.segments) for attempt in attempts]
@@ -61,12 +61,12 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
 
 
 def mean_scores(attempts: Iterable[Trajectory]) -> Metrics:
-    """Label → mean unweighted score, over every agent that has the label."""
+    """Return the mean unweighted score of each label, over all agents that have the label."""
     return {label: fmean(scores) for label, scores in sorted(_by_label(attempts).items())}
 
 
 def advantage_metrics(samples: Sequence[Sample]) -> Metrics:
-    """Mean, standard deviation and largest size of the trained tokens' advantages."""
+    """Compute mean, standard deviation and largest absolute value of the trained tokens' advantages."""
     advantages = np.concatenate([np.zeros(0, np.float32), *(sample.advantages[sample.mask] for sample in samples)])
     if not advantages.size:
         return {"advantage/mean": 0.0, "advantage/std": 0.0, "advantage/most": 0.0}
@@ -88,7 +88,7 @@ def _by_label(attempts: Iterable[Trajectory]) -> dict[str, list[float]]:
 
 
 def version_age(groups: Sequence[Group], version: int) -> int:
-    """How many versions behind ``version`` the oldest sampled token is."""
+    """Return how many versions behind ``version`` the oldest sampled token is."""
     versions = [
         int(segment.versions[segment.sampled].min())
         for group in groups
@@ -100,7 +100,7 @@ def version_age(groups: Sequence[Group], version: int) -> int:
 
 
 def scoring_seconds(groups: Sequence[Group]) -> float:
-    """Seconds that verifiers took, summed over trajectories."""
+    """Return the seconds that verifiers took, summed over all trajectories."""
     return float(
         sum(
             part.verdict.elapsed

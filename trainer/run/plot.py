@@ -1,4 +1,4 @@
-"""The learning curve of a run as a picture: held-out accuracy and mean reward over optimizer steps."""
+"""The plot of a run's learning curve: held-out accuracy and mean reward over optimizer steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-ACCURACY, REWARD = "heldout/accuracy", "reward/total"
+ACCURACY, HELD_OUT_REWARD, REWARD = "heldout/accuracy", "heldout/reward", "reward/total"
 _WINDOW = 10
 _BLUE, _ORANGE, _GREY = "#1f6fb4", "#d9731a", "#6b6b6b"
 
@@ -19,26 +19,32 @@ Floats = npt.NDArray[np.float64]
 def plot_learning_curve(
     rows: Sequence[Mapping[str, Any]], path: Path, title: str = "", target: float | None = None
 ) -> None:
-    """Draw the rows of a ``metrics.jsonl`` into the PNG file ``path``.
+    """Plot the rows of a ``metrics.jsonl`` into a PNG file.
 
-    Steps below 0 are the supervised warm start; they are shown so that they end where training begins. Accuracy keeps
-    its whole range from 0 to 1; a reward that leaves this range gets a panel of its own.
+    Steps below 0 are the supervised warm start; they are moved so that they end where training begins. The axis of the
+    accuracy goes from 0 to 1. If the reward leaves this range, it gets its own panel. A run without an accuracy
+    shows its held-out reward instead.
 
     Args:
-        rows: with ``step`` and, where known, ``heldout/accuracy`` and ``reward/total``.
-        path: overwritten.
+        rows: have ``step`` and, where measured, ``heldout/accuracy``, ``heldout/reward`` and ``reward/total``.
+        path: the PNG file; an existing one is overwritten.
         title: the run's name.
-        target: held-out accuracy that the run aims at; a dashed line where given.
+        target: held-out value at which the run stops; drawn as a dashed line.
     """
-    accuracy, reward = _series(rows, ACCURACY), _series(rows, REWARD)
-    own_panel = bool(reward[1].size) and not (reward[1].min() >= 0 and reward[1].max() <= 1)
+    held_out, reward = _series(rows, ACCURACY), _series(rows, REWARD)
+    has_accuracy = bool(held_out[1].size)
+    if not has_accuracy:
+        held_out = _series(rows, HELD_OUT_REWARD)
+    own_panel = has_accuracy and bool(reward[1].size) and not (reward[1].min() >= 0 and reward[1].max() <= 1)
     figure = Figure(figsize=(8, 6.5 if own_panel else 4.5), dpi=130, layout="constrained")
     panels: list[Axes] = list(figure.subplots(1 + own_panel, 1, sharex=True, squeeze=False)[:, 0])
     _draw_reward(panels[-1], *reward)
-    _draw_accuracy(panels[0], *accuracy, target)
+    _draw_held_out(panels[0], *held_out, target, "held-out accuracy" if has_accuracy else "held-out reward")
+    if has_accuracy:
+        panels[0].set_ylim(0, 1.02)
     if not own_panel:
-        panels[0].set_ylabel("held-out accuracy, mean reward")
-    first = min((series[0].min() for series in (accuracy, reward) if series[0].size), default=0)
+        panels[0].set_ylabel("held-out accuracy, mean reward" if has_accuracy else "mean reward")
+    first = min((series[0].min() for series in (held_out, reward) if series[0].size), default=0)
     for panel in panels:
         if first < 0:
             panel.axvspan(first, 0, color=_GREY, alpha=0.12, lw=0, label="supervised warm start")
@@ -51,13 +57,10 @@ def plot_learning_curve(
     figure.savefig(path, format="png")
 
 
-def _draw_accuracy(panel: Axes, steps: Floats, values: Floats, target: float | None) -> None:
-    panel.set_ylim(0, 1.02)
-    panel.set_ylabel("held-out accuracy")
+def _draw_held_out(panel: Axes, steps: Floats, values: Floats, target: float | None, name: str) -> None:
+    panel.set_ylabel(name)
     if steps.size:
-        panel.plot(
-            steps, values, color=_BLUE, marker="o", ms=4, lw=2, label=f"held-out accuracy (last: {values[-1]:.3f})"
-        )
+        panel.plot(steps, values, color=_BLUE, marker="o", ms=4, lw=2, label=f"{name} (last: {values[-1]:.3f})")
     if target is not None:
         panel.axhline(target, color=_GREY, ls="--", lw=1, label=f"target {target:g}")
 
@@ -72,7 +75,7 @@ def _draw_reward(panel: Axes, steps: Floats, values: Floats) -> None:
 
 
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[Floats, Floats]:
-    """Steps and values of one metric, the warm start moved so that it ends at -1."""
+    """Return steps and values of one metric; the steps of the warm start are moved so that they end at -1."""
     points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
     steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     last_warm = max((row["step"] for row in rows if row["step"] < 0), default=-1)

@@ -1,4 +1,4 @@
-"""A run's live progress in the terminal: phase, step, rewards, held-out accuracy, speed and time left."""
+"""The progress of a run in the terminal: phase, step, rewards, held-out accuracy, speed and time left."""
 
 import logging
 import time
@@ -22,12 +22,12 @@ _NOT_LABELS = frozenset({"reward/total", "reward/std"})
 
 
 class Progress:
-    """Redraws a few lines on a terminal; elsewhere prints a plain line every few seconds.
+    """Redraws a few lines on a terminal. If the output is no terminal, prints a plain line every few seconds.
 
     Args:
-        total_steps: how many steps training has.
-        quiet: show nothing.
-        console: where to; standard output unless given.
+        total_steps: number of training steps.
+        quiet: whether to show nothing.
+        console: the console to print to; by default standard output.
         interval: seconds between plain lines.
     """
 
@@ -63,7 +63,7 @@ class Progress:
         logging.getLogger("lachesis").removeHandler(self._logs)
 
     def phase(self, text: str, total: int | None = None) -> None:
-        """Say what is being done now; ``total`` is how many steps that has, where it is not the training's number."""
+        """Show a new phase. ``total`` is its number of steps, if it differs from that of the training."""
         self._metrics.pop("warm_start/loss", None)
         self._phase, self._step = text, 0
         self._total = self._total_steps if total is None else total
@@ -73,7 +73,7 @@ class Progress:
             self.console.print(f"{_clock(time.monotonic() - self._start)}  {text}", markup=False)
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show that ``step`` is done; a metric that is not given keeps its last value."""
+        """Show that ``step`` is done. Metrics that are not given keep their last values."""
         if self._first_step is None:
             self._first_step = step
         self._step, self._shown = step, False
@@ -81,35 +81,35 @@ class Progress:
         if "reward/total" in metrics:
             self._rewards = [*self._rewards, metrics["reward/total"]][-_HISTORY:]
         due = time.monotonic() - self._printed >= self._interval
-        if not self.console.is_terminal and (due or "heldout/accuracy" in metrics):
+        if not self.console.is_terminal and (due or any(name.startswith("heldout/") for name in metrics)):
             self._print()
 
     def _time_left(self) -> str:
-        """From the pace of this phase; unknown before its second step."""
+        """Estimate the time left from the pace of this phase; empty before its second step."""
         if self._first_step is None or self._step <= self._first_step:
             return ""
         done = self._step - self._first_step + 1
         seconds = (time.monotonic() - self._phase_start) / done * max(0, self._total - self._step)
         return f"{_clock(seconds)} left"
 
-    def _facts(self) -> list[str]:
-        """The numbers, the important first."""
+    def _numbers(self) -> list[str]:
+        """Return the current numbers as text, the most important first."""
         metrics = self._metrics
         labels = [name for name in sorted(metrics) if name.startswith("reward/") and name not in _NOT_LABELS]
-        facts = []
-        if "heldout/accuracy" in metrics:
-            facts.append(f"held-out {metrics['heldout/accuracy']:.3f}")
+        numbers = []
+        if held_out := next((name for name in ("accuracy", "reward") if f"heldout/{name}" in metrics), ""):
+            numbers.append(f"held-out {held_out} {metrics[f'heldout/{held_out}']:.3f}")
         if "reward/total" in metrics:
-            parts = ", ".join(f"{name.removeprefix('reward/')} {metrics[name]:.3f}" for name in labels)
-            facts.append(f"reward {metrics['reward/total']:.3f}" + (f" ({parts})" if parts else ""))
-        facts += [f"loss {metrics[name]:.4f}" for name in ("warm_start/loss", "loss") if name in metrics]
+            by_label = ", ".join(f"{name.removeprefix('reward/')} {metrics[name]:.3f}" for name in labels)
+            numbers.append(f"reward {metrics['reward/total']:.3f}" + (f" ({by_label})" if by_label else ""))
+        numbers += [f"loss {metrics[name]:.4f}" for name in ("warm_start/loss", "loss") if name in metrics]
         if "rate/tokens_per_s" in metrics:
-            facts.append(f"{_count(metrics['rate/tokens_per_s'])} tokens/s")
-        return facts
+            numbers.append(f"{_count(metrics['rate/tokens_per_s'])} tokens/s")
+        return numbers
 
     def _print(self) -> None:
         self._printed, self._shown = time.monotonic(), True
-        parts = [_clock(self._printed - self._start), f"{self._phase} {self._step}/{self._total}", *self._facts()]
+        parts = [_clock(self._printed - self._start), f"{self._phase} {self._step}/{self._total}", *self._numbers()]
         self.console.print("  ".join([*parts, self._time_left()]).rstrip(), markup=False, soft_wrap=True)
 
     def _render(self) -> Group:
@@ -121,7 +121,7 @@ class Progress:
             Text(_clock(time.monotonic() - self._start), style="dim"),
             self._time_left(),
         )
-        line = Text("  ".join(self._facts()))
+        line = Text("  ".join(self._numbers()))
         if len(self._rewards) > 1:
             line.append("  " + _sparkline(self._rewards), style="green")
         return Group(head, line)
@@ -129,7 +129,7 @@ class Progress:
 
 @contextmanager
 def counting(title: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, where that is a terminal; yields what moves it on by a number."""
+    """Show a progress bar on standard error if that is a terminal; yields a function that advances the bar."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -138,7 +138,7 @@ def counting(title: str, total: int | None, done: int = 0) -> Iterator[Callable[
 
 
 def _sparkline(values: list[float]) -> str:
-    """The values as blocks between their own least and largest."""
+    """Draw the values as blocks of different heights, between their minimum and maximum."""
     low, high = min(values), max(values)
     return "".join(_SPARKS[round((value - low) / ((high - low) or 1) * (len(_SPARKS) - 1))] for value in values)
 

@@ -1,4 +1,4 @@
-"""What a step made of its groups, written beside what they brought: so that it can be explained later."""
+"""Adds a step's advantages and trainer logprobs to the groups before they are stored, for ``lachesis explain``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,19 +10,19 @@ from ...verifiers.group import Group
 from ..learner.sample import Sample
 
 TRAINER, ADVANTAGE = "trainer_logprobs", "advantages"
-"""Names in ``Segment.extra``: the trainer's own logprob of each token before the step (NaN where it computed none), and
-the advantage that it learned with (NaN where it did not learn)."""
+"""Names in ``Segment.extra``: the trainer's logprob of each token before the step (NaN if it was not computed), and the
+token's advantage (NaN if the token was not trained)."""
 
 
-def recorded(
+def record_step(
     groups: Sequence[Group], samples: "Sequence[Sample]", logprobs: Sequence[npt.NDArray[np.float32] | None]
 ) -> tuple[Group, ...]:
-    """The groups with the step's numbers in the segments that were samples of it.
+    """Return the groups with the step's numbers in the segments that were trained.
 
     Args:
-        groups: of the step.
-        samples: made of them.
-        logprobs: of each sample's trained tokens; None where it was not computed, because nothing was to be learned.
+        groups: the groups of the step.
+        samples: the samples that were made of them.
+        logprobs: the logprobs of each sample's trained tokens; None if the sample was left out as it teaches nothing.
     """
     attempts = [list(group.trajectories) for group in groups]
     for sample, found in zip(samples, logprobs, strict=True):

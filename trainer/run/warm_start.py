@@ -1,4 +1,4 @@
-"""Supervised samples made of environments' own demonstrations, so that reinforcement has something to reinforce."""
+"""The supervised samples of the warm start, made of the environments' demonstrations."""
 
 from collections.abc import Collection, Sequence
 
@@ -24,9 +24,9 @@ class Demonstrations:
     """The demonstrations of a run's environments, as samples.
 
     Args:
-        environments: of the run.
-        config: of the run.
-        renderer: of the model's chat template.
+        environments: the run's environments.
+        config: the run's configuration.
+        renderer: renders the model's chat template.
     """
 
     def __init__(self, environments: Sequence[Environment], config: RunConfig, renderer: Renderer) -> None:
@@ -37,10 +37,10 @@ class Demonstrations:
         ]
 
     async def samples(self, draw: Draw) -> list[Sample]:
-        """The samples of one task's demonstration.
+        """Return the samples of one task's demonstration.
 
         Raises:
-            ConfigError: it cannot be played, or has more tokens than the context.
+            ConfigError: The demonstration cannot be played, or has more tokens than ``model.context``.
         """
         environment, learners = self._environments[draw.environment], self._learners[draw.environment]
         samples = await demonstration_samples(environment, draw.task, self._renderer, learners)
@@ -53,16 +53,16 @@ class Demonstrations:
         return samples
 
     def probe(self, draw: Draw, vocabulary: int) -> Ids:
-        """A prompt and the first reply of its demonstration, cut to the context: a text to compare logprobs on.
+        """Return the tokens of a prompt and the first reply of its demonstration, cut to the context.
 
         Raises:
-            ConfigError: the tokenizer gives ids that the model does not have.
+            ConfigError: The tokenizer gives ids that the model does not have.
         """
-        tokens = opening(self._environments[draw.environment], draw.task, self._renderer)
+        tokens = probe_text(self._environments[draw.environment], draw.task, self._renderer)
         if tokens.max() >= vocabulary:
             raise ConfigError(
-                f"the tokenizer gives token {tokens.max()}, but its model has only {vocabulary}; give a tokenizer and "
-                "a model of one kind (model.path)"
+                f"the tokenizer gives token {tokens.max()}, but its model has only {vocabulary} tokens; give a model "
+                "with its own tokenizer (model.path)"
             )
         return tokens[: self._context - 1]
 
@@ -70,16 +70,18 @@ class Demonstrations:
 async def demonstration_samples(
     environment: Environment, task: Task, renderer: Renderer, learners: Collection[str] | None = None
 ) -> list[Sample]:
-    """Play an episode in which the agents speak the demonstration; the samples of ``learners`` (by default of all).
+    """Play an episode in which the agents give the replies of the demonstration; return the samples of ``learners``.
 
-    It is played as in training, so what stands between the replies (results of tools, other agents) is what will stand
-    there, and is context; the replies are learned, end of turn included.
+    The episode is played as in training, so the samples have the same context between the replies (tool results,
+    other agents). The replies are trained, including their end-of-turn tokens. By default all agents are learners.
 
     Raises:
-        ConfigError: the episode fails, or asks for more replies than there are.
+        ConfigError: The episode fails, or asks for more replies than the demonstration has.
     """
     policies = {
-        agent: TokenPolicy(_Speaker(script, renderer), renderer, Sampling(max_tokens=_UNBOUNDED), context=_UNBOUNDED)
+        agent: TokenPolicy(
+            _ScriptedReplies(script, renderer), renderer, Sampling(max_tokens=_UNBOUNDED), context=_UNBOUNDED
+        )
         for agent, script in scripts(environment, environment.demonstration(task)).items()
     }
     played = await play(environment, task, policies, seed=(0,), inline=True)
@@ -95,8 +97,8 @@ async def demonstration_samples(
     ]
 
 
-def opening(environment: Environment, task: Task, renderer: Renderer) -> Ids:
-    """The task's prompt and the first reply of the demonstration: some ids of the environment's kind."""
+def probe_text(environment: Environment, task: Task, renderer: Renderer) -> Ids:
+    """Return the tokens of the task's prompt and of the demonstration's first reply."""
     system: list[Message] = []
     if environment.config.system_prompt:
         system.append({"role": "system", "content": environment.config.system_prompt})
@@ -104,17 +106,17 @@ def opening(environment: Environment, task: Task, renderer: Renderer) -> Ids:
     return np.concatenate([renderer.prompt([*system, *task.messages]), renderer.reply(first)]).astype(np.int32)
 
 
-class _Speaker:
-    """An engine that says one reply of the script at every request."""
+class _ScriptedReplies:
+    """An engine that answers each request with the next reply of a script."""
 
     def __init__(self, script: tuple[str, ...], renderer: Renderer) -> None:
         self._script = iter(script)
         self._renderer = renderer
 
     async def generate(self, request: Request) -> Completion:
-        """The ids of the next reply."""
+        """Return the tokens of the next reply."""
         text = next(self._script, None)
         if text is None:
-            raise EngineError("the episode asks for more replies than it has")
+            raise EngineError("the episode asks for more replies than the demonstration has")
         tokens = self._renderer.rest_of(text, request.prompt)
         return Completion(tokens, np.zeros(tokens.size, np.float32), np.zeros(tokens.size, np.int32), "stop")

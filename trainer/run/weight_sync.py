@@ -1,4 +1,4 @@
-"""Gives the engines new weights, and proves that the weights arrived and took effect."""
+"""Gives the engines new weights, and checks that the weights arrived and took effect."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,17 +8,17 @@ from ...verifiers.errors import ConfigError, EngineError
 from ..learner.learner import Learner, Metrics
 
 PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
-"""Largest difference of logprobs, trainer against engine, that kernels may cause."""
+"""Largest difference of logprobs between trainer and engine, in nats, that different kernels may cause."""
 
 
 class WeightSync:
     """Publishes a learner's weights to the engines of a pool.
 
     Args:
-        pool: has the engines.
-        learner: has the weights.
-        probe: int32, a fixed text whose logprobs trainer and engines compute after each publication.
-        tolerance: largest difference of these logprobs.
+        pool: the engines.
+        learner: the weights.
+        probe: int32, tokens of a fixed text; trainer and engines compute their logprobs after each publication.
+        tolerance: the largest difference of these logprobs, in nats.
     """
 
     def __init__(self, pool: Pool, learner: Learner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
@@ -26,7 +26,11 @@ class WeightSync:
         self._probe, self._tolerance = probe, tolerance
 
     async def check_vocabulary(self) -> None:
-        """Raise ``ConfigError`` where an engine has another vocabulary than the trainer."""
+        """Compare the vocabularies of engines and trainer.
+
+        Raises:
+            ConfigError: The vocabulary of an engine has another size than the trainer's.
+        """
         for info in await self._pool.infos():
             if info.vocabulary != self._learner.vocabulary:
                 raise ConfigError(
@@ -38,12 +42,12 @@ class WeightSync:
         """Give the engines the learner's weights as ``version``, which must be new.
 
         Raises:
-            EngineError: a checksum, or the probe's logprobs, differ.
+            EngineError: A checksum or the probe's logprobs differ.
         """
         await self._pool.publish(self._learner.send(self._pool.sender(), version))
         expected = self._learner.compute_logprobs(self._probe)[1:]
         answers = await self._pool.compute_logprobs(self._probe)
-        gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN where any is
+        gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN if any value is NaN
         if not gap <= self._tolerance:
             raise EngineError(
                 f"weights version {version} arrived whole but have no effect: the probe's logprobs differ by {gap:.3g} "

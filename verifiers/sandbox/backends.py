@@ -16,7 +16,7 @@ AUTO = "auto"
 BACKENDS = Plugins[Callable[["SandboxSettings"], Sandbox]](
     "sandbox backend",
     __package__ or "",
-    {"process": "process:open_process_sandbox", "docker": "docker.containers:open_docker_sandbox"},
+    {"process": "process_backend:open_process_sandbox", "docker": "docker.containers:open_docker_sandbox"},
     keywords=(AUTO,),
 )
 """Each is a callable (SandboxSettings) -> Sandbox that raises a ``LachesisError`` if it cannot open one."""

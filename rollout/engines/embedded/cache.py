@@ -1,4 +1,4 @@
-"""Keys and values of a fixed number of slots, preallocated, each slot written at its own position."""
+"""The preallocated key-value cache of a fixed number of slots, each of which is written at its own position."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ def blocks(length: int, block: int = BLOCK) -> int:
 
 
 class SlotCache(Cache):
-    """A static cache ``[slots, heads, context, head_dim]`` a layer, allocated when the layer is first seen.
+    """A static cache ``[slots, heads, context, head_dim]`` for each layer, allocated when the layer first runs.
 
-    Before a forward pass say which kind it is: ``prefill`` or ``decode``.
+    Call ``prefill`` or ``decode`` before each forward pass, to say which of both it is.
 
     Args:
-        slots: rows.
-        context: tokens that a slot can hold; rounded up to whole blocks as ``capacity``.
-        device: where.
+        slots: number of rows.
+        context: tokens that a slot can hold; ``capacity`` is this number rounded up to whole blocks.
+        device: of the tensors.
     """
 
     def __init__(self, slots: int, context: int, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class SlotCache(Cache):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write what a layer has computed, ``[batch, heads, tokens, head_dim]``; return what it attends to."""
+        """Write a layer's keys and values ``[batch, heads, tokens, head_dim]``; return those that it attends to."""
         if layer_idx == len(self.keys):
             self._allocate(key_states, value_states)
         keys, values = self.keys[layer_idx], self.values[layer_idx]
@@ -66,7 +66,7 @@ class SlotCache(Cache):
             tensor[targets, :, :length] = tensor[sources, :, :length]
 
     def clear(self) -> None:
-        """Forget everything; also not-a-number, which would outlive a mask."""
+        """Set everything to 0; values that are not numbers would get through a mask."""
         for tensor in (*self.keys, *self.values):
             tensor.zero_()
 
@@ -82,9 +82,9 @@ class SlotCache(Cache):
     def exact_block(self, query_heads: int) -> int:
         """The smallest step of attended lengths at which masked tokens never change a bit of the attention's output.
 
-        One step of ``BLOCK`` where the matrix library allows it, else the whole capacity. It is tried rather than
-        known: on CPUs the product of probabilities and values is summed in pieces that depend on the length once four
-        or more query heads share a key head and there are more than 256 tokens (seen with MKL).
+        That is ``BLOCK`` if the matrix library allows it, else the whole capacity. This is tried out, because it is not
+        documented: on CPUs the product of probabilities and values is summed in pieces that depend on the length if
+        four or more query heads share a key head and there are more than 256 tokens (found with MKL).
         """
         heads, size = self.keys[0].shape[1], self.keys[0].shape[3]
         if self.keys[0].device.type != "cpu":

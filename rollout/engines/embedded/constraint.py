@@ -1,4 +1,4 @@
-"""Replies that are JSON by a schema, token by token: which ones may come next."""
+"""Constraints for replies that follow a JSON schema: the tokens that may come next."""
 
 import json
 from functools import lru_cache
@@ -11,13 +11,13 @@ from ....verifiers.errors import ConfigError, EngineError
 from ...models.loading import load_tokenizer
 
 _STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""As ``json.dumps`` writes: white space without end would be JSON, too."""
+"""White space as ``json.dumps`` writes it; JSON would allow any amount."""
 
 
 class Constraint:
-    """What one reply may go on with. Made by ``Constraints``.
+    """The constraint of one reply, made by ``Constraints``.
 
-    The reply ends with a stop token, and only when the JSON is whole.
+    The reply ends with a stop token, which is allowed only when the JSON is complete.
     """
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
@@ -36,13 +36,13 @@ class Constraint:
         return torch.from_numpy(bits.astype(np.bool_))
 
     def accept(self, token: int) -> None:
-        """The reply went on with ``token``, which was allowed."""
+        """Note that the reply continued with ``token``, which was allowed."""
         if not self._matcher.is_stopped():
             self._matcher.consume_token(token)
 
 
 class Constraints:
-    """Constraints of one model.
+    """Makes constraints for one model.
 
     Args:
         path: the model's folder or Hub id, for its tokenizer.
@@ -67,10 +67,10 @@ class Constraints:
         """The constraint of a new reply, which one of ``stop_ids`` ends.
 
         Raises:
-            EngineError: the schema cannot be held to.
+            EngineError: the schema is not supported.
         """
         grammar = self._matcher.grammar_from_json_schema(json.loads(schema), overrides=_STYLE)
         matcher = self._matcher(self._guide(stop_ids), grammar)
         if matcher.is_error():
-            raise EngineError(f"the schema cannot be held to: {matcher.get_error()[:200]}")
+            raise EngineError(f"this schema is not supported: {matcher.get_error()[:200]}")
         return Constraint(matcher, self._vocabulary)

@@ -1,20 +1,20 @@
 """The embedded default engine: continuous batching of a Hugging Face causal language model over fixed slots.
 
-The same request with the same seed under the same weights gives the same bits, alone or in company, early or late (CPU,
-float32, one thread). What that takes, as found by trying (torch 2.13, MKL, AVX-512):
+Equal requests with equal seeds under equal weights give equal bits, whatever else is running (CPU, float32, one
+thread). These are the conditions for that, found by trying (torch 2.13, MKL, AVX-512):
 
-- Linear layers: a row's bits are the same in batches of 4 to 1200 rows, whatever stands beside it, and differ at 1 to
-  3; on CPUs with AMX they differ at up to 10. So every decoding step runs all slots, four at least, and the output
-  layer only ever sees that batch: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
-  which is fed by the first decoding step. Engines of 10 slots and of 64 may give other bits.
-- Attention while decoding: masked tokens at the end change nothing when the attended length is a multiple of 16, and do
-  so otherwise; with four or more query heads a key head and more than 256 tokens, nearly any change of length changes
-  bits, and then all of the context is attended to (``SlotCache.exact_block`` tries it out).
-- Attention in a prefill: a prompt is padded to a multiple of 16, a length of its own that no company changes, and is
-  batched only with prompts of that length. Rows of a batch do not touch each other.
-- Every draw uses the request's own numbers (``sampling.uniforms``), at the place in its own completion.
+- Linear layers: a row has the same bits in all batches of 4 to 1200 rows, and others in batches of 1 to 3; on CPUs with
+  AMX, in batches of up to 10. So every decoding step runs all slots, of which there are at least four, and the output
+  layer runs in decoding steps only: a prefill, which has 16 rows or more, computes all but the last token of a prompt,
+  and the first decoding step computes that one. Engines of 10 slots and of 64 may give different bits.
+- Attention while decoding: masked tokens at the end change no bits if the attended length is a multiple of 16. With
+  four or more query heads for a key head and more than 256 tokens, nearly any change of length changes bits; the engine
+  then attends to the whole context (``SlotCache.exact_block`` tries this out).
+- Attention in a prefill: a prompt is padded to a multiple of 16, and batched only with prompts of the same padded
+  length. The rows of a batch do not affect each other.
+- Every draw uses the random number of its request and of its position in the completion (``sampling.uniforms``).
 
-Not covered: mixtures of experts, where the rows that an expert sees depend on the company; CUDA; bfloat16.
+Not covered: mixtures of experts, where the rows of an expert depend on the other requests; CUDA; bfloat16.
 """
 
 from collections import deque
@@ -26,12 +26,14 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from ....verifiers.errors import ConfigError, EngineError, EngineStale
+from ....verifiers.errors import ConfigError, EngineError
 from ...models.loading import check_context, load_model
 from ..engine import Completion, Engine, EngineInfo, Request, Stop
 from ..local import LocalEngine
 from ..registry import EngineSetup
-from ..transport.transport import Layout, Shipment, layout_of
+from ..request_checks import check_length, check_tokens, check_version
+from ..weight_transport.layout import check_layout, layout_of
+from ..weight_transport.transport import Shipment
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
 from .sampling import draw
@@ -48,10 +50,10 @@ class TorchEngine:
     each token carries the version that sampled it.
 
     Args:
-        model: a causal language model with full attention in every layer; the engine owns its weights from now on.
-        slots: requests that run together; at least 4.
+        model: a causal language model with full attention in every layer; the engine will change its weights.
+        slots: number of requests that run together; at least 4.
         context: most tokens of prompt and completion together.
-        version: of the weights that the model has; -1 refuses to generate before an ``update``.
+        version: of the model's weights; with -1 the engine refuses to generate before an ``update``.
 
     Raises:
         ConfigError: the model or the sizes do not fit.
@@ -68,7 +70,7 @@ class TorchEngine:
         self._slots = Slots(slots, context, model.device)
         self._cache = SlotCache(slots, context, model.device)
         self._columns = torch.arange(self._cache.capacity, device=model.device)
-        self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds, from its start
+        self._prefixes: list[bytes] = [b""] * slots  # the ids whose keys and values each slot holds
         self._keys: set[int] = set()  # queued, running, or ended and not yet returned
         self._queue: deque[tuple[int, Request]] = deque()
         self._running: dict[int, tuple[int, Request]] = {}  # by slot
@@ -103,8 +105,8 @@ class TorchEngine:
         Raises:
             EngineError: weights too old for it, no prompt, an id outside the vocabulary, or a key in use.
         """
-        self._check_version(request.version)
-        self._check_tokens(request.prompt)
+        check_version(self._version, request.version)
+        check_tokens(request.prompt, self._vocabulary)
         if key in self._keys:
             raise EngineError(f"request key {key} is in use")
         if request.sampling.schema:
@@ -117,7 +119,7 @@ class TorchEngine:
 
     @torch.no_grad()
     def step(self) -> list[tuple[int, Completion]]:
-        """Prefill what finds a free slot, then advance every running request by a token; return those that ended."""
+        """Prefill queued requests into free slots, then advance all by a token; return those that ended."""
         self._admit()
         if self._running:
             self._advance()
@@ -152,10 +154,9 @@ class TorchEngine:
         Raises:
             EngineError: no weights yet, no tokens, an id outside the vocabulary, or more tokens than the context.
         """
-        self._check_version(0)
-        self._check_tokens(tokens)
-        if len(tokens) > self._context:
-            raise EngineError(f"{len(tokens)} tokens to score are more than the context of {self._context}")
+        check_version(self._version)
+        check_tokens(tokens, self._vocabulary)
+        check_length(tokens, self._context)
         ids = torch.from_numpy(np.asarray(tokens, np.int64)).to(self.model.device)
         logits = self.model(input_ids=ids[None], use_cache=False).logits[0, :-1].float() / (temperature or 1.0)
         picked = logits.gather(1, ids[1:, None])[:, 0] - logits.logsumexp(-1)
@@ -173,7 +174,9 @@ class TorchEngine:
                 that the model ties arrived with different values. Of tied tensors one name is enough.
         """
         own = self.model.state_dict()
-        _check_layout(own, shipment.layout)
+        memory = {own[spec.name].data_ptr() for spec in shipment.layout if spec.name in own}
+        tied = [name for name, tensor in own.items() if tensor.data_ptr() in memory]
+        check_layout(shipment.layout, layout_of(own), optional=tied)
         self._version = -1  # until all of it has arrived
         receiver, filled = shipment.receiver(), set()
         for name, tensor in receiver.receive(shipment):
@@ -193,7 +196,7 @@ class TorchEngine:
         return digest
 
     def info(self) -> EngineInfo:
-        """What the engine is and holds."""
+        """The engine's kind and state."""
         details = {
             "model": self.model.config.model_type,
             "device": str(self.model.device),
@@ -251,7 +254,7 @@ class TorchEngine:
             torch.tensor(rows, device=device),
         )
         columns = self._columns[:length]
-        self.model.base_model(  # without the output layer: nothing is sampled here
+        self.model.base_model(  # no output layer, since nothing is sampled here
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=self._mask(columns[None], length),
             position_ids=columns[None].expand(len(prefixes), -1),
@@ -312,19 +315,6 @@ class TorchEngine:
         hidden = self._columns[:length] > positions[:, None, :, None]
         return torch.zeros(hidden.shape, dtype=self.model.dtype, device=hidden.device).masked_fill_(hidden, lowest)
 
-    def _check_version(self, needed: int) -> None:
-        if self._version < 0:
-            raise EngineStale("the engine has no weights yet; update it before it generates or scores")
-        if self._version < needed:
-            raise EngineStale(f"stale weights: the request needs version {needed}, the engine holds {self._version}")
-
-    def _check_tokens(self, tokens: npt.NDArray[np.int32]) -> None:
-        if not len(tokens):
-            raise EngineError("a prompt has at least one token, found none")
-        if tokens.min() < 0 or tokens.max() >= self._vocabulary:
-            wrong = tokens[(tokens < 0) | (tokens >= self._vocabulary)][0]
-            raise EngineError(f"token id {wrong} is outside the vocabulary of {self._vocabulary}")
-
 
 def open_engine(setup: EngineSetup) -> Engine:
     """The engine on a GPU if it is given any, else on the CPU."""
@@ -358,21 +348,3 @@ def _padded(prefix: bytes) -> int:
 
 def _nothing(stop: Stop) -> Completion:
     return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), stop)
-
-
-def _check_layout(own: dict[str, torch.Tensor], arriving: Layout) -> None:
-    """Raise ``EngineError`` unless the tensors that arrive are those of the model."""
-    expected = {spec.name: spec for spec in layout_of(own)}
-    filled = set()
-    for spec in arriving:
-        if spec.name not in own:
-            raise EngineError(f"the model has no tensor {spec.name!r} to update")
-        if spec != expected[spec.name]:
-            raise EngineError(
-                f"tensor {spec.name!r} arrived as {spec.shape} {spec.dtype}, "
-                f"the model has {expected[spec.name].shape} {expected[spec.name].dtype}"
-            )
-        filled.add(own[spec.name].data_ptr())
-    for name, tensor in own.items():
-        if tensor.data_ptr() not in filled:
-            raise EngineError(f"the update lacks tensor {name!r}")

@@ -1,11 +1,11 @@
-"""How a token is drawn from logits: temperature, top-k, top-p, and one uniform number of the request's own stream."""
+"""Drawing a token from logits: temperature, top-k, top-p, and a uniform random number of the request's own stream."""
 
 import numpy as np
 import torch
 
 
 def uniforms(seed: int, count: int) -> torch.Tensor:
-    """The first ``count`` numbers, float64 in [0, 1), of the stream of ``seed``: counter-based, the same everywhere."""
+    """The first ``count`` random numbers of ``seed``, float64 in [0, 1); counter-based, the same on every machine."""
     bits = np.random.Philox(key=seed % 2**128).random_raw(count)
     return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53)
 
@@ -29,11 +29,11 @@ def draw(
         top_k: int64 ``[rows]``; 0 keeps all.
         top_p: float32 ``[rows]``; 1 keeps all.
         uniform: float64 ``[rows]`` in [0, 1).
-        allowed: row → bool ``[vocabulary]``, the tokens that alone may be drawn there; before all filters.
+        allowed: row → bool ``[vocabulary]``, the only tokens that may be drawn there; applied before all filters.
 
     Returns:
-        Tokens, int64 ``[rows]``, and their logprobs, float32 ``[rows]``, under the distribution that was drawn from; in
-        rows of ``allowed`` under the policy's own, after temperature.
+        Tokens, int64 ``[rows]``, and their logprobs, float32 ``[rows]``, under the distribution that was drawn from;
+        in rows of ``allowed``, under the policy's own distribution after temperature.
     """
     greedy = temperature == 0
     scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
@@ -55,7 +55,7 @@ def draw(
 
 
 def keep_top(logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-    """``logits`` with -inf for what top-k, and then top-p among the rest, leave out; equals of the k-th stay."""
+    """``logits`` with -inf for tokens that top-k, or then top-p, leaves out; ties with the k-th token stay."""
     ascending, order = logits.sort(-1)
     vocabulary = logits.shape[1]
     kept = torch.where(top_k > 0, top_k.clamp(max=vocabulary), vocabulary)

@@ -1,4 +1,4 @@
-"""The running requests as rows of tensors, so that a step costs the same few operations however many there are."""
+"""The running requests as rows of tensors, so that a step takes the same few operations for any number of requests."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from .sampling import uniforms
 
 
 class Slots:
-    """What each slot is doing. Every tensor has one row a slot; idle rows are computed too and mean nothing.
+    """The state of every slot. Each tensor has one row for each slot; idle rows are computed, too, and mean nothing.
 
     Attributes:
-        active: bool, whether a request runs here.
-        tokens: int64, what is fed next.
-        positions: int64, where it is fed.
+        active: bool, whether a request runs in the slot.
+        tokens: int64, the next input token.
+        positions: int64, the position of that token.
         temperature, top_k, top_p: the request's sampling.
     """
 
@@ -33,7 +33,7 @@ class Slots:
         self._logprobs = rows(torch.float32, context)
 
     def begin(self, slot: int, request: Request) -> None:
-        """Let ``request``, all but the last of whose prompt is cached, run in ``slot``."""
+        """Start ``request`` in ``slot``, whose cache holds all of the prompt but its last token."""
         sampling, length = request.sampling, len(request.prompt)
         limit = min(sampling.max_tokens, self.context - length)
         self.active[slot] = True
@@ -52,11 +52,11 @@ class Slots:
         return self._uniforms[self._every, self._counts]
 
     def attended(self) -> int:
-        """How many tokens the longest active slot sees."""
+        """The number of tokens that the longest active slot attends to."""
         return int((self.positions * self.active).max()) + 1
 
     def record(self, tokens: torch.Tensor, logprobs: torch.Tensor, version: int) -> tuple[list[int], list[int]]:
-        """Append what was sampled; return the slots that a stop id ended, and those that ran out of room."""
+        """Append the sampled tokens; return the slots that a stop id ended, and those that are full."""
         place = self._every, self._counts
         self._sampled[place] = tokens.int()
         self._logprobs[place] = logprobs
@@ -75,7 +75,7 @@ class Slots:
         return self._sampled[slot, : int(self._counts[slot])].cpu().numpy()
 
     def end(self, slot: int, stop: Stop) -> Completion:
-        """Free ``slot`` and return what it has sampled."""
+        """Free ``slot`` and return its completion."""
         self.active[slot] = False
         count = int(self._counts[slot])
         tokens, logprobs, versions = (

@@ -352,28 +352,34 @@ def test_a_second_reply_at_the_same_time_is_refused() -> None:
 @pytest.mark.parametrize("end", ["abort", "cancel"])
 def test_a_reply_that_is_aborted_or_cancelled_leaves_the_chat_as_it_was(end: str) -> None:
     table = Table(["one", "two"])
+    asked: list[Request] = []
 
     async def interrupted() -> TokenChat:
+        answers, aborted = table.engine.generate, asyncio.Event()
+
+        async def aborts(request: Request) -> Completion:
+            asked.append(request)
+            await aborted.wait()
+            return Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "abort")
+
         chat = table.open()
         await talk(chat, ["a"])
         chat.add("user", "b")
-        await table.engine.pause()
+        table.engine.generate = aborts  # type: ignore[method-assign]
         pending = asyncio.create_task(chat.reply())
         await asyncio.sleep(0.01)
         if end == "abort":
-            await table.engine.abort()
+            aborted.set()
             with pytest.raises(EngineError, match="abort"):
                 await pending
-            table.completions.pop()
         else:
             pending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await pending
-        await table.engine.resume()
-        aborted = table.engine.requests.pop()
+        table.engine.generate = answers  # type: ignore[method-assign]
         chat.add("user", "c")
         assert (await chat.reply()).raw == "two"
-        assert table.engine.requests[-1].sampling.seed == aborted.sampling.seed
+        assert [request.sampling.seed for request in asked] == [table.engine.requests[-1].sampling.seed]
         return chat
 
     chat = run(interrupted())

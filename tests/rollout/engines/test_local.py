@@ -9,8 +9,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.engine import Completion, EngineInfo, Request, Sampling
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.verifiers.errors import EngineError
 
 

@@ -15,12 +15,12 @@ from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.engines.registry import ENGINES
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
-from lachesis.rollout.workers.opening import open_pool
+from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.group import Group

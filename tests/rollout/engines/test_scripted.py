@@ -6,8 +6,8 @@ import torch
 
 from lachesis.rollout.engines.engine import Completion, Engine, Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.verifiers.errors import EngineError
 
 

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import ship
 from lachesis.rollout.engines.vllm import VllmEngine
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
 
@@ -291,7 +291,7 @@ def test_a_request_that_cannot_be_served_is_refused(served: Served) -> None:
         (replace(good, prompt=np.array([1, vocabulary], np.int32)), f"token id {vocabulary}"),
         (replace(good, prompt=np.array([-1], np.int32)), "token id -1"),
         (replace(good, prompt=np.array([], np.int32)), "at least one token"),
-        (replace(good, version=served.engine.info().version + 1), "still holds"),
+        (replace(good, version=served.engine.info().version + 1), "the engine holds"),
         (request_of(0, temperature=3.0), "0.01 to 2"),
         (request_of(0, temperature=0.001), "0.01 to 2"),
     ):
@@ -313,8 +313,8 @@ def test_weights_that_do_not_fit_are_refused_and_the_old_ones_stay(served: Serve
             state | {"model.layers.9.mlp.down_proj.weight": state[name]},
             "no tensor 'model.layers.9.mlp.down_proj.weight",
         ),
-        (state | {name: state[name].T.contiguous()}, f"tensor '{name}' has shape"),
-        ({key: tensor for key, tensor in state.items() if key != name}, f"'{name}' among them"),
+        (state | {name: state[name].T.contiguous()}, f"tensor '{name}' arrived as"),
+        ({key: tensor for key, tensor in state.items() if key != name}, f"the first is '{name}'"),
     ):
         with pytest.raises(EngineError, match=message):
             served.engine.update(ship(ObjectStoreSender(), version + 1, broken))

@@ -15,8 +15,8 @@ from ray.exceptions import OwnerDiedError, RaySystemError
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome

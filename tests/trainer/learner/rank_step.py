@@ -19,7 +19,7 @@ from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner, Metrics
 from lachesis.trainer.learner.packing import ROW
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.learner.sharding import whole
+from lachesis.trainer.learner.sharding import full_tensor
 
 SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 16384},
@@ -64,7 +64,7 @@ def stepped(
     if settings.get("moved"):  # without which an adapter's product is 0, and a divergence too
         learner.policy_step(BATCH[:2], lr=1e-3)
     metrics, logprobs = learner.policy_step(batch, lr=0.0)
-    grads = [whole(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
+    grads = [full_tensor(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
     gradient = torch.cat([grad.flatten() for grad in grads]).double().numpy()
     return metrics, gradient, sum(found is not None for found in logprobs)
 

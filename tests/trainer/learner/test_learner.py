@@ -13,7 +13,7 @@ import torch
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec

@@ -11,12 +11,12 @@ from transformers import AutoModelForCausalLM as Auto
 from transformers import CohereConfig, Gemma2Config, GraniteConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner import logprobs as module
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.learner.logprobs import Scorer
+from lachesis.trainer.learner.logprobs import LogprobModel
 from lachesis.trainer.learner.packing import MicroBatch, micro_batches
 from lachesis.trainer.learner.sample import Sample
 from lachesis.verifiers.errors import ConfigError
@@ -72,7 +72,7 @@ def plain(model: PreTrainedModel, micro: MicroBatch) -> torch.Tensor:
 )
 def test_models_that_scale_or_cap_their_logits_are_scored_as_they_score_themselves(config: Any) -> None:
     model, micro = model_of(config), batch()
-    logprobs, entropies = Scorer(model, torch.float32)(micro)
+    logprobs, entropies = LogprobModel(model, torch.float32)(micro)
     assert torch.allclose(logprobs, plain(model, micro), atol=1e-5)
     assert (entropies > 0).all()
 
@@ -88,7 +88,7 @@ class Twice(Qwen3ForCausalLM):
 
 def test_a_model_whose_logits_are_made_in_another_way_is_refused() -> None:
     with pytest.raises(ConfigError, match="qwen3: logits are not those of the output layer"):
-        Scorer(Twice(Qwen3Config(**SHAPE)).eval(), torch.float32)
+        LogprobModel(Twice(Qwen3Config(**SHAPE)).eval(), torch.float32)
 
 
 class Largest(TorchDispatchMode):
@@ -115,7 +115,7 @@ def test_no_tensor_of_all_tokens_and_the_vocabulary_is_ever_made(
         learner = LocalLearner(ModelConfig(path=str(tmp_path / "m"), context=64), TrainerConfig())
         Largest.numel = 0
         with Largest():
-            logprobs, entropies = learner._scorer(micro, True)
+            logprobs, entropies = learner._policy(micro, True)
             (logprobs.sum() + entropies.sum()).backward()
         sizes.append(Largest.numel)
         grads = [parameter.grad.flatten() for parameter in learner.model.parameters() if parameter.grad is not None]

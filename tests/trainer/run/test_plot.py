@@ -31,3 +31,9 @@ def test_missing_and_null_values_are_left_out() -> None:
     rows = [{"step": 1, "loss": 1}, {"step": 2, "reward/total": None}, {"step": 3, "reward/total": 0.5}]
     steps, values = _series(rows, "reward/total")
     np.testing.assert_array_equal([steps, values], [[3], [0.5]])
+
+
+def test_a_run_without_an_accuracy_shows_its_held_out_reward_on_the_scale_of_its_rewards(tmp_path: Path) -> None:
+    rows = [{"step": step, "reward/total": 7.0, "heldout/reward": 6.5} for step in range(3)]
+    plot_learning_curve(rows, tmp_path / "a.png", target=8.0)
+    assert imread(tmp_path / "a.png").shape[:2] == (585, 1040), "one panel: both are rewards"

@@ -32,7 +32,14 @@ def test_every_number_is_shown(terminal: bool) -> None:
         progress.phase("training")
         progress.update(1, {})
         progress.update(2, METRICS)
-    for part in ("training", "2/10", "held-out 0.625", "reward 0.750 (exact 0.700, format 0.500)", "0.0123", "12.3k"):
+    for part in (
+        "training",
+        "2/10",
+        "held-out accuracy 0.625",
+        "reward 0.750 (exact 0.700, format 0.500)",
+        "0.0123",
+        "12.3k",
+    ):
         assert part in text.getvalue()
     assert "left" in text.getvalue()
 

@@ -11,7 +11,7 @@ from lachesis.environments.loading import describe
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.run.warm_start import demonstration_samples, opening
+from lachesis.trainer.run.warm_start import demonstration_samples, probe_text
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.task import Task
 
@@ -63,7 +63,7 @@ def test_hostile_text_in_a_demonstration_yields_no_control_token(renderer: Rende
 
 def test_the_opening_is_the_prompt_and_the_first_reply(renderer: Renderer) -> None:
     sample = demonstration_sample(describe("arithmetic").build(), TASK, renderer)
-    assert np.array_equal(opening(describe("arithmetic").build(), TASK, renderer), sample.tokens)
+    assert np.array_equal(probe_text(describe("arithmetic").build(), TASK, renderer), sample.tokens)
 
 
 def test_of_a_demonstration_with_tools_the_replies_are_learned_and_the_results_are_context(renderer: Renderer) -> None:

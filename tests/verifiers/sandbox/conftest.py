@@ -11,7 +11,7 @@ import pytest
 
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.sandbox import agent
-from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.process_backend import ProcessLauncher
 from lachesis.verifiers.sandbox.seccomp import bpf
 
 _DROP = (

@@ -18,7 +18,7 @@ from lachesis.verifiers.sandbox import agent
 from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessConnection, ProcessLauncher
+from lachesis.verifiers.sandbox.process_backend import ProcessConnection, ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox, Session
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 

@@ -16,7 +16,7 @@ from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.inside import wire
 from lachesis.verifiers.sandbox.job import MIB, Execution, Job, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.process_backend import ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 
@@ -247,7 +247,7 @@ FORKED = """
 import asyncio, os, signal, time
 from lachesis.verifiers.sandbox.job import Job
 from lachesis.verifiers.sandbox.pool import AgentPool
-from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.process_backend import ProcessLauncher
 
 pool = AgentPool(ProcessLauncher(), 2)
 asyncio.run(pool.run(Job("print(1)")))

@@ -13,7 +13,7 @@ from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Level
 from lachesis.verifiers.sandbox.pool import AgentPool
 from lachesis.verifiers.sandbox.probe import level_of
-from lachesis.verifiers.sandbox.process import ProcessLauncher
+from lachesis.verifiers.sandbox.process_backend import ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 

@@ -18,8 +18,8 @@ from transformers import (
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.embedded.sampling import draw, keep_top, uniforms
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.transport.object_store import ObjectStoreSender
-from lachesis.rollout.engines.transport.transport import Shipment, ship
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model, load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError, EngineError
@@ -352,7 +352,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
     good = tiny(5).state_dict()
     name = "model.layers.1.mlp.up_proj.weight"
     for bad, message in (
-        ({key: tensor for key, tensor in good.items() if key != name}, f"lacks tensor '{name}'"),
+        ({key: tensor for key, tensor in good.items() if key != name}, f"the first is '{name}'"),
         (good | {"model.extra": torch.zeros(1)}, "no tensor 'model.extra'"),
         (good | {name: good[name].T.contiguous()}, f"tensor '{name}' arrived as"),
         (good | {name: good[name].half()}, f"tensor '{name}' arrived as"),

@@ -1,0 +1,100 @@
+"""Checkpoints: a Hugging Face model folder, the optimizer and the run's state; complete once the manifest exists."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ....verifiers.files import replace_text
+from .run_state import FILE, RunState
+
+MANIFEST = "manifest.json"
+
+
+def begin(folder: Path, state: RunState) -> Path:
+    """Make a folder for the checkpoint of ``state`` and write the state into it. Remains of a crash are removed."""
+    path = folder / _name(state.step)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    state.write(path)  # now, because the objects in it go on changing
+    return path
+
+
+def complete(path: Path, keep: int) -> None:
+    """Write the manifest that seals a checkpoint, and delete old checkpoints.
+
+    This one, the newest sealed ones before it (``keep`` in all), and the best one on held-out tasks are kept. Later
+    checkpoints are deleted: they belong to steps that a resumed run has replaced.
+    """
+    files = {
+        str(file.relative_to(path)): {"bytes": file.stat().st_size, "blake2b": _digest(file)}
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+    for name in files:
+        _sync(path / name)
+    replace_text(path / MANIFEST, json.dumps(files, indent=1))
+    _sync(path)
+    _sync(path.parent)
+    newest_first = sealed(path.parent)
+    up_to_here = newest_first[newest_first.index(path) :]
+    best = path.with_name(_name(RunState.read(path).held_out.best_step))
+    kept = [*up_to_here[:keep], *(other for other in up_to_here[keep:] if other == best)]
+    for other in _newest_first(path.parent):
+        if other not in kept:
+            shutil.rmtree(other)
+
+
+def sealed(folder: Path) -> list[Path]:
+    """Return the complete checkpoints in ``folder``, the newest first."""
+    return [path for path in _newest_first(folder) if (path / MANIFEST).exists()]
+
+
+def latest(folder: Path) -> Path | None:
+    """Return the newest complete and undamaged checkpoint in ``folder``, or None."""
+    return next((path for path in sealed(folder) if not damage(path)), None)
+
+
+def damage(path: Path) -> str:
+    """Say what is wrong with a sealed checkpoint; empty if nothing is."""
+    try:
+        files = {name: (entry["bytes"], entry["blake2b"]) for name, entry in _read(path / MANIFEST).items()}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        return f"{path / MANIFEST} cannot be read: {error}"
+    if FILE not in files:
+        return f"{path / MANIFEST} does not name {FILE}"
+    for name, (size, digest) in files.items():
+        file = path / name
+        if not file.exists() or file.stat().st_size != size:
+            return f"{file} is missing or has another size"
+        if _digest(file) != digest:
+            return f"{file} has other content than the manifest says"
+    return ""
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    numbered = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(numbered, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
