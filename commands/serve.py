@@ -1,0 +1,116 @@
+"""``lachesis serve``: the trajectory service, to which Atropos environments and trainers connect."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from ..rollout.service.app import BodyLimits, Service, make_app, make_runner
+from ..rollout.service.body import is_loopback
+from ..rollout.service.door import Door
+from ..rollout.service.queue import GroupQueue
+from ..rollout.service.service import Times
+from ..verifiers.errors import ConfigError
+from .terminal import printable, standard_output
+
+_MIB = 1 << 20
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--store",
+    default=Path("service.sqlite"),
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that holds the groups; made if it is not there.",
+)
+@click.option("--token", default="", envvar="LACHESIS_TOKEN", help="Callers must show it; or set LACHESIS_TOKEN.")
+@click.option("--max-groups", default=100_000, show_default=True, type=click.IntRange(1), help="Groups that may wait.")
+@click.option("--max-mib", default=16_384, show_default=True, type=click.IntRange(1), help="MiB that may wait.")
+@click.option("--max-body", default=64, show_default=True, type=click.IntRange(1, 2048), help="MiB of one body.")
+@click.option("--max-staleness", type=click.IntRange(0), help="Versions that the weights of a group may be behind.")
+@click.option("--lease", default=1800.0, show_default=True, help="Seconds until an unacknowledged batch comes back.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds until a batch may be less than full.")
+@click.option("--silence", default=300.0, show_default=True, help="Seconds without a group that end a minimum share.")
+def command(
+    host: str,
+    port: int,
+    store: Path,
+    token: str,
+    max_groups: int,
+    max_mib: int,
+    max_body: int,
+    max_staleness: int | None,
+    lease: float,
+    patience: float,
+    silence: float,
+) -> None:
+    """Serve the Atropos wire: a queue between environments and a trainer.
+
+    Every group is on the disk before its post is answered. SIGTERM and Ctrl-C end the service cleanly, and the same
+    command goes on with the same groups.
+    """
+    if not is_loopback(host) and not token:
+        raise ConfigError(f"--host {host} can be reached from outside; give a --token, or set LACHESIS_TOKEN")
+    queue = GroupQueue(store, max_groups=max_groups, max_bytes=max_mib * _MIB, patience=patience)
+    try:
+        service = Service(queue, door=Door(max_staleness=max_staleness), times=Times(lease=lease, silence=silence))
+        app = make_app(service, token=token, limits=BodyLimits(bytes=max_body * _MIB))
+        with standard_output():
+            asyncio.run(_serve(app, service, host, port))
+    finally:
+        queue.close()
+
+
+async def _serve(app: web.Application, service: Service, host: str, port: int) -> None:
+    """Answer until a signal comes; a line every ten seconds says what has changed."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = make_runner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        shown = f"[{host}]" if ":" in host else host
+        print(f"listening on http://{shown}:{runner.addresses[0][1]}; {summary(service)}", flush=True)
+        await _report(service, stop)
+    finally:
+        await runner.cleanup()
+    kept = len(service.queue) + sum(len(lease.groups) for lease in service.queue.leases.values())
+    print(f"stopped; {kept} groups stay in the store", flush=True)
+
+
+async def _report(service: Service, stop: asyncio.Event) -> None:
+    last = summary(service)
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), 10)
+        except TimeoutError:
+            if (line := summary(service)) != last:
+                print(line, flush=True)
+                last = line
+
+
+def summary(service: Service) -> str:
+    """One line: the environments, the queue, the rates and what was refused."""
+    queue = service.queue
+    connected = [one for one in service.environments if one.connected]
+    names = ", ".join(f"{one.name} {one.groups}" for one in connected[:8]) + (", ..." if len(connected) > 8 else "")
+    leased = sum(len(lease.groups) for lease in queue.leases.values())
+    facts = [
+        f"step {service.step}",
+        f"{len(connected)} environments" + (f" ({names})" if names else ""),
+        f"{len(queue)} groups wait, {leased} on lease",
+        f"{service.rate():.1f} groups/s in",
+        f"{queue.counters.acknowledged} acknowledged",
+        f"{sum(service.refused.values())} refused",
+    ]
+    return printable("; ".join(facts)).replace("\n", " ")
