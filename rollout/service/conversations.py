@@ -7,8 +7,8 @@ import json
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Turn:
         context: int32, the ids of the prompt after those of ``before``.
         completion: what was sampled.
         temperature: of the sampling; greedy counts as 1, like its logprobs.
+        filtered: whether top_p or top_k left tokens out, so that the logprobs are not the policy's.
         context_text: the text of ``context``, control tokens spelled out.
         text: the text of the reply, without the stop token at its end.
         shown: the text that the client was given; shorter than ``text`` where a stop string was cut off.
@@ -43,6 +44,7 @@ class Turn:
     context: Ids
     completion: Completion
     temperature: float
+    filtered: bool
     context_text: str
     text: str
     shown: str
@@ -56,11 +58,9 @@ class Turn:
 
     def chain(self) -> list[Turn]:
         """The replies of the conversation up to this one, the first reply first."""
-        turns: list[Turn] = []
-        turn: Turn | None = self
-        while turn is not None:
-            turns.append(turn)
-            turn = turn.before
+        turns = [self]
+        while (before := turns[-1].before) is not None:
+            turns.append(before)
         return turns[::-1]
 
     def tokens(self) -> Ids:
@@ -103,33 +103,42 @@ class Opening:
         return int(versions[-1]) if versions.size else 0
 
 
+class Key(NamedTuple):
+    """What is left of a sequence of bytes in an index."""
+
+    digest: bytes
+    length: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Key:
+        """The key of ``data``."""
+        return cls(_digest(data), len(data))
+
+
 class Prefixes:
     """Turns by a sequence of bytes, found again by any longer sequence that begins with it."""
 
     def __init__(self) -> None:
-        self._turns: dict[bytes, dict[Turn, None]] = {}
+        self._turns: dict[Key, dict[Turn, None]] = {}
         self._lengths: Counter[int] = Counter()
 
-    def add(self, data: bytes, turn: Turn) -> None:
-        """Put ``turn`` under ``data``."""
-        self._turns.setdefault(_digest(data), {})[turn] = None
-        self._lengths[len(data)] += 1
+    def add(self, key: Key, turn: Turn) -> None:
+        """Put ``turn`` under ``key``."""
+        self._turns.setdefault(key, {})[turn] = None
+        self._lengths[key.length] += 1
 
-    def remove(self, data: bytes, turn: Turn) -> None:
-        """Take ``turn`` away again, if it is there."""
-        key = _digest(data)
-        turns = self._turns.get(key, {})
-        if turn in turns:
-            del turns[turn]
-            self._lengths[len(data)] -= 1
-            if not self._lengths[len(data)]:
-                del self._lengths[len(data)]
-            if not turns:
-                del self._turns[key]
+    def remove(self, key: Key, turn: Turn) -> None:
+        """Take ``turn``, which is under ``key``, away again."""
+        del self._turns[key][turn]
+        if not self._turns[key]:
+            del self._turns[key]
+        self._lengths[key.length] -= 1
+        if not self._lengths[key.length]:
+            del self._lengths[key.length]
 
-    def at(self, data: bytes) -> list[Turn]:
-        """The turns under exactly ``data``, the oldest first."""
-        return list(self._turns.get(_digest(data), ()))
+    def at(self, key: Key) -> list[Turn]:
+        """The turns under exactly ``key``, the oldest first."""
+        return list(self._turns.get(key, ()))
 
     def beginning(self, data: bytes) -> Iterator[list[Turn]]:
         """The turns under each prefix of ``data``, the longest prefix first."""
@@ -137,7 +146,7 @@ class Prefixes:
         for length in sorted(length for length in self._lengths if length <= len(data)):
             whole.update(data[done:length])
             done = length
-            if turns := self._turns.get(whole.digest()):
+            if turns := self._turns.get(Key(whole.digest(), length)):
                 found.append(list(turns))
         return reversed(found)
 
@@ -165,17 +174,6 @@ class Counts:
     unprovable: int = 0
 
 
-@dataclass
-class _Keys:
-    """Under which keys one turn stands."""
-
-    ids: bytes
-    prompt: bytes
-    root: bytes
-    reading: bytes
-    messages: list[bytes] = field(default_factory=list)
-
-
 class Conversations:
     """A bounded memory of sampled replies, each with its exact prompt ids, ids, logprobs and versions.
 
@@ -195,7 +193,7 @@ class Conversations:
         self.counts = Counts()
         self.bytes = 0
         self._most, self._most_bytes = most, most_bytes
-        self._turns: OrderedDict[Turn, _Keys] = OrderedDict()
+        self._turns: OrderedDict[Turn, list[tuple[Prefixes, Key]]] = OrderedDict()
         self._by_ids, self._by_prompt, self._by_root = Prefixes(), Prefixes(), Prefixes()
         self._by_reading, self._by_messages = Prefixes(), Prefixes()
 
@@ -207,7 +205,7 @@ class Conversations:
         before = next((turns[-1] for turns in self._by_ids.beginning(prompt.tobytes())), None)
         if before:
             self._touch(before)
-        context = prompt[before.size if before else 0 :]
+        context = prompt[before.size if before else 0 :].copy()  # a view would keep the whole prompt
         return Opening(prompt, before, context, self.renderer.decode(context, ()))
 
     def remember(
@@ -217,6 +215,7 @@ class Conversations:
         temperature: float,
         *,
         shown: str,
+        filtered: bool = False,
         keys: Sequence[bytes] = (),
     ) -> Turn:
         """Keep what was sampled.
@@ -226,6 +225,7 @@ class Conversations:
             completion: what was sampled.
             temperature: as in ``Turn``.
             shown: the text that the client is given.
+            filtered: as in ``Turn``.
             keys: ``message_keys`` of the conversation with the reply, in each form that the client may send back.
         """
         ids = completion.tokens
@@ -235,6 +235,7 @@ class Conversations:
             opening.context,
             completion,
             temperature,
+            filtered,
             opening.text,
             self.renderer.decode(ids),
             shown,
@@ -242,13 +243,19 @@ class Conversations:
             int(opening.prompt.size + ids.size),
         )
         self.counts.sampled += 1
-        whole, root = turn.tokens().tobytes(), turn.chain()[0].context_text
-        for older in self._by_ids.at(whole)[: 1 - _SAME]:
+        root = self.root_text(turn.chain()[0].context_text).rstrip()
+        entries = [
+            (self._by_ids, Key.of(turn.tokens().tobytes())),
+            (self._by_prompt, Key.of(opening.prompt.tobytes())),
+            (self._by_root, Key.of(root.encode())),
+            (self._by_reading, _reading(turn)),
+            *((self._by_messages, Key.of(key)) for key in dict.fromkeys(keys)),
+        ]
+        for older in self._by_ids.at(entries[0][1])[: 1 - _SAME]:
             self._forget(older)
-        known = _Keys(whole, opening.prompt.tobytes(), self.root_key(root), _reading(turn), list(keys))
-        for index, key in self._entries(known):
+        for index, key in entries:
             index.add(key, turn)
-        self._turns[turn] = known
+        self._turns[turn] = entries
         self.bytes += turn.cost
         self._touch(turn)
         while self._turns and (len(self._turns) > self._most or self.bytes > self._most_bytes):
@@ -272,7 +279,7 @@ class Conversations:
         """
         told, latest = list(messages), None
         for place, (message, key) in enumerate(zip(messages, keys, strict=True)):
-            found = self._by_messages.at(key) if message["role"] == "assistant" else []
+            found = self._by_messages.at(Key.of(key)) if message["role"] == "assistant" else []
             if found:
                 latest = place, found[-1]
                 begun = _THINK if renderer.begins_open else ""
@@ -310,15 +317,6 @@ class Conversations:
             text = text.removeprefix(begin).lstrip()
         return text
 
-    def root_key(self, text: str) -> bytes:
-        """The key of a first prompt."""
-        return self.root_text(text).rstrip().encode()
-
-    def _entries(self, keys: _Keys) -> list[tuple[Prefixes, bytes]]:
-        indexes = (self._by_ids, self._by_prompt, self._by_root, self._by_reading)
-        single = zip(indexes, (keys.ids, keys.prompt, keys.root, keys.reading), strict=True)
-        return [*single, *((self._by_messages, key) for key in keys.messages)]
-
     def _touch(self, turn: Turn) -> None:
         """Make the conversation the latest used, so that a reply outlives those that continue it."""
         for each in reversed(turn.chain()):
@@ -326,7 +324,7 @@ class Conversations:
                 self._turns.move_to_end(each)
 
     def _forget(self, turn: Turn) -> None:
-        for index, key in self._entries(self._turns.pop(turn)):
+        for index, key in self._turns.pop(turn):
             index.remove(key, turn)
         self.bytes -= turn.cost
 
@@ -341,8 +339,8 @@ def message_keys(messages: Sequence[Message], tools: Sequence[dict[str, Any]], v
     return keys
 
 
-def _reading(turn: Turn) -> bytes:
-    return json.dumps([[each.context_text, each.text] for each in turn.chain()]).encode()
+def _reading(turn: Turn) -> Key:
+    return Key.of(json.dumps([[each.context_text, each.text] for each in turn.chain()]).encode())
 
 
 def _digest(data: bytes) -> bytes:

@@ -104,7 +104,8 @@ class Sampler:
     def remember(self, opening: Opening, sample: Sample, wanted: Wanted, keys: Sequence[bytes] = ()) -> None:
         """Remember a sample; ``keys`` as in ``Conversations.remember``."""
         temperature = wanted.temperature or 1.0  # greedy logprobs are those of temperature 1
-        self.memory.remember(opening, sample.completion, temperature, shown=sample.shown, keys=keys)
+        filtered = wanted.top_p < 1 or wanted.top_k > 0
+        self.memory.remember(opening, sample.completion, temperature, shown=sample.shown, filtered=filtered, keys=keys)
 
     async def sample_from(self, opening: Opening, wanted: Wanted, default: int) -> list[Sample]:
         """Sample ``wanted.n`` times, without remembering it."""
@@ -150,7 +151,8 @@ class Sampler:
                 most = middle
             else:
                 least = middle + 1
-        cut = Completion(ids[:most], completion.logprobs[:most], completion.versions[:most], "stop")
+        logprobs, versions = completion.logprobs[:most].copy(), completion.versions[:most].copy()
+        cut = Completion(ids[:most].copy(), logprobs, versions, "stop")
         return Sample(cut, text[: at + len(stop)] if wanted.include_stop_str_in_output else text[:at], "stop")
 
 

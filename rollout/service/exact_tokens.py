@@ -31,7 +31,8 @@ class Repair:
         tokens: int32.
         mask: whether the token is trained.
         sampled: whether the token was sampled; none is where that is unprovable.
-        logprobs: float32, from the sampler; NaN where the token was not sampled.
+        logprobs: float32, from the sampler; NaN where the token was not sampled, and where it was drawn with top_p or
+            top_k, because its logprob is not the policy's then.
         versions: int32, of the weights that sampled the token; -1 where it was not sampled.
         temperature: of the trained tokens; 1 where it is not known.
         dropped: how many tokens the posted mask trains that were not sampled, and are not trained now.
@@ -53,8 +54,8 @@ class Repair:
         return [int(value) for value in np.where(self.mask, self.tokens, UNTRAINED)]
 
     def wire_logprobs(self) -> list[float]:
-        """The logprobs as Atropos writes them: 1.0 where a token was not sampled."""
-        return [float(value) for value in np.where(self.sampled, self.logprobs, 1.0)]
+        """The logprobs as Atropos writes them: 1.0 where there is none."""
+        return [float(value) for value in np.where(np.isnan(self.logprobs), 1.0, self.logprobs)]
 
 
 def repaired(memory: Conversations, tokens: list[int], mask: list[int], logprobs: list[float] | None) -> Repair:
@@ -72,11 +73,13 @@ def repaired(memory: Conversations, tokens: list[int], mask: list[int], logprobs
         logprobs: one for each token, if the environment has them.
 
     Raises:
-        DataError: the lengths differ, or nothing is trained.
+        DataError: the lengths differ, a token is no id, or nothing is trained.
     """
     if len(mask) != len(tokens) or (logprobs is not None and len(logprobs) != len(tokens)):
         found = f"{len(tokens)} tokens, {len(mask)} in the mask, {'no' if logprobs is None else len(logprobs)} logprobs"
         raise DataError(f"tokens, mask and logprobs have one length, found {found}")
+    if not all(0 <= token < 1 << 31 for token in tokens):
+        raise DataError("token ids are 0 or more and fit 32 bits")
     posted = _Posted(np.asarray(tokens, np.int32), np.asarray(mask) != UNTRAINED, logprobs)
     if not posted.mask.any():
         raise DataError("a sequence trains at least one token; its mask is -100 everywhere")
@@ -102,25 +105,34 @@ class _Posted(NamedTuple):
 
 def _by_ids(memory: Conversations, posted: _Posted) -> Repair | None:
     """The repair if the ids are those of a remembered conversation, as far as anything of them is trained."""
-    last = int(np.flatnonzero(posted.mask)[-1])
-    for turn in memory.with_prompt(posted.tokens):
-        whole = turn.tokens()
-        both = min(whole.size, posted.tokens.size)
-        if both <= turn.start or not np.array_equal(whole[:both], posted.tokens[:both]):
-            continue
-        rest = posted.tokens[both:][posted.mask[both:]] if last >= both else posted.tokens[:0]
-        if not _is_closing(memory, memory.renderer.decode(rest, ())):
-            continue
-        alike = [(other, other.tokens()) for other in memory.alike(turn)]
-        same = [other for other, ids in alike if np.array_equal(ids, whole)] or [turn]
-        repairs = [
-            _limited(posted.tokens, posted.mask, _laid_out(other, posted.tokens.size)) for other in reversed(same)
-        ]
-        repair = next((repair for repair in repairs if _agree(posted, repair)), repairs[0])
-        if len(same) < len(alike) and not _agree(posted, repair):
-            raise Unprovable("this text was sampled with other ids too, and no logprobs tell which sample this is")
-        return repair
-    return None
+    size = posted.tokens.size
+    found = [
+        (int((posted.mask & ~_laid_out(turn, size).sampled).sum()), turn)
+        for turn in memory.with_prompt(posted.tokens)
+        if _has_ids(memory, turn, posted)
+    ]
+    if not found:
+        return None
+    _, turn = min(found, key=lambda each: each[0])  # the one that knows most of what is trained
+    alike = [(other, other.tokens()) for other in memory.alike(turn)]
+    same = [other for other, ids in alike if np.array_equal(ids, turn.tokens())] or [turn]
+    repairs = [_limited(posted.tokens, posted.mask, _laid_out(other, size)) for other in reversed(same)]
+    repair = next((repair for repair in repairs if _agree(posted, repair)), repairs[0])
+    if len(same) < len(alike) and not _agree(posted, repair):
+        raise Unprovable("this text was sampled with other ids too, and no logprobs tell which sample this is")
+    return repair
+
+
+def _has_ids(memory: Conversations, turn: Turn, posted: _Posted) -> bool:
+    """Whether the posted ids are the turn's: fewer where they were cut off, more where nothing of the rest counts."""
+    whole = turn.tokens()
+    both = min(whole.size, posted.tokens.size)
+    rest = posted.tokens[both:][posted.mask[both:]]
+    return (
+        both > turn.start
+        and np.array_equal(whole[:both], posted.tokens[:both])
+        and _is_closing(memory, memory.renderer.decode(rest, ()))
+    )
 
 
 def _by_text(memory: Conversations, posted: _Posted) -> Repair:
@@ -184,7 +196,7 @@ def _laid_out(last: Turn, size: int) -> _Laid:
         kept = max(0, min(turn.size, size) - turn.start)
         span = slice(turn.start, turn.start + kept)
         laid.sampled[span] = True
-        laid.logprobs[span] = turn.completion.logprobs[:kept]
+        laid.logprobs[span] = np.nan if turn.filtered else turn.completion.logprobs[:kept]
         laid.versions[span] = turn.completion.versions[:kept]
         laid.temperatures[span] = turn.temperature
     return laid

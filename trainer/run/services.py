@@ -13,12 +13,13 @@ from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.conversations import Conversations
 from ...rollout.service.engine_routes import engine_routes
+from ...rollout.service.posted import Posted
 from ...rollout.service.queue import GroupQueue, QueuedGroup
 from ...rollout.service.scored_data import Limits
 from ...rollout.service.service import Service
 from ...rollout.service.source import ServiceSource, SourcedPool
 from ...rollout.service.trainer_door import TrainerDoor
-from ...rollout.service.wire import Registration, refused
+from ...rollout.service.wire import Registration, encode, refused
 from ...rollout.workers.pool import GroupMaker
 from ...verifiers.errors import ConfigError
 from ..config import RunConfig
@@ -104,6 +105,10 @@ class RunServices:
 
 class HostedService(Service):
     """A service whose groups go to the run that hosts it, and to nobody else."""
+
+    def _body(self, posted: Posted) -> bytes:
+        """The group as the door left it, with what was sampled in place of what was posted."""
+        return encode(posted.group)
 
     async def batch(self, trainer: str) -> list[QueuedGroup] | None:
         """None: the groups are not for other trainers."""

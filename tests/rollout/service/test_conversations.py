@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from lachesis.rollout.engines.engine import Completion, Request
-from lachesis.rollout.service.conversations import Conversations, Prefixes, Turn, message_keys
+from lachesis.rollout.service.conversations import Conversations, Key, Prefixes, Turn, message_keys
 
 Rooms = Callable[..., Any]
 
@@ -153,6 +154,19 @@ def test_the_number_of_replies_and_their_bytes_are_bounded_and_what_was_unused_l
     assert small.bytes == sum(turn.cost for turn in small._turns)
 
 
+def test_what_is_held_is_about_what_is_counted_however_long_a_conversation_grows(room: Rooms) -> None:
+    memory = room().memory
+    ids = [65] * 2000
+    tracemalloc.start()
+    for turn in range(200):
+        sampled = [66, 67, *[68 + turn % 5] * 30]
+        remembered(memory, ids, sampled)
+        ids = [*ids, *sampled]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert memory.bytes / 3 < held < memory.bytes * 3
+
+
 def test_what_is_forgotten_leaves_nothing_behind(room: Rooms) -> None:
     memory = room(most=2).memory
     for other in range(20):
@@ -167,13 +181,12 @@ def test_prefixes_are_found_longest_first(room: Rooms) -> None:
     one, two = remembered(memory, [1], [2]), remembered(memory, [1], [3])
     index = Prefixes()
     for data, turn in (b"ab", one), (b"abcd", two), (b"ac", one):
-        index.add(data, turn)
+        index.add(Key.of(data), turn)
     assert list(index.beginning(b"abcde")) == [[two], [one]]
     assert list(index.beginning(b"abc")) == [[one]]
-    index.remove(b"ab", one)
-    index.remove(b"ab", one)
+    index.remove(Key.of(b"ab"), one)
     assert list(index.beginning(b"abc")) == []
-    assert index.at(b"ac") == [one]
+    assert index.at(Key.of(b"ac")) == [one]
 
 
 def test_the_key_of_a_conversation_tells_apart_messages_tools_and_variants() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.engines.engine import Completion, Request
 from lachesis.verifiers.errors import DeadlineExceeded, EngineError
 
@@ -275,14 +274,8 @@ def test_an_aborted_reply_is_503_and_is_not_remembered(room: Rooms) -> None:
 
 
 def test_a_text_begins_with_what_the_tokenizer_puts_before_it_and_never_twice(room: Rooms) -> None:
-    from tokenizers import processors
-
     table = room()
-    begin = table.tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    table.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", begin)]
-    )
-    table.renderer = Renderer(table.tokenizer)
+    begin = table.begin_with("<|endoftext|>")
     bodies = [{"model": "policy", "prompt": prompt} for prompt in ("hello", "<|endoftext|>hello")]
     posted(table, "/v1/completions", *bodies)
     one, two = (request.prompt.tolist() for request in table.engine.requests)

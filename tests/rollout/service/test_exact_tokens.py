@@ -93,6 +93,27 @@ def test_a_chat_based_environments_tokens_are_wrong_without_repair_and_exact_wit
         assert repair.versions[repair.mask].tolist() == [3] * int(repair.mask.sum())
 
 
+def test_whatever_ids_are_sampled_a_repair_is_the_sample_that_the_text_came_from(room: Rooms) -> None:
+    table = room()
+    rng = np.random.default_rng(0)
+    stop = table.tokenizer.eos_token_id
+
+    def random_ids(request: Any) -> tuple[list[int], list[float]]:
+        ids = [int(token) for token in rng.integers(0, len(table.tokenizer), rng.integers(0, 12)) if token != stop]
+        return [*ids, stop], [-1.0] * (len(ids) + 1)
+
+    table.engine._script = random_ids
+    conversations = asked(table, *[QUESTION] * 200)
+    repairs = [repaired(table.memory, *table.tokenized(messages), None) for messages in conversations]
+    truths: dict[str, set[tuple[int, ...]]] = {}
+    for _, ids in sampled_rows(table):
+        truths.setdefault(table.renderer.decode(np.array(ids)), set()).add(tuple(ids))
+    for repair, (_, reply) in zip(repairs, conversations, strict=True):
+        if repair.outcome != "unprovable":
+            assert {tuple(repair.tokens[repair.mask].tolist())} == truths[reply["content"]]
+    assert sum(repair.outcome != "unprovable" for repair in repairs) > 150
+
+
 def test_ids_from_generate_are_exact_and_their_logprobs_and_versions_are_known(room: Rooms) -> None:
     table = room(say=lambda request: f"hello {len(table.engine.requests)}")
     prompt = table.renderer.prompt(QUESTION).tolist()
@@ -314,9 +335,68 @@ def test_user_text_that_spells_control_tokens_is_repaired_to_the_ids_that_the_en
     assert (tokens.count(ends), repair.tokens.tolist().count(ends)) == (3, 2)
 
 
-def test_lengths_that_differ_or_nothing_to_train_are_refused(room: Rooms) -> None:
+@pytest.mark.parametrize("filters", [{"top_p": 0.9}, {"top_k": 5}])
+def test_logprobs_of_a_filtered_distribution_count_as_unknown(room: Rooms, filters: dict[str, Any]) -> None:
+    table = room(["the answer is 4"])
+    (messages,) = asked(table, QUESTION, **filters)
+    repair = repaired(table.memory, *table.tokenized(messages), None)
+    assert (repair.outcome, set(repair.wire_logprobs())) == ("repaired", {1.0})
+    assert repair.tokens[repair.mask].tolist() == sampled_rows(table)[0][1]
+    assert set(repair.versions[repair.mask].tolist()) == {3}
+
+
+@pytest.mark.parametrize("begins", [0, 1, 2])
+def test_a_token_for_the_beginning_may_be_missing_or_be_there_twice(room: Rooms, begins: int) -> None:
+    table = room(["the answer is 4"])
+    begin = table.begin_with("<|endoftext|>")
+    (messages,) = asked(table, QUESTION)
+    tokens, mask = table.tokenized(messages)
+    assert tokens[0] == begin != tokens[1]
+    repair = repaired(table.memory, [begin] * begins + tokens[1:], [-100] * begins + mask[1:], None)
+    check(table, repair)
+    assert (repair.outcome, repair.tokens.tolist()[:2]) == ("repaired", tokens[:2])
+
+
+def test_an_environment_that_completes_text_and_encodes_it_again_is_repaired(room: Rooms) -> None:
+    table = room([" the answer is hello"])
+    table.begin_with("<|endoftext|>")
+
+    async def complete() -> str:
+        async with table.client() as client:
+            body = {"model": "policy", "prompt": "what is the number?", "max_tokens": 99}
+            answer = await (await client.post("/v1/completions", json=body)).json()
+            return str(answer["choices"][0]["text"])
+
+    completion = asyncio.run(complete())
+    prompt = table.tokenizer("what is the number?")["input_ids"]
+    tokens = table.tokenizer("what is the number?" + completion)["input_ids"]
+    repair = repaired(table.memory, tokens, [-100] * len(prompt) + tokens[len(prompt) :], None)
+    check(table, repair)
+    assert repair.tokens[repair.mask].tolist() == sampled_rows(table)[0][1] != tokens[len(prompt) :]
+
+
+def test_where_two_conversations_have_the_ids_the_one_that_sampled_more_of_them_counts(room: Rooms) -> None:
+    table = room(["the answer is hello"], whole=True)
+    prompt = table.renderer.written("what?").tolist()
+    ids = table.sampled("the answer is hello")
+
+    async def generate() -> None:
+        async with table.client() as client:
+            for cut in (0, 3):
+                table.say = lambda request, cut=cut: table.renderer.decode(np.array(ids[cut:-1]), ())
+                body = {"prompt": {"prompt_token_ids": prompt + ids[:cut]}, "max_tokens": 99}
+                await client.post("/generate", json=body)
+
+    asyncio.run(generate())
+    repair = repaired(table.memory, prompt + ids, [-100] * len(prompt) + ids, None)
+    assert (len(table.memory), repair.outcome, repair.dropped) == (2, "exact", 0)
+
+
+def test_lengths_that_differ_impossible_ids_and_nothing_to_train_are_refused(room: Rooms) -> None:
     memory = room().memory
-    for tokens, mask, logprobs in ([1, 2], [1], None), ([1, 2], [1, 2], [0.0]), ([1, 2], [-100, -100], None):
+    bad: list[Any] = [([1, 2], [1], None), ([1, 2], [1, 2], [0.0]), ([1, 2], [-100, -100], None)]
+    bad += [([1 << 31], [1], None), ([-1], [1], None)]
+    for tokens, mask, logprobs in bad:
         with pytest.raises(DataError):
             repaired(memory, tokens, mask, logprobs)
     assert memory.counts.unprovable == 0
