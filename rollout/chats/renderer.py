@@ -43,6 +43,8 @@ class Renderer:
     Attributes:
         end_of_turn: the control token that the template puts after an assistant's turn; None if it puts none.
         stop_ids: the ids that end a turn: ``end_of_turn``, the tokenizer's eos and those given.
+        vocabulary: number of ids of the tokenizer.
+        begin: the ids that the tokenizer itself puts before a text, such as a token for the beginning; often none.
 
     Raises:
         ConfigError: the tokenizer cannot be used.
@@ -67,6 +69,8 @@ class Renderer:
         self.end_of_turn = self._find_end_of_turn()
         found = {self.end_of_turn, tokenizer.eos_token_id, *stop_ids} - {None}
         self.stop_ids: tuple[int, ...] = tuple(sorted(found))
+        self.vocabulary = len(tokenizer)
+        self.begin = _frozen(_put_before(tokenizer))
 
     def _forget(self) -> None:
         self._prompt = lru_cache(maxsize=512)(self._render_prompt)
@@ -246,6 +250,12 @@ def _after_sentinels(whole: str, reply: str, position: int) -> str | None:
         if not position or whole.count(sentinel) != 1:
             return None
     return whole[position:]
+
+
+def _put_before(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens that the tokenizer puts before a text by itself."""
+    bare, whole = (tokenizer("x", add_special_tokens=special)["input_ids"] for special in (False, True))
+    return whole[: whole.index(bare[0])] if bare and bare[0] in whole else []
 
 
 def _frozen(ids: list[int]) -> Ids:
