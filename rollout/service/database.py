@@ -141,7 +141,7 @@ class Database:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA page_size = 16384")  # a group is 100 kB and more
+    connection.execute("PRAGMA page_size = 65536")  # a group is 100 kB and more
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection

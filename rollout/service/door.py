@@ -4,10 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .wire import BadBody, ScoredData, refused
-
-GIVEN = -100
-"""The entry of a mask for a token that was given and not sampled."""
+from .wire import GIVEN, BadBody, ScoredData, refused
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,10 @@ class Door:
         for index, (mask, tokens) in enumerate(zip(group.masks, group.tokens, strict=True)):
             _check_mask(mask, tokens, index)
         for name in ("advantages", "ref_logprobs", "inference_logprobs"):
-            if (rows := getattr(group, name)) is not None:
+            if rows := getattr(group, name):  # BaseEnv posts an empty list for none
                 _same_lengths(name, rows, lengths)
         for name in ("messages", "overrides"):
-            if part := getattr(group, name):  # some environments send an empty list for none
+            if part := getattr(group, name):
                 _same_length(name, part, len(lengths))
         _check_messages(group.messages or [])
         _check_distillation(group, lengths)
@@ -89,7 +86,7 @@ def _check_messages(conversations: Iterable[Iterable[dict[str, Any]]]) -> None:
 
 
 def _check_distillation(group: ScoredData, lengths: Sequence[int]) -> None:
-    ids, logprobs = group.distill_token_ids, group.distill_logprobs
+    ids, logprobs = group.distill_token_ids or None, group.distill_logprobs or None
     if (ids is None) != (logprobs is None):
         raise refused(
             ["distill_token_ids" if ids is None else "distill_logprobs"],

@@ -11,16 +11,9 @@ from typing import Any
 import msgspec
 
 from .door import Door, check_all
+from .posted import read_posted
 from .queue import GroupQueue, QueuedGroup, QueueFull
-from .wire import (
-    SCORED_DATA,
-    SCORED_DATA_LIST,
-    BadBody,
-    EnvironmentRegistration,
-    Registration,
-    ScoredData,
-    encode,
-)
+from .wire import BadBody, EnvironmentRegistration, Registration, ScoredData
 
 _LEAST_WEIGHT = 0.01
 """No environment's weight is told as less, as in the reference."""
@@ -255,10 +248,11 @@ class Service:
             DiskError: the disk refused them.
         """
         try:
-            groups = (SCORED_DATA_LIST if many else SCORED_DATA).decode(body)
+            posted = read_posted(body, many=many)
+            groups = [one.group for one in posted]
             longest = self.registration.max_token_len if self.registration else 0
             check_all(self.door, groups, many, longest=longest, version=self.step)
-            queued = [QueuedGroup(0, group.env_id, len(group.tokens), encode(group)) for group in groups]
+            queued = [QueuedGroup(0, one.group.env_id, len(one.group.tokens), one.body) for one in posted]
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
             await self.queue.quarantine(str(error), body)

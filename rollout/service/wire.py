@@ -13,9 +13,15 @@ from ...verifiers.errors import DataError
 TOKEN_LIMIT = 2**31
 """Token ids are below this; a mask's entry lies between -100 and this."""
 
-_Token = Annotated[int, msgspec.Meta(ge=0, lt=TOKEN_LIMIT)]
-_Mask = Annotated[int, msgspec.Meta(ge=-100, lt=TOKEN_LIMIT)]
-_Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+GIVEN = -100
+"""The entry of a mask for a token that was given and not sampled."""
+
+Token = msgspec.Meta(ge=0, lt=TOKEN_LIMIT)
+Mask = msgspec.Meta(ge=GIVEN, lt=TOKEN_LIMIT)
+Count = msgspec.Meta(ge=-(2**53), le=2**53)
+_Token = Annotated[int, Token]
+_Mask = Annotated[int, Mask]
+_Count = Annotated[int, Count]
 _Size = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 _Weight = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _DETAILS = 10

@@ -19,7 +19,7 @@ def scored(**changes: Any) -> ScoredData:
         {},
         {"masks": [[5, -100, 7], [-100, -100]]},
         {"masks": [[0, 1, 1], [1, 1]]},
-        {"messages": [], "overrides": []},
+        {key: [] for key in ["advantages", "ref_logprobs", "messages", "overrides", "images", "distill_logprobs"]},
         {"advantages": [[0.0] * 3, [0.0] * 2], "ref_logprobs": [[0.0] * 3, [0.0] * 2]},
         {"distill_token_ids": [[[], [1], [2, 3]], [[], []]], "distill_logprobs": [[[], [0.0], [0.0, -1.0]], [[], []]]},
         {"generation_params": {"weights_version": 8}},
