@@ -42,8 +42,6 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-atropos: .venv-atropos/.installed ## install atroposlib 0.4.0 beside us; `LACHESIS_ATROPOS_PYTHON=.venv-atropos/bin/python make test` tests with it
-
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
 

@@ -47,7 +47,8 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         cure = f"; lachesis train --resume {folder.path} continues" if last else ""
         raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
-    click.echo(f"held-out {metric} {start} → {final} in {summary['steps']} steps, {summary['wall_s']} s")
+    result = "no held-out tasks:" if start is None else f"held-out {metric} {start} → {final} in"
+    click.echo(f"{result} {summary['steps']} steps, {summary['wall_s']} s")
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
 
 
@@ -62,7 +63,8 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
     environments = config.build_environments()
     for environment in environments:
-        for split_name in ("train", "test"):  # a run needs both: it is evaluated on held-out tasks
+        # a run needs both: it is evaluated on the held-out tasks of what it plays
+        for split_name in ("train", "test") if environment.played else ():
             next(endless(environment, split_name, config.seed))
     check_sandbox(config.sandbox, environments, config.seed)
     return config, environments

@@ -58,6 +58,8 @@ class Environment:
     Config: ClassVar[type[EnvironmentConfig]] = EnvironmentConfig
     agents: tuple[str, ...] = (POLICY,)
     rubric: Rubric = Rubric()
+    played: ClassVar[bool] = True
+    """Whether its tasks are played here; if not, its groups come from outside, and it has no held-out tasks."""
     needs_sandbox: ClassVar[bool] = False
     """Whether its own methods run the policy's programs in a sandbox; verifiers declare this for themselves."""
 

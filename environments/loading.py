@@ -31,6 +31,9 @@ BUILT_IN = {
 }
 """Name → module and class in ``shipped/``."""
 
+FROM_OUTSIDE = {"service": "service:Service"}
+"""The same, for environments that are not played here: only ``lachesis train`` can use them."""
+
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
@@ -83,7 +86,7 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 def known_environments() -> list[str]:
     """The names of shipped and installed environments."""
-    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def find_environment(name: str) -> type[Environment]:
@@ -92,8 +95,8 @@ def find_environment(name: str) -> type[Environment]:
     Raises:
         ConfigError: nothing has that name, or it does not import; the message names the nearest name.
     """
-    if name in BUILT_IN:
-        module, _, class_name = BUILT_IN[name].partition(":")
+    if shipped := (BUILT_IN | FROM_OUTSIDE).get(name):
+        module, _, class_name = shipped.partition(":")
         return _pick(import_module(f".shipped.{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:

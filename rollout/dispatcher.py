@@ -4,15 +4,15 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
 from .engines.engine import Sampling
-from .orders import TRAINING, Failure, Order, Outcome
+from .orders import TRAINING, Failure, Order, Outcome, Passed
 from .tasks.mixture import Draw
-from .workers.pool import Pool
+from .workers.pool import GroupMaker
 
 log = logging.getLogger("lachesis")
 
@@ -56,7 +56,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: GroupMaker,
         draws: Iterable[Draw],
         *,
         seed: int,
@@ -66,7 +66,7 @@ class Dispatcher:
         start: int = 0,
         chunks: int = 8,
         on_failure: str = "retry",
-        learn: Callable[[Outcome], None] = lambda outcome: None,
+        learn: Callable[[Outcome | Passed], None] = lambda outcome: None,
         max_resampled: int = 0,
     ) -> None:
         self._pool = pool
@@ -79,7 +79,7 @@ class Dispatcher:
         self._on_failure = on_failure
         self._learn = learn
         self._max_resampled = max_resampled
-        self._outcomes: dict[int, asyncio.Future[Outcome]] = {}
+        self._outcomes: dict[int, asyncio.Future[Outcome | Passed]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
         self._untrained = 0
@@ -112,6 +112,8 @@ class Dispatcher:
             del self._outcomes[self._consumed]
             self._consumed += 1
             self._learn(outcome)
+            if isinstance(outcome, Passed):
+                continue
             if isinstance(outcome, Group):
                 in_a_row = 0
                 if outcome.zero_variance and len(passed_over) < self._max_resampled:
@@ -154,7 +156,7 @@ class Dispatcher:
     async def _run(self, orders: list[Order]) -> None:
         """Run the orders, and resolve the future of each exactly once, whatever happens to the pool."""
         try:
-            outcomes = await self._pool.run(orders)
+            outcomes: Sequence[Outcome | Passed] = await self._pool.run(orders)
         except InfrastructureError as error:
             outcomes = [Failure(order.index, str(error)) for order in orders]
         except asyncio.CancelledError:

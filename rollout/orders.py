@@ -1,4 +1,4 @@
-"""Orders for workers, and their outcomes: a group, or the reason why there is none."""
+"""Orders for groups, and their outcomes: a group, or the reason why there is none."""
 
 from dataclasses import dataclass
 
@@ -36,6 +36,13 @@ class Failure:
 
     index: int
     reason: str
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An order whose environment has no group to give now: another environment has its turn. It is no failure."""
+
+    index: int
 
 
 Outcome = Group | Failure

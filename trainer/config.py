@@ -172,8 +172,23 @@ class RunConfig(Settings):
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 
     def build_environments(self) -> list[Environment]:
-        """Build the environments of the run, in order."""
-        return [entry.spec().build() for entry in self.environments]
+        """Build the environments of the run, in order.
+
+        Raises:
+            ConfigError: one cannot be built, or a setting needs tasks and no environment has any.
+        """
+        environments = [entry.spec().build() for entry in self.environments]
+        if not any(environment.played for environment in environments):
+            self._check_without_tasks()
+        return environments
+
+    def _check_without_tasks(self) -> None:
+        needs = {"eval.stop_at": self.eval.stop_at is not None, "warm_start.steps": self.warm_start.steps > 0}
+        for name in (name for name, given in needs.items() if given):
+            raise ConfigError(
+                f"{name} needs tasks, and every environment of this run gets its groups from outside; add an "
+                "environment that is played here, or leave the setting out"
+            )
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,9 +12,10 @@ from ..rollout.config import ModelConfig
 from ..rollout.dispatcher import Dispatcher
 from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
+from ..rollout.orders import Outcome, Passed
 from ..rollout.tasks.mixture import Mixture
 from ..rollout.workers.open_pool import open_pool
-from ..rollout.workers.pool import Pool, PoolSpec
+from ..rollout.workers.pool import GroupMaker, Pool, PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
@@ -30,6 +31,7 @@ from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metri
 from .run.model import prepare_model
 from .run.progress import Progress
 from .run.sandbox_check import check_sandbox, warn_if_weak
+from .run.services import RunServices
 from .run.step_record import record_step
 from .run.storage import checkpoint
 from .run.storage.fingerprint import fingerprint
@@ -111,13 +113,16 @@ class Trainer:
         self.labels = [environment.label for environment in environments]
         self.clock = Clock(state)
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
-        renderer = Renderer.load(model.path)
-        self.saver = Saver(folder.path, folder.checkpoints, self.learner, renderer, config.trainer.keep)
+        self.renderer = renderer = Renderer.load(model.path)
+        self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
+        self.saver = Saver(
+            folder.path, folder.checkpoints, self.learner, renderer, config.trainer.keep, self.services.sealed
+        )
         self.mixture = open_mixture(config, environments, config.seed)
         self.demonstrations = Demonstrations(environments, config, renderer)
         if state.mixture:
             self.mixture.restore(state.mixture)
-        self.dispatcher = open_dispatcher(config, pool, self.mixture, state.admitted)
+        self.dispatcher = open_dispatcher(config, self.services.over(pool), self.mixture, state.admitted, self.learn)
         self.held_out = HeldOut(environments, config)
         tolerance = config.trainer.probe_tolerance or PROBE_TOLERANCE[config.model.dtype]
         first_task = next(open_mixture(config, environments, config.seed))
@@ -138,6 +143,7 @@ class Trainer:
         if self.resumed:
             self.keep_reference()
         await self.publish()
+        await self.services.open(self.pool.generator, self.renderer)
         if not self.resumed:
             await self.begin()
         self.progress.phase("training")
@@ -162,7 +168,7 @@ class Trainer:
         if not settings.steps:
             return 0
         self.progress.phase("warm start", settings.steps)
-        tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1)
+        tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
                 batch = [
@@ -174,7 +180,8 @@ class Trainer:
                 row |= await self.held_out_metrics()
             self.folder.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
             self.progress.update(taken, row)
-            if evaluated and settings.target is not None and self.held_out.chosen(row) >= settings.target:
+            value = self.held_out.chosen(row) if evaluated else None
+            if settings.target is not None and value is not None and value >= settings.target:
                 break
         self.learner.reset_optimizer()
         return taken
@@ -184,11 +191,12 @@ class Trainer:
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
         batch = await self.dispatcher.next_step()
         metrics = {**step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
+        metrics |= self.services.metrics()
         self.clock.waited(batch.seconds, scoring_seconds(batch.groups) / self.config.rollout.parallel_workers)
         with self.clock.phase("update"), prefix_errors(f"step {number}"):
             advantages = compute_advantages(batch.groups, config.advantage)
             samples = samples_of(batch.groups, advantages, self.config.model.context, config.loss.overlong)
-            if not metrics["tokens/sampled"]:
+            if not metrics["tokens/sampled"] + metrics.get("tokens/forced", 0):
                 raise ConfigError(
                     f"step {number}: no reply has a token, so there is nothing to learn from; does the environment's "
                     "run() ask the policy for a reply?"
@@ -252,7 +260,13 @@ class Trainer:
     def snapshot(self) -> RunState:
         """Return the state with the current position in the tasks and the time that the run has taken."""
         seconds, phases = self.clock.seconds, dict(self.clock.phases)
-        return replace(self.state, mixture=self.mixture.state, seconds=seconds, phases=phases)
+        services = self.services.consumed
+        return replace(self.state, mixture=self.mixture.state, services=services, seconds=seconds, phases=phases)
+
+    def learn(self, outcome: Outcome | Passed) -> None:
+        """Tell what became of the next order, in admission order."""
+        self.mixture.learn(outcome)
+        self.services.learn(outcome)
 
     def keep_reference(self) -> None:
         """Freeze the policy after the warm start, if the loss has a KL penalty against it."""
@@ -273,15 +287,22 @@ class Trainer:
         """End the checkpoint writer, the dispatcher and the learner."""
         self.saver.cancel()
         await self.dispatcher.close()
+        await self.services.close()
         self.learner.close()
 
 
-def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int) -> Mixture:
-    """Open the endless stream of the run's training tasks."""
-    return Mixture(environments, [entry.portion() for entry in config.environments], "train", seed)
+def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int, played: bool = False) -> Mixture:
+    """Open the endless stream of the run's training tasks; with ``played``, only those that are played here."""
+    portions = [
+        replace(entry.portion(), weight=0.0, min_share=0.0) if played and not environment.played else entry.portion()
+        for entry, environment in zip(config.environments, environments, strict=True)
+    ]
+    return Mixture(environments, portions, "train", seed)
 
 
-def open_dispatcher(config: RunConfig, pool: Pool, mixture: Mixture, start: int) -> Dispatcher:
+def open_dispatcher(
+    config: RunConfig, pool: GroupMaker, mixture: Mixture, start: int, learn: Callable[[Outcome | Passed], None]
+) -> Dispatcher:
     """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
     rollout, prompts = config.rollout, config.trainer.prompts
     return Dispatcher(
@@ -294,7 +315,7 @@ def open_dispatcher(config: RunConfig, pool: Pool, mixture: Mixture, start: int)
         start=start,
         chunks=rollout.parallel_workers * (4 if rollout.staleness else 1),  # a synchronous step waits for all anyway
         on_failure=rollout.on_failure,
-        learn=mixture.learn,
+        learn=learn,
         max_resampled=int(config.trainer.dynamic_sampling * prompts),
     )
 

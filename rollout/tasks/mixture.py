@@ -9,7 +9,7 @@ from ...environments.environment import Environment, Split
 from ...verifiers.errors import ConfigError
 from ...verifiers.group import Group
 from ...verifiers.task import Task
-from ..orders import Outcome
+from ..orders import Outcome, Passed
 from .curriculum import CurriculumConfig
 from .supply import Supply
 from .weighted_turns import Credit
@@ -89,9 +89,11 @@ class Mixture:
         self._pending.append(draw)
         return draw
 
-    def learn(self, outcome: Outcome) -> None:
+    def learn(self, outcome: Outcome | Passed) -> None:
         """Take the outcome of the oldest draw that has none yet."""
         draw = self._pending.popleft()
+        if isinstance(outcome, Passed):  # nothing was asked
+            return
         useful = isinstance(outcome, Group) and not outcome.zero_variance
         self._admitted = [MEMORY * count for count in self._admitted]
         self._useful = [MEMORY * count for count in self._useful]

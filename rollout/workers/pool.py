@@ -12,7 +12,7 @@ from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.weight_transport.transport import TRANSPORTS, Shipment, WeightSender
-from ..orders import Order, Outcome
+from ..orders import Order, Outcome, Passed
 from .agents import AgentPolicies
 from .worker import GroupWorker
 
@@ -74,11 +74,23 @@ class PoolSpec:
         )
 
 
-class Pool(Protocol):
-    """Engines and workers, as the dispatcher uses them."""
+class GroupMaker(Protocol):
+    """What answers orders, as the dispatcher uses it."""
+
+    async def run(self, orders: Sequence[Order]) -> Sequence[Outcome | Passed]:
+        """Return an answer to each order."""
+        ...
+
+
+class Pool(GroupMaker, Protocol):
+    """Engines and workers, as a run uses them."""
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """Make groups on one worker, or on another if that one dies."""
+        ...
+
+    def generator(self) -> Generator:
+        """The engines, for requests from this process; a request goes on to the next engine where one is lost."""
         ...
 
     def sender(self) -> WeightSender:
@@ -114,11 +126,16 @@ class InlinePool:
     def __init__(self, spec: PoolSpec) -> None:
         self._spec = spec
         self._engines = [spec.build_engine()] if spec.needs_engine else []
-        self._worker = spec.build_worker(Router(self._engines, spec.rollout.deadline))
+        self._router = Router(self._engines, spec.rollout.deadline)
+        self._worker = spec.build_worker(self._router)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
         return await self._worker.run(orders)
+
+    def generator(self) -> Generator:
+        """As in ``Pool``."""
+        return self._router
 
     def sender(self) -> WeightSender:
         """As in ``Pool``."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..engines.engine import EngineInfo, Ids, Logprobs
+from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
+from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
@@ -22,10 +23,15 @@ class RayPool:
         engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
         self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)])
         self._engines = EngineFleet(engines, config.deadline, store)
+        self._router = Router(engines, config.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
         return await self._workers.run(orders)
+
+    def generator(self) -> Generator:
+        """As in ``Pool``."""
+        return self._router
 
     def sender(self) -> WeightSender:
         """As in ``Pool``."""

@@ -21,6 +21,8 @@ PREFIX = "heldout/"
 class HeldOut:
     """The first ``eval.tasks`` tasks of each environment's test split.
 
+    An environment that is not played here has none. A run of only such environments has no held-out metrics at all.
+
     Args:
         environments: the run's environments, in the pool's order.
         config: the run's configuration.
@@ -30,7 +32,8 @@ class HeldOut:
         self._environments = environments
         self._seed, self._metric = config.seed, config.eval.metric
         self._tasks = [
-            list(itertools.islice(tasks_of(env, "test", self._seed), config.eval.tasks)) for env in environments
+            list(itertools.islice(tasks_of(env, "test", self._seed), config.eval.tasks)) if env.played else []
+            for env in environments
         ]
         max_tokens = config.eval.max_tokens or config.rollout.sampling.max_tokens
         self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
@@ -44,6 +47,8 @@ class HeldOut:
         metrics: Metrics = {}
         everything: list[Reward] = []
         for number, environment in enumerate(self._environments):
+            if not environment.played:
+                continue
             numbered = enumerate(self._tasks[number])
             outcomes = [
                 outcome
@@ -59,14 +64,16 @@ class HeldOut:
             metrics[f"{prefix}failed"] = float(len(outcomes) - len(groups))
             metrics |= _overall(prefix, rewards)
             everything += rewards
-        return metrics | _overall(PREFIX, everything)
+        return metrics | _overall(PREFIX, everything) if metrics else metrics
 
-    def chosen(self, metrics: Mapping[str, float]) -> float:
-        """Return the value of ``eval.metric`` among held-out metrics.
+    def chosen(self, metrics: Mapping[str, float]) -> float | None:
+        """Return the value of ``eval.metric`` among held-out metrics; None for a run without held-out tasks.
 
         Raises:
             ConfigError: There is no such metric.
         """
+        if not any(self._tasks):
+            return None
         if self._metric == "auto":
             return metrics.get(f"{PREFIX}accuracy", metrics[f"{PREFIX}reward"])
         if (name := PREFIX + self._metric) in metrics:

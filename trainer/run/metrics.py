@@ -1,15 +1,16 @@
 """Metrics of a step's groups. All except ``time/…``, ``rate/…`` and ``memory/…`` are the same for the same seed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, pstdev
 
 import numpy as np
 
 from ...rollout.dispatcher import Step
 from ...verifiers.group import Group
+from ...verifiers.segment import Segment
 from ...verifiers.trajectory import Trajectory
-from ..learner.sample import Sample
+from ..learner.sample import FORCED, Sample
 
 Metrics = dict[str, float]
 
@@ -49,6 +50,8 @@ def group_metrics(groups: Sequence[Group]) -> Metrics:
         "tokens/reply_most": float(max(sampled)),
         "tokens/sampled": float(sum(sampled)),
     }
+    if forced := sum(int((one.extra[FORCED] & one.mask).sum()) for one in _segments(attempts) if FORCED in one.extra):
+        metrics["tokens/forced"] = float(forced)
     for label, scores in sorted(_by_label(attempts).items()):
         metrics |= {f"reward/{label}": fmean(scores), f"reward_std/{label}": pstdev(scores)}
     stops = Counter(attempt.stop.value for attempt in attempts)
@@ -75,6 +78,10 @@ def advantage_metrics(samples: Sequence[Sample]) -> Metrics:
         "advantage/std": float(advantages.std()),
         "advantage/most": float(np.abs(advantages).max()),
     }
+
+
+def _segments(attempts: Iterable[Trajectory]) -> Iterator[Segment]:
+    return (segment for attempt in attempts for segment in attempt.segments)
 
 
 def _by_label(attempts: Iterable[Trajectory]) -> dict[str, list[float]]:

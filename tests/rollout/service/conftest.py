@@ -83,14 +83,13 @@ async def serving(
     times: Times | None = None,
     door: Door | None = None,
     limits: BodyLimits | None = None,
-    port: int = 0,
 ) -> AsyncIterator[Client]:
     queue = GroupQueue(path / "store.sqlite", max_groups=max_groups, max_bytes=1 << 30, patience=patience)
     service = Service(queue, times=times or Times(room=0.2), door=door)
     runner = make_runner(make_app(service, token=token, limits=limits))
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         async with ClientSession() as session:
             yield Client(session, service, f"http://{host}:{port}")
@@ -106,9 +105,9 @@ Talk = Callable[[Client], Coroutine[Any, Any, None]]
 def talk(tmp_path: Path) -> Callable[..., None]:
     """Runs a conversation with a service in a folder of its own, which stays for the next conversation."""
 
-    def converse(talk: Talk, seconds: float = 60, **options: Any) -> None:
+    def converse(talk: Talk, **options: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(seconds), serving(tmp_path, **options) as client:
+            async with asyncio.timeout(60), serving(tmp_path, **options) as client:
                 await talk(client)
 
         asyncio.run(bounded())

@@ -51,6 +51,7 @@ class RunState:
         warm_start_steps: supervised steps that were taken.
         tokens_generated: number of sampled tokens in the steps so far.
         held_out: results on the held-out tasks.
+        services: label of an environment → number of the last group that was consumed of its service.
         seconds: wall-clock time of the run so far.
         phases: seconds by phase.
     """
@@ -62,12 +63,13 @@ class RunState:
     warm_start_steps: int = 0
     tokens_generated: int = 0
     held_out: HeldOutHistory = HeldOutHistory()
+    services: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     phases: Mapping[str, float] = field(default_factory=dict)
 
-    def evaluated(self, value: float) -> "RunState":
-        """Return the state after an evaluation of the current weights."""
-        return replace(self, held_out=self.held_out.added(value, self.step))
+    def evaluated(self, value: float | None) -> "RunState":
+        """Return the state after an evaluation of the current weights; None for a run without held-out tasks."""
+        return self if value is None else replace(self, held_out=self.held_out.added(value, self.step))
 
     def write(self, checkpoint: Path) -> None:
         """Write the state into the folder of a checkpoint."""

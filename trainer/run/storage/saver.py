@@ -1,7 +1,7 @@
 """Writes checkpoints while training goes on, one at a time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,10 +23,19 @@ class Saver:
         learner: writes the model and the state for resuming.
         renderer: writes the tokenizer.
         keep: how many of the newest checkpoints are kept.
+        on_sealed: called with the state of each checkpoint once that is complete.
     """
 
-    def __init__(self, run: Path, folder: Path, learner: Learner, renderer: Renderer, keep: int) -> None:
-        self._run, self._folder, self._keep = run, folder, keep
+    def __init__(
+        self,
+        run: Path,
+        folder: Path,
+        learner: Learner,
+        renderer: Renderer,
+        keep: int,
+        on_sealed: Callable[[RunState], Awaitable[None]],
+    ) -> None:
+        self._run, self._folder, self._keep, self._on_sealed = run, folder, keep, on_sealed
         self._learner, self._renderer = learner, renderer
         self._writing: asyncio.Task[None] | None = None
 
@@ -41,7 +50,7 @@ class Saver:
             path = checkpoint.begin(self._folder, state)
             self._learner.save(path)
             self._renderer.save(path)
-        self._writing = asyncio.create_task(self._seal(path, state.step), name="checkpoint")
+        self._writing = asyncio.create_task(self._seal(path, state), name="checkpoint")
 
     async def wait(self) -> None:
         """Wait until the last checkpoint is sealed.
@@ -62,11 +71,12 @@ class Saver:
         if self._writing:
             self._writing.cancel()
 
-    async def _seal(self, path: Path, step: int) -> None:
-        with self._refused(step):
+    async def _seal(self, path: Path, state: RunState) -> None:
+        with self._refused(state.step):
             while not self._learner.saved():  # noqa: ASYNC110 - threads write it, some in other processes
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(checkpoint.complete, path, self._keep)
+        await self._on_sealed(state)
 
     @contextmanager
     def _refused(self, step: int) -> Iterator[None]:

@@ -1,0 +1,208 @@
+"""Runs that take groups from outside: a program that speaks the wire of Atropos feeds a tiny model."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import tomli_w
+
+from lachesis.rollout.store import TrajectoryStore
+from lachesis.trainer.config import RunConfig
+from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.checkpoint import latest
+from lachesis.trainer.run.storage.folder import RunFolder
+from lachesis.trainer.run.storage.reader import TRAJECTORIES
+from lachesis.trainer.run.storage.run_state import RunState
+from lachesis.trainer.train import train
+from lachesis.verifiers.errors import ConfigError
+
+PROGRAM = Path(__file__).with_name("atropos_environment.py")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def settings(out: Path, port: int, *others: dict[str, Any], **trainer: Any) -> dict[str, Any]:
+    remote = {"use": "service", "label": "remote", "group_size": 4, "config": {"port": port, "patience": 2.0}}
+    return {
+        "name": "served",
+        "out": str(out),
+        "environments": [remote, *others],
+        "model": {"path": "tiny", "context": 32, "tiny": {"hidden": 32, "layers": 1}},
+        "rollout": {"inline": True, "slots": 16, "deadline": 60.0, "sampling": {"max_tokens": 4}},
+        "trainer": {"steps": 4, "prompts": 4, "lr": 3e-3, "checkpoint_every": 2, "keep": 9, **trainer},
+        "eval": {"every": 2, "tasks": 4},
+    }
+
+
+@contextlib.contextmanager
+def environment(port: int, limit: int = 10_000) -> Iterator[subprocess.Popen[str]]:
+    arguments = [sys.executable, str(PROGRAM), f"http://127.0.0.1:{port}", str(limit)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run(values: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    config = RunConfig.model_validate(values)
+    folder = RunFolder.create(config)
+    try:
+        summary = asyncio.run(train(config, config.build_environments(), folder, Progress(4, quiet=True)))
+    finally:
+        folder.close()
+    return folder.path, summary
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def trained(path: Path) -> list[tuple[int, float]]:
+    """Number and first score of each group of the service that was trained, in order."""
+    stored = TrajectoryStore(path / TRAJECTORIES).read()
+    firsts = [one.trajectory for one in stored if one.attempt == 0 and one.trajectory.environment == "remote"]
+    return [(first.task.info["number"], first.rewards["policy"].total) for first in firsts]
+
+
+def test_a_program_that_speaks_the_wire_trains_the_model_without_held_out_tasks(tmp_path: Path) -> None:
+    port = free_port()
+    with environment(port):
+        path, summary = run(settings(tmp_path, port))
+    rows = [row for row in rows_of(path) if row["step"] > 0]
+    assert summary["steps"] == 4
+    assert summary["heldout_final"] is None
+    assert [number for number, _ in trained(path)] == list(range(1, 17))
+    assert all(row["tokens/sampled"] and row["loss"] is not None for row in rows)
+    assert all("tokens/forced" not in row for row in rows)
+    assert rows[0]["mismatch_kl"] < 1e-6, "the first groups are of the first weights, and have the engine's logprobs"
+    assert rows[-1]["service/remote/exact"] >= 64
+    assert not rows[-1]["service/remote/unprovable"]
+    assert not any(name.startswith("heldout/") for row in rows for name in row)
+    state = RunState.read(latest(path / "checkpoints") or path)
+    assert state.services == {"remote": 16}
+
+
+def test_a_service_and_another_environment_share_the_steps_by_weight(tmp_path: Path) -> None:
+    port = free_port()
+    other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}, "weight": 3.0}
+    with environment(port):
+        path, summary = run(settings(tmp_path, port, other))
+    labels = [one.trajectory.environment for one in TrajectoryStore(path / TRAJECTORIES).read() if one.attempt == 0]
+    assert (labels.count("remote"), labels.count("arithmetic")) == (4, 12)
+    assert summary["heldout_final"] is not None, "the other environment has held-out tasks"
+
+
+def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Path) -> None:
+    other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}}
+    values = settings(tmp_path, free_port(), other)
+    values["environments"][0]["config"]["patience"] = 0.2
+    path, summary = run(values)
+    assert summary["steps"] == 4
+    assert not trained(path)
+    log = (path / "log").read_text()
+    assert log.count("remote: no group came for 0.2 s (patience)") == 1
+
+
+def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends_nothing(tmp_path: Path) -> None:
+    port = free_port()
+    good = {"tokens": [[7, 8, 9]] * 2, "masks": [[-100, 8, 9]] * 2, "scores": [0.0, 1.0]}
+    bad = {
+        "tokens": {"tokens": [[7, 8, 9], [7, 8, 10**6]], "masks": [[-100, 8, 9], [-100, 8, 10**6]]},
+        "masks": {"masks": [[-100] * 3] * 2},
+        "scores": {"scores": [0.0, 1e300]},
+        "inference_logprobs": {"inference_logprobs": [[1, -1, -1], [1, -1, 0.5]]},
+        "advantages": {"advantages": [[0, 1, 1e30], [0, 1, 1]]},
+    }
+    found: dict[str, Any] = {}
+
+    async def post(values: dict[str, Any]) -> None:
+        config = RunConfig.model_validate(values)
+        folder = RunFolder.create(config)
+        job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            while not job.done():
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    await session.get("/")
+                    break
+                await asyncio.sleep(0.1)
+            for name, fields in bad.items():
+                async with session.post("/scored_data", json={**good, **fields}) as response:
+                    found[name] = (response.status, (await response.json())["detail"][0]["loc"])
+            for path in ("/batch", "/reset_data"):
+                async with session.get(path) as response:
+                    found[path] = response.status if path == "/reset_data" else (await response.json())["batch"]
+            async with session.post("/scored_data", json=good) as response:
+                found["good"] = await response.json()
+            await job
+        folder.close()
+
+    asyncio.run(post(settings(tmp_path, port, steps=1, prompts=1)))
+    assert found == {
+        "tokens": (422, ["body", "tokens", 1, 2]),
+        "masks": (422, ["body", "masks"]),
+        "scores": (422, ["body", "scores", 1]),
+        "inference_logprobs": (422, ["body", "inference_logprobs", 1, 2]),
+        "advantages": (422, ["body", "advantages", 0, 2]),
+        "/batch": None,
+        "/reset_data": 422,
+        "good": {"status": "received"},
+    }
+
+
+@pytest.mark.parametrize(("part", "value"), [("eval", {"stop_at": 0.9}), ("warm_start", {"steps": 5})])
+def test_what_needs_tasks_is_refused_where_none_of_the_environments_has_any(
+    tmp_path: Path, part: str, value: dict[str, Any]
+) -> None:
+    config = RunConfig.model_validate({**settings(tmp_path, 0), part: value})
+    with pytest.raises(ConfigError, match="needs tasks"):
+        config.build_environments()
+
+
+def test_every_acknowledged_group_is_trained_exactly_once_though_the_trainer_is_killed(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "config.toml"
+    config.write_text(tomli_w.dumps(settings(tmp_path, port, steps=10, prompts=2, checkpoint_every=3)))
+    with environment(port, limit=20) as program:
+        command = [sys.executable, "-m", "lachesis.commands.cli", "train"]
+        for arguments, kill_at in (([str(config)], 4), (["--resume", str(tmp_path / "served-1")], 7)):
+            job = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+            wait_for_step(tmp_path / "served-1", kill_at, job)
+            os.kill(job.pid, signal.SIGKILL)
+            job.wait()
+        subprocess.run([*command, "--resume", str(tmp_path / "served-1")], check=True, stdout=subprocess.DEVNULL)
+        program.wait(timeout=30)
+        assert program.stdout is not None
+        acknowledged = [json.loads(line) for line in program.stdout]
+    path = tmp_path / "served-1"
+    assert [row["step"] for row in rows_of(path)] == list(range(11))
+    found = trained(path)
+    assert len(acknowledged) == 20
+    assert [round(score, 6) for _, score in found] == [round(row["score"], 6) for row in acknowledged]
+    assert [number for number, _ in found] == list(range(1, 21))
+
+
+def wait_for_step(path: Path, step: int, job: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and job.poll() is None:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            if any(row["step"] >= step for row in rows_of(path)):
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"the run did not come to step {step}")

@@ -1,0 +1,223 @@
+"""The trajectory services that a run hosts, one for each environment that gets its groups from outside."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from ...environments.environment import Environment
+from ...rollout.chats.renderer import Renderer
+from ...rollout.engines.engine import Generator
+from ...rollout.orders import Outcome, Passed
+from ...rollout.service.app import make_app, make_runner
+from ...rollout.service.conversations import Conversations
+from ...rollout.service.engine_routes import engine_routes
+from ...rollout.service.posted import Posted
+from ...rollout.service.queue import GroupQueue, QueuedGroup
+from ...rollout.service.scored_data import Limits
+from ...rollout.service.service import Service
+from ...rollout.service.source import ServiceSource, SourcedPool
+from ...rollout.service.trainer_door import TrainerDoor
+from ...rollout.service.wire import Registration, encode, refused
+from ...rollout.workers.pool import GroupMaker
+from ...verifiers.errors import ConfigError
+from ..config import RunConfig
+from .metrics import Metrics
+from .storage.run_state import RunState
+
+log = logging.getLogger("lachesis")
+
+
+class RunServices:
+    """Hosts the services of a run, and forgets groups only when a checkpoint contains them.
+
+    Args:
+        environments: of the run.
+        config: of the run.
+        folder: of the run; each queue is a file in it.
+        state: of the run, now; at first the one that the run goes on from.
+        vocabulary: token ids are below it.
+    """
+
+    def __init__(
+        self,
+        environments: Sequence[Environment],
+        config: RunConfig,
+        folder: Path,
+        state: Callable[[], RunState],
+        vocabulary: int,
+    ) -> None:
+        played = any(environment.played for environment in environments)
+        self._hosts = {
+            place: ServiceHost(
+                environment,
+                config,
+                folder / f"service-{place}.sqlite",
+                state,
+                Limits(config.model.context, vocabulary),
+                size=config.environments[place].group_size,
+                others=len(environments) > 1,
+                played=played,
+            )
+            for place, environment in enumerate(environments)
+            if not environment.played
+        }
+
+    @property
+    def consumed(self) -> dict[str, int]:
+        """Label → number of the last group that was consumed."""
+        return {host.label: host.source.consumed for host in self._hosts.values()}
+
+    def over(self, pool: GroupMaker) -> GroupMaker:
+        """``pool``, with the services answering the orders of their environments."""
+        sources = {place: host.source for place, host in self._hosts.items()}
+        return SourcedPool(pool, sources) if sources else pool
+
+    def learn(self, outcome: Outcome | Passed) -> None:
+        """What became of an order, told in admission order."""
+        for host in self._hosts.values():
+            host.source.learn(outcome)
+
+    def metrics(self) -> Metrics:
+        """Of all services."""
+        return {name: value for host in self._hosts.values() for name, value in host.metrics().items()}
+
+    async def open(self, generator: Callable[[], Generator], renderer: Renderer) -> None:
+        """Begin to listen.
+
+        Raises:
+            ConfigError: an address cannot be used.
+        """
+        for host in self._hosts.values():
+            await host.open(generator(), renderer)
+
+    async def sealed(self, state: RunState) -> None:
+        """A checkpoint of ``state`` is complete: what was consumed before it is needed no more."""
+        for host in self._hosts.values():
+            await host.queue.trained(state.services.get(host.label, 0))
+
+    async def close(self) -> None:
+        """Stop listening; what is queued stays in the run's folder."""
+        for host in self._hosts.values():
+            await host.close()
+
+
+class HostedService(Service):
+    """A service whose groups go to the run that hosts it, and to nobody else."""
+
+    def _body(self, posted: Posted) -> bytes:
+        """The group as the door left it, with what was sampled in place of what was posted."""
+        return encode(posted.group)
+
+    async def batch(self, trainer: str) -> list[QueuedGroup] | None:
+        """None: the groups are not for other trainers."""
+        return None
+
+    async def reset(self) -> None:
+        """Raise: the groups were acknowledged, and the run will train them."""
+        raise refused([], "a trainer hosts this service, and trains what it has acknowledged; it cannot be reset")
+
+
+class ServiceHost:
+    """One service: a queue, the source that reads it, and the HTTP server in front of it.
+
+    Args:
+        environment: whose groups come through the service.
+        config: of the run.
+        file: of the queue.
+        state: of the run, now.
+        limits: of the trained model.
+        size: attempts that a group is expected to have.
+        others: whether the run has other environments.
+        played: whether any of them is played here.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        config: RunConfig,
+        file: Path,
+        state: Callable[[], RunState],
+        limits: Limits,
+        *,
+        size: int,
+        others: bool,
+        played: bool,
+    ) -> None:
+        settings = environment.config
+        self.label, self._settings, self._config, self._state = environment.label, settings, config, state
+        self._limits, self._size, self._folder = limits, size, file.parent.resolve()
+        self.queue = GroupQueue(file, max_groups=settings.max_groups, max_bytes=settings.max_bytes)
+        self.source = ServiceSource(
+            self.queue,
+            self.label,
+            limits,
+            consumed=state().services.get(self.label, 0),
+            patience=settings.patience,
+            max_staleness=settings.max_staleness,
+            others=others,
+            played=played,
+        )
+        self._runner: web.AppRunner | None = None
+        self._memory: Conversations | None = None
+
+    async def open(self, generator: Generator, renderer: Renderer) -> None:
+        """Serve the wire of Atropos and the engine on one port.
+
+        Raises:
+            ConfigError: the address cannot be used.
+        """
+        state, settings, context = self._state, self._settings, self._config.model.context
+        await self.queue.trained(self.source.consumed)  # the state that the run goes on from contains these
+        memory = self._memory = Conversations(renderer)
+        door = TrainerDoor(
+            limits=self._limits,
+            current=lambda: state().version,
+            memory=memory,
+            refuse_unprovable=settings.unprovable == "refuse",
+        )
+        service = HostedService(self.queue, door=door, step=lambda: state().step, hold_odd=False)
+        service.registration = self._registration()  # the run may be told other steps when it is resumed
+        await service.start()
+        routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
+        self._runner = make_runner(make_app(service, token=settings.token, routes=routes))
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, settings.host, settings.port).start()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.label} cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+                "choose another port (environments.config.port)"
+            ) from None
+        port = self._runner.addresses[0][1]
+        log.info("%s: environments and clients of the engine connect to http://%s:%d", self.label, settings.host, port)
+
+    def metrics(self) -> Metrics:
+        """Of the source, and how many sequences were as sampled, repaired, and neither, in this sitting."""
+        metrics = self.source.metrics()
+        if self._memory:
+            counts = self._memory.counts
+            found = {"exact": counts.exact, "repaired": counts.repaired, "unprovable": counts.unprovable}
+            metrics |= {f"service/{self.label}/{name}": float(count) for name, count in found.items()}
+        return metrics
+
+    async def close(self) -> None:
+        """Answer what is under way, and stop."""
+        if self._runner:
+            await self._runner.cleanup()
+        self.queue.close()
+
+    def _registration(self) -> Registration:
+        """What environments are told of the run."""
+        trainer = self._config.trainer
+        return Registration(
+            wandb_group=self._config.name,
+            wandb_project="lachesis",
+            batch_size=trainer.prompts * self._size,
+            max_token_len=self._limits.context,
+            checkpoint_dir=str(self._folder),
+            save_checkpoint_interval=trainer.checkpoint_every,
+            starting_step=self._state().step,
+            num_steps=trainer.steps,
+        )
