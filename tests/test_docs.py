@@ -345,3 +345,17 @@ def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> No
     ((row, score),) = examples_of(made["EndsWith"])
     assert asyncio.run(Line(1, json.dumps(row).encode()).verify()).score == score == 1.0
     assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).verify()).score == 0.0
+
+
+def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_one_that_is_tested(
+    tmp_path: Path,
+) -> None:
+    path = ROOT / "docs" / "from-atropos.md"
+    (toml,) = blocks(path, "toml")
+    (tmp_path / "service.toml").write_text(toml)
+    config = load_config(tmp_path / "service.toml")
+    (service,) = config.build_environments()
+    assert not service.played
+    shown_options = set(re.findall(r"--((?:env|openai)\.\w+)", blocks(path, "bash")[1]))
+    tested = (ROOT / "tests" / "whole" / "test_atropos.py").read_text()
+    assert shown_options <= set(re.findall(r'"((?:env|openai)\.\w+)": ', tested))

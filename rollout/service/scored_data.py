@@ -31,8 +31,8 @@ FORCED = "forced"
 """Name in ``Segment.extra`` of trained tokens without a sampler's logprob: the trainer takes its own in its place."""
 
 REFERENCE, TEACHER_TOKEN, TEACHER_LOGPROB = "ref_logprobs", "distill_token_{}", "distill_logprob_{}"
-"""Names in ``Segment.extra``, float32, so that a loss finds them in ``Tokens.extra``: the reference policy's logprobs,
-and the teacher's k-th token (NaN for none) and its logprob, k from 0."""
+"""Names in ``Segment.extra``, float32, so that a loss finds them in ``Tokens.extra_N``: the reference policy's
+logprobs, and the teacher's k-th token (NaN for none) and its logprob, k from 0."""
 
 SCORE = "score"
 """Label of the reward that a ScoredData's score becomes."""

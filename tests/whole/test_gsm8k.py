@@ -122,7 +122,13 @@ def test_an_evaluation_that_was_killed_goes_on_without_asking_again(
 ) -> None:
     path, out = shared_data("gsm8k_test.jsonl"), tmp_path / "s.jsonl"
     words = ["eval", "gsm8k", "--config.path", str(path), "--model", "m", "--url", solver.url, "--out", "s.jsonl"]
-    words += ["--tasks", "40", "--concurrency", "4"]
+    words += [
+        "--tasks",
+        "40",
+        "--concurrency",
+        "4",
+        "--inline",
+    ]  # one process, so that nobody is left asking when it is killed
     solver.delay = 0.2
     process = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60

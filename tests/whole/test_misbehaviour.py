@@ -106,7 +106,7 @@ def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pyt
         ("cancels", "CancelledError", "raise asyncio.CancelledError"),
         ("exits", "SystemExit: 3", "sys.exit(3)"),
         ("nonsense", "TypeError", 'episode.metric("loss", "high")'),
-        ("swallows", "HeldUp: the code held up", "time.sleep(0.1)"),
+        ("swallows", "HeldUp: the code blocked", "time.sleep(0.1)"),
     ):
         number = lines.index(next(text for text in lines if text.strip() == line)) + 1
         assert reasons[kind].startswith(error), reasons[kind]
