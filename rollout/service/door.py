@@ -29,8 +29,7 @@ class Door:
         Raises:
             BadBody: with the field and its indexes.
         """
-        longest = min(longest, self.max_tokens) if longest > 0 else self.max_tokens
-        _check_tokens(group.tokens, self.max_sequences, longest)
+        _check_tokens(group.tokens, self.max_sequences, self.longest(longest))
         lengths = [len(row) for row in group.tokens]
         _same_length("scores", group.scores, len(lengths))
         _same_lengths("masks", group.masks, lengths)
@@ -45,6 +44,10 @@ class Door:
         _check_messages(group.messages or [])
         _check_distillation(group, lengths)
         self._check_version(group, version)
+
+    def longest(self, wanted: int) -> int:
+        """Tokens that a sequence may have, if the trainer takes ``wanted``; 0 if it has not said so."""
+        return min(wanted, self.max_tokens) if wanted > 0 else self.max_tokens
 
     def _check_version(self, group: ScoredData, current: int) -> None:
         version = (group.generation_params or {}).get("weights_version")

@@ -1,10 +1,13 @@
 """Groups as they were posted: decoded and checked for their types, and kept as the same bytes if possible."""
 
+import re
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from .door import Door
+from .queue import QueuedGroup
 from .wire import GIVEN, SCORED_DATA, SCORED_DATA_LIST, Count, Mask, ScoredData, Token, encode
 
 _Row = list[list[float]] | UnsetType | None
@@ -41,6 +44,7 @@ _usual = msgspec.json.Decoder(_Usual)
 _rows = msgspec.json.Decoder(list[Raw])
 _tokens = msgspec.json.Decoder(list[Annotated[int, Token]])
 _mask = msgspec.json.Decoder(list[Annotated[int, Mask]])
+_TEN_DIGITS = re.compile(rb"\d{10}")
 _OPTIONAL = [field.name for field in msgspec.structs.fields(_Usual) if not field.required]
 
 
@@ -68,10 +72,52 @@ def _read_usual(body: bytes) -> Posted:
         raise msgspec.DecodeError("not as many masks as sequences")
     masks = [_read_mask(bytes(mask), row, own) for mask, row, own in zip(usual.masks, tokens, ids, strict=True)]
     values = {name: getattr(usual, name) for name in _OPTIONAL}
-    missing = [name for name, value in values.items() if value is UNSET]
-    values |= dict.fromkeys(missing)
-    rest = "".join(f',"{name}":null' for name in missing).encode() + b"}"
-    return Posted(ScoredData(ids, masks, usual.scores, **values), body.rstrip()[:-1] + rest)
+    values |= {name: None for name, value in values.items() if value is UNSET}
+    return Posted(ScoredData(ids, masks, usual.scores, **values), _completed(usual, body))
+
+
+def _completed(usual: _Usual, body: bytes) -> bytes:
+    """``body`` with the keys that it lacks."""
+    missing = [name for name in _OPTIONAL if getattr(usual, name) is UNSET]
+    return body.rstrip()[:-1] + "".join(f',"{name}":null' for name in missing).encode() + b"}"
+
+
+def glance(body: bytes, door: Door, longest: int) -> QueuedGroup | None:
+    """The one group in ``body`` if a glance at the bytes shows that ``door`` would let it pass, else None.
+
+    The ids become no numbers, which is half of the work. Whatever is unusual is left to ``read_posted`` and the door.
+
+    Args:
+        body: JSON of one group.
+        door: its bounds.
+        longest: tokens that the trainer takes in a sequence; 0 if it has not said so.
+    """
+    try:
+        usual = _usual.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    if not len(usual.tokens) == len(usual.masks) == len(usual.scores) or len(usual.tokens) > door.max_sequences:
+        return None
+    lengths = []
+    for tokens, mask in zip(usual.tokens, usual.masks, strict=True):
+        row = bytes(tokens)
+        length = _count_ids(row)
+        if not 0 < length <= door.longest(longest) or not _is_plain(bytes(mask), row, length):
+            return None
+        lengths.append(length)
+    for rows in (usual.advantages, usual.ref_logprobs, usual.inference_logprobs):
+        if rows and [len(row) for row in rows] != lengths:
+            return None
+    if not lengths or usual.messages or usual.overrides or "weights_version" in (usual.generation_params or ()):
+        return None
+    return QueuedGroup(0, None if usual.env_id is UNSET else usual.env_id, len(lengths), _completed(usual, body))
+
+
+def _count_ids(row: bytes) -> int:
+    """How many ids are in a row of JSON that is known to be valid; 0 unless they are surely in range."""
+    if not row[1:2].isdigit() or row.translate(None, b"0123456789, ") != b"[]" or _TEN_DIGITS.search(row):
+        return 0
+    return row.count(b",") + 1
 
 
 def _integers(decoder: msgspec.json.Decoder[list[int]], row: bytes) -> list[int]:
@@ -81,16 +127,22 @@ def _integers(decoder: msgspec.json.Decoder[list[int]], row: bytes) -> list[int]
 
 
 def _read_mask(mask: bytes, row: bytes, tokens: list[int]) -> list[int]:
-    """The mask, without decoding it where it is -100 for a prompt and then the same text as the tokens."""
+    """The mask, without decoding it where it is plain."""
+    if _is_plain(mask, row, len(tokens)):
+        given = mask.count(b"-100")
+        return [GIVEN] * given + tokens[given:]
+    return _integers(_mask, mask)
+
+
+def _is_plain(mask: bytes, row: bytes, length: int) -> bool:
+    """Whether a mask is -100 for a prompt and then the same text as its row of ``length`` tokens."""
     unit = b"-100, " if mask.startswith(b"[-100, ") else b"-100,"
     given = mask.count(unit)
     rest = mask[1 + given * len(unit) :]
-    if (
+    return (
         mask == b"[" + unit * given + rest
         and 0 < len(rest) < len(row)
-        and rest.count(b",") == len(tokens) - given - 1
+        and rest.count(b",") == length - given - 1
         and row.endswith(rest)
         and row[-len(rest) - 1] in b"[, "
-    ):
-        return [GIVEN] * given + tokens[given:]
-    return _integers(_mask, mask)
+    )

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from .door import Door, check_all
-from .posted import Posted, read_posted
+from .posted import Posted, glance, read_posted
 from .queue import GroupQueue, QueuedGroup, QueueFull
-from .wire import BadBody, EnvironmentRegistration, Registration, ScoredData
+from .wire import BadBody, EnvironmentRegistration, Registration
 
 _LEAST_WEIGHT = 0.01
 """No environment's weight is told as less, as in the reference."""
@@ -248,19 +248,23 @@ class Service:
             DiskError: the disk refused them.
         """
         try:
-            posted = read_posted(body, many=many)
-            groups = [one.group for one in posted]
-            longest = self.registration.max_token_len if self.registration else 0
-            check_all(self.door, groups, many, longest=longest, version=self.step)
-            queued = [QueuedGroup(0, one.group.env_id, len(one.group.tokens), self._body(one)) for one in posted]
+            queued = self._check(body, many)
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
             await self.queue.quarantine(str(error), body)
             raise
-        whole = [self._whole_size(group) for group in groups]
+        whole = [self._whole_size(group) for group in queued]
         await self._put(queued, whole)
         self._note(queued)
         return self._receipt(queued, whole, many)
+
+    def _check(self, body: bytes, many: bool) -> list[QueuedGroup]:
+        longest = self.registration.max_token_len if self.registration else 0
+        if not many and type(self.door) is Door and (seen := glance(body, self.door, longest)):
+            return [seen]
+        posted = read_posted(body, many=many)
+        check_all(self.door, [one.group for one in posted], many, longest=longest, version=self.step)
+        return [QueuedGroup(0, one.group.env_id, len(one.group.tokens), self._body(one)) for one in posted]
 
     def _body(self, posted: Posted) -> bytes:
         """What enters the queue of a group that passed the door."""
@@ -278,10 +282,10 @@ class Service:
             else:
                 return
 
-    def _whole_size(self, group: ScoredData) -> int | None:
+    def _whole_size(self, group: QueuedGroup) -> int | None:
         """Its environment's group size, if the group has another and is to be held for that."""
         own = self.environment(group.env_id)
-        if own is None or not self._hold_odd or len(group.tokens) == own.registration.group_size:
+        if own is None or not self._hold_odd or group.sequences == own.registration.group_size:
             return None
         return own.registration.group_size
 

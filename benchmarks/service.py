@@ -1,0 +1,152 @@
+"""The trajectory service beside run-api of atroposlib 0.4.0: ingest, batches and memory, ours with durability on."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import ClientSession
+
+from lachesis.rollout.service.batching import Waiting, WaitingGroups
+
+ATROPOS = Path(os.environ.get("LACHESIS_ATROPOS_PYTHON") or Path(__file__).parent.parent / ".venv-atropos/bin/python")
+GROUPS, AT_ONCE, BATCH = 960, 16, 256
+PORTS = {"ours": 18461, "run-api": 18462}
+LENGTHS = (1_000, 10_000, 100_000)
+
+FORM = """
+import sys, time
+from atroposlib.api.utils import grab_exact_from_heterogeneous_queue as form
+for length in map(int, sys.argv[1:]):
+    tokens = [[1]] * 8
+    queue = [{"tokens": tokens} for _ in range(length)]
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        batch, queue = form(queue, 256)
+        times.append(time.perf_counter() - start)
+    print(min(times) * 1e3)
+"""
+
+
+class Measured(NamedTuple):
+    """What one server reached."""
+
+    ingest: float
+    """Groups a second."""
+    cpu: float
+    """Milliseconds of CPU a group."""
+    memory: float
+    """KB a group in the queue."""
+    pulls: float
+    """Batches a second."""
+
+
+def rows() -> Iterator[tuple[str, float, str, float]]:
+    if not ATROPOS.exists():
+        return
+    ours, theirs = (asyncio.run(measure(name)) for name in PORTS)
+    yield "ingest of 8 x 512 tokens", ours.ingest, "groups/s", theirs.ingest
+    yield "CPU of that", ours.cpu, "ms/group", theirs.cpu
+    yield "memory of a queued group", ours.memory, "kB", theirs.memory
+    yield f"batches of {BATCH} sequences pulled", ours.pulls, "batches/s", theirs.pulls
+    done = subprocess.run(
+        [ATROPOS, "-c", FORM, *map(str, LENGTHS)], capture_output=True, text=True, timeout=300, check=True
+    )
+    for length, reference in zip(LENGTHS, done.stdout.split(), strict=True):
+        yield f"form a batch of {length:,} groups", form(length), "ms", float(reference)
+
+
+def form(length: int) -> float:
+    """Milliseconds to take one batch out of so many groups."""
+    groups = WaitingGroups()
+    for number in range(length):
+        groups.add(Waiting(number, None, 8))
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        groups.take(BATCH, {})
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def body() -> bytes:
+    rng = random.Random(0)
+    tokens = [[rng.randrange(150_000) for _ in range(512)] for _ in range(8)]
+    group = {
+        "tokens": tokens,
+        "masks": [[-100] * 128 + row[128:] for row in tokens],
+        "scores": [rng.random() for _ in tokens],
+        "inference_logprobs": [[1.0] * 128 + [-rng.expovariate(1) for _ in range(384)] for _ in tokens],
+    }
+    return json.dumps(group).encode()
+
+
+async def measure(name: str) -> Measured:
+    posted = body()
+    with tempfile.TemporaryDirectory() as folder, server(name, Path(folder)) as process:
+        async with ClientSession(f"http://127.0.0.1:{PORTS[name]}") as session:
+            await wait_for(session)
+
+            async def post(times: int) -> None:
+                for _ in range(times):
+                    async with session.post(
+                        "/scored_data", data=posted, headers={"Content-Type": "application/json"}
+                    ) as answer:
+                        assert answer.status == 200, await answer.text()
+
+            await post(2 * BATCH // 8)  # to warm up; these make the first two batches
+            cpu, memory, start = cpu_seconds(process.pid), resident(process.pid), time.perf_counter()
+            await asyncio.gather(*[post(GROUPS // AT_ONCE) for _ in range(AT_ONCE)])
+            wall = time.perf_counter() - start
+            cpu, memory = cpu_seconds(process.pid) - cpu, resident(process.pid) - memory
+            batches, start = GROUPS * 8 // BATCH, time.perf_counter()
+            for _ in range(batches):
+                async with session.get("/batch") as answer:
+                    assert len(await answer.read()) > len(posted)
+            pulls = batches / (time.perf_counter() - start)
+    return Measured(GROUPS / wall, cpu / GROUPS * 1e3, memory / GROUPS / 1e3, pulls)
+
+
+async def wait_for(session: ClientSession) -> None:
+    registration: dict[str, Any] = {"wandb_group": "", "wandb_project": "", "batch_size": BATCH, "max_token_len": 2048}
+    registration |= {"checkpoint_dir": "", "save_checkpoint_interval": 1, "starting_step": 0, "num_steps": 1}
+    for _ in range(600):
+        try:
+            async with session.post("/register", json=registration) as answer:
+                assert answer.status == 200
+                return
+        except OSError:
+            await asyncio.sleep(0.1)
+    raise TimeoutError("the server did not start")
+
+
+@contextmanager
+def server(name: str, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    port = str(PORTS[name])
+    ours = [sys.executable, "-m", "lachesis.commands.cli", "serve", "--store", str(folder / "store.sqlite")]
+    theirs = [str(ATROPOS), "-m", "atroposlib.cli.run_api"]
+    command = [*(ours if name == "ours" else theirs), "--port", port]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
