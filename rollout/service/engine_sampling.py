@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...verifiers.errors import EngineError
+from ...verifiers.errors import EngineError, EngineLost
 from ..engines.engine import Completion, Generator, Ids, Request, Sampling
 from .conversations import Conversations, Opening
 from .engine_requests import MOST_SAMPLES, Refusal, Wanted, clean
@@ -130,7 +130,12 @@ class Sampler:
             )
             for number in range(wanted.n)
         ]
-        completions = await asyncio.gather(*map(self.generator.generate, requests))
+        try:
+            completions = await asyncio.gather(*map(self.generator.generate, requests))
+        except EngineError as error:
+            if wanted.schema_text and not isinstance(error, EngineLost):  # an engine refuses what it cannot hold to
+                raise Refusal(str(error), param="response_format") from None
+            raise
         return [self._cut(completion, wanted) for completion in completions]
 
     def _cut(self, completion: Completion, wanted: Wanted) -> Sample:

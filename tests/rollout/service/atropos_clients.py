@@ -1,6 +1,7 @@
 """The clients of ``atroposlib`` and ``openai``, as a program: ``atropos_clients.py URL TOKENIZER``; prints JSON."""
 
 import asyncio
+import functools
 import json
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ from atroposlib.envs.server_handling.server_baseline import APIServerConfig
 from atroposlib.envs.server_handling.sglang_server import SGLangServer
 from atroposlib.envs.server_handling.trl_vllm_server import TrlVllmServer
 from atroposlib.envs.server_handling.vllm_server import VLLMServer
+from atroposlib.utils.tokenize_for_trainer import tokenize_for_trainer
 
 QUESTIONS = ("what is the sum?", "and the answer?")
 
@@ -72,9 +74,15 @@ async def main(url: str, tokenizer: str) -> dict[str, Any]:
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
     question: Any = [{"role": "user", "content": "look at the door"}]
     called = await client.chat.completions.create(model="policy", messages=question, tools=[tool], logprobs=True)
+    messages = await conversation(plain)
+    lists: Any = vllm.tokenizer  # atroposlib 0.4.0 wants lists of ids, as transformers 4 gives them
+    lists.apply_chat_template = functools.partial(lists.apply_chat_template, return_dict=False)
     return {
         "chat": {name: await chat(each, 3) for name, each in (("vllm", vllm), ("openai", plain), ("trl", trl))},
-        "conversation": await conversation(plain),
+        "tokenized": [
+            tokenize_for_trainer(lists, messages, train_on_all_assistant_turns=all_of_them)
+            for all_of_them in (False, True)
+        ],
         "managed": {"vllm": await managed(vllm), "sglang": await managed(sglang)},
         "refusals": await refusals(client),
         "call": called.choices[0].message.tool_calls[0].function.model_dump(),

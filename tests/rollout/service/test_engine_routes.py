@@ -262,6 +262,26 @@ def test_an_engine_that_fails_is_503_and_the_client_may_try_again(room: Rooms, e
     assert (status, wait, answer["error"]["message"]) == (503, "1", str(error))
 
 
+def test_a_schema_is_passed_on_and_one_that_the_engine_refuses_is_bad_input(room: Rooms) -> None:
+    schemas: list[str] = []
+
+    def refuse(request: Request) -> str:
+        schemas.append(request.sampling.schema)
+        raise EngineError("this schema is not supported")
+
+    wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "integer"}}}
+    answers = posted(
+        room(say=refuse),
+        "/v1/chat/completions",
+        chat(response_format=wanted),
+        chat(response_format={"type": "json_object"}),
+        chat(response_format={"type": "text"}),
+    )
+    assert schemas == ['{"type": "integer"}', '{"type": "object"}', ""]
+    assert [status for status, _ in answers] == [400, 400, 503]
+    assert answers[0][1]["error"]["param"] == "response_format"
+
+
 def test_an_aborted_reply_is_503_and_is_not_remembered(room: Rooms) -> None:
     table = room()
 

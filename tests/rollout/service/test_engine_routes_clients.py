@@ -64,7 +64,8 @@ def test_the_clients_of_atropos_are_served_and_what_they_post_is_exact_or_repair
             assert (repair.outcome, repair.wire_mask()) == ("exact", node["masked_tokens"])
             assert repair.wire_logprobs() == pytest.approx(node["logprobs"], abs=1e-6)
 
-    tokens, mask = table.tokenized(said["conversation"], trains_all=True)
-    repair = repaired(table.memory, tokens, mask, None)
-    assert (repair.outcome, table.memory.counts.continued) == ("repaired", 1)
-    assert repair.tokens[: len(tokens)].tolist() != tokens[: repair.tokens.size]
+    for posted, turns in zip(said["tokenized"], (1, 2), strict=True):
+        repair = repaired(table.memory, posted["tokens"], posted["masks"], None)
+        assert (repair.outcome, table.memory.counts.continued) == ("repaired", 1)
+        assert repair.tokens.tolist() != posted["tokens"][: repair.tokens.size]
+        assert table.renderer.decode(repair.tokens[repair.mask], ()).count("the number is") == turns
