@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from lachesis.rollout.service.batching import Waiting, WaitingGroups
+from lachesis.rollout.service.storage.batching import Waiting, WaitingGroups
 
 ATROPOS = Path(os.environ.get("LACHESIS_ATROPOS_PYTHON") or Path(__file__).parent.parent / ".venv-atropos/bin/python")
 GROUPS, AT_ONCE, BATCH = 960, 16, 256

@@ -10,8 +10,8 @@ from aiohttp import web
 from ..rollout.service.app import BodyLimits, Service, make_app, make_runner
 from ..rollout.service.body import is_loopback
 from ..rollout.service.door import Door
-from ..rollout.service.queue import GroupQueue
 from ..rollout.service.service import Times
+from ..rollout.service.storage.queue import GroupQueue
 from ..verifiers.errors import ConfigError
 from .terminal import printable, standard_output
 

@@ -17,8 +17,8 @@ from .body import BodyLimits, packed, read_body
 from .door import Door
 from .metrics import exposition
 from .openapi import document
-from .queue import QueueFull
 from .service import Service, Times
+from .storage.queue import QueueFull
 from .wire import ENVIRONMENT_IDENTIFIER, ENVIRONMENT_REGISTRATION, REGISTRATION, BadBody
 
 __all__ = ["BodyLimits", "Door", "Service", "Times", "make_app", "make_runner"]

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from .door import Door
-from .queue import QueuedGroup
+from .storage.queue import QueuedGroup
 from .wire import GIVEN, SCORED_DATA, SCORED_DATA_LIST, Count, Mask, ScoredData, Token, encode
 
 _Row = list[list[float]] | UnsetType | None

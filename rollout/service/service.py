@@ -12,7 +12,7 @@ import msgspec
 
 from .door import Door, check_all
 from .posted import Posted, glance, read_posted
-from .queue import GroupQueue, QueuedGroup, QueueFull
+from .storage.queue import GroupQueue, QueuedGroup, QueueFull
 from .wire import BadBody, EnvironmentRegistration, Registration
 
 _LEAST_WEIGHT = 0.01

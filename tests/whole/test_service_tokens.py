@@ -14,9 +14,9 @@ from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
 from lachesis.rollout.models.loading import load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
-from lachesis.rollout.service.conversations import Conversations
-from lachesis.rollout.service.engine_routes import engine_routes
-from lachesis.rollout.service.exact_tokens import repaired
+from lachesis.rollout.service.engine.conversations import Conversations
+from lachesis.rollout.service.engine.exact_tokens import repaired
+from lachesis.rollout.service.engine.routes import engine_routes
 
 SAMPLES = 32
 WORDS = ("the", "answer", "is", "hello", "er", "an", "in", "on", "re", "th", "he")

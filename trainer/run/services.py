@@ -11,14 +11,14 @@ from ...rollout.chats.renderer import Renderer
 from ...rollout.engines.engine import Generator
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
-from ...rollout.service.conversations import Conversations
-from ...rollout.service.engine_routes import engine_routes
+from ...rollout.service.engine.conversations import Conversations
+from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
-from ...rollout.service.queue import GroupQueue, QueuedGroup
-from ...rollout.service.scored_data import Limits
 from ...rollout.service.service import Service
-from ...rollout.service.source import ServiceSource, SourcedPool
-from ...rollout.service.trainer_door import TrainerDoor
+from ...rollout.service.storage.queue import GroupQueue, QueuedGroup
+from ...rollout.service.training.scored_data import Limits
+from ...rollout.service.training.source import ServiceSource, SourcedPool
+from ...rollout.service.training.trainer_door import TrainerDoor
 from ...rollout.service.wire import Registration, encode, refused
 from ...rollout.workers.pool import GroupMaker
 from ...verifiers.errors import ConfigError

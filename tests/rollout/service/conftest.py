@@ -18,9 +18,9 @@ from lachesis.rollout.engines.engine import Request
 from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.app import BodyLimits, Door, Service, Times, make_app, make_runner
-from lachesis.rollout.service.conversations import Conversations
-from lachesis.rollout.service.engine_routes import engine_routes
-from lachesis.rollout.service.queue import GroupQueue
+from lachesis.rollout.service.engine.conversations import Conversations
+from lachesis.rollout.service.engine.routes import engine_routes
+from lachesis.rollout.service.storage.queue import GroupQueue
 
 REGISTRATION = {
     "wandb_group": "group",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.rollout.service.exact_tokens import Repair, repaired
+from lachesis.rollout.service.engine.exact_tokens import Repair, repaired
 from lachesis.verifiers.errors import DataError
 
 Rooms = Callable[..., Any]

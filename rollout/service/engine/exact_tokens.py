@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...verifiers.errors import DataError
-from ..engines.engine import Ids, Logprobs
+from ....verifiers.errors import DataError
+from ...engines.engine import Ids, Logprobs
 from .conversations import Conversations, Turn
 
 Outcome = Literal["exact", "repaired", "unprovable"]

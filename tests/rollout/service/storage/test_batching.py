@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.rollout.service.batching import Waiting, WaitingGroups, counts_that_sum, scaled
+from lachesis.rollout.service.storage.batching import Waiting, WaitingGroups, counts_that_sum, scaled
 
 
 def waiting(sizes: Sequence[int], owners: Sequence[int | None] | None = None) -> WaitingGroups:

@@ -385,6 +385,6 @@ def test_no_body_is_answered_with_a_500(room: Rooms) -> None:
 
 def test_the_routes_start_without_torch() -> None:
     heavy = "sorted({'torch', 'transformers', 'ray'} & set(sys.modules))"
-    program = f"import sys, lachesis.rollout.service.engine_routes; print({heavy})"
+    program = f"import sys, lachesis.rollout.service.engine.routes; print({heavy})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from lachesis.rollout.service.scored_data import FIELDS, Limits
-from lachesis.rollout.service.source import STAMP
-from lachesis.rollout.service.trainer_door import TrainerDoor, bad_body
+from lachesis.rollout.service.training.scored_data import FIELDS, Limits
+from lachesis.rollout.service.training.source import STAMP
+from lachesis.rollout.service.training.trainer_door import TrainerDoor, bad_body
 from lachesis.rollout.service.wire import BadBody, ScoredData
 from lachesis.verifiers.errors import DataError
 

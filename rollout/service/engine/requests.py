@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ...verifiers.message import Message
-from ..engines.reply_schema import schema_text
+from ....verifiers.message import Message
+from ...engines.reply_schema import schema_text
 
 MOST_SAMPLES, MOST_STOPS = 256, 64
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lachesis.rollout.engines.engine import Completion, Request
-from lachesis.rollout.service.conversations import Conversations, Key, Prefixes, Turn, message_keys
+from lachesis.rollout.service.engine.conversations import Conversations, Key, Prefixes, Turn, message_keys
 
 Rooms = Callable[..., Any]
 

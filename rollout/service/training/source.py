@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...verifiers.errors import DataError, InfrastructureError
-from ...verifiers.group import Group
-from ..orders import Failure, Order, Outcome, Passed
-from ..workers.pool import GroupMaker
+from ....verifiers.errors import DataError, InfrastructureError
+from ....verifiers.group import Group
+from ...orders import Failure, Order, Outcome, Passed
+from ...workers.pool import GroupMaker
 from .scored_data import Arrival, Limits, group_of
 
 log = logging.getLogger("lachesis")

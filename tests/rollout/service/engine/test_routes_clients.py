@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.rollout.service.exact_tokens import repaired
+from lachesis.rollout.service.engine.exact_tokens import repaired
 
 CLIENTS = Path(__file__).with_name("atropos_clients.py")
 CALL = '<tool_call>{"name": "look", "arguments": {"at": "door"}}</tool_call>'

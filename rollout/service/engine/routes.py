@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from aiohttp import web
 
-from ...verifiers.errors import InfrastructureError, InputError
-from ...verifiers.json_data.text import to_text
-from ...verifiers.message import Message
-from ...verifiers.tool_calling.formats.hermes import OPEN, read_hermes
-from ..engines.engine import Generator, Ids
+from ....verifiers.errors import InfrastructureError, InputError
+from ....verifiers.json_data.text import to_text
+from ....verifiers.message import Message
+from ....verifiers.tool_calling.formats.hermes import OPEN, read_hermes
+from ...engines.engine import Generator, Ids
 from .conversations import Conversations, message_keys
-from .engine_requests import (
+from .requests import (
     ChatWanted,
     Refusal,
     SglangWanted,
@@ -31,10 +31,10 @@ from .engine_requests import (
     read_messages,
     read_wanted,
 )
-from .engine_sampling import Sample, Sampler
+from .sampling import Sample, Sampler
 
 if TYPE_CHECKING:  # it imports transformers, which the service does without
-    from ..chats.renderer import Renderer
+    from ...chats.renderer import Renderer
 
 _DEFAULT_TOKENS = 16  # of a completion that names no limit, as OpenAI and vLLM have it
 _RETRY_AFTER = "1"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...verifiers.errors import DataError
+from ....verifiers.errors import DataError
 
 Json = Mapping[str, Any]
 Floats = npt.NDArray[np.float32]

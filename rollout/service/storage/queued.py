@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...verifiers.errors import InfrastructureError
+from ....verifiers.errors import InfrastructureError
 from .batching import Waiting
 
 

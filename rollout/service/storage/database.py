@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ...verifiers.errors import ConfigError, InfrastructureError
+from ....verifiers.errors import ConfigError, InfrastructureError
 
 _T = TypeVar("_T")
 _SHARED = 128

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...verifiers.errors import EngineError, EngineLost
-from ..engines.engine import Completion, Generator, Ids, Request, Sampling
+from ....verifiers.errors import EngineError, EngineLost
+from ...engines.engine import Completion, Generator, Ids, Request, Sampling
 from .conversations import Conversations, Opening
-from .engine_requests import MOST_SAMPLES, Refusal, Wanted, clean
+from .requests import MOST_SAMPLES, Refusal, Wanted, clean
 
 if TYPE_CHECKING:  # it imports transformers, which the service does without
-    from ..chats.renderer import Renderer
+    from ...chats.renderer import Renderer
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.rollout.service.queue import GroupQueue, QueuedGroup, QueueFull
+from lachesis.rollout.service.storage.queue import GroupQueue, QueuedGroup, QueueFull
 from lachesis.verifiers.errors import ConfigError
 
 

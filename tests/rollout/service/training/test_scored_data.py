@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.rollout.service.scored_data import FIELDS, Arrival, Limits, group_of, scored_data_of
+from lachesis.rollout.service.training.scored_data import FIELDS, Arrival, Limits, group_of, scored_data_of
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.segment import Segment

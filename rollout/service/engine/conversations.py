@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...verifiers.message import Message
-from ..engines.engine import Completion, Ids
+from ....verifiers.message import Message
+from ...engines.engine import Completion, Ids
 
 if TYPE_CHECKING:  # it imports transformers, which the service does without
-    from ..chats.renderer import Renderer
+    from ...chats.renderer import Renderer
 
 _THINK = "<think>\n"
 _SAME = 4  # so many samples with equal ids are kept, the newest

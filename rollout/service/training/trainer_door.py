@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from ...verifiers.errors import DataError
-from .conversations import Conversations
-from .door import Door
-from .exact_tokens import repaired
+from ....verifiers.errors import DataError
+from ..door import Door
+from ..engine.conversations import Conversations
+from ..engine.exact_tokens import repaired
+from ..wire import BadBody, ScoredData, refused
 from .scored_data import CONTEXT, UNKNOWN, Arrival, Limits, group_of
 from .source import STAMP, stamp
-from .wire import BadBody, ScoredData, refused
 
 PER_TOKEN = ("advantages", "ref_logprobs", "distill_token_ids", "distill_logprobs")
 """Fields with a value for each posted token; where a group has any, its tokens cannot be replaced by others."""

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...verifiers.errors import DataError
-from ...verifiers.group import Group
-from ...verifiers.message import ROLES, Message
-from ...verifiers.reward import Component, Reward
-from ...verifiers.segment import Segment
-from ...verifiers.task import Task
-from ...verifiers.trajectory import POLICY, Trajectory
-from ...verifiers.verdict import Verdict
+from ....verifiers.errors import DataError
+from ....verifiers.group import Group
+from ....verifiers.message import ROLES, Message
+from ....verifiers.reward import Component, Reward
+from ....verifiers.segment import Segment
+from ....verifiers.task import Task
+from ....verifiers.trajectory import POLICY, Trajectory
+from ....verifiers.verdict import Verdict
 from .sequences import Floats, Json, array_of, finite, floats, integers, rows_of, rows_up_to, score_of
 
 CONTEXT = -100

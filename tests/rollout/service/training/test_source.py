@@ -10,8 +10,8 @@ from lachesis.environments.loading import describe
 from lachesis.rollout.dispatcher import Dispatcher, Step
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.orders import TRAINING, Failure, Order, Outcome, Passed
-from lachesis.rollout.service.scored_data import Limits
-from lachesis.rollout.service.source import STAMP, ServiceSource, SourcedPool, stamp
+from lachesis.rollout.service.training.scored_data import Limits
+from lachesis.rollout.service.training.source import STAMP, ServiceSource, SourcedPool, stamp
 from lachesis.rollout.tasks.mixture import Mixture, Portion
 from lachesis.verifiers.errors import InfrastructureError
 from lachesis.verifiers.group import Group

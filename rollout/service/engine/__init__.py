@@ -1,0 +1,1 @@
+"""The engine's side of the service: sampling for clients, with exact tokens."""

@@ -1,0 +1,1 @@
+"""The service's groups on disk: the queue, held groups, and batches."""
