@@ -69,7 +69,7 @@ _README = Template("""\
 
 An environment for Lachesis (`pip install lachesis-rl`). Describe the tasks and the rewards here.
 
-    pytest                        # run its tests
+    pytest --import-mode=prepend  # run its tests
     lachesis check $name.py       # audit its tasks and verifiers
     lachesis eval ./$name.py --model MODEL --inline
 

@@ -61,6 +61,7 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
     config = load_config(path or kept, overrides)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
+    config.check_own()
     environments = config.build_environments()
     for environment in environments:
         # a run needs both: it is evaluated on the held-out tasks of what it plays

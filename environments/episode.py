@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ..verifiers.errors import ConfigError, DataError, nearest
 from ..verifiers.message import is_reply
 from ..verifiers.reward import Component, Reward
@@ -106,7 +108,11 @@ class Episode:
         number does not, so it defines no success.
         """
         self._check_label(label, agent)
-        verdict = score if isinstance(score, Verdict) else Verdict(float(score), graded=not isinstance(score, bool))
+        verdict = (
+            score
+            if isinstance(score, Verdict)
+            else Verdict(float(score), graded=not isinstance(score, bool | np.bool_))
+        )
         parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
         self._rewards[agent] = Reward(parts).components
 

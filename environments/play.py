@@ -70,7 +70,7 @@ async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environme
     with Boundary(home_of(environment), passing=()) as outcome:
         async with clock:
             await stage()
-    match outcome.error:
+    match _single(outcome.error):
         case None:
             return StopReason.DONE, None
         case LimitReached() as limit:
@@ -81,6 +81,19 @@ async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environme
             return StopReason.SECONDS, None
         case _:
             return StopReason.ENVIRONMENT_ERROR, str(outcome.fault)
+
+
+def _single(error: BaseException | None) -> BaseException | None:
+    """``error``, or one of a task group's errors if all of them are limits and infrastructure failures."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    _, others = error.split((LimitReached, InfrastructureError))
+    if others is not None:
+        return error
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def home_of(environment: "Environment") -> str | None:

@@ -303,7 +303,7 @@ def test_every_algorithm_is_in_a_table(column: str, names: tuple[str, ...]) -> N
 def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ROOT / "docs" / "training.md"
     (source,) = blocks(path, "python")
-    (tmp_path / "mine.py").write_text(source)
+    (tmp_path / "algorithms.py").write_text(source)
     settings = blocks(path, "toml")[2]
     entry = '{ use = "arithmetic", group_size = 4, config = { digits = 1 }, rubric = { digits = 0.5 } }'
     small = f'name = "own"\nenvironments = [{entry}]\n'

@@ -10,14 +10,17 @@ from pydantic import Field
 from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
+from ..rollout.engines.registry import ENGINES
+from ..rollout.engines.weight_transport.transport import TRANSPORTS
 from ..rollout.tasks.curriculum import CurriculumConfig
 from ..rollout.tasks.mixture import Portion
 from ..verifiers.errors import ConfigError
+from ..verifiers.plugins import Plugins
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
 from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
-from .losses.config import LossConfig
+from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZATIONS, LossConfig
 from .overrides import apply_overrides
 
 
@@ -139,7 +142,7 @@ class EvalConfig(Settings):
     """The most tasks of each environment's test split."""
     max_tokens: int = Field(0, ge=0)
     """The most tokens of one reply; 0 for ``rollout.sampling.max_tokens``."""
-    metric: str = "auto"
+    metric: str = Field("auto", pattern=r"^(auto|accuracy|reward|score/.+)$")
     """Held-out metric that picks the best checkpoint and that ``stop_at`` and ``warm_start.target`` refer to:
     ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is the accuracy if every
     environment defines success, and the reward otherwise."""
@@ -170,6 +173,25 @@ class RunConfig(Settings):
     """Held-out evaluation."""
     sandbox: SandboxSettings = SandboxSettings()
     """The sandbox in which verifiers and tools run programs that the model wrote."""
+
+    def check_own(self) -> None:
+        """Import the user's own losses, engines and the like, so that a mistake in one ends no run half-way.
+
+        Raises:
+            ConfigError: one of them cannot be imported.
+        """
+        loss = self.trainer.loss
+        chosen: list[tuple[Plugins[Any], str]] = [
+            (ESTIMATORS, self.trainer.advantage),
+            (LOSSES, loss.kind),
+            (IMPORTANCE_SAMPLING, loss.importance_sampling.method),
+            (KL_ESTIMATORS, loss.kl.estimator),
+            (NORMALIZATIONS, loss.normalize),
+            (ENGINES, self.rollout.engine),
+            (TRANSPORTS, self.rollout.weight_transport),
+        ]
+        for plugins, name in chosen:
+            plugins.check_own(name)
 
     def build_environments(self) -> list[Environment]:
         """Build the environments of the run, in order.

@@ -66,7 +66,7 @@ async def train(
     Raises:
         LachesisError: The run failed; the message is one line. Checkpoints that were written stay.
     """
-    begun = checkpoint.latest(folder.checkpoints) if resume else None
+    begun = checkpoint.to_resume(folder.checkpoints) if resume else None
     state = RunState.read(begun) if begun else RunState()
     model = prepare_model(config.model, config.seed, folder.path, resumed=begun is not None)
     folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
@@ -74,6 +74,7 @@ async def train(
     warn_if_weak(sandbox)
     if not config.rollout.inline:
         close_sandbox()  # the workers open their own
+    progress.phase("starting the engines")
     pool = open_pool(pool_spec(config, model))
     trainer = None
     try:
@@ -144,9 +145,10 @@ class Trainer:
             self.keep_reference()
         await self.publish()
         await self.services.open(self.pool.generator, self.renderer)
-        if not self.resumed:
+        if self.resumed:
+            self.progress.phase("training")
+        else:
             await self.begin()
-        self.progress.phase("training")
         while not self.finished:
             await self.step()
         await self.saver.wait()
@@ -159,6 +161,7 @@ class Trainer:
         self.keep_reference()
         row = await self.evaluate()
         self.folder.log_metrics(0, row)
+        self.progress.phase("training")
         self.progress.update(0, row)
         await self.save()
 

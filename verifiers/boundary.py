@@ -51,30 +51,42 @@ class Boundary:
         self._home, self._passing = home, passing
         self.error: BaseException | None = None
         self.fault: Fault | None = None
+        self._cancelling = 0
 
     def __enter__(self) -> Self:
+        self._cancelling = _cancelling()  # a TaskGroup of the user's may have left a request behind
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, self._passing) or interrupts(error):
+        if error is None or isinstance(error, self._passing) or interrupts(error, self._cancelling):
             return False
         self.error, self.fault = error, fault_of(error, self._home)
         return True
 
 
-def interrupts(error: BaseException) -> bool:
-    """Whether ``error`` comes from outside the code: its task is being cancelled, or somebody pressed Ctrl-C."""
+def interrupts(error: BaseException, before: int = 0) -> bool:
+    """Whether ``error`` comes from outside the code: its task is being cancelled, or somebody pressed Ctrl-C.
+
+    Args:
+        error: what was raised.
+        before: requests to cancel the task that were pending before the code ran.
+    """
     if isinstance(error, asyncio.CancelledError):
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no event loop runs here
-            return False
-        return task is not None and task.cancelling() > 0
+        return _cancelling() > before
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is threading.main_thread()
     return isinstance(error, GeneratorExit)
+
+
+def _cancelling() -> int:
+    """Pending requests to cancel the current task; 0 where no task runs."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return 0
+    return task.cancelling() if task else 0
 
 
 def fault_of(error: BaseException, home: str | None = None) -> Fault:

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import AfterValidator
 
+from .boundary import fault_of
 from .errors import ConfigError, nearest
 
 Thing = TypeVar("Thing")
@@ -40,12 +41,24 @@ class Plugins(Generic[Thing]):
         """
         module, attribute = self._target(name)
         try:
-            found: Thing = getattr(import_module(module, self._package), attribute)
+            home = import_module(module, self._package)
         except ImportError as error:
             raise ConfigError(f"{self.kind} {name!r}: {error}; install its package or check the spelling") from error
-        except AttributeError:
-            raise ConfigError(f"{self.kind} {name!r}: {module} has no {attribute!r}; check the spelling") from None
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{self.kind} {name!r}: {module} does not import: {fault_of(error)}") from error
+        if not hasattr(home, attribute):
+            raise ConfigError(f"{self.kind} {name!r}: {module} has no {attribute!r}; check the spelling")
+        found: Thing = getattr(home, attribute)
         return found
+
+    def check_own(self, name: str) -> None:
+        """Import what ``module:name`` stands for, so that a mistake in it is known now; built-in names are right.
+
+        Raises:
+            ConfigError: as ``load``.
+        """
+        if name not in self._built_in and name not in self.keywords:
+            self.load(name)
 
     @property
     def setting(self) -> Any:

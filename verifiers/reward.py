@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from .errors import DataError
 from .verdict import Verdict
 
+ROUNDING = 1e-9
+"""How far a total may lie below ``success_total``: weights such as 0.7, 0.2 and 0.1 do not sum to exactly 1."""
+
 
 class Component(NamedTuple):
     """One labelled part of a reward."""
@@ -93,12 +96,19 @@ class Reward:
         if self.gate:
             return False
         if self.success_total is not None:
-            return self.total >= self.success_total
+            return self.total >= self.success_total - ROUNDING
+        decisive = self.decisive
+        if decisive is None or decisive.verdict.score is None:
+            return None
+        return None if decisive.verdict.graded and not self.success_label else decisive.verdict.passed
+
+    @property
+    def decisive(self) -> Component | None:
+        """The component that decides about success, if one does: the one with ``success_label``, or the heaviest."""
         if self.success_label:
-            chosen = next((part for part in self.components if part.label == self.success_label), None)
-            return chosen.verdict.passed if chosen else None
-        heaviest = max(self.components, key=lambda part: part.weight)
-        return None if heaviest.verdict.graded else heaviest.verdict.passed
+            return next((part for part in self.components if part.label == self.success_label), None)
+        counting = [part for part in self.components if part.weight > 0]
+        return max(counting, key=lambda part: part.weight, default=None)
 
     def score(self, label: str) -> float | None:
         """The unweighted score of one component, None if it was not judged; ``KeyError`` if the label is unknown."""
@@ -138,6 +148,16 @@ class Reward:
 
 
 def success_rate(rewards: Iterable[Reward]) -> float | None:
-    """Share of ``rewards`` that are a success; None if there are none, or if success is undefined for any of them."""
-    found = [reward.success for reward in rewards]
+    """Share of ``rewards`` that are a success; None if there is none, or success is undefined for one of them.
+
+    Rewards that the named component does not judge (another agent's), or that an infrastructure error left without its
+    score, are not counted.
+    """
+    found = [reward.success for reward in rewards if not _undecided(reward)]
     return None if not found or None in found else sum(map(bool, found)) / len(found)
+
+
+def _undecided(reward: Reward) -> bool:
+    if reward.gate or reward.success_total is not None or not reward.success_label:
+        return False
+    return reward.decisive is None or reward.decisive.verdict.score is None

@@ -63,7 +63,7 @@ class Rubric:
         self.deadline = deadline
         self.clip = _check_bounds(clip, "the rubric's total")
         self.gated = gated
-        self.success = success
+        self.success = _success_rule(success)
         if not math.isfinite(gated):
             raise ConfigError(f"the total after a failed gate is finite, found gated={gated!r}")
         self._entries = tuple(_RubricEntry(entry, make_verifier(entry.name, entry.params)) for entry in uses)
@@ -221,6 +221,14 @@ class Rubric:
             if entry.use.gate and entry.scores_groups:
                 raise ConfigError(f"reward {label!r} compares the attempts of a group, so it cannot be a gate")
             _check_bounds(entry.use.clip, f"reward {label!r}")
+
+
+def _success_rule(success: str | float | None) -> str | float | None:
+    if success is None or (isinstance(success, str) and success):
+        return success
+    if isinstance(success, bool) or not isinstance(success, int | float) or not math.isfinite(success):
+        raise ConfigError(f"a rubric's success is a label or the least total, a finite number; found {success!r:.80}")
+    return float(success)
 
 
 def _check_bounds(clip: Clip | None, what: str) -> Clip | None:

@@ -65,3 +65,23 @@ def test_a_cancellation_of_the_task_and_ctrl_c_pass() -> None:
     asyncio.run(cancelled())
     with pytest.raises(KeyboardInterrupt), Boundary():
         raise KeyboardInterrupt
+
+
+def test_a_request_to_cancel_that_a_task_group_left_behind_is_not_taken_for_one() -> None:
+    async def play() -> str:
+        async def fail() -> None:
+            raise ValueError
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                await asyncio.sleep(1)
+        except* ValueError:
+            pass
+        with Boundary() as outcome:
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+        return str(outcome.fault)
+
+    assert asyncio.run(play()).startswith("CancelledError")

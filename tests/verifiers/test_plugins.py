@@ -1,6 +1,7 @@
 """Choices by name: built-in ones, those of users, and errors with a cure."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -42,3 +43,15 @@ def test_settings_refuse_a_name_before_anything_is_imported() -> None:
     assert validated(Chosen, {"record": "not_imported_yet:Thing"}, "run").record == "not_imported_yet:Thing"
     with pytest.raises(ConfigError, match="run: 'record': no record is named 'tusk'; did you mean 'task'"):
         validated(Chosen, {"record": "tusk"}, "run")
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "raise ValueError('half made')", "import os; os.nope"])
+def test_a_module_that_does_not_import_is_an_error_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    name = f"broken_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"record '{name}:X': {name} does not import: .*{name}.py, line 1"):
+        RECORDS.check_own(f"{name}:X")
+    RECORDS.check_own("lost")  # a built-in name is not imported

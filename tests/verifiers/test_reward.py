@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lachesis import Case, Environment, Rubric, Task, reward, use
-from lachesis.verifiers.errors import DataError
+from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.reward import Component, Reward, success_rate
 from lachesis.verifiers.trajectory import POLICY, Trajectory
 from lachesis.verifiers.verdict import Verdict, infra_error, passed, wrong
@@ -121,3 +121,34 @@ def test_a_reward_behind_a_gate_survives_json_and_names_a_gate_that_is_there() -
         Reward((), gate="format")
     with pytest.raises(DataError, match="unique"):
         Reward((Component("a", 1.0, passed()),), skipped=("a",))
+
+
+def test_a_total_of_rounded_weights_reaches_its_threshold() -> None:
+    parts = tuple(Component(str(n), weight, Verdict(1.0)) for n, weight in enumerate((0.7, 0.2, 0.1)))
+    assert sum((0.7, 0.2, 0.1)) < 1.0
+    assert Reward(parts, success_total=1.0).success
+
+
+@pytest.mark.parametrize("success", [True, "", float("nan"), float("inf"), [], "a" * 0])
+def test_a_rule_that_can_be_none_is_refused_where_it_is_made(success: object) -> None:
+    with pytest.raises(ConfigError, match="a rubric's success is a label or the least total"):
+        Rubric(use("exact"), success=success)  # type: ignore[arg-type]
+
+
+def test_agents_that_the_named_component_does_not_judge_do_not_count() -> None:
+    solver = Reward((Component("right", 1.0, Verdict(1.0)),), success_label="right")
+    critic = Reward((Component("clear", 1.0, Verdict(1.0)),), success_label="right")
+    assert success_rate([solver, critic]) == 1.0
+    assert success_rate([critic]) is None
+
+
+def test_an_infrastructure_failure_of_the_named_metric_is_no_failure() -> None:
+    parts = (Component("exact", 1.0, Verdict(1.0)), Component("metric", 0.0, infra_error("lost")))
+    lost = Reward(parts, success_label="metric")
+    assert lost.scored
+    assert lost.success is None
+    assert success_rate([lost, Reward((Component("metric", 0.0, Verdict(1.0)),), success_label="metric")]) == 1.0
+
+
+def test_what_earns_nothing_or_costs_does_not_decide_by_itself() -> None:
+    assert Reward((Component("bad", -1.0, Verdict(1.0)), Component("metric", 0.0, Verdict(1.0)))).success is None

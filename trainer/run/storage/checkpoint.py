@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ....verifiers.errors import ConfigError
 from ....verifiers.files import replace_text
 from .run_state import FILE, RunState
 
@@ -55,6 +56,21 @@ def sealed(folder: Path) -> list[Path]:
 def latest(folder: Path) -> Path | None:
     """Return the newest complete and undamaged checkpoint in ``folder``, or None."""
     return next((path for path in sealed(folder) if not damage(path)), None)
+
+
+def to_resume(folder: Path) -> Path | None:
+    """Return the checkpoint that a resumed run goes on from; None if none was ever completed.
+
+    Raises:
+        ConfigError: there are complete checkpoints, and all are damaged or of another version.
+    """
+    newest, found = sealed(folder), latest(folder)
+    if newest and found is None:
+        raise ConfigError(
+            f"no checkpoint in {folder} can be read: {damage(newest[0])}; restore one of them from a backup, or begin "
+            "a new run"
+        )
+    return found
 
 
 def damage(path: Path) -> str:

@@ -135,3 +135,15 @@ def test_a_state_is_kept_as_it_was_when_its_checkpoint_was_begun(tmp_path: Path)
     mixture["streams"].append(3)
     checkpoint.complete(path, 2)
     assert RunState.read(path).mixture == {"streams": [1, 2]}
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    assert checkpoint.to_resume(tmp_path) is None
+    for step in (1, 2):
+        (save(tmp_path, step) / FILE).write_text("{")
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read: .*step-000002.*restore one of them"):
+        checkpoint.to_resume(tmp_path)
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+    good = save(tmp_path, 3)
+    assert checkpoint.to_resume(tmp_path) == good
