@@ -36,9 +36,13 @@ def difference(first: Trajectory, second: Trajectory) -> str:
 
 
 def passes(reward: Reward) -> bool:
-    """Whether the reward is a success or, if success is undefined, whether the total is above 0."""
-    success = reward.success
-    return reward.scored and reward.total > 0 if success is None else success
+    """Whether the reward is a success or, if success is undefined, whether the total is above 0.
+
+    A reward of metrics alone passes: that nothing can be earned is a finding of its own.
+    """
+    if (success := reward.success) is not None:
+        return success
+    return reward.scored and (reward.total > 0 or not any(part.weight for part in reward.components))
 
 
 def earns(attempt: Trajectory, gold: Trajectory, agent: str) -> bool:
