@@ -40,7 +40,7 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
 
 test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)

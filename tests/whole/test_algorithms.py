@@ -1,6 +1,6 @@
 """Every algorithm teaches a tiny model to add: from the same warm start, on tasks that it never trained on.
 
-Each takes minutes, so all of them are slow; what shows in ``make test`` that training works is the main job, by GRPO.
+Each takes minutes, so all of them are slow. In ``make test`` the first part of the main job shows that GRPO works.
 """
 
 import asyncio
