@@ -338,14 +338,8 @@ def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
     Raises:
         ConfigError: The policy plays no agent, so nothing would be trained.
     """
-    entries = config.environments
-    spec = PoolSpec(
-        model,
-        config.rollout,
-        tuple(entry.spec() for entry in entries),
-        sandbox=config.sandbox,
-        agents=tuple(entry.agents for entry in entries),
-    )
+    specs, agents = zip(*((entry.spec(), entry.agents) for entry in config.environments), strict=True)
+    spec = PoolSpec(model, config.rollout, specs, sandbox=config.sandbox, agents=agents)
     if not spec.needs_engine:
         raise ConfigError("every agent plays through a URL, so nothing is trained; leave out the url of one agent")
     return spec
