@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from ..verifiers.errors import ConfigError, DataError, nearest
 from ..verifiers.message import is_reply
 from ..verifiers.reward import Component, Reward
@@ -18,6 +16,7 @@ from ..verifiers.segment import Segment
 from ..verifiers.task import Task
 from ..verifiers.tool_calling.call import ToolCall
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
+from ..verifiers.use import as_verdict
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy
 from .metered_chat import LimitReached, Meter, MeteredChat
@@ -108,11 +107,7 @@ class Episode:
         number does not, so it defines no success.
         """
         self._check_label(label, agent)
-        verdict = (
-            score
-            if isinstance(score, Verdict)
-            else Verdict(float(score), graded=not isinstance(score, bool | np.bool_))
-        )
+        verdict = as_verdict(score, f"the reward {label!r}")
         parts = (*self._rewards.get(agent, ()), Component(label, weight, verdict))
         self._rewards[agent] = Reward(parts).components
 

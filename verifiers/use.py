@@ -117,7 +117,7 @@ class _MethodVerifier:
 
     async def verify(self, case: Case) -> Verdict:
         result = self.function(case)
-        return _as_verdict(await result if inspect.isawaitable(result) else result, self.function)
+        return as_verdict(await result if inspect.isawaitable(result) else result, _name(self.function))
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,25 @@ class _GroupMethodVerifier:
     async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
         results = self.function(cases)
         results = await results if inspect.isawaitable(results) else results
-        return [_as_verdict(result, self.function) for result in results]
+        return [as_verdict(result, _name(self.function)) for result in results]
 
 
-def _as_verdict(result: Any, function: Callable[..., Any]) -> Verdict:
+def as_verdict(result: Any, giver: str) -> Verdict:
+    """The verdict that ``result`` stands for: a verdict itself, whether something passed, or a plain number.
+
+    Args:
+        result: a ``Verdict``, a bool, or a number, which has no pass mark; scalars of NumPy count, too.
+        giver: who gave it, for the message.
+
+    Raises:
+        DataError: it is none of these, or not finite.
+    """
     if isinstance(result, Verdict):
         return result
     if not isinstance(result, Real | np.bool_):
-        name = getattr(function, "__qualname__", "a reward")
-        raise DataError(f"{name} gave {result!r:.80}; return a number or a Verdict")
-    return Verdict(
-        float(result), graded=not isinstance(result, bool | np.bool_)
-    )  # accepts scalars of NumPy and torch, too
+        raise DataError(f"{giver} gave {result!r:.80}; return a number or a Verdict")
+    return Verdict(float(result), graded=not isinstance(result, bool | np.bool_))
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", "a reward")

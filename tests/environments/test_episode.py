@@ -214,7 +214,7 @@ def test_an_environment_that_exits_harms_only_its_trajectory() -> None:
         (lambda e: e.metric("loss", float("nan")), "finite"),
         (lambda e: e.metric("loss", "high"), "TypeError"),
         (lambda e: e.reward("win", float("inf")), "finite"),
-        (lambda e: e.reward("win", None), "TypeError"),
+        (lambda e: e.reward("win", None), "the reward 'win' gave None; return a number or a Verdict"),
         (lambda e: (e.reward("win", 1), e.reward("win", 1)), "unique"),
         (lambda e: e.reward("win", 1, agent="polcy"), "did you mean 'policy'"),
         (lambda e: e.chat("polcy"), "did you mean 'policy'"),
