@@ -24,9 +24,9 @@ class Team(Environment):
             chat.add("user", episode.task.prompt)
             await chat.reply()
         episode.artifacts["heavy"] = sorted({"torch", "transformers"} & set(sys.modules))
-        self.tries = getattr(self, "tries", 0) + 1
-        if episode.task.prompt == "question 1" and self.tries % 2:
-            raise RuntimeError("every second try fails")
+        if episode.task.prompt == "question 1" and not getattr(self, "failed", False):
+            self.failed = True
+            raise RuntimeError("the first try of question 1 fails")
 
     @reward(agent="asker")
     def yes(self, case) -> float:
