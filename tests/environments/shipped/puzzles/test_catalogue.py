@@ -1,10 +1,9 @@
 """Every family at every level: what is solved is right, what is only repeated is wrong, and nothing hostile matters."""
 
 import math
-import time
 from collections.abc import Iterator
 from random import Random
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -160,16 +159,3 @@ def test_a_changed_answer_never_raises_and_is_seldom_right() -> None:
             puzzle = made(name, 4, seed)
             judged += [puzzle.accepts(other) for other in changed(puzzle.solve()) if other not in ([], "")]
         assert sum(judged) <= 0.5 * len(judged), name
-
-
-@pytest.mark.slow
-def test_making_a_puzzle_is_fast() -> None:
-    """Without a bound on a single one: the machine may be busy."""
-    times = []
-    for name in FAMILIES:
-        for level in range(1, LEVELS + 1):
-            start = time.process_time()
-            made(name, level, 5).solve()
-            times.append(time.process_time() - start)
-    assert median(times) < 0.001
-    assert sum(time < 0.005 for time in times) > 0.95 * len(times)
