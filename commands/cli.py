@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
-    "serve": Entry("serve", "Serve the Atropos wire: a queue between environments and a trainer."),
+    "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
     "verify": Entry("verify.command", "Score the completions in FILE, a JSONL file or a run's folder."),
     "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),
@@ -93,7 +93,7 @@ def main() -> None:
         _fail(f"error: {error}", 1)
     except (KeyboardInterrupt, click.Abort) as stopped:
         _fail(str(stopped.__cause__ or stopped) or "stopped", 130)  # click raises Abort from our KeyboardInterrupt
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, a developer the traceback
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, or the traceback on request
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
         _fail(f"error: a bug: {place}; LACHESIS_DEBUG=1 shows the traceback", 1)

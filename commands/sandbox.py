@@ -20,7 +20,7 @@ from .terminal import printable, standard_output
 
 @click.command("sandbox", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
-@click.option("--backend", help="auto, process, docker or module:name, the same as --sandbox.backend.")
+@click.option("--backend", help="auto, process, docker or module:name; the same as --sandbox.backend.")
 @click.option(
     "--stdin",
     default="",

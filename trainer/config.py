@@ -175,7 +175,7 @@ class RunConfig(Settings):
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 
     def check_own(self) -> None:
-        """Import the user's own losses, engines and the like, so that a mistake in one ends no run half-way.
+        """Import the user's own losses, engines and so on, so that a mistake in one is found before the run starts.
 
         Raises:
             ConfigError: one of them cannot be imported.

@@ -80,7 +80,7 @@ class Evaluation:
         return header
 
     def file_name(self) -> Path:
-        """Where scores go by default: a file of its own for every header."""
+        """The default file for scores: every header has its own."""
         name = re.sub(r"[^\w.-]+", "-", f"{self.environment.use}-{self.model}").strip("-.")
         digest = hashlib.blake2b(json.dumps(self.header(), sort_keys=True).encode(), digest_size=4).hexdigest()
         return Path("evals") / f"{name}-{digest}.jsonl"

@@ -40,11 +40,12 @@ def check_source(name: str) -> None:
         except HfHubHTTPError as error:
             reason = f"answered with HTTP status {error.response.status_code}"
         except Exception as error:  # noqa: BLE001 - these are the errors of its HTTP library, which varies by version
-            reason = f"did not answer within {waits} s ({type(error).__name__}); HF_HUB_OFFLINE=1 saves the wait"
+            reason = f"could not be reached within {waits} s ({type(error).__name__})"
     if reason and not cached:
         raise ConfigError(f"{_missing(name)}, and the Hugging Face Hub {reason}; {_cure(name)}")
     if reason:
-        log.warning("%s is loaded from the local cache: the Hugging Face Hub %s", name, reason)
+        cause = f"the Hugging Face Hub {reason}; HF_HUB_OFFLINE=1 does not ask it"
+        log.warning("%s is loaded from the local cache, because %s", name, cause)
     elif not cached:
         log.warning("%s is downloaded from the Hugging Face Hub first, which can take minutes", name)
 

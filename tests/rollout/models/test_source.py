@@ -118,7 +118,7 @@ def test_the_hubs_refusal_ends_it_unless_the_cache_has_the_model(
         check_source(name)
     cache(place, name)
     check_source(name)
-    assert f"{name} is loaded from the local cache: the Hugging Face Hub" in caplog.text
+    assert f"{name} is loaded from the local cache, because the Hugging Face Hub" in caplog.text
     assert len(hub) == 2
 
 
@@ -126,7 +126,7 @@ def test_a_hub_that_does_not_answer_is_waited_for_only_so_long(monkeypatch: pyte
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and says nothing
         point(monkeypatch, silent.getsockname()[1])
-        with pytest.raises(ConfigError, match=r"did not answer within 1 s \(ReadTimeout\); HF_HUB_OFFLINE=1 saves"):
+        with pytest.raises(ConfigError, match=r"Hub could not be reached within 1 s \(ReadTimeout\)"):
             check_source("org/here")
 
 
