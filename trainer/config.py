@@ -110,6 +110,9 @@ class TrainerConfig(Settings):
     """Recomputes activations in the backward pass, which saves memory and costs about a third more time."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
+    attention: Literal["auto", "masked", "flex"] = "auto"
+    """``flex`` computes rows of many samples by blocks and needs a GPU. ``masked`` computes padded rows with explicit
+    masks. ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
     bit."""
