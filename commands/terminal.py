@@ -16,6 +16,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
+class _ReaderGone(Exception):
+    """Nobody reads standard output any more. No ``OSError``, because click would take it for one of its own."""
+
+
 class _Output(io.FileIO):
     """The file descriptor of standard output; a write that fails ends the command."""
 
@@ -26,7 +30,7 @@ class _Output(io.FileIO):
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             if isinstance(error, BrokenPipeError):
-                sys.exit(128 + signal.SIGPIPE)
+                raise _ReaderGone from None
             raise InfrastructureError(
                 f"cannot write standard output: {error.strerror}; send it somewhere else, or free the disk"
             ) from None
@@ -55,9 +59,11 @@ def standard_output() -> Iterator[None]:
         line_buffering=before.line_buffering or before.write_through,
     )
     try:
-        yield
-    finally:
         try:
-            sys.stdout.flush()
+            yield
         finally:
-            sys.stdout = before
+            sys.stdout.flush()
+    except _ReaderGone:
+        sys.exit(128 + signal.SIGPIPE)
+    finally:
+        sys.stdout = before
