@@ -110,6 +110,9 @@ class TrainerConfig(Settings):
     """Recompute activations in the backward pass instead of keeping them: less memory, about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
+    attention: Literal["auto", "masked", "flex"] = "auto"
+    """``flex`` computes many samples in one row by blocks and needs a GPU; ``masked`` computes padded rows with
+    explicit masks; ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Results are the same bit for bit only with the same
     number."""
