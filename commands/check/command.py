@@ -12,7 +12,6 @@ from ...rollout.models.source import check_source
 from ...trainer.overrides import parts_of
 from ...verifiers.errors import ConfigError, nearest
 from ..arguments import PASS_ON, split_one
-from ..terminal import standard_output
 from .check import Check, print_report
 
 
@@ -44,6 +43,5 @@ def command(words: Sequence[str], as_json: bool, allow: Sequence[str], **options
         check_source(options["tokenizer"])
     spec = describe(use, config=parts["config"], label=use)
     report = Check(spec, sandbox=parts["sandbox"], allow=allow, **options).run()
-    with standard_output():
-        print_report(report, as_json)
+    print_report(report, as_json)
     sys.exit(0 if report["clean"] else 1)
