@@ -45,11 +45,12 @@ class Puzzles(Environment):
     class Config(EnvironmentConfig):
         """Which families and levels of difficulty to draw from, and where the answer is put."""
 
-        families: Annotated[list[str], known_names("family of puzzles", FAMILIES)] = Field(default_factory=list)
-        """Names of families, each drawn as often as it is listed; empty for all."""
+        families: Annotated[list[str], known_names("family of puzzles", FAMILIES)] = Field(
+            default_factory=list,
+            description=f"Families, each drawn as often as it is listed; empty for all of {', '.join(sorted(FAMILIES))}.",
+        )
         difficulty: list[Annotated[int, Field(ge=1, le=LEVELS)]] = Field(list(range(1, LEVELS + 1)), min_length=1)
-        """Levels from 1 to 8, each drawn as often as it is listed; a task's ``info`` has its level as "
-        "``difficulty``."""
+        """Levels from 1 to 8, each drawn as often as it is listed; a task's ``info`` has its level as ``difficulty``."""
         test_tasks: int = Field(1, ge=1)
         """Held-out tasks of each family and level."""
         answer_in: Literal["tag", "box"] = "tag"
@@ -78,7 +79,7 @@ class Puzzles(Environment):
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends and excludes it."""
-        names = self.config.families or list(FAMILIES)
+        names = self.config.families or sorted(FAMILIES)
         if split == "test":
             rngs = {name: Random(f"puzzles {name}") for name in names}
             for number in range(self.config.test_tasks * len(self.config.difficulty)):
