@@ -47,10 +47,10 @@ class Puzzles(Environment):
 
         families: Annotated[list[str], known_names("family of puzzles", FAMILIES)] = Field(
             default_factory=list,
-            description=f"Families, each drawn as often as it is listed; empty for all of {', '.join(sorted(FAMILIES))}.",
+            description=f"Families, each drawn as often as it is listed; empty for all: {', '.join(sorted(FAMILIES))}.",
         )
         difficulty: list[Annotated[int, Field(ge=1, le=LEVELS)]] = Field(list(range(1, LEVELS + 1)), min_length=1)
-        """Levels from 1 to 8, each drawn as often as it is listed; a task's ``info`` has its level as ``difficulty``."""
+        """Levels from 1 to 8, each drawn as often as it is listed; a task's ``info`` has it as ``difficulty``."""
         test_tasks: int = Field(1, ge=1)
         """Held-out tasks of each family and level."""
         answer_in: Literal["tag", "box"] = "tag"

@@ -15,7 +15,8 @@ kitten lemon mirror nature oyster planet rocket silver temple umbrella violin wa
 """
 WORDS = _WORDS.split()
 """Common words of four letters or more, in no order."""
-PARTNERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+PARTNERS = {"(": ")", "[": "]", "<": ">"}
+"""Without braces: an answer in a box may not have an unbalanced one."""
 
 
 def letters(rng: Random, count: int, alphabet: str = "abcd") -> str:
@@ -247,7 +248,7 @@ class ClosingBrackets(Puzzle):
             if opened and rng.random() < 0.35:
                 text, opened = text + PARTNERS[opened[-1]], opened[:-1]
             else:
-                bracket = rng.choice("([{<")
+                bracket = rng.choice("([<")
                 text, opened = text + bracket, opened + bracket
         return cls(text)
 

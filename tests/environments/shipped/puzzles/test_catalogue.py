@@ -10,6 +10,7 @@ import pytest
 
 from lachesis.environments.shipped.puzzles.catalogue import FAMILIES, LEVELS, SUBJECTS
 from lachesis.environments.shipped.puzzles.puzzle import Puzzle
+from lachesis.verifiers.text.final_answer import final_answer
 
 HOSTILE = [
     *(
@@ -71,6 +72,7 @@ def check_family(name: str, seeds: range) -> None:
             said = puzzle.answer.write(puzzle.solve())
             found = puzzle.answer.read(said)
             assert found is not None, (name, level, seed, said)
+            assert final_answer(rf"\boxed{{{said}}}") == final_answer(f"<answer>{said}</answer>") == said
             assert puzzle.accepts(found), (name, level, seed, said)
             for repeated in (*asked, *puzzle.shown().values(), *(text.split("\n\n")[0] for text in asked)):
                 read = puzzle.answer.read(repeated)
