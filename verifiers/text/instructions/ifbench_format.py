@@ -75,7 +75,7 @@ def _one_option(text: str, options: str) -> bool:
 @constraint("format:newline")
 def _word_a_line(text: str) -> bool:
     found = lines(text)
-    return len(found) > 1 and all(len(line.split()) == 1 for line in found)
+    return bool(found) and all(len(line.split()) == 1 for line in found)
 
 
 @constraint("format:emoji")

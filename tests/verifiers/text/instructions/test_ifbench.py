@@ -64,7 +64,7 @@ KINDS: list[tuple[str, dict[str, Any], list[str], list[str]]] = [  # name, kwarg
     ("format:options", {"options": "yes/no/maybe"}, ["Yes", "maybe."], ["yes or no", "Yes, because", "y"]),
     ("format:options", {"options": "I know or I don't know"}, ["I don't know."], ["I do not know"]),
     ("format:options", {"options": "a), b), c), d)"}, ["b)", "B"], ["e)", "a) b)"]),
-    ("format:newline", {}, ["one\ntwo\n\nthree"], ["one two", "one"]),
+    ("format:newline", {}, ["one\ntwo\n\nthree", "one"], ["one two", "one\ntwo three"]),
     ("format:emoji", {}, ["It is. 😀 It was 😀.", "Yes! 👍🏽"], ["It is. It was 😀", "😀 It is.", "It is."]),
     ("format:line_indent", {}, ["a\n b\n  c", "a\n\tb"], ["a\nb", "a\n b\n b", "a"]),
     ("format:list", {"sep": "!?!?"}, ["!?!? one\n!?!? two", "one !?!? two !?!? three"], ["!?!? one", "- one\n- two"]),
