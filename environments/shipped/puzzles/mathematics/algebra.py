@@ -9,8 +9,9 @@ from ..puzzle import Puzzle, family, until
 
 
 def term(coefficient: int, power: str) -> str:
-    """A term with its sign: ``+ 3x^2``."""
-    return f"{'-' if coefficient < 0 else '+'} {abs(coefficient)}{power}"
+    """A term with its sign, such as ``+ 3x^2`` or ``- x``."""
+    number = "" if abs(coefficient) == 1 and power.startswith("x") else str(abs(coefficient))
+    return f"{'-' if coefficient < 0 else '+'} {number}{power}"
 
 
 def polynomial(coefficients: list[int]) -> str:
@@ -132,7 +133,7 @@ class QuadraticRoots(Puzzle):
         return cls(a + b, a * b)
 
     def shown(self) -> dict[str, str]:
-        return {"equation": polynomial([1, -self.roots_sum, self.roots_product]).replace("1x^2", "x^2", 1)}
+        return {"equation": polynomial([1, -self.roots_sum, self.roots_product])}
 
     def solve(self) -> list[int]:
         root = round((self.roots_sum**2 - 4 * self.roots_product) ** 0.5)

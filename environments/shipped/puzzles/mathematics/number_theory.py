@@ -134,7 +134,10 @@ class ModularPower(Puzzle):
     sizes = range(1, 9)
     answer = INTEGER
     form = "one integer from 0 to one less than the modulus"
-    wordings = ("What is {base}^{exponent} modulo {modulus}?", "Find the remainder of {base}^{exponent} by {modulus}.")
+    wordings = (
+        "What is {base}^{exponent} modulo {modulus}?",
+        "What is the remainder when {base}^{exponent} is divided by {modulus}?",
+    )
     base: int
     exponent: int
     modulus: int

@@ -82,7 +82,7 @@ class LinearRecurrence(Puzzle):
 class LookAndSay(Puzzle):
     """A term of a look-and-say sequence."""
 
-    sizes = range(1, 9)
+    sizes = range(2, 10)
     answer = WORD
     form = "the digits without spaces"
     wordings = (

@@ -159,7 +159,7 @@ class Nonogram(Puzzle):
 
     sizes = range(3, 11)
     answer = GRID
-    form = "the grid with a line for each row and spaces between the cells, each of them # or ."
+    form = "the grid of # and . cells, with a line for each row and spaces between the cells"
     wordings = (
         "Fill cells of a grid with # so that the runs of # in each line have these lengths, in order. All others are "
         "'.'.\nRows: {across}\nColumns: {down}",

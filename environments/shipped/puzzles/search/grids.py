@@ -102,7 +102,7 @@ class GameOfLife(Puzzle):
 
     sizes = range(4, 12)
     answer = GRID
-    form = "the grid with a line for each row and spaces between the cells, each of them # or ."
+    form = "the grid of # and . cells, with a line for each row and spaces between the cells"
     wordings = (
         "In Conway's game of life, # is a living cell. Cells beyond the edge are dead. What does this grid look like "
         "after {steps} generations?\n{grid}",
@@ -115,7 +115,7 @@ class GameOfLife(Puzzle):
     @classmethod
     def make(cls, rng: Random, size: int) -> Self:
         while True:
-            found = cls([[rng.choice("##...") for _ in range(size)] for _ in range(size)], rng.randint(1, 3))
+            found = cls([[rng.choice("##...") for _ in range(size)] for _ in range(size)], rng.randint(2, 4))
             after = found.solve()
             if after != found.grid and any("#" in row for row in after):
                 return found
