@@ -21,6 +21,8 @@ class Example:
         data: writes what it reads, into the folder in which it is started.
         context: tokens of prompt and reply together.
         earlier: how many turns a conversation may have before the one that is asked for.
+        in_file: whether the engine is named in a file: its ``config_init`` returns one server that is not in a list,
+            and atroposlib 0.4.0 then asks localhost:9004 to 9007, whatever the command says.
     """
 
     file: str
@@ -31,6 +33,7 @@ class Example:
     data: Callable[[Path], None] | None = None
     context: int = 768
     earlier: tuple[int, ...] = (0,)
+    in_file: bool = False
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -85,6 +88,7 @@ EXAMPLES = {
         "managed_server, chat",
         tuple(f"<think>\nadd them\n</think>\n\\boxed{{{k}}}" for k in (2, 3, 4)),
         data=dataset("gsm8k", "main", SUMS),
+        in_file=True,
     ),
     "letter_counting": Example(
         "letter_counting_environment/letter_counting_environment.py",
@@ -113,7 +117,7 @@ EXAMPLES = {
         "reasoning_gym_environment/reasoning_gym_environment.py",
         "managed_server, text",
         tuple(f"<think>\nso\n</think>\n<answer>{x}</answer>" for x in ("0", "1", "2", "Yes", "No", "True", "False")),
-        {"complexity_mode": "random"},
+        {"complexity_mode": "random", "max_token_length": "1000"},
         installs=("reasoning-gym",),
         context=1024,
     ),
@@ -134,6 +138,7 @@ EXAMPLES = {
         "game_environments/gymnasium/blackjack/blackjack_env_no_thinking.py",
         "chat_completion, several turns",
         (call(action="hit"), call(action="stick")),
+        {"max_token_length": "4000"},
         context=1024,
         earlier=(0, 1, 2),
     ),
@@ -149,6 +154,7 @@ EXAMPLES = {
         "game_environments/gymnasium/gym_taxi.py",
         "chat_completion, several turns",
         tuple("012334"),
+        {"max_token_length": "2500"},
         context=2560,
         earlier=(0, 1, 2),
     ),

@@ -9,15 +9,15 @@ from lachesis.verifiers.message import Message
 
 
 class Form(Environment):
-    """Prompts of random words, each answered with any of the replies."""
+    """Prompts that are pieces of a text, each answered with any of the replies."""
 
     class Config(EnvironmentConfig):
         """What is asked and answered."""
 
-        words: tuple[str, ...] = ("word",)
-        """What the prompts are made of."""
-        longest: int = 100
-        """Most words of a system prompt."""
+        text: str = "Nothing is asked."
+        """What the prompts are pieces of."""
+        longest: int = 200
+        """Most characters of a system prompt."""
         earlier: tuple[int, ...] = (0,)
         """How many turns may come before the last one."""
         replies: tuple[str, ...] = ("reply",)
@@ -29,12 +29,13 @@ class Form(Environment):
         while True:
             messages: list[Message] = []
             if rng.random() < 0.7:
-                messages.append({"role": "system", "content": self._words(rng, self.config.longest)})
+                messages.append({"role": "system", "content": self._piece(rng, self.config.longest)})
             for _ in range(rng.choice(self.config.earlier)):
-                messages.append({"role": "user", "content": self._words(rng, 60)})
+                messages.append({"role": "user", "content": self._piece(rng, 80)})
                 messages.append({"role": "assistant", "content": rng.choice(self.config.replies)})
-            messages.append({"role": "user", "content": self._words(rng, 60)})
+            messages.append({"role": "user", "content": self._piece(rng, 80)})
             yield Task(messages, answer=rng.choice(self.config.replies))
 
-    def _words(self, rng: random.Random, longest: int) -> str:
-        return " ".join(rng.choices(self.config.words, k=rng.randrange(2, longest)))
+    def _piece(self, rng: random.Random, longest: int) -> str:
+        start = rng.randrange(len(self.config.text))
+        return self.config.text[start : start + rng.randint(1, longest)]

@@ -92,11 +92,11 @@ class Session:
     def write_run(self) -> None:
         """The run's config."""
         example = self.example
-        found = Counter(re.findall(r" ?[A-Za-z]{2,}", self.source.read_text()))
-        common = [word for word, _ in found.most_common(600)]
+        text = " ".join(self.source.read_text().split())  # the prompts are in it, among other things
+        common = [word for word, _ in Counter(re.findall(r" ?[A-Za-z]{2,}", text)).most_common(600)]
         form = {
-            "words": [word.strip() for word in common],
-            "longest": example.context // 4,
+            "text": text[:100_000],
+            "longest": int(1.2 * example.context) - 400,
             "earlier": list(example.earlier),
             "replies": list(example.replies),
         }
@@ -107,7 +107,7 @@ class Session:
             "environments": [service, {"use": FORM, "config": form, "weight": 1e-9}],
             "model": {"path": "tiny", "context": example.context, "tiny": {"hidden": 64, "words": common}},
             "rollout": {"inline": True, "slots": 32, "sampling": {"max_tokens": 60}},
-            "warm_start": {"steps": 80, "batch": 8, "lr": 3e-3, "every": 1000},
+            "warm_start": {"steps": 60, "batch": 8, "lr": 3e-3, "every": 1000},
             "trainer": {"steps": STEPS, "prompts": PROMPTS, "lr": 1e-4, "checkpoint_every": 1000},
             "eval": {"every": 1000, "tasks": 1},
         }
@@ -115,22 +115,31 @@ class Session:
 
     def command(self, tokenizer: Path) -> list[str]:
         """How the environment is started, as its users do it."""
+        engine = {
+            "base_url": f"{self.url}/v1",
+            "model_name": "policy",
+            "server_type": "vllm",
+            "tokenizer_name": str(tokenizer),
+            "api_key": "x",
+        }
         options = {
             "env.rollout_server_url": self.url,
             "env.tokenizer_name": str(tokenizer),
             "env.group_size": str(SIZE),
             "env.total_steps": "1000",
             "env.steps_per_eval": "100000",
-            "env.max_token_length": str(self.example.context),
+            "env.max_token_length": "60",
+            "env.max_num_workers": "4",
             "env.use_wandb": "false",
             "env.wandb_name": self.source.stem,
-            "openai.base_url": f"{self.url}/v1",
-            "openai.model_name": "policy",
-            "openai.server_type": "vllm",
-            "openai.tokenizer_name": str(tokenizer),
-            "openai.api_key": "x",
             **{f"env.{name}": value for name, value in self.example.options.items()},
         }
+        if self.example.in_file:
+            servers = self.folder / "servers.yaml"
+            servers.write_text(json.dumps({"openai": [engine, engine]}))  # JSON is YAML; only a list of two is taken
+            options["config"] = str(servers)
+        else:
+            options |= {f"openai.{name}": value for name, value in engine.items()}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         return [PYTHON, str(self.source), "serve", "--slurm", "false", *words]
 

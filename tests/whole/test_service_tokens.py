@@ -77,7 +77,7 @@ def teach(folder: Path, renderer: Renderer, question: list[Any], lessons: int) -
         replies = [renderer.reply(" ".join(rng.choices(WORDS, k=5))) for _ in range(16)]
         longest = max(reply.size for reply in replies)
         rows = [[*prompt, *reply, *[-100] * (longest - reply.size)] for reply in replies]
-        labels = torch.tensor(rows)
+        labels = torch.tensor(rows, dtype=torch.long)
         loss = model(
             labels.clamp(min=0), labels=labels.masked_fill(torch.arange(labels.shape[1]) < prompt.size, -100)
         ).loss
