@@ -11,7 +11,6 @@ from typing import Any
 
 from atroposlib.envs.base import APIServerConfig, BaseEnv, BaseEnvConfig, ScoredDataGroup
 
-
 HELD_OUT = set(json.loads(Path(os.environ["HELD_OUT"]).read_text()))
 
 
