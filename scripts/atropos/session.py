@@ -80,7 +80,8 @@ class Session:
         job = self.start(command, "run.log", dict(os.environ))
         processes = [job]
         try:
-            self.wait(lambda: (run / "model" / "tokenizer_config.json").exists(), job)
+            log = run / "log"
+            self.wait(lambda: log.exists() and "connect to http" in log.read_text(), job)
             processes.append(self.start(self.command(run / "model"), "environment.log", self.environ()))
             self.wait(lambda: job.poll() is not None or self.read_metrics(), job)
         finally:

@@ -68,6 +68,12 @@ def settings(out: Path, port: int) -> dict[str, Any]:
     }
 
 
+def listens(run: Path) -> bool:
+    """Whether the service is there: an environment that does not reach it ends."""
+    log = run / "log"
+    return log.exists() and "connect to http" in log.read_text()
+
+
 def train(folder: Path, *more: str, **overrides: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The summary and the metrics of a run that the environment feeds."""
     held_out = [task.messages[0]["content"] for task in Arithmetic().tasks("test", 0)]
@@ -83,7 +89,7 @@ def train(folder: Path, *more: str, **overrides: dict[str, Any]) -> tuple[dict[s
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
     processes = [job]
     try:
-        while not (run / "model" / "tokenizer_config.json").exists():
+        while not listens(run):
             assert job.poll() is None, (folder / "errors").read_text()[-2000:]
             time.sleep(0.2)
         processes.append(serve(port, run / "model", folder, *more))
@@ -99,7 +105,7 @@ def train(folder: Path, *more: str, **overrides: dict[str, Any]) -> tuple[dict[s
     return json.loads((run / "summary.json").read_text()), rows
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_environment_of_the_real_base_env_feeds_a_trainer(tmp_path: Path) -> None:
     """The short version; an untaught model's groups are all wrong, which the environment is told to post."""
     summary, rows = train(
