@@ -78,7 +78,12 @@ def call(**arguments: str) -> str:
 
 SUMS = [{"question": f"What is {a} + {b}?", "answer": f"#### {a + b}"} for a in (1, 2) for b in (1, 2)] * 10
 LETTERS = [
-    {"prompt": f"Which letter is {x}?", "answer": "ABCD".index(x), "ground_truth": x, "options": list("abcd")}
+    {
+        "prompt": f"Which letter is {x}?",
+        "answer": "ABCD".index(x),
+        "ground_truth": x,
+        "options": ["one", "two", "three", "four"],
+    }
     for x in "ABCD" * 30
 ]
 WORDS = ("abcab", "aabbc", "cabba")
@@ -157,11 +162,5 @@ EXAMPLES = {
         {"max_token_length": "2500"},
         context=2560,
         earlier=(0, 1, 2),
-    ),
-    "sanskrit_poetry": Example(
-        "community/sanskrit_poetry/sanskrit_poetry_env.py",
-        "completion",
-        ("deva deva namas te", "namo namah", "guru guru"),
-        {"max_tokens": "40", "ensure_scores_are_not_same": "false"},
     ),
 }

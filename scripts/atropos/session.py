@@ -82,8 +82,9 @@ class Session:
         try:
             log = run / "log"
             self.wait(lambda: log.exists() and "connect to http" in log.read_text(), job)
-            processes.append(self.start(self.command(run / "model"), "environment.log", self.environ()))
-            self.wait(lambda: job.poll() is not None or self.read_metrics(), job)
+            environment = self.start(self.command(run / "model"), "environment.log", self.environ())
+            processes.append(environment)
+            self.wait(lambda: self.read_metrics() or environment.poll() is not None, job)
         finally:
             for process in processes:
                 process.kill()
