@@ -92,6 +92,11 @@ class RunServices:
         for host in self._hosts.values():
             await host.open(generator(), renderer)
 
+    async def start(self) -> None:
+        """Let environments register, now that the policy is the one that is trained: the warm start is over."""
+        for host in self._hosts.values():
+            await host.start()
+
     async def sealed(self, state: RunState) -> None:
         """A checkpoint of ``state`` is complete: what was consumed before it is needed no more."""
         for host in self._hosts.values():
@@ -161,6 +166,7 @@ class ServiceHost:
         )
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
+        self._service: HostedService | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
         """Serve the wire of Atropos and the engine on one port.
@@ -179,7 +185,7 @@ class ServiceHost:
         )
         service = HostedService(self.queue, door=door, step=lambda: state().step, hold_odd=False)
         service.registration = self._registration()  # the run may be told other steps when it is resumed
-        await service.start()
+        self._service = service
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
         self._runner = make_runner(make_app(service, token=settings.token, routes=routes))
         await self._runner.setup()
@@ -192,6 +198,11 @@ class ServiceHost:
             ) from None
         port = self._runner.addresses[0][1]
         log.info("%s: environments and clients of the engine connect to http://%s:%d", self.label, settings.host, port)
+
+    async def start(self) -> None:
+        """Let environments register."""
+        if self._service:
+            await self._service.start()
 
     def metrics(self) -> Metrics:
         """Of the source, and how many sequences were as sampled, repaired, and neither, in this sitting."""

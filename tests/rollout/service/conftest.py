@@ -77,6 +77,7 @@ def group(first: int = 1, sequences: int = 4, **changes: Any) -> dict[str, Any]:
 async def serving(
     path: Path,
     *,
+    port: int = 0,
     token: str = "",
     max_groups: int = 10_000,
     patience: float = 30.0,
@@ -89,7 +90,7 @@ async def serving(
     runner = make_runner(make_app(service, token=token, limits=limits))
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         host, port = runner.addresses[0][:2]
         async with ClientSession() as session:
             yield Client(session, service, f"http://{host}:{port}")
@@ -105,9 +106,9 @@ Talk = Callable[[Client], Coroutine[Any, Any, None]]
 def talk(tmp_path: Path) -> Callable[..., None]:
     """Runs a conversation with a service in a folder of its own, which stays for the next conversation."""
 
-    def converse(talk: Talk, **options: Any) -> None:
+    def converse(talk: Talk, seconds: float = 60, **options: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(60), serving(tmp_path, **options) as client:
+            async with asyncio.timeout(seconds), serving(tmp_path, **options) as client:
                 await talk(client)
 
         asyncio.run(bounded())
