@@ -251,7 +251,7 @@ class Service:
             queued = self._check(body, many)
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
-            await self.queue.quarantine(str(error), body)
+            await self.queue.quarantine.add(str(error), body)
             raise
         whole = [self._whole_size(group) for group in queued]
         await self._put(queued, whole)

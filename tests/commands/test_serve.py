@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -91,10 +92,45 @@ def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, options: list[str
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_it_loads_neither_torch_nor_ray() -> None:
-    heavy = "{'torch', 'ray', 'transformers', 'numpy'} & set(sys.modules)"
-    check = f"import sys, lachesis.commands.serve; sys.exit(bool({heavy}))"
-    assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0
+SERVED = """
+import json, os, signal, socket, sys, threading, time, urllib.request
+
+def ask(path, body=None):
+    with urllib.request.urlopen(f"http://127.0.0.1:{{port}}{{path}}", body) as answer:
+        return json.load(answer)
+
+def use():
+    while True:
+        try:
+            ask("/")
+            break
+        except OSError:
+            time.sleep(0.01)
+    ask("/register", json.dumps({registration}).encode())
+    ask("/scored_data_list", json.dumps([{group}, {group}]).encode())
+    assert len(ask("/batch")["batch"]) == 2
+    ask("/status")
+    print("loaded", json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+threading.Thread(target=use, daemon=True).start()
+sys.argv = ["lachesis", "serve", "--port", str(port), "--store", sys.argv[1]]
+from lachesis.commands.cli import main
+main()
+"""
+
+
+def test_it_serves_without_loading_anything_heavy(tmp_path: Path) -> None:
+    program = SERVED.format(registration=REGISTRATION, group=group(1))
+    command = [sys.executable, "-c", program, str(tmp_path / "store.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("loaded ")]
+    loaded = set(json.loads(line.removeprefix("loaded ")))
+    assert {"lachesis", "aiohttp", "msgspec"} <= loaded
+    assert not loaded & {"torch", "transformers", "ray", "vllm", "sympy", "numpy", "pydantic", "matplotlib", "datasets"}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -122,7 +123,6 @@ def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Pa
 
 def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends_nothing(tmp_path: Path) -> None:
     port = free_port()
-    good = {"tokens": [[7, 8, 9]] * 2, "masks": [[-100, 8, 9]] * 2, "scores": [0.0, 1.0]}
     bad = {
         "tokens": {"tokens": [[7, 8, 9], [7, 8, 10**6]], "masks": [[-100, 8, 9], [-100, 8, 10**6]]},
         "masks": {"masks": [[-100] * 3] * 2},
@@ -137,18 +137,14 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
         folder = RunFolder.create(config)
         job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            while not job.done():
-                with contextlib.suppress(aiohttp.ClientConnectionError):
-                    await session.get("/")
-                    break
-                await asyncio.sleep(0.1)
+            await until_it_listens(session, job)
             for name, fields in bad.items():
-                async with session.post("/scored_data", json={**good, **fields}) as response:
+                async with session.post("/scored_data", json={**GOOD, **fields}) as response:
                     found[name] = (response.status, (await response.json())["detail"][0]["loc"])
             for path in ("/batch", "/reset_data"):
                 async with session.get(path) as response:
                     found[path] = response.status if path == "/reset_data" else (await response.json())["batch"]
-            async with session.post("/scored_data", json=good) as response:
+            async with session.post("/scored_data", json=GOOD) as response:
                 found["good"] = await response.json()
             await job
         folder.close()
@@ -164,6 +160,76 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
         "/reset_data": 422,
         "good": {"status": "received"},
     }
+
+
+GOOD = {"tokens": [[7, 8, 9]] * 2, "masks": [[-100, 8, 9]] * 2, "scores": [0.0, 1.0]}
+SLOW_LOSS = """
+import threading
+from lachesis.trainer.losses.clipped import clipped
+
+BEGUN, ANSWERED = threading.Event(), threading.Event()
+
+def slow(tokens, config):
+    BEGUN.set()
+    assert ANSWERED.wait(60), "nothing was answered during the step"
+    return clipped(tokens, config)
+"""
+
+
+def test_groups_and_questions_are_answered_while_a_step_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_loss.py").write_text(SLOW_LOSS)
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = importlib.import_module("slow_loss")
+    port = free_port()
+    found: dict[str, int] = {}
+
+    async def ask(session: aiohttp.ClientSession, path: str, body: Any = None) -> int:
+        async with session.request("GET" if body is None else "POST", path, json=body) as response:
+            await response.read()
+            return response.status
+
+    async def post(values: dict[str, Any]) -> None:
+        config = RunConfig.model_validate(values)
+        folder = RunFolder.create(config)
+        job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            await until_it_listens(session, job)
+            assert await ask(session, "/scored_data", GOOD) == 200
+            while not loss.BEGUN.is_set() and not job.done():  # noqa: ASYNC110 - it is set in a thread
+                await asyncio.sleep(0.01)
+            for path in ("/status", "/health", "/metrics", "/openapi.json"):
+                found[path] = await ask(session, path)
+            found["/scored_data"] = await ask(session, "/scored_data", GOOD)
+            found["/generate"] = await ask(session, "/generate", {"prompt": "Hi", "max_tokens": 2})
+            loss.ANSWERED.set()
+            await job
+        folder.close()
+
+    asyncio.run(post(settings(tmp_path, port, steps=1, prompts=1, loss={"kind": "slow_loss:slow"})))
+    assert set(found.values()) == {200}
+
+
+async def until_it_listens(session: aiohttp.ClientSession, job: asyncio.Task[Any]) -> None:
+    while not job.done():
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            await session.get("/")
+            return
+        await asyncio.sleep(0.1)
+
+
+def test_a_run_on_ray_hosts_the_service_and_its_engines_answer(tmp_path: Path) -> None:
+    port = free_port()
+    values = settings(tmp_path, port, steps=2)
+    values["rollout"] |= {"inline": False, "workers": 2, "engines": 2}
+    with environment(port):
+        path, summary = run(values)
+    assert summary["steps"] == 2
+    assert [number for number, _ in trained(path)] == list(range(1, 9))
+    last = rows_of(path)[-1]
+    assert last["service/remote/exact"] >= 32
+    assert not last["service/remote/unprovable"]
 
 
 @pytest.mark.parametrize(("part", "value"), [("eval", {"stop_at": 0.9}), ("warm_start", {"steps": 5})])
