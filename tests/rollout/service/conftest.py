@@ -109,9 +109,9 @@ Talk = Callable[[Client], Coroutine[Any, Any, None]]
 def talk(tmp_path: Path) -> Callable[..., None]:
     """Runs a conversation with a service in a folder of its own, which stays for the next conversation."""
 
-    def converse(talk: Talk, **options: Any) -> None:
+    def converse(talk: Talk, seconds: float = 60, **options: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(60), serving(tmp_path, **options) as client:
+            async with asyncio.timeout(seconds), serving(tmp_path, **options) as client:
                 await talk(client)
 
         asyncio.run(bounded())
