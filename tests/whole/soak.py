@@ -230,6 +230,7 @@ def train(seed: int, folder: Path, kills: int, runs: Runs) -> Report:
     state = RunState.read(latest(run / "checkpoints") or run)
     assert (state.step, state.services) == (steps, {"service": len(found)})
     assert len(found) == steps * PROMPTS
+    assert [json.loads(row)["step"] for row in read(run / METRICS)] == list(range(steps + 1))
     (folder / "marks").write_text("\n".join(found))
     again = Program(folder / "log", *program, folder / "again", folder / "marks")
     with killed_at_the_end({"environment": again}):
