@@ -5,12 +5,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple, NoReturn, cast
 
 import click
 
 from ..verifiers.errors import InputError, LachesisError
+from .terminal import standard_output
 
 
 class Entry(NamedTuple):
@@ -81,7 +83,8 @@ def main() -> None:
     sys.path.append(os.getcwd())  # where module:name looks for a user's own file
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' progress bars would interrupt ours
     try:
-        cli.main(prog_name="lachesis", standalone_mode=False)
+        with standard_output():
+            cli.main(prog_name="lachesis", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -103,7 +106,8 @@ def _fail(message: str, code: int) -> NoReturn:
     """One line on stderr, after the whole traceback if LACHESIS_DEBUG asks for it."""
     if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    print("lachesis: " + " ".join(message.split()), file=sys.stderr)
+    with suppress(OSError):  # standard error may be full, too; the exit code still tells
+        print("lachesis: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ..verifiers.errors import ConfigError, LachesisError
 from ..verifiers.reward import Reward
 from ..verifiers.segment import Segment
 from ..verifiers.trajectory import StopReason
-from .terminal import printable, standard_output
+from .terminal import printable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,13 +44,12 @@ def command(run: Path, trajectory: str | None, step: int | None, sampled: bool, 
     sampler and trainer, the weights version that sampled it, and its advantage. Without TRAJECTORY, the trajectories of
     a step are listed.
     """
-    with standard_output():
-        if not trajectory:
-            print_list(run, step)
-        elif as_json:
-            click.echo(json.dumps(explain(run, trajectory).to_json()))
-        else:
-            print_explanation(explain(run, trajectory), context=not sampled)
+    if not trajectory:
+        print_list(run, step)
+    elif as_json:
+        click.echo(json.dumps(explain(run, trajectory).to_json()))
+    else:
+        print_explanation(explain(run, trajectory), context=not sampled)
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def explain(path: Path, name: str) -> Explanation:
         ConfigError: there is no such run or trajectory.
     """
     run = Run(path)
-    group, slash, attempt = name.partition("/")
-    if not (slash and group.isdigit() and attempt.isdigit()):
+    group, _, attempt = name.partition("/")
+    if not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", name):
         raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(path)}")
     attempts = tuple(run.trajectories(group=int(group)))
     chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)

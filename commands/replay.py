@@ -34,7 +34,7 @@ from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
 from .arguments import PASS_ON, split_one
 from .in_order import in_order
-from .terminal import printable, standard_output
+from .terminal import printable
 
 SHOWN = 100
 """Most characters of a value that a difference shows."""
@@ -60,9 +60,7 @@ def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> 
         return
     if config:
         raise ConfigError("settings are part of the recording; give --config.key together with --record")
-    with standard_output():
-        changed = replay(Path(file), jobs)
-    sys.exit(1 if changed else 0)
+    sys.exit(1 if replay(Path(file), jobs) else 0)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..verifiers.sandbox.backends import open_sandbox
 from ..verifiers.sandbox.job import MIB, Execution, Job, Limits, is_plain_name
 from ..verifiers.sandbox.settings import SandboxSettings
 from .arguments import PASS_ON, split_one
-from .terminal import printable, standard_output
+from .terminal import printable
 
 
 @click.command("sandbox", context_settings=PASS_ON)
@@ -100,8 +100,7 @@ def run_job(job: Job, settings: SandboxSettings, as_json: bool, out: Path | None
         sandbox.close()
     if out:
         _save(execution, out)
-    with standard_output():
-        _pass_on(json.dumps(execution.to_json()) + "\n" if as_json else execution.stdout, sys.stdout)
+    _pass_on(json.dumps(execution.to_json()) + "\n" if as_json else execution.stdout, sys.stdout)
     if not as_json:
         _pass_on(execution.stderr, sys.stderr)
         print(summary(execution, sandbox.name), file=sys.stderr)

@@ -13,7 +13,7 @@ from ..rollout.service.door import Door
 from ..rollout.service.service import Times
 from ..rollout.service.storage.queue import GroupQueue
 from ..verifiers.errors import ConfigError
-from .terminal import printable, standard_output
+from .terminal import printable
 
 _MIB = 1 << 20
 
@@ -60,8 +60,7 @@ def command(
     try:
         service = Service(queue, door=Door(max_staleness=max_staleness), times=Times(lease=lease, silence=silence))
         app = make_app(service, token=token, limits=BodyLimits(bytes=max_body * _MIB))
-        with standard_output():
-            asyncio.run(_serve(app, service, host, port))
+        asyncio.run(_serve(app, service, host, port))
     finally:
         queue.close()
 

@@ -116,6 +116,9 @@ class Environment:
         """The trajectory with each agent's reward: the rubric's verdicts, and what the episode itself gave.
 
         A trajectory that ended with an error is returned without rewards.
+
+        Raises:
+            ConfigError: the rubric's ``success`` names a label that no part of the reward has.
         """
         if trajectory.stop in (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR):
             return trajectory.with_rewards({})
@@ -124,6 +127,8 @@ class Environment:
             judged = await self.rubric.score(Case(trajectory, agent), rows=agent == self.agents[0])
             given = trajectory.rewards.get(agent, Reward())
             rewards[agent] = judged.extended(part for part in given.components if not self.rubric.owns(part.label))
+        if trajectory.stop is StopReason.DONE:  # a limit may end an episode before it gives the decisive reward
+            self.rubric.check_success(rewards)
         return trajectory.with_rewards(rewards)
 
     async def score_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:

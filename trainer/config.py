@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
@@ -71,7 +71,7 @@ class WarmStartConfig(Settings):
     """Steps between evaluations."""
 
 
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
 class TrainerConfig(Settings):
@@ -110,6 +110,9 @@ class TrainerConfig(Settings):
     """Recompute activations in the backward pass instead of keeping them: less memory, about a third more work."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
+    attention: Literal["auto", "masked", "flex"] = "auto"
+    """``flex`` computes many samples in one row by blocks and needs a GPU; ``masked`` computes padded rows with
+    explicit masks; ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Results are the same bit for bit only with the same
     number."""
@@ -150,10 +153,18 @@ class EvalConfig(Settings):
     """End the run when ``metric`` reaches this value; without one, all steps are taken."""
 
 
+def _check_name(name: str) -> str:
+    if not name or "/" in name or not name.isprintable() or len(name.encode()) > 200:
+        raise ValueError(
+            "a run's name is 1 to 200 bytes of printable text without /, because a folder is named after it"
+        )
+    return name
+
+
 class RunConfig(Settings):
     """The whole configuration of a run."""
 
-    name: str = "run"
+    name: Annotated[str, AfterValidator(_check_name)] = "run"
     """First part of the name of the run's folder; a number follows."""
     out: Path = Path("runs")
     """Folder in which the run's folder is made."""
@@ -220,10 +231,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file cannot be read, or a key or value is invalid. The message names the nearest key.
     """
     try:
-        values = tomllib.loads(Path(path).read_text())
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigError(f"{path} is not TOML: {error}") from None
     apply_overrides(values, overrides)
     config = validated(RunConfig, values, str(path))

@@ -11,7 +11,6 @@ from ...environments.loading import describe
 from ...trainer.overrides import parts_of
 from ...verifiers.errors import ConfigError, nearest
 from ..arguments import PASS_ON, split_one
-from ..terminal import standard_output
 from .check import Check, print_report
 
 
@@ -39,6 +38,5 @@ def command(words: Sequence[str], as_json: bool, allow: Sequence[str], **options
     parts = parts_of(overrides, config={}, sandbox={})
     spec = describe(use, config=parts["config"], label=use)
     report = Check(spec, sandbox=parts["sandbox"], allow=allow, **options).run()
-    with standard_output():
-        print_report(report, as_json)
+    print_report(report, as_json)
     sys.exit(0 if report["clean"] else 1)

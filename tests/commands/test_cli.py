@@ -74,6 +74,11 @@ print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if nam
         (["train", "toy.toml", "--trainer.stepz", "3"], ["unknown key 'trainer.stepz'", "did you mean 'steps'"]),
         (["train", "toy.toml", "--trainer.lr", "fast"], ["'trainer.lr'", "found 'fast'"]),
         (["train", "toy.toml", "--trainer.lr=-1"], ["'trainer.lr'", "greater than 0"]),
+        (["train", "toy.toml", "--environments.²", "3"], ["'²' is not one of the 1 entries"]),
+        (["train", "toy.toml", "--name", '"\\u0000"'], ["'name'", "cannot be stored"]),
+        (["train", "toy.toml", "--name", "a/b"], ["'name'", "without /", "found 'a/b'"]),
+        (["train", "toy.toml", "--eval.stop_at", "true"], ["'eval.stop_at'", "a number is needed"]),
+        (["train", "deep.toml"], ["deep.toml is not TOML"]),
         (["train", "toy.toml", "--environments.0.use", "arithmetik"], ["did you mean 'arithmetic'"]),
         (["train", "toy.toml", "--environments.0.use", "./none.py"], ["cannot read the environment ./none.py"]),
         (["train", "toy.toml", "--environments.0.config.digit", "3"], ["did you mean 'digits'"]),
@@ -103,6 +108,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     folder = config.parent
     (folder / "bad.jsonl").write_text('{"verifier": "exact", "completion": "", "answer": ""}\n{half\n')
     (folder / "empty.jsonl").write_text("")
+    (folder / "deep.toml").write_text("a = " + "[" * 100_000)
     refused(lachesis_here(*words, cwd=folder), *parts)
 
 
