@@ -98,8 +98,7 @@ class Trainer:
 
     Attributes:
         state: the run's position and results so far.
-        learner: the model and its optimizer.
-        compute: the same, for calls that take long.
+        learner: the model and its optimizer; calls that take long go through ``compute``.
     """
 
     def __init__(
@@ -266,8 +265,9 @@ class Trainer:
 
     def snapshot(self) -> RunState:
         """Return the state with the current position in the tasks and the time that the run has taken."""
-        position = {"mixture": self.mixture.state, "services": self.services.consumed}
-        return replace(self.state, **position, seconds=self.clock.seconds, phases=dict(self.clock.phases))
+        mixture, services = self.mixture.state, self.services.consumed
+        seconds, phases = self.clock.seconds, dict(self.clock.phases)
+        return replace(self.state, mixture=mixture, services=services, seconds=seconds, phases=phases)
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Tell what became of the next order, in admission order."""
