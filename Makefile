@@ -47,7 +47,7 @@ test-slow: setup ## the tests that take minutes
 
 soak: setup ## kill the service and those who use it at random moments, and fuzz it, for some 20 minutes
 	$(BIN)/python tests/whole/soak.py $(ARGS)
-	LACHESIS_FUZZ=1000 $(BIN)/pytest tests/rollout/service/test_openapi.py tests/rollout/service/test_app_fuzzed.py
+	LACHESIS_FUZZ=300 $(BIN)/pytest --timeout 3600 $(addprefix tests/rollout/service/,test_openapi.py test_app_fuzzed.py)
 
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import gzip
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from .conftest import REGISTRATION, Client, group
 
+EXAMPLES = int(os.environ.get("LACHESIS_FUZZ", "150"))
 NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans(), st.just(10**400), st.just("1"), st.just("x"))
 JSON = st.recursive(
     st.one_of(st.none(), NUMBERS, st.text(max_size=5)),
@@ -51,7 +53,7 @@ def test_no_request_is_answered_with_500(talk: Callable[..., None]) -> None:
     async def session(client: Client) -> None:
         loop = asyncio.get_running_loop()
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(st.lists(REQUESTS, min_size=1, max_size=4), st.binary(max_size=40), st.integers(0, 200))
         def fuzz(requests: list[tuple[str, Any]], noise: bytes, cut: int) -> None:
             async def ask() -> None:
@@ -75,7 +77,7 @@ def test_no_request_is_answered_with_500(talk: Callable[..., None]) -> None:
         await client.post("/scored_data_list", [group(1), group(2)])
         assert await client.batch() == [1, 2]
 
-    talk(session)
+    talk(session, seconds=60 + EXAMPLES)
 
 
 def test_refused_bodies_leave_nothing_behind_but_a_bounded_quarantine(talk: Callable[..., None]) -> None:
