@@ -85,6 +85,7 @@ async def serving(
     door: Door | None = None,
     limits: BodyLimits | None = None,
     room: "Room | None" = None,
+    port: int = 0,
 ) -> AsyncIterator[Client]:
     """A service; with a ``room`` also the engine."""
     queue = GroupQueue(path / "store.sqlite", max_groups=max_groups, max_bytes=1 << 30, patience=patience)
@@ -93,7 +94,7 @@ async def serving(
     runner = make_runner(make_app(service, token=token, limits=limits, **engine))
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         host, port = runner.addresses[0][:2]
         async with ClientSession() as session:
             yield Client(session, service, f"http://{host}:{port}")
