@@ -1,4 +1,4 @@
-"""``lachesis explain``: a stored trajectory of a run, with its rewards and what is known of each token."""
+"""``lachesis explain``: a stored trajectory of a run, with its rewards and its tokens."""
 
 import json
 import math
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..rollout.models.source import check_source
 from ..rollout.store import Stored
 from ..trainer.config import RunConfig
 from ..trainer.run.step_record import ADVANTAGE, TRAINER
@@ -33,7 +34,9 @@ LISTED = 64
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("trajectory", required=False)
 @click.option(
-    "--step", type=click.IntRange(1), help="Without TRAJECTORY: list those of this step.  [default: the last]"
+    "--step",
+    type=click.IntRange(1),
+    help="Without TRAJECTORY: list the trajectories of this step.  [default: the last]",
 )
 @click.option("--sampled", is_flag=True, help="Show only the tokens that the policy sampled.")
 @click.option("--json", "as_json", is_flag=True, help="Print the trajectory as JSON.")
@@ -54,7 +57,7 @@ def command(run: Path, trajectory: str | None, step: int | None, sampled: bool, 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known of one trajectory.
+    """One trajectory with its group, and the config and tokenizer of its run.
 
     Attributes:
         run: the run's folder.
@@ -129,7 +132,7 @@ def explain(path: Path, name: str) -> Explanation:
     run = Run(path)
     group, _, attempt = name.partition("/")
     if not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", name):
-        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(path)}")
+        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r:.80}; {_cure(path)}")
     attempts = tuple(run.trajectories(group=int(group)))
     chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)
     if chosen is None:
@@ -231,6 +234,7 @@ def _tokenizer(config: RunConfig, run: Path) -> "PreTrainedTokenizerBase | None"
 
     path = str(run / "model") if config.model.path == "tiny" else config.model.path
     try:
+        check_source(path)
         return load_tokenizer(path)
     except LachesisError:
         return None

@@ -1,4 +1,4 @@
-"""One attempt at a task while it runs: its chats, tools and limits, and what it leaves behind."""
+"""One attempt at a task while it runs: its chats, tools, limits and results."""
 
 import copy
 import math

@@ -270,7 +270,7 @@ class Trainer:
         return replace(self.state, mixture=mixture, services=services, seconds=seconds, phases=phases)
 
     def learn(self, outcome: Outcome | Passed) -> None:
-        """Tell what became of the next order, in admission order."""
+        """Report the result of the next order, in admission order."""
         self.mixture.learn(outcome)
         self.services.learn(outcome)
 
