@@ -53,6 +53,11 @@ def make_app(
     guard = _Guard(token, max_requests, wire.answers)
     app = web.Application(middlewares=[guard.middleware()], client_max_size=wire.limits.bytes)
     app.add_routes([*wire.routes(), *routes])
+
+    async def close(_: web.Application) -> None:
+        service.closing = True
+
+    app.on_shutdown.append(close)
     return app
 
 

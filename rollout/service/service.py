@@ -84,6 +84,8 @@ class Service:
         self.arrivals: deque[float] = deque(maxlen=1000)
         self.latest: bytes | None = None
         """The last group that was accepted, as JSON."""
+        self.closing = False
+        """Whether posts wait for room no more, because the server ends."""
         self._asked: float | None = None  # when a trainer last asked for a batch
         self._one_by_one = asyncio.Lock()
         state = queue.state()
@@ -276,7 +278,7 @@ class Service:
             try:
                 await self.queue.put(groups, whole)
             except QueueFull:
-                if time.monotonic() >= deadline:
+                if self.closing or time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.1)
             else:
