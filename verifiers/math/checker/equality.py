@@ -1,10 +1,13 @@
 """Equality check of two texts with math-verify, whose numeric comparison is replaced by an exact one."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+FEW_DIGITS = 30
+"""Number of digits with which most unequal expressions are told apart."""
 DIGITS = 100
 """Number of digits in which two irrational numbers must agree."""
 
@@ -119,23 +122,62 @@ def matrices_equal(left: Any, right: Any, rounding: int) -> bool:
 
 
 def expressions_equal(left: Any, right: Any) -> bool:
-    """Return whether two expressions with variables are equal, by their values at two points and then by sympy."""
+    """Return whether two expressions with variables have the same value wherever both are real numbers.
+
+    Their values decide at points with positive coordinates, and with negative ones for each variable that can be
+    negative alone: in the root of l/g neither can, so both are positive. Without a point where both are real, sympy must
+    prove that they are equal.
+    """
     import sympy
 
     if hasattr(left, "shape") or hasattr(right, "shape") or not (left.free_symbols or right.free_symbols):
         return False
-    difference = exact(left) - exact(right)
+    left, right = exact(left), exact(right)
+    difference = left - right
     if difference == 0 or sympy.expand(difference) == 0:
         return True
     if left.free_symbols != right.free_symbols and not difference.free_symbols:
         return bool(sympy.simplify(difference).is_zero)
-    for first in (sympy.Rational(13, 7), sympy.Rational(5, 11)):
-        symbols = sorted(difference.free_symbols, key=str)
-        point = {symbol: first + sympy.Rational(number, 3) for number, symbol in enumerate(symbols)}
-        value = difference.subs(point).evalf(DIGITS)
-        if value.is_number and value.is_finite and abs(value) > sympy.Float(10) ** -12:
+    places = list(points(difference.free_symbols))
+    real = 0
+    for number, point in enumerate(places):
+        alike = alike_at(left, right, point, FEW_DIGITS)
+        if alike is False or (alike and number < 2 and not alike_at(left, right, point, 2 * DIGITS)):
             return False
-    return bool(sympy.simplify(difference).is_zero)
+        real += bool(alike)
+    if not real:
+        return bool(sympy.simplify(difference).is_zero)
+    free = set()
+    for symbol in sorted(difference.free_symbols, key=str):
+        for point in places[:3]:
+            alike = alike_at(left, right, {**point, symbol: -point[symbol]}, FEW_DIGITS)
+            if alike is False:
+                return False
+            free |= {symbol} if alike else set()
+    turned = ({symbol: -value if symbol in free else value for symbol, value in point.items()} for point in places[:2])
+    return not any(alike_at(left, right, point, FEW_DIGITS) is False for point in turned)
+
+
+def points(symbols: Any) -> Iterator[dict[Any, Any]]:
+    """Yield places with positive coordinates at which expressions are compared."""
+    import sympy
+
+    for top, bottom in ((13, 7), (5, 11), (31, 3), (2, 23), (9, 10)):
+        yield {
+            symbol: sympy.Rational(top, bottom) + sympy.Rational(place, 3 + top)
+            for place, symbol in enumerate(sorted(symbols, key=str))
+        }
+
+
+def alike_at(left: Any, right: Any, point: dict[Any, Any], digits: int) -> bool | None:
+    """Return whether both have the same value at ``point``; None if one of them is not a real number there."""
+    import sympy
+
+    values = [side.subs(point).evalf(digits) for side in (left, right)]
+    if not all(value.is_number and value.is_finite and value.is_real for value in values):
+        return None
+    size = max(abs(value) for value in values)
+    return bool(abs(values[0] - values[1]) <= size * sympy.Float(10) ** (10 - digits))
 
 
 def exact(expression: Any) -> Any:
