@@ -100,8 +100,10 @@ class Math:
         if not answers:
             return unparseable(f"no answer found by {', '.join(self.extract)}")
         prompt = "\n".join(str(message["content"]) for message in case.task.messages)
-        if len(answers) > 1 and len(_items(gold)) == len(answers):  # each box answers one part of the question
-            together = await self._judge(gold, ", ".join(answers), prompt)
+        parts = _items(gold, "", "()")
+        if len(answers) > 1 and len(parts) == len(answers):  # each box answers one part of the question
+            joined = ", ".join(answers)
+            together = await self._judge(gold, joined if _items(gold, "") else f"({joined})", prompt)
             if together.passed:
                 return together
         for found in answers:
@@ -165,16 +167,16 @@ def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict
     return wrong(f"expected {gold:.80}, found {found:.80}", found=found, by="number")
 
 
-def _items(gold: str) -> tuple[str, ...]:
-    """Return the parts of an expected list, at least two, or nothing."""
-    gold = to_plain(gold)
+def _items(gold: str, *brackets: str) -> tuple[str, ...]:
+    """Return the parts of an expected list or tuple, at least two, or nothing."""
+    gold = to_plain(parts_of(gold))
     collection = read_collection(gold) if read_quantity(gold) is None else None
-    return collection.items if collection and not collection.brackets else ()
+    return collection.items if collection and collection.brackets in brackets else ()
 
 
 def _is_numeric(gold: str) -> bool:
     """Return whether the expected answer is a number or a list of numbers."""
-    items = _items(gold) if read_quantity(gold) is None else (gold,)
+    items = _items(gold, "") if read_quantity(gold) is None else (gold,)
     return bool(items) and all(read_quantity(item) is not None for item in items)
 
 

@@ -4,6 +4,7 @@ r"""Form of an answer: whether it is evaluated as far as the expected one, or on
 decides: operations that it does not have, and arithmetic of numbers that it has carried out, must not be in the answer.
 """
 
+import math
 import re
 
 from .collection import read_chain, read_collection, split
@@ -40,8 +41,8 @@ _SMALL_SUM = re.compile(r"\(?\s*\d\s*[-+]\s*\d\s*\)?")
 
 _SUM_FACTOR = re.compile(r"\((?P<inner>[^()]*)\)(?:\s*\^\s*(?:\d|\{\d+\}))?")
 _OPERATION = re.compile(r"[-+*/^!|]|\\(?!pi(?![a-z])|infty|text)[A-Za-z]+")
-_SQUASHED = re.compile(r"\\left|\\right|\\d(?=frac)|\\t(?=frac)|\\displaystyle|\\[,;!: ]|[\s${}]|\\[()\[\]]")
-_SIMPLE = re.compile(r"-?(?:\d+(?:\.\d+)?|\\frac\{?\d+\}?\{?\d+\}?|\d+/\d+)")
+_SQUASHED = re.compile(r"\\left|\\right|\\displaystyle|\\[,;!: ]|[\s$]|\\[()\[\]]")
+_FRACTION = re.compile(r"-?(?:\\frac(?:\{(\d+)\}\{(\d+)\}|(\d)(\d))|(\d+)/(\d+))")
 
 
 def why_unevaluated(gold: str, answer: str, prompt: str = "") -> str:
@@ -73,13 +74,22 @@ def why_unevaluated(gold: str, answer: str, prompt: str = "") -> str:
 def restates(gold: str, answer: str, prompt: str) -> bool:
     """Return whether ``answer`` is an expression that stands in ``prompt``, and ``gold`` has another form."""
     expected, found = _squash(gold), _squash(answer)
-    if not _OPERATION.search(found[1:]) or _SIMPLE.fullmatch(found) or len(found) < len(expected):
+    if not prompt or not _OPERATION.search(found.lstrip("-")) or _is_reduced(found):
         return False
-    if sorted(found) == sorted(expected) or not prompt:
+    if found in expected or sorted(found) == sorted(expected):
         return False
     asked = _squash(prompt)
     around = rf"(?<![\d.^_*/+\-\\]){re.escape(found)}(?![\d^_*/+\-]|\.\d)"
     return bool(re.search(around, asked)) and expected not in asked
+
+
+def _is_reduced(text: str) -> bool:
+    """Return whether ``text`` is a fraction in lowest terms, which nobody can evaluate further."""
+    match = _FRACTION.fullmatch(text)
+    if match is None:
+        return False
+    top, bottom = (int(part) for part in match.groups() if part is not None)
+    return bottom > 1 and math.gcd(top, bottom) == 1
 
 
 def _why_not_factored(gold: str, answer: str) -> str:
@@ -126,5 +136,5 @@ def _signed(text: str) -> str:
 
 
 def _squash(text: str) -> str:
-    text = _SQUASHED.sub("", text).replace(r"\cdot", "*").replace(r"\times", "*").replace("×", "*")
+    text = re.sub(r"\\[dt]frac", r"\\frac", _SQUASHED.sub("", text)).replace(r"\cdot", "*").replace(r"\times", "*").replace("×", "*")
     return text.replace("**", "^").rstrip(".,;")

@@ -9,8 +9,9 @@ _EMPHASIS = (
 )
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _CODE = re.compile(r"(?<!`)(?P<mark>`{1,2})(?!`)(?P<content>[^`\n]{1,300})(?P=mark)(?!`)")
-_LINE_START = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*+•][ \t]+(?=\S*[A-Za-z*_]))", re.MULTILINE)
+_LINE_START = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*+•][ \t]+(?=\$|\\[(\[]|\S*[A-Za-z*_]))", re.MULTILINE)
 _END = ("\\\\", r"\,", r"\;", r"\!", r"\:", r"\quad", r"\qquad")
+_ESCAPED = (r"\.", r"\~")
 _COLOUR = re.compile(r"\\(?:color|textcolor|colorbox|fcolorbox)\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}")
 _SPACE = re.compile(r"\\(?:hspace|vspace|hskip|label|tag)\*?\s*\{[^{}]*\}")
 _SWITCH = re.compile(
@@ -50,9 +51,9 @@ def without_decoration(text: str) -> str:
         text = _peel(_SWITCH.sub(" ", _SPACE.sub(" ", _COLOUR.sub("", text))))
     for _ in range(_MAX_LAYERS):
         before = text
-        text = text.strip().rstrip(",;.:~ ")
-        for end in _END:
-            text = text.removesuffix(end)
+        text = text.strip()
+        end = next((end for end in _END if text.endswith(end)), "")
+        text = text.removesuffix(end) if end or text.endswith(_ESCAPED) else text.rstrip(",;.:~ ")
         for mark in ("**", "__", "*", *_QUOTES):
             closing = {"“": "”"}.get(mark, mark)
             inner = text[len(mark) : -len(closing)]
