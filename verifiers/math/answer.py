@@ -140,7 +140,9 @@ class Math:
             left = why_unevaluated(gold, found, prompt)
         if not left:
             return verdict
-        return wrong(f"{found!r:.80} is not evaluated: it leaves {left}; the answer is {gold!r:.80}", found=found, by="form")
+        return wrong(
+            f"{found!r:.80} is not evaluated: it leaves {left}; the answer is {gold!r:.80}", found=found, by="form"
+        )
 
     async def _compare(self, gold: str, found: str) -> Verdict:
         ask = _workers().ask

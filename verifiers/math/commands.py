@@ -5,10 +5,10 @@ import re
 from .names import closing
 
 _SPACES = re.compile(r"(?<!\\)\\[,!;: ]|~|\\q?quad|[\u00a0\u2009\u202f]")
-_SIZES = re.compile(
-    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])\.?"
+_SIZES = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits)(?![A-Za-z])\.?")
+_TEXT = re.compile(
+    r"\\(?:text|mathrm|mbox|hbox|textrm|textnormal|textbf|textit|textsf|texttt|textsc|operatorname)\*?\s*\{([^{}]*)\}"
 )
-_TEXT = re.compile(r"\\(?:text|mathrm|mbox|hbox|textrm|textnormal|textbf|textit|textsf|operatorname)\*?\s*\{([^{}]*)\}")
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])")
 _ANGLE = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc)\s*[({]?\s*)(\d+(?:\.\d+)?)\s*⟨degree⟩")
 _RENAMED = {
@@ -58,6 +58,7 @@ _MODULUS = re.compile(r"\\pmod\s*(\d+|[A-Za-z])")
 _PRIME = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![A-Za-z]))")
 _NATURAL = re.compile(r"\\log\s*_\s*(?:e(?![A-Za-z])|\{\s*e\s*\})")
 _BIG_O = re.compile(r"\\(?:mathcal|mathrm)\s*(?:\{\s*O\s*\}|O)\s*(?=\()")
+_EXTREME = re.compile(r"(\\(?:max|min|gcd|lcm))\s*\\\{([^{}]*)\\\}")
 _TWO_ARGUMENTS = re.compile(r"\\(frac|binom)(?![A-Za-z])\s*")
 _ONE = re.compile(r"\\[A-Za-z]+\s*(?![A-Za-z{\[(_^])|[0-9A-Za-z]")
 
@@ -71,7 +72,7 @@ def expand_commands(text: str) -> str:
     text = _ANGLE.sub(r"\1\\frac{\2\\pi}{180}", _DEGREE.sub("⟨degree⟩", text))
     text = _ORDINAL.sub("", _TEXT.sub(_marked, text))
     text = _BASE_WORD.sub(lambda match: f"_{{{_BASES[match[1]]}}}", text)
-    text = _with_two_arguments(text)
+    text = _with_two_arguments(_EXTREME.sub(r"\1(\2)", text))
     return text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\&", "&")
 
 

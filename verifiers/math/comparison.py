@@ -24,7 +24,8 @@ from .interval import read_real_set, same_real_sets
 from .literal import compare_literals, has_letters
 from .notation import to_latex, to_plain
 from .quantity import read_quantity
-from .solutions import read_solutions, read_values, same_solutions
+from .renaming import renamed, same_parameter, value_for
+from .solutions import read_solutions, read_values, same_solutions, same_values
 from .units import split_unit, unit_ratio
 
 MAX_DEPTH = 40
@@ -34,8 +35,6 @@ MAX_DIGITS = 400
 
 _SET_SIGNS = re.compile(r"[<>()\[\]]|\\(?:le|ge|ne|in|cup|mathbb)(?![A-Za-z])")
 _SET_RELATIONS = re.compile(r"[<>]|\\(?:le|ge|ne|in|cup|setminus)(?![A-Za-z])")
-_NAMES = re.compile(r"(?<![\\A-Za-z⟨])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|\\(?:alpha|beta|gamma|theta|lambda|phi)(?![a-z])")
-_MORE_THAN_NAMES = re.compile(r"[\d+*/^=(|]|\\(?:frac|sqrt|sin|cos|tan|ln|log|exp)")
 _BINDS = re.compile(r"\\(?:sum|prod|int|lim)(?![a-z])")
 _RADIANS = re.compile(r"\\pi(?![A-Za-z])")
 
@@ -94,11 +93,13 @@ class Comparison:
     async def _same(self, gold: str, answer: str) -> bool:
         if gold == answer:
             return True
+        if bodies := same_parameter(gold, answer):
+            return await self._same(*bodies)
         decided = compare_literals(gold, answer, self.places)
         if decided is not None:
             return decided
-        if await self._same_structure(gold, answer):
-            return True
+        if (decided := await self._same_structure(gold, answer)) is not None:
+            return decided
         matrix, other = read_matrix(gold), read_matrix(answer)
         if matrix is not None and other is not None:
             return await self._same_cells(matrix, other)
@@ -119,6 +120,8 @@ class Comparison:
             return await self._same_items(expected, found)
         if _is_list(expected) or _is_list(found):
             return False  # several answers against one
+        if expected and expected.ordered and read_quantity(answer) is not None:
+            return False  # a number against a tuple
         for whole, part in ((expected, answer), (found, gold)):
             if whole and whole.brackets == "{}" and len(whole.items) == 1 and not has_relation(part):
                 if r"\emptyset" in whole.items[0]:
@@ -127,23 +130,24 @@ class Comparison:
                 return await self._same(*pair)  # a set of one element equals that element
         return await self._same_measure(gold, answer)
 
-    async def _same_structure(self, gold: str, answer: str) -> bool:
-        """Return whether both are the same set of real numbers, or the same solutions, in two notations."""
+    async def _same_structure(self, gold: str, answer: str) -> bool | None:
+        """Return whether both are the same set of real numbers, solutions or values; None if one of them is neither."""
         if _SET_SIGNS.search(gold) and _SET_SIGNS.search(answer) and _SET_RELATIONS.search(gold + answer):
             sets = read_real_set(gold), read_real_set(answer)
             if sets[0] and sets[1] and (sets[0].variable or self.set_relations or not sets[1].variable):
-                if await same_real_sets(sets[0], sets[1], self._same):
-                    return True
-        if "=" not in gold + answer:
-            return False
+                same = await same_real_sets(sets[0], sets[1], self._same)
+                return same or (False if len(sets[0].pieces) == len(sets[1].pieces) == 1 else None)
+        if "=" not in gold + answer and r"\in" not in gold + answer:
+            return None
         solutions = read_solutions(gold), read_solutions(answer)
         if solutions[0] and solutions[1] and any(one.names for one in (*solutions[0], *solutions[1])):
-            if await same_solutions(solutions[0], solutions[1], self._same):
+            same = await same_solutions(solutions[0], solutions[1], self._same)
+            if same:
                 return True
-        values = (read_values(gold), read_values(answer)) if r"\in" in gold + answer else (None, None)
-        if values[0] and values[1] and values[0][0] == values[1][0]:
-            return await same_in_any_order(values[0][1], values[1][1], self._same)
-        return False
+        values = read_values(gold), read_values(answer)
+        if values[0] and values[1] and r"\pm" not in gold + answer:
+            return await same_values(values[0], values[1], self._same)
+        return None
 
     async def _same_measure(self, gold: str, answer: str) -> bool:
         """Return whether both are equal without units; units are compared only if both have one."""
@@ -215,7 +219,8 @@ class Comparison:
         value = expected.sides[-1] if expected else gold
         if found and found.member and has_relation(gold):
             return await self._same(gold, found.sides[-1])
-        return await self._same(value, found.sides[-1] if found else answer)
+        given = value_for(expected, found) if expected and found else found.sides[-1] if found else answer
+        return await self._same(value, given)
 
     async def _holds(self, chain: Chain) -> bool:
         """Return whether an unnamed computation is true at every step; sides in different units are skipped."""
@@ -254,18 +259,6 @@ class Comparison:
             case "answer":
                 raise Undecided("unparseable", f"the answer is not mathematics: {answer!r:.80}")
         return bool(outcome.answer["equal"])
-
-
-def renamed(gold: str, answer: str) -> str:
-    """Return ``answer`` with the names of ``gold``, if each of its names stands for one name there.
-
-    A name alone is an answer itself, such as a choice, so it keeps its name.
-    """
-    names, others = (list(dict.fromkeys(_NAMES.findall(text))) for text in (answer, gold))
-    if names == others or len(names) != len(others) or not _MORE_THAN_NAMES.search(gold):
-        return answer
-    new = dict(zip(names, others, strict=True))
-    return _NAMES.sub(lambda match: new[match[0]], answer)
 
 
 def _collection(text: str) -> Collection | None:

@@ -18,7 +18,7 @@ MAX_BOXES = 8
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _HASH = re.compile(r"####[ \t]*(.+)")
 _PART = re.compile(r"(?:^|(?<=[\s,;.]))(?:\\text\{\s*)?(?:[Pp]art\s+)?\(?([a-h])[).:](?:\s*\})?\s*")
-_FINAL = re.compile(r"\bfinal\s+(?:answer|result|solution)\b", re.IGNORECASE)
+_FINAL = re.compile(r"\bfinal\s+(?:answer|result|solution)\b|\bthe\s+answer\s+is\b|\banswer\s*:", re.IGNORECASE)
 
 
 class Box(NamedTuple):
@@ -87,7 +87,7 @@ def last_box(text: str) -> str:
 def boxed_answers(text: str) -> tuple[str, ...]:
     """Return the distinct contents of the boxes; boxes joined only by "and", a comma or a name form one list.
 
-    Boxes before the last "final answer" are steps on the way to it, and do not count.
+    Boxes before the last "the answer is" with a box are steps on the way to it, and do not count.
     """
     answers: dict[str, str] = {}
     joined, end = "", -1

@@ -17,8 +17,8 @@ _OPERATORS = {
     "an integral": r"\\i*int(?![a-z])|\\oint",
     "a limit": r"\\lim(?![a-z])",
     "a determinant": r"\\det(?![a-z])|\\begin\s*\{vmatrix\}",
-    "a derivative": r"\\frac\s*\{\s*(?:d|\\partial)\s*(?:\^[^{}]*|\^\{\d+\})?[^{}]{0,40}\}\s*\{\s*(?:d|\\partial)\s*[A-Za-z]"
-    r"|\bd\s*/\s*d[a-z]\b|\\nabla",
+    "a derivative": r"\\frac\s*\{\s*(?:d|\\partial)\s*(?:\^[^{}]*|\^\{\d+\})?[^{}]{0,40}\}\s*"
+    r"\{\s*(?:d|\\partial)\s*[A-Za-z]|\bd\s*/\s*d[a-z]\b|\\nabla",
 }
 _OF_NUMBERS = {
     "a factorial or binomial": r"!|\\binom(?![a-z])",
@@ -29,7 +29,7 @@ _OF_NUMBERS = {
 """Operations that are an answer about variables, but are carried out for numbers."""
 
 _LITERAL = r"(?:\\frac\{-?\d+\}\{-?\d+\}|\d+(?:\.\d+)?(?:/\d+)?)"
-_ALONE = r"(?!\s*(?:[\^_!A-Za-z\\({\d.]|/))"
+_ALONE = r"(?!\s*(?:[\^_!A-Za-z\\({\d.*]|/))"
 _FACTOR = rf"(?:{_LITERAL}|\d+\^(?:\d|\{{\d+\}}))"
 _NUMERIC_PRODUCT = re.compile(
     rf"(?<![\d.^_{{]){_FACTOR}\s*(?:\\times|\\cdot|\*)\s*(?!10\s*\^){_FACTOR}(?!\s*[\d.^A-Za-z])"
@@ -103,7 +103,11 @@ def _why_not_factored(gold: str, answer: str) -> str:
 
 def _is_factored(text: str) -> bool:
     """Return whether ``text`` is a product with at least two sums of variables as factors, or a power of one."""
-    sums = [match for match in _SUM_FACTOR.finditer(text) if re.search(r".[-+]", match["inner"]) and has_letters(match["inner"])]
+    sums = [
+        match
+        for match in _SUM_FACTOR.finditer(text)
+        if re.search(r".[-+]", match["inner"]) and has_letters(match["inner"])
+    ]
     rest = _SUM_FACTOR.sub("", text)
     if not sums or re.search(r"[-+=<>/,|\\]", rest.strip().removeprefix("-")):
         return False
@@ -136,5 +140,10 @@ def _signed(text: str) -> str:
 
 
 def _squash(text: str) -> str:
-    text = re.sub(r"\\[dt]frac", r"\\frac", _SQUASHED.sub("", text)).replace(r"\cdot", "*").replace(r"\times", "*").replace("×", "*")
+    text = (
+        re.sub(r"\\[dt]frac", r"\\frac", _SQUASHED.sub("", text))
+        .replace(r"\cdot", "*")
+        .replace(r"\times", "*")
+        .replace("×", "*")
+    )
     return text.replace("**", "^").rstrip(".,;")

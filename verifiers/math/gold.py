@@ -32,9 +32,7 @@ def read_gold(value: Any) -> str:
     if isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
     if isinstance(value, list | tuple):
-        raise DataError(
-            f"the task's answer is a list of {len(value)}: {value!r:.80}; write one text, such as '1, 2' for all of them"
-        )
+        raise DataError(f"the task's answer is a list of {len(value)}: {value!r:.80}; write one text, such as '1, 2'")
     if value is None or isinstance(value, bool | dict) or not isinstance(value, str | int | float):
         raise DataError(f"the task has no answer to compare with, found {value!r:.80}; repair the dataset")
     if isinstance(value, float) and not math.isfinite(value):

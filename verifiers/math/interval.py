@@ -3,6 +3,7 @@ r"""Sets of real numbers, written as intervals or as inequalities in one variabl
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .collection import read_collection, same_in_any_order, split
 
@@ -12,6 +13,9 @@ _CONSTANTS = re.compile(r"\\(?:pi|infty)|[ei]")
 _EITHER = re.compile(r"⟨\s*,?\s*or\s*⟩|(?<![A-Za-z\\])or(?![a-z])|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])")
 _BOTH = re.compile(r"⟨\s*,?\s*and\s*⟩|(?<![A-Za-z\\])and(?![a-z])|\\cap(?![A-Za-z])|\\land(?![A-Za-z])")
 _EXCEPT = re.compile(r"(?:(?P<name>.+?)\s*\\in\s*)?\\mathbb\s*\{\s*R\s*\}\s*\\setminus\s*\\\{(?P<items>[^{}]*)\\\}")
+_BUILDER = re.compile(
+    r"\\\{\s*(?P<name>[A-Za-z])\s*(?:\\in\s*\\mathbb\s*(?:\{R\}|R)\s*)?(?:\\mid(?![a-z])|\||:)\s*(?P<rest>[^{}|:]+)\\\}"
+)
 _EVERYTHING = re.compile(r"\\mathbb\s*(?:\{\s*R\s*\}|R)")
 _LOWEST, _HIGHEST = r"-\infty", r"\infty"
 _MAX_PIECES = 16
@@ -47,6 +51,9 @@ def read_real_set(text: str) -> RealSet | None:
     if match := _EXCEPT.fullmatch(text):
         items = tuple(split(match["items"], ","))
         return RealSet((), items, (match["name"] or "").strip()) if all(items) else None
+    if match := _BUILDER.fullmatch(text):
+        inner = read_real_set(match["rest"])
+        return RealSet(inner.pieces, inner.excluded) if inner and inner.variable == match["name"] else None
     member = split(text, (r"\in",))
     if len(member) == 2 and _is_variable(member[0]):
         inner = read_real_set(member[1])
@@ -84,7 +91,8 @@ def _read_part(text: str) -> RealSet | None:
     if collection := read_collection(text):
         brackets = collection.brackets
         if len(collection.items) == 2 and brackets in ("()", "[]", "[)", "(]"):
-            return RealSet((Piece(*map(_end, collection.items), brackets[0] == "[", brackets[1] == "]"),))
+            low, high = map(_end, collection.items)
+            return RealSet((Piece(low, high, brackets[0] == "[", brackets[1] == "]"),))
     if _EVERYTHING.fullmatch(text):
         return RealSet((Piece(_LOWEST, _HIGHEST, False, False),))
     pieces = [_read_inequality(part) for part in map(str.strip, _BOTH.split(text))]
@@ -144,7 +152,7 @@ def _intersection(left: Piece, right: Piece) -> Piece | None:
 def _as_excluded(found: RealSet) -> RealSet:
     """Return all real numbers but some as such, if the intervals follow one another and touch at open ends."""
     pieces = found.pieces
-    touching = all(left.high == right.low for left, right in zip(pieces, pieces[1:], strict=False))
+    touching = all(left.high == right.low for left, right in pairwise(pieces))
     closed = any(piece.has_low or piece.has_high for piece in pieces)
     if len(pieces) < 2 or closed or not touching or (pieces[0].low, pieces[-1].high) != (_LOWEST, _HIGHEST):
         return found

@@ -5,14 +5,19 @@ import re
 _EMPHASIS = (
     re.compile(r"(?<![\w)\]*\\])\*\*\*?(?=[^\s*])(?P<content>[^\n]{0,300}?[^\s*])\*?\*\*(?![\w(\[*])"),
     re.compile(r"(?<![\w\\])__(?=[^\s_])(?P<content>[^\n]{0,300}?[^\s_])__(?!\w)"),
+    re.compile(r"(?<![\w\\$])_(?=[^\s_])(?P<content>[^_\n]{0,300}?[^\s_])_(?![\w{])"),
     re.compile(r"(?<![\w)\]*\\])\*(?=[^\s*])(?P<content>[^*\n]{0,300}?[^\s*])\*(?![\w(\[*])"),
 )
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _CODE = re.compile(r"(?<!`)(?P<mark>`{1,2})(?!`)(?P<content>[^`\n]{1,300})(?P=mark)(?!`)")
 _LINE_START = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*+•][ \t]+(?=\$|\\[(\[]|\S*[A-Za-z*_]))", re.MULTILINE)
-_END = ("\\\\", r"\,", r"\;", r"\!", r"\:", r"\quad", r"\qquad")
+_END = ("\\\\", r"\,", r"\;", r"\!", r"\:", r"\quad", r"\qquad", r"\checkmark", r"\blacksquare", r"\qed")
 _ESCAPED = (r"\.", r"\~")
-_COLOUR = re.compile(r"\\(?:color|textcolor|colorbox|fcolorbox)\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}")
+_COLOUR = re.compile(r"\\(?:color|textcolor|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}")
+_LABEL = re.compile(
+    r"^(?:\\(?:text|textbf|mathrm)\s*\{)?\s*(?:the\s+)?(?:final\s+)?(?:answer|ans)\s*(?:is|:|=)\s*:?\s*\}?\s*",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\\(?:hspace|vspace|hskip|label|tag)\*?\s*\{[^{}]*\}")
 _SWITCH = re.compile(
     r"\\(?:bf|bfseries|it|itshape|em|rm|sf|tt|sl|boldmath|displaystyle|textstyle|scriptstyle|large|Large|LARGE|huge|Huge"
@@ -23,6 +28,7 @@ _AROUND = re.compile(
     r"|emph|underset\s*\{\s*\})\s*\{"
 )
 _QUOTES = ("`", '"', "“", "'")
+_LABEL_STARTS = frozenset("\\tTaAfF")
 _MAX_LAYERS = 12
 
 
@@ -31,7 +37,7 @@ def without_markdown(text: str) -> str:
     if "`" in text:
         text = _CODE.sub(_blank, _FENCE.sub(_blank, text))
     text = _LINE_START.sub(_blank, text)
-    for pattern in _EMPHASIS if "*" in text or "__" in text else ():
+    for pattern in _EMPHASIS if "*" in text or "_" in text else ():
         text = pattern.sub(_blank, text)
     return text
 
@@ -49,12 +55,14 @@ def without_decoration(text: str) -> str:
     text = text.strip()
     if "\\" in text:
         text = _peel(_SWITCH.sub(" ", _SPACE.sub(" ", _COLOUR.sub("", text))))
+    if text[:1] in _LABEL_STARTS:
+        text = _LABEL.sub("", text)
     for _ in range(_MAX_LAYERS):
         before = text
         text = text.strip()
         end = next((end for end in _END if text.endswith(end)), "")
         text = text.removesuffix(end) if end or text.endswith(_ESCAPED) else text.rstrip(",;.:~ ")
-        for mark in ("**", "__", "*", *_QUOTES):
+        for mark in ("**", "__", "*", "_", *_QUOTES):
             closing = {"“": "”"}.get(mark, mark)
             inner = text[len(mark) : -len(closing)]
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(closing) and mark not in inner:

@@ -1,4 +1,4 @@
-r"""Names of functions, Greek letters and constants written without a backslash or upright: ``ln(2)``, ``\mathrm{e}``."""
+r"""Names of functions, Greek letters and constants without a backslash or upright: ``ln(2)``, ``\mathrm{e}``."""
 
 import re
 
@@ -30,9 +30,17 @@ _AFTER_NUMBER = frozenset(("mu", "nu", "psi", "rho", "tau"))
 _BARE = re.compile(
     r"(?<![A-Za-z\\])(?:(?P<base>log)(?P<digits>2|10)(?=\s*\()"
     rf"|(?P<function>{'|'.join(sorted(_FUNCTIONS, key=len, reverse=True))})(?![A-Za-z])"
-    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*[({{])(?![A-Za-z])"
+    rf"|(?P<called>{'|'.join(_CALLED)})(?=\s*(?:\^\s*(?:\d|\{{\d+\}})\s*)?[({{])(?![A-Za-z])"
     rf"|(?P<greek>{'|'.join(sorted((*_GREEK, *_CONSTANTS), key=len, reverse=True))})(?![A-Za-z]))"
 )
+_GLUED = re.compile(
+    r"(?<![A-Za-z\\])(?:(?:sin|cos|tan|cot|sec|csc|ln|log)[xytnuz])+(?![A-Za-z])|\\(?:sin|cos|tan|ln|log)[xytnuz](?![A-Za-z])"
+)
+"""Functions of a letter without a space: ``sinxcosx``."""
+_GLUED_LOG = re.compile(r"(?<![A-Za-z\\])([nkmx])(?=(?:log|ln)(?:[nkmx](?![A-Za-z])|[\s(_]))")
+_GLUED_PART = re.compile(r"\\?(sin|cos|tan|cot|sec|csc|ln|log)([a-z])")
+_BARE_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\s*(?:(\d+(?:\.\d+)?|[a-z](?![A-Za-z]))|(?=\{))")
+_UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 _WRAPPED = re.compile(r"(?<![A-Za-z\\])(?P<name>sqrt|cbrt|floor|ceil|ceiling|abs)\s*\(|\\sqrt\s*\(|[√∛∜]\s*\(")
 _AROUND = {
     "sqrt": (r"\sqrt{", "}"),
@@ -57,6 +65,9 @@ KNOWN = frozenset((*_FUNCTIONS, *_CALLED, *_GREEK, *_CONSTANTS, "sqrt", "cbrt", 
 
 def with_backslashes(text: str) -> str:
     r"""Return ``text`` with a command for each bare name: ``2sin(theta)`` becomes ``2\sin(\theta)``."""
+    text = _GLUED_LOG.sub(r"\1 ", text)
+    text = _UNION.sub(r"\\cup ", _GLUED.sub(lambda match: _GLUED_PART.sub(r"\\\1 \2 ", match[0]), text))
+    text = _BARE_ROOT.sub(lambda match: rf"\sqrt{{{match[1]}}}" if match[1] else r"\sqrt", text)
     return _BARE.sub(_command, _wrap(text))
 
 

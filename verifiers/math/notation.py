@@ -40,17 +40,17 @@ def to_plain(text: str) -> str:
         text = _from_latex(text)
     if any(sign in text for sign in _RELATIONS):
         text = _RELATION.sub(lambda match: _RELATIONS[match[0]], text)
-    if _LETTERS.search(text) or not text.isascii():
+    if _LETTERS.search(text) or "U" in text or not text.isascii():
         text = with_backslashes(text)
     return _with_braces(text.replace("**", "^")).strip()
 
 
 def without_delimiters(text: str) -> str:
     """Return ``text`` without the dollar signs or brackets that make it one formula."""
-    for opening, closing in _DELIMITERS if text[:1] in ("$", "\\") else ():
-        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing):
-            inner = text[len(opening) : -len(closing)]
-            text = text if opening in inner.replace(r"\$", "") else without_decoration(inner)
+    for start, end in _DELIMITERS if text[:1] in ("$", "\\") else ():
+        if len(text) > len(start + end) and text.startswith(start) and text.endswith(end):
+            inner = text[len(start) : -len(end)]
+            text = text if start in inner.replace(r"\$", "") else without_decoration(inner)
     return text
 
 

@@ -29,7 +29,7 @@ _RATIO = rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>{NUMERAL})\s*/\s*(?P
 _SQUARED = r"(?:\s*\^\s*(?:[23]|\{[23]\}))?"
 _KNOWN = r"(?:[mck]m|kg|mg|ft)"
 _TAIL = (
-    r"\s*(?P<percent>%|per ?cent\b|pct\b)?"
+    r"\s*(?P<percent>%|per ?cent(?:age)?\b|pct\b)?"
     rf"(?P<unit>\s*(?:⟨[^⟨⟩]*⟩{_SQUARED}|\s[A-Za-z][A-Za-z/ .]*|\s?{_KNOWN}{_SQUARED}|\$))?\s*\.?"
 )
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
@@ -123,7 +123,7 @@ def _quantity(match: re.Match[str]) -> Quantity | None:
             return None
         value = int(part["whole"] or 0) + _number(part["top"]) / bottom
     negative = "-" in (part["sign"], part.get("inner"))
-    percent = bool(part["percent"]) or unit in ("%", "percent", "per cent", "pct")
+    percent = bool(part["percent"]) or unit in ("%", "percent", "per cent", "percentage", "pct")
     return Quantity(-value if negative else value, percent, "" if percent else unit, _is_decimal(match[0]))
 
 

@@ -6,9 +6,11 @@ from fractions import Fraction
 
 _NUMBER = r"\d{1,30}(?:\.\d{1,30})?"
 _RATIO = re.compile(
-    rf"(?:(?P<names>[A-Za-z]+(?:\s*:\s*[A-Za-z]+)+)\s*=\s*)?(?P<parts>{_NUMBER}(?:\s*(?::|⟨\s*to\s*⟩|\bto\b)\s*{_NUMBER})+)"
+    rf"(?:(?P<names>[^:=<>,]{{1,40}}(?::[^:=<>,]{{1,40}})+)=\s*)?(?P<parts>{_NUMBER}(?:\s*(?::|⟨\s*to\s*⟩|\bto\b)\s*{_NUMBER})+)"
 )
-_TIME = re.compile(r"(?P<hours>\d{1,2})\s*:\s*(?P<minutes>[0-5]\d)(?:\s*:\s*(?P<seconds>[0-5]\d))?(?P<half>.*)", re.DOTALL)
+_TIME = re.compile(
+    r"(?P<hours>\d{1,2})\s*:\s*(?P<minutes>[0-5]\d)(?:\s*:\s*(?P<seconds>[0-5]\d))?(?P<half>.*)", re.DOTALL
+)
 _HALF = re.compile(r"[\s⟨⟩.]*([ap])\.?\s*m?\.?[\s⟨⟩.]*", re.IGNORECASE)
 _MAX_PARTS = 16
 

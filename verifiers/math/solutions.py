@@ -36,20 +36,30 @@ def read_solutions(text: str) -> list[Solution] | None:
     return found if 0 < len(found) <= _MAX_SOLUTIONS else None
 
 
-def read_values(text: str) -> tuple[str, tuple[str, ...]] | None:
-    r"""Return the unknown and its values, of ``x=1 \text{ or } x=2``, ``x_1=1, x_2=2`` or ``x\in\{1,2\}``, or None."""
+def read_values(text: str) -> Solution | None:
+    r"""Return the values of one unknown: ``x=1 \text{ or } x=2``, ``x_1=1, x_2=2`` or ``x\in\{1,2\}``, or None."""
     chain = read_chain(text)
     if chain and chain.member:
         members = read_collection(chain.sides[-1])
-        return (_stem(chain.name), members.items) if members and members.brackets == "{}" else None
+        return Solution(members.items, (chain.name,)) if members and members.brackets == "{}" else None
     collection = read_collection(text)
     if collection is None or collection.brackets:
         return None
     named = [read_chain(item) for item in collection.items]
-    known = [(_stem(item.name), item.sides[-1]) for item in named if item and item.name and not item.member]
-    if len(known) < len(named) or len({name for name, _ in known}) != 1:
+    known = [(item.name, item.sides[-1]) for item in named if item and item.name and not item.member]
+    if len(known) < len(named) or len({_stem(name) for name, _ in known}) != 1:
         return None
-    return known[0][0], tuple(value for _, value in known)
+    return _named([name for name, _ in known], [value for _, value in known])
+
+
+async def same_values(expected: Solution, found: Solution, same: Callable[[str, str], Awaitable[bool]]) -> bool | None:
+    """Return whether one unknown has the same values, by name if both number them alike; None if names differ."""
+    if _stem(expected.names[0]) != _stem(found.names[0]):
+        return None
+    if len(set(expected.names)) > 1 and set(expected.names) == set(found.names):
+        return await same_solutions([expected], [found], same)
+    wanted, given = (list(dict.fromkeys(side.values)) for side in (expected, found))
+    return await same_in_any_order(wanted, given, same)
 
 
 async def same_solutions(
@@ -85,7 +95,9 @@ def _read_part(text: str) -> list[Solution] | None:
     cycle = names[:count]
     if len({_stem(name) for name in cycle}) < max(2, count) or names != cycle * (len(names) // count):
         return None
-    return [_named(cycle, [value for _, value in named[start : start + count]]) for start in range(0, len(names), count)]
+    return [
+        _named(cycle, [value for _, value in named[start : start + count]]) for start in range(0, len(names), count)
+    ]
 
 
 def _read_tuple(text: str) -> Solution | None:

@@ -1,4 +1,4 @@
-r"""Answers that a text states outside boxes: ``<answer>…</answer>``, "the answer is …", or its last formulas or numbers.
+r"""Answers that a text states outside boxes: ``<answer>…</answer>``, "the answer is …", or its last values.
 
 Several values joined by "and", "or" or a comma are one list, so that naming several never pays for one of them.
 """
@@ -12,14 +12,14 @@ from .notation import to_plain, without_delimiters
 from .quantity import NUMERAL, read_quantity
 from .units import canonical_unit, is_known
 
-PERCENT = re.compile(r"\s*\$?\s*(?:\\?%|per ?cent\b|pct\b)")
+PERCENT = re.compile(r"\s*\$?\s*(?:\\?%|per ?cent(?:age)?\b|pct\b)")
 """A percent sign after an answer."""
 
 _NUMBER = rf"[-−]?\$?[-−]?(?>{NUMERAL})(?:\s?/\s?\d+)?(?:\s?\\?%)?"
 _NUMBERS = re.compile(rf"(?<![\w.\-]){_NUMBER}", re.ASCII)
 _FORMULAS = re.compile(r"\$\$.+?\$\$|\$(?:\\.|[^$\\])+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_NOUN = r"(?:answers?|results?|solutions?)"
+_NOUN = r"(?:answers?|ans|results?|solutions?|(?:correct|right)\s+(?:option|choice))"
 _MARK = re.compile(
     rf"\b(?P<final>final\s+)?{_NOUN}\b(?:\s+(?:to|of|for)\s+[^.:\n]{{1,60}}?)?"
     r"(?:\s+(?:is|are)\b\s*:?|\s*(?:[:=]+|→)|[ \t]*\n)\s*"
@@ -35,19 +35,31 @@ _RETRACTION = re.compile(
 )
 _CONNECTIVE = re.compile(
     r"(?:[\s$,;.&]|\\[()\[\],;! ]|\\q?quad|\\(?:text|mathrm)\{[\s,]*(?:and|or)?[\s,]*\}"
-    r"|\b(?:and|or|also|either|both|maybe|perhaps|possibly|else|it is)\b|(?<=\n)\s*(?:[-*•]|\d[.)])\s"
+    r"|\b(?:and|or|also|as well as|together with|either|both|maybe|perhaps|possibly|else|it is)\b"
+    r"|/|(?<=\n)\s*(?:[-*•]|\d[.)])\s"
     r"|\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?\s*=)*"
 )
+_NOUN_BETWEEN = re.compile(r"[\s$]*[A-Za-z]{2,15}[\s$]*,?\s*\b(?:and|or)\b[\s$]*")
+"""``\\boxed{1} papers and \\boxed{2} bins``."""
+_JOINS = re.compile(
+    r"[,;&/]|\b(?:and|or|also|as well as|together with|maybe|perhaps|possibly)\b|^\s*[-*•]", re.MULTILINE
+)
+_VALUE = re.compile(
+    r"[$\\(\[\s]*(?:\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?(?:\(\w\))?|\([^()]*\))\s*(?:=|\\approx)|[^=]*$", re.DOTALL
+)
+"""A value with or without a name; another equation is a step on the way to it."""
 _ALTERNATIVE = re.compile(r"[^.\n]{0,40}?\b(?:or|alternatively|maybe|perhaps|possibly)\b[^.\n\d]{0,30}")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_SMALL_WORDS = frozenset("is it so we to of at on by as be an no if my me up he the".split())
+_SMALL_WORDS = frozenset(
+    ("is", "it", "so", "we", "to", "of", "at", "on", "by", "as", "be", "an", "no", "if", "my", "me", "up", "he")
+)
 _TEXT = re.compile(r"\\(?:text|mathrm|operatorname)\s*\{[^{}]*\}")
 _MAX_VALUES = 64
 
 
 def is_joined(gap: str) -> bool:
-    """Return whether the text between two values joins them to one list: only "and", "or", commas and names."""
-    return len(gap) < 80 and bool(_CONNECTIVE.fullmatch(gap))
+    """Return whether the text between two values joins them to one list: only "and", commas, names, one noun."""
+    return len(gap) < 80 and bool(_CONNECTIVE.fullmatch(gap) or _NOUN_BETWEEN.fullmatch(gap))
 
 
 def last_tag(text: str) -> tuple[int, str]:
@@ -88,7 +100,7 @@ def last_statement(text: str, numeric: bool, kinds: Sequence[str]) -> str:
     formulas = list(_FORMULAS.finditer(text)) if "latex" in kinds else []
     numbers = list(_NUMBERS.finditer(text))
     if formulas and not (numeric and numbers and numbers[-1].start() > formulas[-1].end()):
-        return _joined(text, _last_group(text, formulas, is_joined))
+        return _joined(text, _last_group(text, formulas, _is_list))
     if numeric:
         return _joined(text, _last_group(text, numbers, _is_alternative))
     return line
@@ -142,13 +154,11 @@ def _values(text: str, kinds: Sequence[str]) -> Iterator[re.Match[str]]:
         place = found.end()
 
 
-def _last_group(
-    text: str, values: list[re.Match[str]], joins: Callable[[str], bool]
-) -> list[re.Match[str]]:
+def _last_group(text: str, values: list[re.Match[str]], joins: Callable[[str], bool]) -> list[re.Match[str]]:
     """Return the last of ``values`` and those before it that are joined to it."""
     group = values[-1:]
     for value in reversed(values[-_MAX_VALUES:-1]):
-        if not joins(text[value.end() : group[0].start()]):
+        if not joins(text[value.end() : group[0].start()]) or not _VALUE.match(value[0]):
             break
         group.insert(0, value)
     return group
@@ -160,6 +170,11 @@ def _joined(text: str, group: list[re.Match[str]]) -> str:
     if group and PERCENT.match(text, group[-1].end()) and not values[-1].endswith("%"):
         values[-1] = to_plain(values[-1]) + r"\%"
     return ", ".join(map(without_delimiters, values)) if len(values) > 1 else "".join(values)
+
+
+def _is_list(gap: str) -> bool:
+    """Return whether a connective joins two formulas; formulas on two lines or in two sentences are steps."""
+    return is_joined(gap) and bool(_JOINS.search(gap))
 
 
 def _is_alternative(gap: str) -> bool:

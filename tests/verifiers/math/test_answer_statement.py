@@ -122,7 +122,9 @@ def test_several_answers_at_the_end_are_one_list_and_none_of_them_alone() -> Non
 def test_markup_around_a_stated_answer_changes_nothing() -> None:
     assert [row for row in MARKED if not judge(*row).passed] == []
     shifted = [(text, MARKED[number - 1][1]) for number, (text, gold) in enumerate(MARKED)]
-    shifted = [row for row, (_, gold) in zip(shifted, MARKED, strict=True) if not judge(rf"\boxed{{{gold}}}", row[1]).passed]
+    shifted = [
+        row for row, (_, gold) in zip(shifted, MARKED, strict=True) if not judge(rf"\boxed{{{gold}}}", row[1]).passed
+    ]
     assert len(shifted) > 20
     assert [row for row in shifted if judge(*row).score != 0] == []
 

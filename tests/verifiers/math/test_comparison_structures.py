@@ -43,6 +43,7 @@ VALUES: list[Row] = [
     (r"3\pm 2i", "3+2i, 3-2i", "3+2i"),
     (r"x_{1}=1,x_{2}=4", "4,1", "4,2"),
     (r"\pm\frac12", r"\frac12, -\frac12", r"\frac12"),
+    ("a_1=3,a_2=5", "a_2=5, a_1=3", "a_1=5, a_2=3"),
     ("x=1,2,3", r"\{1,2,3\}", r"\{1,2\}"),
 ]
 SETS: list[Row] = [
@@ -66,7 +67,11 @@ SETS: list[Row] = [
     ("-1<x<1", "-1<x<1", "-1<y<1"),
 ]
 BOUND: list[Row] = [
-    (r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}", r"F_n = \sum_{j=0}^{n-1} F_j F_{n-1-j}", r"F_n = \sum_{j=0}^{n-1} F_j F_{n-j}"),
+    (
+        r"F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1}",
+        r"F_n = \sum_{j=0}^{n-1} F_j F_{n-1-j}",
+        r"F_n = \sum_{j=0}^{n-1} F_j F_{n-j}",
+    ),
     (r"\int_0^1 f(x) dx", r"\int_0^1 f(t) dt", r"\int_0^2 f(t) dt"),
     (r"\sum_{k=1}^{n} a_k", r"\sum_{i=1}^{n} a_i", r"\sum_{i=1}^{n} a_n"),
     (r"\prod_{i=1}^n x_i", r"\prod_{j=1}^{n} x_j", r"\prod_{j=1}^{m} x_j"),

@@ -6,7 +6,7 @@ Each is opaque: the same operator of the same parts has the same value, whatever
 import math
 from fractions import Fraction
 
-from .expression import Expression, UnsupportedExpression, constant
+from .expression import Expression, UnsupportedExpression, constant, symbol
 from .tokens import GREEK, TokenReader
 from .transcendental import canonical, opaque
 
@@ -43,14 +43,14 @@ class OperatorReader(TokenReader):
         low = self._sum()
         self._expect("}")
         self._expect("^")
-        return variable, [low, self._argument()]
+        return variable, [low, self._bound_value()]
 
     def _integral(self) -> Expression:
         bounds: list[Expression] = []
         for sign in ("_", "^"):
             if self._next == sign:
                 self._take()
-                bounds.append(self._argument())
+                bounds.append(self._bound_value())
         end, variable = self._differential()
         rest = self._tokens[end + 1 :] if self._tokens[end] != "d" else self._tokens[end + 2 :]
         self._tokens = [*self._tokens[self._at : end], ""]
@@ -62,6 +62,15 @@ class OperatorReader(TokenReader):
             raise UnsupportedExpression("an integrand that does not end")
         self._tokens, self._at = rest, 0
         return opaque(rf"\int{len(bounds)}", *bounds, body)
+
+    def _bound_value(self) -> Expression:
+        """Read a bound, which may be infinite."""
+        tokens = self._tokens[self._at : self._at + 4]
+        for infinite in ([r"\infty"], ["{", r"\infty", "}"], ["{", "+", r"\infty", "}"], ["{", "-", r"\infty", "}"]):
+            if tokens[: len(infinite)] == infinite:
+                self._at += len(infinite)
+                return symbol("-oo" if "-" in infinite else "oo", self._budget)
+        return self._argument()
 
     def _differential(self) -> tuple[int, str]:
         """Return where the next ``dx`` is, and its variable."""

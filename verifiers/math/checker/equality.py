@@ -8,6 +8,9 @@ from typing import Any
 
 FEW_DIGITS = 30
 """Number of digits with which most unequal expressions are told apart."""
+STEPS = ("floor", "ceiling", "frac", "Mod", "sign", "Heaviside", "Piecewise", "Max", "Min")
+"""Functions with steps or branches, of which values at some points say nothing about the others."""
+LARGE, MOST_NUMBERS = 10**6, 3
 DIGITS = 100
 """Number of digits in which two irrational numbers must agree."""
 
@@ -125,8 +128,8 @@ def expressions_equal(left: Any, right: Any) -> bool:
     """Return whether two expressions with variables have the same value wherever both are real numbers.
 
     Their values decide at points with positive coordinates, and with negative ones for each variable that can be
-    negative alone: in the root of l/g neither can, so both are positive. Without a point where both are real, sympy must
-    prove that they are equal.
+    negative alone: in the root of l/g neither can, so both are positive. Without a point where both are real, sympy
+    must prove that they are equal.
     """
     import sympy
 
@@ -138,7 +141,9 @@ def expressions_equal(left: Any, right: Any) -> bool:
         return True
     if left.free_symbols != right.free_symbols and not difference.free_symbols:
         return bool(sympy.simplify(difference).is_zero)
-    places = list(points(difference.free_symbols))
+    if difference.has(*(getattr(sympy, name) for name in STEPS)):
+        return bool(sympy.simplify(difference).is_zero)  # such functions may agree at every point that is tried
+    places = list(points(difference))
     real = 0
     for number, point in enumerate(places):
         alike = alike_at(left, right, point, FEW_DIGITS)
@@ -158,14 +163,17 @@ def expressions_equal(left: Any, right: Any) -> bool:
     return not any(alike_at(left, right, point, FEW_DIGITS) is False for point in turned)
 
 
-def points(symbols: Any) -> Iterator[dict[Any, Any]]:
-    """Yield places with positive coordinates at which expressions are compared."""
+def points(expression: Any) -> Iterator[dict[Any, Any]]:
+    """Yield places with positive coordinates to compare expressions at: of all sizes, and beside their numbers."""
     import sympy
 
-    for top, bottom in ((13, 7), (5, 11), (31, 3), (2, 23), (9, 10)):
+    sizes = [sympy.Rational(top, bottom) for top, bottom in ((13, 7), (5, 11), (31, 3), (2, 23), (977, 10), (50021, 7))]
+    numbers = sorted({abs(number) for number in expression.atoms(sympy.Integer) if 1 < abs(number) < LARGE})
+    sizes += [number + sympy.Rational(1, 3) for number in numbers[-MOST_NUMBERS:]]
+    for number, size in enumerate(sizes):
         yield {
-            symbol: sympy.Rational(top, bottom) + sympy.Rational(place, 3 + top)
-            for place, symbol in enumerate(sorted(symbols, key=str))
+            symbol: size * (1 + sympy.Rational(place, 3 + number))
+            for place, symbol in enumerate(sorted(expression.free_symbols, key=str))
         }
 
 
@@ -173,7 +181,10 @@ def alike_at(left: Any, right: Any, point: dict[Any, Any], digits: int) -> bool 
     """Return whether both have the same value at ``point``; None if one of them is not a real number there."""
     import sympy
 
-    values = [side.subs(point).evalf(digits) for side in (left, right)]
+    try:
+        values = [side.subs(point).evalf(digits) for side in (left, right)]
+    except (OverflowError, ValueError):
+        return None
     if not all(value.is_number and value.is_finite and value.is_real for value in values):
         return None
     size = max(abs(value) for value in values)
