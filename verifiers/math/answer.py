@@ -17,7 +17,7 @@ from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .collection import read_collection
 from .comparison import Comparison, Undecided
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box, parts_of
-from .form import restates, why_unevaluated
+from .form import is_undivided, restates, why_unevaluated
 from .gold import read_gold
 from .notation import to_plain
 from .quantity import read_quantity
@@ -136,6 +136,7 @@ class Math:
             return verdict
         if verdict.evidence["by"] == "number":
             left = "the question's own expression" if restates(gold, found, prompt) else ""
+            left = left or ("a division" if is_undivided(gold, found) else "")
         else:
             left = why_unevaluated(gold, found, prompt)
         if not left:

@@ -59,13 +59,16 @@ _PRIME = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![A-Za-z]))")
 _NATURAL = re.compile(r"\\log\s*_\s*(?:e(?![A-Za-z])|\{\s*e\s*\})")
 _BIG_O = re.compile(r"\\(?:mathcal|mathrm)\s*(?:\{\s*O\s*\}|O)\s*(?=\()")
 _EXTREME = re.compile(r"(\\(?:max|min|gcd|lcm))\s*\\\{([^{}]*)\\\}")
+_NOT_EQUAL = re.compile(r"\\not\s*=")
+_CASES = re.compile(r"\\begin\s*\{(cases|aligned|gathered)\}([^&]*)\\end\s*\{\1\}")
 _TWO_ARGUMENTS = re.compile(r"\\(frac|binom)(?![A-Za-z])\s*")
 _ONE = re.compile(r"\\[A-Za-z]+\s*(?![A-Za-z{\[(_^])|[0-9A-Za-z]")
 
 
 def expand_commands(text: str) -> str:
     """Return LaTeX with standard command names and complete braces, without spacing, sizes and text commands."""
-    text = _SPACES.sub(" ", _SIZES.sub("", text))
+    text = _SPACES.sub(" ", _SIZES.sub("", _NOT_EQUAL.sub(r"\\ne ", text)))
+    text = _CASES.sub(_joined_rows, text)
     text = _REPEATING.sub(_repeating, text)
     text = _PRIME.sub(lambda match: "'" * (match[1] or "p").count("p"), _MODULUS.sub(r"\\pmod{\1}", text))
     text = _NATURAL.sub(r"\\ln ", _COMMAND.sub(_rename, _BIG_O.sub("O", text)))
@@ -79,6 +82,12 @@ def expand_commands(text: str) -> str:
 def _rename(match: re.Match[str]) -> str:
     name = _RENAMED[match[1]]
     return "\\" + name + (" " if name in _SEPARATE else "") if name.isalpha() else name
+
+
+def _joined_rows(match: re.Match[str]) -> str:
+    """Return equations on several rows as a list of equations."""
+    rows = [row.strip(" ,;\n") for row in match[2].strip().removesuffix("\\\\").split("\\\\")]
+    return ", ".join(rows) if all("=" in row for row in rows) else match[0]
 
 
 def _marked(match: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ from .collection import (
 from .extraction import MAX_ANSWER
 from .interval import read_real_set, same_real_sets
 from .literal import compare_literals, has_letters
-from .notation import to_latex, to_plain
+from .notation import to_latex, to_plain, without_spaces
 from .quantity import read_quantity
 from .renaming import renamed, same_parameter, value_for
 from .solutions import read_solutions, read_values, same_solutions, same_values
@@ -91,7 +91,7 @@ class Comparison:
         return await self._same(gold, answer if self.strict else renamed(gold, answer))
 
     async def _same(self, gold: str, answer: str) -> bool:
-        if gold == answer:
+        if gold == answer or without_spaces(gold) == without_spaces(answer):
             return True
         if bodies := same_parameter(gold, answer):
             return await self._same(*bodies)
@@ -136,7 +136,8 @@ class Comparison:
             sets = read_real_set(gold), read_real_set(answer)
             if sets[0] and sets[1] and (sets[0].variable or self.set_relations or not sets[1].variable):
                 same = await same_real_sets(sets[0], sets[1], self._same)
-                return same or (False if len(sets[0].pieces) == len(sets[1].pieces) == 1 else None)
+                several = len(sets[0].pieces) > 1 and len(sets[1].pieces) > 1  # they may overlap in another way
+                return None if several and not same else same
         if "=" not in gold + answer and r"\in" not in gold + answer:
             return None
         solutions = read_solutions(gold), read_solutions(answer)
@@ -145,6 +146,8 @@ class Comparison:
             if same:
                 return True
         values = read_values(gold), read_values(answer)
+        if values[0] and solutions[1] and len(set(values[0].names)) == 1 < len(values[0].values):
+            return False  # two values of one unknown are no tuple
         if values[0] and values[1] and r"\pm" not in gold + answer:
             return await same_values(values[0], values[1], self._same)
         return None

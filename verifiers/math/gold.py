@@ -17,6 +17,9 @@ _MAX_PROSE = 12
 _OPERATOR_END = re.compile(r"(?:[*/=^_<]|\\(?:cdot|times|frac|sqrt|le|ge|ne|pm|text))\s*$")
 _STATES = re.compile(r"\b(?:answer|result|solution)s?\s+(?:is|are)\b|\banswer\s*:", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\[{}$%&#_\\]")
+_WRITTEN_LIST = re.compile(r"""\[\s*(['"])(?P<only>(?:(?!\1).)*)\1\s*\]""", re.DOTALL)
+"""A list of one text, as Python or JSON writes it."""
+_WRITTEN_TEXTS = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 _MARKED_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|operatorname)\s*\{[^{}]*\}")
 
 
@@ -44,10 +47,14 @@ def read_gold(value: Any) -> str:
 def _read_text(field: str) -> str:
     if field.isdecimal():
         return field
+    if written := _WRITTEN_LIST.fullmatch(field.strip()):
+        field = written["only"]
+    elif _WRITTEN_TEXTS.fullmatch(field.strip()):
+        raise DataError(f"the task's answer is a list of several: {field:.80}; write one text, such as '1, 2'")
     text = expected_answer(field)
     if _is_prose(text):
         text = _stated(text)
-    if not text or text.strip().lower() in _MISSING or not to_plain(text).strip(". "):
+    if not text or text.strip().lower() in _MISSING or text.strip() == "None" or not to_plain(text).strip(". "):
         raise DataError(f"the task has no answer to compare with, found {field!r:.80}; repair the dataset")
     if problem := _why_broken(text):
         raise DataError(f"the task's answer is not mathematics, because {problem}: {text!r:.80}; repair the dataset")
@@ -85,6 +92,8 @@ def _why_broken(text: str) -> str:
             break
     if depth:
         return "its braces do not match"
+    if bare.count("(") > bare.count(")") + bare.count("]"):
+        return "a bracket does not close"
     if bare.count(r"\begin") != bare.count(r"\end"):
         return r"a \begin has no \end"
     if _OPERATOR_END.search(to_plain(text)):

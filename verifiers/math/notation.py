@@ -19,6 +19,7 @@ _RELATION = re.compile(r"(?<![\d)])!=|<=|>=|=<")
 _EXPONENT = re.compile(r"\^\s*(?:([-+]\s*(?:\d+|[A-Za-z]|\\(?!frac|sqrt|log|ln)[A-Za-z]+\s*))|(\d{2,})(?!\d))")
 _INDEX = re.compile(r"_(\d{2,})(?!\d)")
 _POWER_OPENS = re.compile(r"\^\s*([-+]?)\s*\(")
+_IDLE_SPACE = re.compile(r"(?<=[^\w\s]) | (?=[^\w\s])")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _MAX_POWERS = 20
 MAX_LENGTH = 4000
@@ -52,6 +53,11 @@ def without_delimiters(text: str) -> str:
             inner = text[len(start) : -len(end)]
             text = text if start in inner.replace(r"\$", "") else without_decoration(inner)
     return text
+
+
+def without_spaces(text: str) -> str:
+    """Return text in plain notation without the spaces that separate nothing: beside signs, and doubled ones."""
+    return _IDLE_SPACE.sub("", " ".join(text.split()))
 
 
 def to_latex(text: str) -> str:

@@ -29,6 +29,9 @@ SEVERAL = [
     ("The final answer is $x=1$ and $y=2$.", "(1,2)"),
     ("The answers are **4** and **9**.", "4, 9"),
     ("3, 4, 5", "3,4,5"),
+    ("$2$ as well as $3$ work.", "2,3"),
+    ("So x = 2 or x = 3.", "2,3"),
+    ("n = 2, 3, or 5", "2,3,5"),
     (r"The possible values are $\sqrt{2}$ and $-\sqrt{2}$.", r"\pm\sqrt2"),
 ]
 """A reply that states several answers, and the list of them; none of them alone is paid."""
@@ -63,6 +66,10 @@ MARKED = [
     ("1. First, 2 + 2 = 4.\n2. The answer is 4.", "4"),
     ("The answer to the question is 12.", "12"),
     ("Answer: Monday", r"\text{Monday}"),
+    ("The answer is _42_.", "42"),
+    ("The correct option is **B**.", "B"),
+    ("Ans: 5", "5"),
+    ("<ANSWER>5</ANSWER>", "5"),
     ("Therefore, the result is 3/4.", r"\frac34"),
     ("The answer is -1 + exp(16)", "e^{16} - 1"),
 ]
@@ -101,6 +108,12 @@ LAST = [
     (r"The minimum is \boxed{3}, and the maximum turns out to be \boxed{5}.", "5", False),
     (r"The minimum is \boxed{3}, the mean \boxed{4}, and the maximum \boxed{5}.", "3,5", False),
     (r"\boxed{1}\boxed{2}\boxed{3}", "3", False),
+    (r"First \boxed{3}. The answer is \boxed{4}.", "4", True),
+    (r"First \boxed{3}. The answer is \boxed{4}.", "3", False),
+    ("$2x=6$\n$x=3$", "3", True),
+    ("We get $2x=6$, $x=3$", "3", True),
+    ("The answer is $5$. However, it could also be $6$.", "5", False),
+    ("<answer>5 or 6</answer>", "6", False),
     (r"Thus $x = 2$ or $x = 3$.", "x=3", False),
     (r"Let $x=3$ and $y=4$. Then the sum is $7$.", "7", True),
 ]

@@ -27,6 +27,8 @@ SOLUTIONS: list[Row] = [
     ("a=1,b=2,c=3", "(1,2,3)", "(1,3,2)"),
     (r"x=\frac12, y=-1", r"(\tfrac12,-1)", r"(-\tfrac12,1)"),
     ("(1,2)", r"x=1 \text{ and } y=2", r"x=1 \text{ and } y=3"),
+    (r"\begin{cases}x=1\\y=2\end{cases}", "(1,2)", "(2,1)"),
+    ("(x,y)=(1,2),(3,4)", "(3,4),(1,2)", "(4,3),(1,2)"),
     ("k=45, n=2", "n=2, k=45", "n=45, k=2"),
 ]
 VALUES: list[Row] = [
@@ -43,6 +45,9 @@ VALUES: list[Row] = [
     (r"3\pm 2i", "3+2i, 3-2i", "3+2i"),
     (r"x_{1}=1,x_{2}=4", "4,1", "4,2"),
     (r"\pm\frac12", r"\frac12, -\frac12", r"\frac12"),
+    (r"n\in\{1,2,3\}", r"n = 1, 2 \text{ or } 3", "n=1,2"),
+    (r"x=1\text{ or }x=-2", "x=1, x=-2", "(1,-2)"),
+    (r"S=\{1,2\}", r"\{2,1\}", r"\{1,3\}"),
     ("a_1=3,a_2=5", "a_2=5, a_1=3", "a_1=5, a_2=3"),
     ("x=1,2,3", r"\{1,2,3\}", r"\{1,2\}"),
 ]
@@ -63,6 +68,9 @@ SETS: list[Row] = [
     (r"\left[\frac12,\infty\right)", r"[0.5,+\infty)", r"(0.5,+\infty)"),
     (r"0<f(x)<1", "(0,1)", "[0,1]"),
     (r"x\in\mathbb{R}", r"(-\infty,\infty)", r"(0,\infty)"),
+    (r"\{x\mid x>0\}", r"\{t : t>0\}", r"\{t : t\ge 0\}"),
+    (r"\{x\in\mathbb{R}\mid x\ne 1\}", r"(-\infty,1)\cup(1,\infty)", r"(-\infty,1)\cup(2,\infty)"),
+    (r"(-\infty,2)\cup(3,\infty)", "(-inf,2)U(3,inf)", "(-inf,2)U(4,inf)"),
     ("a<5", r"(-\infty,5)", r"(5,\infty)"),
     ("-1<x<1", "-1<x<1", "-1<y<1"),
 ]
@@ -81,6 +89,15 @@ BOUND: list[Row] = [
     (r"\lim_{x\to 0} f(x)", r"\lim_{h\to 0} f(h)", r"\lim_{h\to 1} f(h)"),
     (r"\sum_{i=1}^{n} x_i^2", r"\sum_{j=1}^{n} x_j^2", r"\sum_{j=1}^{n} x_j"),
     (r"2\sum_{k=1}^{n} a_k", r"2\sum_{i=1}^{n} a_i", r"\sum_{i=1}^{n} a_i"),
+    (r"\sum_{k=0}^{\infty} a_k", r"\sum_{n=0}^{\infty} a_n", r"\sum_{n=1}^{\infty} a_n"),
+    (r"\int_{-\infty}^{\infty} f(x)\,dx", r"\int_{-\infty}^\infty f(u) du", r"\int_0^\infty f(u) du"),
+    ("f(x)=x^2+1", "f(t)=t^2+1", "f(t)=t^2-1"),
+    (
+        r"x=\frac{\pi}{6}+2k\pi, k\in\mathbb{Z}",
+        r"x=\frac{\pi}{6}+2n\pi, n \in \mathbb{Z}",
+        r"x=\frac{\pi}{6}+n\pi, n \in \mathbb{Z}",
+    ),
+    (r"\frac{\pi}{4}+k\pi", r"\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"\frac{\pi}{4}+2k\pi, k\in\mathbb{Z}"),
     (r"x_{i+j}", "x_{j+i}", "x_{i-j}"),
 ]
 DOMAINS: list[Row] = [
@@ -99,6 +116,10 @@ DOMAINS: list[Row] = [
     (r"\ln\sqrt{x}", r"\frac12\ln x", r"2\ln x"),
     (r"\sqrt{x^2}", "|x|", "x"),
     (r"\sqrt[3]{\frac{x}{8}}", r"\frac{\sqrt[3]{x}}{2}", r"\frac{\sqrt[3]{x}}{8}"),
+    (r"\ln|x|+C", r"\ln x + C", r"\ln x - 1"),
+    (r"\sqrt[3]{x^3}", "x", "x^3"),
+    ("x^{3/2}", r"x\sqrt{x}", r"x^2\sqrt{x}"),
+    (r"\sqrt{\frac{2h}{g}}", r"\frac{\sqrt{2gh}}{g}", r"\frac{\sqrt{2gh}}{h}"),
     (r"\ln|x|", r"\ln|x|", r"\ln|x+1|"),
     (r"2\sqrt{\frac{x}{y}}", r"\sqrt{\frac{4x}{y}}", r"\sqrt{\frac{2x}{y}}"),
     (r"\sqrt{a^2b^2}", "|ab|", "ab"),

@@ -45,7 +45,22 @@ UNEVALUATED = [
     (r"\frac{x^2}{2}", r"\int x\,dx"),
     ("0.3", "0.1+0.2"),
     ("x-2", r"\frac{x^2-4}{x+2}"),
-    ("10, 20", r"4+16, \binom{5}{2}"),
+    ("20, 10", r"4+16, \binom{5}{2}"),
+    ("5050", r"\frac{100\cdot 101}{2}"),
+    ("5", r"\sqrt{3^2+4^2}"),
+    ("341", r"\frac{2^{10}-1}{3}"),
+    ("24", "2^5-2^3"),
+    ("8", "3-(-5)"),
+    ("42", "6(7)"),
+    ("7", r"\frac{21}{3}"),
+    ("1.5", r"\frac34\div\frac12"),
+    ("1", r"\sin^2 x+\cos^2 x"),
+    ("x", r"\frac{x^2}{x}"),
+    (
+        r"\begin{pmatrix}3&0\\0&3\end{pmatrix}",
+        r"\begin{pmatrix}1&0\\0&1\end{pmatrix}+\begin{pmatrix}2&0\\0&2\end{pmatrix}",
+    ),
+    (r"\ln 2", r"\int_1^2\frac{dx}{x}"),
 ]
 """An expected answer, and an equal one that leaves the work to do."""
 
@@ -76,6 +91,12 @@ EVALUATED = [
     (r"2\cdot 3^n", r"6\cdot 3^{n-1}"),
     (r"1+\sqrt2", r"\sqrt2+1"),
     (r"\frac{5}{6}+\pi", r"\pi+\frac56"),
+    (r"\frac{1+\sqrt5}{2}", r"\frac{\sqrt5+1}{2}"),
+    ("-1", r"e^{i\pi}"),
+    ("e^{-x}", r"\frac{1}{e^x}"),
+    ("x^{-1}", r"\frac{1}{x}"),
+    (r"\tan x", r"\frac{\sin x}{\cos x}"),
+    (r"\{1,2\}", r"x\in\{1,2\}"),
 ]
 """An expected answer, and an equal one in a form that is accepted."""
 

@@ -35,6 +35,7 @@ def check(
 ) -> dict[str, Any]:
     """Return ``{"equal": bool}``, or ``{"unparseable": "gold" | "answer"}``."""
     import math_verify
+    import sympy
 
     if not (expected := parse(gold)):
         return {"unparseable": "gold"}
@@ -42,6 +43,10 @@ def check(
         return {"unparseable": "answer"}
     if strict and not same_kind(expected[0], found[0]):
         return {"equal": False}
+    if all(isinstance(side, sympy.Expr) for side in (expected[0], found[0])) and expressions_equal(
+        expected[0], found[0]
+    ):
+        return {"equal": True}  # math-verify compares a symbol with a formula by their names
     rounding = -1 if places is None else places
     equal = math_verify.verify(
         expected,
@@ -143,7 +148,8 @@ def expressions_equal(left: Any, right: Any) -> bool:
         return bool(sympy.simplify(difference).is_zero)
     if difference.has(*(getattr(sympy, name) for name in STEPS)):
         return bool(sympy.simplify(difference).is_zero)  # such functions may agree at every point that is tried
-    places = list(points(difference))
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
+    places = list(points(difference, symbols))
     real = 0
     for number, point in enumerate(places):
         alike = alike_at(left, right, point, FEW_DIGITS)
@@ -153,7 +159,7 @@ def expressions_equal(left: Any, right: Any) -> bool:
     if not real:
         return bool(sympy.simplify(difference).is_zero)
     free = set()
-    for symbol in sorted(difference.free_symbols, key=str):
+    for symbol in symbols:
         for point in places[:3]:
             alike = alike_at(left, right, {**point, symbol: -point[symbol]}, FEW_DIGITS)
             if alike is False:
@@ -163,7 +169,7 @@ def expressions_equal(left: Any, right: Any) -> bool:
     return not any(alike_at(left, right, point, FEW_DIGITS) is False for point in turned)
 
 
-def points(expression: Any) -> Iterator[dict[Any, Any]]:
+def points(expression: Any, symbols: list[Any]) -> Iterator[dict[Any, Any]]:
     """Yield places with positive coordinates to compare expressions at: of all sizes, and beside their numbers."""
     import sympy
 
@@ -171,10 +177,7 @@ def points(expression: Any) -> Iterator[dict[Any, Any]]:
     numbers = sorted({abs(number) for number in expression.atoms(sympy.Integer) if 1 < abs(number) < LARGE})
     sizes += [number + sympy.Rational(1, 3) for number in numbers[-MOST_NUMBERS:]]
     for number, size in enumerate(sizes):
-        yield {
-            symbol: size * (1 + sympy.Rational(place, 3 + number))
-            for place, symbol in enumerate(sorted(expression.free_symbols, key=str))
-        }
+        yield {symbol: size * (1 + sympy.Rational(place, 3 + number)) for place, symbol in enumerate(symbols)}
 
 
 def alike_at(left: Any, right: Any, point: dict[Any, Any], digits: int) -> bool | None:
