@@ -23,13 +23,13 @@ class DatasetConfig(EnvironmentConfig):
     path: Path | None = None
     """A JSONL file, or a folder with train.jsonl and test.jsonl."""
     dataset: str = ""
-    """Without a path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+    """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
     name: str | None = None
     """The dataset's configuration on the Hub."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
     """The names of the two splits in the dataset, or of their files in the folder."""
     held_out: float = Field(0.1, ge=0, le=1)
-    """Share of the tasks that is the test split if both splits have the same source; 0: each split is all of it."""
+    """Share of the tasks in the test split if both splits have the same source. With 0, each split is all of it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -110,9 +110,14 @@ class DatasetEnvironment(Environment):
             rows = hub_rows(self.config.dataset, self.config.name, source)
             yield from ((f"{self.config.dataset} ({source}), row {n}", row) for n, row in enumerate(rows, start=1))
             return
-        if source != self.config.path.expanduser() and not source.exists():
-            names = " nor ".join(pattern.format(self.config.splits[split]) for pattern in self.file_names)
-            raise ConfigError(f"{self.config.path} holds no {names}; put one there or name a file")
+        if not source.exists():
+            if source != self.config.path.expanduser():
+                names = " nor ".join(pattern.format(self.config.splits[split]) for pattern in self.file_names)
+                raise ConfigError(f"{self.config.path} holds no {names}; put one there or name a file")
+            names = " and ".join(map(self.file_names[0].format, self.config.splits.values()))
+            raise ConfigError(
+                f"no file or folder {self.config.path} exists; give a JSONL file or a folder with {names}"
+            )
         yield from ((f"{source}, line {number}", row) for number, row in read_numbered_jsonl(source))
 
 
@@ -149,7 +154,7 @@ def hub_rows(dataset: str, name: str | None, split: str) -> Any:
         from datasets import load_dataset
     except ImportError:
         raise ConfigError(
-            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file"
+            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file or folder"
         ) from None
     try:
         return load_dataset(dataset, name, split=split)
