@@ -86,7 +86,6 @@ async def serving(
     door: Door | None = None,
     limits: BodyLimits | None = None,
     room: "Room | None" = None,
-    port: int = 0,
     kind: type[Service] = Service,
 ) -> AsyncIterator[Client]:
     """A service; with a ``room`` also the engine."""
