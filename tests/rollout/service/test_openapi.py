@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,23 +27,24 @@ LEFT_OUT = (
 )
 
 
-async def schemathesis(address: str, *options: str) -> None:
+async def schemathesis(address: str, folder: Path) -> None:
+    """Ask the service at ``address``; what schemathesis remembers of failures goes into ``folder``."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--seed", "1", "--no-color"]
     command += ["--max-examples", str(EXAMPLES), "--exclude-checks", ",".join(LEFT_OUT), "--phases", "coverage,fuzzing"]
-    command += ["--suppress-health-check", "all", "--warnings", "off", *options]
+    command += ["--suppress-health-check", "all", "--warnings", "off"]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()[-6000:]
 
 
 @pytest.mark.parametrize("hosted", [False, True], ids=["alone", "hosted"])
 def test_every_answer_is_as_the_document_says(
-    talk: Callable[..., None], room: Callable[..., Any], hosted: bool
+    talk: Callable[..., None], room: Callable[..., Any], tmp_path: Path, hosted: bool
 ) -> None:
     async def session(client: Client) -> None:
         await client.post("/register", REGISTRATION)
-        await schemathesis(client.address)
+        await schemathesis(client.address, tmp_path)
 
     def options() -> dict[str, Any]:
         table = room(model="")
