@@ -12,6 +12,7 @@ from ...rollout.engines.engine import Generator
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
+from ...rollout.service.engine.openapi import engine_part
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
 from ...rollout.service.service import Service
@@ -63,6 +64,11 @@ class RunServices:
             for place, environment in enumerate(environments)
             if not environment.played
         }
+
+    @property
+    def hosted(self) -> bool:
+        """Whether there are any."""
+        return bool(self._hosts)
 
     @property
     def consumed(self) -> dict[str, int]:
@@ -187,7 +193,8 @@ class ServiceHost:
         service.registration = self._registration()  # the run may be told other steps when it is resumed
         self._service = service
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
-        self._runner = make_runner(make_app(service, token=settings.token, routes=routes))
+        app = make_app(service, token=settings.token, routes=routes, described=[engine_part()])
+        self._runner = make_runner(app)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.host, settings.port).start()

@@ -19,6 +19,7 @@ from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.app import BodyLimits, Door, Service, Times, make_app, make_runner
 from lachesis.rollout.service.engine.conversations import Conversations
+from lachesis.rollout.service.engine.openapi import engine_part
 from lachesis.rollout.service.engine.routes import engine_routes
 from lachesis.rollout.service.storage.queue import GroupQueue
 
@@ -84,10 +85,14 @@ async def serving(
     times: Times | None = None,
     door: Door | None = None,
     limits: BodyLimits | None = None,
+    room: "Room | None" = None,
+    kind: type[Service] = Service,
 ) -> AsyncIterator[Client]:
+    """A service; with a ``room`` also the engine."""
     queue = GroupQueue(path / "store.sqlite", max_groups=max_groups, max_bytes=1 << 30, patience=patience)
-    service = Service(queue, times=times or Times(room=0.2), door=door)
-    runner = make_runner(make_app(service, token=token, limits=limits))
+    service = kind(queue, times=times or Times(room=0.2), door=door)
+    engine = {"routes": room.routes(limits), "described": [engine_part()]} if room else {}
+    runner = make_runner(make_app(service, token=token, limits=limits, **engine))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -188,18 +193,21 @@ class Room:
                 mask[span] = tokens[span]
         return tokens, mask
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[TestClient[Any, Any]]:
-        routes = engine_routes(
+    def routes(self, limits: BodyLimits | None = None) -> list[web.RouteDef]:
+        return engine_routes(
             self.engine,
             self.renderer,
             context=self.context,
             version=lambda: self.version,
             memory=self.memory,
             model=self.model,
+            limits=limits,
         )
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[TestClient[Any, Any]]:
         app = web.Application()
-        app.add_routes(routes)
+        app.add_routes(self.routes())
         async with TestClient(TestServer(app)) as client:
             yield client
 
