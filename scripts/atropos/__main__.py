@@ -22,6 +22,8 @@ HEAD = (
 
 def main(checkout: Path, names: list[str]) -> None:
     """Print a row of a Markdown table for each environment."""
+    if unknown := set(names) - set(EXAMPLES):
+        raise SystemExit(f"no environment {', '.join(sorted(unknown))}; known: {', '.join(EXAMPLES)}")
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for name in names or EXAMPLES:
         with tempfile.TemporaryDirectory(prefix=f"atropos-{name}-") as folder:

@@ -37,5 +37,6 @@ class Form(Environment):
             yield Task(messages, answer=rng.choice(self.config.replies))
 
     def _piece(self, rng: random.Random, longest: int) -> str:
-        start = rng.randrange(len(self.config.text))
-        return self.config.text[start : start + rng.randint(1, longest)]
+        text = str(self.config.text)
+        start = rng.randrange(len(text))
+        return text[start : start + rng.randint(1, longest)]
