@@ -25,6 +25,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
     "serve": Entry("serve", "Serve the Atropos wire: a queue between environments and a trainer."),
+    "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
     "verify": Entry("verify.command", "Score FILE again: a JSONL file of completions, or a run's folder."),
     "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),

@@ -1,6 +1,7 @@
 """The trajectory services that a run hosts, one for each environment that gets its groups from outside."""
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,12 +9,14 @@ from aiohttp import web
 
 from ...environments.environment import Environment
 from ...rollout.chats.renderer import Renderer
-from ...rollout.engines.engine import Generator
+from ...rollout.engines.engine import Generator, Sampling
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
+from ...rollout.service.remote_workers.desk import Terms, WorkerDesk
+from ...rollout.service.remote_workers.welcome import Figures, Welcome
 from ...rollout.service.service import Service
 from ...rollout.service.storage.queue import GroupQueue, QueuedGroup
 from ...rollout.service.training.scored_data import Limits
@@ -27,6 +30,8 @@ from .metrics import Metrics
 from .storage.run_state import RunState
 
 log = logging.getLogger("lachesis")
+
+_REQUESTS = 4096  # at a time; each attempt that a worker plays is one while its reply is sampled
 
 
 class RunServices:
@@ -161,9 +166,10 @@ class ServiceHost:
         )
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
+        self._desk: WorkerDesk | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
-        """Serve the wire of Atropos and the engine on one port.
+        """Serve the wire of Atropos, the engine and the desk for workers on one port.
 
         Raises:
             ConfigError: the address cannot be used.
@@ -172,6 +178,7 @@ class ServiceHost:
         await self.queue.trained(self.source.consumed)  # the state that the run goes on from contains these
         memory = self._memory = Conversations(renderer)
         door = TrainerDoor(
+            max_staleness=settings.max_staleness,
             limits=self._limits,
             current=lambda: state().version,
             memory=memory,
@@ -181,7 +188,10 @@ class ServiceHost:
         service.registration = self._registration()  # the run may be told other steps when it is resumed
         await service.start()
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
-        self._runner = make_runner(make_app(service, token=settings.token, routes=routes))
+        self._desk = WorkerDesk(service, door, generator, renderer, await self._terms(renderer))
+        routes += self._desk.routes()
+        app = make_app(service, token=settings.token, routes=routes, max_requests=_REQUESTS)
+        self._runner = make_runner(app)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.host, settings.port).start()
@@ -191,7 +201,12 @@ class ServiceHost:
                 "choose another port (environments.config.port)"
             ) from None
         port = self._runner.addresses[0][1]
-        log.info("%s: environments and clients of the engine connect to http://%s:%d", self.label, settings.host, port)
+        log.info(
+            "%s: environments, workers and clients of the engine connect to http://%s:%d",
+            self.label,
+            settings.host,
+            port,
+        )
 
     def metrics(self) -> Metrics:
         """Of the source, and how many sequences were as sampled, repaired, and neither, in this sitting."""
@@ -200,6 +215,8 @@ class ServiceHost:
             counts = self._memory.counts
             found = {"exact": counts.exact, "repaired": counts.repaired, "unprovable": counts.unprovable}
             metrics |= {f"service/{self.label}/{name}": float(count) for name, count in found.items()}
+        if self._desk:
+            metrics[f"service/{self.label}/workers"] = float(self._desk.connected)
         return metrics
 
     async def close(self) -> None:
@@ -207,6 +224,23 @@ class ServiceHost:
         if self._runner:
             await self._runner.cleanup()
         self.queue.close()
+
+    async def _terms(self, renderer: Renderer) -> Terms:
+        """What workers are told of the run; it is known by the same name after it was resumed."""
+        run = self.queue.state().get("run") or secrets.token_hex(16)
+        await self.queue.keep({"run": run})
+        staleness = self._settings.max_staleness
+        welcome = Welcome(
+            run=run,
+            name=self._folder.name,
+            context=self._limits.context,
+            tokenizer="",
+            stop_ids=list(renderer.stop_ids),
+            group_size=self._size,
+            sampling=Sampling(**self._config.rollout.sampling.model_dump()),
+            figures=Figures(0, 0, 0, 0),
+        )
+        return Terms(welcome, enough=self._config.trainer.prompts * (2 if staleness is None else 1 + staleness))
 
     def _registration(self) -> Registration:
         """What environments are told of the run."""
