@@ -28,7 +28,7 @@ from .welcome import Figures, Welcome
 
 log = logging.getLogger("lachesis")
 
-POLL = 2.0
+POLL = 1.0
 """Seconds after which a worker asks again what the run needs, unless an answer to a group has told it."""
 
 FAILURES = 8

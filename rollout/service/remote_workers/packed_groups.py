@@ -20,6 +20,9 @@ from ..wire import loc_of, refused
 MAGIC = b"\x00lachesis group 1\n"
 """The first bytes of a packed group; no JSON begins like this."""
 
+MOST_ATTEMPTS = 4096
+"""Attempts that a group may have in any case; a larger number is refused before it is read."""
+
 _ARRAYS = {"tokens": "int32", "sampled": "bool", "mask": "bool", "logprobs": "float32", "versions": "int32"}
 _DTYPES = {
     name: np.dtype(name).newbyteorder("<")
@@ -91,18 +94,18 @@ class _PackedSegment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     logprobs: bytes
     versions: bytes
     advantages: bytes | None
-    extra: dict[str, _PackedArray]
+    extra: Annotated[dict[str, _PackedArray], msgspec.Meta(max_length=256)]
 
 
 class _PackedAttempt(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     number: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     record: bytes
-    segments: list[_PackedSegment]
+    segments: Annotated[list[_PackedSegment], msgspec.Meta(max_length=4096)]
 
 
 class _PackedGroup(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     task: bytes
-    attempts: list[_PackedAttempt]
+    attempts: Annotated[list[_PackedAttempt], msgspec.Meta(min_length=1, max_length=MOST_ATTEMPTS)]
 
 
 _decoder = msgspec.msgpack.Decoder(_PackedGroup)
@@ -122,7 +125,7 @@ def pack_group(group: Group) -> bytes:
 
 
 def unpack_group(
-    body: bytes, *, index: int = 0, environment: str = "", limits: Limits | None = None, most: int = 4096
+    body: bytes, *, index: int = 0, environment: str = "", limits: Limits | None = None, most: int = MOST_ATTEMPTS
 ) -> Group:
     """The group in ``body``, if a trainer can take it.
 
@@ -137,8 +140,8 @@ def unpack_group(
         BadBody: with the field and its indexes.
     """
     packed = _decoded(body)
-    if not 1 <= len(packed.attempts) <= most:
-        raise refused(["attempts"], f"a group has 1 to {most} attempts, found {len(packed.attempts)}", "size")
+    if len(packed.attempts) > most:
+        raise refused(["attempts"], f"a group has at most {most} attempts, found {len(packed.attempts)}", "size")
     task_row = _from_json(packed.task, _TaskRow, ["task"])
     attempts = tuple(
         _attempt(one, task_row, environment, ["attempts", place], limits or Limits())

@@ -141,6 +141,11 @@ def reward(**fields: Any) -> Callable[[Any], None]:
 BAD: dict[str, tuple[Callable[[Any], None], str]] = {
     "no attempts": (set_at("attempts", []), "attempts"),
     "too many attempts": (set_at("attempts", lambda old: old * 50), "attempts"),
+    "far too many attempts": (set_at("attempts", lambda old: old * 5000), "attempts"),
+    "far too many arrays": (
+        set_at(*SEGMENT, "extra", {str(n): {"dtype": "bool", "values": b""} for n in range(300)}),
+        "attempts[1].segments[0].extra",
+    ),
     "an attempt's number": (set_at("attempts", 1, "number", -1), "attempts[1].number"),
     "unknown field": (set_at("pickle", b"x"), "body"),
     "a token of the model": (set_at(*SEGMENT, "tokens", ints(1, 99, 3)), "attempts[1].segments[0].tokens[1]"),
