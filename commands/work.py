@@ -17,7 +17,7 @@ from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import validated
 from .arguments import PASS_ON, split_one
-from .terminal import show_status, standard_output
+from .terminal import show_status
 
 if TYPE_CHECKING:
     from ..rollout.service.remote_workers.client import ServiceClient
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 
 @click.command("work", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="URL [--part.key VALUE]...")
-@click.option("--environment", required=True, metavar="ENV", help="What to play: a name, module:Class or file.py.")
-@click.option("--token", default="", envvar="LACHESIS_TOKEN", help="What the service wants; or set LACHESIS_TOKEN.")
-@click.option("--concurrency", type=click.IntRange(1), default=64, show_default=True, help="Attempts at the same time.")
-@click.option("--groups", type=click.IntRange(1), help="End after so many groups were stored; else work on.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of tasks and sampling; drawn unless it is given.")
+@click.option(
+    "--environment", required=True, metavar="ENV", help="Environment to play: a name, module:Class or file.py."
+)
+@click.option(
+    "--token", default="", envvar="LACHESIS_TOKEN", help="Token of the service; also read from LACHESIS_TOKEN."
+)
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=64, show_default=True, help="Episodes that run at the same time."
+)
+@click.option("--groups", type=click.IntRange(1), help="Stop after so many groups were stored.  [default: never]")
+@click.option("--seed", type=click.IntRange(0), help="Seed of tasks and sampling.  [default: random]")
 @click.option(
     "--patience",
     type=click.FloatRange(0),
@@ -74,8 +80,7 @@ def command(
                 Feeder(client, spec, rollout, sandbox, concurrency=concurrency, seed=seed, groups=groups), client
             )
 
-    with standard_output():
-        asyncio.run(work())
+    asyncio.run(work())
 
 
 async def _work(feeder: "Feeder", client: "ServiceClient") -> None:
