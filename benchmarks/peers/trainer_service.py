@@ -12,7 +12,7 @@ from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.app import make_app, make_runner
 from lachesis.rollout.service.engine.conversations import Conversations
-from lachesis.rollout.service.remote_workers.desk import Terms, WorkerDesk
+from lachesis.rollout.service.remote_workers.routes import Terms, WorkerRoutes
 from lachesis.rollout.service.remote_workers.welcome import Figures, Welcome
 from lachesis.rollout.service.storage.queue import GroupQueue
 from lachesis.rollout.service.training.scored_data import Limits
@@ -27,8 +27,8 @@ async def host(port: int, store: Path) -> None:
     queue = GroupQueue(store, max_groups=1_000_000, max_bytes=1 << 40)
     service = HostedService(queue, door=door, step=lambda: 0, hold_odd=False)
     welcome = Welcome("run", "", 2048, "", [], 8, Sampling(), Figures(0, 0, 0, 0))
-    desk = WorkerDesk(service, door, ScriptedEngine(lambda _: [0]), renderer, Terms(welcome, 1))
-    runner = make_runner(make_app(service, routes=desk.routes()))
+    workers = WorkerRoutes(service, door, ScriptedEngine(lambda _: [0]), renderer, Terms(welcome, 1))
+    runner = make_runner(make_app(service, routes=workers.routes()))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     await asyncio.Event().wait()

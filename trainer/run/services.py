@@ -15,7 +15,7 @@ from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
-from ...rollout.service.remote_workers.desk import Terms, WorkerDesk
+from ...rollout.service.remote_workers.routes import Terms, WorkerRoutes
 from ...rollout.service.remote_workers.welcome import Figures, Welcome
 from ...rollout.service.service import Service
 from ...rollout.service.storage.queue import GroupQueue, QueuedGroup
@@ -166,10 +166,10 @@ class ServiceHost:
         )
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
-        self._desk: WorkerDesk | None = None
+        self._workers: WorkerRoutes | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
-        """Serve the wire of Atropos, the engine and the desk for workers on one port.
+        """Serve the wire of Atropos, the engine and the routes for workers on one port.
 
         Raises:
             ConfigError: the address cannot be used.
@@ -188,8 +188,8 @@ class ServiceHost:
         service.registration = self._registration()  # the run may be told other steps when it is resumed
         await service.start()
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
-        self._desk = WorkerDesk(service, door, generator, renderer, await self._terms(renderer))
-        routes += self._desk.routes()
+        self._workers = WorkerRoutes(service, door, generator, renderer, await self._terms(renderer))
+        routes += self._workers.routes()
         app = make_app(service, token=settings.token, routes=routes, max_requests=_REQUESTS)
         self._runner = make_runner(app)
         await self._runner.setup()
@@ -215,8 +215,8 @@ class ServiceHost:
             counts = self._memory.counts
             found = {"exact": counts.exact, "repaired": counts.repaired, "unprovable": counts.unprovable}
             metrics |= {f"service/{self.label}/{name}": float(count) for name, count in found.items()}
-        if self._desk:
-            metrics[f"service/{self.label}/workers"] = float(self._desk.connected)
+        if self._workers:
+            metrics[f"service/{self.label}/workers"] = float(self._workers.connected)
         return metrics
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The client of a trainer's service: its engine, and the desk that takes groups, over a connection that may be lost."""
+"""The client of a trainer's service: generates on its engine and sends groups, over a connection that may be lost."""
 
 import asyncio
 import logging

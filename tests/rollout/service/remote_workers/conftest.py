@@ -1,4 +1,4 @@
-"""A trainer's service with a desk for workers on a real socket, over a scripted engine; and groups to leave there."""
+"""A trainer's service and its routes for workers on a real socket, over a scripted engine; and groups to send."""
 
 import asyncio
 import socket
@@ -20,8 +20,8 @@ from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.app import Service, Times, make_app, make_runner
 from lachesis.rollout.service.engine.conversations import Conversations
 from lachesis.rollout.service.remote_workers.client import ServiceClient
-from lachesis.rollout.service.remote_workers.desk import Terms, WorkerDesk
 from lachesis.rollout.service.remote_workers.packed_groups import MAGIC, unpack_group
+from lachesis.rollout.service.remote_workers.routes import Terms, WorkerRoutes
 from lachesis.rollout.service.remote_workers.welcome import Figures, Welcome
 from lachesis.rollout.service.storage.queue import GroupQueue
 from lachesis.rollout.service.training.scored_data import Limits
@@ -100,8 +100,8 @@ class Host:
         welcome = Welcome(
             self.run, "name", CONTEXT, "", [*self.renderer.stop_ids], 2, Sampling(max_tokens=4), Figures(0, 0, 0, 0)
         )
-        self.desk = WorkerDesk(self.service, door, self.engine, self.renderer, Terms(welcome, self.enough))
-        runner = make_runner(make_app(self.service, token=self.token, routes=self.desk.routes()))
+        self.routes = WorkerRoutes(self.service, door, self.engine, self.renderer, Terms(welcome, self.enough))
+        runner = make_runner(make_app(self.service, token=self.token, routes=self.routes.routes()))
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", self.port).start()

@@ -1,4 +1,4 @@
-"""The desk for workers: a trainer's routes for rollout machines that generate on its engine and send whole groups."""
+"""A trainer's routes for workers: what they must know of the run, its engine, and whole groups that they send."""
 
 import asyncio
 import re
@@ -53,7 +53,7 @@ class Terms:
     """What the run asks of its workers.
 
     Attributes:
-        welcome: with the run's settings; ``tokenizer`` and ``figures`` are filled in by the desk.
+        welcome: with the run's settings; ``tokenizer`` and ``figures`` are filled in by ``WorkerRoutes``.
         enough: groups that may wait before workers pause.
     """
 
@@ -61,8 +61,8 @@ class Terms:
     enough: int
 
 
-class WorkerDesk:
-    """Serves workers: what they must know, the engine, and a place to leave groups.
+class WorkerRoutes:
+    """Tells workers what they must know, generates for them, and stores their groups.
 
     A group is stored once, however often it is sent: a worker numbers its groups upwards and sends them one by one, and
     the number of the last one is written in the same commit as the group.

@@ -7,7 +7,7 @@ from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lachesis.rollout.service.remote_workers import desk
+from lachesis.rollout.service.remote_workers import routes
 from lachesis.rollout.service.remote_workers.packed_groups import MAGIC, pack_group
 
 from .conftest import Host, altered, group
@@ -130,18 +130,18 @@ def test_odd_names_and_numbers_of_workers_are_refused(host: Hosts) -> None:
 
 
 def test_no_more_workers_are_remembered_than_there_are_places(host: Hosts, monkeypatch: Any) -> None:
-    monkeypatch.setattr(desk, "MOST_WORKERS", 3)
+    monkeypatch.setattr(routes, "MOST_WORKERS", 3)
 
     async def talk(host: Host) -> None:
         for number in range(7):
             await host.put(pack_group(group(number)), name=f"w{number}", sequence=5)
-        assert list(host.desk.workers) == ["w4", "w5", "w6"]
-        assert host.desk.connected == 3
+        assert list(host.routes.workers) == ["w4", "w5", "w6"]
+        assert host.routes.connected == 3
         assert sum(name.startswith("worker-") for name in host.queue.state()) == 3
 
     async def again(host: Host) -> None:
-        assert sorted(host.desk.workers) == ["w4", "w5", "w6"]
-        assert host.desk.connected == 0
+        assert sorted(host.routes.workers) == ["w4", "w5", "w6"]
+        assert host.routes.connected == 0
         assert (await host.put(pack_group(group()), name="w5", sequence=5))[1]["again"]
 
     one = host()
