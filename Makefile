@@ -28,7 +28,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench settings lock atropos clean
+.PHONY: help setup train test test-slow soak check format bench settings lock atropos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,10 @@ test: setup ## all tests but the slow ones, in two processes; skips are counted 
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+soak: setup ## kill the service and those who use it at random moments, and fuzz it, for some 20 minutes
+	$(BIN)/python tests/whole/soak.py $(ARGS)
+	LACHESIS_FUZZ=300 $(BIN)/pytest --timeout 3600 $(addprefix tests/rollout/service/,test_openapi.py test_app_fuzzed.py)
 
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .

@@ -85,6 +85,8 @@ class Service:
         self.arrivals: deque[float] = deque(maxlen=1000)
         self.latest: bytes | None = None
         """The last group that was accepted, as JSON."""
+        self.closing = False
+        """Whether posts wait for room no more, because the server ends."""
         self._asked: float | None = None  # when a trainer last asked for a batch
         self._one_by_one = asyncio.Lock()
         state = queue.state()
@@ -266,7 +268,7 @@ class Service:
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
             self.last_refusal = str(error)
-            await self.queue.quarantine(str(error), body)
+            await self.queue.quarantine.add(str(error), body)
             raise
 
     def _check(self, body: bytes, many: bool) -> list[QueuedGroup]:
@@ -295,7 +297,7 @@ class Service:
             try:
                 await self.queue.put(groups, whole, state)
             except QueueFull:
-                if time.monotonic() >= deadline:
+                if self.closing or time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.1)
             else:

@@ -13,6 +13,7 @@ from ...rollout.engines.engine import Generator, Sampling
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
+from ...rollout.service.engine.openapi import engine_part
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
 from ...rollout.service.remote_workers.routes import Terms, WorkerRoutes
@@ -68,6 +69,11 @@ class RunServices:
             for place, environment in enumerate(environments)
             if not environment.played
         }
+
+    @property
+    def hosted(self) -> bool:
+        """Whether there are any."""
+        return bool(self._hosts)
 
     @property
     def consumed(self) -> dict[str, int]:
@@ -190,7 +196,7 @@ class ServiceHost:
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
         self._workers = WorkerRoutes(service, door, generator, renderer, await self._terms(renderer))
         routes += self._workers.routes()
-        app = make_app(service, token=settings.token, routes=routes, max_requests=_REQUESTS)
+        app = make_app(service, token=settings.token, routes=routes, described=[engine_part()], max_requests=_REQUESTS)
         self._runner = make_runner(app)
         await self._runner.setup()
         try:

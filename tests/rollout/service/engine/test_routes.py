@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -364,7 +365,7 @@ def test_no_body_is_answered_with_a_500(room: Rooms) -> None:
         async with table.client() as client:
             loop = asyncio.get_running_loop()
 
-            @settings(max_examples=400)
+            @settings(max_examples=int(os.environ.get("LACHESIS_FUZZ", "400")))
             @given(st.sampled_from(PATHS), RAW)
             def post(path: str, data: bytes) -> None:
                 status, text = asyncio.run_coroutine_threadsafe(send(path, data), loop).result()
