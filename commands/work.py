@@ -115,5 +115,5 @@ def summary(feeder: "Feeder", client: "ServiceClient") -> str:
     if client.lost:
         facts.insert(0, f"no answer for {client.silent:.0f} s ({client.lost[:80]})")
     elif figures.steps and not tally.playing and not figures.wanted:
-        facts.insert(0, "enough groups wait for the trainer")
+        facts.insert(0, "the trainer wants no groups now")
     return "; ".join(facts)

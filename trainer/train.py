@@ -152,6 +152,7 @@ class Trainer:
             self.progress.phase("training")
         else:
             await self.begin()
+        await self.services.start()
         while not self.finished:
             await self.step()
         await self.saver.wait()

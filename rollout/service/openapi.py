@@ -71,6 +71,8 @@ def document(*more: Part) -> dict[str, Any]:
             "description": "The uuid of /register, or any name; it tells trainers at one address apart.",
         }
     ]
+    hosted = {"description": "A trainer hosts the service, and trains what it has acknowledged.", "content": PROBLEM}
+    paths["/reset_data"]["get"]["responses"]["422"] = hosted
     for part in more:
         paths |= part.paths
         schemas |= part.schemas

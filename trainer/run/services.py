@@ -103,6 +103,11 @@ class RunServices:
         for host in self._hosts.values():
             await host.open(generator(), renderer)
 
+    async def start(self) -> None:
+        """Let environments register, now that the policy is the one that is trained: the warm start is over."""
+        for host in self._hosts.values():
+            await host.start()
+
     async def sealed(self, state: RunState) -> None:
         """A checkpoint of ``state`` is complete: what was consumed before it is needed no more."""
         for host in self._hosts.values():
@@ -173,6 +178,7 @@ class ServiceHost:
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
         self._workers: WorkerRoutes | None = None
+        self._service: HostedService | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
         """Serve the wire of Atropos, the engine and the routes for workers on one port.
@@ -192,7 +198,7 @@ class ServiceHost:
         )
         service = HostedService(self.queue, door=door, step=lambda: state().step, hold_odd=False)
         service.registration = self._registration()  # the run may be told other steps when it is resumed
-        await service.start()
+        self._service = service
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
         self._workers = WorkerRoutes(service, door, generator, renderer, await self._terms(renderer))
         routes += self._workers.routes()
@@ -213,6 +219,11 @@ class ServiceHost:
             settings.host,
             port,
         )
+
+    async def start(self) -> None:
+        """Let environments register."""
+        if self._service:
+            await self._service.start()
 
     def metrics(self) -> Metrics:
         """Of the source, and how many sequences were as sampled, repaired, and neither, in this sitting."""

@@ -182,7 +182,7 @@ class WorkerRoutes:
 
     def _figures(self) -> Figures:
         known = self._service.registration
-        wanted = max(0, self._enough - len(self._service.queue))
+        wanted = max(0, self._enough - len(self._service.queue)) if self._service.started else 0
         return Figures(self._door.current(), self._service.step, known.num_steps if known else 0, wanted)
 
     def _worker(self, client: str) -> Worker:

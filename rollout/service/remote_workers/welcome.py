@@ -19,7 +19,7 @@ class Figures(msgspec.Struct):
         version: of the weights now.
         step: the trainer's step.
         steps: the run's last step.
-        wanted: groups that are still needed before enough of them wait.
+        wanted: groups that are still needed before enough of them wait; 0 during the warm start.
     """
 
     version: int

@@ -78,6 +78,7 @@ def group(first: int = 1, sequences: int = 4, **changes: Any) -> dict[str, Any]:
 async def serving(
     path: Path,
     *,
+    port: int = 0,
     token: str = "",
     max_groups: int = 10_000,
     patience: float = 30.0,
@@ -85,11 +86,11 @@ async def serving(
     door: Door | None = None,
     limits: BodyLimits | None = None,
     room: "Room | None" = None,
-    port: int = 0,
+    kind: type[Service] = Service,
 ) -> AsyncIterator[Client]:
     """A service; with a ``room`` also the engine."""
     queue = GroupQueue(path / "store.sqlite", max_groups=max_groups, max_bytes=1 << 30, patience=patience)
-    service = Service(queue, times=times or Times(room=0.2), door=door)
+    service = kind(queue, times=times or Times(room=0.2), door=door)
     engine = {"routes": room.routes(limits), "described": [engine_part()]} if room else {}
     runner = make_runner(make_app(service, token=token, limits=limits, **engine))
     await runner.setup()

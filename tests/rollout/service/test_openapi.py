@@ -12,6 +12,7 @@ from lachesis.rollout.service.engine.openapi import engine_part
 from lachesis.rollout.service.openapi import document
 from lachesis.rollout.service.training.scored_data import Limits
 from lachesis.rollout.service.training.trainer_door import TrainerDoor
+from lachesis.trainer.run.services import HostedService
 
 from .conftest import REGISTRATION, Client
 
@@ -46,7 +47,7 @@ def test_every_answer_is_as_the_document_says(
     def options() -> dict[str, Any]:
         table = room(model="")
         door = TrainerDoor(limits=Limits(64, 300), current=lambda: 3, memory=table.memory)
-        return {"room": table, "door": door}
+        return {"room": table, "door": door, "kind": HostedService}
 
     talk(session, seconds=SECONDS, **(options() if hosted else {}))
 

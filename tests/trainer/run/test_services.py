@@ -106,6 +106,16 @@ def test_a_service_and_another_environment_share_the_steps_by_weight(tmp_path: P
     assert summary["heldout_final"] is not None, "the other environment has held-out tasks"
 
 
+def test_no_group_of_the_model_before_its_warm_start_is_trained(tmp_path: Path) -> None:
+    port, warm = free_port(), {"steps": 6, "batch": 4, "every": 1}
+    other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}, "weight": 1e-9}
+    with environment(port):
+        path, _ = run({**settings(tmp_path, port, other, steps=2), "warm_start": warm})
+    stored = [one.trajectory for one in TrajectoryStore(path / TRAJECTORIES).read()]
+    assert {one.environment for one in stored} == {"remote"}
+    assert min(one.task.info["version"] for one in stored) >= 6, "each warm-up step was published"
+
+
 def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Path) -> None:
     other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}}
     values = settings(tmp_path, free_port(), other)

@@ -102,6 +102,15 @@ def test_a_completion_ends_with_the_token_that_completes_the_first_stop_string(r
     assert choice["logprobs"]["text_offset"] == [0, 3, 4, 10, 11, 13, 14]
 
 
+@pytest.mark.parametrize("stop", [[7, "is"], 7, ["is", 7]])
+def test_ids_among_the_stop_strings_are_stop_ids(room: Rooms, stop: Any) -> None:
+    table = room(["the answer"])
+    body = {"prompt": {"prompt_token_ids": [65, 66]}, "logprobs": 0, "stop_token_ids": [8]}
+    ((status, _),) = posted(table, "/generate", {**body, "stop": stop})
+    assert status == 200
+    assert {7, 8} <= set(table.engine.requests[0].sampling.stop_ids)
+
+
 def test_a_stop_string_that_is_one_token_stops_the_engine(room: Rooms) -> None:
     table = room(["the answer is 4"], whole=True)
     stops = ["<|im_end|>", "is"]

@@ -74,6 +74,7 @@ class Host:
         version: of the weights now.
         run: its name.
         enough: groups that may wait.
+        started: whether the warm start is over.
         port: where it listens, whenever it is opened.
     """
 
@@ -84,6 +85,7 @@ class Host:
     enough: int = 100
     max_staleness: int | None = None
     token: str = ""
+    started: bool = True
     port: int = field(default_factory=free_port)
     max_groups: int = 1000
     renderer: Renderer = field(default_factory=lambda: Renderer(build_tiny_tokenizer()))
@@ -96,6 +98,7 @@ class Host:
         door = TrainerDoor(max_staleness=self.max_staleness, limits=limits, current=lambda: self.version, memory=memory)
         self.queue = GroupQueue(self.path / "store.sqlite", max_groups=self.max_groups, max_bytes=1 << 30)
         self.service = Service(self.queue, door=door, times=Times(room=0.1), step=lambda: 7)
+        self.service.started = self.started
         self.service.registration = Registration("", "", 8, CONTEXT, "", 1, 0, 20)
         welcome = Welcome(
             self.run, "name", CONTEXT, "", [*self.renderer.stop_ids], 2, Sampling(max_tokens=4), Figures(0, 0, 0, 0)

@@ -87,6 +87,17 @@ def test_it_pauses_while_enough_groups_wait_and_goes_on_when_some_are_taken(tmp_
     assert feeder.tally.sent == 6
 
 
+def test_it_waits_until_the_warm_start_is_over(tmp_path: Path) -> None:
+    async def watch(host: Host, feeder: Feeder) -> None:
+        await until(lambda: feeder.tally.figures.steps)
+        await asyncio.sleep(0.3)
+        assert (feeder.tally.playing, len(host.queue)) == (0, 0)
+        await host.service.start()
+
+    feeder, _ = feed(Host(tmp_path, script=guess, started=False), then=watch, groups=1)
+    assert feeder.tally.sent == 1
+
+
 def test_a_group_that_became_too_old_is_dropped_and_the_next_ones_are_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
