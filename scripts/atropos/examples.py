@@ -151,7 +151,7 @@ EXAMPLES = {
         "game_environments/gymnasium/blackjack/blackjack_env_thinking.py",
         "completion, several turns",
         (f"hm\n</think>\n{call(action='hit')}", f"hm\n</think>\n{call(action='stick')}"),
-        {"max_trajectory_tokens": "1024"},
+        {"max_trajectory_tokens": "1024", "ensure_scores_are_not_same": "false"},
         context=1024,
         earlier=(0, 1, 2),
     ),
