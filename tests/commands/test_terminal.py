@@ -58,9 +58,11 @@ def test_on_a_terminal_one_line_is_drawn_again_and_removed_at_the_end(monkeypatc
         monkeypatch.setattr(sys, "stdout", terminal)
         show(["short", "longer than it is wide", "short"])
         monkeypatch.undo()
-        drawn = os.read(reader, 1000).decode()
+        drawn = b""
+        while drawn.count(b"\r") < 4 or not drawn.endswith(b"\x1b[K"):  # it arrives in pieces
+            drawn += os.read(reader, 1000)
     os.close(reader)
-    assert drawn == "\r\x1b[Kshort\r\x1b[Klonger th\r\x1b[Kshort\r\x1b[K"
+    assert drawn == b"\r\x1b[Kshort\r\x1b[Klonger th\r\x1b[Kshort\r\x1b[K"
 
 
 def shell(line: str) -> "subprocess.CompletedProcess[str]":
