@@ -1,9 +1,9 @@
-"""``lachesis envs``: the environments and verifiers that are installed, with their settings."""
+"""``lachesis envs``: the environments and verifiers that are installed, with their settings, and how many there are."""
 
 import inspect
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from rich.text import Text
 
 from ..environments.environment import EnvironmentConfig
 from ..environments.loading import describe, find_environment, known_environments
-from ..verifiers.errors import LachesisError
+from ..environments.shipped.puzzles.catalogue import FAMILIES, LEVELS
+from ..environments.shipped.reasoning_gym.process import dataset_count
+from ..verifiers.errors import ConfigError, InfrastructureError, LachesisError
 from ..verifiers.registry import known_verifiers, verifier_class
 from ..verifiers.rows.example import examples_of
 
@@ -73,8 +75,8 @@ def _setting(key: str, field: FieldInfo) -> str:
 
 
 def print_verifiers() -> None:
-    """Print a row for each family of verifiers, and then an example of each as a row of JSON."""
-    rows, examples, families, instances = [], [], 0, 0
+    """Print a row for each verifier, how many things can be verified, and an example of each as a row of JSON."""
+    rows, examples, counts = [], [], {"verifiers": 0}
     for name in known_verifiers():
         try:
             verifier: Any = verifier_class(name)
@@ -84,15 +86,29 @@ def print_verifiers() -> None:
         params = fields(verifier) if is_dataclass(verifier) else ()
         settings = [param.name if _required(param) else f"{param.name} = {_default(param)!r}" for param in params]
         kinds: tuple[str, ...] = getattr(verifier, "instances", (name,))
-        families += 1
-        instances += len(kinds)
+        kind = _COUNTED_APART.get(name, "verifiers")
+        counts[kind] = counts.get(kind, 0) + len(kinds)
         examples += [example.row for example in examples_of(verifier)[:1] if "completions" not in example.row]
         rows.append((name, _first_line(verifier), ", ".join(kinds) if len(kinds) > 1 else "", "\n".join(settings)))
-    _print(("family", "passes when", "instances", "parameters"), rows)
-    print(f"{families} families, {instances} instances. An example of each, as a row for lachesis verify:\n")
+    _print(("verifier", "passes when", "instances", "parameters"), rows)
+    print_counts(counts)
+    print("\nAn example of each verifier, as a row for lachesis verify:\n")
     for row in examples:
         print(json.dumps(row, ensure_ascii=False))
     print("\nlachesis envs --verifiers NAME explains the parameters of one.")
+
+
+def print_counts(counts: Mapping[str, int]) -> None:
+    """Print ``counts`` of verifiers with those of procedural tasks, each of which has a verifier, and the total."""
+    rows = [*counts.items(), (f"puzzles: {len(FAMILIES)} families at {LEVELS} levels", len(FAMILIES) * LEVELS)]
+    try:
+        rows.append(("reasoning_gym: datasets", dataset_count()))
+    except (ConfigError, InfrastructureError) as error:
+        rows.append((f"reasoning_gym: not counted, {error}", 0))
+    _print(("what is counted", "number"), [(name, str(count)) for name, count in rows])
+    total = sum(count for _, count in rows)
+    once = total - len(FAMILIES) * (LEVELS - 1)
+    print(f"{total} in total, or {once} if a family of puzzles counts once. A verifier counts once for each instance.")
 
 
 def print_verifier(name: str) -> None:
@@ -115,6 +131,8 @@ def _default(param: Field[Any]) -> Any:
 
 _PAIR = re.compile("(?<!`)``(?!`)")
 """Around code in a docstring; three of them are a fence in an example."""
+_COUNTED_APART = {"answer_form": "answer forms (answer_form)", "instruction": "kinds of instruction (instruction)"}
+"""Verifiers whose instances have a line of their own."""
 _COMMON = tuple(EnvironmentConfig.model_fields)
 
 

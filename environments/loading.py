@@ -24,6 +24,7 @@ BUILT_IN = {
     "code": "code:Code",
     "gsm8k": "gsm8k:Gsm8k",
     "math": "math:MathProblems",
+    "puzzles": "puzzles.environment:Puzzles",
     "reasoning_gym": "reasoning_gym.environment:ReasoningGym",
     "sql": "sql.environment:Sql",
     "tic_tac_toe": "tic_tac_toe.environment:TicTacToe",

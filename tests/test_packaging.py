@@ -22,6 +22,10 @@ USED_INDIRECTLY = {
     "tensorboard": "torch.utils.tensorboard writes its events with it",
 }
 
+# Distributions whose module has another name.
+MODULES = {"lingua-language-detector": "lingua"}
+EXTRAS = ("hub", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
@@ -95,17 +99,21 @@ def imported(*folders: str) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    modules = {name.replace("-", "_") for name in declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm")}
+    modules = {MODULES.get(name, name).replace("-", "_") for name in declared(*EXTRAS)}
     assert imported(*FLOORS) - modules == set()
-    modules = {
-        name.replace("-", "_") for name in declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm", "dev")
-    } | {"lachesis", "trl", "atroposlib", "openai"}  # a peer in one benchmark; what make atropos installs for itself
+    modules = {MODULES.get(name, name).replace("-", "_") for name in declared(*EXTRAS, "dev")} | {
+        "lachesis",
+        "trl",
+        "atroposlib",
+        "openai",
+    }  # a peer in one benchmark; what make atropos installs for itself
     assert imported("tests", "benchmarks", "scripts") - modules == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
     modules = {name.replace("_", "-") for name in imported(*FLOORS)}
-    assert declared("hub", "json", "lora", "mcp", "reasoning_gym", "vllm") - modules - set(USED_INDIRECTLY) == set()
+    used = {MODULES.get(name, name) for name in declared(*EXTRAS)}
+    assert used - modules - set(USED_INDIRECTLY) == set()
 
 
 def test_the_lock_files_agree_and_pin_everything_declared() -> None:

@@ -14,7 +14,7 @@ from ...verifiers.text.forms import FORMS, SLOT
 from ..environment import Environment, EnvironmentConfig, Split
 from ..name_check import known_names
 
-TEST_TASKS = 4
+TEST_TASKS = 2
 """Held-out tasks of each form."""
 _HELD_OUT = 8
 """One question in this many is held out and never trained on."""
@@ -37,7 +37,7 @@ _ASKS = {
 
 
 class AnswerFormat(Environment):
-    """An easy question whose answer must have one of some ninety forms: boxes, tags, Markdown, JSON, literals, …
+    """An easy question whose answer must have one of 150 forms: boxes, tags, Markdown, JSON, literals, …
 
     An attempt is a success if the answer is right and has the form (``answer_form``).
     """

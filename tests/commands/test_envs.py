@@ -1,4 +1,4 @@
-"""``lachesis envs``: families and instances apart, and examples that can be put into a file as they are printed."""
+"""``lachesis envs``: what there is, counted apart, and examples that can be put into a file as they are printed."""
 
 import json
 import re
@@ -12,8 +12,11 @@ from lachesis.commands import envs as listing
 from lachesis.commands.envs import print_environment, print_verifier, print_verifiers
 from lachesis.commands.verify.rescoring import verify_file
 from lachesis.environments.loading import find_environment, known_environments
+from lachesis.environments.shipped.puzzles.catalogue import FAMILIES, LEVELS
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import known_verifiers, verifier_class
+from lachesis.verifiers.text.forms import FORMS
+from lachesis.verifiers.text.instructions.constraint import CONSTRAINTS
 
 
 def test_the_examples_that_are_printed_are_rows_for_verify(
@@ -22,10 +25,23 @@ def test_the_examples_that_are_printed_are_rows_for_verify(
     print_verifiers()
     printed = capsys.readouterr().out
     rows = [line for line in printed.splitlines() if line.startswith("{")]
-    assert "…" not in printed.split(" families, ")[0]
-    (families, instances) = map(int, re.findall(r"(\d+) families, (\d+) instances", printed)[0])
-    assert families == len(known_verifiers())
-    assert instances == sum(len(getattr(verifier_class(name), "instances", " ")) for name in known_verifiers())
+    assert "…" not in printed.split(" in total")[0]
+    counts = re.findall(
+        r"│ (verifiers|answer forms|kinds of instruction|puzzles|reasoning_gym)\b.*?│ +(\d+) +│", printed
+    )
+    assert [name for name, _ in counts] == [
+        "verifiers",
+        "answer forms",
+        "kinds of instruction",
+        "puzzles",
+        "reasoning_gym",
+    ]
+    assert dict(counts)["answer forms"] == str(len(FORMS))
+    assert dict(counts)["kinds of instruction"] == str(len(CONSTRAINTS))
+    assert dict(counts)["puzzles"] == str(LEVELS * len(FAMILIES))
+    instances = sum(len(getattr(verifier_class(name), "instances", " ")) for name in known_verifiers())
+    assert sum(int(count) for _, count in counts[:3]) == instances
+    assert f"{sum(int(count) for _, count in counts)} in total" in printed
     shown = [json.loads(row)["verifier"] for row in rows]
     assert shown == [name for name in known_verifiers() if not hasattr(verifier_class(name), "verify_group")]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
@@ -33,7 +49,7 @@ def test_the_examples_that_are_printed_are_rows_for_verify(
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(rows)
 
 
-def test_a_family_is_one_and_its_instances_are_counted(
+def test_the_instances_of_a_verifier_are_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @dataclass(frozen=True)
@@ -54,7 +70,7 @@ def test_a_family_is_one_and_its_instances_are_counted(
     monkeypatch.setenv("COLUMNS", "200")
     print_verifiers()
     printed = capsys.readouterr().out
-    assert "1 families, 2 instances" in printed
+    assert re.search(r"verifiers +│ +2 ", printed)
     for text in (
         "It passes [in] one of several ways.",
         "this, that",

@@ -41,7 +41,9 @@ def test_what_was_recorded_of_shipped_environments_comes_out_the_same(path: Path
 
 
 def test_there_is_a_golden_file_of_each_kind() -> None:
-    assert {"arithmetic", "answer_format", "calculator", "sql", "tic_tac_toe"} == {path.stem for path in GOLDEN}
+    assert {"arithmetic", "answer_format", "calculator", "puzzles", "sql", "tic_tac_toe"} == {
+        path.stem for path in GOLDEN
+    }
 
 
 def said(*words: str) -> Result:

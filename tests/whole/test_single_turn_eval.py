@@ -14,6 +14,7 @@ DATA = {
     "answer_format": "",
     "code": "humaneval.jsonl",
     "math": "gsm8k_test.jsonl",
+    "puzzles": "",
     "reasoning_gym": "",
     "tool_calling": "bfcl_cases.jsonl",
 }

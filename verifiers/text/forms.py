@@ -171,6 +171,66 @@ shell_echo | a shell command | echo "VALUE"
 sql_select | an SQL query | SELECT 'VALUE' AS answer;
 c_comment | a comment in C | /* VALUE */
 line_comment | a comment in Python | # answer: VALUE
+latex_equation | a LaTeX equation environment | \begin{equation}⏎VALUE⏎\end{equation}
+latex_frame | a LaTeX frame | \fbox{VALUE}
+latex_bold | bold text in LaTeX | \textbf{VALUE}
+latex_emphasis | emphasis in LaTeX | \emph{VALUE}
+latex_inline | LaTeX mathematics within the line | \(VALUE\)
+latex_item | a LaTeX list of one item | \begin{itemize}⏎\item VALUE⏎\end{itemize}
+tag_result | an XML element called result | <result>VALUE</result>
+tag_solution | an XML element called solution | <solution>VALUE</solution>
+tag_output | an XML element called output | <output>VALUE</output>
+tag_capitals | an XML element in capitals | <ANSWER>VALUE</ANSWER>
+tag_namespace | an XML element with a namespace | <ns:answer>VALUE</ns:answer>
+tag_typed | an XML element with an attribute | <answer type="text">VALUE</answer>
+html_heading | an HTML heading | <h1>VALUE</h1>
+html_bold | bold text in HTML | <b>VALUE</b>
+html_strong | important text in HTML | <strong>VALUE</strong>
+html_code | code in HTML | <code>VALUE</code>
+html_span | an HTML span with a class | <span class="answer">VALUE</span>
+html_table | an HTML table of one cell | <table><tr><td>VALUE</td></tr></table>
+html_definition | an HTML definition list | <dl><dt>answer</dt><dd>VALUE</dd></dl>
+line_therefore | one whole sentence that concludes | Therefore, the answer is VALUE.
+line_result | one line that begins with "Result:" | Result: VALUE
+line_output | one line that begins with "Output:" | Output: VALUE
+line_dashed | one line that begins with "Answer -" | Answer - VALUE
+line_pointed | one line that begins with an arrow character | → VALUE
+line_checked | one line that begins with a check mark | ✓ VALUE
+line_double_ruled | one line between two double rules | ===⏎VALUE⏎===
+brackets_corner | corner brackets | 「VALUE」
+brackets_black | black lenticular brackets | 【VALUE】
+brackets_angle | mathematical angle brackets | ⟨VALUE⟩
+brackets_ceiling | ceiling brackets | ⌈VALUE⌉
+quotes_curly | curly double quotation marks | “VALUE”
+quotes_german | German quotation marks | „VALUE“
+markdown_both | Markdown's bold and italic at once | ***VALUE***
+markdown_underscores | Markdown's bold, with underscores | __VALUE__
+markdown_link | a Markdown link | [VALUE](answer)
+markdown_footnote | a Markdown footnote | [^1]: VALUE
+markdown_definition | a Markdown definition | **answer**⏎: VALUE
+bullet_plus | one bullet that is a plus sign | + VALUE
+bullet_dot | one bullet that is a dot | • VALUE
+bullet_lettered | a lettered list of one item | a) VALUE
+fence_yaml | a code fence with YAML | ```yaml⏎answer: VALUE⏎```
+fence_xml | a code fence with XML | ```xml⏎<answer>VALUE</answer>⏎```
+json_final | a JSON object with the key final_answer | {"final_answer": "VALUE"}
+json_pair | a JSON array of a name and a value | ["answer", "VALUE"]
+json_status | a JSON object with a status and an answer | {"status": "ok", "answer": "VALUE"}
+json_listed | a JSON object with an array | {"answers": ["VALUE"]}
+json_deep | a JSON object three levels deep | {"data": {"result": {"answer": "VALUE"}}}
+yaml_quoted | YAML with a quoted value | answer: "VALUE"
+yaml_block | YAML with a block of text | answer: \|⏎  VALUE
+mail_subject | the subject line of a mail | Subject: VALUE
+url_path | a path of a URL | /answer/VALUE
+cookie | an HTTP cookie | Set-Cookie: answer=VALUE
+python_assert | a Python assertion | assert answer == "VALUE"
+python_annotated | a Python assignment with a type | answer: str = "VALUE"
+javascript_log | a JavaScript call of console.log | console.log("VALUE");
+kotlin_value | a Kotlin value | val answer = "VALUE"
+lua_local | a local variable in Lua | local answer = "VALUE"
+r_assignment | an assignment in R | answer <- "VALUE"
+shell_export | an exported shell variable | export ANSWER="VALUE"
+sql_comment | a comment in SQL | -- VALUE
 """
 
 

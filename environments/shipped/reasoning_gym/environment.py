@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -14,10 +13,11 @@ from ....verifiers.errors import ConfigError, nearest
 from ....verifiers.processes.worker import Worker
 from ....verifiers.rubric import Rubric, reward, use
 from ....verifiers.task import Task
+from ....verifiers.text.final_answer import last_tagged
 from ....verifiers.text.think import split_reasoning
 from ....verifiers.verdict import Verdict, infra_error, passed, unparseable, wrong
 from ...environment import Environment, EnvironmentConfig, Split
-from .process import ask_maker, scorers, start_maker
+from .process import MIXING, ask_maker, scorers, start_maker
 
 INSTRUCTION = "Put the final answer, and nothing else, within <answer> and </answer>."
 MAX_ANSWER = 20_000
@@ -25,8 +25,6 @@ MAX_ANSWER = 20_000
 _CHUNK = 16
 _TRIES = 20
 _SCORING_SECONDS = 2.0
-_REFUSED = {"composite": "it mixes others: name those in `datasets`"}
-_ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*+)</answer>", re.DOTALL)
 _EXAMPLES = ("example_answer", "example_correct_answer")
 
 
@@ -53,10 +51,9 @@ class ReasoningGym(Environment):
     @reward()
     async def reasoning_gym(self, case: Case) -> Verdict:
         """The dataset's own score for the content of the last ``<answer>``."""
-        found = _ANSWER.findall(split_reasoning(case.completion)[1])
-        if not found:
+        answer = last_tagged(split_reasoning(case.completion)[1])
+        if answer is None:
             return unparseable("no <answer>…</answer> in the reply")
-        answer = found[-1].strip()
         if len(answer) > MAX_ANSWER:
             return Verdict(0.0, "limit", f"the answer has more than {MAX_ANSWER} characters")
         info = case.task.info
@@ -101,10 +98,10 @@ class ReasoningGym(Environment):
 
     def _weights(self, known: list[str]) -> dict[str, float]:
         for name in (*self.config.datasets, *self.config.options):
-            if name in _REFUSED or name not in known:
-                cure = _REFUSED.get(name) or nearest(name, known)
+            if name in MIXING or name not in known:
+                cure = MIXING.get(name) or nearest(name, known)
                 raise ConfigError(f"reasoning_gym has no dataset {name!r} to draw from; {cure}")
-        return self.config.datasets or {name: 1.0 for name in known if name not in _REFUSED}
+        return self.config.datasets or {name: 1.0 for name in known if name not in MIXING}
 
     def _tested(self, worker: Worker, names: list[str]) -> Iterator[Task]:
         """One held-out task of each dataset in turn; a dataset makes its tasks when its turn first comes."""

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ VERSION = "0.1.25"
 """Version of the package; the flaws of its scorers were found by reading this version."""
 MAKING_SECONDS = 120.0
 """Most CPU seconds for making the tasks of one request."""
+MIXING = {"composite": "it mixes others: name those in `datasets`"}
+"""Datasets that are refused, and why."""
 PROGRAM = Path(__file__).with_name("worker.py")
 
 
@@ -49,6 +52,17 @@ def ask_maker(worker: Worker, **request: Any) -> dict[str, Any]:
     if problem := answer.get("failed") or answer.get("limit"):
         raise ConfigError(f"reasoning_gym: {problem} ({request.get('name')} with options {request.get('options')})")
     return answer
+
+
+def dataset_count() -> int:
+    """How many datasets the installed package has, without those that only mix others.
+
+    Raises:
+        ConfigError: the package is not installed, or has another version.
+        InfrastructureError: the worker does not start, or is lost.
+    """
+    with closing(start_maker()) as worker:
+        return len(set(ask_maker(worker, do="names")["names"]) - set(MIXING))
 
 
 @lru_cache(maxsize=1)

@@ -21,15 +21,19 @@ VALUES = ("42", "Paris", "-7", "3.5", "two words")
 
 
 def judge(text: str, answer: Any = "42", info: dict[str, Any] | None = None, **params: Any) -> Verdict:
+    return asyncio.run(make_verifier("answer_form", params).verify(case(text, answer, info)))
+
+
+def case(text: str, answer: Any = "42", info: dict[str, Any] | None = None) -> Case:
     said = Trajectory(
         Task("", answer=answer, info=info or {}), messages={POLICY: ({"role": "assistant", "content": text},)}
     )
-    return asyncio.run(make_verifier("answer_form", params).verify(Case(said)))
+    return Case(said)
 
 
-def test_there_are_ninety_forms_each_with_words_and_a_place_for_the_value() -> None:
-    assert len(FORMS) == 90
-    assert len({form.shape for form in FORMS.values()}) == len({form.words for form in FORMS.values()}) == 90
+def test_there_are_150_forms_each_with_words_and_a_place_for_the_value() -> None:
+    assert len(FORMS) == 150
+    assert len({form.shape for form in FORMS.values()}) == len({form.words for form in FORMS.values()}) == 150
     for form in FORMS.values():
         assert form.shape.count(SLOT) == 1, form
 
@@ -47,11 +51,23 @@ def test_a_form_reads_what_it_writes_and_nothing_with_more_or_less_in_it(name: s
 
 @pytest.mark.parametrize("name", FORMS)
 def test_no_form_takes_what_another_writes(name: str) -> None:
-    for other in FORMS:
-        text = FORMS[other].write("42")
-        assert judge(text, form=name).passed == (other == name), other
-        alike = (name, other) == ("markdown_heading", "line_comment")  # "# answer: 42" is a heading too
-        assert judge(text, form=name, value=False).passed == (other == name or alike), other
+    alike = {("markdown_heading", "line_comment")}  # "# answer: 42" is a heading too
+
+    async def passed() -> list[tuple[str, bool, bool]]:
+        found = []
+        for other in FORMS:
+            verdicts = [
+                await make_verifier("answer_form", {"form": name, "value": value}).verify(
+                    case(FORMS[other].write("42"))
+                )
+                for value in (True, False)
+            ]
+            found.append((other, verdicts[0].passed, verdicts[1].passed))
+        return found
+
+    for other, right, formed in asyncio.run(passed()):
+        assert right == (other == name), other
+        assert formed == (other == name or (name, other) in alike), other
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -1,8 +1,8 @@
 """The kinds of instruction that IFEval defines (arXiv 2311.07911), with its names and parameters.
 
-``language:response_language`` is left out because it needs a language-identification model; ``change_case`` does not
-check for English, for the same reason. Keywords are literal text, not regular expressions. Where IFEval's own check
-contradicts its instruction, the docstring of the kind says what is done here.
+``language:response_language`` is in ``language.py``; ``change_case`` does not check for English. Keywords are literal
+text, not regular expressions. Where IFEval's own check contradicts its instruction, the docstring of the kind says what
+is done here.
 """
 
 import re

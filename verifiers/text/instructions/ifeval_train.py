@@ -78,9 +78,10 @@ def _excluded(text: str, keyword: str) -> bool:
     return not count_phrase(text, keyword, whole=True)
 
 
+@constraint("words:keywords_specific_position", keyword=as_text, n=as_place, m=as_place)
 @constraint("keywords:keyword_specific_position", keyword=as_text, n=as_place, m=as_place)
 def _position(text: str, keyword: str, n: int, m: int) -> bool:
-    """Punctuation does not count as a word."""
+    """Punctuation does not count as a word; IFBench has the same kind under the other name."""
     found, asked = sentences(text), _spoken(keyword)
     return len(found) >= n and bool(asked) and _spoken(found[n - 1])[m - 1 : m - 1 + len(asked)] == asked
 

@@ -1,4 +1,4 @@
-"""Verifier for instructions that a program can check, in the row formats of IFEval and Tülu."""
+"""Verifier for instructions that a program can check, in the row formats of IFEval, IFBench and Tülu."""
 
 import ast
 import json
@@ -11,8 +11,9 @@ from ...errors import ConfigError, DataError, nearest
 from ...registry import verifier
 from ...verdict import Verdict, infra_error, passed, unparseable, wrong
 from ..think import split_reasoning
-from . import ifeval, ifeval_train  # noqa: F401 - importing them fills CONSTRAINTS
+from . import ifbench_format, ifbench_task, ifeval, ifeval_train, language  # noqa: F401 - they fill CONSTRAINTS
 from .constraint import CONSTRAINTS, Constraint
+from .ifbench import LEFT_OUT
 from .tulu import FUNCTIONS
 
 MODES = ("strict", "loose")
@@ -39,7 +40,7 @@ class InstructionFollowing:
     """The answer follows every instruction that the task lists.
 
     ``task.answer`` holds the instructions, as an object or as JSON text: ``{"instruction_id_list": […], "kwargs":
-    […]}`` (IFEval), ``{"func_name": …, …}`` (Tülu), or a list of these. ``instances`` names the kinds.
+    […]}`` (IFEval, IFBench), ``{"func_name": …, …}`` (Tülu), or a list of these. ``instances`` names the kinds.
 
     Attributes:
         instruction_id_list: kinds to check instead of those in ``task.answer``.
@@ -161,8 +162,8 @@ def _instruction(name: Any, params: Any) -> Instruction:
         # Tülu's rows share one table of parameters: those of other functions are null or leftovers
         params = {key: value for key, value in given.items() if key in known} | dict(function.fixed)
         name = function.constraint
-    if name in ("language:response_language", "validate_response_language"):
-        raise DataError(f"instruction {name!r} needs a language detector, which is not included; drop such rows")
+    if name in LEFT_OUT:
+        raise DataError(f"instruction {name!r} needs {LEFT_OUT[name]}, which is not included; drop such rows")
     if name not in CONSTRAINTS:
         raise DataError(f"there is no instruction {name!r}; {nearest(name, {*CONSTRAINTS, *FUNCTIONS})}")
     return Instruction(CONSTRAINTS[name], CONSTRAINTS[name].read(params))

@@ -59,5 +59,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "validate_end": Function("startend:end_checker"),
     "validate_quotation": Function("startend:quotation"),
     "validate_no_commas": Function("punctuation:no_comma"),
+    "validate_response_language": Function("language:response_language"),
 }
-"""By name; ``validate_response_language`` is left out because it needs a language-identification model."""
+"""By name."""

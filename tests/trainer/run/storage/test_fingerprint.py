@@ -71,7 +71,7 @@ def test_rows_beyond_those_that_are_drawn_are_seen_in_the_files_digest(tmp_path:
     assert "data.path" in found
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "calculator", "answer_format", "tic_tac_toe", "sql"])
+@pytest.mark.parametrize("name", ["arithmetic", "calculator", "answer_format", "puzzles", "tic_tac_toe", "sql"])
 def test_shipped_environments_have_equal_ones_when_nothing_changed(name: str) -> None:
     tokenizer = build_tiny_tokenizer()
     environments: list[list[Environment]] = [[describe(name, label=name).build()] for _ in range(2)]

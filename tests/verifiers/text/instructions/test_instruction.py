@@ -19,6 +19,7 @@ from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 
 KINDS: list[tuple[str, dict[str, Any], list[str], list[str]]] = [  # name, kwargs, followed by, broken by
+    ("language:response_language", {"language": "kn"}, ["ಇದು ಕನ್ನಡ ವಾಕ್ಯ"], ["It is English."]),
     ("keywords:existence", {"keywords": ["cat", "dog"]}, ["A Cat and a dog."], ["A cat."]),
     ("keywords:frequency", {"keyword": "cat", "frequency": 2, "relation": "at least"}, ["cat, CAT"], ["cat"]),
     ("keywords:frequency", {"keyword": "c.t", "frequency": 1, "relation": "less than"}, ["cat"], ["c.t"]),
@@ -175,6 +176,7 @@ KINDS: list[tuple[str, dict[str, Any], list[str], list[str]]] = [  # name, kwarg
     ),
 ]
 TULU: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({"func_name": "validate_response_language", "language": "kn"}, ["ಇದು ಕನ್ನಡ ವಾಕ್ಯ"], ["It is English."]),
     ({"func_name": "verify_keywords", "keyword_list": ["cat"]}, ["a Cat"], ["dog"]),
     ({"func_name": "verify_keyword_frequency", "word": "cat", "N": 1}, ["Cat category"], ["cat cat"]),
     ({"func_name": "validate_forbidden_words", "forbidden_words": ["cat"]}, ["category"], ["cat"]),
@@ -227,8 +229,12 @@ def test_each_kind_tells_what_follows_it_from_what_does_not(
 
 
 def test_every_kind_is_tried_and_named_as_an_instance() -> None:
-    assert {name for name, *_ in KINDS} == set(CONSTRAINTS) == set(InstructionFollowing.instances)
-    assert len(CONSTRAINTS) == 50
+    later = {
+        name for name, kind in CONSTRAINTS.items() if "ifbench" in kind.check.__module__
+    }  # their own file tries them
+    assert {name for name, *_ in KINDS} == set(CONSTRAINTS) - later - {"words:keywords_specific_position"}
+    assert set(InstructionFollowing.instances) == set(CONSTRAINTS)
+    assert len(CONSTRAINTS) - len(later) == 52
 
 
 @pytest.mark.parametrize(("answer", "followed", "broken"), TULU)
@@ -296,8 +302,8 @@ def test_the_rubric_may_give_the_instructions() -> None:
         {"func_name": "os.system"},
         {"func_name": ["x"]},
         {"func_name": "verify_keywords"},
-        {"func_name": "validate_response_language", "language": "en"},
-        row("language:response_language", {"language": "en"}),
+        {"func_name": "validate_response_language", "language": "ne"},
+        row("language:response_language", {"language": "English"}),
         row("keywords:existence", {}),
         row("keywords:existence", {"keywords": []}),
         row("keywords:existence", {"keywords": ["a"], "n": 1}),

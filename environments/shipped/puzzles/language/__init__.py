@@ -1,0 +1,1 @@
+"""Puzzles of logic, words, dates, tables and programs."""

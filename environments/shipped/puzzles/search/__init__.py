@@ -1,0 +1,1 @@
+"""Puzzles whose solution is searched for: graphs, grids, plans and games."""
