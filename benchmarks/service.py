@@ -1,4 +1,7 @@
-"""The trajectory service beside run-api of atroposlib 0.4.0: ingest, batches and memory, ours with durability on."""
+"""The trajectory service beside run-api of atroposlib 0.4.0, and a trainer's binary door beside its JSON one.
+
+Durability is on throughout.
+"""
 
 import asyncio
 import json
@@ -14,13 +17,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from aiohttp import ClientSession
 
+from lachesis.rollout.service.remote_workers.packed_groups import pack_group
 from lachesis.rollout.service.storage.batching import Waiting, WaitingGroups
+from lachesis.verifiers.group import Group
+from lachesis.verifiers.reward import Component, Reward
+from lachesis.verifiers.segment import Segment
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import Trajectory
+from lachesis.verifiers.verdict import Verdict
 
 ATROPOS = Path(os.environ.get("LACHESIS_ATROPOS_PYTHON") or Path(__file__).parent.parent / ".venv-atropos/bin/python")
 GROUPS, AT_ONCE, BATCH = 960, 16, 256
-PORTS = {"ours": 18461, "run-api": 18462}
+PORTS = {"ours": 18461, "run-api": 18462, "trainer": 18463}
+TRAINER = Path(__file__).parent / "peers" / "trainer_service.py"
 LENGTHS = (1_000, 10_000, 100_000)
 
 FORM = """
@@ -52,10 +64,13 @@ class Measured(NamedTuple):
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
+    """The figures; the limit of a trainer's binary door is its JSON one, that of all others is the reference."""
+    json_door, binary_door = asyncio.run(measure_doors())
+    yield "a trainer's binary ingest of 8 x 512 tokens", binary_door, "groups/s", json_door
     if not ATROPOS.exists():
         return
     yield "start, until the first answer", start("ours"), "s", start("run-api")
-    ours, theirs = (asyncio.run(measure(name)) for name in PORTS)
+    ours, theirs = (asyncio.run(measure(name)) for name in ("ours", "run-api"))
     yield "ingest of 8 x 512 tokens", ours.ingest, "groups/s", theirs.ingest
     yield "CPU of that", ours.cpu, "ms/group", theirs.cpu
     yield "memory of a queued group", ours.memory, "kB", theirs.memory
@@ -100,16 +115,69 @@ def form(length: int) -> float:
     return min(times) * 1e3
 
 
-def body() -> bytes:
+def fields() -> dict[str, Any]:
     rng = random.Random(0)
     tokens = [[rng.randrange(150_000) for _ in range(512)] for _ in range(8)]
-    group = {
+    return {
         "tokens": tokens,
         "masks": [[-100] * 128 + row[128:] for row in tokens],
         "scores": [rng.random() for _ in tokens],
         "inference_logprobs": [[1.0] * 128 + [-rng.expovariate(1) for _ in range(384)] for _ in tokens],
     }
-    return json.dumps(group).encode()
+
+
+def body() -> bytes:
+    return json.dumps(fields()).encode()
+
+
+def packed() -> bytes:
+    """The same tokens, logprobs and scores as a whole group."""
+    data, task, sampled = fields(), Task("?"), np.arange(512) >= 128
+    attempts = [
+        Trajectory(
+            task,
+            segments=(
+                Segment(
+                    np.array(tokens),
+                    sampled,
+                    sampled,
+                    np.where(sampled, logprobs, np.nan).astype(np.float32),
+                    np.where(sampled, 0, -1),
+                ),
+            ),
+            rewards={"policy": Reward((Component("score", 1.0, Verdict(score)),))},
+        )
+        for tokens, logprobs, score in zip(data["tokens"], data["inference_logprobs"], data["scores"], strict=True)
+    ]
+    return pack_group(Group(0, task, tuple(attempts)))
+
+
+async def measure_doors() -> tuple[float, float]:
+    """Groups a second through the JSON door and through the binary door of one trainer's service, in turns."""
+    bodies = {"json": body(), "binary": packed()}
+    numbers = iter(range(1, 1 << 30))
+    best = dict.fromkeys(bodies, 0.0)
+    with tempfile.TemporaryDirectory() as folder, server("trainer", Path(folder)):
+        async with ClientSession(f"http://127.0.0.1:{PORTS['trainer']}") as session:
+
+            async def post(door: str, worker: int, times: int) -> None:
+                for _ in range(times):
+                    route = f"/workers/run/groups/w{worker}/{next(numbers)}"
+                    json_door = door == "json"
+                    call = (
+                        session.post("/scored_data", data=bodies[door])
+                        if json_door
+                        else session.put(route, data=bodies[door])
+                    )
+                    async with call as answer:
+                        assert answer.status == 200, await answer.text()
+
+            await wait_for(session)
+            for door in [*bodies] * 3:
+                start = time.perf_counter()
+                await asyncio.gather(*(post(door, worker, GROUPS // AT_ONCE // 4) for worker in range(AT_ONCE)))
+                best[door] = max(best[door], GROUPS // 4 / (time.perf_counter() - start))
+    return best["json"], best["binary"]
 
 
 async def measure(name: str) -> Measured:
@@ -156,8 +224,9 @@ def server(name: str, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     port = str(PORTS[name])
     ours = [sys.executable, "-m", "lachesis.commands.cli", "serve", "--store", str(folder / "store.sqlite")]
     theirs = [str(ATROPOS), "-m", "atroposlib.cli.run_api"]
-    command = [*(ours if name == "ours" else theirs), "--port", port]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    trainer = [sys.executable, str(TRAINER), port, str(folder / "store.sqlite")]
+    commands = {"ours": [*ours, "--port", port], "run-api": [*theirs, "--port", port], "trainer": trainer}
+    with subprocess.Popen(commands[name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
         finally:

@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
+    "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
     "verify": Entry("verify.command", "Score the completions in FILE, a JSONL file or a run's folder."),
     "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),

@@ -13,7 +13,7 @@ from ..rollout.service.door import Door
 from ..rollout.service.service import Times
 from ..rollout.service.storage.queue import GroupQueue
 from ..verifiers.errors import ConfigError
-from .terminal import printable
+from .terminal import one_line, show_status
 
 _MIB = 1 << 20
 
@@ -97,7 +97,7 @@ def command(
 
 
 async def _serve(app: web.Application, service: Service, host: str, port: int) -> None:
-    """Answer until a signal comes; a line every ten seconds says what has changed."""
+    """Answer until a signal comes, and show what is going on."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -110,28 +110,17 @@ async def _serve(app: web.Application, service: Service, host: str, port: int) -
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
         shown = f"[{host}]" if ":" in host else host
-        print(f"listening on http://{shown}:{runner.addresses[0][1]}; {summary(service)}", flush=True)
-        await _report(service, stop)
+        print(f"listening on http://{shown}:{runner.addresses[0][1]}", flush=True)
+        await show_status(lambda: summary(service), stop)
     finally:
         await runner.cleanup()
     kept = len(service.queue) + sum(len(lease.groups) for lease in service.queue.leases.values())
     print(f"stopped; {kept} groups stay in the store", flush=True)
 
 
-async def _report(service: Service, stop: asyncio.Event) -> None:
-    last = summary(service)
-    while not stop.is_set():
-        try:
-            await asyncio.wait_for(stop.wait(), 10)
-        except TimeoutError:
-            if (line := summary(service)) != last:
-                print(line, flush=True)
-                last = line
-
-
 def summary(service: Service) -> str:
-    """One line: the environments, the queue, the rates and what was refused."""
-    queue = service.queue
+    """One line: the step, the environments, the queue, the rates and what was refused last."""
+    queue, reason = service.queue, service.last_refusal
     connected = [one for one in service.environments if one.connected]
     names = ", ".join(f"{one.name} {one.groups}" for one in connected[:8]) + (", ..." if len(connected) > 8 else "")
     leased = sum(len(lease.groups) for lease in queue.leases.values())
@@ -141,6 +130,6 @@ def summary(service: Service) -> str:
         f"{len(queue)} groups wait, {leased} on lease",
         f"{service.rate():.1f} groups/s in",
         f"{queue.counters.acknowledged} acknowledged",
-        f"{sum(service.refused.values())} refused",
+        f"{sum(service.refused.values())} refused" + (f" (last: {reason[:80]})" if reason else ""),
     ]
-    return printable("; ".join(facts)).replace("\n", " ")
+    return one_line("; ".join(facts))

@@ -1,10 +1,12 @@
-"""Standard output, a terminal or a pipe: which characters may reach it, and what happens if its reader goes away."""
+"""Standard output, a terminal or a pipe: what may reach it, a line of status, and what happens if its reader leaves."""
 
+import asyncio
 import io
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,3 +69,36 @@ def standard_output() -> Iterator[None]:
         sys.exit(128 + signal.SIGPIPE)
     finally:
         sys.stdout = before
+
+
+async def show_status(
+    status: Callable[[], str], stop: asyncio.Event, *, redraw: float = 1.0, line: float = 10.0
+) -> None:
+    """Show one line of status until ``stop``.
+
+    Args:
+        status: the line now.
+        stop: ends it.
+        redraw: seconds between two drawings of the line, if standard output is a terminal.
+        line: seconds between two lines, if it is none; a line that has not changed is not repeated.
+    """
+    terminal, last = sys.stdout.isatty(), ""
+    while not stop.is_set():
+        text = one_line(status())
+        if terminal:
+            sys.stdout.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+        elif text != last:
+            sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+        last = text
+        try:
+            await asyncio.wait_for(stop.wait(), redraw if terminal else line)
+        except TimeoutError:
+            continue
+    if terminal:
+        sys.stdout.write("\r\x1b[K")
+
+
+def one_line(text: str) -> str:
+    """``text`` as one printable line."""
+    return printable(" ".join(text.split()))

@@ -37,7 +37,7 @@ from lachesis.verifiers.rows.example import examples_of
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
-ENDLESS = {"serve"}  # runs until it is stopped; its own tests do that
+ENDLESS = {"serve", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -91,8 +91,9 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     for key in [word.partition("=")[0] for word in words if word.startswith("--")]:
         parts = key.removeprefix("--").split(".")
-        if name in ("eval", "check") and parts[0] == "config":
-            assert has_key(find_environment(words[0]).Config, parts[1:]), key
+        if name in ("eval", "check", "work") and parts[0] == "config":
+            environment = words[words.index("--environment") + 1] if name == "work" else words[0]
+            assert has_key(find_environment(environment).Config, parts[1:]), key
         elif len(parts) > 1 or (name == "train" and key not in options):
             assert has_key(RunConfig, parts), key
         else:

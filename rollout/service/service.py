@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,7 @@ class Service:
         self._step, self._hold_odd = step, hold_odd
         self.refused: Counter[str] = Counter()
         """Refused bodies by the kind of their first error."""
+        self.last_refusal = ""
         self.arrivals: deque[float] = deque(maxlen=1000)
         self.latest: bytes | None = None
         """The last group that was accepted, as JSON."""
@@ -249,16 +250,26 @@ class Service:
             QueueFull: there was no room for ``times.room`` seconds.
             DiskError: the disk refused them.
         """
+        queued = await self.checked(body, lambda: self._check(body, many))
+        whole = [self._whole_size(group) for group in queued]
+        await self.put(queued, whole)
+        self.note(queued)
+        self.latest = queued[-1].body if queued else self.latest
+        return self._receipt(queued, whole, many)
+
+    async def checked(self, body: bytes, read: Callable[[], list[QueuedGroup]]) -> list[QueuedGroup]:
+        """The groups that ``read`` finds in ``body``; if it refuses them, count that and keep the body in quarantine.
+
+        Raises:
+            BadBody: it refuses them.
+        """
         try:
-            queued = self._check(body, many)
+            return read()
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
+            self.last_refusal = str(error)
             await self.queue.quarantine.add(str(error), body)
             raise
-        whole = [self._whole_size(group) for group in queued]
-        await self._put(queued, whole)
-        self._note(queued)
-        return self._receipt(queued, whole, many)
 
     def _check(self, body: bytes, many: bool) -> list[QueuedGroup]:
         longest = self.registration.max_token_len if self.registration else 0
@@ -272,11 +283,19 @@ class Service:
         """What enters the queue of a group that passed the door."""
         return posted.body
 
-    async def _put(self, groups: Sequence[QueuedGroup], whole: Sequence[int | None]) -> None:
+    async def put(
+        self, groups: Sequence[QueuedGroup], whole: Sequence[int | None], state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put groups into the queue, as ``GroupQueue.put``, and wait for room.
+
+        Raises:
+            QueueFull: there was no room for ``times.room`` seconds.
+            DiskError: the disk refused them.
+        """
         deadline = time.monotonic() + self.times.room
         while True:
             try:
-                await self.queue.put(groups, whole)
+                await self.queue.put(groups, whole, state)
             except QueueFull:
                 if self.closing or time.monotonic() >= deadline:
                     raise
@@ -291,11 +310,11 @@ class Service:
             return None
         return own.registration.group_size
 
-    def _note(self, groups: Sequence[QueuedGroup]) -> None:
+    def note(self, groups: Sequence[QueuedGroup]) -> None:
+        """Note that groups have arrived."""
         now = time.monotonic()
         for group in groups:
             self.arrivals.append(now)
-            self.latest = group.body
             if (own := self.environment(group.env_id)) is not None:
                 own.heard = now
                 own.groups += 1

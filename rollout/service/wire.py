@@ -172,7 +172,7 @@ class Body(Generic[_T]):
             return msgspec.convert(values, self._record)
         except msgspec.ValidationError as error:  # the type is right, so a number is out of range
             message, _, where = str(error).partition(" - at `$")
-            raise refused([*prefix, *_loc(where.rstrip("`"))], message, "out_of_range") from None
+            raise refused([*prefix, *loc_of(where.rstrip("`"))], message, "out_of_range") from None
         except (OverflowError, RecursionError) as error:
             raise refused(prefix, str(error), "out_of_range") from None
 
@@ -188,7 +188,7 @@ def _nonfinite(value: Any, loc: list[str | int]) -> list[list[str | int]]:
     return []
 
 
-def _loc(path: str) -> list[str | int]:
+def loc_of(path: str) -> list[str | int]:
     """A path as msgspec writes it (``.tokens[0][17]``) as a list."""
     parts = path.replace("[", ".").replace("]", "").split(".")
     return [int(part) if part.isdigit() else part for part in parts if part]

@@ -11,8 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
+
+from lachesis.commands.serve import summary
+from lachesis.rollout.service.service import Service
+from lachesis.rollout.service.storage.queue import GroupQueue
+from lachesis.rollout.service.wire import BadBody, EnvironmentRegistration, Registration
 
 REGISTRATION = {
     "wandb_group": "group",
@@ -63,6 +69,10 @@ def test_a_signal_ends_it_cleanly_and_the_groups_stay(tmp_path: Path, number: si
             await post(session, address, "/scored_data_list", [group(n) for n in range(3)])
 
     with serve(tmp_path / "store.sqlite") as (process, address):
+        assert process.stdout is not None
+        assert process.stdout.readline() == (
+            "step 0; 0 environments; 0 groups wait, 0 on lease; 0.0 groups/s in; 0 acknowledged; 0 refused\n"
+        )
         asyncio.run(fill(address))
         process.send_signal(number)
         rest, _ = process.communicate(timeout=30)
@@ -87,6 +97,23 @@ def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, options: list[str
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_status_names_who_is_connected_and_what_was_refused_last(tmp_path: Path) -> None:
+    async def talk() -> str:
+        service = Service(GroupQueue(tmp_path / "store.sqlite", max_groups=9, max_bytes=1 << 20))
+        await service.register(msgspec.convert(REGISTRATION, Registration))
+        await service.start()
+        await service.register_environment(EnvironmentRegistration(64, "sums\x1b[2J", 1.0, 2))
+        await service.submit(json.dumps({**group(1), "env_id": 0}).encode(), many=False)
+        with pytest.raises(BadBody):
+            await service.submit(json.dumps({**group(1), "scores": [1]}).encode(), many=False)
+        service.queue.close()
+        return summary(service)
+
+    said = asyncio.run(talk())
+    assert said.startswith("step 0; 1 environments (sums\\x1b[2J_0 1); 1 groups wait, 0 on lease")
+    assert said.endswith("1 refused (last: scores: 1 entries for 2 sequences)")
 
 
 SERVED = """

@@ -1,5 +1,8 @@
-"""What reaches a terminal: text, and nothing that it could take for a command."""
+"""What reaches a terminal: text, and nothing that it could take for a command, but for the redrawing of one line."""
 
+import asyncio
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.commands.terminal import printable
+from lachesis.commands.terminal import printable, show_status
 
 
 def test_plain_text_stays_as_it_is() -> None:
@@ -25,6 +28,41 @@ def test_commands_are_shown_as_escapes() -> None:
 @given(st.text())
 def test_no_control_format_or_surrogate_passes(text: str) -> None:
     assert not {unicodedata.category(char) for char in printable(text) if char not in "\n\t"} & {"Cc", "Cf", "Cs"}
+
+
+def show(texts: list[str]) -> None:
+    """Show these texts one after the other, as fast as it goes, and stop at the last."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+
+        def status() -> str:
+            if len(texts) == 1:
+                stop.set()
+            return texts.pop(0)
+
+        await show_status(status, stop, redraw=0, line=0)
+
+    asyncio.run(run())
+
+
+def test_into_a_pipe_only_a_status_that_has_changed_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    show(["a", "a", "b\nc\x1b[2J", "a", "a"])
+    assert capsys.readouterr().out == "a\nb c\\x1b[2J\na\n"
+
+
+def test_on_a_terminal_one_line_is_drawn_again_and_removed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        show(["short", "longer than it is wide", "short"])
+        monkeypatch.undo()
+        drawn = b""
+        while drawn.count(b"\r") < 4 or not drawn.endswith(b"\x1b[K"):  # it arrives in pieces
+            drawn += os.read(reader, 1000)
+    os.close(reader)
+    assert drawn == b"\r\x1b[Kshort\r\x1b[Klonger th\r\x1b[Kshort\r\x1b[K"
 
 
 def shell(line: str) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """The trajectory services that a run hosts, one for each environment that gets its groups from outside."""
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,13 +9,15 @@ from aiohttp import web
 
 from ...environments.environment import Environment
 from ...rollout.chats.renderer import Renderer
-from ...rollout.engines.engine import Generator
+from ...rollout.engines.engine import Generator, Sampling
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
 from ...rollout.service.engine.openapi import engine_part
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
+from ...rollout.service.remote_workers.routes import Terms, WorkerRoutes
+from ...rollout.service.remote_workers.welcome import Figures, Welcome
 from ...rollout.service.service import Service
 from ...rollout.service.storage.queue import GroupQueue, QueuedGroup
 from ...rollout.service.training.scored_data import Limits
@@ -28,6 +31,8 @@ from .metrics import Metrics
 from .storage.run_state import RunState
 
 log = logging.getLogger("lachesis")
+
+_REQUESTS = 4096  # at a time; each attempt that a worker plays is one while its reply is sampled
 
 
 class RunServices:
@@ -172,10 +177,11 @@ class ServiceHost:
         )
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
+        self._workers: WorkerRoutes | None = None
         self._service: HostedService | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
-        """Serve the wire of Atropos and the engine on one port.
+        """Serve the wire of Atropos, the engine and the routes for workers on one port.
 
         Raises:
             ConfigError: the address cannot be used.
@@ -184,6 +190,7 @@ class ServiceHost:
         await self.queue.trained(self.source.consumed)  # the state that the run goes on from contains these
         memory = self._memory = Conversations(renderer)
         door = TrainerDoor(
+            max_staleness=settings.max_staleness,
             limits=self._limits,
             current=lambda: state().version,
             memory=memory,
@@ -193,7 +200,9 @@ class ServiceHost:
         service.registration = self._registration()  # the run may be told other steps when it is resumed
         self._service = service
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
-        app = make_app(service, token=settings.token, routes=routes, described=[engine_part()])
+        self._workers = WorkerRoutes(service, door, generator, renderer, await self._terms(renderer))
+        routes += self._workers.routes()
+        app = make_app(service, token=settings.token, routes=routes, described=[engine_part()], max_requests=_REQUESTS)
         self._runner = make_runner(app)
         await self._runner.setup()
         try:
@@ -204,7 +213,12 @@ class ServiceHost:
                 "choose another port (environments.config.port)"
             ) from None
         port = self._runner.addresses[0][1]
-        log.info("%s: environments and clients of the engine connect to http://%s:%d", self.label, settings.host, port)
+        log.info(
+            "%s: environments, workers and clients of the engine connect to http://%s:%d",
+            self.label,
+            settings.host,
+            port,
+        )
 
     async def start(self) -> None:
         """Let environments register."""
@@ -218,6 +232,8 @@ class ServiceHost:
             counts = self._memory.counts
             found = {"exact": counts.exact, "repaired": counts.repaired, "unprovable": counts.unprovable}
             metrics |= {f"service/{self.label}/{name}": float(count) for name, count in found.items()}
+        if self._workers:
+            metrics[f"service/{self.label}/workers"] = float(self._workers.connected)
         return metrics
 
     async def close(self) -> None:
@@ -225,6 +241,23 @@ class ServiceHost:
         if self._runner:
             await self._runner.cleanup()
         self.queue.close()
+
+    async def _terms(self, renderer: Renderer) -> Terms:
+        """What workers are told of the run; it is known by the same name after it was resumed."""
+        run = self.queue.state().get("run") or secrets.token_hex(16)
+        await self.queue.keep({"run": run})
+        staleness = self._settings.max_staleness
+        welcome = Welcome(
+            run=run,
+            name=self._folder.name,
+            context=self._limits.context,
+            tokenizer="",
+            stop_ids=list(renderer.stop_ids),
+            group_size=self._size,
+            sampling=Sampling(**self._config.rollout.sampling.model_dump()),
+            figures=Figures(0, 0, 0, 0),
+        )
+        return Terms(welcome, enough=self._config.trainer.prompts * (2 if staleness is None else 1 + staleness))
 
     def _registration(self) -> Registration:
         """What environments are told of the run."""

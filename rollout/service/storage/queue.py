@@ -78,13 +78,19 @@ class GroupQueue:
 
     # Groups come in.
 
-    async def put(self, groups: Sequence[QueuedGroup], whole: Sequence[int | None] | None = None) -> list[int]:
+    async def put(
+        self,
+        groups: Sequence[QueuedGroup],
+        whole: Sequence[int | None] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> list[int]:
         """Append ``groups``, all or none; they are on the disk when this returns.
 
         Args:
             groups: in their order.
             whole: for each of them None, or the group size of its environment, which it does not have. Such a group
                 is held until several have that size together, or for ``patience`` seconds; then they enter the queue.
+            state: kept in the same commit, as by ``keep``.
 
         Returns:
             their numbers, 0 for those held.
@@ -108,6 +114,7 @@ class GroupQueue:
             for group, odd in zip(groups, sizes, strict=True):
                 query = f"INSERT INTO {'groups' if odd is None else 'held'} (env_id, sequences, body) VALUES (?, ?, ?)"
                 rows.append(connection.execute(query, (group.env_id, group.sequences, group.body)).lastrowid or 0)
+            _save(connection, state or {})
             return rows
 
         def written(numbers: list[int] | None) -> None:

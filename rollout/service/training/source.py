@@ -12,6 +12,7 @@ from ....verifiers.errors import DataError, InfrastructureError
 from ....verifiers.group import Group
 from ...orders import Failure, Order, Outcome, Passed
 from ...workers.pool import GroupMaker
+from ..remote_workers.packed_groups import MAGIC, unpack_group
 from .scored_data import Arrival, Limits, group_of
 
 log = logging.getLogger("lachesis")
@@ -24,7 +25,7 @@ GLANCE = 1.0
 
 
 class Queued(Protocol):
-    """A group in the queue: its number and the JSON of its ScoredData."""
+    """A group in the queue: its number, and the JSON of its ScoredData or a packed group of a worker's."""
 
     @property
     def number(self) -> int:
@@ -33,7 +34,7 @@ class Queued(Protocol):
 
     @property
     def body(self) -> bytes:
-        """JSON."""
+        """JSON, or what ``pack_group`` made."""
         ...
 
 
@@ -183,6 +184,8 @@ def converted(queued: Queued, order: Order, label: str, limits: Limits) -> Group
     Raises:
         DataError: no record can hold it.
     """
+    if queued.body.startswith(MAGIC):
+        return unpack_group(queued.body, index=order.index, environment=label, limits=limits)
     try:
         data = json.loads(queued.body)
     except (ValueError, RecursionError) as error:
@@ -204,4 +207,4 @@ def oldest_version(group: Group) -> int:
         for segment in attempt.segments
         if np.any(segment.sampled)
     ]
-    return min(versions, default=int(group.task.info["version"]))
+    return min(versions) if versions else int(group.task.info["version"])
