@@ -79,7 +79,7 @@ class Format:
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, or ``wrong`` with the reason."""
-        text = case.completion.strip()
+        text = case.visible.strip()
         opening, closing = f"<{self.tag}>", f"</{self.tag}>"
         found = [match[0] for match in _tags(self.tag).finditer(text)]
         if not found and not self.required:
