@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn, cast
 import click
 
 from ..verifiers.errors import InputError, LachesisError
+from .terminal import printable
 
 
 class Entry(NamedTuple):
@@ -103,7 +104,7 @@ def _fail(message: str, code: int) -> NoReturn:
     """One line on stderr, after the whole traceback if LACHESIS_DEBUG asks for it."""
     if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    print("lachesis: " + " ".join(message.split()), file=sys.stderr)
+    print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 

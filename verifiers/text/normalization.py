@@ -10,6 +10,7 @@ from .visible import compatible, visible
 _SPELLINGS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"⁄": "/"})
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _SPACED_SIGN = regex.compile(r"(?<![\w.)\]]\s*)-\s++(?=[.\d])")
+_UNSETTLED = re.compile(r"[-+#.:/%]")
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = regex.compile(
     r"("
@@ -26,6 +27,13 @@ def normalized(text: str) -> str:
     Unlike SQuAD, it keeps characters that distinguish numbers or names (sign, decimal point, ``%``, ``C++``), drops
     thousands separators, and keeps articles or punctuation if nothing else is left: ``The`` does not become empty.
     """
+    found = _normalized_once(text)
+    while _UNSETTLED.search(found) and (again := _normalized_once(found)) != found:  # "A+:0": the colon hid the plus
+        found = again
+    return found
+
+
+def _normalized_once(text: str) -> str:
     text = compatible(compatible(visible(text)).translate(_SPELLINGS).casefold())
     text = _SPACED_SIGN.sub("-", text)
     text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
