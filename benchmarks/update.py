@@ -15,6 +15,7 @@ from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSe
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
+from lachesis.trainer.learner.attention import dense_mask
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.packing import micro_batches
 from lachesis.trainer.learner.sample import Sample
@@ -62,7 +63,8 @@ def bare_update(model: Any, batch: list[Sample]) -> Callable[[], None]:
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     packed = list(micro_batches(batch, TrainerConfig().micro_tokens, torch.device("cpu")))
-    masks = [torch.zeros(micro.mask_RTT.shape).masked_fill_(~micro.mask_RTT, -1e30) for micro in packed]
+    seen = [dense_mask(micro.ends_RT) for micro in packed]
+    masks = [torch.zeros(mask.shape).masked_fill_(~mask, -1e30) for mask in seen]
 
     def step() -> None:
         for micro, mask in zip(packed, masks, strict=True):

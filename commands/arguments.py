@@ -45,7 +45,8 @@ def split_one(words: Sequence[str], what: str) -> tuple[str, list[str]]:
     plain, overrides = split(words)
     if len(plain) != 1:
         command = click.get_current_context().info_name
-        raise ConfigError(f"{command} takes one {what}, found {len(plain)}: {' '.join(plain) or 'none'}")
+        found = f"{len(plain)}: {' '.join(plain)}" if plain else "none"
+        raise ConfigError(f"{command} takes one {what}, found {found}; lachesis {command} --help shows the usage")
     return plain[0], overrides
 
 

@@ -5,13 +5,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple, NoReturn, cast
 
 import click
 
 from ..verifiers.errors import InputError, LachesisError
-from .terminal import printable
+from .terminal import printable, standard_output
 
 
 class Entry(NamedTuple):
@@ -25,16 +26,16 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
-    "serve": Entry("serve", "Serve the Atropos wire: a queue between environments and a trainer."),
+    "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
-    "verify": Entry("verify.command", "Score FILE again: a JSONL file of completions, or a run's folder."),
+    "verify": Entry("verify.command", "Score the completions in FILE, a JSONL file or a run's folder."),
     "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),
-    "replay": Entry("replay", "Play recorded replies again and show what has changed since."),
+    "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
-    "new": Entry("new", "Create an environment with its test and README in the folder NAME."),
-    "check": Entry("check.command", "Audit the environment ENV: its tasks, verifiers, leaks and times."),
+    "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
+    "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),
-    "doctor": Entry("doctor", "Show what this machine can do, what it lacks, and the cure."),
+    "doctor": Entry("doctor", "Show what this machine can run, what is missing, and how to get it."),
 }
 
 
@@ -77,12 +78,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an error ends in one line on stderr, with exit code 2 for bad input and 1 for a failure."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background job is started deaf to it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script starts background jobs without it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's stop is a Ctrl-C
     sys.path.append(os.getcwd())  # where module:name looks for a user's own file
     os.environ.setdefault("TQDM_DISABLE", "1")  # other packages' progress bars would interrupt ours
     try:
-        cli.main(prog_name="lachesis", standalone_mode=False)
+        with standard_output():
+            cli.main(prog_name="lachesis", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -94,7 +96,7 @@ def main() -> None:
         _fail(f"error: {error}", 1)
     except (KeyboardInterrupt, click.Abort) as stopped:
         _fail(str(stopped.__cause__ or stopped) or "stopped", 130)  # click raises Abort from our KeyboardInterrupt
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, a developer the traceback
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a user gets one line, or the traceback on request
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
         _fail(f"error: a bug: {place}; LACHESIS_DEBUG=1 shows the traceback", 1)
@@ -104,7 +106,8 @@ def _fail(message: str, code: int) -> NoReturn:
     """One line on stderr, after the whole traceback if LACHESIS_DEBUG asks for it."""
     if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr)
+    with suppress(OSError):  # standard error may be full, too; the exit code still tells
+        print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 

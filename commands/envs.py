@@ -8,30 +8,30 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 import click
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..environments.environment import EnvironmentConfig
-from ..environments.loading import find_environment, known_environments
-from ..verifiers.errors import ConfigError, LachesisError
+from ..environments.loading import describe, find_environment, known_environments
+from ..verifiers.errors import LachesisError
 from ..verifiers.registry import known_verifiers, verifier_class
 from ..verifiers.rows.example import examples_of
 
 
 @click.command("envs")
 @click.argument("name", required=False)
-@click.option("--verifiers", is_flag=True, help="List verifiers; with NAME, show everything about that one.")
+@click.option("--verifiers", is_flag=True, help="List verifiers instead of environments.")
 def command(name: str | None, verifiers: bool) -> None:
-    """List the installed environments, or verifiers, with their settings."""
-    if name and not verifiers:
-        raise ConfigError(f"envs takes the name of a verifier: lachesis envs --verifiers {name}")
+    """List the installed environments, or verifiers, with their settings.
+
+    With NAME, show one of them and explain each of its settings.
+    """
     if name:
-        print_verifier(name)
-    elif verifiers:
-        print_verifiers()
+        (print_verifier if verifiers else print_environment)(name)
     else:
-        print_environments()
+        (print_verifiers if verifiers else print_environments)()
 
 
 def print_environments() -> None:
@@ -43,11 +43,33 @@ def print_environments() -> None:
         except (ImportError, LachesisError) as error:  # an installed package's entry point that does not load
             rows.append((name, f"does not load: {error}", ""))
             continue
-        own = {key: field for key, field in environment.Config.model_fields.items() if key not in _COMMON}
-        settings = [f"{key} = {field.get_default(call_default_factory=True)!r}" for key, field in own.items()]
-        rows.append((name, _first_line(environment), "\n".join(settings)))
+        own = [_setting(key, field) for key, field in environment.Config.model_fields.items() if key not in _COMMON]
+        rows.append((name, _first_line(environment), "\n".join(own)))
     _print(("environment", "what it is", "settings"), rows)
-    Console().print(f"every environment also has: {', '.join(_COMMON)}", style="dim", highlight=False)
+    console = Console(highlight=False)
+    console.print(f"Every environment also has the settings {', '.join(_COMMON)}.", style="dim")
+    console.print("lachesis envs NAME explains the settings of one.", style="dim")
+
+
+def print_environment(name: str) -> None:
+    """Print what an environment is, and each of its settings with its default and its meaning.
+
+    Raises:
+        ConfigError: the name is unknown; the message names the nearest one.
+    """
+    environment = describe(name).environment_class()
+    print(f"{name}: {_PAIR.sub('', inspect.getdoc(environment) or 'it has no documentation')}\n\nSettings:")
+    for key, field in environment.Config.model_fields.items():
+        meaning = " ".join((field.description or "").split())
+        print(f"  {_setting(key, field)}\n      {_PAIR.sub('', meaning) or 'it has no description'}")
+
+
+def _setting(key: str, field: FieldInfo) -> str:
+    """The setting with its default; without one if there is none."""
+    if field.is_required():
+        return f"{key} (required)"
+    default = field.get_default(call_default_factory=True)
+    return key if default is None else f"{key} = {default!r}"
 
 
 def print_verifiers() -> None:

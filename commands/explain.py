@@ -1,7 +1,8 @@
-"""``lachesis explain``: a stored trajectory of a run, with its rewards and what is known of each token."""
+"""``lachesis explain``: a stored trajectory of a run, with its rewards and its tokens."""
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..rollout.models.source import check_source
 from ..rollout.store import Stored
 from ..trainer.config import RunConfig
 from ..trainer.run.step_record import ADVANTAGE, TRAINER
@@ -19,7 +21,7 @@ from ..verifiers.errors import ConfigError, LachesisError
 from ..verifiers.reward import Reward
 from ..verifiers.segment import Segment
 from ..verifiers.trajectory import StopReason
-from .terminal import printable, standard_output
+from .terminal import printable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +34,9 @@ LISTED = 64
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("trajectory", required=False)
 @click.option(
-    "--step", type=click.IntRange(1), help="Without TRAJECTORY: list those of this step.  [default: the last]"
+    "--step",
+    type=click.IntRange(1),
+    help="Without TRAJECTORY: list the trajectories of this step.  [default: the last]",
 )
 @click.option("--sampled", is_flag=True, help="Show only the tokens that the policy sampled.")
 @click.option("--json", "as_json", is_flag=True, help="Print the trajectory as JSON.")
@@ -43,18 +47,17 @@ def command(run: Path, trajectory: str | None, step: int | None, sampled: bool, 
     sampler and trainer, the weights version that sampled it, and its advantage. Without TRAJECTORY, the trajectories of
     a step are listed.
     """
-    with standard_output():
-        if not trajectory:
-            print_list(run, step)
-        elif as_json:
-            click.echo(json.dumps(explain(run, trajectory).to_json()))
-        else:
-            print_explanation(explain(run, trajectory), context=not sampled)
+    if not trajectory:
+        print_list(run, step)
+    elif as_json:
+        click.echo(json.dumps(explain(run, trajectory).to_json()))
+    else:
+        print_explanation(explain(run, trajectory), context=not sampled)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known of one trajectory.
+    """One trajectory with its group, and the config and tokenizer of its run.
 
     Attributes:
         run: the run's folder.
@@ -127,8 +130,8 @@ def explain(path: Path, name: str) -> Explanation:
         ConfigError: there is no such run or trajectory.
     """
     run = Run(path)
-    group, slash, attempt = name.partition("/")
-    if not (slash and group.isdigit() and attempt.isdigit()):
+    group, _, attempt = name.partition("/")
+    if not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", name):
         raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(path)}")
     attempts = tuple(run.trajectories(group=int(group)))
     chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)
@@ -232,6 +235,7 @@ def _tokenizer(config: RunConfig, run: Path) -> "PreTrainedTokenizerBase | None"
 
     path = str(run / "model") if config.model.path == "tiny" else config.model.path
     try:
+        check_source(path)
         return load_tokenizer(path)
     except LachesisError:
         return None

@@ -1,4 +1,4 @@
-"""``lachesis new``: the first files of a new environment, its test and its README, which work at once."""
+"""``lachesis new``: a new environment as an installable package, with its test and its README."""
 
 import keyword
 import re
@@ -8,7 +8,7 @@ from string import Template
 
 import click
 
-from ..environments.loading import known_environments
+from ..environments.loading import ENTRY_POINTS, known_environments
 from ..verifiers.errors import ConfigError
 
 _ENVIRONMENT = Template('''\
@@ -64,22 +64,58 @@ def test_the_seed_decides_the_tasks_and_no_held_out_task_is_trained_on():
     assert not held_out & {task.hash for task in islice(ENVIRONMENT.tasks("train", seed=1), 1000)}
 """)
 
+_PROJECT = Template("""\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "$name-environment"
+version = "0.1.0"
+description = "$title: an environment for Lachesis"
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["lachesis-rl"]
+
+[project.entry-points."$group"]
+$name = "$name:$cls"
+
+[tool.setuptools]
+py-modules = ["$name"]
+
+[tool.pytest.ini_options]
+testpaths = ["test_$name.py"]
+""")
+
 _README = Template("""\
-# $name
+# $title
 
-An environment for Lachesis (`pip install lachesis-rl`). Describe the tasks and the rewards here.
+An environment for Lachesis. Describe the tasks and the rewards here.
 
-    pytest --import-mode=prepend  # run its tests
-    lachesis check $name.py       # audit its tasks and verifiers
-    lachesis eval ./$name.py --model MODEL --inline
+Run these commands in this folder, and give `lachesis eval` a model folder for `MODEL`:
+
+```bash
+pytest
+lachesis check $name.py
+lachesis eval $name.py --model MODEL --inline
+```
+
+Once it is installed, its name `$name` is enough, in any folder, and `lachesis envs` lists it:
+
+```bash
+pip install -e .
+lachesis check $name
+```
 
 In a run's TOML:
 
-    [[environments]]
-    use = "$name/$name.py"
+```toml
+[[environments]]
+use = "$name"
 
-    [environments.config]
-    count = 3
+[environments.config]
+count = 3
+```
 """)
 
 
@@ -89,9 +125,9 @@ In a run's TOML:
     "--out", type=click.Path(path_type=Path), default=".", help="Folder to create it in.  [default: the current one]"
 )
 def command(name: str, out: Path) -> None:
-    """Create an environment with its test and README in the folder NAME.
+    """Create an environment in the folder NAME, as an installable package.
 
-    All three work at once; change them from there.
+    Its test passes at once; change it from there. Its README shows the next commands.
     """
     for path in scaffold(name, out):
         click.echo(path)
@@ -106,8 +142,9 @@ def scaffold(name: str, folder: Path) -> list[Path]:
     check_name(name)
     target = folder / name
     cls = "".join(part.capitalize() for part in name.split("_") if part)
-    values = {"name": name, "cls": cls, "title": name.replace("_", " ").strip().capitalize()}
-    texts = {f"{name}.py": _ENVIRONMENT, f"test_{name}.py": _TEST, "README.md": _README}
+    title = name.replace("_", " ").strip().capitalize()
+    values = {"name": name, "cls": cls, "title": title, "group": ENTRY_POINTS}
+    texts = {f"{name}.py": _ENVIRONMENT, f"test_{name}.py": _TEST, "pyproject.toml": _PROJECT, "README.md": _README}
     try:
         target.mkdir(parents=True)
     except FileExistsError:

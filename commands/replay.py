@@ -34,7 +34,7 @@ from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
 from .arguments import PASS_ON, split_one
 from .in_order import in_order
-from .terminal import printable, standard_output
+from .terminal import printable
 
 SHOWN = 100
 """Most characters of a value that a difference shows."""
@@ -43,15 +43,15 @@ SHOWN = 100
 @click.command("replay", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
 @click.option(
-    "--record", "source", metavar="SOURCE", help="Write FILE, from a run's folder or by playing an environment."
+    "--record", "source", metavar="SOURCE", help="Write FILE instead, from an environment or from a run's folder."
 )
 @click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="With --record: tasks to record.")
 @click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes played at the same time.")
 def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
-    """Play recorded replies again and show what has changed since.
+    """Play recorded replies again and show which results have changed.
 
-    FILE was written by --record, or is a run's folder. A change of the environment or of its rewards shows up as a
-    difference. The exit code is 1 if there is any.
+    FILE is a recording, which --record writes, or a run's folder. The replies are played with the environment as it is
+    now, and every difference is shown. The exit code is 1 if there are any.
     """
     file, overrides = split_one(words, "FILE")
     config = parts_of(overrides, config={})["config"]
@@ -60,9 +60,7 @@ def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> 
         return
     if config:
         raise ConfigError("settings are part of the recording; give --config.key together with --record")
-    with standard_output():
-        changed = replay(Path(file), jobs)
-    sys.exit(1 if changed else 0)
+    sys.exit(1 if replay(Path(file), jobs) else 0)
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def replay(path: Path, jobs: int) -> int:
 
     with counting("replaying", None) as tick:
         asyncio.run(in_order(_recordings(path), one, emit, jobs))
-    console.print(f"{played} episodes played again, {changed} with another outcome")
+    console.print(f"{played} episodes played again, {changed} with a different result")
     return changed
 
 

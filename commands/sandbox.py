@@ -15,20 +15,33 @@ from ..verifiers.sandbox.backends import open_sandbox
 from ..verifiers.sandbox.job import MIB, Execution, Job, Limits, is_plain_name
 from ..verifiers.sandbox.settings import SandboxSettings
 from .arguments import PASS_ON, split_one
-from .terminal import printable, standard_output
+from .terminal import printable
 
 
 @click.command("sandbox", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--sandbox.key VALUE]...")
-@click.option("--backend", help="auto, process, docker or module:name, the same as --sandbox.backend.")
-@click.option("--stdin", default="", metavar="FILE", help="File for its standard input; - passes ours on.")
+@click.option("--backend", help="auto, process, docker or module:name; the same as --sandbox.backend.")
 @click.option(
-    "--file", "files", multiple=True, type=click.Path(path_type=Path), help="File to put into its folder; repeatable."
+    "--stdin",
+    default="",
+    metavar="FILE",
+    help="File for the program's standard input; - passes on that of this command.",
 )
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Environment variable; repeatable.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="File to copy into the program's folder; repeatable.",
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Environment variable of the program; repeatable.")
 @click.option("--timeout", type=float, metavar="S", help="Seconds of wall-clock time and of CPU time.  [default: 10]")
-@click.option("--memory", type=int, metavar="MIB", help="Memory of all its processes together.  [default: 256]")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="New or empty folder for the files that it leaves.")
+@click.option(
+    "--memory", type=int, metavar="MIB", help="Memory for all processes of the program together.  [default: 256]"
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="New or empty folder for the files that the program leaves."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the program's output.")
 def command(words: Sequence[str], backend: str | None, as_json: bool, out: Path | None, **options: Any) -> None:
     """Run the Python program FILE in a sandbox and report how it went.
@@ -100,8 +113,7 @@ def run_job(job: Job, settings: SandboxSettings, as_json: bool, out: Path | None
         sandbox.close()
     if out:
         _save(execution, out)
-    with standard_output():
-        _pass_on(json.dumps(execution.to_json()) + "\n" if as_json else execution.stdout, sys.stdout)
+    _pass_on(json.dumps(execution.to_json()) + "\n" if as_json else execution.stdout, sys.stdout)
     if not as_json:
         _pass_on(execution.stderr, sys.stderr)
         print(summary(execution, sandbox.name), file=sys.stderr)

@@ -13,29 +13,60 @@ from ..rollout.service.door import Door
 from ..rollout.service.service import Times
 from ..rollout.service.storage.queue import GroupQueue
 from ..verifiers.errors import ConfigError
-from .terminal import printable, standard_output
+from .terminal import printable
 
 _MIB = 1 << 20
 
 
 @click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. One that other machines can reach needs a token.",
+)
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--store",
     default=Path("service.sqlite"),
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that holds the groups; made if it is not there.",
+    help="File that holds the groups; created if it does not exist.",
 )
-@click.option("--token", default="", envvar="LACHESIS_TOKEN", help="Callers must show it; or set LACHESIS_TOKEN.")
-@click.option("--max-groups", default=100_000, show_default=True, type=click.IntRange(1), help="Groups that may wait.")
-@click.option("--max-mib", default=16_384, show_default=True, type=click.IntRange(1), help="MiB that may wait.")
-@click.option("--max-body", default=64, show_default=True, type=click.IntRange(1, 2048), help="MiB of one body.")
-@click.option("--max-staleness", type=click.IntRange(0), help="Versions that the weights of a group may be behind.")
-@click.option("--lease", default=1800.0, show_default=True, help="Seconds until an unacknowledged batch comes back.")
-@click.option("--patience", default=30.0, show_default=True, help="Seconds until a batch may be less than full.")
-@click.option("--silence", default=300.0, show_default=True, help="Seconds without a group that end a minimum share.")
+@click.option(
+    "--token", default="", envvar="LACHESIS_TOKEN", help="Token that callers must send; also read from LACHESIS_TOKEN."
+)
+@click.option(
+    "--max-groups", default=100_000, show_default=True, type=click.IntRange(1), help="Most groups that may wait."
+)
+@click.option(
+    "--max-mib", default=16_384, show_default=True, type=click.IntRange(1), help="Most MiB of groups that may wait."
+)
+@click.option(
+    "--max-body", default=64, show_default=True, type=click.IntRange(1, 2048), help="Most MiB of one request."
+)
+@click.option(
+    "--max-staleness", type=click.IntRange(0), help="Most weights versions that a group may be behind.  [default: any]"
+)
+@click.option(
+    "--lease",
+    default=1800.0,
+    show_default=True,
+    help="Seconds after which an unacknowledged batch is handed out again.",
+)
+@click.option("--patience", default=30.0, show_default=True, help="Seconds after which a batch may be incomplete.")
+@click.option(
+    "--silence",
+    default=300.0,
+    show_default=True,
+    help="Seconds without a group after which an environment loses its minimum share.",
+)
 def command(
     host: str,
     port: int,
@@ -49,10 +80,10 @@ def command(
     patience: float,
     silence: float,
 ) -> None:
-    """Serve the Atropos wire: a queue between environments and a trainer.
+    """Serve a queue of groups between Atropos environments and a trainer.
 
     Every group is on the disk before its post is answered. SIGTERM and Ctrl-C end the service cleanly, and the same
-    command goes on with the same groups.
+    command continues with the same groups.
     """
     if not is_loopback(host) and not token:
         raise ConfigError(f"--host {host} can be reached from outside; give a --token, or set LACHESIS_TOKEN")
@@ -60,8 +91,7 @@ def command(
     try:
         service = Service(queue, door=Door(max_staleness=max_staleness), times=Times(lease=lease, silence=silence))
         app = make_app(service, token=token, limits=BodyLimits(bytes=max_body * _MIB))
-        with standard_output():
-            asyncio.run(_serve(app, service, host, port))
+        asyncio.run(_serve(app, service, host, port))
     finally:
         queue.close()
 

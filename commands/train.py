@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..environments.environment import Environment, endless
+from ..rollout.models.source import check_source
 from ..trainer.config import RunConfig, load_config
 from ..trainer.run.sandbox_check import check_sandbox
 from ..trainer.run.storage.redaction import REDACTED
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
 
 @click.command("train", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CONFIG [--part.key VALUE]...")
-@click.option("--inline", is_flag=True, help="Run everything in this process, without Ray, so that a breakpoint works.")
+@click.option("--inline", is_flag=True, help="Run everything in this process, without Ray, so that breakpoints work.")
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; CONFIG may then be left out.")
 @click.option("--changed", is_flag=True, help="With --resume: continue even if an environment has changed since.")
 def command(words: Sequence[str], inline: bool, resume: str | None, changed: bool) -> None:
     """Train the model that CONFIG (a TOML file) describes.
 
-    Every setting can be overridden on the command line, for example --trainer.lr 1e-5; docs/settings.md lists them.
+    Options such as --trainer.lr 1e-5 override its settings; docs/settings.md lists them. The results go into the new
+    folder runs/NAME-K.
     """
     paths, overrides = split(words, RunConfig.model_fields)
     if len(paths) != 1 and not (resume and not paths):
-        raise ConfigError(f"train takes one CONFIG file, found {len(paths)}: {' '.join(paths) or 'none'}")
+        found = f"{len(paths)}: {' '.join(paths)}" if paths else "none"
+        raise ConfigError(f"train takes one CONFIG file, found {found}; lachesis train --help shows the usage")
     config, environments = _checked_config(
         paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
     )
@@ -68,6 +71,8 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
         for split_name in ("train", "test") if environment.played else ():
             next(endless(environment, split_name, config.seed))
     check_sandbox(config.sandbox, environments, config.seed)
+    if config.model.path != "tiny":
+        check_source(config.model.path)
     return config, environments
 
 

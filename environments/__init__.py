@@ -1,1 +1,1 @@
-"""Environments: what a model is asked, how episodes go, and the protocols that authors write against."""
+"""Environments: tasks and episodes, and the protocols that authors program against."""

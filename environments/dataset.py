@@ -23,13 +23,13 @@ class DatasetConfig(EnvironmentConfig):
     path: Path | None = None
     """A JSONL file, or a folder with train.jsonl and test.jsonl."""
     dataset: str = ""
-    """Without a path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+    """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
     name: str | None = None
     """The dataset's configuration on the Hub."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
     """The names of the two splits in the dataset, or of their files in the folder."""
     held_out: float = Field(0.1, ge=0, le=1)
-    """Share of the tasks that is the test split if both splits have the same source; 0: each split is all of it."""
+    """Share of the tasks in the test split if both splits have the same source. With 0, each split is all of it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -149,7 +149,7 @@ def hub_rows(dataset: str, name: str | None, split: str) -> Any:
         from datasets import load_dataset
     except ImportError:
         raise ConfigError(
-            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file"
+            f"dataset {dataset!r} needs the package `datasets`: pip install datasets, or set path to a file or folder"
         ) from None
     try:
         return load_dataset(dataset, name, split=split)

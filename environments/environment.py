@@ -1,4 +1,4 @@
-"""The class that authors write: tasks, a rubric and, if needed, how an episode goes."""
+"""The base class of environments: tasks, a rubric and, if needed, the course of an episode."""
 
 import asyncio
 import inspect
@@ -24,7 +24,7 @@ from .thinking import Thinking
 Split = Literal["train", "test"]
 
 Replies = str | Iterable[str] | Mapping[str, Iterable[str]]
-"""What the agents say in an episode: one reply or several in order, the same for all agents or by agent."""
+"""The replies of an episode: one or several in order, the same for all agents or by agent."""
 
 _RENAMED = {"judge": "score_trajectory", "judge_group": "score_group"}
 
@@ -33,13 +33,13 @@ class EnvironmentConfig(Settings):
     """Settings that every environment has; subclass it as ``Config`` to add more."""
 
     system_prompt: str = ""
-    """Put before every conversation, unless it is empty."""
+    """System prompt of every conversation; none if empty."""
     show_tools: bool = True
     """Whether the prompt shows the tools' schemas; if not, the system prompt or a warm start has to teach them."""
     limits: Limits = Limits()
-    """What an episode may use up: turns, tokens, tool calls, seconds."""
+    """Limits of an episode on turns, tokens, tool calls and seconds."""
     thinking: Thinking = Thinking()
-    """Whether a policy reasons before it answers, and for how long."""
+    """Whether the policy reasons before it answers, and for how long."""
 
 
 class Environment:
@@ -84,7 +84,7 @@ class Environment:
             )
 
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:
-        """The tasks of ``split``, in an order decided by ``seed``; may be infinite, and is started again at its end."""
+        """The tasks of ``split``, in an order decided by ``seed``; may be infinite. A finite one is started again."""
         raise NotImplementedError(f"{type(self).__name__} has no tasks(split, seed)")
 
     def tools(self, episode: Episode) -> list[Any]:
@@ -116,6 +116,9 @@ class Environment:
         """The trajectory with each agent's reward: the rubric's verdicts, and what the episode itself gave.
 
         A trajectory that ended with an error is returned without rewards.
+
+        Raises:
+            ConfigError: the rubric's ``success`` names a label that no part of the reward has.
         """
         if trajectory.stop in (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR):
             return trajectory.with_rewards({})
@@ -124,6 +127,8 @@ class Environment:
             judged = await self.rubric.score(Case(trajectory, agent), rows=agent == self.agents[0])
             given = trajectory.rewards.get(agent, Reward())
             rewards[agent] = judged.extended(part for part in given.components if not self.rubric.owns(part.label))
+        if trajectory.stop is StopReason.DONE:  # a limit may end an episode before it gives the decisive reward
+            self.rubric.check_success(rewards)
         return trajectory.with_rewards(rewards)
 
     async def score_group(self, attempts: Sequence[Trajectory]) -> list[Trajectory]:

@@ -1,4 +1,4 @@
-"""One attempt at a task while it runs: its chats, tools and limits, and what it leaves behind."""
+"""One attempt at a task while it runs: its chats, tools, limits and results."""
 
 import copy
 import math
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..verifiers.errors import ConfigError, DataError, nearest
 from ..verifiers.message import is_reply
@@ -25,6 +27,8 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .environment import EnvironmentConfig
+
+_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class Episode:
@@ -122,13 +126,14 @@ class Episode:
         """
         self._check_label(label, agent)
         turn = sum(map(is_reply, self.chat(agent).messages)) - 1
-        if turn < 0 or not math.isfinite(score):
+        number = _finite(score)
+        if turn < 0 or number is None:
             raise ConfigError(
                 f"step reward {label!r} needs a turn and a finite score: agent {agent!r} has had {turn + 1} turns, "
                 f"and the score is {score!r}"
             )
         steps = self._steps.setdefault((agent, label), _Steps(weight, total, {}))
-        steps.scores[turn] = steps.scores.get(turn, 0.0) + float(score)
+        steps.scores[turn] = steps.scores.get(turn, 0.0) + number
 
     def turn_advantage(self, value: float, *, agent: str = POLICY) -> None:
         """Set the advantage of the agent's latest turn; it is used as it is and never normalized.
@@ -138,17 +143,24 @@ class Episode:
         URL has no tokens and ignores the value.
 
         Raises:
-            ConfigError: the value is not finite, or the agent has had no turn.
+            ConfigError: the value is not a finite number that float32 can hold, or the agent has had no turn.
         """
-        if not math.isfinite(value):
-            raise ConfigError(f"the advantage of a turn must be a finite number, found {value!r} for agent {agent!r}")
-        self.chat(agent).set_advantage(float(value))
+        number = _finite(value)
+        if number is None or abs(number) > _FLOAT32:
+            raise ConfigError(
+                f"the advantage of a turn must be a finite number of at most {_FLOAT32:.1e} (float32), found "
+                f"{value!r:.80} for agent {agent!r}"
+            )
+        self.chat(agent).set_advantage(number)
 
     def metric(self, name: str, value: float) -> None:
         """Log a finite number that is not part of any reward."""
-        if not math.isfinite(value):
-            raise DataError(f"metric {name!r} must be a finite number, found {value!r}")
-        self._metrics[name] = float(value)
+        number = _finite(value)
+        if not isinstance(name, str):
+            raise DataError(f"a metric's name is text, found {name!r:.80}; write episode.metric(name, value)")
+        if number is None:
+            raise DataError(f"metric {name!r} must be a finite number, found {value!r:.80}")
+        self._metrics[name] = number
 
     @property
     def unanswered(self) -> str:
@@ -161,6 +173,8 @@ class Episode:
 
     def _check_label(self, label: str, agent: str) -> None:
         self._check_agent(agent)
+        if not isinstance(label, str) or not label:
+            raise ConfigError(f"a reward's label is a text, found {label!r:.80}; write episode.reward(label, score)")
         if self._owned(label):
             raise ConfigError(f"the rubric already has a reward labelled {label!r}; choose another label")
 
@@ -201,6 +215,15 @@ class Episode:
             timings=timings,
             rewards=self._given(),
         )
+
+
+def _finite(value: Any) -> float | None:
+    """``value`` as a float; None if it is not a finite number."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _noted(call: ToolCall, result: ToolResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Limits on what an episode may use up; each has its stop reason."""
+"""Limits of an episode, each with its own stop reason."""
 
 from pydantic import Field
 
@@ -6,15 +6,15 @@ from ..verifiers.settings import Settings
 
 
 class Limits(Settings):
-    """What an episode may use up. Reaching a limit ends the episode normally: it is scored as it stands."""
+    """Limits of an episode. Reaching one ends the episode normally: it is scored as it stands."""
 
     turns: int = Field(16, ge=1)
-    """Most replies of one agent."""
+    """The most replies of one agent."""
     tokens: int = Field(1 << 20, ge=1)
-    """Most sampled tokens of one agent, over all its replies."""
+    """The most sampled tokens of one agent, over all its replies."""
     tool_calls: int = Field(64, ge=0)
-    """Most tool calls in the whole episode."""
+    """The most tool calls in the whole episode."""
     result_characters: int = Field(50_000, ge=100)
-    """Most characters of one tool's result; the middle of a longer one is cut out, and the model is told."""
+    """The most characters of one tool's result; the middle of a longer one is cut out, and the model is told."""
     seconds: float = Field(600.0, gt=0)
-    """Most seconds for ``setup`` and ``run`` together; ``finish`` and ``close`` may each take as long again."""
+    """The most seconds for ``setup`` and ``run`` together; ``finish`` and ``close`` may each take as long again."""

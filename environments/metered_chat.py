@@ -1,4 +1,4 @@
-"""A chat that counts what its agent uses, and ends the episode when a limit is reached."""
+"""A chat that counts its agent's replies, tokens and tool calls, and ends the episode at a limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

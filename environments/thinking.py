@@ -16,14 +16,14 @@ class Thinking(Settings):
     """``free``: the chat template decides. ``on``: the reply begins inside ``<think>``. ``off``: it begins after an
     empty block. ``mixed``: on for half of the tasks and off for the others."""
     instruction: str = ""
-    """Put after the system prompt if thinking is on."""
+    """Text after the system prompt if thinking is on."""
     budget: int = Field(0, ge=0)
-    """Tokens of a reply after which reasoning that is still open is closed; 0 for no limit."""
+    """Tokens of a reply after which open reasoning is closed. 0 means no limit."""
     closing: str = "\n</think>\n\n"
-    """The text that closes it. Its tokens are not sampled, and are marked as ``forced`` in the segment."""
+    """The text that closes reasoning. Its tokens are not sampled, and are marked as ``forced`` in the segment."""
     train: Literal["sampled", "closing"] = "sampled"
-    """``sampled``: sampled tokens are trained on. ``closing``: only forced closings are, with advantage 1, so the
-    policy learns to end its reasoning at the budget and nothing else (the length control of Hermes 4)."""
+    """``sampled`` trains on sampled tokens. ``closing`` trains only on forced closings, with advantage 1, so that the
+    policy learns only to end its reasoning at the budget (the length control of Hermes 4)."""
 
     def drawn(self, seed: Sequence[int]) -> "Thinking":
         """These settings with ``mixed`` decided; attempts at one task differ in the last number of ``seed``."""

@@ -12,7 +12,7 @@ from .engines.weight_transport.transport import TRANSPORTS
 
 
 class TinyConfig(Settings):
-    """Shape of the tiny model that is built when ``model.path`` is ``tiny``."""
+    """Shape of the tiny model that is built if ``model.path`` is ``tiny``."""
 
     hidden: int = Field(128, ge=16)
     """Width of the residual stream."""
@@ -28,7 +28,7 @@ class RopeConfig(Settings):
     """Scaling of the rotary positions, in trainer and engines, for contexts longer than the model was trained for."""
 
     kind: Literal["yarn", "linear"] = "yarn"
-    """``yarn``: each frequency by its own factor (arXiv:2309.00071). ``linear``: all frequencies by the same one."""
+    """``yarn`` scales each frequency by its own factor (arXiv:2309.00071), ``linear`` all by the same one."""
     factor: float = Field(1.0, ge=1)
     """The new number of positions, as a multiple of the model's own; 1 changes nothing."""
 
@@ -37,15 +37,15 @@ class ModelConfig(Settings):
     """The policy that is trained."""
 
     path: str = "tiny"
-    """A folder or Hub id of a causal language model with a chat template, or ``tiny``: a new, random one."""
+    """Folder or Hub id of a causal language model with a chat template; ``tiny`` builds a small random one."""
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny model."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the engines' weights and of the trainer's computation; the trainer's own weights are float32."""
+    """Type of the engines' weights and of the trainer's computation. The trainer's own weights are always float32."""
     context: int = Field(1024, ge=16)
-    """Most tokens of prompt and completion together."""
+    """The most tokens of prompt and completion together."""
     rope: RopeConfig = RopeConfig()
-    """Scaling of positions, for contexts longer than the model's own."""
+    """Scaling of the rotary positions."""
 
 
 class SamplingConfig(Settings):
@@ -54,18 +54,18 @@ class SamplingConfig(Settings):
     temperature: float = Field(1.0, gt=0)
     """The logits are divided by it."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Keep the smallest set of tokens with this much probability; training needs 1, which keeps all."""
+    """Samples only from the smallest set of tokens with this much probability. Training needs 1, which keeps all."""
     top_k: int = Field(0, ge=0)
-    """Keep so many of the most probable tokens; training needs 0, which keeps all, as a filter biases the ratio."""
+    """Samples only from this many most probable tokens. Training needs 0, which keeps all."""
     max_tokens: int = Field(256, ge=1)
-    """Most tokens of one reply."""
+    """The most tokens of one reply."""
 
 
 class AgentConfig(Settings):
     """The player of one agent of an environment: the policy, or a model behind a URL."""
 
     url: str = ""
-    """URL of an OpenAI-compatible endpoint that plays the agent, untrained; empty: the policy plays it."""
+    """URL of an OpenAI-compatible endpoint that plays the agent and is not trained. If empty, the policy plays it."""
     model: str = ""
     """The endpoint's name for its model."""
     key: str = "OPENAI_API_KEY"
@@ -73,9 +73,9 @@ class AgentConfig(Settings):
     trainable: bool = True
     """Whether the policy is trained on this agent's replies."""
     temperature: float | None = Field(None, ge=0, lt=100)
-    """Temperature of the agent's replies; None: as in ``rollout.sampling``."""
+    """Temperature of the agent's replies. If left out, that of ``rollout.sampling``."""
     max_tokens: int | None = Field(None, ge=1)
-    """Most tokens of one reply of the agent; None: as in ``rollout.sampling``."""
+    """The most tokens of one reply of the agent. If left out, that of ``rollout.sampling``."""
 
     @model_validator(mode="after")
     def _whole(self) -> "AgentConfig":
@@ -98,7 +98,7 @@ class RolloutConfig(Settings):
     """Engines, workers, and how groups are made with them."""
 
     engine: Annotated[str, ENGINES.setting] = "torch"
-    """``torch``: embedded, no further install. ``vllm``: for models of real size. Your own: ``module:name``."""
+    """``torch`` is embedded and needs no further install; ``vllm`` is for models of real size."""
     engines: int = Field(2, ge=1)
     """Number of engine actors."""
     workers: int = Field(2, ge=1)
@@ -106,23 +106,23 @@ class RolloutConfig(Settings):
     threads: int = Field(4, ge=1)
     """Threads of each worker. Code that blocks without an ``await`` delays only the groups on its thread."""
     slots: int = Field(64, ge=4)
-    """Requests that one engine advances together."""
+    """Requests that one engine processes together."""
     gpus_per_engine: float = Field(0, ge=0)
     """GPUs that Ray reserves for each engine; above 1 it is also vLLM's tensor-parallel size."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
-    """Further options of the engine: with vLLM, arguments of its ``EngineArgs``."""
+    """Further options of the engine. With vLLM, these are arguments of its ``EngineArgs``."""
     weight_transport: Annotated[str, TRANSPORTS.setting] = "object_store"
-    """How new weights travel to the engines: ``object_store``, through memory, or your own as ``module:name``."""
+    """How new weights travel to the engines. ``object_store`` sends them through shared memory."""
     address: str = ""
-    """The Ray cluster to join (``auto`` or host:port); empty: Ray is started on this machine."""
+    """The Ray cluster to join (``auto`` or host:port). If empty, Ray is started on this machine."""
     inline: bool = False
-    """Run everything in this process, without Ray and threads, so that breakpoints work."""
+    """Run everything in this process, without Ray or threads, so that breakpoints work."""
     sampling: SamplingConfig = SamplingConfig()
     """Sampling of rollouts."""
     staleness: int = Field(0, ge=0)
-    """S: the groups of at most S+1 steps are admitted and not yet trained on; 0 is the synchronous algorithm."""
+    """How many steps old the weights that sample a rollout may be. With 0, rollouts and training take turns."""
     on_failure: Literal["retry", "drop", "fail"] = "retry"
-    """If a trajectory could not be scored: ``retry`` it, ``drop`` it, or ``fail`` the run."""
+    """What to do with a trajectory that could not be scored: ``retry`` it, ``drop`` it, or ``fail`` the run."""
     retries: int = Field(3, ge=0)
     """Retries of a trajectory before it is dropped."""
     blocking: float = Field(30.0, gt=0)

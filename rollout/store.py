@@ -5,16 +5,19 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
 
 from ..verifiers.errors import DataError, InfrastructureError
 from ..verifiers.files import replace_text, whole_lines
 from ..verifiers.group import Group
+from ..verifiers.rows.jsonl import json_object
 from ..verifiers.trajectory import Trajectory
 
 log = logging.getLogger(__name__)
+
+CURE = "restore it from a backup, or read it with the version that wrote it"
 
 
 class Frame(NamedTuple):
@@ -35,6 +38,14 @@ class Frame(NamedTuple):
     rows: int
     first: int
     last: int
+
+
+class Place(NamedTuple):
+    """The place of a trajectory in its run."""
+
+    step: int
+    group: int
+    attempt: int
 
 
 class Stored(NamedTuple):
@@ -85,10 +96,10 @@ class TrajectoryStore:
             for attempt, trajectory in zip(group.attempts, group.trajectories, strict=True)
         ]
         data = zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
-        self._repair()
         numbers = [group.index for group in groups]
-        frame = Frame(step, self._end, len(data), len(lines), min(numbers, default=0), max(numbers, default=0))
         try:
+            self._repair()
+            frame = Frame(step, self._end, len(data), len(lines), min(numbers, default=0), max(numbers, default=0))
             with self.path.open("ab") as file:
                 file.write(data)
             with self.index_path.open("a") as index:
@@ -102,11 +113,16 @@ class TrajectoryStore:
         """The stored trajectories in order: all, or those of one step or group, reading only the frames that matter.
 
         Raises:
-            DataError: the file was damaged after it was written, or was written by another version of this record.
+            DataError: the file was damaged after it was written, or was written by another version of this record. It
+                is raised after all that can be read.
         """
+        damages: list[DataError] = []
         for frame in self._frames:
             if step in (None, frame.step) and (group is None or frame.first <= group <= frame.last):
-                yield from self._rows(frame, group)
+                yield from self._rows(frame, group, damages)
+        if damages:
+            more = f"; {len(damages) - 1} more of its rows or steps are damaged" if len(damages) > 1 else ""
+            raise DataError(f"{damages[0]}{more}")
 
     def rewind(self, step: int) -> None:
         """Forget every step after ``step``."""
@@ -118,20 +134,33 @@ class TrajectoryStore:
     def _end(self) -> int:
         return self._frames[-1].offset + self._frames[-1].length if self._frames else 0
 
-    def _rows(self, frame: Frame, group: int | None) -> Iterator[Stored]:
+    def _rows(self, frame: Frame, group: int | None, damages: list[DataError]) -> Iterator[Stored]:
+        """The rows of a frame; what cannot be read is left out, and its error is added to ``damages``."""
+        where = f"{self.path}, step {frame.step}"
         try:
             with self.path.open("rb") as file:
                 file.seek(frame.offset)
                 text = zstandard.ZstdDecompressor().decompress(file.read(frame.length))
-        except (OSError, zstandard.ZstdError) as error:
-            raise DataError(f"{self.path}, step {frame.step}: damaged or unreadable ({error})") from None
+        except (OSError, MemoryError, zstandard.ZstdError) as error:
+            damages.append(DataError(f"{where}: damaged or unreadable ({error}); {CURE}"))
+            return
         for line in text.splitlines():
-            row = json.loads(line)
-            if group in (None, row["group"]):
-                yield Stored(row["step"], row["group"], row["attempt"], Trajectory.from_json(row))
+            try:
+                row = json_object(line, where, CURE)
+                place = _place(row, where)
+                stored = Stored(*place, _trajectory(row, where)) if group in (None, place.group) else None
+            except DataError as error:
+                damages.append(error)
+                continue
+            if stored:
+                yield stored
 
     def _load(self) -> list[Frame]:
-        """The complete frames: those of the index, then those that only the file has."""
+        """The complete frames: those of the index, then those that only the file has.
+
+        Raises:
+            DataError: the file cannot be read, or a frame that the index lacks holds no trajectories.
+        """
         if not self.path.exists():
             return []
         size = self.path.stat().st_size
@@ -143,19 +172,24 @@ class TrajectoryStore:
             frames.append(frame)
             end += frame.length
         if size > end:
-            with self.path.open("rb") as file:
-                file.seek(end)
-                frames.extend(_scan(file.read(), end))
+            try:
+                with self.path.open("rb") as file:
+                    file.seek(end)
+                    rest = file.read()
+            except OSError as error:
+                raise DataError(f"cannot read {self.path}: {error.strerror}; {CURE}") from None
+            frames.extend(_scan(rest, end, self.path))
         return frames
 
     def _indexed(self) -> Iterator[Frame]:
-        if not self.index_path.exists():
+        try:
+            for line in whole_lines(self.index_path)[0]:
+                frame = Frame(**json_object(line, str(self.index_path)))
+                if any(type(value) is not int for value in frame) or frame.length < 1:
+                    return
+                yield frame
+        except (OSError, DataError, TypeError):  # missing, damaged, or of an earlier version: the file is scanned
             return
-        for line in whole_lines(self.index_path)[0]:
-            try:
-                yield Frame(**json.loads(line))
-            except (ValueError, TypeError):  # damaged, or of an earlier version: the file itself is scanned instead
-                return
 
     def _repair(self) -> None:
         """Cut off an incomplete frame at the end, and make the index agree with the file."""
@@ -169,8 +203,8 @@ class TrajectoryStore:
         self._repaired = True
 
 
-def _scan(data: bytes, offset: int) -> Iterator[Frame]:
-    """The complete frames in ``data``, which begins at ``offset`` of its file."""
+def _scan(data: bytes, offset: int, path: Path) -> Iterator[Frame]:
+    """The complete frames in ``data``, which begins at ``offset`` of the file ``path``."""
     while data:
         reader = zstandard.ZstdDecompressor().decompressobj()
         try:
@@ -180,8 +214,23 @@ def _scan(data: bytes, offset: int) -> Iterator[Frame]:
         if not reader.eof:
             return
         length = len(data) - len(reader.unused_data)
-        rows = [json.loads(line) for line in text.splitlines()]
-        if rows:
-            groups = [row["group"] for row in rows]
-            yield Frame(rows[0]["step"], offset, length, len(rows), min(groups), max(groups))
+        where = f"{path}, byte {offset}"
+        places = [_place(json_object(line, where, CURE), where) for line in text.splitlines()]
+        if places:
+            groups = [place.group for place in places]
+            yield Frame(places[0].step, offset, length, len(places), min(groups), max(groups))
         data, offset = reader.unused_data, offset + length
+
+
+def _place(row: dict[str, Any], where: str) -> Place:
+    numbers: list[Any] = [row.get(name) for name in Place._fields]
+    if any(type(number) is not int for number in numbers):
+        raise DataError(f"{where}: {', '.join(Place._fields)} are whole numbers, found {numbers!r:.80}; {CURE}")
+    return Place(*numbers)
+
+
+def _trajectory(row: dict[str, Any], where: str) -> Trajectory:
+    try:
+        return Trajectory.from_json(row)
+    except DataError as error:
+        raise DataError(f"{where}: {error}; {CURE}") from None

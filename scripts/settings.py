@@ -20,7 +20,8 @@ HEAD = """\
 
 A run is described by one TOML file, `lachesis train CONFIG`. Only `environments` is required. Every setting can also be
 given on the command line, as in `--trainer.lr 1e-5`; the entries of a list are counted from 0, as in
-`--environments.0.group_size 4`. An unknown key is an error that names the nearest known one.
+`--environments.0.group_size 4`. An unknown key is an error that names the nearest known one. A setting with the default
+"left out" has no value unless you give one.
 """
 
 
@@ -66,8 +67,10 @@ def _heading(place: str) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    if value is None or _table_of(field.annotation):
+    if _table_of(field.annotation):
         return ""
+    if value is None:
+        return "left out"
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value, default=str, ensure_ascii=False)}`"
 
 

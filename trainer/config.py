@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
@@ -28,22 +28,22 @@ class EnvironmentEntry(Settings):
     """One environment of the run."""
 
     use: str
-    """Built-in name, ``module:Class`` or ``file.py[:Class]``."""
+    """Name of an installed environment, ``module:Class`` or ``file.py[:Class]``."""
     label: str = ""
-    """Name in logs and metrics; ``use`` if empty."""
+    """Name in logs and metrics. If empty, ``use`` is the name."""
     weight: float = Field(1.0, gt=0)
-    """Share of the admitted groups, relative to the other environments' weights."""
+    """Share of the groups, relative to the weights of the other environments."""
     min_share: float = Field(0.0, ge=0, le=1)
-    """Least share of the groups that teach something (their attempts earn different rewards). Below it, up to every
-    second group comes from this environment."""
+    """Least share of the groups that teach something, which are those whose attempts earn different rewards. While the
+    share is lower, up to every second group comes from this environment."""
     curriculum: CurriculumConfig | None = None
-    """Choice of tasks by difficulty; without one, tasks come in the environment's order."""
+    """Choice of tasks by difficulty. Without this table, tasks come in the environment's order."""
     group_size: int = Field(8, ge=2)
-    """Attempts at each task; their differences in reward are what is learned from."""
+    """Attempts at each task. The policy learns from their differences in reward."""
     config: dict[str, Any] = Field(default_factory=dict)
-    """The environment's own settings."""
+    """The environment's own settings, which ``lachesis envs`` lists."""
     agents: dict[str, AgentConfig] = Field(default_factory=dict)
-    """Models for agents that the trained policy does not play, by agent."""
+    """How each agent is played. An agent without a table is played by the trained policy."""
     rubric: dict[str, float] = Field(default_factory=dict)
     """Weights by label that replace those of the environment's rubric."""
 
@@ -60,18 +60,18 @@ class WarmStartConfig(Settings):
     """Supervised steps on demonstrations before the first rollout."""
 
     steps: int = Field(0, ge=0)
-    """The most optimizer steps; 0 for no warm start."""
+    """The most optimizer steps. With 0 there is no warm start."""
     batch: int = Field(64, ge=1)
     """Demonstrations per step."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate."""
     target: float | None = None
-    """Value of ``eval.metric`` that ends the warm start early; without one, all steps are taken."""
+    """Value of ``eval.metric`` that ends the warm start early. If left out, all steps are taken."""
     every: int = Field(10, ge=1)
     """Steps between evaluations."""
 
 
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
 class TrainerConfig(Settings):
@@ -94,36 +94,39 @@ class TrainerConfig(Settings):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients of a larger norm are scaled down to this norm."""
     advantage: Annotated[str, ESTIMATORS.setting] = "grpo"
-    """Estimator that turns the rewards of groups into advantages, or your own by ``module:name``."""
+    """Estimator that turns the rewards of groups into advantages."""
     dynamic_sampling: float = Field(0.0, ge=0)
-    """Replace groups whose attempts all earned the same (DAPO) by others, in one step at most this many times
-    ``prompts``. 0 turns it off: such groups are kept and teach nothing."""
+    """Replaces groups whose attempts all earned the same by others (DAPO), in each step at most this many times
+    ``prompts``. 0 turns this off: such groups are kept and teach nothing."""
     loss: LossConfig = LossConfig()
     """The loss of a policy step."""
     ranks: int = Field(1, ge=1)
-    """Processes that share the model and each step's samples (FSDP2); more than one are Ray actors."""
+    """Processes that share the model and each step's samples (FSDP2). If there are several, each is a Ray actor."""
     gpus_per_rank: float = Field(0, ge=0)
     """GPUs that Ray reserves for each rank, if there are several ranks."""
     lora: LoraConfig = LoraConfig()
-    """Train adapters instead of all weights."""
+    """Low-rank adapters, trained instead of all weights."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass instead of keeping them: less memory, about a third more work."""
+    """Recomputes activations in the backward pass, which saves memory and costs about a third more time."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
+    attention: Literal["auto", "masked", "flex"] = "auto"
+    """``flex`` computes rows of many samples by blocks and needs a GPU. ``masked`` computes padded rows with explicit
+    masks. ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
     threads: int = Field(1, ge=0)
-    """CPU threads of the trainer; 0 leaves the choice to torch. Results are the same bit for bit only with the same
-    number."""
+    """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
+    bit."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU if there is one."""
     max_nonfinite_steps: int = Field(3, ge=0)
-    """The most steps in a row that are skipped because their gradient is not finite; one more ends the run."""
+    """The most steps in a row that may be skipped because their gradient is not finite. One more ends the run."""
     checkpoint_every: int = Field(50, ge=1)
     """Steps between checkpoints; the last step always writes one."""
     keep: int = Field(2, ge=1)
-    """Number of newest checkpoints that are kept, besides the best one on held-out tasks."""
+    """How many of the newest checkpoints are kept. The best one on held-out tasks is kept as well."""
     probe_tolerance: float = Field(0.0, ge=0)
-    """Largest difference between trainer and engine in the probe's logprobs, in nats, before the run stops; 0 for the
-    default of ``model.dtype``."""
+    """The largest allowed difference, in nats, between trainer and engine in the logprobs of a fixed text, which is
+    checked after every weight update. A larger one ends the run. 0 means the default of ``model.dtype``."""
 
     renamed: ClassVar[dict[str, str]] = {
         "recompute": "gradient_checkpointing",
@@ -137,32 +140,40 @@ class EvalConfig(Settings):
     """Held-out evaluation during training: greedy, one attempt at each task."""
 
     every: int = Field(20, ge=0)
-    """Steps between evaluations; 0 evaluates only at the start and the end."""
+    """Steps between evaluations. With 0, only the start and the end are evaluated."""
     tasks: int = Field(500, ge=1)
     """The most tasks of each environment's test split."""
     max_tokens: int = Field(0, ge=0)
-    """The most tokens of one reply; 0 for ``rollout.sampling.max_tokens``."""
+    """The most tokens of one reply. 0 means ``rollout.sampling.max_tokens``."""
     metric: str = Field("auto", pattern=r"^(auto|accuracy|reward|score/.+)$")
     """Held-out metric that picks the best checkpoint and that ``stop_at`` and ``warm_start.target`` refer to:
     ``accuracy`` (share of successes), ``reward`` (mean total) or ``score/LABEL``. ``auto`` is the accuracy if every
     environment defines success, and the reward otherwise."""
     stop_at: float | None = None
-    """End the run when ``metric`` reaches this value; without one, all steps are taken."""
+    """Value of ``metric`` that ends the run early. If left out, all steps are taken."""
+
+
+def _check_name(name: str) -> str:
+    if not name or "/" in name or not name.isprintable() or len(name.encode()) > 200:
+        raise ValueError(
+            "a run's name is 1 to 200 bytes of printable text without /, because a folder is named after it"
+        )
+    return name
 
 
 class RunConfig(Settings):
     """The whole configuration of a run."""
 
-    name: str = "run"
-    """First part of the name of the run's folder; a number follows."""
+    name: Annotated[str, AfterValidator(_check_name)] = "run"
+    """Name of the run's folder, to which a number is added: ``run-1``."""
     out: Path = Path("runs")
-    """Folder in which the run's folder is made."""
+    """Folder in which the run's folder is created."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Seed of everything that is drawn at random."""
+    """Seed of all random numbers."""
     model: ModelConfig = ModelConfig()
     """The model that is trained."""
     environments: list[EnvironmentEntry] = Field(min_length=1)
-    """The environments that it is trained on."""
+    """The environments that the model is trained on."""
     rollout: RolloutConfig = RolloutConfig()
     """Engines and workers."""
     trainer: TrainerConfig = TrainerConfig()
@@ -175,7 +186,7 @@ class RunConfig(Settings):
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 
     def check_own(self) -> None:
-        """Import the user's own losses, engines and the like, so that a mistake in one ends no run half-way.
+        """Import the user's own losses, engines and so on, so that a mistake in one is found before the run starts.
 
         Raises:
             ConfigError: one of them cannot be imported.
@@ -220,10 +231,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file cannot be read, or a key or value is invalid. The message names the nearest key.
     """
     try:
-        values = tomllib.loads(Path(path).read_text())
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigError(f"{path} is not TOML: {error}") from None
     apply_overrides(values, overrides)
     config = validated(RunConfig, values, str(path))

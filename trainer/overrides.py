@@ -63,7 +63,7 @@ def sandbox_settings(words: Sequence[str]) -> SandboxSettings:
 def _literal(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # TOMLDecodeError is a ValueError
         return text
 
 
@@ -79,15 +79,14 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _enter(place: Any, part: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, key)]
-    inner = place.setdefault(part, {})
+    inner = place[_index(place, part, key)] if isinstance(place, list) else place.setdefault(part, {})
     if not isinstance(inner, dict | list):
         raise ConfigError(f"--{key}: {part!r} is a value, not a table, so it has no keys of its own")
     return inner
 
 
 def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise ConfigError(f"--{key}: {part!r} is not one of the {len(place)} entries, which are counted from 0")
-    return int(part)
+    numbers = [str(number) for number in range(len(place))]
+    if part not in numbers:
+        raise ConfigError(f"--{key}: {part!r:.80} is not one of the {len(place)} entries, which are counted from 0")
+    return numbers.index(part)

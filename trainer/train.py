@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 
 from ..environments.environment import Environment
@@ -86,9 +86,10 @@ async def train(
         await trainer.run()
         return write_summary(folder, config, trainer.state, sandbox)
     finally:
-        if trainer:
-            await trainer.close()
-        await pool.close()
+        async with AsyncExitStack() as closing:  # calls both, the last one first, even if it raises
+            closing.push_async_callback(pool.close)
+            if trainer:
+                closing.push_async_callback(trainer.close)
 
 
 class Trainer:
@@ -267,7 +268,7 @@ class Trainer:
         return replace(self.state, mixture=self.mixture.state, services=services, seconds=seconds, phases=phases)
 
     def learn(self, outcome: Outcome | Passed) -> None:
-        """Tell what became of the next order, in admission order."""
+        """Report the result of the next order, in admission order."""
         self.mixture.learn(outcome)
         self.services.learn(outcome)
 
@@ -287,11 +288,12 @@ class Trainer:
         self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 
     async def close(self) -> None:
-        """End the checkpoint writer, the dispatcher and the learner."""
-        self.saver.cancel()
-        await self.dispatcher.close()
-        await self.services.close()
-        self.learner.close()
+        """End the checkpoint writer, the dispatcher, the services and the learner."""
+        async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
+            closing.callback(self.learner.close)
+            closing.push_async_callback(self.services.close)
+            closing.push_async_callback(self.dispatcher.close)
+            closing.callback(self.saver.cancel)
 
 
 def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int, played: bool = False) -> Mixture:

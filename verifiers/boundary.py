@@ -14,13 +14,16 @@ Passing = tuple[type[BaseException], ...]
 
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 20_000
+"""Characters of an exception that a record keeps: every attempt of a group may raise the same one."""
+
 
 @dataclass(frozen=True)
 class Fault:
-    """An exception that user code raised.
+    """An exception that user code raised, as text that can be written as UTF-8.
 
     Attributes:
-        message: the type and text of the exception.
+        message: the type and text of the exception; the middle of a long text is left out, here and in ``traceback``.
         file: the file that raised it; empty if unknown.
         line: the line in that file, from 1.
         traceback: the whole traceback, as Python prints it.
@@ -60,24 +63,26 @@ class Boundary:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None or isinstance(error, self._passing) or interrupts(error, self._cancelling):
+        if error is None or isinstance(error, self._passing) or interrupts(error, trace, self._cancelling):
             return False
         self.error, self.fault = error, fault_of(error, self._home)
         return True
 
 
-def interrupts(error: BaseException, before: int = 0) -> bool:
-    """Whether ``error`` comes from outside the code: its task is being cancelled, or somebody pressed Ctrl-C.
+def interrupts(error: BaseException, trace: TracebackType | None, before: int) -> bool:
+    """Whether ``error`` comes from outside the code: its task is cancelled, it is closed, or somebody pressed Ctrl-C.
 
     Args:
         error: what was raised.
+        trace: its traceback, from the frame of the ``with`` statement on.
         before: requests to cancel the task that were pending before the code ran.
     """
     if isinstance(error, asyncio.CancelledError):
         return _cancelling() > before
     if isinstance(error, KeyboardInterrupt):
         return threading.current_thread() is threading.main_thread()
-    return isinstance(error, GeneratorExit)
+    # Python closes the innermost coroutine first, so a real GeneratorExit begins in the waiting frame itself
+    return isinstance(error, GeneratorExit) and (trace is None or trace.tb_next is None)
 
 
 def _cancelling() -> int:
@@ -101,23 +106,26 @@ def fault_of(error: BaseException, home: str | None = None) -> Fault:
     message, printed = _message(error), _printed(error)
     if not (where := own or foreign or frames):
         return Fault(message, traceback=printed)
-    return Fault(message, where[-1].filename, where[-1].lineno or 0, printed)
+    return Fault(message, _kept(where[-1].filename, LONGEST_MESSAGE), where[-1].lineno or 0, printed)
 
 
 def _message(error: BaseException) -> str:
-    """Type and text of an error, even if its ``__str__`` raises."""
+    """Type and text of an error, even if its ``__str__`` raises, be it a ``KeyboardInterrupt``."""
     try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException as worse:
-        if interrupts(worse):
-            raise
+        return _kept(f"{type(error).__name__}: {error}", LONGEST_MESSAGE)
+    except BaseException as worse:  # noqa: BLE001 - a Ctrl-C in this moment cannot be told from what __str__ raises
         return f"{type(error).__name__}, whose message cannot be had ({type(worse).__name__})"
 
 
 def _printed(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
-    except BaseException as worse:
-        if interrupts(worse):
-            raise
+        return _kept("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+    except BaseException:  # noqa: BLE001 - as above
         return ""
+
+
+def _kept(text: str, most: int) -> str:
+    """The beginning and the end of ``text``, with lone surrogates as escapes."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} … ({len(text) - most} characters left out) … {text[-(most // 2) :]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,19 +2,30 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` atomically: it holds the old or the new text, and is on disk on return."""
-    draft = path.with_name(path.name + ".draft")
+    """Replace the content of ``path`` atomically: it holds the old or the new text, and is on disk on return.
+
+    A symlink stays one, and its target is replaced; an existing file keeps its mode. A device or a pipe cannot be
+    replaced and is written to.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")
+        return
+    draft = target.with_name(target.name + ".draft")
     with draft.open("w", encoding="utf-8") as file:
+        if target.exists():
+            os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    draft.replace(target)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A group: the attempts at one task, which are compared with each other."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .errors import DataError
 from .reward import success_rate
@@ -16,7 +17,8 @@ class Group:
         index: the admission index, which orders groups and seeds their sampling.
         task: the task of all attempts.
         trajectories: the attempts, in the order of their numbers.
-        attempts: the number of each attempt; by default 0, 1, …; needed if some attempts were left out.
+        attempts: the number of each attempt, 0 or more and rising; by default 0, 1, …; needed if some attempts were
+            left out.
     """
 
     index: int
@@ -31,6 +33,12 @@ class Group:
             object.__setattr__(self, "attempts", tuple(range(len(self.trajectories))))
         if len(self.attempts) != len(self.trajectories):
             raise DataError(f"group {self.index} has {len(self.trajectories)} trajectories and numbers {self.attempts}")
+        whole = all(type(number) is int and number >= 0 for number in self.attempts)
+        if not whole or any(later <= earlier for earlier, later in pairwise(self.attempts)):
+            raise DataError(
+                f"the numbers of a group's attempts are whole, 0 or more and rising, found {self.attempts!r:.80} "
+                f"(group {self.index}); give each attempt its own number"
+            )
         for trajectory in self.trajectories:
             if trajectory.task.hash != self.task.hash:
                 raise DataError(f"group {self.index} mixes tasks {self.task.id} and {trajectory.task.id}")

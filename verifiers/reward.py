@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, NamedTuple
 
 from .errors import DataError
@@ -59,8 +60,9 @@ class Reward:
         for label, weight, _ in self.components:
             if not isinstance(label, str):
                 raise DataError(f"a reward's label is text, found {label!r}")
-            if not math.isfinite(weight):
-                raise DataError(f"the weight of reward {label!r} is finite, found {weight!r}")
+            given: Any = weight
+            if not isinstance(given, Real) or not math.isfinite(given):
+                raise DataError(f"the weight of reward {label!r} is a finite number, found {weight!r:.80}")
         if any(type(weight) is not float for _, weight, _ in self.components):  # NumPy floats are not JSON
             parts = tuple(part._replace(weight=float(part.weight)) for part in self.components)
             object.__setattr__(self, "components", parts)

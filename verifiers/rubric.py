@@ -108,6 +108,24 @@ class Rubric:
         """Whether ``label`` belongs to this rubric or to a task's own verifiers, so that nothing else may use it."""
         return label in self.weights or label.startswith(PREFIX)
 
+    def check_success(self, rewards: Mapping[str, Reward]) -> None:
+        """Check the label that ``success`` names against the rewards of one attempt that was played to its end.
+
+        The rubric alone does not know all labels, because an episode gives rewards of its own.
+
+        Raises:
+            ConfigError: no agent's reward has the label; the message names the labels that there are.
+        """
+        if not isinstance(self.success, str) or self.owns(self.success):
+            return
+        parts = {part.label for reward in rewards.values() for part in reward.components}
+        labels = sorted({*self.weights, *parts})
+        if self.success not in labels:
+            raise ConfigError(
+                f"the rubric's success names the label {self.success!r}, which no part of the reward has; its labels: "
+                f"{', '.join(labels) or 'none'}"
+            )
+
     def with_methods(self, environment: object) -> "Rubric":
         """A copy with the methods of ``environment`` that are marked with ``@reward`` or ``@group_reward``."""
         return self._with_entries(

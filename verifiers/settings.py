@@ -1,9 +1,11 @@
 """The base of all typed settings, with errors that name the key, the value and the nearest known key."""
 
 import typing
+from collections.abc import Iterator
+from types import NoneType, UnionType
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError, nearest
 
@@ -16,8 +18,19 @@ class Settings(BaseModel):
     renamed: ClassVar[dict[str, str]] = {}
     """Old key → what to write instead; the error for an old key says so."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what pydantic would convert: true would be 1, and "0.5" would be 0.5."""
+        if isinstance(value, bool | str) and _takes_numbers(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("a number is needed, without quotation marks")
+        return value
+
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_DEEPEST = 50
+"""The most levels of tables and lists in settings; what writes them is recursive."""
 
 
 def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
@@ -26,6 +39,9 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
     Raises:
         ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with ``what``.
     """
+    for key, text in _texts(values, ()):
+        if "\0" in text or text.encode("utf-8", "replace").decode() != text:
+            raise ConfigError(f"{what}: {key!r}: a character cannot be stored (NUL, or no UTF-8), found {text!r:.80}")
     try:
         return model(**values)
     except ValidationError as error:
@@ -44,6 +60,28 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         if not path:  # the values are valid one by one but not together: the model's own validator raised
             raise ConfigError(f"{what}: {reason}") from None
         raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
+
+
+def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Every text in ``value``, keys included, with its dotted key."""
+    key = ".".join(path)
+    if isinstance(value, str):
+        yield key, value
+    if not isinstance(value, dict | list | tuple):
+        return
+    if len(path) > _DEEPEST:
+        raise ConfigError(f"{key:.80}…: settings are nested at most {_DEEPEST} levels deep; make them flatter")
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(name, str):
+            yield key, name
+        yield from _texts(inner, (*path, str(name)))
+
+
+def _takes_numbers(annotation: Any) -> bool:
+    """Whether ``annotation`` is a number, or a number and None."""
+    if typing.get_origin(annotation) not in (None, typing.Union, UnionType):
+        return False
+    return set(typing.get_args(annotation) or (annotation,)) <= {int, float, NoneType} and annotation is not NoneType
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:

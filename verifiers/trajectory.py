@@ -140,5 +140,5 @@ class Trajectory:
                 timings=row["timings"],
                 rewards={agent: Reward.from_json(given) for agent, given in row["rewards"].items()},
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise DataError(f"not a stored trajectory: {type(error).__name__}: {error}") from None

@@ -15,7 +15,7 @@ from .evaluation import evaluation_of, run_evaluation
 @click.option("--model", default="", help="Model folder or Hub id; with --url, the endpoint's name for the model.")
 @click.option("--url", default="", help="OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
 @click.option(
-    "--engine", default="torch", show_default=True, help="torch, vllm or module:name, the same as --rollout.engine."
+    "--engine", default="torch", show_default=True, help="torch, vllm or module:name; the same as --rollout.engine."
 )
 @click.option(
     "--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which tasks to use."

@@ -22,6 +22,7 @@ from ...rollout.chats.text_chat import TextPolicy
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
+from ...rollout.models.source import check_source
 from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
@@ -79,7 +80,7 @@ class Evaluation:
         return header
 
     def file_name(self) -> Path:
-        """Where scores go by default: a file of its own for every header."""
+        """The default file for scores: every header has its own."""
         name = re.sub(r"[^\w.-]+", "-", f"{self.environment.use}-{self.model}").strip("-.")
         digest = hashlib.blake2b(json.dumps(self.header(), sort_keys=True).encode(), digest_size=4).hexdigest()
         return Path("evals") / f"{name}-{digest}.jsonl"
@@ -137,7 +138,7 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
         out: file of scores; ``evaluation.file_name()`` if None.
 
     Raises:
-        ConfigError: the environment has no tasks, or ``out`` belongs to another evaluation.
+        ConfigError: the environment has no tasks, there is no such model, or ``out`` belongs to another evaluation.
         EngineError: the model cannot be reached; ``out`` keeps what was scored before.
     """
     environment = evaluation.environment.build()
@@ -154,6 +155,8 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
             if not all(file.has(task.hash, attempt) for attempt in range(attempts))
         }
         if missing:
+            if not evaluation.url:
+                check_source(evaluation.model)
             with counting("evaluating", len(chosen), len(chosen) - len(missing)) as tick:
                 asyncio.run(_make(evaluation, environment.agents, missing, attempts, concurrency, file, tick))
         summary = summarise(file.scores[key] for key in wanted if key in file.scores)

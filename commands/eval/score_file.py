@@ -1,4 +1,4 @@
-"""The scores of an evaluation on disk: a header line, then one JSON line a trajectory; it can be continued."""
+"""The scores of an evaluation on disk: a header line, then one JSON line for each trajectory; it can be continued."""
 
 import json
 import math

@@ -18,10 +18,10 @@ from .rescoring import verify_file, verify_run
 )
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Rows scored at the same time.")
 def command(words: Sequence[str], out: Path | None, jobs: int) -> None:
-    """Score FILE again: a JSONL file of completions, or a run's folder.
+    """Score the completions in FILE, a JSONL file or a run's folder.
 
-    A JSONL row is {"verifier", "completion", "answer", "params"}. Of a run, the verdicts that have changed are shown,
-    and -o gets a line for each of them.
+    A row of a JSONL file is {"verifier", "completion", "answer", "params"}, and each gets a verdict. A run is scored
+    again, and only the verdicts that have changed are shown and written to -o.
 
     The exit code is 1 if a row could not be scored; its verdict is infra_error and gives the reason.
     """

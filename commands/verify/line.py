@@ -1,4 +1,4 @@
-"""A line of a JSONL file: one completion to score, with its verifier and what that verifier gets to see."""
+"""A line of a JSONL file: one completion to score, with its verifier and the inputs of that verifier."""
 
 import difflib
 import hashlib

@@ -20,7 +20,7 @@ from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import POLICY, Trajectory
 from ...verifiers.verdict import Verdict
 from ..in_order import in_order
-from ..terminal import printable, standard_output
+from ..terminal import printable
 from .line import Line, lines_of
 from .verdict_file import VerdictFile, verdict_row
 
@@ -79,8 +79,7 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
     lines = lines_of(path)
     if out is None:
         counts: Counter[str] = Counter()
-        with standard_output():
-            _score_rows(path, lines, _Printer(counts).add, jobs, 0)
+        _score_rows(path, lines, _Printer(counts).add, jobs, 0)
     else:
         with VerdictFile(out, path, lines) as file:
             counts, before = file.counts, file.counts.total()

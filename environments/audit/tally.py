@@ -1,4 +1,4 @@
-"""How often each scripted player played and passed, and what that says about the environment."""
+"""Counts of each scripted player's plays and passes, and the findings that follow from them."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

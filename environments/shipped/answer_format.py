@@ -46,9 +46,9 @@ class AnswerFormat(Environment):
         """Which forms are asked for, and whether replies reason first."""
 
         forms: Annotated[list[str], known_names("form", FORMS)] = Field(default_factory=list)
-        """Names of forms, as in the verifier ``answer_form``; empty for all."""
+        """Names of forms, as in the verifier ``answer_form``; all if empty."""
         think: Literal["off", "optional", "required"] = "optional"
-        """Whether a reply may, or must, begin with one ``<think>`` block; one that breaks the rule earns nothing."""
+        """Whether a reply may or must begin with one ``<think>`` block. A reply that breaks the rule earns nothing."""
 
     rubric = Rubric(
         use("answer_form"), use("answer_form", label="form", weight=0.0, value=False), success="answer_form"

@@ -1,4 +1,4 @@
-"""Sums of two numbers, made from a seed; the held-out split is by unordered pair."""
+"""Sums of two numbers, drawn from a seed; unordered pairs are held out."""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ HELD_OUT = 500
 
 
 class Arithmetic(Environment):
-    """``21+43=`` with two numbers of ``digits`` digits; the zero-padded answer has one digit more.
+    """Sums such as ``21+43=``; the zero-padded answer has one digit more than the numbers.
 
     An attempt is a success if the answer is exactly right.
     """
@@ -29,7 +29,7 @@ class Arithmetic(Environment):
         digits: int = Field(2, ge=1, le=6)
         """Digits of each number, which is zero-padded."""
         least_digits: int = Field(0, ge=0, le=6)
-        """Unless 0, each sum draws its number of digits from this to ``digits``; that is its ``difficulty``."""
+        """If above 0, each sum has a random number of digits from this to ``digits``, which is its ``difficulty``."""
         order: Literal["least_first", "most_first"] = "least_first"
         """Which digit is written first. With the least significant digit first, carries are local and easy to learn."""
 

@@ -42,7 +42,7 @@ class Code(DatasetEnvironment):
         fn_name: str = "fn_name"
         """``call``: the column of the function's name, unless the tests' object gives it."""
         solution: str = ""
-        """``stdin``, ``call``: the column of a correct program, for demonstrations; empty for none."""
+        """``stdin``, ``call``: the column of a correct program, for demonstrations; none if empty."""
         shown_tests: int = Field(1, ge=0)
         """``mbpp``: how many tests the prompt shows; replies cannot hard-code the results of hidden tests."""
         policy: Policy = "all"
@@ -52,7 +52,7 @@ class Code(DatasetEnvironment):
         allow_shared: bool = False
         """Allow tests that must run in the same process as the program, which could then tamper with them."""
         instruction: str = INSTRUCTION
-        """Put after each problem; empty for none."""
+        """Text after each problem; none if empty."""
 
     rubric = Rubric(use("code", format="humaneval"), use("format", weight=0.0, required=False), success="code")
 

@@ -21,13 +21,13 @@ class Gsm8k(DatasetEnvironment):
         path: Path | None = None
         """A JSONL file of {question, answer} rows, or a folder with train.jsonl and test.jsonl (or gsm8k_*.jsonl)."""
         dataset: str = "openai/gsm8k"
-        """Without a path: a dataset id on the Hugging Face Hub, or a folder that `datasets` can load."""
+        """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
         name: str | None = "main"
         """The dataset's configuration on the Hub."""
         held_out: float = Field(0.0, ge=0, le=1)
-        """Share of a single file that is the test split; 0: each split is the whole file."""
+        """Share of a single file that is the test split. With 0, each split is the whole file."""
         instruction: str = INSTRUCTION
-        """Put after each question; empty for none."""
+        """Text after each question; none if empty."""
 
     rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
     file_names = ("{}.jsonl", "gsm8k_{}.jsonl")

@@ -23,9 +23,9 @@ class MathProblems(DatasetEnvironment):
         answer: str = "answer"
         r"""The column of the answer, or of a text that gives the answer in ``\boxed{}`` or after ``####``."""
         solution: str = ""
-        """The column of a worked solution, for demonstrations; empty for none."""
+        """The column of a worked solution, for demonstrations; none if empty."""
         instruction: str = INSTRUCTION
-        """Put after each problem; empty for none."""
+        """Text after each problem; none if empty."""
 
     rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
 

@@ -32,7 +32,7 @@ class Service(Environment):
         patience: float = Field(60.0, gt=0)
         """Seconds without a group, while one is waited for, after which the other environments have its turn."""
         max_staleness: int | None = Field(None, ge=0)
-        """Most versions of the weights between sampling and training; older groups are left out. None: any number."""
+        """Most weights versions between sampling and training; older groups are left out. By default any number."""
         unprovable: Literal["keep", "refuse"] = "keep"
         """A posted sequence that is none of those that the engine sampled: train it as it is, or refuse its group."""
         max_groups: int = Field(4096, ge=1)

@@ -41,11 +41,11 @@ class ToolCalling(DatasetEnvironment):
         """Which rows to use, and how tools and calls are written."""
 
         categories: Annotated[list[str], known_names("category", CATEGORIES)] = Field(default_factory=list)
-        """Rows of these only: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; empty for all."""
+        """Categories to use: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; all if empty."""
         format: str = "hermes"
-        """How tools are shown and calls written: hermes, qwen, qwen_coder, llama or llama_pythonic."""
+        """Format of tools and calls: hermes, qwen, qwen_coder, llama or llama_pythonic."""
         strict: bool = True
-        """Whether a call that had to be repaired is wrong."""
+        """Whether a call that had to be repaired counts as wrong."""
 
         @field_validator("format")
         @classmethod

@@ -62,7 +62,7 @@ class ScriptedEngine:
 
     async def update(self, shipment: Shipment) -> str:
         """Take the shipment's version; its tensors are received and forgotten."""
-        receiver = shipment.receiver()
+        receiver = shipment.open()
         for _ in receiver.receive(shipment):
             pass
         self._version = shipment.version

@@ -322,7 +322,7 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
     from vllm.platforms import current_platform
 
-    receiver = shipment.receiver()
+    receiver = shipment.open()
     worker.reload_weights(weights_iterator=receiver.receive(shipment))
     if current_platform.is_cpu():
         for layer in worker.get_model().modules():

@@ -14,8 +14,8 @@ class CurriculumConfig(Settings):
     """Bands of difficulty, and the success rates between which a band is worth practising."""
 
     bands: list[float] | list[str] = Field(min_length=2)
-    """If difficulty is a number: the upper edges of the bands, in rising order; the last band takes all that is above,
-    too. If it is a label: all labels, the easiest first."""
+    """If difficulty is a number, the upper edges of the bands in rising order; the last band also takes all higher
+    numbers. If it is a label, all labels, with the easiest first."""
     key: str = "difficulty"
     """The key in a task's ``info`` that holds its difficulty."""
     low: float = Field(0.2, ge=0, le=1)
@@ -23,9 +23,9 @@ class CurriculumConfig(Settings):
     high: float = Field(0.8, ge=0, le=1)
     """Success rate above which a band is too easy."""
     rest: float = Field(0.1, gt=0, le=1)
-    """Weight of a band that is too easy or too hard, so that its success rate stays known; the others have weight 1."""
+    """Weight of a band that is too easy or too hard, which keeps its success rate known; the others have weight 1."""
     memory: float = Field(0.9, ge=0, lt=1)
-    """Share of a band's old success rate in the new one, after each group; the rest is the group's own rate."""
+    """Share of the old success rate in a band's new one after each group. The rest is the rate of that group."""
 
 
 class Curriculum:

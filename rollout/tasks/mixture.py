@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...environments.environment import Environment, Split
-from ...verifiers.errors import ConfigError
+from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.group import Group
 from ...verifiers.task import Task
 from ..orders import Outcome, Passed
@@ -121,7 +121,23 @@ class Mixture:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``, before anything is drawn; draws that were pending then are repeated first."""
+        """Go on from ``state``, before anything is drawn; draws that were pending then are repeated first.
+
+        Raises:
+            DataError: It is not the state of a mixture of these environments.
+        """
+        try:
+            self._restore(state)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the checkpoint's position in the tasks does not fit this run's {len(self.labels)} environments "
+                f"({type(error).__name__}: {error}); use those that the run began with, or start a new run"
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        counts = {name: len(state[name]) for name in ("supplies", "balance", "admitted", "useful")}
+        if set(counts.values()) != {len(self.labels)}:
+            raise ValueError(f"it has {counts}")
         tasks: list[dict[int, Any]] = []
         for place, supply in enumerate(self._supplies):
             pending = {number: band for environment, number, band in state["pending"] if environment == place}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 from ...verifiers.boundary import Boundary
-from ...verifiers.errors import EngineError, InputError
+from ...verifiers.errors import EngineError, LachesisError
 from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
@@ -25,34 +25,39 @@ class EngineActor:
 
     def __init__(self, spec: PoolSpec) -> None:
         use_one_thread()
-        self._refusal: InputError | None = None
+        self._engine: Engine | LachesisError
         try:
             self._engine = spec.build_engine()
-        except InputError as error:  # raised by info(): what a constructor raises can only be found in Ray's logs
-            self._refusal = error
+        except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
+            self._engine = error
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; raises what its constructor raised."""
+        if isinstance(self._engine, LachesisError):
+            raise self._engine
+        return self._engine
 
     async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
         """Continue many prompts; see the function of that name."""
-        async for answers in generate_many(self._engine, requests):
+        async for answers in generate_many(self.engine, requests):
             yield answers
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """As in ``Engine``."""
-        return await self._engine.compute_logprobs(tokens, temperature)
+        return await self.engine.compute_logprobs(tokens, temperature)
 
     async def update(self, shipment: Shipment) -> str:
         """As in ``Engine``."""
-        return await self._engine.update(shipment)
+        return await self.engine.update(shipment)
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
-        if self._refusal:
-            raise self._refusal
-        return await self._engine.info()
+        return await self.engine.info()
 
     async def close(self) -> None:
         """As in ``Engine``."""
-        await self._engine.close()
+        await self.engine.close()
 
     async def pid(self) -> int:
         """The process id, once the engine is built."""

@@ -1,6 +1,7 @@
 """The pool of engines and workers that makes groups: its protocol, its specification, and the one in this process."""
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -8,10 +9,11 @@ from typing import Protocol
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..config import AgentConfig, ModelConfig, RolloutConfig
+from ..engines.checked import open_engine
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
-from ..engines.registry import ENGINES, EngineSetup
+from ..engines.registry import EngineSetup
 from ..engines.router import Router
-from ..engines.weight_transport.transport import TRANSPORTS, Shipment, WeightSender
+from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
 from ..orders import Order, Outcome, Passed
 from .agents import AgentPolicies
 from .worker import GroupWorker
@@ -56,11 +58,11 @@ class PoolSpec:
             version=self.version,
             options=self.rollout.engine_options,
         )
-        return ENGINES.load(self.rollout.engine)(setup)
+        return open_engine(self.rollout.engine, setup)
 
     def open_sender(self) -> WeightSender:
         """The trainer's side of the weight transport."""
-        return TRANSPORTS.load(self.rollout.weight_transport)()
+        return open_sender(self.rollout.weight_transport)
 
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
@@ -156,6 +158,7 @@ class InlinePool:
 
     async def close(self) -> None:
         """As in ``Pool``."""
-        await self._worker.close()
-        for engine in self._engines:
-            await engine.close()
+        async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
+            for engine in self._engines:
+                closing.push_async_callback(engine.close)
+            closing.push_async_callback(self._worker.close)

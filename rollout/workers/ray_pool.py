@@ -1,6 +1,7 @@
 """The pool on Ray: engines and environment workers as actors, on a cluster or on this machine."""
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
 from ..engines.router import Router
@@ -59,7 +60,8 @@ class RayPool:
 
     async def close(self) -> None:
         """As in ``Pool``."""
-        self._workers.close()
-        await self._engines.close()
-        if self._started_ray:
-            stop_ray()
+        async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
+            if self._started_ray:
+                closing.callback(stop_ray)
+            closing.push_async_callback(self._engines.close)
+            closing.callback(self._workers.close)

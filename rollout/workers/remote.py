@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost, LachesisError
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
+from ..engines.own_code import OwnCode
 from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
 from .actors import Answer, EngineActor, WorkerActor
@@ -46,7 +47,8 @@ def stop_ray() -> None:
 
 def store(shipment: Shipment) -> Any:
     """Put a shipment into Ray's object store once, for all engines; a reference to it."""
-    return ray.put(shipment)
+    with OwnCode("rollout.weight_transport: pickling its shipment"):
+        return ray.put(shipment)
 
 
 class WorkerLost(Exception):

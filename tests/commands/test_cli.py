@@ -67,30 +67,36 @@ print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if nam
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["train"], ["takes one CONFIG file, found 0"]),
+        (["train"], ["takes one CONFIG file, found none"]),
         (["train", "none.toml"], ["cannot read the config none.toml"]),
         (["train", "."], ["cannot read the config ."]),
         (["train", "a.toml", "b.toml"], ["found 2: a.toml b.toml"]),
         (["train", "toy.toml", "--trainer.stepz", "3"], ["unknown key 'trainer.stepz'", "did you mean 'steps'"]),
         (["train", "toy.toml", "--trainer.lr", "fast"], ["'trainer.lr'", "found 'fast'"]),
         (["train", "toy.toml", "--trainer.lr=-1"], ["'trainer.lr'", "greater than 0"]),
+        (["train", "toy.toml", "--environments.²", "3"], ["'²' is not one of the 1 entries"]),
+        (["train", "toy.toml", "--name", '"\\u0000"'], ["'name'", "cannot be stored"]),
+        (["train", "toy.toml", "--name", "a/b"], ["'name'", "without /", "found 'a/b'"]),
+        (["train", "toy.toml", "--eval.stop_at", "true"], ["'eval.stop_at'", "a number is needed"]),
+        (["train", "deep.toml"], ["deep.toml is not TOML"]),
         (["train", "toy.toml", "--environments.0.use", "arithmetik"], ["did you mean 'arithmetic'"]),
         (["train", "toy.toml", "--environments.0.use", "./none.py"], ["cannot read the environment ./none.py"]),
         (["train", "toy.toml", "--environments.0.config.digit", "3"], ["did you mean 'digits'"]),
         (["train", "toy.toml", "--environments.0.rubric.exat", "3"], ["did you mean 'exact'"]),
         (["train", "toy.toml", "--resum", "x"], ["no option --resum", "did you mean '--resume'"]),
         (["train", "--resume", "nowhere"], ["nowhere"]),
-        (["train", "toy.toml", "--model.path", "./nomodel"], ["nomodel", "config.json"]),
+        (["train", "toy.toml", "--model.path", "./nomodel"], ["there is no model folder ./nomodel"]),
         (["trian"], ["No such command 'trian'"]),
         (["verify", "none.jsonl"], ["cannot read none.jsonl"]),
         (["verify", "."], ["holds no trajectories"]),
-        (["eval"], ["takes one environment, found 0"]),
+        (["eval"], ["takes one environment, found none"]),
         (["eval", "arithmetic"], ["needs --model"]),
         (["eval", "arithmetik", "--model", "m"], ["did you mean 'arithmetic'"]),
         (["eval", "arithmetic", "--model", "m", "--config.digitz", "1"], ["did you mean 'digits'"]),
         (["eval", "arithmetic", "--model", "m", "--rollout.slot", "1"], ["did you mean 'slots'"]),
         (["eval", "arithmetic", "--model", "m", "--url", "host:1"], ["http(s)://", "host:1"]),
-        (["eval", "arithmetic", "--model", "./nomodel", "--inline"], ["nomodel", "config.json"]),
+        (["eval", "arithmetic", "--model", "./nomodel", "--inline"], ["there is no model folder ./nomodel"]),
+        (["check", "arithmetic", "--tokenizer", "./nomodel"], ["there is no model folder ./nomodel"]),
         (["eval", "gsm8k", "--model", "m", "--config.path", "empty.jsonl"], ["empty.jsonl", "no problems"]),
         (["eval", "gsm8k", "--model", "m", "--config.path", "bad.jsonl"], ["bad.jsonl, line 1"]),
         (["eval", "arithmetic", "--model", "m", "--tasks", "0"], ["--tasks"]),
@@ -103,6 +109,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     folder = config.parent
     (folder / "bad.jsonl").write_text('{"verifier": "exact", "completion": "", "answer": ""}\n{half\n')
     (folder / "empty.jsonl").write_text("")
+    (folder / "deep.toml").write_text("a = " + "[" * 100_000)
     refused(lachesis_here(*words, cwd=folder), *parts)
 
 

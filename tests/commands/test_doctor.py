@@ -22,7 +22,7 @@ def test_everything_is_looked_at_and_every_lack_has_its_cure(examined: list[Find
     assert {"Python", "torch", "Ray", "vLLM", "CPU", "memory", "disk", "shared memory", "sandbox"} <= set(findings)
     assert any(name.startswith("GPU") for name in findings)
     assert all(finding.found for finding in findings.values())
-    assert all(finding.cure for finding in findings.values() if finding.state == "lacks")
+    assert all(finding.cure for finding in findings.values() if finding.state == "missing")
     assert findings["torch"].state == "ok"
     if hasattr(os, "sched_getaffinity"):
         assert findings["CPU"].found.startswith(f"{len(os.sched_getaffinity(0))} cores")
@@ -69,7 +69,7 @@ LACKS = Layer("memory", False, "160 MiB at a limit of 96: ok", "run as root")
 def test_one_backend_that_holds_enough_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     found = sandboxes(monkeypatch, process=Backend(Level.CONTAINED, [*HELD, LACKS]))
     assert found["sandbox"].state == "ok"
-    assert found["sandbox"].found.startswith("process at contained")
+    assert found["sandbox"].found.startswith("process at level contained")
     assert found["sandbox process"] == Finding("sandbox process", "warn", "contained; held: files, network")
     assert found["sandbox process: memory"] == Finding("sandbox process: memory", "warn", LACKS.found, "run as root")
     assert found["sandbox docker"].found == "Docker does not answer: no daemon"
@@ -79,10 +79,10 @@ def test_one_backend_that_holds_enough_is_enough(monkeypatch: pytest.MonkeyPatch
 def test_the_backend_of_the_higher_level_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     backends = {"process": Backend(Level.ACCIDENT, [LACKS]), "docker": Backend(Level.STRONG, HELD)}
     found = sandboxes(monkeypatch, **backends)
-    assert found["sandbox"].found.startswith("docker at strong")
+    assert found["sandbox"].found.startswith("docker at level strong")
     assert found["sandbox docker"].state == "ok"
 
 
 def test_without_one_that_holds_enough_runs_do_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     found = sandboxes(monkeypatch, process=Backend(Level.ACCIDENT, [LACKS]))
-    assert (found["sandbox"].state, bool(found["sandbox"].cure)) == ("lacks", True)
+    assert (found["sandbox"].state, bool(found["sandbox"].cure)) == ("missing", True)

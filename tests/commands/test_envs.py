@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from lachesis.commands import envs as listing
-from lachesis.commands.envs import print_verifier, print_verifiers
+from lachesis.commands.envs import print_environment, print_verifier, print_verifiers
 from lachesis.commands.verify.rescoring import verify_file
+from lachesis.environments.loading import find_environment, known_environments
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import known_verifiers, verifier_class
 
@@ -62,6 +63,22 @@ def test_a_family_is_one_and_its_instances_are_counted(
         "does not load: no module",
     ):
         assert text in printed
+
+
+@pytest.mark.parametrize("name", known_environments())
+def test_one_environment_says_what_each_of_its_settings_means(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_environment(name)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{name}: ")
+    settings = dict(re.findall(r"^  (\w+).*\n      (.+)$", printed.partition("Settings:")[2], re.MULTILINE))
+    assert list(settings) == list(find_environment(name).Config.model_fields)
+    assert "no description" not in printed
+    assert "None" not in printed
+
+
+def test_an_environment_that_is_not_known_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'arithmetic'"):
+        print_environment("arithmetik")
 
 
 def test_one_family_says_what_each_of_its_parameters_means(

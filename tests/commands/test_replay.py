@@ -69,7 +69,7 @@ def test_a_change_of_the_environment_is_shown_by_its_place(tmp_path: Path, old: 
     made = said(golden, "--record", str(source), "--tasks", "4")
     assert made.exit_code == 0, made.output
     assert "8 episodes recorded" in made.output
-    assert "8 episodes played again, 0 with another outcome" in said(golden).output
+    assert "8 episodes played again, 0 with a different result" in said(golden).output
     assert old in SOURCE
     source.write_text(SOURCE.replace(old, new))
     result = said(golden)
@@ -93,7 +93,7 @@ def test_a_runs_stored_replies_are_played_again(tmp_path: Path) -> None:
     run = str(tmp_path / "run-1")
     result = said(run)
     assert result.exit_code == 0, result.output
-    assert "32 episodes played again, 0 with another outcome" in result.output
+    assert "32 episodes played again, 0 with a different result" in result.output
     golden = str(tmp_path / "golden.jsonl")
     assert "5 episodes recorded" in said(golden, "--record", run, "--tasks", "5").output
     assert said(golden).exit_code == 0
@@ -138,7 +138,7 @@ def test_what_was_judged_over_a_group_and_attempts_that_were_left_out_are_no_cha
     trained = CliRunner().invoke(cli, ["train", str(tmp_path / "run.toml"), "--out", str(tmp_path)])
     assert trained.exit_code == 0, trained.output
     result = said(str(tmp_path / "run-1"))
-    assert "6 episodes played again, 0 with another outcome" in result.output
+    assert "6 episodes played again, 0 with a different result" in result.output
     assert result.exit_code == 0
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import sys
 import time
 from typing import Any, ClassVar
@@ -230,7 +231,7 @@ def test_an_environment_that_exits_harms_only_its_trajectory() -> None:
     ("nonsense", "message"),
     [
         (lambda e: e.metric("loss", float("nan")), "finite"),
-        (lambda e: e.metric("loss", "high"), "TypeError"),
+        (lambda e: e.metric("loss", "high"), "metric 'loss' must be a finite number, found 'high'"),
         (lambda e: e.reward("win", float("inf")), "finite"),
         (lambda e: e.reward("win", None), "the reward 'win' gave None; return a number or a Verdict"),
         (lambda e: (e.reward("win", 1), e.reward("win", 1)), "unique"),
@@ -401,7 +402,7 @@ def test_a_reward_of_a_turn_that_cannot_be_is_the_environments_fault(give: Any, 
     ("value", "agent", "replies", "says"),
     [
         (0.5, "policy", 0, "there is no reply yet"),
-        (float("nan"), "policy", 1, "must be a finite number, found nan"),
+        (float("nan"), "policy", 1, "must be a finite number of at most 3.4e+38 (float32), found nan"),
         (0.5, "polcy", 1, "did you mean 'policy'"),
     ],
 )
@@ -546,3 +547,29 @@ def test_a_sandbox_that_is_lost_while_closing_is_no_fault_of_the_environment() -
         raise EngineLost("gone")
 
     assert run(Base({"close": lost}), "42").stop is StopReason.INFRA_ERROR
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda ep: ep.reward(5, 1.0), "a reward's label is a text, found 5; write episode.reward"),
+        (lambda ep: ep.reward("", 1.0), "a reward's label is a text, found ''"),
+        (lambda ep: ep.reward("x", 1.0, weight="2"), "the weight of reward 'x' is a finite number, found '2'"),
+        (lambda ep: ep.step_reward(None, 1.0), "a reward's label is a text, found None"),
+        (lambda ep: ep.step_reward("x", "1"), "needs a turn and a finite score.*the score is '1'"),
+        (lambda ep: ep.metric(5, 1.0), "a metric's name is text, found 5; write episode.metric"),
+        (lambda ep: ep.metric("x", "1"), "metric 'x' must be a finite number, found '1'"),
+        (lambda ep: ep.metric("x", 10**400), "metric 'x' must be a finite number, found 1000"),
+        (lambda ep: ep.turn_advantage("1"), r"finite number of at most 3\.4e\+38 \(float32\), found '1'"),
+        (lambda ep: ep.turn_advantage(1e39), r"finite number of at most 3\.4e\+38 \(float32\), found 1e\+39"),
+    ],
+)
+def test_an_episode_says_what_its_calls_take(act: Any, message: str) -> None:
+    class Odd(Base):
+        async def run(self, episode: Episode) -> None:
+            await super().run(episode)
+            act(episode)
+
+    made = asyncio.run(Odd().attempt(Task("?"), "1"))
+    assert made.stop is StopReason.ENVIRONMENT_ERROR
+    assert re.search(message, made.error or ""), made.error

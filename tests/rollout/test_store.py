@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.verifiers.errors import DataError, InfrastructureError
@@ -117,3 +118,77 @@ def test_a_disk_that_refuses_is_one_clear_error(tmp_path: Path) -> None:
     store = TrajectoryStore(path)
     with pytest.raises(InfrastructureError, match="No space left"):
         store.append(1, [group(1)])
+
+
+def frame_of(*lines: str) -> bytes:
+    """A whole frame with other lines than the store writes."""
+    return zstandard.ZstdCompressor(write_checksum=True).compress("".join(line + "\n" for line in lines).encode())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("null", "expected a JSON object, found NoneType"),
+        ("[" * 100_000, "not JSON"),
+        ("{", "not JSON"),
+        ("{}", r"step, group, attempt are whole numbers, found \[None, None, None\]"),
+        ('{"step": 4, "group": 40, "attempt": "0"}', r"found \[4, 40, '0'\]"),
+    ],
+)
+def test_a_frame_of_other_rows_is_one_clear_error(store: TrajectoryStore, line: str, message: str) -> None:
+    with store.path.open("ab") as file:
+        file.write(frame_of(line))
+    with pytest.raises(DataError, match=rf"t.jsonl.zst, byte \d+: .*{message}.*; restore it from a backup"):
+        TrajectoryStore(store.path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"step": 4, "group": 40, "attempt": 0}', "trajectory schema None is not"),
+        ('{"step": 4, "group": 40, "attempt": 0, "schema": 3, "task": 5}', "not a stored trajectory: TypeError"),
+        ('{"step": 4, "group": 40, "attempt": 0, "schema": 3, "task": {"prompt": []}}', "not a stored trajectory"),
+    ],
+)
+def test_a_row_that_is_no_trajectory_is_named_after_all_that_can_be_read(
+    store: TrajectoryStore, line: str, message: str
+) -> None:
+    with store.path.open("ab") as file:
+        file.write(frame_of(line, line))
+    TrajectoryStore(store.path).rewind(4)  # writes the index again
+    TrajectoryStore(store.path).append(5, [group(50)])
+    rows = TrajectoryStore(store.path).read()
+    assert [next(rows).step for _ in range(14)] == [1] * 4 + [2] * 4 + [3] * 4 + [5] * 2
+    with pytest.raises(DataError, match=f"step 4: {message}.*; 1 more of its rows or steps are damaged"):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "null",
+        "{",
+        "[" * 100_000,
+        '{"step": "1", "offset": 0, "length": 9, "rows": 1, "first": 0, "last": 0}',
+        '{"step": 1, "offset": 0, "length": "9", "rows": 1, "first": 0, "last": 0}',
+        '{"step": 1, "offset": 0, "length": 0, "rows": 1, "first": 0, "last": 0}',
+        '{"step": 1, "offset": 0, "length": 9, "rows": 1, "first": null, "last": 0}',
+    ],
+)
+def test_a_damaged_index_is_no_hindrance(store: TrajectoryStore, line: str) -> None:
+    store.index_path.write_text(line + "\n")
+    again = TrajectoryStore(store.path)
+    assert [row.group for row in again.read(2)] == [20, 20, 21, 21]
+    again.append(4, [group(40)])
+    assert TrajectoryStore(store.path).steps == [1, 2, 3, 4]
+
+
+def test_folders_in_place_of_the_files_are_one_clear_error(tmp_path: Path, store: TrajectoryStore) -> None:
+    store.index_path.unlink()
+    store.index_path.mkdir()
+    assert TrajectoryStore(store.path).steps == [1, 2, 3]
+    with pytest.raises(InfrastructureError, match=r"cannot write .*Is a directory"):
+        TrajectoryStore(store.path).append(4, [group(40)])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"cannot read .*folder: Is a directory; restore it"):
+        TrajectoryStore(tmp_path / "folder")

@@ -56,6 +56,30 @@ def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_fi
         (["--rollout.sampling.top_k", "5"], "top_k = 0"),
         (["--rollout.slots", "1"], "rollout.slots"),
         (["--environments", "[]"], "environments"),
+        (["--environments.².use", "x"], "'²' is not one of the 1 entries"),
+        (["--environments.-1.use", "x"], "'-1' is not one of the 1 entries"),
+        (["--environments." + "9" * 5000, "3"], "'9999.* is not one of the 1 entries"),
+        (["--environments", "['x']", "--environments.0.use", "y"], "'0' is a value, not a table"),
+        (["--environments.0", "3"], "environments.0.*found 3"),
+        (["--trainer..lr", "1"], "unknown key 'trainer.'"),
+        (["--seed", "9" * 5000], "'seed': a number is needed.*found '9999"),
+        (["--seed", "true"], "'seed': a number is needed, without quotation marks, found True"),
+        (["--eval.stop_at", "true"], "'eval.stop_at': a number is needed, without quotation marks, found True"),
+        (["--eval.stop_at", "'0.5'"], "'eval.stop_at': a number is needed, without quotation marks, found '0.5'"),
+        (["--warm_start.target", "'1'"], "'warm_start.target': a number is needed"),
+        (["--environments.0.agents.policy.max_tokens", "'9'"], "max_tokens': a number is needed"),
+        (["--trainer.betas", "[true, 0.9]"], "trainer.betas.0.*valid number"),
+        (["--name", '"\\u0000"'], "'name': a character cannot be stored"),
+        (["--name", "a/b"], "'name': a run's name is 1 to 200 bytes of printable text without /.*found 'a/b'"),
+        (["--name", "a\tb"], "'name': a run's name"),
+        (["--name", "ä" * 101], "'name': a run's name"),
+        (["--name", ""], "'name': a run's name"),
+        (["--name", "\udcff"], "'name': a character cannot be stored"),
+        (["--model.path", '"a\\u0000b"'], "'model.path': a character cannot be stored"),
+        (["--rollout.engine_options", '{"a\\u0000" = 1}'], "'rollout.engine_options': a character cannot be stored"),
+        (["--rollout.engine_options." + "a." * 400 + "a", "1"], "nested at most 50 levels"),
+        (["--rollout.engine_options.a", "[" * 100 + "]" * 100], "nested at most 50 levels"),
+        (["--rollout.slots", "[" * 10_000], "'rollout.slots': a number is needed"),
         (["--environments", "[{use='arithmetic'}, {use='arithmetic'}]"], "two environments are labelled 'arithmetic'"),
     ],
 )
@@ -66,7 +90,14 @@ def test_what_cannot_be_is_refused_by_name(toml: Path, words: list[str], message
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"[trainer\n", "is not TOML"), (b"\xff\xfe", "is not TOML"), (b"", "environments"), (b"seed = 1.5\n", "seed")],
+    [
+        (b"[trainer\n", "is not TOML"),
+        (b"\xff\xfe", "is not TOML"),
+        (b"", "environments"),
+        (b"seed = 1.5\n", "seed"),
+        (b"seed = " + b"[" * 100_000, "is not TOML: maximum recursion depth"),
+        (b"seed = " + b"9" * 5000, "is not TOML"),
+    ],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.toml"
@@ -78,3 +109,13 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: bytes, mes
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the config .*none\.toml: No such file"):
         load_config(tmp_path / "none.toml")
+
+
+def test_a_byte_order_mark_at_the_beginning_is_no_part_of_the_file(toml: Path) -> None:
+    toml.write_bytes(b"\xef\xbb\xbf" + toml.read_bytes())
+    assert load_config(toml).trainer.steps == 3
+
+
+def test_numbers_are_taken_in_every_form_that_toml_has(toml: Path) -> None:
+    config = load_config(toml, ["--eval.stop_at", "1", "--trainer.lr", "1e-3", "--seed", "0x10"])
+    assert (config.eval.stop_at, config.trainer.lr, config.seed) == (1.0, 1e-3, 16)

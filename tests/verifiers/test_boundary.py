@@ -1,16 +1,23 @@
 """The boundary around user code: exceptions become records, while cancellation and Ctrl-C pass through."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
-from lachesis.verifiers.boundary import Boundary
+from lachesis.verifiers.boundary import LONGEST_MESSAGE, LONGEST_TRACEBACK, Boundary
 from lachesis.verifiers.errors import EngineLost
+from lachesis.verifiers.processes.deadline import deadline
 
 
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise ValueError("no text")
+
+
+class Interrupting(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
 
 
 def raised(error: BaseException) -> None:
@@ -23,7 +30,9 @@ def raised(error: BaseException) -> None:
         (ValueError("bad"), "ValueError: bad"),
         (SystemExit(3), "SystemExit: 3"),
         (asyncio.CancelledError(), "CancelledError: "),  # nobody cancelled the task: the code raised it itself
+        (GeneratorExit(), "GeneratorExit: "),
         (Unprintable(), "Unprintable, whose message cannot be had (ValueError)"),
+        (Interrupting(), "Interrupting, whose message cannot be had (KeyboardInterrupt)"),
     ],
 )
 def test_an_exception_of_user_code_becomes_a_record_with_its_location(error: BaseException, message: str) -> None:
@@ -85,3 +94,45 @@ def test_a_request_to_cancel_that_a_task_group_left_behind_is_not_taken_for_one(
         return str(outcome.fault)
 
     assert asyncio.run(play()).startswith("CancelledError")
+
+
+def test_a_generator_or_a_coroutine_that_is_closed_ends_and_has_no_fault() -> None:
+    outcomes = []
+
+    def numbers() -> Iterator[int]:
+        with Boundary() as outcome:
+            outcomes.append(outcome)
+            yield from range(3)
+        yield 4  # a generator that goes on after it was closed is a RuntimeError
+
+    async def user() -> None:
+        await asyncio.sleep(60)
+
+    async def play() -> None:
+        with Boundary() as outcome:
+            outcomes.append(outcome)
+            async with asyncio.timeout(60), deadline(60):
+                await user()
+        await asyncio.sleep(0)
+
+    async def leave_a_coroutine_open() -> None:
+        started = play()
+        started.send(None)
+        started.close()
+
+    made = numbers()
+    next(made)
+    made.close()
+    asyncio.run(leave_a_coroutine_open())
+    assert [outcome.fault for outcome in outcomes] == [None, None]
+
+
+def test_a_record_keeps_the_ends_of_a_long_message_and_can_be_written_as_utf_8() -> None:
+    with Boundary() as outcome:
+        raise ValueError("begin \udc80" + "x" * 10**7 + "end")
+    assert outcome.fault
+    for text, most in ((outcome.fault.message, LONGEST_MESSAGE), (outcome.fault.traceback, LONGEST_TRACEBACK)):
+        assert len(text.encode()) < most + 100
+        assert "characters left out" in text
+        assert text.rstrip().endswith("xend")
+    assert outcome.fault.message.startswith("ValueError: begin \\udc80xxx")

@@ -1,5 +1,6 @@
 """Files that survive a crash: replaced as a whole, and read without an incomplete last line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,30 @@ def test_a_replaced_file_is_whole_and_leaves_no_draft(tmp_path: Path) -> None:
     replace_text(path, "22")
     assert path.read_text() == "22"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_replaced_file_keeps_its_mode_and_a_symlink_stays_one(tmp_path: Path) -> None:
+    target, link, dangling = tmp_path / "real" / "a.json", tmp_path / "a.json", tmp_path / "b.json"
+    target.parent.mkdir()
+    target.write_text("1")
+    target.chmod(0o640)
+    link.symlink_to("real/a.json")
+    dangling.symlink_to("real/b.json")
+    for path in (link, dangling):
+        replace_text(path, "22")
+        assert path.is_symlink()
+        assert path.resolve().read_text() == "22"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in target.parent.iterdir()) == ["a.json", "b.json"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    replace_text(path, "text")
+    assert (os.read(reader, 10), path.is_fifo()) == (b"text", True)
+    os.close(reader)
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,11 @@ def test_a_group_refuses_advantages_in_only_some_segments(make_segment: Callable
         Group(0, task, (trajectory(task, segments=(given,)), trajectory(task, segments=(bare,))))
     untrainable = make_segment(trainable=False)
     Group(0, task, (trajectory(task, segments=(given,)), trajectory(task, segments=(untrainable,))))
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (1, 0), (-1, 0), (0, True), (0.0, 1.0), ("0", "1"), (0, None)])
+def test_a_group_refuses_numbers_of_attempts_that_do_not_rise(numbers: Any) -> None:
+    task = Task("q")
+    with pytest.raises(DataError, match="whole, 0 or more and rising, found"):
+        Group(0, task, (trajectory(task), trajectory(task)), numbers)
+    assert Group(0, task, (trajectory(task), trajectory(task)), (0, 2)).attempts == (0, 2)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from lachesis import Case, Environment, Rubric, Task, reward, use
+from lachesis import Case, Environment, Episode, Rubric, Task, reward, use
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.reward import Component, Reward, success_rate
 from lachesis.verifiers.trajectory import POLICY, Trajectory
@@ -37,6 +37,29 @@ class Near(Close):
 
 def success(environment: Environment, said: str) -> bool | None:
     return environment.score(Task("?", answer="42"), said).success
+
+
+def test_a_success_label_that_no_reward_has_is_refused_with_the_labels_that_there_are() -> None:
+    class Misspelt(Exact):
+        rubric = Rubric(success="rigth")
+
+    with pytest.raises(ConfigError, match=r"success names the label 'rigth'.*its labels: near, right"):
+        success(Misspelt(), "42")
+
+
+def test_the_success_label_may_be_of_a_reward_that_the_episode_gives() -> None:
+    class Given(Exact):
+        rubric = Rubric(success="won")
+
+        async def run(self, episode: Episode) -> None:
+            await super().run(episode)
+            await episode.chat().reply()
+            episode.reward("won", True)
+
+    environment = Given()
+    assert environment.score(Task("?"), "1", "2").success
+    stopped = Given(limits={"turns": 1})  # the limit ends the episode before it says who won
+    assert stopped.score(Task("?"), "1", "2").success is None
 
 
 def test_a_plain_number_defines_no_success_even_if_it_is_1() -> None:
@@ -130,8 +153,9 @@ def test_an_infrastructure_error_in_a_metric_does_not_stop_the_reward() -> None:
 def test_a_reward_refuses_two_equal_labels_and_weights_that_are_not_finite() -> None:
     with pytest.raises(DataError, match="unique"):
         Reward((Component("a", 1.0, passed()), Component("a", 1.0, passed())))
-    with pytest.raises(DataError, match="finite"):
-        Reward((Component("a", NAN, passed()),))
+    for weight in (NAN, "1", None):
+        with pytest.raises(DataError, match="weight of reward 'a' is a finite number, found"):
+            Reward((Component("a", weight, passed()),))  # type: ignore[arg-type]
 
 
 def test_a_reward_behind_a_gate_survives_json_and_names_a_gate_that_is_there() -> None:

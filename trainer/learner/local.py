@@ -24,6 +24,7 @@ from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
+from .attention import choose_attention
 from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
@@ -65,6 +66,7 @@ class LocalLearner:
             torch.set_num_threads(config.threads)
         name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(name)
+        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN compiles a plan for each new shape, about a second each
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
         self._ranks = Ranks.current()
@@ -76,11 +78,16 @@ class LocalLearner:
         self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
         if config.lora.rank:
             adapt(self.model, config.lora)
-        self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing)
+        self._attention = choose_attention(config.attention, self.device)
+        self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing, self._attention)
         self._ranks.shard(self._policy, self.device)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self._trained, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+            self._trained,
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda" or None,
         )
         for parameter in self._trained:  # AdamW skips a gradient of None, and a resumed run would then differ
             parameter.grad = torch.zeros_like(parameter)
@@ -145,7 +152,7 @@ class LocalLearner:
                     self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
         reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
-        self.reference = LogprobModel(reference, self.dtype)
+        self.reference = LogprobModel(reference, self.dtype, attention=self._attention)
         self._ranks.shard(self.reference, self.device)
 
     def reset_optimizer(self) -> None:
@@ -157,7 +164,7 @@ class LocalLearner:
         """As in ``Learner``."""
         mask = np.arange(tokens.size) > 0
         sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
-        [micro] = micro_batches([sample], self.config.micro_tokens, self.device)
+        [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=self._attention.flat)
         logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
         logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
         return logprobs_T
@@ -198,7 +205,8 @@ class LocalLearner:
         return self._ranks.max({"memory": peak_memory(self.device)})["memory"]
 
     def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
-        return micro_batches(samples, self.config.micro_tokens, self.device, self._ranks.rank, self._ranks.size)
+        ranks, flat = self._ranks, self._attention.flat
+        return micro_batches(samples, self.config.micro_tokens, self.device, ranks.rank, ranks.size, flat=flat)
 
     @torch.no_grad()
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:

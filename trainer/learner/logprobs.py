@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from ...verifiers.errors import ConfigError
+from .attention import Attention, MaskedAttention
 from .packing import MicroBatch
 
 LOGITS = 1 << 27
@@ -26,13 +27,22 @@ class LogprobModel(nn.Module):
         model: the model, in eval mode.
         dtype: the dtype of the computation; parameters may be wider.
         gradient_checkpointing: recompute the layers' activations in the backward pass instead of keeping them.
+        attention: how packed rows are computed; by default with explicit masks.
 
     Raises:
         ConfigError: The model's logits are not its output layer applied to its last hidden state.
     """
 
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype, gradient_checkpointing: bool = False) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        dtype: torch.dtype,
+        gradient_checkpointing: bool = False,
+        attention: Attention | None = None,
+    ) -> None:
         super().__init__()
+        self._attention = attention or MaskedAttention()
+        self._attention.prepare(model)
         self.model = model
         self.dtype = dtype
         whole = cast(Any, model)
@@ -58,7 +68,7 @@ class LogprobModel(nn.Module):
             hidden_RTD = self._body(
                 input_ids=micro.tokens_RT,
                 position_ids=micro.positions_RT,
-                attention_mask=micro.mask_RTT,
+                attention_mask=self._attention.mask(micro.ends_RT),
                 use_cache=False,
             ).last_hidden_state
             hidden_ND = hidden_RTD[micro.rows_N, micro.sources_N]

@@ -1,8 +1,7 @@
-"""Samples packed into micro-batches of bounded size, in which a shared prompt occurs only once."""
+"""Samples packed into micro-batches of bounded size, in which what samples have in common occurs only once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,25 +9,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .attention import BLOCK
+from .prefix_tree import PrefixTree, prefix_trees
 from .sample import Sample
 
 ROW = 512
-"""The most tokens of a row with several continuations of one prefix; attention costs the square of it."""
+"""The most tokens of a padded row with several samples; its explicit mask costs the square of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class MicroBatch:
     """R rows padded to T tokens, and the flat view of the N tokens that enter the loss.
 
-    A row holds one prefix (usually a group's prompt) and several continuations of it, one after the other. A token
-    attends only to the prefix and to its own continuation, and has the position that it has in its own sample. So each
-    sample is computed as if it were alone, and the prefix is computed once for all of them.
+    A row holds one prefix tree, or several one after the other. A token attends only to the tokens before it in its own
+    samples, and has the position that it has there. So each sample is computed as if it were alone, and what samples
+    have in common is computed once for all of them.
 
     Attributes:
         tokens_RT: int64, padded on the right with 0.
         positions_RT: int64, each token's position in its own sample.
-        mask_RTT: bool [R, 1, T, T], whether a token (third axis) attends to another (fourth axis); None if every row
-            holds one sample, so that each token attends to all tokens before it.
+        ends_RT: int64, the column behind the last token that attends to this one (see ``PrefixTree``); None if every
+            row holds one sample, so that each token attends to all tokens before it.
         rows_N: int64, the row of each trained token.
         sources_N: int64, the column whose logits predict the token.
         targets_N: int64, the token's id.
@@ -43,7 +44,7 @@ class MicroBatch:
 
     tokens_RT: Tensor
     positions_RT: Tensor
-    mask_RTT: Tensor | None
+    ends_RT: Tensor | None
     rows_N: Tensor
     sources_N: Tensor
     targets_N: Tensor
@@ -57,101 +58,103 @@ class MicroBatch:
 
 
 def micro_batches(
-    samples: Sequence[Sample], micro_tokens: int, device: torch.device, rank: int = 0, ranks: int = 1
+    samples: Sequence[Sample],
+    micro_tokens: int,
+    device: torch.device,
+    rank: int = 0,
+    ranks: int = 1,
+    *,
+    flat: bool = False,
 ) -> Iterator[MicroBatch]:
     """Pack one rank's part of the samples into micro-batches.
 
-    Rows are split so that all ranks have about the same number of tokens, and grouped by length so that rows × longest
-    row stays within ``micro_tokens``; a longer row is a micro-batch by itself. All ranks get the same number of
+    Prefix trees are split so that all ranks have about the same number of tokens. All ranks get the same number of
     micro-batches, some of them empty, because a sharded model runs on all ranks at once.
+
+    Args:
+        samples: the samples of all ranks.
+        micro_tokens: the most tokens of a micro-batch, with padding; a longer sample is a micro-batch by itself.
+        device: where the tensors go.
+        rank: this rank.
+        ranks: how many there are.
+        flat: put many trees into one row whose length is a multiple of ``BLOCK``; else each tree is a row, and rows are
+            padded to the longest.
     """
-    rows = list(_rows(samples, min(ROW, micro_tokens)))
-    batches = [_group_by_length(part, micro_tokens) for part in split_over_ranks(rows, ranks)]
+    trees = list(prefix_trees(samples, micro_tokens if flat else min(ROW, micro_tokens)))
+    group = _fill_rows if flat else _group_by_length
+    batches = [group(part, micro_tokens) for part in split_over_ranks(trees, ranks)]
     for number in range(max(map(len, batches))):
-        yield _pad(batches[rank][number], device) if number < len(batches[rank]) else _empty_micro_batch(device)
+        if number >= len(batches[rank]):
+            yield _empty_micro_batch(device, flat)
+        elif flat:
+            yield _pad([batches[rank][number]], device, BLOCK)
+        else:
+            yield _pad([[tree] for tree in batches[rank][number]], device)
 
 
-def split_over_ranks(rows: Sequence["_Row"], ranks: int) -> list[list["_Row"]]:
-    """Give the rows to the ranks: the longest first, each to the rank with the fewest tokens so far."""
-    parts: list[list[_Row]] = [[] for _ in range(ranks)]
+def split_over_ranks(trees: Sequence[PrefixTree], ranks: int) -> list[list[PrefixTree]]:
+    """Give the trees to the ranks: the longest first, each to the rank with the fewest tokens so far."""
+    parts: list[list[PrefixTree]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
-    for row in sorted(rows, key=lambda row: -row.length) if ranks > 1 else rows:
+    for tree in sorted(trees, key=lambda tree: -tree.size) if ranks > 1 else trees:
         rank = loads.index(min(loads))
-        parts[rank].append(row)
-        loads[rank] += row.length
+        parts[rank].append(tree)
+        loads[rank] += tree.size
     return parts
 
 
-def _group_by_length(rows: Sequence["_Row"], micro_tokens: int) -> list[list["_Row"]]:
-    """Group rows of similar lengths. Rows above ``ROW`` hold one sample, so apart from the others they need no mask."""
-    batches: list[list[_Row]] = []
-    for row in sorted(rows, key=lambda row: row.length):
+def _group_by_length(trees: Sequence[PrefixTree], micro_tokens: int) -> list[list[PrefixTree]]:
+    """Group trees of similar sizes. Those above ``ROW`` hold one sample, so apart from the others they need no mask."""
+    batches: list[list[PrefixTree]] = []
+    for tree in sorted(trees, key=lambda tree: tree.size):
         last = batches[-1] if batches else []
-        fits = (len(last) + 1) * row.length <= micro_tokens
-        if last and fits and (row.length <= ROW or last[-1].length > ROW):
-            last.append(row)
+        fits = (len(last) + 1) * tree.size <= micro_tokens
+        if last and fits and (tree.size <= ROW or last[-1].size > ROW):
+            last.append(tree)
         else:
-            batches.append([row])
+            batches.append([tree])
     return batches
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """Samples that begin with the same ``prefix`` tokens, which are not trained."""
-
-    samples: list[Sample]
-    prefix: int
-
-    @cached_property
-    def length(self) -> int:
-        return self.prefix + sum(sample.tokens.size - self.prefix for sample in self.samples)
-
-
-def _rows(samples: Sequence[Sample], longest: int) -> Iterator[_Row]:
-    """Put samples with the same prompt into shared rows of at most ``longest`` tokens; a longer sample gets its own."""
-    families: dict[bytes, list[Sample]] = {}
-    for sample in samples:
-        first = int(sample.mask.argmax())
-        families.setdefault(sample.tokens[:first].tobytes(), []).append(sample)
-    for key, family in families.items():
-        prefix = len(key) // 4
-        row: list[Sample] = []
-        for sample in sorted(family, key=lambda sample: sample.tokens.size):
-            if row and _Row([*row, sample], prefix).length > longest:
-                yield _Row(row, prefix)
-                row = []
-            row.append(sample)
-        yield _Row(row, prefix)
+def _fill_rows(trees: Sequence[PrefixTree], micro_tokens: int) -> list[list[PrefixTree]]:
+    """Fill rows of at most ``micro_tokens``: the longest tree first, each into the first row with room for it."""
+    rows: list[list[PrefixTree]] = []
+    room: list[int] = []
+    for tree in sorted(trees, key=lambda tree: -tree.size):
+        place = next((number for number, left in enumerate(room) if tree.size <= left), len(rows))
+        if place == len(rows):
+            rows.append([])
+            room.append(micro_tokens)
+        rows[place].append(tree)
+        room[place] -= tree.size
+    return rows
 
 
-def _pad(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
-    shape = (len(rows), max(row.length for row in rows))
+def _pad(rows: Sequence[Sequence[PrefixTree]], device: torch.device, multiple: int = 1) -> MicroBatch:
+    """Lay the trees of each row one after the other, and pad the rows to the longest, or to a multiple of tokens."""
+    longest = max(sum(tree.size for tree in row) for row in rows)
+    shape = (len(rows), -(-longest // multiple) * multiple)
     tokens_RT, positions_RT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    parts_RT = np.full(shape, -1, np.int64)  # 0 for the prefix, 1, 2, … for the continuations, -1 for padding
+    ends_RT = np.full(shape, shape[1])  # padding attends to padding, so that no softmax is empty
     trained: list[tuple[npt.NDArray[Any], ...]] = []
     rows_S: list[int] = []
+    samples: list[Sample] = []
     for number, row in enumerate(rows):
-        prefix, start = row.prefix, row.prefix
-        tokens_RT[number, :prefix] = row.samples[0].tokens[:prefix]
-        positions_RT[number, :prefix] = np.arange(prefix)
-        parts_RT[number, :prefix] = 0
-        for part, sample in enumerate(row.samples, start=1):
-            end = start + sample.tokens.size - prefix
-            tokens_RT[number, start:end] = sample.tokens[prefix:]
-            positions_RT[number, start:end] = np.arange(prefix, sample.tokens.size)
-            parts_RT[number, start:end] = part
-            trained.append(_trained_tokens(sample, prefix, start))
-            rows_S.append(number)
-            start = end
-    mask_RTT = None
-    if all(len(row.samples) == 1 for row in rows):
+        start = 0
+        for tree in row:
+            place = slice(start, start + tree.size)
+            tokens_RT[number, place] = tree.tokens_T
+            positions_RT[number, place] = tree.positions_T
+            ends_RT[number, place] = tree.ends_T + start
+            for sample, columns in zip(tree.samples, tree.columns, strict=True):
+                trained.append(_trained_tokens(sample, columns + start))
+                rows_S.append(number)
+                samples.append(sample)
+            start += tree.size
+    plain = multiple == 1 and len(samples) == len(rows)
+    if plain:
         positions_RT[:] = np.arange(shape[1])  # padding too: transformers takes falling positions for a new sequence
-    else:
-        same = (parts_RT[:, :, None] == parts_RT[:, None, :]) | (parts_RT[:, None, :] == 0)
-        mask_RTT = same & np.tri(shape[1], dtype=np.bool_)  # padding attends to padding, so that no softmax is empty
-        mask_RTT = mask_RTT[:, None]
     sources_N, targets_N, logprobs_N, advantages_N = (np.concatenate(arrays) for arrays in zip(*trained, strict=True))
-    samples = tuple(sample for row in rows for sample in row.samples)
     sizes_S = [sources.size for sources, *_ in trained]
     temperatures_S = np.array([sample.temperature for sample in samples], np.float32)
     weights_S = np.array([sample.weight for sample in samples], np.float32)
@@ -165,25 +168,26 @@ def _pad(rows: Sequence[_Row], device: torch.device) -> MicroBatch:
         np.repeat(weights_S, sizes_S),
         np.repeat(np.arange(len(samples)), sizes_S),
     ]
-    return _micro_batch(device, tokens_RT, positions_RT, mask_RTT, flat, samples)
+    return _micro_batch(device, tokens_RT, positions_RT, None if plain else ends_RT, flat, tuple(samples))
 
 
-def _empty_micro_batch(device: torch.device) -> MicroBatch:
-    """A micro-batch of one token that is not trained."""
-    one, none = np.zeros((1, 1), np.int64), np.zeros(0, np.int64)
-    floats = np.zeros(0, np.float32)
-    return _micro_batch(device, one, one, None, [none, none, none, floats, floats, floats, floats, none], ())
+def _empty_micro_batch(device: torch.device, flat: bool) -> MicroBatch:
+    """A micro-batch of a few tokens that are not trained."""
+    shape = (1, BLOCK if flat else 1)
+    zeros, none, floats = np.zeros(shape, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    ends_RT = np.full(shape, shape[1]) if flat else None
+    return _micro_batch(device, zeros, zeros, ends_RT, [none, none, none, floats, floats, floats, floats, none], ())
 
 
 def _micro_batch(
     device: torch.device,
     tokens_RT: npt.NDArray[np.int64],
     positions_RT: npt.NDArray[np.int64],
-    mask_RTT: npt.NDArray[np.bool_] | None,
+    ends_RT: npt.NDArray[np.int64] | None,
     flat: Sequence[npt.NDArray[Any]],
     samples: tuple[Sample, ...],
 ) -> MicroBatch:
-    arrays = (tokens_RT, positions_RT, mask_RTT, *flat)
+    arrays = (tokens_RT, positions_RT, ends_RT, *flat)
     tensors = (None if array is None else torch.from_numpy(array).to(device) for array in arrays)
     extra = {name: torch.from_numpy(values).to(device) for name, values in _extra(samples).items()}
     fields: tuple[Any, ...] = (*tensors, samples, extra)
@@ -205,11 +209,8 @@ def _extra(samples: Sequence[Sample]) -> dict[str, npt.NDArray[np.float32]]:
     return found
 
 
-def _trained_tokens(sample: Sample, prefix: int, start: int) -> tuple[npt.NDArray[Any], ...]:
+def _trained_tokens(sample: Sample, columns: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
     """Return source column, target, logprob and advantage of a sample's trained tokens."""
     places = np.flatnonzero(sample.mask)
-    sources = places + (start - prefix - 1)
-    if places[0] == prefix:
-        sources[0] = prefix - 1
     logprobs = np.zeros(places.size, np.float32) if sample.logprobs is None else sample.logprobs[places]
-    return sources, sample.tokens[places], logprobs, sample.advantages[places]
+    return columns[places - 1], sample.tokens[places], logprobs, sample.advantages[places]

@@ -11,6 +11,8 @@ import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
 from ...rollout.config import ModelConfig
+from ...rollout.engines.own_code import OwnCode
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
 from ...verifiers.errors import InfrastructureError, LachesisError
 from ..config import TrainerConfig
 from ..losses.objective import Objective
@@ -85,7 +87,6 @@ class RankedLearner:
     keep_reference = on_all_ranks(LocalLearner.keep_reference)
     reset_optimizer = on_all_ranks(LocalLearner.reset_optimizer)
     compute_logprobs = on_all_ranks(LocalLearner.compute_logprobs)
-    send = on_all_ranks(LocalLearner.send)
     save = on_all_ranks(LocalLearner.save)
     load = on_all_ranks(LocalLearner.load)
     memory = on_all_ranks(LocalLearner.memory)
@@ -99,6 +100,13 @@ class RankedLearner:
         """As in ``Learner``; the samples are put into the object store once, for all ranks."""
         metrics: Metrics = self.call("supervised_step", ray.put(samples), lr)[0]
         return metrics
+
+    def send(self, sender: WeightSender, version: int) -> Shipment:
+        """As in ``Learner``."""
+        with OwnCode("rollout.weight_transport: pickling its sender"):
+            stored = ray.put(sender)
+        shipment: Shipment = self.call("send", stored, version)[0]
+        return shipment
 
     def saved(self) -> bool:
         """As in ``Learner``, for every rank's part."""

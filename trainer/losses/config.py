@@ -53,7 +53,7 @@ class KlConfig(Settings):
     coef: float = Field(0.0, ge=0)
     """β, the weight of the penalty. With 0 no reference model is loaded."""
     estimator: Annotated[str, KL_ESTIMATORS.setting] = "k3"
-    """Estimator of the divergence in the loss: k1, k2, k3, or your own by ``module:name``. Rewards always use k1."""
+    """Estimator of the divergence in the loss. With ``apply_to = "reward"`` it is always k1."""
     apply_to: Literal["loss", "reward"] = "loss"
     """``loss`` adds β·KL to each token's loss. ``reward`` lowers each token's advantage by β times the sum of the
     divergence from that token to the end of its sequence."""
@@ -62,7 +62,7 @@ class KlConfig(Settings):
 
 
 class ImportanceSamplingConfig(Settings):
-    """Weights of tokens whose sampler differs from the trainer's policy, by stale weights or other kernels."""
+    """Weights of tokens whose sampler differs from the trainer's policy because of stale weights or other kernels."""
 
     method: Annotated[str, IMPORTANCE_SAMPLING.setting] = "none"
     """``none`` computes the policy ratio against the sampler. The others compute it against the trainer's own policy
@@ -82,7 +82,7 @@ class LossConfig(Settings):
 
     kind: Annotated[str, LOSSES.setting] = "clipped"
     """``clipped``: PPO, GRPO, DAPO. ``gspo``: the ratio of whole sequences. ``cispo``: REINFORCE with a bounded
-    weight. ``supervised``: cross-entropy times the advantage. Or your own, by ``module:name``."""
+    weight. ``supervised``: cross-entropy times the advantage."""
     clip_low: float = Field(0.2, gt=0, le=1)
     """The ratio is clipped below at 1 − ``clip_low``."""
     clip_high: float = Field(0.2, gt=0)
@@ -96,7 +96,7 @@ class LossConfig(Settings):
     each sequence, then the number of sequences. ``constant``: the number of sequences times
     ``rollout.sampling.max_tokens``."""
     importance_sampling: ImportanceSamplingConfig = ImportanceSamplingConfig()
-    """Off-policy weights."""
+    """Importance-sampling weights for tokens that another policy sampled."""
     kl: KlConfig = KlConfig()
     """KL penalty against the reference policy."""
     entropy: float = Field(0.0, ge=0)

@@ -1,4 +1,4 @@
-"""JSON Lines files, read with errors that name the line, and the check that a value is JSON."""
+"""JSON in files, read with errors that name the file or the line, and the check that a value is JSON."""
 
 import json
 from collections.abc import Iterator
@@ -39,6 +39,34 @@ def _non_text_key(value: Any) -> Any:
     return None
 
 
+def json_object(text: str | bytes, where: str, cure: str = "repair or remove the line") -> dict[str, Any]:
+    """Parse ``text``, which is one JSON object.
+
+    Raises:
+        DataError: it is not; the message begins with ``where`` and ends with ``cure``.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise DataError(f"{where}: not JSON ({error}); {cure}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}; {cure}")
+    return value
+
+
+def read_json(path: Path, cure: str) -> dict[str, Any]:
+    """Read a file that is one JSON object.
+
+    Raises:
+        DataError: it cannot be read, or is something else; the message has the path and the cure.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; {cure}") from None
+    return json_object(text, str(path), cure)
+
+
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the object on each non-blank line of ``path``.
 
@@ -55,14 +83,7 @@ def read_numbered_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-                    raise DataError(f"{path}, line {number}: not JSON ({error}); repair or remove the line") from None
-                if not isinstance(row, dict):
-                    raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
-                yield number, row
+                if line.strip():
+                    yield number, json_object(line, f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None

@@ -9,18 +9,18 @@ from .backends import AUTO, BACKENDS
 
 
 class SandboxSettings(Settings):
-    """The ``[sandbox]`` table of a configuration. Datasets and verifiers cannot change it."""
+    """The sandbox in which programs of the model run. Datasets and verifiers cannot change these settings."""
 
     backend: Annotated[str, BACKENDS.setting] = AUTO
-    """process, docker, your own as module:name, or auto: the first built-in one that reaches ``require``."""
+    """``auto`` takes the first of ``process`` and ``docker`` that reaches ``require``."""
     require: Literal["accident", "contained", "strong"] = "contained"
-    """The lowest level to accept; where the sandbox does not reach it, the run ends before the first rollout."""
+    """The lowest level to accept. If the sandbox does not reach it, the run ends before the first rollout."""
     size: int = 0
-    """How many jobs run at one time; 0 means one per CPU, and at least 2."""
+    """How many jobs run at the same time. 0 means one for each CPU, and at least 2."""
     image: str = "lachesis-sandbox"
-    """The Docker image, which must contain Python; `lachesis doctor --build-image` makes the default one."""
+    """The Docker image, which must contain Python. ``lachesis doctor --build-image`` makes the default one."""
     packages: tuple[Path, ...] = ()
-    """Folders of Python packages that jobs may import; process backend only, a Docker image has its own packages."""
+    """Folders of Python packages that jobs may import. Only for ``process``: a Docker image has its own packages."""
     network: bool = False
     """Whether jobs may use the network."""
 

@@ -30,7 +30,7 @@ def calculate(expression: str) -> str:
 
 
 class Calculator(Environment):
-    """``384*27-60=`` with numbers of up to ``digits`` digits, a calculator as the tool, and the value as the answer.
+    """Expressions such as ``384*27-60=``, with a calculator as the tool and the value as the answer.
 
     An attempt is a success if the last reply gives the right value, whether or not the tool was called.
     """
@@ -39,13 +39,13 @@ class Calculator(Environment):
         """How long the expressions are."""
 
         digits: int = Field(3, ge=1, le=12)
-        """Most digits of a number; no number begins with 0."""
+        """The most digits of a number; no number begins with 0."""
         operators: int = Field(2, ge=1, le=8)
         """Number of operators in an expression."""
         signs: str = Field("+-*", pattern=r"^[-+*]+$")
-        """The operators to draw from; one that is written twice is drawn twice as often."""
+        """The operators to draw from. One that is listed twice is drawn twice as often."""
         limits: Limits = Limits(turns=4, tool_calls=4, seconds=60.0)
-        """What an episode may use up: turns, tokens, tool calls, seconds."""
+        """Limits of an episode on turns, tokens, tool calls and seconds."""
 
     rubric = Rubric(success="correct")
 

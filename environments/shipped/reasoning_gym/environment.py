@@ -40,13 +40,13 @@ class ReasoningGym(Environment):
         """Which datasets to draw from, how often, and how the questions are asked."""
 
         datasets: dict[str, float] = Field(default_factory=dict)
-        """Dataset → weight; empty for all datasets with equal weights."""
+        """Weights by dataset. If empty, all datasets have equal weights."""
         options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-        """Dataset → settings of its own, such as {chain_sum: {max_terms: 3}}."""
+        """Settings by dataset, such as {chain_sum: {max_terms: 3}}."""
         test_tasks: int = Field(10, ge=1)
         """Held-out tasks of each dataset."""
         instruction: str = INSTRUCTION
-        """Put after each question."""
+        """Text after each question."""
 
     rubric = Rubric(use("format", weight=0.0, required=False), success="reasoning_gym")
 

@@ -51,11 +51,11 @@ class Sql(Environment):
         """How the question is asked."""
 
         answer: Literal["rows", "query"] = "rows"
-        """What the last reply must be: rows as JSON, or a query that also works on a database that is never shown."""
+        """The form of the last reply: rows as JSON, or a query that also works on a database that is never shown."""
         show_schema: bool = True
-        """Whether the question shows the tables; if not, the policy must ask sqlite_master."""
+        """Whether the question shows the tables. If not, the policy must query sqlite_master."""
         limits: Limits = Limits(turns=8, tool_calls=16, seconds=120.0)
-        """What an episode may use up: turns, tokens, tool calls, seconds."""
+        """Limits of an episode on turns, tokens, tool calls and seconds."""
 
     rubric = Rubric(success="correct")
 

@@ -32,18 +32,18 @@ class TicTacToe(Environment):
     agents = get_args(Mark)
 
     class Config(EnvironmentConfig):
-        """Who plays, and how games begin."""
+        """The players, and the beginning of games."""
 
         opponent: Literal["self", "random", "first", "perfect"] = "self"
-        """Who plays the other side: an agent too, or a script (a random free cell, the lowest, a best one)."""
+        """The player of the other side: an agent, or a script (a random free cell, the lowest, or a best one)."""
         side: Mark = "x"
         """The agent's side if the opponent is a script."""
         opening: int = Field(2, ge=0, le=4)
         """Random moves before the game begins, so that games differ."""
         draw: float = Field(0.5, ge=0, le=1)
-        """What each side gets for a draw."""
+        """The reward of each side for a draw."""
         rules: str = "Tic-tac-toe. Free cells show their number. Reply with the number of your cell and nothing else."
-        """The rules, which each agent is told first."""
+        """The rules, which are the first message to each agent."""
 
     rubric = Rubric(success="result")
 

@@ -178,7 +178,7 @@ class TorchEngine:
         tied = [name for name, tensor in own.items() if tensor.data_ptr() in memory]
         check_layout(shipment.layout, layout_of(own), optional=tied)
         self._version = -1  # until all of it has arrived
-        receiver, filled = shipment.receiver(), set()
+        receiver, filled = shipment.open(), set()
         for name, tensor in receiver.receive(shipment):
             if own[name].data_ptr() in filled and not torch.equal(own[name].cpu(), tensor.cpu()):
                 raise EngineError(f"tensor {name!r} is tied to another one, which arrived with different values")

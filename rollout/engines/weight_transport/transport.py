@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ....verifiers.errors import EngineError
 from ....verifiers.plugins import Plugins
-from .layout import Layout, layout_of
+from ..own_code import CURE, OwnCode
+from .layout import Layout, TensorSpec, layout_of
 
 if TYPE_CHECKING:  # settings and workers import this file, and do without torch
     from torch import Tensor
@@ -20,7 +21,8 @@ class Shipment:
         version: counts publications; a number is never used twice.
         layout: the tensors, so that an engine can refuse what does not fit before it changes anything.
         digest: what a receiver's ``finish`` returns if everything arrived whole.
-        receiver: makes the engine's side of the transport; a class or function, so that it can be pickled.
+        receiver: makes the engine's side of the transport; a class or function, so that it can be pickled. Engines call
+            ``open`` instead.
         payload: what that receiver needs: the bytes, a path, handles, an address.
     """
 
@@ -29,6 +31,10 @@ class Shipment:
     digest: str
     receiver: "Callable[[], WeightReceiver]"
     payload: Any = None
+
+    def open(self) -> "CheckedReceiver":
+        """The engine's side of the transport; its mistakes are errors that name ``rollout.weight_transport``."""
+        return CheckedReceiver(self.receiver)
 
     def check_delivery(self, digest: str, who: str) -> None:
         """Raise ``EngineError`` unless ``digest``, which ``who`` returned, is that of the weights as they were sent."""
@@ -71,15 +77,90 @@ class WeightReceiver(Protocol):
         ...
 
 
+class CheckedReceiver:
+    """A ``WeightReceiver`` around the one that ``make`` makes.
+
+    Raises:
+        EngineError: that one raises, or yields other tensors than those of the layout; the message says which differ.
+    """
+
+    def __init__(self, make: Callable[[], WeightReceiver]) -> None:
+        self._setting = _setting(make)
+        with OwnCode(f"{self._setting}: its constructor"):
+            self._receiver = make()
+
+    def receive(self, shipment: Shipment) -> "Iterator[tuple[str, Tensor]]":
+        """As in ``WeightReceiver``."""
+        with OwnCode(f"{self._setting}: receive"):
+            tensors = iter(self._receiver.receive(shipment))
+        for expected in (*shipment.layout, None):
+            with OwnCode(f"{self._setting}: receive"):
+                arrived = next(tensors, None)
+                found = None if arrived is None else layout_of(dict([arrived]))[0]
+            if found != expected:
+                raise EngineError(
+                    f"{self._setting} delivered {_described(found)}, where the layout of version {shipment.version} "
+                    f"has {_described(expected)}; {CURE}"
+                )
+            if arrived is not None:
+                yield arrived
+
+    def finish(self) -> str:
+        """As in ``WeightReceiver``."""
+        with OwnCode(f"{self._setting}: finish"):
+            digest: object = self._receiver.finish()
+        if not isinstance(digest, str):
+            raise EngineError(f"{self._setting}: finish returns a digest as text, found {digest!r:.80}; {CURE}")
+        return digest
+
+
 TRANSPORTS: Plugins[Callable[[], WeightSender]] = Plugins(
     "weight transport", __package__, {"object_store": "object_store:ObjectStoreSender"}
 )
 """The choices for ``rollout.weight_transport``."""
 
 
+def open_sender(name: str) -> WeightSender:
+    """The trainer's side of the transport that ``rollout.weight_transport`` names.
+
+    Raises:
+        ConfigError: it cannot be imported.
+        EngineError: its constructor raised.
+    """
+    with OwnCode(f"rollout.weight_transport = {name!r}: its constructor"):
+        return TRANSPORTS.load(name)()
+
+
 def ship(sender: WeightSender, version: int, state: "Mapping[str, Tensor]") -> Shipment:
-    """Send all of ``state`` as ``version``."""
-    sender.begin(version, layout_of(state))
-    for name, tensor in state.items():
-        sender.send(name, tensor)
-    return sender.finish()
+    """Send all of ``state`` as ``version``.
+
+    Raises:
+        EngineError: the sender raised, or returned another thing than a shipment of these tensors.
+    """
+    layout = layout_of(state)
+    with OwnCode(f"{_setting(type(sender))}: sending"):
+        sender.begin(version, layout)
+        for name, tensor in state.items():
+            sender.send(name, tensor)
+        shipment: object = sender.finish()
+    if not isinstance(shipment, Shipment) or not isinstance(shipment.digest, str) or not callable(shipment.receiver):
+        raise EngineError(
+            f"{_setting(type(sender))}: finish returns a Shipment with a digest as text and a receiver, found "
+            f"{shipment!r:.80}; {CURE}"
+        )
+    if (shipment.version, shipment.layout) != (version, layout):
+        raise EngineError(
+            f"{_setting(type(sender))}: finish returned a Shipment with another version or layout than begin was given "
+            f"(version {shipment.version!r:.20}, expected {version}); {CURE}"
+        )
+    return shipment
+
+
+def _setting(made: object) -> str:
+    """The setting behind a part of a transport, with the part's name."""
+    name = getattr(made, "__qualname__", type(made).__qualname__)
+    return f"rollout.weight_transport ({getattr(made, '__module__', '?')}:{name})"
+
+
+def _described(spec: TensorSpec | None) -> str:
+    return f"{spec.name!r} as {spec.shape} {spec.dtype}" if spec else "no further tensor"

@@ -1,4 +1,4 @@
-"""``lachesis check`` and ``lachesis new`` as a user meets them; every shipped environment passes."""
+"""``lachesis check`` as a user meets it; every shipped environment passes."""
 
 import json
 import os
@@ -108,20 +108,6 @@ def lachesis(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lachesis.commands.cli", *words]
     environment = {**os.environ, "COLUMNS": "100"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False)
-
-
-def test_a_new_environment_passes_its_own_test_and_the_check_at_once(tmp_path: Path) -> None:
-    made = lachesis("new", "word_chain", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    folder = tmp_path / "word_chain"
-    tested = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=folder, capture_output=True, text=True)
-    assert tested.returncode == 0, tested.stdout
-    done = lachesis("check", "word_chain.py", "--json", "--config.count", "5", cwd=folder)
-    report = json.loads(done.stdout)
-    assert (done.returncode, report["clean"], report["findings"]) == (0, True, [])
-    again = lachesis("new", "word_chain", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
 
 
 def test_the_command_prints_findings_and_what_the_environment_prints_is_no_report(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_verify_ends_in_silence_when_its_reader_goes_away(tmp_path: Path, many_r
 def test_verify_refuses_in_one_line_what_it_cannot_do(
     tmp_path: Path, many_rows: Path, lachesis: Callable[..., Any], refused: Callable[..., Any]
 ) -> None:
-    refused(lachesis("verify", cwd=tmp_path), "takes one FILE, found 0")
+    refused(lachesis("verify", cwd=tmp_path), "takes one FILE, found none")
     refused(lachesis("verify", "none.jsonl", cwd=tmp_path), "cannot read none.jsonl")
     refused(lachesis("verify", many_rows.name, "-o", many_rows.name, cwd=tmp_path), "is the file that is scored")
     refused(lachesis("verify", many_rows.name, "--sandbox.backened", "docker", cwd=tmp_path), "did you mean 'backend'")

@@ -13,7 +13,7 @@ from lachesis.environments.shipped.arithmetic import Arithmetic
 from lachesis.rollout.orders import Failure, Outcome
 from lachesis.rollout.tasks.curriculum import CurriculumConfig
 from lachesis.rollout.tasks.mixture import Draw, Mixture, Portion
-from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.task import Task
@@ -231,3 +231,15 @@ def test_it_goes_on_from_a_saved_state_as_if_nothing_had_been(steps: int, pendin
         resumed.learn(outcome(draw))
     assert run(resumed, 6, outcome) == run(mixed, 6, outcome)
     assert resumed.state == mixed.state
+
+
+@pytest.mark.parametrize(
+    "change", [{"pending": 5}, {"pending": [[3, 0, -1]]}, {"balance": []}, {"useful": None}, {"supplies": [5]}]
+)
+def test_a_position_that_does_not_fit_is_one_clear_error(change: dict[str, Any]) -> None:
+    state = mixture(Finite()).state
+    mixture(Finite()).restore(state)
+    with pytest.raises(DataError, match=r"does not fit this run's 1 environments .*start a new run"):
+        mixture(Finite()).restore({**state, **change})
+    with pytest.raises(DataError, match="does not fit this run's 2 environments"):
+        mixture(Finite(), Finite()).restore(state)

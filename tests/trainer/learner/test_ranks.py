@@ -87,4 +87,4 @@ def test_ranks_without_a_sample_run_empty_micro_batches() -> None:
 def test_long_samples_alone_in_their_rows_need_no_mask_and_short_ones_are_kept_from_them() -> None:
     batch = [sample(1, ROW + 1, 1.0), sample(2, ROW + 90, 1.0, prompt=7), sample(3, 4, 1.0), sample(4, 5, 1.0)]
     micros = list(micro_batches(batch, 16384, torch.device("cpu")))
-    assert [(len(micro.samples), micro.mask_RTT is None) for micro in micros] == [(2, False), (2, True)]
+    assert [(len(micro.samples), micro.ends_RT is None) for micro in micros] == [(2, False), (2, True)]

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
-from ....verifiers.errors import ConfigError
+from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.files import replace_text
+from ....verifiers.rows.jsonl import read_json
 from .run_state import FILE, RunState
 
 MANIFEST = "manifest.json"
+
+_NAME = re.compile(r"step-[0-9]+")
 
 
 def begin(folder: Path, state: RunState) -> Path:
@@ -76,17 +79,23 @@ def to_resume(folder: Path) -> Path | None:
 def damage(path: Path) -> str:
     """Say what is wrong with a sealed checkpoint; empty if nothing is."""
     try:
-        files = {name: (entry["bytes"], entry["blake2b"]) for name, entry in _read(path / MANIFEST).items()}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        return f"{path / MANIFEST} cannot be read: {error}"
+        entries = read_json(path / MANIFEST, "an earlier checkpoint may be whole")
+        files = {name: (entry["bytes"], entry["blake2b"]) for name, entry in entries.items()}
+    except DataError as error:
+        return str(error)
+    except (KeyError, TypeError) as error:
+        return f"{path / MANIFEST} has an entry without size or digest ({type(error).__name__}: {error})"
     if FILE not in files:
         return f"{path / MANIFEST} does not name {FILE}"
     for name, (size, digest) in files.items():
         file = path / name
-        if not file.exists() or file.stat().st_size != size:
-            return f"{file} is missing or has another size"
-        if _digest(file) != digest:
-            return f"{file} has other content than the manifest says"
+        try:
+            if not file.is_file() or file.stat().st_size != size:
+                return f"{file} is missing, no file, or has another size"
+            if _digest(file) != digest:
+                return f"{file} has other content than the manifest says"
+        except OSError as error:
+            return f"{file} cannot be read: {error.strerror}"
     return ""
 
 
@@ -95,12 +104,8 @@ def _name(step: int) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    numbered = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    numbered = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(numbered, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _digest(file: Path) -> str:

@@ -18,6 +18,7 @@ from ....rollout.store import TrajectoryStore
 from ....verifiers.errors import ConfigError, InfrastructureError
 from ....verifiers.files import replace_text
 from ....verifiers.group import Group
+from ....verifiers.rows.jsonl import read_json
 from ...config import RunConfig
 from ..plot import plot_learning_curve
 from .fingerprint import Fingerprint, differences
@@ -102,10 +103,11 @@ class RunFolder:
 
         Raises:
             ConfigError: It differs; the message says where.
+            DataError: The earlier one is damaged.
         """
         path = self.path / "fingerprint.json"
         if path.exists():
-            found = differences(json.loads(path.read_text()), fingerprint)
+            found = differences(read_json(path, "delete it; then nothing is compared"), fingerprint)
             if found and not changed:
                 raise ConfigError(
                     f"the environments have changed since {self.path} was started: {'; '.join(found)}. Undo the "

@@ -1,7 +1,8 @@
 """A read-only view of a run: config, metrics, trajectories and checkpoints, also while the run is being written."""
 
 import fcntl
-import json
+import logging
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +10,11 @@ from typing import Any, NamedTuple
 from ....rollout.store import Stored, TrajectoryStore
 from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.files import whole_lines
+from ....verifiers.rows.jsonl import json_object, read_json
 from ...config import RunConfig, load_config
 from .checkpoint import sealed
+
+log = logging.getLogger("lachesis")
 
 CONFIG, METRICS, SUMMARY, LOCK = "config.toml", "metrics.jsonl", "summary.json", "lock"
 TRAJECTORIES, CHECKPOINTS = "trajectories.jsonl.zst", "checkpoints"
@@ -69,31 +73,30 @@ class Run:
         return load_config(self.path / CONFIG, overrides)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return all rows of ``metrics.jsonl``, one for each step, in order.
-
-        Raises:
-            DataError: A complete line is not JSON.
-        """
+        """Return all rows of ``metrics.jsonl``, one for each step, in order; a damaged line is left out, and logged."""
         return self.new_metrics().rows
 
     def new_metrics(self, mark: Mark = Mark()) -> NewRows:  # noqa: B008 - immutable
         """Return the rows written since ``mark``, which an earlier call returned; without a mark all rows.
 
-        Raises:
-            DataError: A complete line is not JSON.
+        A damaged line is left out, and logged as a warning.
         """
         path = self.path / METRICS
         if not path.exists():
             return NewRows([], Mark(), mark != Mark())
         inode = path.stat().st_ino
         again = mark.file not in (0, inode)
-        rows, offset = _rows(path, 0 if again else mark.offset)
+        rows, offset = _rows(path, 0 if again else mark.offset, skip_damaged=True)
         return NewRows(rows, Mark(inode, offset), again)
 
     def summary(self) -> dict[str, Any] | None:
-        """Return ``summary.json``, which is written when the run ends; None before that."""
+        """Return ``summary.json``, which is written when the run ends; None before that.
+
+        Raises:
+            DataError: It is damaged.
+        """
         path = self.path / SUMMARY
-        return dict(json.loads(path.read_text())) if path.exists() else None
+        return read_json(path, "delete it; --resume writes it again") if path.exists() else None
 
     def checkpoints(self) -> list[Path]:
         """Return the complete checkpoints, the oldest first."""
@@ -104,10 +107,10 @@ class Run:
         try:
             with (self.path / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, and released at once: writers wait for it
-        except FileNotFoundError:
-            return False
         except BlockingIOError:
             return True
+        except OSError:  # there is no lock that a writer could hold
+            return False
         return False
 
     def steps(self) -> list[int]:
@@ -122,7 +125,7 @@ class Run:
         With ``step`` or ``group``, only the parts of the file that the index names are read.
 
         Raises:
-            DataError: The file was damaged, or was written by another version.
+            DataError: The file was damaged, or was written by another version. It is raised after all that can be read.
         """
         for stored in self._store().read(step, group):
             if attempt in (None, stored.attempt):
@@ -136,19 +139,35 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a ``metrics.jsonl``, without a last line that a crash cut off.
 
     Raises:
-        DataError: A complete line is not JSON. The message has its number.
+        DataError: A complete line is no row of metrics. The message has its number.
     """
     return _rows(path, 0)[0]
 
 
-def _rows(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+def _rows(path: Path, offset: int, skip_damaged: bool = False) -> tuple[list[dict[str, Any]], int]:
     """Return the rows after byte ``offset``, and the offset after the last of them."""
     rows = []
-    lines, end = whole_lines(path, offset)
+    try:
+        lines, end = whole_lines(path, offset)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; restore it from a backup") from None
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            place = f"line {number}" + (f" after byte {offset}" if offset else "")
-            raise DataError(f"{path}, {place}: not JSON ({error}); repair or remove the line") from None
+            rows.append(_row(line, f"{path}, line {number}" + (f" after byte {offset}" if offset else "")))
+        except DataError as error:
+            if not skip_damaged:
+                raise
+            log.warning("%s; the reader leaves it out", error)
     return rows, end
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    row = json_object(line, where)
+    if type(row.get("step")) is not int:
+        raise DataError(f"{where}: a step is a whole number, found {row.get('step')!r:.80}; repair or remove the line")
+    for name, value in row.items():
+        if value is not None and not (type(value) in (int, float) and abs(value) <= sys.float_info.max):
+            raise DataError(
+                f"{where}: {name!r:.80} is a finite number or null, found {value!r:.80}; repair or remove the line"
+            )
+    return row

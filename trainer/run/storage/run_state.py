@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ....verifiers.errors import ConfigError
+from pydantic import TypeAdapter, ValidationError
+
+from ....verifiers.errors import ConfigError, DataError
+from ....verifiers.rows.jsonl import read_json
 
 FILE = "run_state.json"
 """Name of the state's file in a checkpoint."""
@@ -82,11 +85,16 @@ class RunState:
         Raises:
             ConfigError: There is no state that this version can read.
         """
+        cure = "use the version that wrote it, or start a new run"
         try:
-            row = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
-            return cls(**{**row, "held_out": HeldOutHistory(**row["held_out"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ConfigError(
-                f"{checkpoint} is not a checkpoint of this version of lachesis ({error}); use the version that wrote "
-                "it, or start a new run"
-            ) from None
+            row = read_json(checkpoint / FILE, "restore it from a backup")
+            state = cls(**{**row, "held_out": HeldOutHistory(**row["held_out"])})
+            TypeAdapter(cls).validate_json(json.dumps(asdict(state)), strict=True)
+            return state
+        except ValidationError as error:
+            fault = error.errors()[0]
+            name = ".".join(map(str, fault["loc"]))
+            reason = f"{FILE}: {name!r}: {fault['msg']}, found {fault['input']!r:.80}"
+        except (DataError, TypeError, KeyError) as error:
+            reason = str(error)
+        raise ConfigError(f"{checkpoint} is not a checkpoint of this version of lachesis ({reason}); {cure}")

@@ -4,20 +4,27 @@ import asyncio
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
-from lachesis.rollout.engines.weight_transport.transport import TRANSPORTS
+from lachesis.rollout.engines.embedded.engine import TorchEngine
+from lachesis.rollout.engines.weight_transport.layout import Layout
+from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import TRANSPORTS, Shipment, open_sender, ship
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
+from lachesis.verifiers.errors import EngineError
 
 FOLDER = '''
     """A transport through a folder of safetensors, streamed: the receiver waits for each tensor to be written."""
@@ -113,3 +120,117 @@ def test_transports_are_chosen_by_name_or_module() -> None:
     assert TRANSPORTS.names == ("object_store",)
     with pytest.raises(ValueError, match="no weight transport is named 'object_stor'; did you mean 'object_store'"):
         RolloutConfig(weight_transport="object_stor")
+
+
+STATE = {"a": torch.zeros(2, 3), "b": torch.ones(4)}
+ODD = [("a", torch.zeros(2, 3)), ("c", torch.ones(4))]
+
+
+class Receiver:
+    """Yields what it is told to."""
+
+    tensors: ClassVar[Any] = list(STATE.items())
+
+    def receive(self, shipment: Shipment) -> Any:
+        yield from self.tensors
+
+    def finish(self) -> str:
+        return "digest"
+
+
+class Sender:
+    """Returns what it is told to."""
+
+    shipment: ClassVar[Any] = staticmethod(lambda version, layout: Shipment(version, layout, "digest", Receiver))
+
+    def begin(self, version: int, layout: Layout) -> None:
+        self.made = self.shipment(version, layout)
+
+    def send(self, name: str, tensor: Any) -> None:
+        pass
+
+    def finish(self) -> Any:
+        return self.made
+
+
+def test_a_transport_that_keeps_the_protocol_delivers() -> None:
+    shipment = ship(Sender(), 3, STATE)
+    receiver = shipment.open()
+    assert list(dict(receiver.receive(shipment))) == ["a", "b"]
+    assert receiver.finish() == "digest"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (ODD, r"delivered 'c' as \(4,\) float32, where .* version 3 has 'b' as \(4,\) float32"),
+        ([("a", torch.zeros(3, 2))], r"delivered 'a' as \(3, 2\) float32, where .* has 'a' as \(2, 3\) float32"),
+        ([("a", torch.zeros(2, 3).half())], r"delivered 'a' as \(2, 3\) float16, where .* has 'a' as \(2, 3\) float32"),
+        (ODD[:1], r"delivered no further tensor, where .* has 'b'"),
+        ([*STATE.items(), *ODD], r"delivered 'a' .*, where .* has no further tensor"),
+        ([("a", 5)], "receive raised AttributeError: .*; correct"),
+        ([3], "receive raised TypeError: .*; correct"),
+        (None, "receive raised TypeError: .*test_transport.py, line"),
+    ],
+)
+def test_a_receiver_that_yields_other_tensors_is_named_with_what_differs(tensors: Any, message: str) -> None:
+    made = type("Odd", (Receiver,), {"tensors": tensors})
+    shipment = replace(ship(Sender(), 3, STATE), receiver=made)
+    with pytest.raises(EngineError, match=rf"rollout.weight_transport \(.*:Odd\):? {message}"):
+        dict(shipment.open().receive(shipment))
+
+
+def test_a_receiver_that_raises_or_has_no_digest_is_named() -> None:
+    shipment = ship(Sender(), 3, STATE)
+    with pytest.raises(EngineError, match="finish returns a digest as text, found None"):
+        replace(shipment, receiver=type("Odd", (Receiver,), {"finish": lambda self: None})).open().finish()
+    with pytest.raises(EngineError, match=r"rollout.weight_transport \(.*\): its constructor raised ZeroDivisionError"):
+        replace(shipment, receiver=lambda: 1 / 0).open()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda version, layout: None, "finish returns a Shipment .*, found None"),
+        (
+            lambda version, layout: Shipment(version, layout, 7, Receiver),
+            "finish returns a Shipment with a digest as text",
+        ),  # type: ignore[arg-type]
+        (
+            lambda version, layout: Shipment(version + 1, layout, "", Receiver),
+            r"finish returned a Shipment with another version .*\(version 4, expected 3\)",
+        ),
+        (
+            lambda version, layout: Shipment(version, layout[:1], "", Receiver),
+            "finish returned a Shipment with another version or layout than",
+        ),
+        (lambda version, layout: 1 / 0, "sending raised ZeroDivisionError: division by zero .*line"),
+        (lambda version: None, "sending raised TypeError: .*takes 1 positional argument"),
+    ],
+)
+def test_a_sender_that_raises_or_returns_another_shipment_is_named(made: Any, message: str) -> None:
+    sender = type("Odd", (Sender,), {"shipment": staticmethod(made)})()
+    with pytest.raises(EngineError, match=rf"rollout.weight_transport \(.*:Odd\): {message}"):
+        ship(sender, 3, STATE)
+
+
+def test_a_sender_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "a_users_transport", ModuleType("a_users_transport"))
+    monkeypatch.setattr(sys.modules["a_users_transport"], "Odd", lambda: 1 / 0, raising=False)
+    with pytest.raises(
+        EngineError, match=r"rollout.weight_transport = 'a_users_transport:Odd': its constructor raised"
+    ):
+        open_sender("a_users_transport:Odd")
+
+
+def test_an_engine_says_which_tensor_differs_and_serves_nothing_until_whole_weights_come(tmp_path: Path) -> None:
+    path = str(build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64))
+    engine = TorchEngine.from_path(path, slots=4, context=64, version=1)
+    whole = ship(ObjectStoreSender(), 2, engine.model.state_dict())
+    first = whole.layout[0]
+    made = type("Odd", (Receiver,), {"tensors": [(first.name, torch.zeros(3))]})
+    with pytest.raises(EngineError, match=rf"delivered '{first.name}' as \(3,\) float32, where .* {first.shape[1]}\)"):
+        engine.update(replace(whole, receiver=made))
+    assert engine.info().version == -1
+    assert engine.update(whole) == whole.digest
+    assert engine.info().version == 2

@@ -1,5 +1,6 @@
 """Checkpoints: only what is whole is taken for one, and whatever happens there is one to go on from."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -55,12 +56,50 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, name:
     assert checkpoint.latest(tmp_path) == before
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "3", '{"optimizer.pt": 3}', '{"optimizer.pt": {}}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "3", '{"optimizer.pt": 3}', '{"optimizer.pt": {}}', "\x00", "[" * 100_000, '{"a": null}']
+)
 def test_a_manifest_that_says_something_else_is_damage(tmp_path: Path, content: str) -> None:
     before, newest = save(tmp_path, 1), save(tmp_path, 2)
     (newest / MANIFEST).write_text(content)
     assert MANIFEST in checkpoint.damage(newest)
     assert checkpoint.latest(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["sub", ".", "/dev", "a\0b", "x" * 300])
+def test_a_manifest_that_names_a_folder_or_an_impossible_file_is_damage(tmp_path: Path, name: str) -> None:
+    before, newest = save(tmp_path, 1), save(tmp_path, 2)
+    (newest / "sub").mkdir()
+    manifest = json.loads((newest / MANIFEST).read_text())
+    manifest[name] = {"bytes": (newest / "sub").stat().st_size, "blake2b": "0"}
+    (newest / MANIFEST).write_text(json.dumps(manifest))
+    assert checkpoint.damage(newest)
+    assert checkpoint.latest(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("step", "3", "'step': Input should be a valid integer, found '3'"),
+        ("step", True, "'step': Input should be a valid integer, found True"),
+        ("version", None, "'version'"),
+        ("admitted", 1.5, "'admitted'"),
+        ("mixture", [1], "'mixture'"),
+        ("held_out", 3, "argument after"),
+        ("held_out", {"best": "high"}, "'held_out.best'"),
+        ("services", {"a": "1"}, "'services.a'"),
+        ("phases", None, "'phases'"),
+        ("seconds", "long", "'seconds'"),
+    ],
+)
+def test_a_state_with_a_value_of_another_type_is_one_clear_error(
+    tmp_path: Path, field: str, value: object, message: str
+) -> None:
+    path = save(tmp_path, 1)
+    row = json.loads((path / FILE).read_text())
+    (path / FILE).write_text(json.dumps({**row, field: value}))
+    with pytest.raises(ConfigError, match=f"not a checkpoint of this version .*{message}.*or start a new run"):
+        RunState.read(path)
 
 
 def test_a_crash_at_any_point_leaves_nothing_that_is_taken_for_complete(tmp_path: Path) -> None:
@@ -113,7 +152,9 @@ def test_half_checkpoints_of_other_steps_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-000003"]
 
 
-@pytest.mark.parametrize("content", ['{"step": 3}', "[1, 2]", "{", '{"step": 1, "version": 1, "other": 2}'])
+@pytest.mark.parametrize(
+    "content", ['{"step": 3}', "[1, 2]", "{", '{"step": 1, "version": 1, "other": 2}', "null", "\xff", "[" * 100_000]
+)
 def test_a_state_of_another_version_is_one_clear_error(tmp_path: Path, content: str) -> None:
     path = save(tmp_path, 1)
     (path / FILE).write_text(content)

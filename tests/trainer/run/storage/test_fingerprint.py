@@ -16,7 +16,7 @@ from lachesis.trainer.config import RunConfig
 from lachesis.trainer.run.progress import Progress
 from lachesis.trainer.run.storage.fingerprint import Fingerprint, differences, fingerprint
 from lachesis.trainer.run.storage.folder import RunFolder
-from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.errors import ConfigError, DataError
 
 SOURCE = """
 from lachesis import Environment, EnvironmentConfig, Rubric, Task, read_jsonl, reward, use
@@ -149,3 +149,12 @@ def test_a_file_with_the_name_of_one_of_ours_hides_nothing(tmp_path: Path) -> No
         found.append(fingerprint([describe(f"{tmp_path}/answer.py", label="a").build()], 0, tokenizer))
     (difference,) = differences(*found)
     assert "code.answer.py" in difference
+
+
+@pytest.mark.parametrize("content", [b"null", b"{", b"\xff", b"[" * 100_000])
+def test_a_damaged_fingerprint_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    folder = RunFolder.create(RunConfig.model_validate({"out": tmp_path, "environments": [{"use": "arithmetic"}]}))
+    (folder.path / "fingerprint.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"fingerprint.json: .*delete it; then nothing is compared"):
+        folder.write_fingerprint({"environments": {}, "template": ""})
+    folder.close()

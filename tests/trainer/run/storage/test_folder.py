@@ -148,7 +148,7 @@ def test_an_impossible_place_is_the_users_error(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="file"):
             RunFolder.create(config_in(out))
     with pytest.raises(ConfigError, match="cannot make"):
-        RunFolder.create(config_in(tmp_path, name="a/b"))
+        RunFolder.create(config_in(tmp_path / ("x" * 300)))
     with pytest.raises(ConfigError, match="is not a run's folder"):
         RunFolder.open(tmp_path / "nowhere")
 

@@ -1,6 +1,7 @@
 """A run is read as it is, also while another process writes it; readers change nothing and need no torch."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -196,3 +197,71 @@ def test_a_run_that_has_written_nothing_yet_is_empty(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     run = Run(tmp_path)
     assert (run.metrics(), run.steps(), run.summary(), run.checkpoints(), run.alive()) == ([], [], None, [], False)
+
+
+ODD_ROWS = {
+    "null": "expected a JSON object, found NoneType",
+    "5": "expected a JSON object, found int",
+    "{": "not JSON",
+    "[" * 100_000: "not JSON",
+    "{}": "a step is a whole number, found None",
+    '{"step": true}': "a step is a whole number, found True",
+    '{"step": 2.5}': "a step is a whole number, found 2.5",
+    '{"step": 4, "loss": "low"}': "'loss' is a finite number or null, found 'low'",
+    '{"step": 4, "loss": NaN}': "'loss' is a finite number or null, found nan",
+    '{"step": 4, "loss": 1' + "0" * 400 + "}": "'loss' is a finite number or null, found 1000",
+}
+
+
+@pytest.mark.parametrize("line", ODD_ROWS)
+def test_a_damaged_row_of_metrics_is_left_out_by_a_reader_and_refused_by_the_run_itself(
+    folder: RunFolder, run: Run, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = run.new_metrics().mark
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write(line + '\n{"step": 5, "loss": null}\n')
+    again = run.new_metrics(mark)
+    assert [row["step"] for row in again.rows] == [5]
+    assert run.new_metrics(again.mark).rows == []
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 5]
+    assert ODD_ROWS[line] in caplog.text
+    with pytest.raises(
+        DataError, match=f"metrics.jsonl, line 4: {re.escape(ODD_ROWS[line])}.*repair or remove the line"
+    ):
+        folder.metrics()
+
+
+@pytest.mark.parametrize("content", [b"null", b"5", b"{", b"\xff", b"", b"[" * 100_000])
+def test_a_damaged_summary_is_one_clear_error_and_the_rest_is_read(run: Run, content: bytes) -> None:
+    (run.path / "summary.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"summary.json: .*; delete it; --resume writes it again"):
+        run.summary()
+    (run.path / "summary.json").unlink()
+    (run.path / "summary.json").mkdir()
+    with pytest.raises(DataError, match=r"cannot read .*summary.json: Is a directory"):
+        run.summary()
+    assert [row["step"] for row in run.metrics()] == run.steps() == [1, 2, 3]
+
+
+def test_a_damaged_step_is_named_after_all_others_were_read(folder: RunFolder, run: Run) -> None:
+    store = folder.trajectories
+    data = bytearray(store.path.read_bytes())
+    data[:20] = bytes(20)
+    store.path.write_bytes(data)
+    rows = run.trajectories()
+    assert [next(rows).step for _ in range(8)] == [2] * 4 + [3] * 4
+    with pytest.raises(DataError, match=r"step 1: damaged or unreadable .*; restore it from a backup"):
+        next(rows)
+
+
+def test_folders_of_other_names_and_files_are_no_checkpoints(folder: RunFolder, run: Run) -> None:
+    complete(begin(folder.checkpoints, RunState(1)), keep=2)
+    for name in ("step-²", "step-٣", "step-", "step-1x", "step--1"):
+        (folder.checkpoints / name).mkdir()
+    (folder.checkpoints / "step-000009").write_text("a file")
+    (folder.path / "lock").unlink()
+    (folder.path / "lock").mkdir()
+    assert [path.name for path in run.checkpoints()] == ["step-000001"]
+    assert not run.alive()
+    complete(begin(folder.checkpoints, RunState(2)), keep=1)
+    assert (folder.checkpoints / "step-²").is_dir()
