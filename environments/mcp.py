@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+import os
+import signal
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..verifiers.errors import ConfigError, InfrastructureError
 
 GRACE = 10.0
 """Seconds that a connection has to end by itself before its task is cancelled."""
+_MARK = "LACHESIS_MCP_SERVER"
 MAX_TOOLS = 1000
 """Most tools, and most pages of them, that are read of one server."""
 
@@ -58,6 +63,7 @@ class McpConnection:
     def __init__(self, server: McpServer) -> None:
         self.server = server
         self._who = server.url or " ".join(server.command)
+        self._mark = uuid.uuid4().hex  # in the environment of the server and of all that it starts
         self._closing = asyncio.Event()
         self._client: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -92,6 +98,8 @@ class McpConnection:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait([self._task], timeout=GRACE)
+        if self.server.command:
+            await asyncio.to_thread(_end_processes, self._mark)
 
     async def _keep(self, ready: "asyncio.Future[list[Any]]") -> None:
         from mcp import Client, StdioServerParameters
@@ -100,7 +108,7 @@ class McpConnection:
         target: Any = server.url
         if server.command:
             program, *arguments = server.command
-            target = StdioServerParameters(command=program, args=arguments, env=dict(server.env) or None)
+            target = StdioServerParameters(command=program, args=arguments, env={**server.env, _MARK: self._mark})
         try:
             async with Client(target, read_timeout_seconds=server.deadline) as client:
                 self._client = client
@@ -179,6 +187,20 @@ def _text(part: Any) -> str:
         described = f": {part.description}" if part.description else ""
         return f"[{title}]({part.uri}){described}"
     return f"[{part.type}]"
+
+
+def _end_processes(mark: str) -> None:
+    """Kill the processes that a server has left behind, on systems with ``/proc``; they may fork meanwhile."""
+    wanted = f"{_MARK}={mark}".encode()
+    for _ in range(3):
+        found = False
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or belongs to another user
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
 
 
 def _is_lost(error: Exception) -> bool:

@@ -24,7 +24,7 @@ from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
 SERVER = """
-import json, os, sys, time
+import json, os, subprocess, sys, time
 from mcp.server import MCPServer
 
 server = MCPServer("shelf")
@@ -54,6 +54,10 @@ def slow() -> str:
     time.sleep(30)
 
 import mcp_types as t
+
+@server.tool()
+def spawn() -> int:
+    return subprocess.Popen(["sleep", "300"], start_new_session=True).pid
 
 @server.tool()
 def result(parts: list[str], structured: str, failed: bool) -> t.CallToolResult:
@@ -164,6 +168,22 @@ def test_a_server_is_started_for_each_episode_and_ends_with_it(program: Path, mo
     assert children() == []
 
 
+def test_what_a_server_starts_ends_with_the_episode(program: Path) -> None:
+    made = played(McpServer(command=[sys.executable, str(program)]), said("spawn"), said("spawn"), "3")
+    deadline = time.monotonic() + 10
+    while any(map(runs, results(made))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs, results(made)))
+
+
+def runs(pid: str) -> bool:
+    """Whether a process lives; one that was killed may wait for whoever has inherited it."""
+    try:
+        return Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_server_that_is_there_is_asked_over_http(url: str) -> None:
     made = played(McpServer(url=url), said("count", title="Dune"), "3")
     assert (results(made), made.rewards["policy"].total, made.error) == (["3"], 1.0, None)
@@ -181,7 +201,7 @@ def test_schemas_are_the_servers_and_only_those_that_are_wanted(url: str) -> Non
     (count,) = asyncio.run(schemas(only=["count"]))
     assert count["function"]["description"] == "How many copies of a book are there."
     assert count["function"]["parameters"]["required"] == ["title"]
-    assert len(asyncio.run(schemas())) == 7
+    assert len(asyncio.run(schemas())) == 8
     with pytest.raises(ConfigError, match="has no tool 'steal'; it has count, lend"):
         asyncio.run(schemas(only=["steal"]))
 
