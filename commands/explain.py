@@ -132,7 +132,7 @@ def explain(path: Path, name: str) -> Explanation:
     run = Run(path)
     group, _, attempt = name.partition("/")
     if not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", name):
-        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r}; {_cure(path)}")
+        raise ConfigError(f"a trajectory is named GROUP/ATTEMPT, such as 12/0, found {name!r:.80}; {_cure(path)}")
     attempts = tuple(run.trajectories(group=int(group)))
     chosen = next((stored for stored in attempts if stored.attempt == int(attempt)), None)
     if chosen is None:

@@ -110,9 +110,14 @@ class DatasetEnvironment(Environment):
             rows = hub_rows(self.config.dataset, self.config.name, source)
             yield from ((f"{self.config.dataset} ({source}), row {n}", row) for n, row in enumerate(rows, start=1))
             return
-        if source != self.config.path.expanduser() and not source.exists():
-            names = " nor ".join(pattern.format(self.config.splits[split]) for pattern in self.file_names)
-            raise ConfigError(f"{self.config.path} holds no {names}; put one there or name a file")
+        if not source.exists():
+            if source != self.config.path.expanduser():
+                names = " nor ".join(pattern.format(self.config.splits[split]) for pattern in self.file_names)
+                raise ConfigError(f"{self.config.path} holds no {names}; put one there or name a file")
+            names = " and ".join(map(self.file_names[0].format, self.config.splits.values()))
+            raise ConfigError(
+                f"no file or folder {self.config.path} exists; give a JSONL file or a folder with {names}"
+            )
         yield from ((f"{source}, line {number}", row) for number, row in read_numbered_jsonl(source))
 
 

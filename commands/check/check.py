@@ -160,7 +160,8 @@ def print_report(report: dict[str, Any], as_json: bool = False) -> None:
     _print_numbers(console, report)
     counts = [sum(finding["severity"] == kind for finding in findings) for kind in _COLOURS]
     looked = ", ".join(f"{count} {split}" for split, count in report.get("tasks", {}).items())
-    verdict = f"{counts[0]} errors, {counts[1]} warnings" if findings else "clean"
+    errors, warnings = (f"{count} {kind}{'s' * (count != 1)}" for kind, count in zip(_COLOURS, counts, strict=True))
+    verdict = f"{errors}, {warnings}" if findings else "clean"
     console.print(f"{report['environment']}: {verdict}; tasks looked at: {looked or 'none'}", markup=False)
 
 

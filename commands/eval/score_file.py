@@ -47,7 +47,8 @@ class ScoreFile:
         header: identifies the evaluation; an existing file must have the same.
 
     Raises:
-        ConfigError: the file belongs to another evaluation; the message says where they differ.
+        ConfigError: the file belongs to another evaluation, and the message says where they differ; or it cannot be
+            changed.
         DataError: a line is not a score; the message has its number.
     """
 
@@ -56,8 +57,13 @@ class ScoreFile:
         self.scores: dict[tuple[str, int], Score] = {}
         self._header = header
         self._file: TextIO | None = None
-        if path.exists() and path.stat().st_size:
-            cut_torn_line(path)
+        try:
+            old = path.exists() and path.stat().st_size > 0
+            if old:
+                cut_torn_line(path)
+        except OSError as error:
+            raise ConfigError(f"cannot continue {path}: {error.strerror}; choose another --out") from None
+        if old:
             self._take_over()
 
     def __enter__(self) -> Self:

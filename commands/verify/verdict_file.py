@@ -117,7 +117,7 @@ def _parsed(text: bytes, where: str) -> tuple[str, str]:
         status, digest = row["status"], row["row"]
     except (ValueError, RecursionError, TypeError, KeyError):
         status = digest = None
-    if status not in STATUSES or not isinstance(digest, str):
+    if not isinstance(status, str) or status not in STATUSES or not isinstance(digest, str):
         raise DataError(
             f"{where}: not a verdict that this command wrote: {text[:80]!r}; choose another -o, or remove the file"
         )

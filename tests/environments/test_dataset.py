@@ -132,5 +132,7 @@ def test_an_author_who_wrote_no_task_of_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(
+        ConfigError, match=r"no file or folder .*none\.jsonl exists; give .* a folder with train\.jsonl and test\.jsonl"
+    ):
         prompts("test", path=tmp_path / "none.jsonl")

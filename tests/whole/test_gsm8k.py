@@ -188,4 +188,5 @@ def test_a_missing_file_of_problems_is_named(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "lachesis: error: cannot read nothing: No such file or directory; check the path\n"
+    cure = "give a JSONL file or a folder with train.jsonl and test.jsonl"
+    assert done.stderr == f"lachesis: error: no file or folder nothing exists; {cure}\n"

@@ -107,7 +107,7 @@ def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pyt
         ("interrupts", "KeyboardInterrupt", "raise KeyboardInterrupt"),
         ("cancels", "CancelledError", "raise asyncio.CancelledError"),
         ("exits", "SystemExit: 3", "sys.exit(3)"),
-        ("nonsense", "TypeError", 'episode.metric("loss", "high")'),
+        ("nonsense", "DataError: metric 'loss' must be a finite number", 'episode.metric("loss", "high")'),
         ("swallows", "HeldUp: the code blocked", "time.sleep(0.1)"),
     ):
         number = lines.index(next(text for text in lines if text.strip() == line)) + 1

@@ -79,6 +79,8 @@ def test_what_is_no_file_of_scores_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"header": HEADER}) + '\n{"attempt": 0}\n')
     with pytest.raises(DataError, match=r"line 2: not a score .*schema None"):
         ScoreFile(path, HEADER)
+    with pytest.raises(ConfigError, match=r"cannot continue .*: Is a directory; choose another --out"):
+        ScoreFile(tmp_path, HEADER)
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def test_more_verdicts_than_rows_are_of_another_file(out: Path, source: Path) ->
         numbers_left(out, source)
 
 
-@pytest.mark.parametrize("text", ["[1]\n", "\n", '{"score": 1.0, "status": "ok"}\n', "\0\0\0\n", '{"row": 1}\n'])
+ODD = ["[1]\n", "\n", '{"score": 1.0, "status": "ok"}\n', "\0\0\0\n", '{"row": 1}\n', '{"status": [], "row": "a"}\n']
+
+
+@pytest.mark.parametrize("text", ODD)
 def test_what_is_no_verdict_is_refused_by_its_line(out: Path, source: Path, text: str) -> None:
     out.write_text(out.read_text() + text)
     before = out.read_bytes()
