@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 
 from ...environments.audit.audit import Audit
 from ...environments.audit.draw import Draw, audit_draws, compare_draws, draw
+from ...environments.audit.expected_answer import check_expected_answers
 from ...environments.audit.finding import Finding, Report
 from ...environments.environment import Environment, Split
 from ...environments.loading import EnvironmentSpec
@@ -94,6 +95,9 @@ class _Run:
             here = [task.hash for task in drawn[split].tasks]
             whole = drawn[split].ended and elsewhere["ended"]
             self.report.add(compare_draws(split, here, elsewhere["hashes"], whole))
+        self.step("expected answers")
+        tasks = [task for one in drawn.values() for task in one.tasks]
+        self.report.add(asyncio.run(check_expected_answers(environment, tasks)))
         for one in drawn.values():
             for seconds in one.seconds:
                 self.report.time("draw", seconds)

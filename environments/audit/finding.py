@@ -22,7 +22,7 @@ KINDS = {
     "not_finite": "a reward is not a finite number",
     "no_reward": "there are no rewards",
     "hostile": "text that is no answer passes",
-    "gold": "the perfect reply does not pass",
+    "gold": "the perfect reply does not pass, or the expected answer cannot verify itself",
     "unrepeatable": "the same replies with the same seed give another episode",
     "offline": "a stored episode gets another score",
     "empty": "an empty reply passes",

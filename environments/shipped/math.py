@@ -1,7 +1,8 @@
 """Mathematical problems from any dataset with a column for the problem and one for the answer."""
 
 from ...verifiers.errors import DataError
-from ...verifiers.math.answer import expected_answer, last_box
+from ...verifiers.math.answer import last_box
+from ...verifiers.math.gold import read_gold
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
 from ..dataset import DatasetConfig, DatasetEnvironment, Row, column, text_column
@@ -32,14 +33,13 @@ class MathProblems(DatasetEnvironment):
     def task_of(self, row: Row) -> Task:
         """The problem as a task; a worked solution goes into the info, which the model does not see."""
         question, value = text_column(row, self.config.question), column(row, self.config.answer)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise DataError(f"{self.config.answer!r} must be a text or a number, found {value!r:.80}")
-        answer = expected_answer(str(value))
-        if not answer:
-            raise DataError(f"{self.config.answer!r} holds no answer: {value!r:.80}")
+        try:
+            answer = read_gold(value)
+        except DataError as error:
+            raise DataError(f"{self.config.answer!r}: {error}") from error
         worked = text_column(row, self.config.solution) if self.config.solution else ""
-        if not worked and answer != str(value).strip():
-            worked = str(value).strip()
+        if not worked and isinstance(value, str) and answer != value.strip():
+            worked = value.strip()
         prompt = f"{question}\n\n{self.config.instruction}".strip()
         return Task(prompt, answer=answer, info={"solution": worked})
 

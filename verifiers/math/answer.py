@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..case import Case
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, DataError, nearest
 from ..processes.worker import WorkerPool
 from ..registry import verifier
 from ..text.think import split_reasoning
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
+from .collection import read_collection
 from .comparison import Comparison, Undecided
-from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box
+from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box, parts_of
+from .form import is_undivided, restates, why_unevaluated
+from .gold import read_gold
 from .notation import to_plain
 from .quantity import read_quantity
 
@@ -23,8 +26,12 @@ __all__ = ["MAX_ANSWER", "WAYS", "Math", "compare_exactly", "expected_answer", "
 
 KINDS = ("latex", "expr")
 """Kinds of unmarked answers: a formula, or a number in plain text."""
+FORMS = ("evaluated", "any")
+"""How far an answer must be evaluated: as far as the expected one, or not at all."""
 
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d+),(\d{1,2}|\d{4,})(?![\d,])")
+_PROBE = r"\lfloor u\rfloor+7"
+"""An answer that only a worker can compare, so that the expected answer is parsed there."""
 
 
 @verifier("math")
@@ -44,6 +51,8 @@ class Math:
             1); None (the default) never accepts a rounded number for an exact one.
         strict: whether variable names must agree, and tuples differ from sets.
         allow_set_relation_comp: whether an inequality may be given for an expected interval.
+        form: ``evaluated`` refuses an answer that leaves operations to do which the expected answer does not have, such
+            as a sum, an integral or a product of numbers, or that only repeats the question; ``any`` accepts it.
         default_config: use both kinds, whatever ``match_types`` says.
         cpu_seconds: CPU seconds that one comparison by math-verify may take.
 
@@ -56,10 +65,11 @@ class Math:
     precision: int | None = None
     strict: bool = True
     allow_set_relation_comp: bool = False
+    form: str = "evaluated"
     default_config: bool = False
     cpu_seconds: float = 0.8
     row_params: ClassVar[frozenset[str]] = frozenset(
-        {"allow_set_relation_comp", "default_config", "extract", "match_types", "precision", "strict"}
+        {"allow_set_relation_comp", "default_config", "extract", "form", "match_types", "precision", "strict"}
     )
 
     def __post_init__(self) -> None:
@@ -71,28 +81,69 @@ class Math:
                 raise ConfigError(f"verifier 'math': {name} must not repeat a name, found {getattr(self, name)!r:.80}")
         if not self.extract or not self.match_types or self.cpu_seconds <= 0:
             raise ConfigError("verifier 'math': extract and match_types must not be empty, cpu_seconds must be above 0")
+        if self.form not in FORMS:
+            raise ConfigError(f"verifier 'math': unknown form {self.form!r}; {nearest(self.form, FORMS)}")
         if self.precision is not None and not 0 <= self.precision <= 15:
             raise ConfigError(f"verifier 'math': precision must be 0 to 15 decimals, found {self.precision!r}")
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong``, ``unparseable`` without an answer, or ``timeout`` or ``limit``."""
-        gold = "" if case.answer is None else expected_answer(str(case.answer))
-        if not gold:
-            return infra_error("the task has no answer to compare with; repair the dataset")
+        try:
+            gold = read_gold(case.answer)
+        except DataError as error:
+            return infra_error(str(error))
         _, text = split_reasoning(case.completion)
         kinds = KINDS if self.default_config else self.match_types
         if "latex" not in kinds:
             gold, text = (_DECIMAL_COMMA.sub(r"\1.\2", part) for part in (gold, text))
-        answers = find_answers(text, self.extract, read_quantity(gold) is not None, kinds)
+        answers = find_answers(text, self.extract, _is_numeric(gold), kinds)
         if not answers:
             return unparseable(f"no answer found by {', '.join(self.extract)}")
+        prompt = "\n".join(str(message["content"]) for message in case.task.messages)
+        parts = _items(gold, "", "()")
+        if len(answers) > 1 and len(parts) == len(answers):  # each box answers one part of the question
+            joined = ", ".join(answers)
+            together = await self._judge(gold, joined if _items(gold, "") else f"({joined})", prompt)
+            if together.passed:
+                return together
         for found in answers:
-            verdict = compare_exactly(gold, found, self.precision) or await self._compare(gold, found)
+            verdict = await self._judge(gold, found, prompt)
             if not verdict.passed:
                 break
         if verdict.status == "wrong" and len(answers) > 1:
             return wrong(f"{len(answers)} different answers are boxed: {verdict.reason}", **verdict.evidence)
         return verdict
+
+    async def self_check(self, answer: Any) -> str:
+        """Return why the expected answer ``answer`` cannot verify itself, or an empty string if it can."""
+        try:
+            gold = read_gold(answer)
+            verdict = await self._judge(gold, gold, "")
+            if verdict.passed and read_quantity(gold) is None:
+                await Comparison(_workers().ask, self.cpu_seconds).equal(gold, _PROBE)
+        except (DataError, Undecided) as error:
+            return str(error)
+        found = find_answers(f"\\boxed{{{gold}}}", ("boxed",), numeric=False)
+        if not verdict.passed:
+            return verdict.reason
+        return "" if found == (gold,) or to_plain("".join(found)) == to_plain(gold) else f"its box reads {found!r:.80}"
+
+    async def _judge(self, gold: str, found: str, prompt: str) -> Verdict:
+        """Return the verdict on one answer: equal, and evaluated as far as the expected one."""
+        gold, found = parts_of(gold), parts_of(found)
+        verdict = compare_exactly(gold, found, self.precision) or await self._compare(gold, found)
+        if not verdict.passed or self.form == "any" or verdict.evidence["by"] == "text":
+            return verdict
+        if verdict.evidence["by"] == "number":
+            left = "the question's own expression" if restates(gold, found, prompt) else ""
+            left = left or ("a division" if is_undivided(gold, found) else "")
+        else:
+            left = why_unevaluated(gold, found, prompt)
+        if not left:
+            return verdict
+        return wrong(
+            f"{found!r:.80} is not evaluated: it leaves {left}; the answer is {gold!r:.80}", found=found, by="form"
+        )
 
     async def _compare(self, gold: str, found: str) -> Verdict:
         ask = _workers().ask
@@ -117,6 +168,19 @@ def compare_exactly(gold: str, found: str, places: int | None = None) -> Verdict
     if value.equals(expected, places):
         return passed(found=found, by="number")
     return wrong(f"expected {gold:.80}, found {found:.80}", found=found, by="number")
+
+
+def _items(gold: str, *brackets: str) -> tuple[str, ...]:
+    """Return the parts of an expected list or tuple, at least two, or nothing."""
+    gold = to_plain(parts_of(gold))
+    collection = read_collection(gold) if read_quantity(gold) is None else None
+    return collection.items if collection and collection.brackets in brackets else ()
+
+
+def _is_numeric(gold: str) -> bool:
+    """Return whether the expected answer is a number or a list of numbers."""
+    items = _items(gold, "") if read_quantity(gold) is None else (gold,)
+    return bool(items) and all(read_quantity(item) is not None for item in items)
 
 
 @lru_cache(maxsize=1)

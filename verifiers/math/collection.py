@@ -1,7 +1,11 @@
 """Parser for answers with several parts: tuples, sets, lists, intervals, matrices and chains of equations."""
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Part = TypeVar("Part")
 
 MAX_ITEMS = 64
 """Largest number of parts; an answer with more is not split."""
@@ -81,6 +85,8 @@ def read_chain(text: str) -> Chain | None:
     """Return ``text``, in plain notation, as a chain of equations, or None if it is not one."""
     if _RELATION.search(text) or not any(sign in text for sign in ("=", r"\approx", r"\in")):
         return None
+    if sum("=" in item for item in split(_CONNECTIVE.sub(",", text), ",;")) > 1:
+        return None  # a list of equations
     if len(parts := split(text, (r"\in",))) == 2 and _is_name(parts[0]):
         return Chain((parts[0], parts[1]), parts[0], member=True)
     exact, *rounded = split(text, (r"\approx",))
@@ -140,6 +146,23 @@ def split(text: str, separators: str | tuple[str, ...]) -> list[str]:
         else:
             part += token
     return [*parts, part.strip()]
+
+
+async def same_in_any_order(
+    wanted: Sequence[Part], given: Sequence[Part], same: Callable[[Part, Part], Awaitable[bool]]
+) -> bool:
+    """Return whether each of ``wanted`` is the same as another one of ``given``, and none is left."""
+    free = list(given)
+    if len(wanted) != len(given):
+        return False
+    for gold in wanted:
+        for answer in sorted(free, key=gold.__ne__):  # the likely partner first, since ``same`` may be slow
+            if await same(gold, answer):
+                free.remove(answer)
+                break
+        else:
+            return False
+    return True
 
 
 def depth(text: str) -> int:

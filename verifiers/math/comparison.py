@@ -7,11 +7,25 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from ..processes.worker import Outcome
-from .collection import Chain, Collection, depth, has_relation, plus_or_minus, read_chain, read_collection, read_matrix
+from .algebra.identity import FormulaCache
+from .collection import (
+    Chain,
+    Collection,
+    depth,
+    has_relation,
+    plus_or_minus,
+    read_chain,
+    read_collection,
+    read_matrix,
+    same_in_any_order,
+)
 from .extraction import MAX_ANSWER
-from .identity import FormulaCache
-from .notation import to_latex, to_plain
+from .interval import read_real_set, same_real_sets
+from .literal import compare_literals, has_letters
+from .notation import to_latex, to_plain, without_spaces
 from .quantity import read_quantity
+from .renaming import renamed, same_parameter, value_for
+from .solutions import read_solutions, read_values, same_solutions, same_values
 from .units import split_unit, unit_ratio
 
 MAX_DEPTH = 40
@@ -19,13 +33,10 @@ MAX_DEPTH = 40
 MAX_DIGITS = 400
 """Most digits of one number in an answer that is compared."""
 
-_LETTERS = re.compile(r"(?:\\[A-Za-z]+|⟨[^⟨⟩]*⟩|[^A-Za-z])+")
-_CHOICE = re.compile(r"[\s(⟨]*(?P<letter>[A-J])(?:[\s⟩]*[).:⟩](?P<rest>.*))?[\s.]*", re.DOTALL)
-_DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)")
-_SMALL_CHOICE = re.compile(r"[\s(⟨]*[a-j][\s)⟩.]*")
+_SET_SIGNS = re.compile(r"[<>()\[\]]|\\(?:le|ge|ne|in|cup|mathbb)(?![A-Za-z])")
+_SET_RELATIONS = re.compile(r"[<>]|\\(?:le|ge|ne|in|cup|setminus)(?![A-Za-z])")
+_BINDS = re.compile(r"\\(?:sum|prod|int|lim)(?![a-z])")
 _RADIANS = re.compile(r"\\pi(?![A-Za-z])")
-_WORDS = re.compile(r"\s*(?:⟨[^⟨⟩]*⟩\s*)+\.?\s*")
-_BASE = re.compile(r"(?:\d|(?<![A-Za-z])[A-F])\s*_\s*(\w|\{[^{}]*\})")
 
 
 class Undecided(Exception):
@@ -77,13 +88,17 @@ class Comparison:
             raise Undecided(
                 "limit", f"the answer nests deeper than {MAX_DEPTH} or has numbers of over {MAX_DIGITS} digits"
             )
-        return await self._same(gold, answer)
+        return await self._same(gold, answer if self.strict else renamed(gold, answer))
 
     async def _same(self, gold: str, answer: str) -> bool:
-        if gold == answer:
+        if gold == answer or without_spaces(gold) == without_spaces(answer):
             return True
-        decided = self.compare_literals(gold, answer)
+        if bodies := same_parameter(gold, answer):
+            return await self._same(*bodies)
+        decided = compare_literals(gold, answer, self.places)
         if decided is not None:
+            return decided
+        if (decided := await self._same_structure(gold, answer)) is not None:
             return decided
         matrix, other = read_matrix(gold), read_matrix(answer)
         if matrix is not None and other is not None:
@@ -94,6 +109,8 @@ class Comparison:
         if expected is not None and found is not None and _is_several(expected) and _is_several(found):
             return await self._same_items(expected, found)
         chains = read_chain(gold), read_chain(answer)
+        if _is_list(expected) and found is None and chains[1] and chains[1].name:
+            return await self._same(gold, chains[1].sides[-1])  # x = \\pm 2 is a list of two
         if (chains[0] or chains[1]) and not (_is_list(expected) and chains[0] is None):
             decided = await self._same_chains(gold, answer, *chains)
             if decided is not None:
@@ -103,6 +120,8 @@ class Comparison:
             return await self._same_items(expected, found)
         if _is_list(expected) or _is_list(found):
             return False  # several answers against one
+        if expected and expected.ordered and read_quantity(answer) is not None:
+            return False  # a number against a tuple
         for whole, part in ((expected, answer), (found, gold)):
             if whole and whole.brackets == "{}" and len(whole.items) == 1 and not has_relation(part):
                 if r"\emptyset" in whole.items[0]:
@@ -110,6 +129,28 @@ class Comparison:
                 pair = (whole.items[0], part) if whole is expected else (part, whole.items[0])
                 return await self._same(*pair)  # a set of one element equals that element
         return await self._same_measure(gold, answer)
+
+    async def _same_structure(self, gold: str, answer: str) -> bool | None:
+        """Return whether both are the same set of real numbers, solutions or values; None if one of them is neither."""
+        if _SET_SIGNS.search(gold) and _SET_SIGNS.search(answer) and _SET_RELATIONS.search(gold + answer):
+            sets = read_real_set(gold), read_real_set(answer)
+            if sets[0] and sets[1] and (sets[0].variable or self.set_relations or not sets[1].variable):
+                same = await same_real_sets(sets[0], sets[1], self._same)
+                several = len(sets[0].pieces) > 1 and len(sets[1].pieces) > 1  # they may overlap in another way
+                return None if several and not same else same
+        if "=" not in gold + answer and r"\in" not in gold + answer:
+            return None
+        solutions = read_solutions(gold), read_solutions(answer)
+        if solutions[0] and solutions[1] and any(one.names for one in (*solutions[0], *solutions[1])):
+            same = await same_solutions(solutions[0], solutions[1], self._same)
+            if same:
+                return True
+        values = read_values(gold), read_values(answer)
+        if values[0] and solutions[1] and len(set(values[0].names)) == 1 < len(values[0].values):
+            return False  # two values of one unknown are no tuple
+        if values[0] and values[1] and r"\pm" not in gold + answer:
+            return await same_values(values[0], values[1], self._same)
+        return None
 
     async def _same_measure(self, gold: str, answer: str) -> bool:
         """Return whether both are equal without units; units are compared only if both have one."""
@@ -127,27 +168,6 @@ class Comparison:
             found = rf"\frac{{{ratio.numerator}}}{{{ratio.denominator}}}({found})"
         return await self._compare_formulas(expected, found, self.set_relations)
 
-    def compare_literals(self, gold: str, answer: str) -> bool | None:
-        """Return whether both are equal if both are numbers, choices or words, else None."""
-        expected, value = read_quantity(gold), read_quantity(answer)
-        if expected is not None and value is not None:
-            return value.equals(expected, self.places)
-        bases = _BASE.findall(gold), _BASE.findall(answer)
-        if bases[0] != bases[1] and (not has_letters(gold) or not has_letters(answer)):
-            return False  # math-verify drops the base
-        if _DATE.fullmatch(gold) or _DATE.fullmatch(answer):
-            return _DATE.sub(r"\1 \2 \3", gold) == _DATE.sub(r"\1 \2 \3", answer)  # a date is not a subtraction
-        choice, chosen = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
-        if choice and not (choice["rest"] or "").strip(" ⟩).") and (chosen or _SMALL_CHOICE.fullmatch(answer)):
-            return choice["letter"] == (chosen["letter"] if chosen else answer.strip("()⟨⟩. ").upper())
-        if gold.isalpha() and answer.isalpha() and len(gold) > 3 and gold.lower() == answer.lower():
-            return True
-        if _WORDS.fullmatch(gold) and (_WORDS.fullmatch(answer) or answer.replace(" ", "").isalpha()):
-            return _normalize_words(gold) == _normalize_words(answer)
-        if _WORDS.fullmatch(answer) and gold.replace(" ", "").isalpha():
-            return _normalize_words(gold) == _normalize_words(answer)
-        return None
-
     async def _same_items(self, expected: Collection, found: Collection) -> bool:
         ordered = expected.ordered or found.ordered
         if ordered and not self._brackets_agree(expected, found):
@@ -164,15 +184,7 @@ class Comparison:
                 if not await self._same(gold, answer):
                     return False
             return True
-        free = list(given)
-        for gold in wanted:
-            for answer in sorted(free, key=gold.__ne__):
-                if await self._same(gold, answer):
-                    free.remove(answer)
-                    break
-            else:
-                return False
-        return True
+        return await same_in_any_order(wanted, given, self._same)
 
     async def _same_cells(self, expected: tuple[tuple[str, ...], ...], found: tuple[tuple[str, ...], ...]) -> bool:
         if [len(row) for row in expected] != [len(row) for row in found]:
@@ -195,7 +207,7 @@ class Comparison:
         variables = has_letters(gold) or has_letters(answer)
         if expected and found and variables and not (expected.name and found.name):
             return await self._compare_formulas(gold, answer, self.set_relations)
-        if expected and found and expected.head != found.head and self.strict and not _same_function(expected, found):
+        if expected and found and expected.head != found.head and not _same_function(expected, found):
             if len(expected.sides) != 2 or len(found.sides) != 2:
                 return False
             return await self._compare_formulas(gold, answer, self.set_relations)  # y = x is x = y
@@ -210,12 +222,13 @@ class Comparison:
         value = expected.sides[-1] if expected else gold
         if found and found.member and has_relation(gold):
             return await self._same(gold, found.sides[-1])
-        return await self._same(value, found.sides[-1] if found else answer)
+        given = value_for(expected, found) if expected and found else found.sides[-1] if found else answer
+        return await self._same(value, given)
 
     async def _holds(self, chain: Chain) -> bool:
         """Return whether an unnamed computation is true at every step; sides in different units are skipped."""
         for left, right in zip(chain.sides, chain.sides[1:], strict=False):
-            if has_letters(left) or has_letters(right):
+            if any(has_letters(side) and not _BINDS.search(side) for side in (left, right)):
                 return False
             values = read_quantity(left), read_quantity(right)
             units = {value.unit for value in values if value is not None}
@@ -230,13 +243,13 @@ class Comparison:
         """Return whether two texts in plain notation are equal, by exact rules where possible, else by math-verify."""
         same = self.formulas.equal(gold, answer)
         rounded = self.places is not None and "." in gold + answer
-        if same or (same is False and self.strict and not rounded):
+        if same or (same is False and not rounded):
             return same
         if self.cpu_seconds <= 0.01:
             raise Undecided("timeout", "the comparison of all parts took too much CPU time")
         if ("'" in gold) is not ("'" in answer):
             return False  # math-verify equates a derivative with its function
-        request = {"gold": to_latex(gold), "answer": to_latex(answer), "places": self.places, "strict": self.strict}
+        request = {"gold": to_latex(gold), "answer": to_latex(answer), "places": self.places, "strict": True}
         outcome = await self.ask({**request, "set_relations": set_relations}, self.cpu_seconds)
         if outcome.status != "ok":
             raise Undecided(outcome.status, f"math-verify: {outcome.reason}")
@@ -249,11 +262,6 @@ class Comparison:
             case "answer":
                 raise Undecided("unparseable", f"the answer is not mathematics: {answer!r:.80}")
         return bool(outcome.answer["equal"])
-
-
-def has_letters(text: str) -> bool:
-    r"""Return whether ``text`` has a letter outside commands and ``\text{…}``, so that it may contain a variable."""
-    return not _LETTERS.fullmatch(text)
 
 
 def _collection(text: str) -> Collection | None:
@@ -295,8 +303,3 @@ def _sorted_by_name(items: list[str]) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         return items
     return [item for _, item in sorted(zip(names, items, strict=True))]
-
-
-def _normalize_words(text: str) -> str:
-    words = " ".join(text.replace("⟨", " ").replace("⟩", " ").strip(" .").split())
-    return words if len(words) == 1 else words.lower()

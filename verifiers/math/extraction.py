@@ -1,33 +1,32 @@
-"""Extraction of the final answer from a text: in a box, after ``####``, or at its end."""
+"""Extraction of the final answer from a text: in boxes, after ``####``, in ``<answer>``, or stated at its end."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .notation import to_plain
-from .quantity import NUMERAL, read_quantity
+from .quantity import read_quantity
+from .statement import PERCENT, commitments, is_joined, last_statement, last_tag
 
 WAYS = ("boxed", "hash", "last")
-"""Extraction methods, in the order in which they are tried."""
+"""Extraction methods; the one whose answer comes last in the text decides, the earlier one if both are the same."""
 
 MAX_ANSWER = 2000
-"""Longest answer, in characters, that is given to math-verify."""
+"""Longest answer, in characters, that is compared, and longest end of a text in which a statement is looked for."""
 MAX_BOXES = 8
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _HASH = re.compile(r"####[ \t]*(.+)")
-_NUMBER = rf"[-−]?\$?[-−]?(?>{NUMERAL})(?:\s?/\s?\d+)?(?:\s?\\?%)?"
-_LAST_NUMBER = re.compile(rf"(?<![\w.\-]){_NUMBER}", re.ASCII)
-_FORMULA = re.compile(r"\$\$.+?\$\$|\$(?:\\.|[^$\\])+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
-_LEAD_IN = re.compile(r"^.*(?:answer|result|solution)\s*(?:is|:|=)+\s*:?\s*", re.IGNORECASE)
-_FINALLY = re.compile(r"final answer is:?\s*[\"'\\]{0,3}(?=[$\\\d-])", re.IGNORECASE)
-_HEDGE = re.compile(
-    rf"({_NUMBER})\s*,?\s+or\s+(?:maybe\s+|perhaps\s+|possibly\s+|else\s+|it is\s+)*({_NUMBER})\W*$", re.ASCII
-)
-_PERCENT = re.compile(r"\s*\$?\s*(?:\\?%|percent\b|pct\b)")
-_CONNECTIVE = re.compile(
-    r"(?:[\s$,;.&]|\\[()\[\],;! ]|\\q?quad|\\(?:text|mathrm)\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or|also)\b"
-    r"|[A-Za-z](?:_(?:\w|\{\w+\}))?\s*=)*"
-)
+_PART = re.compile(r"(?:^|(?<=[\s,;.]))(?:\\text\{\s*)?(?:[Pp]art\s+)?\(?([a-h])[).:](?:\s*\})?\s*")
+_FINAL = re.compile(r"\bfinal\s+(?:answer|result|solution)\b|\bthe\s+answer\s+is\b|\banswer\s*:", re.IGNORECASE)
+
+
+class Box(NamedTuple):
+    """A closed box: where it starts, and where its content starts and ends."""
+
+    start: int
+    inside: int
+    stop: int
 
 
 def expected_answer(text: str) -> str:
@@ -39,7 +38,7 @@ def expected_answer(text: str) -> str:
 
 
 def find_answer(text: str, ways: Sequence[str], numeric: bool) -> str:
-    """Return the final answer in ``text``, by the first of ``ways`` that finds one, else an empty string."""
+    """Return the final answer in ``text``, by the last commitment that one of ``ways`` finds, else an empty string."""
     answers = find_answers(text, ways, numeric)
     return answers[-1] if answers else ""
 
@@ -47,53 +46,83 @@ def find_answer(text: str, ways: Sequence[str], numeric: bool) -> str:
 def find_answers(
     text: str, ways: Sequence[str], numeric: bool, kinds: Sequence[str] = ("latex", "expr")
 ) -> tuple[str, ...]:
-    """Return all final answers in ``text``, by the first way that finds any; more than one is a hedge."""
-    readers: dict[str, Callable[[], tuple[str, ...]]] = {
-        "boxed": lambda: boxed_answers(text),
-        "hash": lambda: tuple(_HASH.findall(text)[-1:]),
-        "last": lambda: (_last_answer(text[-MAX_ANSWER:], numeric, kinds),),
-    }
-    for way in ways:
-        if answers := tuple(filter(None, (answer.strip() for answer in readers[way]()))):
-            return answers
-    return ()
+    """Return the final answers in ``text``; more than one is a hedge, or the answer to several parts.
+
+    What follows the last commitment decides: a box, a ``####`` line, an ``<answer>`` or a stated final answer. Only
+    without any of them, and if ``ways`` has ``last``, the end of the text is read.
+    """
+    found: list[tuple[int, tuple[str, ...]]] = []
+    if "boxed" in ways and (boxes := boxed_answers(text)):
+        found.append((list(_boxes(text, 1))[-1].start, boxes))
+    if "hash" in ways and (lines := list(_HASH.finditer(text))):
+        found.append((lines[-1].start(), (lines[-1][1],)))
+    if "last" in ways:
+        tail = max(0, len(text) - MAX_ANSWER)
+        after = max((start for start, _ in found), default=-1) - tail
+        for start, stated in (last_tag(text[tail:]), commitments(text[tail:], numeric, kinds, final=bool(found))):
+            if stated and start > after and "\\boxed" not in stated:
+                found.append((start + tail, (stated,)))
+        if not found:
+            found.append((0, (last_statement(text[tail:], numeric, kinds),)))
+    answers = max(found, key=lambda one: one[0])[1] if found else ()
+    return tuple(answer for answer in (answer.strip() for answer in answers) if answer)
+
+
+def parts_of(answer: str) -> str:
+    """Return the answer to parts (a), (b), … as a tuple of their answers; any other answer unchanged."""
+    labels = list(_PART.finditer(answer))
+    if len(labels) < 2 or labels[0].start() or "".join(label[1] for label in labels) != "abcdefgh"[: len(labels)]:
+        return answer
+    ends = [*(label.start() for label in labels[1:]), len(answer)]
+    parts = [answer[label.end() : end].strip(" ,;.\n") for label, end in zip(labels, ends, strict=True)]
+    return f"({', '.join(parts)})" if all(parts) else answer
 
 
 def last_box(text: str) -> str:
     r"""Return the content of the last ``\boxed{…}`` whose braces are balanced, else an empty string."""
     boxes = _boxes(text, 1)
-    return text[boxes[-1][1] : boxes[-1][2]] if boxes else ""
+    return text[boxes[-1].inside : boxes[-1].stop] if boxes else ""
 
 
 def boxed_answers(text: str) -> tuple[str, ...]:
-    """Return the distinct contents of the boxes; boxes joined only by "and", a comma or a name form one list."""
+    """Return the distinct contents of the boxes; boxes joined only by "and", a comma or a name form one list.
+
+    Boxes before the last "the answer is" with a box are steps on the way to it, and do not count.
+    """
     answers: dict[str, str] = {}
     joined, end = "", -1
-    for start, inside, stop in _boxes(text, MAX_BOXES):
+    boxes = _boxes(text, MAX_BOXES)
+    marks = [mark.start() for mark in _FINAL.finditer(text, 0, boxes[-1].start if boxes else 0)]
+    for start, inside, stop in boxes:
         content = _flatten_boxes(text[inside:stop]).strip()
-        if percent := _PERCENT.match(text, stop + 1):
+        if percent := PERCENT.match(text, stop + 1):
             content += r"\%" if read_quantity(content) else ""
-        gap = text[end:start]
-        if joined and len(gap) < 80 and _CONNECTIVE.fullmatch(gap):
-            answers.pop(to_plain(joined), None)
-            joined = joined if to_plain(content) == to_plain(joined) else f"{joined}, {content}"
+        if marks and start < marks[-1]:
+            continue
+        if joined and is_joined(text[end:start]):
+            answers.pop(_key(joined), None)
+            joined = joined if _key(content) == _key(joined) else f"{joined}, {content}"
         else:
             joined = content
-        answers.pop(to_plain(joined), None)
-        answers[to_plain(joined)] = joined
+        answers.pop(_key(joined), None)
+        answers[_key(joined)] = joined
         end = percent.end() if percent else stop + 1
     return tuple(answers.values())
 
 
-def _boxes(text: str, most: int) -> list[tuple[int, int, int]]:
-    """Return (start, content start, content end) of the last ``most`` closed boxes, only the outermost if they nest."""
-    found: list[tuple[int, int, int]] = []
+def _key(content: str) -> str:
+    return to_plain(content).replace(" ", "")
+
+
+def _boxes(text: str, most: int) -> list[Box]:
+    """Return the last ``most`` closed boxes, only the outermost if they nest."""
+    found: list[Box] = []
     for match in reversed(list(_BOX.finditer(text))[-2 * MAX_BOXES :]):
         stop = _closing_brace(text, match.end())
         if stop is not None:
-            while most > 1 and found and found[-1][2] < stop:  # a box around the one before
+            while most > 1 and found and found[-1].stop < stop:  # a box around the one before
                 found.pop()
-            found.append((match.start(), match.end(), stop))
+            found.append(Box(match.start(), match.end(), stop))
             if len(found) == most:
                 break
     return found[::-1]
@@ -118,25 +147,3 @@ def _closing_brace(text: str, start: int) -> int | None:
         if not depth:
             return match.start()
     return None
-
-
-def _last_answer(text: str, numeric: bool, kinds: Sequence[str]) -> str:
-    lines = text.strip().splitlines()
-    line = _LEAD_IN.sub("", lines[-1]).strip().removesuffix(".") if lines else ""
-    if read_quantity(line) is not None:
-        return line
-    if hedge := _HEDGE.search(line):
-        return f"{hedge[1]} or {hedge[2]}"
-    for finally_ in reversed(list(_FINALLY.finditer(text))):
-        for pattern in (_FORMULA, _LAST_NUMBER):
-            if stated := pattern.match(text, finally_.end()):
-                return stated[0]
-    formulas = list(_FORMULA.finditer(text)) if "latex" in kinds else []
-    formula = formulas[-1] if formulas else None
-    number = ([None, *_LAST_NUMBER.finditer(text)])[-1]
-    if formula and not (numeric and number and number.start() > formula.end()):
-        percent = _PERCENT.match(text, formula.end())
-        return formula[0] if not percent else to_plain(formula[0]) + r"\%"
-    if numeric:
-        return number[0] if number else ""
-    return line

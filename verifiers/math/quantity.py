@@ -10,8 +10,10 @@ from .units import canonical_unit, is_unit, unit_ratio
 MAX_LENGTH = 1000
 """Longest text, in characters, that is read as a number."""
 
-NUMERAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-"""Pattern of an unsigned numeral, with thousands separators allowed."""
+NUMERAL = r"0,\d{3,}(?![\d,])|(?:(?!0+,)\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+"""Pattern of an unsigned numeral, with thousands separators allowed; after a zero alone, a comma is a decimal one."""
+
+_EUROPEAN = re.compile(r"([-+]?\d{1,3}(?:\.\d{3})+),(\d+)|([-+]?\d{1,3}(?: \d{3})+),(\d+)")
 
 _SIGNED = rf"[-+]?\s*(?:{NUMERAL})"
 _POWER = (
@@ -27,7 +29,7 @@ _RATIO = rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>{NUMERAL})\s*/\s*(?P
 _SQUARED = r"(?:\s*\^\s*(?:[23]|\{[23]\}))?"
 _KNOWN = r"(?:[mck]m|kg|mg|ft)"
 _TAIL = (
-    r"\s*(?P<percent>%|percent\b|pct\b)?"
+    r"\s*(?P<percent>%|per ?cent(?:age)?\b|pct\b)?"
     rf"(?P<unit>\s*(?:⟨[^⟨⟩]*⟩{_SQUARED}|\s[A-Za-z][A-Za-z/ .]*|\s?{_KNOWN}{_SQUARED}|\$))?\s*\.?"
 )
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
@@ -95,6 +97,8 @@ def read_quantity(text: str) -> Quantity | None:
     if len(text) > MAX_LENGTH:
         return None
     text = to_plain(text)
+    if "," in text and (european := _EUROPEAN.fullmatch(text)):
+        text = re.sub(r"[. ]", "", european[1] or european[3]) + "." + (european[2] or european[4])
     for form in _FORMS:
         if match := form.fullmatch(text):
             return _quantity(match)
@@ -119,8 +123,8 @@ def _quantity(match: re.Match[str]) -> Quantity | None:
             return None
         value = int(part["whole"] or 0) + _number(part["top"]) / bottom
     negative = "-" in (part["sign"], part.get("inner"))
-    percent = bool(part["percent"]) or unit in ("%", "percent", "pct")
-    return Quantity(-value if negative else value, percent, "" if percent else unit, "." in match[0].rstrip("."))
+    percent = bool(part["percent"]) or unit in ("%", "percent", "per cent", "percentage", "pct")
+    return Quantity(-value if negative else value, percent, "" if percent else unit, _is_decimal(match[0]))
 
 
 def _in_base(digits: str, base: int, negative: bool) -> Quantity | None:
@@ -132,7 +136,13 @@ def _in_base(digits: str, base: int, negative: bool) -> Quantity | None:
 
 
 def _number(numeral: str) -> Fraction:
+    if numeral.startswith("0,"):
+        numeral = numeral.replace(",", ".")
     return Fraction(re.sub(r"[,\s]", "", numeral))
+
+
+def _is_decimal(text: str) -> bool:
+    return "." in text.rstrip(".") or text.lstrip("-+ ").startswith("0,")
 
 
 def _unit(text: str) -> str | None:

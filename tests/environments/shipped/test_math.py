@@ -56,9 +56,11 @@ def test_an_answer_is_taken_out_of_the_text_that_gives_it(tmp_path: Path, text: 
     ("row", "said"),
     [
         ({"problem": "?", "answer": "4"}, "no 'gold'"),
-        ({"problem": "?", "gold": True}, "a text or a number, found True"),
-        ({"problem": "?", "gold": [4]}, "a text or a number"),
-        ({"problem": "?", "gold": " "}, "holds no answer"),
+        ({"problem": "?", "gold": True}, "found True"),
+        ({"problem": "?", "gold": [4, 5]}, "a list of 2"),
+        ({"problem": "?", "gold": " "}, "no answer"),
+        ({"problem": "?", "gold": "nan"}, "no answer"),
+        ({"problem": "?", "gold": r"\frac{1}{"}, "not mathematics"),
         ({"problem": "", "gold": "4"}, "'problem' must be a text"),
     ],
 )

@@ -56,7 +56,7 @@ def test_the_box_is_the_last_one_that_is_closed(text: str, box: str) -> None:
         ("She earns $18 a day.", True, "$18"),
         ("It is 50%.", True, "50%"),
         ("so 10-3=7", True, "7"),
-        (r"Thus $x = 3$ and $y = \frac{1}{2}$.", True, r"$y = \frac{1}{2}$"),
+        (r"Thus $x = 3$ and $y = \frac{1}{2}$.", True, r"x = 3, y = \frac{1}{2}"),
         (r"where $x = 3$, so 12 in all", True, "12"),
         ("nothing here", True, ""),
         ("First.\nThe answer is: x+1.", False, "x+1"),

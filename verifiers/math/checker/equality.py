@@ -1,10 +1,16 @@
 """Equality check of two texts with math-verify, whose numeric comparison is replaced by an exact one."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+FEW_DIGITS = 30
+"""Number of digits with which most unequal expressions are told apart."""
+STEPS = ("floor", "ceiling", "frac", "Mod", "sign", "Heaviside", "Piecewise", "Max", "Min")
+"""Functions with steps or branches, of which values at some points say nothing about the others."""
+LARGE, MOST_NUMBERS = 10**6, 3
 DIGITS = 100
 """Number of digits in which two irrational numbers must agree."""
 
@@ -29,6 +35,7 @@ def check(
 ) -> dict[str, Any]:
     """Return ``{"equal": bool}``, or ``{"unparseable": "gold" | "answer"}``."""
     import math_verify
+    import sympy
 
     if not (expected := parse(gold)):
         return {"unparseable": "gold"}
@@ -36,6 +43,10 @@ def check(
         return {"unparseable": "answer"}
     if strict and not same_kind(expected[0], found[0]):
         return {"equal": False}
+    if all(isinstance(side, sympy.Expr) for side in (expected[0], found[0])) and expressions_equal(
+        expected[0], found[0]
+    ):
+        return {"equal": True}  # math-verify compares a symbol with a formula by their names
     rounding = -1 if places is None else places
     equal = math_verify.verify(
         expected,
@@ -119,23 +130,68 @@ def matrices_equal(left: Any, right: Any, rounding: int) -> bool:
 
 
 def expressions_equal(left: Any, right: Any) -> bool:
-    """Return whether two expressions with variables are equal, by their values at two points and then by sympy."""
+    """Return whether two expressions with variables have the same value wherever both are real numbers.
+
+    Their values decide at points with positive coordinates, and with negative ones for each variable that can be
+    negative alone: in the root of l/g neither can, so both are positive. Without a point where both are real, sympy
+    must prove that they are equal.
+    """
     import sympy
 
     if hasattr(left, "shape") or hasattr(right, "shape") or not (left.free_symbols or right.free_symbols):
         return False
-    difference = exact(left) - exact(right)
+    left, right = exact(left), exact(right)
+    difference = left - right
     if difference == 0 or sympy.expand(difference) == 0:
         return True
     if left.free_symbols != right.free_symbols and not difference.free_symbols:
         return bool(sympy.simplify(difference).is_zero)
-    for first in (sympy.Rational(13, 7), sympy.Rational(5, 11)):
-        symbols = sorted(difference.free_symbols, key=str)
-        point = {symbol: first + sympy.Rational(number, 3) for number, symbol in enumerate(symbols)}
-        value = difference.subs(point).evalf(DIGITS)
-        if value.is_number and value.is_finite and abs(value) > sympy.Float(10) ** -12:
+    if difference.has(*(getattr(sympy, name) for name in STEPS)):
+        return bool(sympy.simplify(difference).is_zero)  # such functions may agree at every point that is tried
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
+    places = list(points(difference, symbols))
+    real = 0
+    for number, point in enumerate(places):
+        alike = alike_at(left, right, point, FEW_DIGITS)
+        if alike is False or (alike and number < 2 and not alike_at(left, right, point, 2 * DIGITS)):
             return False
-    return bool(sympy.simplify(difference).is_zero)
+        real += bool(alike)
+    if not real:
+        return bool(sympy.simplify(difference).is_zero)
+    free = set()
+    for symbol in symbols:
+        for point in places[:3]:
+            alike = alike_at(left, right, {**point, symbol: -point[symbol]}, FEW_DIGITS)
+            if alike is False:
+                return False
+            free |= {symbol} if alike else set()
+    turned = ({symbol: -value if symbol in free else value for symbol, value in point.items()} for point in places[:2])
+    return not any(alike_at(left, right, point, FEW_DIGITS) is False for point in turned)
+
+
+def points(expression: Any, symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    """Yield places with positive coordinates to compare expressions at: of all sizes, and beside their numbers."""
+    import sympy
+
+    sizes = [sympy.Rational(top, bottom) for top, bottom in ((13, 7), (5, 11), (31, 3), (2, 23), (977, 10), (50021, 7))]
+    numbers = sorted({abs(number) for number in expression.atoms(sympy.Integer) if 1 < abs(number) < LARGE})
+    sizes += [number + sympy.Rational(1, 3) for number in numbers[-MOST_NUMBERS:]]
+    for number, size in enumerate(sizes):
+        yield {symbol: size * (1 + sympy.Rational(place, 3 + number)) for place, symbol in enumerate(symbols)}
+
+
+def alike_at(left: Any, right: Any, point: dict[Any, Any], digits: int) -> bool | None:
+    """Return whether both have the same value at ``point``; None if one of them is not a real number there."""
+    import sympy
+
+    try:
+        values = [side.subs(point).evalf(digits) for side in (left, right)]
+    except (OverflowError, ValueError):
+        return None
+    if not all(value.is_number and value.is_finite and value.is_real for value in values):
+        return None
+    size = max(abs(value) for value in values)
+    return bool(abs(values[0] - values[1]) <= size * sympy.Float(10) ** (10 - digits))
 
 
 def exact(expression: Any) -> Any:

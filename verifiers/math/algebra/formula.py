@@ -7,21 +7,19 @@ import math
 import re
 from fractions import Fraction
 
-from .algebra import Budget, Expression, UnsupportedExpression, constant, symbol
-from .transcendental import cosine, logarithm, opaque, raised_to, sine
+from .expression import Budget, Expression, UnsupportedExpression, constant, symbol
+from .operators import EXTREMES, LARGE, OperatorReader
+from .tokens import GREEK
+from .transcendental import UNKNOWN_BASE, canonical, cosine, logarithm, opaque, raised_to, sine
 
 MAX_LENGTH = 400
 """Longest formula, in characters, that is parsed."""
 
-_TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\[A-Za-z]+|[A-Za-z]+|\S)\s*")
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _PRODUCTS = frozenset((r"\cdot", r"\times", "*"))
 _QUOTIENTS = frozenset(("/", r"\div"))
-_GREEK = re.compile(
-    r"\\(?:alpha|beta|gamma|delta|(?:var)?epsilon|zeta|eta|(?:var)?theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau"
-    r"|upsilon|(?:var)?phi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi|Omega|ell)"
-)
-_FUNCTIONS = frozenset("fghpquvyFGHPQTUVWS")
+_ENDS = frozenset(("+", "-", ")", "]", "}", ",", "=", r"\to"))
+_FUNCTIONS = frozenset("fghpquvyFGHOPQTUVWS")
 """Letters that may name a function if a parenthesis follows; any other letter is a factor."""
 _WORDS = re.compile(r"a[mnst]|b[ey]|[ckm]m|d[or-z]|ft|go|he|i[fnst]|k[gm]|l[bng]|m[egly]|no|o[fnrz]|so|to|u[ps]|we|yd")
 """Two letters that form a word, not a product."""
@@ -42,34 +40,14 @@ def read_formula(text: str, budget: Budget) -> Expression | None:
         return None
 
 
-class _Reader:
+class _Reader(OperatorReader):
     """Recursive-descent parser; every method reads one construct and leaves ``_at`` after it."""
-
-    def __init__(self, text: str, budget: Budget) -> None:
-        self._budget = budget
-        self._tokens: list[str] = [*_TOKEN.findall(text), ""]
-        budget.spend(len(self._tokens) // 4)
-        self._at = 0
-        self._in_bars = False
 
     def read(self) -> Expression:
         value = self._sum()
         if self._next:
             raise UnsupportedExpression(f"{self._next!r} is left")
         return value
-
-    @property
-    def _next(self) -> str:
-        return self._tokens[self._at]
-
-    def _take(self) -> str:
-        token = self._next
-        self._at += 1
-        return token
-
-    def _expect(self, token: str) -> None:
-        if self._take() != token:
-            raise UnsupportedExpression(f"{token!r} is missing")
 
     def _sum(self) -> Expression:
         value = self._signed()
@@ -84,7 +62,7 @@ class _Reader:
 
     def _product(self) -> Expression:
         value, divided = self._power(), False
-        while self._next and self._next not in ("+", "-", ")", "]", "}") and not (self._in_bars and self._next == "|"):
+        while self._next and self._next not in _ENDS and not (self._in_bars and self._next == "|"):
             if self._next in _PRODUCTS:
                 self._take()
                 sign = self._take() if self._next in ("+", "-") and self._next else "+"
@@ -126,9 +104,12 @@ class _Reader:
         if self._next == "{":
             return self._group()
         token = self._next
-        if exponent and token == r"\frac":
+        if exponent and token in ("+", "-"):
+            self._take()
+            return self._argument(exponent) if token == "+" else -self._argument(exponent)
+        if exponent and token in (r"\frac", r"\sqrt", "("):
             return self._atom()
-        if (len(token) == 1 and token.isalnum()) or _GREEK.fullmatch(token):
+        if (len(token) == 1 and token.isalnum()) or GREEK.fullmatch(token):
             return self._atom()
         raise UnsupportedExpression("an argument without braces")
 
@@ -146,7 +127,7 @@ class _Reader:
             return self._group()
         if token.isalpha():
             return self._letters()
-        if _GREEK.fullmatch(token):
+        if GREEK.fullmatch(token):
             return self._name(self._take())
         if token == r"\frac":
             self._take()
@@ -156,6 +137,10 @@ class _Reader:
             return self._root()
         if token in _FUNCTION_NAMES:
             return self._function()
+        if token in LARGE:
+            return self._large()
+        if token in EXTREMES:
+            return self._extreme()
         if token == "|":
             return self._absolute_value()
         if token == r"\binom":
@@ -219,16 +204,15 @@ class _Reader:
         if numbered and self._is_variable() and name not in (r"\ln", r"\log"):
             value = value * self._atom()
         follows = self._tokens[self._at + 1] if self._next in _PRODUCTS else self._next
-        if follows not in ("", "+", "-", ")", "}", "]", "|", *_FUNCTION_NAMES):
+        if follows not in ("", "|", *_ENDS, *_FUNCTION_NAMES):
             raise UnsupportedExpression("an argument that does not end")
         return value
-
-    def _is_variable(self) -> bool:
-        return (len(self._next) == 1 and self._next.isalpha()) or bool(_GREEK.fullmatch(self._next))
 
     def _apply(self, name: str, value: Expression) -> Expression:
         if name == r"\ln":
             return logarithm(value)
+        if name == r"\log":
+            return logarithm(value) / symbol(UNKNOWN_BASE, self._budget)
         if name == r"\exp":
             return raised_to(symbol("e", self._budget), value)
         if name in (r"\tan", r"\cot", r"\sec", r"\csc"):
@@ -261,24 +245,33 @@ class _Reader:
         return self._name(token)
 
     def _name(self, name: str) -> Expression:
+        bound = name in self._bound
+        name = self._bound.get(name, name)
         if self._next == "_":
             self._take()
-            braced = self._next == "{"
-            if braced:
-                self._take()
-            index = self._take()
-            if not (index.isalnum() and (braced or len(index) == 1)):
-                raise UnsupportedExpression("index")
-            if braced:
-                self._expect("}")
-            name = f"{name}_{index}"
+            name = f"{name}_{self._index()}"
         while self._next == "'":
             name += self._take()
-        if self._next in ("(", "[") and self._may_call(name):
-            raise UnsupportedExpression("perhaps a function")
+        if self._next in ("(", "[") and not bound and self._may_call(name):
+            return self._call(name)
         return symbol(name, self._budget)
 
+    def _index(self) -> str:
+        """Read an index: one letter or digit, or a group, such as ``{n-1}``, whose terms may have any order."""
+        if self._next != "{":
+            index = self._take()
+            if not (index.isalnum() and len(index) == 1):
+                raise UnsupportedExpression("index")
+            return self._bound.get(index, index)
+        index, after = self._tokens[self._at + 1], self._tokens[self._at + 2 : self._at + 3]
+        if index.isalnum() and after == ["}"]:
+            self._at += 3
+            return self._bound.get(index, index)
+        value = self._group()
+        return f"{{{canonical(value)}}}"
+
     def _may_call(self, name: str) -> bool:
+        """Return whether a parenthesis after ``name`` may be a function's argument, and not a factor."""
         inside = self._tokens[self._at + 1 : self._at + 3]
         if name[0] in _FUNCTIONS or (name[0] == "\\" and name != r"\pi"):
             return True

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lachesis.verifiers.math.identity import FormulaCache
+from lachesis.verifiers.math.algebra.identity import FormulaCache
 from lachesis.verifiers.math.notation import to_plain
 
 
@@ -80,7 +80,6 @@ LEFT_TO_OTHERS = [
     ("f(x+1)", "f x+f"),
     (r"\frac{dy}{dx}", r"\frac yx"),
     ("3=4", "5=6"),
-    ("x^12", "2x"),
     (r"\sqrt{x^2}", "x"),
     (r"\ln x^2", r"2\ln x"),
     (r"\ln(x^2+2x+1)", r"2\ln(x+1)"),

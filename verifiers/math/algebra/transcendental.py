@@ -7,7 +7,7 @@ and variables. Any other function is an opaque generator: equal for equal argume
 
 from fractions import Fraction
 
-from .algebra import (
+from .expression import (
     POSITIVE,
     Expression,
     Generator,
@@ -21,6 +21,8 @@ from .algebra import (
 
 OPAQUE = "?"
 """Marker in the name of an opaque generator, which may be related to others."""
+UNKNOWN_BASE = f"{OPAQUE}base"
+"""The natural logarithm of the base of ``\\log`` without a base, which cancels in a quotient of two."""
 MAX_NAME = 300
 """Longest name of a generator, in characters; names grow with nesting."""
 _LOGARITHM = "ln "
@@ -74,12 +76,20 @@ def logarithm(value: Expression) -> Expression:
     return result
 
 
-def opaque(function: str, value: Expression) -> Expression:
-    """Return ``function`` of ``value`` as an opaque generator: only equal arguments are known to give equal values."""
-    if value.denominator != {(): 1} or len(value.numerator) > MAX_NAME:
-        raise UnsupportedExpression("a quotient or long sum in a function")
-    terms = "+".join(sorted(f"{number}*{_name_of(term)}" for term, number in value.numerator.items()))
-    return symbol(_check_length(f"{OPAQUE}{function}({terms})"), value.budget)
+def opaque(function: str, *values: Expression) -> Expression:
+    """Return ``function`` of ``values`` as an opaque generator: only equal arguments are known to give equal values."""
+    arguments = ",".join(canonical(value) for value in values)
+    return symbol(_check_length(f"{OPAQUE}{function}({arguments})"), values[0].budget)
+
+
+def canonical(value: Expression) -> str:
+    """Return a text that only equal expressions have; two equal quotients of sums may have different ones."""
+    parts = []
+    for polynomial in (value.numerator, value.denominator):
+        if len(polynomial) > MAX_NAME:
+            raise UnsupportedExpression("a long sum in a function")
+        parts.append("+".join(sorted(f"{number}*{_name_of(term)}" for term, number in polynomial.items())))
+    return parts[0] if value.denominator == {(): 1} else "/".join(parts)
 
 
 def is_opaque(expression: Expression) -> bool:
