@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn, cast
 import click
 
 from ..verifiers.errors import InputError, LachesisError
-from .terminal import standard_output
+from .terminal import printable, standard_output
 
 
 class Entry(NamedTuple):
@@ -108,7 +108,7 @@ def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
     with suppress(OSError):  # standard error may be full, too; the exit code still tells
-        print("lachesis: " + " ".join(message.split()), file=sys.stderr)
+        print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 

@@ -185,9 +185,10 @@ def print_explanation(found: Explanation, context: bool) -> None:
 def _print_reward(console: Console, found: Explanation, agent: str, reward: Reward) -> None:
     console.print(f"\nreward of {agent}: {reward.total:.4g}", markup=False)
     table = Table("label", "weight", "score", "adds", "status", "why", box=None, header_style="bold")
-    for label, weight, verdict in reward.components:
+    for part in reward.components:
+        label, weight, verdict = part
         score = verdict.score
-        adds = "-" if score is None or reward.gate else f"{weight * score:.4g}"
+        adds = "-" if part.counted is None or reward.gate else f"{weight * part.counted:.4g}"
         why = verdict.reason + (f"; by turn {list(verdict.steps)}" if verdict.steps else "")
         shown = "-" if score is None else f"{score:.4g}"
         table.add_row(label, f"{weight:g}", shown, adds, verdict.status, Text(printable(why)))

@@ -22,7 +22,7 @@ from ..verifiers.use import as_verdict
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy
 from .metered_chat import LimitReached, Meter, MeteredChat
-from .tools import ToolBox, ToolResult
+from .tools import ToolBox, ToolResult, shortened
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ class Episode:
             self._tool_calls += 1
             result = await self.tools.call(call)
             self.metric("tool_errors", self._metrics.get("tool_errors", 0.0) + result.failed)
-            chat.add("tool", result.content, name=result.name, **_noted(call, result))
+            content = shortened(result.content, self.limits.result_characters)
+            chat.add("tool", content, name=result.name[:200], **_noted(call, result))
 
     def reward(self, label: str, score: float | Verdict, *, weight: float = 1.0, agent: str = POLICY) -> None:
         """Give ``agent`` a labelled part of its reward.

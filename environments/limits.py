@@ -14,5 +14,7 @@ class Limits(Settings):
     """The most sampled tokens of one agent, over all its replies."""
     tool_calls: int = Field(64, ge=0)
     """The most tool calls in the whole episode."""
+    result_characters: int = Field(50_000, ge=100)
+    """The most characters of one tool's result; the middle of a longer one is cut out, and the model is told."""
     seconds: float = Field(600.0, gt=0)
     """The most seconds for ``setup`` and ``run`` together; ``finish`` and ``close`` may each take as long again."""

@@ -1,15 +1,23 @@
 """Tools of MCP servers, reached by standard input and output or by HTTP."""
 
 import asyncio
+import json
+import os
+import signal
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..verifiers.errors import ConfigError, InfrastructureError
 
 GRACE = 10.0
 """Seconds that a connection has to end by itself before its task is cancelled."""
+_MARK = "LACHESIS_MCP_SERVER"
+MAX_TOOLS = 1000
+"""Most tools, and most pages of them, that are read of one server."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class McpConnection:
     def __init__(self, server: McpServer) -> None:
         self.server = server
         self._who = server.url or " ".join(server.command)
+        self._mark = uuid.uuid4().hex  # in the environment of the server and of all that it starts
         self._closing = asyncio.Event()
         self._client: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -89,6 +98,8 @@ class McpConnection:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait([self._task], timeout=GRACE)
+        if self.server.command:
+            await asyncio.to_thread(_end_processes, self._mark)
 
     async def _keep(self, ready: "asyncio.Future[list[Any]]") -> None:
         from mcp import Client, StdioServerParameters
@@ -97,15 +108,19 @@ class McpConnection:
         target: Any = server.url
         if server.command:
             program, *arguments = server.command
-            target = StdioServerParameters(command=program, args=arguments, env=dict(server.env) or None)
+            target = StdioServerParameters(command=program, args=arguments, env={**server.env, _MARK: self._mark})
         try:
             async with Client(target, read_timeout_seconds=server.deadline) as client:
                 self._client = client
                 page = await client.list_tools()
                 found = list(page.tools)
+                pages = 1
                 while page.next_cursor:
+                    if len(found) >= MAX_TOOLS or pages == MAX_TOOLS:
+                        raise InfrastructureError(f"its list of tools goes on after {len(found)} tools, {pages} pages")
                     page = await client.list_tools(cursor=page.next_cursor)
                     found += page.tools
+                    pages += 1
                 if not ready.done():
                     ready.set_result(found)
                 await self._closing.wait()
@@ -129,7 +144,7 @@ class McpConnection:
                 if self._client is None or _is_lost(error):
                     raise InfrastructureError(f"the MCP server {self._who} was lost: {_innermost(error)}") from None
                 raise
-            text = "\n".join(_text(part) for part in result.content)
+            text = result_text(result)
             if result.is_error:
                 raise McpToolError(text)
             return text
@@ -146,9 +161,46 @@ def _schema(tool: Any) -> dict[str, Any]:
     return {"type": "function", "function": described}
 
 
+def result_text(result: Any) -> str:
+    """A result as text: its parts, one after another, and its structured content as JSON if no part has text.
+
+    An embedded resource is its text, a link its name and address; other parts are their type in brackets. A result
+    without anything says so.
+    """
+    parts = [_text(part) for part in result.content]
+    if result.structured_content is not None and not any(_has_text(part) for part in result.content):
+        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
+    return "\n".join(parts) or "(empty result)"
+
+
+def _has_text(part: Any) -> bool:
+    return bool(part.type == "text" or (part.type == "resource" and hasattr(part.resource, "text")))
+
+
 def _text(part: Any) -> str:
-    """A part of a result as text; an image or a sound becomes its type in brackets."""
-    return str(part.text) if part.type == "text" else f"[{part.type}]"
+    if part.type == "text":
+        return str(part.text)
+    if part.type == "resource":
+        return str(getattr(part.resource, "text", f"[resource {part.resource.uri}]"))
+    if part.type == "resource_link":
+        title = part.title or part.name
+        described = f": {part.description}" if part.description else ""
+        return f"[{title}]({part.uri}){described}"
+    return f"[{part.type}]"
+
+
+def _end_processes(mark: str) -> None:
+    """Kill the processes that a server has left behind, on systems with ``/proc``; they may fork meanwhile."""
+    wanted = f"{_MARK}={mark}".encode()
+    for _ in range(3):
+        found = False
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or belongs to another user
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
 
 
 def _is_lost(error: Exception) -> bool:

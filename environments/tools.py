@@ -41,6 +41,17 @@ class ToolResult:
     failed: bool = False
 
 
+def shortened(content: str, most: int) -> str:
+    """Return a result with at most ``most`` characters of its beginning and end, and between them how many were cut."""
+    if len(content) <= most:
+        return content
+    end = most // 4
+    cut = len(content) - most
+    return (
+        f"{content[: most - end]}\n[… {cut} characters of this result were cut out …]\n{content[len(content) - end :]}"
+    )
+
+
 def make_tool(function: Callable[..., Any]) -> Tool:
     """Make a tool from a function's name, signature and docstring.
 

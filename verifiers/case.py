@@ -8,6 +8,7 @@ from .reward import Reward
 from .sandbox.protocol import Sandbox
 from .sandbox.shared import shared_sandbox
 from .task import Task
+from .text.visible import visible
 from .trajectory import POLICY, Trajectory
 
 
@@ -61,3 +62,8 @@ class Case:
     def completion(self) -> str:
         """The raw text of the agent's last reply, including its ``<think>`` part."""
         return self.trajectory.completion(self.agent)
+
+    @property
+    def visible(self) -> str:
+        """The completion without characters that nobody sees, for verifiers that count, search or compare text."""
+        return visible(self.completion)

@@ -20,6 +20,16 @@ class Component(NamedTuple):
     weight: float
     verdict: Verdict
 
+    @property
+    def counted(self) -> float | None:
+        """The score as it counts; None if there is none.
+
+        If the completion kept a penalty (a negative weight) from being judged, by its length or the time that it takes,
+        the penalty counts in full: otherwise a reply would evade it by being too long.
+        """
+        evaded = self.weight < 0 and self.verdict.status in ("timeout", "limit")
+        return 1.0 if evaded else self.verdict.score
+
 
 @dataclass(frozen=True)
 class Reward:
@@ -82,7 +92,7 @@ class Reward:
             )
         if self.gate:
             return self.gated
-        total = float(sum(weight * (verdict.score or 0.0) for _, weight, verdict in self.components))
+        total = float(sum(part.weight * (part.counted or 0.0) for part in self.components))
         return total if self.clip is None else min(max(total, self.clip[0]), self.clip[1])
 
     @property

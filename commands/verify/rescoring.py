@@ -20,6 +20,7 @@ from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import POLICY, Trajectory
 from ...verifiers.verdict import Verdict
 from ..in_order import in_order
+from ..terminal import printable
 from .line import Line, lines_of
 from .verdict_file import VerdictFile, verdict_row
 
@@ -210,9 +211,8 @@ def _print_changes(tally: Tally, show: int = 10) -> None:
     )
     for change in tally.changes[:show]:
         old, new = (f"{v.score} {v.status}" if v else "absent" for v in (change.before, change.after))
-        print(
-            f"  {change.where}, {change.label}: {old} → {new}  {change.after.reason if change.after else ''}".rstrip()
-        )
+        reason = change.after.reason if change.after else ""
+        print(printable(f"  {change.where}, {change.label}: {old} → {new}  {reason}".rstrip()))
     if len(tally.changes) > show:
         print(f"  and {len(tally.changes) - show} more")
 

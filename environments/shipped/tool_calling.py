@@ -1,5 +1,6 @@
 """Function calls by the rules of the Berkeley Function-Calling Leaderboard (BFCL), from its rows or similar ones."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -10,16 +11,19 @@ from ...verifiers.errors import DataError
 from ...verifiers.message import Message
 from ...verifiers.rubric import Rubric, reward, use
 from ...verifiers.task import Task
+from ...verifiers.text.think import split_reasoning
 from ...verifiers.tool_calling.bfcl import CATEGORIES, Bfcl
 from ...verifiers.tool_calling.call import ToolCall
 from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.possible_answers import possible_answers
-from ...verifiers.verdict import Verdict
+from ...verifiers.verdict import Verdict, unparseable
 from ..dataset import DatasetConfig, DatasetEnvironment, Row, column
 from ..name_check import known_names
 
 NO_CALL = "None of these tools can do that."
+_FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[^\n]*", re.MULTILINE)
+_WORD = re.compile(r"[^\W\d_]+")
 _QUESTION, _TOOLS, _ANSWERS = (
     ("question", "messages", "prompt"),
     ("function", "tools"),
@@ -58,9 +62,12 @@ class ToolCalling(DatasetEnvironment):
 
     @reward()
     async def bfcl(self, case: Case) -> Verdict:
-        """Whether the calls are those that the row expects, by BFCL's rules."""
+        """Whether the calls are those that the row expects, by BFCL's rules; a reply without one is a sentence."""
         info = case.task.info
-        return await Bfcl(info["tools"], info["category"], self.config.format, self.config.strict).verify(case)
+        verdict = await Bfcl(info["tools"], info["category"], self.config.format, self.config.strict).verify(case)
+        if verdict.passed and info["category"] == "irrelevance" and not _is_sentence(split_reasoning(case.visible)[1]):
+            return unparseable("no call was made, but the reply does not say so: expected a sentence of three words")
+        return verdict
 
     def task_of(self, row: Row) -> Task | None:
         """The tools and the request as a task; the expected calls go into its answer."""
@@ -96,6 +103,12 @@ class ToolCalling(DatasetEnvironment):
             required = expected.parameters.get("required") or []
             calls.append(ToolCall(expected.name, _chosen(expected.values, required)))
         return tool_format(self.config.format).write_calls(calls)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text has three words outside the lines of code fences; scripts without spaces count as one run."""
+    letters = _WORD.findall(_FENCE.sub("", text))
+    return len(letters) >= 3 or sum(len(word) for word in letters if not word.isascii()) >= 3
 
 
 def _first(row: Row, names: tuple[str, ...]) -> Any:

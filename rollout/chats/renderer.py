@@ -15,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.text.think import split_reasoning
+from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.loading import load_tokenizer, save_tokenizer
 from .codec import Codec, Marks
 
@@ -41,8 +42,10 @@ class Renderer:
         options: further variables for the template, such as ``enable_thinking``.
 
     Attributes:
-        end_of_turn: the control token that the template puts after an assistant's turn; None if it puts none.
-        stop_ids: the ids that end a turn: ``end_of_turn``, the tokenizer's eos and those given.
+        end_of_turn: the control token that the template puts between an assistant's turn and a question; None if it
+            puts none. In most templates it closes the turn; in GLM's it is the token that opens the user's.
+        stop_ids: the ids that end a turn: ``end_of_turn``, its counterpart before a tool's result, the tokenizer's eos
+            and those given.
         vocabulary: number of ids of the tokenizer.
         begin: the ids that the tokenizer itself puts before a text, such as a token for the beginning; often none.
 
@@ -66,8 +69,11 @@ class Renderer:
         self._codec = Codec(tokenizer.backend_tokenizer)
         self._variants: dict[bool, Renderer] = {}
         self._forget()
-        self.end_of_turn = self._find_end_of_turn()
-        found = {self.end_of_turn, tokenizer.eos_token_id, *stop_ids} - {None}
+        self._closing = self._control_after()
+        self.end_of_turn = self._control_after({"role": "user", "content": "x"})
+        called = self._control_after({"role": "tool", "name": "x", "content": "x"})
+        self._end_of_call = called if self._closing is None and called is not None else self.end_of_turn
+        found = {self.end_of_turn, self._end_of_call, tokenizer.eos_token_id, *stop_ids} - {None}
         self.stop_ids: tuple[int, ...] = tuple(sorted(found))
         self.vocabulary = len(tokenizer)
         self.begin = _frozen(_put_before(tokenizer))
@@ -146,7 +152,7 @@ class Renderer:
         self,
         before: Sequence[Message],
         reply: str,
-        ended: bool,
+        end: int | None,
         new: Sequence[Message],
         tools: Sequence[dict[str, Any]] = (),
     ) -> Ids | None:
@@ -157,14 +163,17 @@ class Renderer:
         bridge is the text after the last one. How the template would normalise the reply does not matter, as the
         sampled ids stay.
 
+        A sampled stop token ends the turn, so the bridge leaves out the template's own. If the template's token opens
+        the next turn, and the reply ended with another (a call that ended as if a question followed), it cannot bridge.
+
         Args:
             before: the conversation up to the reply.
             reply: the reply, raw.
-            ended: whether the sampler emitted ``end_of_turn``; if not, the bridge begins with it.
+            end: which of ``stop_ids`` the reply ended with; None if it was cut off, and the bridge then ends the turn.
             new: the messages after the reply.
             tools: JSON schemas.
         """
-        return self._bridge(_key(before, tools), _sentinels(reply), ended, _key(new, ()))
+        return self._bridge(_key(before, tools), _sentinels(reply), end, _key(new, ()))
 
     def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
         """The text of sampled ids and of control tokens among them, without a stop token (``stop_ids``) at the end."""
@@ -177,7 +186,8 @@ class Renderer:
         """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
-        end = self.end_of_turn if self.end_of_turn is not None else self._tokenizer.eos_token_id
+        end = self._end_of_call if read_hermes(text).calls else self.end_of_turn
+        end = self._tokenizer.eos_token_id if end is None else end
         return _frozen([*self._codec.encode(message["content"], marks), end])
 
     def save(self, folder: Path) -> None:
@@ -189,7 +199,7 @@ class Renderer:
         messages, tools = marks.conversation(key)
         return _frozen(self._codec.encode(self._template(messages, tools), marks))
 
-    def _render_bridge(self, before_key: str, reply: str, ended: bool, new_key: str) -> Ids | None:
+    def _render_bridge(self, before_key: str, reply: str, end: int | None, new_key: str) -> Ids | None:
         marks = Marks(self._codec)
         before, tools = marks.conversation(before_key)
         new, _ = marks.conversation(new_key)
@@ -202,8 +212,11 @@ class Renderer:
         if rest is None:
             return None
         ids = self._codec.encode(rest, marks)
-        if ended and self._codec.leading_control(rest) == self.end_of_turn is not None:
-            ids = ids[ids.index(self.end_of_turn) + 1 :]
+        first = self._codec.leading_control(rest)
+        if end is not None and first is not None:
+            if first not in (end, self._closing):
+                return None
+            ids = ids[ids.index(first) + 1 :]
         return _frozen(ids)
 
     def _template(self, messages: list[dict[str, Any]], tools: list[Any], ask: bool = True) -> str:
@@ -218,10 +231,11 @@ class Renderer:
         except (TemplateError, TypeError) as error:  # the latter for what the template does to its variables
             raise DataError(f"the chat template refuses the conversation: {error}") from None
 
-    def _find_end_of_turn(self) -> int | None:
+    def _control_after(self, *following: dict[str, str]) -> int | None:
+        """The control token that the template puts directly after a reply that these messages, or none, follow."""
         user, reply = {"role": "user", "content": "x"}, {"role": "assistant", "content": _ANSWER}
         try:
-            rest = _after_sentinels(self._template([user, reply, user], []), _ANSWER, 0)
+            rest = _after_sentinels(self._template([user, reply, *following], [], ask=False), _ANSWER, 0)
         except DataError:
             return None
         return None if rest is None else self._codec.leading_control(rest)

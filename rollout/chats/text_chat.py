@@ -16,9 +16,11 @@ from ...environments.chat import Reply, read_reply
 from ...environments.thinking import Thinking
 from ...verifiers.errors import ConfigError, EngineError, nearest
 from ...verifiers.message import Message, Role, check_message
+from ...verifiers.secrets import without_secrets
 from ...verifiers.segment import Segment
 from ..engines.engine import Sampling
 from ..engines.reply_schema import schema_text
+from .answer_body import MAX_ANSWER, read_answer
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +55,12 @@ class TextPolicy:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigError(f"the URL of an endpoint is http(s)://host[:port]/v1, found {url!r}")
+            raise ConfigError(f"the URL of an endpoint is http(s)://host[:port]/v1, found {without_secrets(url)!r}")
         base = url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/v1"
         self.model = model
         self.sampling = sampling
         self._endpoint = f"{base}/chat/completions"
+        self._shown = without_secrets(self._endpoint)
         self._key_variable = key_variable
         self._deadline = deadline
         self._tries = tries
@@ -105,7 +108,7 @@ class TextPolicy:
             try:
                 return await self._post(body)
             except _PassingError as passing:
-                failure = EngineError(f"{self._endpoint}: {passing} ({number + 1} of {self._tries} tries)")
+                failure = EngineError(f"{self._shown}: {passing} ({number + 1} of {self._tries} tries)")
                 log.info("%s", failure)
                 if number + 1 < self._tries:
                     await asyncio.sleep(passing.wait)
@@ -119,26 +122,40 @@ class TextPolicy:
         key = os.environ.get(self._key_variable, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            async with self._session.post(self._endpoint, json=body, headers=headers) as response:
-                text = await response.text(errors="replace")
+            async with self._session.post(
+                self._endpoint, json=body, headers=headers, allow_redirects=False
+            ) as response:
+                text = await read_answer(response)
         except TimeoutError:
             raise _PassingError(f"no answer within {self._deadline:g} s") from None
         except aiohttp.ClientError as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from None
+            raise _PassingError(self._quoted(f"{type(error).__name__}: {error}")) from None
+        if text is None:
+            raise EngineError(f"{self._shown}: the answer has more than {MAX_ANSWER >> 20} MiB")
         if response.status in _RETRIED:
-            raise _PassingError(f"HTTP {response.status}: {text:.200}", _retry_after(response))
+            raise _PassingError(f"HTTP {response.status}: {self._quoted(text)}", _retry_after(response))
+        if 300 <= response.status < 400:
+            target = self._quoted(response.headers.get("Location", "nowhere"))
+            raise EngineError(
+                f"{self._shown}: redirects to {target}; prompts follow no redirect, give that URL instead"
+            )
         if response.status == 400 and any(sign in text.lower() for sign in _OVERFLOW):
             return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}
         if response.status != 200:
             cure = f"; is {self._key_variable} set and right?" if response.status in (401, 403) else ""
-            raise EngineError(f"{self._endpoint}: HTTP {response.status}: {text:.200}{cure}")
+            raise EngineError(f"{self._shown}: HTTP {response.status}: {self._quoted(text)}{cure}")
         try:
             answer = json.loads(text)
         except ValueError:
-            raise _PassingError(f"the answer is not JSON: {text:.80}") from None
+            raise _PassingError(f"the answer is not JSON: {self._quoted(text, 80)}") from None
         if not isinstance(answer, dict):
-            raise EngineError(f"{self._endpoint}: the answer is not an object: {text:.80}")
+            raise EngineError(f"{self._shown}: the answer is not an object: {self._quoted(text, 80)}")
         return answer
+
+    def _quoted(self, text: str, most: int = 200) -> str:
+        """The beginning of foreign text, without our key and without characters that a terminal obeys."""
+        clean = without_secrets(text[: 4 * most], os.environ.get(self._key_variable, ""))[:most]
+        return "".join(char if char.isprintable() else " " for char in clean)
 
 
 class TextChat:
@@ -179,7 +196,9 @@ class TextChat:
             raw = raw_text(choice["message"], ended=choice.get("finish_reason") != "length")
             tokens = int((answer.get("usage") or {}).get("completion_tokens") or 0)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise EngineError(f"not a chat completion ({error!r}): {json.dumps(answer):.200}") from None
+            raise EngineError(
+                f"not a chat completion ({error!r:.100}): {self._policy._quoted(json.dumps(answer))}"
+            ) from None
         self.add("assistant", raw)
         return read_reply(raw, "length" if choice.get("finish_reason") == "length" else "stop", tokens)
 

@@ -62,8 +62,8 @@ class TokenChat:
     The next prompt is the previous ids and a bridge of the new messages; sampled ids are never encoded again. A new
     segment, in which everything before is context, starts when
 
-    - the template cannot bridge, for example because it drops earlier reasoning: the conversation is rendered again,
-      and ``breaks`` counts it;
+    - the template cannot bridge, for example because it drops earlier reasoning, or because a call ended with the
+      token that opens a user's turn: the conversation is rendered again, and ``breaks`` counts it;
     - the temperature changes, as a segment has one temperature: the ids stay as they are (greedy replies have the
       logprobs of temperature 1, and count as that);
     - ``fork`` or ``rewrite`` was called.
@@ -92,7 +92,7 @@ class TokenChat:
         self._tools = tools
         self._messages: list[Message] = []
         self._told = 0  # the number of messages that the strand's ids contain
-        self._ended = False  # whether the last reply ended with the template's end-of-turn token
+        self._ended: int | None = None  # the stop token that the last reply ended with
         self._strand: Strand | None = None
         self._latest: tuple[Strand, slice] | None = None  # where the latest reply stands
         self._finished: list[Strand] = []
@@ -278,8 +278,9 @@ class TokenChat:
         strand.extend(prompt, completion, temperature)
         self._ended = self._ends(completion)
 
-    def _ends(self, completion: Completion) -> bool:
-        return bool(completion.tokens[-1:].tolist() == [self._renderer.end_of_turn])
+    def _ends(self, completion: Completion) -> int | None:
+        last = int(completion.tokens[-1]) if completion.tokens.size else None
+        return last if last in self._renderer.stop_ids else None
 
     def _finish_strand(self) -> None:
         if self._strand:

@@ -120,6 +120,24 @@ def test_the_tool_loop_goes_on_until_a_reply_without_a_call() -> None:
     assert (made.metrics["turns"], made.metrics["tool_calls"], made.metrics["tool_errors"]) == (3, 2, 0)
 
 
+def test_a_result_is_cut_before_it_becomes_part_of_the_conversation() -> None:
+    class Long(Base):
+        def tools(self, episode: Any) -> list[Any]:
+            def ping() -> str:
+                return "\n" * 2_000_000 + "x"
+
+            return [ping]
+
+    for limits, most in ((Limits(), 50_000), (Limits(result_characters=100), 100)):
+        made = run(Long(limits=limits), CALL, CALL.replace("ping", "pang" * 100_000), "42")
+        first, second = (message for message in made.messages["policy"] if message["role"] == "tool")
+        for message in (first, second):
+            assert len(message["content"]) < most + 100
+            assert len(message["name"]) <= 200  # type: ignore[typeddict-item]
+            assert "were cut out" in message["content"]
+        assert first["content"].endswith("x")
+
+
 @pytest.mark.parametrize(
     ("limits", "stop", "turns"),
     [

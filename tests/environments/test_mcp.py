@@ -1,6 +1,7 @@
 """Tools of real MCP servers, over standard input and output and over HTTP."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
 SERVER = """
-import os, sys, time
+import json, os, subprocess, sys, time
 from mcp.server import MCPServer
 
 server = MCPServer("shelf")
@@ -51,6 +52,36 @@ def die() -> str:
 @server.tool()
 def slow() -> str:
     time.sleep(30)
+
+import mcp_types as t
+
+@server.tool()
+def spawn() -> int:
+    return subprocess.Popen(["sleep", "300"], start_new_session=True).pid
+
+@server.tool()
+def result(parts: list[str], structured: str, failed: bool) -> t.CallToolResult:
+    "A result with these parts."
+    uri, made = "file:///a.txt", []
+    for part in parts:
+        kind, _, text = part.partition(":")
+        if kind == "text":
+            made.append(t.TextContent(type="text", text=text))
+        elif kind == "image":
+            made.append(t.ImageContent(type="image", data="AAAA", mime_type="image/png"))
+        elif kind == "link":
+            made.append(t.ResourceLink(type="resource_link", uri=uri, name="a", description=text or None))
+        elif kind == "blob":
+            blob = t.BlobResourceContents(uri=uri, blob="AAAA")
+            made.append(t.EmbeddedResource(type="resource", resource=blob))
+        else:
+            inner = t.TextResourceContents(uri=uri, text=text)
+            made.append(t.EmbeddedResource(type="resource", resource=inner))
+    return t.CallToolResult(content=made, structured_content=json.loads(structured), is_error=failed)
+
+@server.tool()
+def titles(shelf: str) -> list[str]:
+    return sorted(books) if shelf == "all" else []
 
 if sys.argv[1:]:
     server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
@@ -137,6 +168,22 @@ def test_a_server_is_started_for_each_episode_and_ends_with_it(program: Path, mo
     assert children() == []
 
 
+def test_what_a_server_starts_ends_with_the_episode(program: Path) -> None:
+    made = played(McpServer(command=[sys.executable, str(program)]), said("spawn"), said("spawn"), "3")
+    deadline = time.monotonic() + 10
+    while any(map(runs, results(made))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(runs, results(made)))
+
+
+def runs(pid: str) -> bool:
+    """Whether a process lives; one that was killed may wait for whoever has inherited it."""
+    try:
+        return Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_server_that_is_there_is_asked_over_http(url: str) -> None:
     made = played(McpServer(url=url), said("count", title="Dune"), "3")
     assert (results(made), made.rewards["policy"].total, made.error) == (["3"], 1.0, None)
@@ -154,7 +201,7 @@ def test_schemas_are_the_servers_and_only_those_that_are_wanted(url: str) -> Non
     (count,) = asyncio.run(schemas(only=["count"]))
     assert count["function"]["description"] == "How many copies of a book are there."
     assert count["function"]["parameters"]["required"] == ["title"]
-    assert len(asyncio.run(schemas())) == 5
+    assert len(asyncio.run(schemas())) == 8
     with pytest.raises(ConfigError, match="has no tool 'steal'; it has count, lend"):
         asyncio.run(schemas(only=["steal"]))
 
@@ -225,6 +272,41 @@ def test_a_server_that_is_killed_between_calls_is_lost(program: Path) -> None:
         with pytest.raises(InfrastructureError, match="was lost"):
             await box.call(ToolCall("count", {"title": "Dune"}))
         await box.close()
+
+    asyncio.run(session())
+
+
+def test_results_of_every_kind_are_text_for_the_model(url: str) -> None:
+    cases: list[tuple[list[str], Any, bool, str]] = [
+        ([], {"answer": 42}, False, '{"answer": 42}'),
+        ([], {"code": "RATE_LIMITED"}, True, 'Error: McpToolError: {"code": "RATE_LIMITED"}'),
+        (["text:42"], {"answer": 42}, False, "42"),
+        (["text:bad"], {"code": "X"}, True, "Error: McpToolError: bad"),
+        (["text:downloaded", "file:inside the file"], None, False, "downloaded\ninside the file"),
+        (["file:inside"], {"n": 1}, False, "inside"),
+        (["link"], None, False, "[a](file:///a.txt)"),
+        (["link:the notes"], None, False, "[a](file:///a.txt): the notes"),
+        (["image"], None, False, "[image]"),
+        (["image"], {"width": 3}, False, '[image]\n{"width": 3}'),
+        (["blob"], None, False, "[resource file:///a.txt]"),
+        (["text:", "image"], None, False, "\n[image]"),
+        ([], {}, False, "{}"),
+        ([], None, False, "(empty result)"),
+        ([], {"größe": [1, None]}, False, '{"größe": [1, null]}'),
+    ]
+
+    async def session() -> None:
+        box = ToolBox([McpServer(url=url)])
+        await box.open()
+        try:
+            for parts, structured, failed, text in cases:
+                arguments = {"parts": parts, "structured": json.dumps(structured), "failed": failed}
+                found = await box.call(ToolCall("result", arguments))
+                assert (found.content, found.failed) == (text, failed)
+            assert "[]" in (await box.call(ToolCall("titles", {"shelf": "none"}))).content
+            assert (await box.call(ToolCall("titles", {"shelf": "all"}))).content == "Dune"
+        finally:
+            await box.close()
 
     asyncio.run(session())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.environments.tools import ToolBox, ToolResult, make_tool
+from lachesis.environments.tools import ToolBox, ToolResult, make_tool, shortened
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.tool_calling.call import ToolCall
 
@@ -209,3 +209,17 @@ def test_whatever_a_tool_raises_or_returns_answers_the_model(
 def test_a_tool_without_a_name_is_refused_with_the_cure() -> None:
     with pytest.raises(ConfigError, match="write a function around it"):
         ToolBox([functools.partial(weather, city="Bonn")])
+
+
+@pytest.mark.parametrize("length", [0, 99, 100, 101, 150, 100_000])
+def test_a_long_result_keeps_its_beginning_and_end_and_says_what_was_cut(length: int) -> None:
+    content = "".join(chr(0x4E00 + place % 5000) for place in range(length))
+    found = shortened(content, 100)
+    if length <= 100:
+        assert found == content
+        return
+    start, note, end = found.split("\n")
+    assert content.startswith(start)
+    assert content.endswith(end)
+    assert f" {length - 100} characters" in note
+    assert len(start) + len(end) == 100

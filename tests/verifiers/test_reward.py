@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Literal
 
 import pytest
 
@@ -114,6 +115,26 @@ def test_a_reward_is_the_weighted_sum_and_a_weight_of_zero_is_a_metric() -> None
     assert reward.score("m") == 1.0
     with pytest.raises(KeyError):
         reward.score("nothing")
+
+
+@pytest.mark.parametrize("status", ["timeout", "limit"])
+def test_a_penalty_that_a_reply_evades_by_its_length_counts_in_full(status: Literal["timeout", "limit"]) -> None:
+    def total(weight: float, verdict: Verdict) -> float:
+        return Reward((Component("answer", 1.0, passed()), Component("penalty", weight, verdict))).total
+
+    assert total(-0.5, Verdict(0.0, status)) == total(-0.5, passed()) == 0.5
+    assert total(-0.5, wrong("not found")) == total(-0.5, Verdict(0.0, "unparseable")) == 1.0
+    assert total(0.5, Verdict(0.0, status)) == 1.0
+    assert total(0.0, Verdict(0.0, status)) == 1.0
+
+
+def test_no_length_of_a_reply_evades_a_penalty() -> None:
+    class Rude(Environment):
+        rubric = Rubric(use("exact"), use("regex", weight=-1.0, pattern="darn", search=True))
+
+    for said in ("darn", "darn" + " x" * 600_000):
+        assert Rude().score(Task("?", answer="42"), said).total == -1.0
+    assert Rude().score(Task("?", answer="42"), "42").total == 1.0
 
 
 def test_an_infrastructure_error_never_becomes_a_total() -> None:

@@ -88,5 +88,5 @@ def _score(reward: Reward, label: str) -> float:
     """Return a component's score, or 0 if the attempt lacks the component or failed a gate."""
     if reward.gate:
         return 0.0
-    scores: dict[str, Any] = {part.label: part.verdict.score for part in reward.components}
+    scores: dict[str, Any] = {part.label: part.counted for part in reward.components}
     return float(scores.get(label) or 0.0)

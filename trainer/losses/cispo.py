@@ -11,6 +11,6 @@ def cispo(tokens: Tokens, config: LossConfig) -> PolicyLoss:
 
     MiniMax-M1 (arXiv:2506.13585, eq. 4). ``clipped`` marks the tokens whose weight was bounded.
     """
-    ratio_N = torch.exp(tokens.logprobs_N - tokens.old_N).detach()
+    ratio_N = torch.exp(tokens.log_ratios_N).detach()
     weight_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high)
     return PolicyLoss(-weight_N * tokens.advantages_N * tokens.logprobs_N, ratio_N, weight_N != ratio_N)

@@ -13,7 +13,7 @@ def clipped(tokens: Tokens, config: LossConfig) -> PolicyLoss:
     ``clip_dual`` = c > 1, −cA bounds the loss of a token with A < 0 whose probability rose much (dual clip,
     arXiv:1912.09729, eq. 5).
     """
-    ratio_N = torch.exp(tokens.logprobs_N - tokens.old_N)
+    ratio_N = torch.exp(tokens.log_ratios_N)
     plain_N = ratio_N * tokens.advantages_N
     bounded_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high) * tokens.advantages_N
     gain_N = torch.minimum(plain_N, bounded_N)

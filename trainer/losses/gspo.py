@@ -3,7 +3,7 @@
 import torch
 
 from .config import LossConfig
-from .terms import PolicyLoss, Tokens
+from .terms import PolicyLoss, Tokens, bounded
 
 
 def gspo(tokens: Tokens, config: LossConfig) -> PolicyLoss:
@@ -14,7 +14,7 @@ def gspo(tokens: Tokens, config: LossConfig) -> PolicyLoss:
     (3e-4 and 4e-4 in the paper).
     """
     log_ratio_N = tokens.logprobs_N - tokens.old_N
-    mean_N = tokens.mean_by_sequence(log_ratio_N.detach())
+    mean_N = bounded(tokens.mean_by_sequence(log_ratio_N.detach()))
     ratio_N = torch.exp(mean_N + tokens.logprobs_N - tokens.logprobs_N.detach())
     plain_N = ratio_N * tokens.advantages_N
     bounded_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high) * tokens.advantages_N

@@ -6,6 +6,8 @@ d = log π_other − log π, for tokens drawn from π. The mean of k1 and k3 is 
 import torch
 from torch import Tensor
 
+from .terms import bounded
+
 
 def k1(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
     """−d: unbiased, of high variance, sometimes negative. Its gradient as a loss has mean 0, so use it in rewards."""
@@ -18,8 +20,11 @@ def k2(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
 
 
 def k3(logprobs_N: Tensor, other_N: Tensor) -> Tensor:
-    """e^d − d − 1: never negative, unbiased, of low variance; the estimator of GRPO (arXiv:2402.03300, eq. 4)."""
-    difference_N = other_N - logprobs_N
+    """e^d − d − 1: never negative, unbiased, of low variance; the estimator of GRPO (arXiv:2402.03300, eq. 4).
+
+    d is bounded by ``MAX_LOG_RATIO``.
+    """
+    difference_N = bounded(other_N - logprobs_N)
     return torch.expm1(difference_N) - difference_N
 
 

@@ -2,10 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+MAX_LOG_RATIO = 20.0
+"""Largest logarithm of a ratio of probabilities that is exponentiated.
+
+In float32, e^88.8 is infinite, and the squares in the gradient's norm overflow long before. e^20 = 4.9e8 leaves room
+for advantages, sums over tokens, and those squares; ratios of ordinary training are far below.
+"""
+
+
+class _Bounded(torch.autograd.Function):
+    """min(x, MAX_LOG_RATIO) with the gradient of x, so that a token beyond the bound is still pushed back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clamp(max=MAX_LOG_RATIO)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def bounded(log_ratios_N: Tensor) -> Tensor:
+    """Bound log ratios by ``MAX_LOG_RATIO``, also infinite ones; the gradient passes unchanged."""
+    values_N: Tensor = _Bounded.apply(log_ratios_N)  # type: ignore[no-untyped-call]
+    return values_N
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +50,11 @@ class Tokens:
     advantages_N: Tensor
     sequences_N: Tensor
     extra_N: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def log_ratios_N(self) -> Tensor:
+        """Log π/π_old, at most ``MAX_LOG_RATIO``, with gradient."""
+        return bounded(self.logprobs_N - self.old_N)
 
     def mean_by_sequence(self, values_N: Tensor) -> Tensor:
         """Replace each token's value by the mean over its sequence."""
@@ -54,7 +84,7 @@ class PolicyLoss(NamedTuple):
 
     Attributes:
         loss: each token's loss, before it is weighted and summed.
-        ratio: π/π_old, detached.
+        ratio: π/π_old, at most e^``MAX_LOG_RATIO``, detached.
         clipped: whether the clip removed the token's gradient, detached.
     """
 

@@ -59,6 +59,29 @@ class Completion:
         return _share_verdict(float(found), "not done")
 
 
+@dataclass(frozen=True)
+class Scaled(Completion):
+    """A verifier of conduct whose score may count only as far as the task was done.
+
+    Attributes:
+        scaled: multiply the score by the share of the task that was done, so that good conduct alone earns nothing.
+    """
+
+    scaled: bool = False
+
+    async def scale(self, case: Case, verdict: Verdict) -> Verdict:
+        """Return the verdict on the conduct, scaled if that was asked for."""
+        if not self.scaled or not verdict.score:
+            return verdict
+        done = await self.share(case)
+        if done.score is None:
+            return done
+        score = verdict.score * done.score
+        if done.score == 1:
+            return verdict
+        return wrong(f"{done.score:g} of the task was done", score=score, **verdict.evidence)
+
+
 def _share_verdict(score: float, reason: str) -> Verdict:
     score = min(max(float(score), 0.0), 1.0)
     return passed(score=score) if score == 1 else wrong(reason, score=score)

@@ -14,7 +14,7 @@ from ..case import Case
 from ..errors import ConfigError
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, wrong
-from .completion import Completion
+from .completion import Completion, Scaled
 from .steps import Call, calls_of, steps_of
 
 _COMPLETION = frozenset({"artifact"})
@@ -43,13 +43,14 @@ def _check_range(name: str, field: str, value: float, low: float, high: float) -
 
 @verifier("tool_accuracy")
 @dataclass(frozen=True)
-class ToolAccuracy(Completion):
+class ToolAccuracy(Scaled):
     """No tool call failed: max(0, 1 - 0.2 n) for n calls that could not be parsed, were refused, or raised.
 
     Calls that were not executed because of a limit are not counted.
 
     Attributes:
         penalty: cost of each failed call.
+        scaled: multiply the score by the share of the task that was done.
         by, params, artifact: source of task completion, as in ``task_completion``, for attempts without a call.
 
     Example:
@@ -72,7 +73,8 @@ class ToolAccuracy(Completion):
             return await _completion_verdict(self, case)
         failed = sum(call.outcome == "failed" for call in calls)
         score = max(0.0, 1 - self.penalty * failed)
-        return _score_verdict(score, f"{failed} of {len(calls)} calls failed", calls=len(calls), failed=failed)
+        verdict = _score_verdict(score, f"{failed} of {len(calls)} calls failed", calls=len(calls), failed=failed)
+        return await self.scale(case, verdict)
 
 
 @verifier("efficiency")
@@ -134,7 +136,7 @@ class Efficiency(Completion):
 
 @verifier("error_recovery")
 @dataclass(frozen=True)
-class ErrorRecovery:
+class ErrorRecovery(Scaled):
     """A step succeeds right after a failed one: min(1, 0.3 n) for n such recoveries.
 
     A step is a turn with calls: it failed if any call did, and succeeded if all did. If nothing failed there is nothing
@@ -147,6 +149,8 @@ class ErrorRecovery:
     Attributes:
         gain: score of each recovery.
         no_failure: score if nothing failed.
+        scaled: multiply the score by the share of the task that was done.
+        by, params, artifact: source of task completion, as in ``task_completion``, for ``scaled``.
 
     Example:
         {"verifier": "error_recovery", "answer": null, "messages": [
@@ -161,6 +165,7 @@ class ErrorRecovery:
     row_params: ClassVar[frozenset[str]] = frozenset({"gain", "no_failure"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_range("error_recovery", "gain", self.gain, 0, 1)
         _check_range("error_recovery", "no_failure", self.no_failure, 0, 1)
 
@@ -169,19 +174,16 @@ class ErrorRecovery:
         steps = steps_of(case.messages)
         failures = sum(step.failed for step in steps)
         if not failures:
-            return passed("nothing failed", score=self.no_failure, failures=0)
+            return await self.scale(case, passed("nothing failed", score=self.no_failure, failures=0))
         recovered = sum(before.failed and after.succeeded for before, after in pairwise(steps))
-        return passed(
-            f"{recovered} recoveries from {failures} failed steps",
-            score=min(1.0, self.gain * recovered),
-            failures=failures,
-            recovered=recovered,
-        )
+        said = f"{recovered} recoveries from {failures} failed steps"
+        score = min(1.0, self.gain * recovered)
+        return await self.scale(case, passed(said, score=score, failures=failures, recovered=recovered))
 
 
 @verifier("goal_alignment")
 @dataclass(frozen=True)
-class GoalAlignment(Completion):
+class GoalAlignment(Scaled):
     """Every call served the goal, by declared rules; no judge model is involved.
 
     Each off-goal call costs ``penalty``: a call of a tool that is forbidden or not allowed, or a repetition of the same
@@ -194,6 +196,7 @@ class GoalAlignment(Completion):
         required: tools that the goal requires, in order.
         repeats: whether a call may be repeated after it succeeded.
         penalty: cost of each off-goal call.
+        scaled: multiply the score by the share of the task that was done.
         by, params, artifact: source of task completion, as in ``task_completion``, for attempts without a call.
 
     Example:
@@ -239,7 +242,7 @@ class GoalAlignment(Completion):
         found = _called_in_order(required, calls)
         score = max(0.0, 1 - self.penalty * len(strayed)) * (found / len(required) if required else 1)
         reason = f"{len(strayed)} calls were off-goal, {found} of {len(required)} required tools were called in order"
-        return _score_verdict(score, reason, strayed=strayed[:20], required=found)
+        return await self.scale(case, _score_verdict(score, reason, strayed=strayed[:20], required=found))
 
 
 _GOAL = ("allowed", "forbidden", "required")

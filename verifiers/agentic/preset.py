@@ -23,6 +23,7 @@ def hermes_agent(
     optimum: int = 1,
     limit: int | None = None,
     no_failure: float = 0.0,
+    scaled: bool = True,
     agent: str = POLICY,
 ) -> tuple[Use, ...]:
     """Return the five components for a rubric: ``Rubric(*hermes_agent(by="number"))``.
@@ -31,6 +32,9 @@ def hermes_agent(
     1. In both cases it is worth more than failing on purpose to recover. ``lachesis eval`` counts an attempt as passed
     if every component passed, so a flawless attempt passes only with ``no_failure`` above 0.
 
+    Unlike the published reward, every component counts only as far as the task was done: there, one call that does
+    nothing, and a wrong answer, earn 0.35. ``scaled=False`` gives the published one.
+
     Args:
         by: name of a verifier that scores the last reply; empty to use ``artifact``.
         params: parameters of that verifier.
@@ -38,14 +42,15 @@ def hermes_agent(
         optimum: fewest calls that solve the task, unless ``task.info["optimal_calls"]`` is given.
         limit: number of calls at which efficiency is 0; None for optimum / calls.
         no_failure: score of recovery if nothing failed.
+        scaled: whether conduct counts only as far as the task was done.
         agent: name of the agent that is scored.
     """
     completion = {"by": by, "params": params or {}, "artifact": artifact}
     own: dict[str, dict[str, Any]] = {
         "task_completion": completion,
-        "tool_accuracy": completion,
+        "tool_accuracy": {**completion, "scaled": scaled},
         "efficiency": {**completion, "optimum": optimum, "limit": limit},
-        "error_recovery": {"no_failure": no_failure},
-        "goal_alignment": completion,
+        "error_recovery": {**completion, "no_failure": no_failure, "scaled": scaled},
+        "goal_alignment": {**completion, "scaled": scaled},
     }
     return tuple(Use(name, weight, name, agent, own[name]) for name, weight in WEIGHTS.items())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..sandbox.inside.wire import HARD
 from ..sandbox.job import MIB, Execution
 from ..sandbox.protocol import Sandbox, Session, SessionEnded
 from ..verdict import Verdict, infra_error, unparseable
@@ -30,6 +31,7 @@ class Script:
         prompt: code that a completion may continue; it also runs before the candidate.
         references: reference sources that may define ``entry`` for the tests.
         in_place: whether the tests see arguments that a call mutated even if it returned a value.
+        tested: name of the function under test, if a task whose tests call functions by name has one.
     """
 
     tests: list[str]
@@ -38,6 +40,18 @@ class Script:
     prompt: str = ""
     references: list[str] = field(default_factory=list)
     in_place: bool = False
+    tested: str = ""
+
+    def borrowed(self, wanted: list[str]) -> list[str]:
+        """Return the names among ``wanted`` that the tests take from the candidate, besides what they test.
+
+        If nothing says what they test, it is the only function; of several, any could be a helper that decides what
+        passes, so all count. A class that the tests make objects of decides nothing.
+        """
+        if self.entry:
+            return wanted
+        functions = [name for name in wanted if not name[:1].isupper() and name != self.tested]
+        return functions if self.tested or len(functions) > 1 else []
 
     def programs(self, completion: str, wanted: Sequence[str]) -> list[str]:
         """Return possible programs for the completion, the likeliest first."""
@@ -53,7 +67,7 @@ class Outcome:
 
     Attributes:
         ended: which job ended early: ``tests``, ``candidate``, or empty for none.
-        failed: (kind, text): ``broken`` or ``unsplittable`` tests, or why the program was not loaded.
+        failed: (kind, text): ``broken`` or ``unsplittable`` tests, why the program was not loaded, or ``limit``.
         borrowed: names that the tests use from the candidate, other than the tested function.
         calls: number of requests to the candidate.
         verdict: final message of the tests' job.
@@ -79,7 +93,12 @@ async def check_asserts(
     if outcome.borrowed:
         names = ", ".join(outcome.borrowed)
         if not trusting:
-            return infra_error(f"the tests use {names}, which only the candidate defines; set 'prompt', or {_ALLOW}")
+            cure = (
+                "set 'prompt'"
+                if script.entry
+                else "define helpers in 'test_setup_code', name the function in 'fn_name'"
+            )
+            return infra_error(f"the tests use {names}, which only the candidate defines; {cure}, or {_ALLOW}")
         evidence["borrowed"] = outcome.borrowed
     if outcome.failed[0] == "unsplittable":
         if not trusting:
@@ -97,8 +116,9 @@ async def _converse(
 ) -> tuple[Outcome, list[Execution]]:
     if shared:
         jobs = [budget.job(driver_source("wire", "candidate", "script", "both"), 2 * budget.timeout, _OUTPUT)]
-    else:  # the tests wait for the candidate, and may take as long again themselves
-        tests = budget.job(driver_source("wire", "script"), 2 * budget.timeout + 1, _OUTPUT)
+    else:  # the tests wait as long as the candidate lives: loading it, or a busy machine, does not use up their time
+        wait = HARD * budget.timeout
+        tests = budget.job(driver_source("wire", "script"), 2 * budget.timeout + 1, _OUTPUT, wait=wait)
         jobs = [tests, budget.job(driver_source("wire", "candidate"), budget.timeout, _OUTPUT)]
     outcome, executions = await sandbox.converse(
         jobs, lambda sessions: _Conversation(sessions, script, policy).run(completion)
@@ -134,7 +154,7 @@ class _Conversation:
         start = [script.in_place, script.setup, script.tests, script.entry, script.references, self._policy == "all"]
         match self._message_of_tests(self._tests.ask(to_line([self._nonce, *start]))):
             case ["ready", list(wanted)]:
-                self._outcome.borrowed = wanted if script.entry else []
+                self._outcome.borrowed = script.borrowed(wanted)
                 return [script.entry] if script.entry else wanted
             case ["broken", str(why)]:
                 self._outcome.failed = ("broken", why)
@@ -143,8 +163,12 @@ class _Conversation:
     def _load(self, completion: str, wanted: list[str]) -> bool:
         programs = self._script.programs(completion, wanted)
         before = [self._script.prompt] if self._script.prompt else []
+        load = [before, programs, wanted, 0]
+        if len(to_line(load)) > _OUTPUT:
+            self._outcome.failed = ("limit", f"the program is longer than a job takes, {_OUTPUT >> 20} MiB")
+            return False
         try:
-            self._outcome.failed = load_program(self._candidate, [before, programs, wanted, 0])
+            self._outcome.failed = load_program(self._candidate, load)
         except SessionEnded:
             self._outcome.ended = "candidate"
         return not self._outcome.ended and not self._outcome.failed[0]
@@ -171,7 +195,10 @@ class _Conversation:
         if self._outcome.ended or self._outcome.failed[0]:
             return b"null"
         try:
-            return read_reply(self._candidate.ask(to_line([number, *request])), number).line()
+            line = read_reply(self._candidate.ask(to_line([number, *request])), number).line()
+            if len(line) <= _OUTPUT:
+                return line
+            self._outcome.failed = ("limit", "the candidate's answer is too long to be passed on")
         except SessionEnded:
             self._outcome.ended = "candidate"
         except Malformed as error:
@@ -197,7 +224,7 @@ def _make_verdict(outcome: Outcome, executions: Sequence[Execution], policy: str
         return unparseable(f"the program does not compile: {why}", **evidence)
     if outcome.ended or kind:
         job = executions[0 if outcome.ended == "tests" else -1]
-        status, reason = status_of_job(job) if not kind else ("wrong", why)
+        status, reason = status_of_job(job) if not kind else ("limit" if kind == "limit" else "wrong", why)
         if outcome.ended == "tests" and status == "wrong":
             status = "limit"
         cut = Result("the tests", status, reason)
@@ -211,10 +238,15 @@ def _make_verdict(outcome: Outcome, executions: Sequence[Execution], policy: str
     results = _results(message)
     if message["complete"] and not message["failed"]:
         evidence |= {"tests": [result.row() for result in results], "passed": message["passed"], "of": message["of"]}
-        return Verdict(1.0, "ok", f"{message['passed']} tests passed", evidence)
+        said = f"{message['passed']} tests passed"
+        if evidence["mode"] == "shared":
+            said += ", in one process with the candidate, which could have replaced them"
+        if "borrowed" in evidence:
+            said += f"; {', '.join(evidence['borrowed'])} borrowed from the candidate, which could decide what passes"
+        return Verdict(1.0, "ok", said, evidence)
     if not any(result.status != "ok" for result in results):
         results.append(Result("the tests", "wrong", message["error"]))
-    return tally(results, max(message["of"], len(results)), policy, **evidence)
+    return tally(results, max(message["of"], len(results)), policy, message["passed"], **evidence)
 
 
 def _results(message: dict[str, Any]) -> list[Result]:

@@ -25,9 +25,12 @@ class Budget:
     total: float = 40.0
     memory: int = 512 * MIB
 
-    def job(self, code: str, seconds: float, output: int = 0, stdin: bytes = b"") -> Job:
-        """Return a job limited to ``seconds`` and to ``output`` bytes of output, but at least 1 MiB."""
-        limits = Limits(wall=seconds, cpu=seconds, memory=self.memory, output=max(MIB, output))
+    def job(self, code: str, seconds: float, output: int = 0, stdin: bytes = b"", wait: float = 0.0) -> Job:
+        """Return a job limited to ``seconds`` and to ``output`` bytes of output, but at least 1 MiB.
+
+        It may take ``wait`` further seconds without using the CPU, while it waits for another job.
+        """
+        limits = Limits(wall=seconds + wait, cpu=seconds, memory=self.memory, output=max(MIB, output))
         return Job(code, stdin=stdin, limits=limits)
 
 

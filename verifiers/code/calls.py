@@ -11,7 +11,7 @@ from ..verdict import Verdict, unparseable
 from .budget import Budget, driver_source, seconds_used
 from .inside.wire import encode
 from .reply import Malformed, Reply, read_message, read_reply, same_value, to_line
-from .suite import Pair
+from .suite import Pair, as_call, wraps_results
 from .tally import Result, status_of_job, tally
 
 _MAX_JOBS = 8
@@ -20,11 +20,18 @@ _MAX_JOBS = 8
 
 @dataclass(frozen=True)
 class Question:
-    """One test in wire format: the arguments are sent to the job, the expected value is not."""
+    """One test in wire format: the arguments are sent to the job, the expected value is not; it may be wrapped."""
 
     arguments: Any
     expected: Any
     longest: int
+    wrapped: bool = False
+
+    def is_answered_by(self, wire: Any, tolerance: float) -> bool:
+        """Return whether the value, which was checked, is the expected one, or the only item that this wraps."""
+        return same_value(wire, self.expected, tolerance) or (
+            self.wrapped and same_value(wire, self.expected[1], tolerance)
+        )
 
 
 @dataclass
@@ -45,8 +52,14 @@ class JobResults:
 async def check_calls(
     sandbox: Sandbox, program: str, name: str, pairs: Sequence[Pair], budget: Budget, policy: str, tolerance: float
 ) -> Verdict:
-    """Call ``name`` of ``program``, or that method of its ``Solution``, on the arguments of each pair."""
-    questions = [_question(pair) for pair in pairs]
+    """Call ``name`` of ``program``, or that method of its ``Solution``, on the arguments of each pair.
+
+    Raises:
+        DataError: a pair is not a call.
+        NotPlain: a value cannot be sent to a job.
+    """
+    wrapped = wraps_results(pairs)
+    questions = [_question(as_call(pair), wrapped) for pair in pairs]
     load = [[], [program], [name], budget.timeout]
     most = max(len(to_line(load)), *(max(len(to_line(q.arguments)), q.longest) for q in questions)) + MIB
     left, results = budget.total, list[Result]()
@@ -73,10 +86,10 @@ async def check_calls(
     return tally(results, len(questions), policy, format="call")
 
 
-def _question(pair: Pair) -> Question:
+def _question(pair: Pair, wrapped: bool) -> Question:
     expected = encode(pair.expected)
     arguments = encode((tuple(pair.given), {}))
-    return Question(arguments, expected, 8 * len(to_line(expected)) + 4096)
+    return Question(arguments, expected, 8 * len(to_line(expected)) + 4096, wrapped)
 
 
 def _ask_all(
@@ -131,7 +144,7 @@ def _result(test: str, line: bytes, number: int, question: Question, tolerance: 
         return Result(test, "wrong", f"the program's answer is malformed: {error}")
     if reply.raised:
         return Result(test, "wrong", f"it raised {reply.raised}")
-    if same_value(reply.wire, question.expected, tolerance):
+    if question.is_answered_by(reply.wire, tolerance):
         return Result(test)
     return Result(test, "wrong", f"expected {_shortened(Reply(question.expected))}, found {_shortened(reply)}")
 

@@ -11,6 +11,8 @@ _HEX = re.compile(r"-?0x[0-9a-f]+")
 _BYTES = re.compile(r"(?:[0-9a-f]{2})*")
 _CONTAINERS = {"l": False, "q": False, "v": False, "n": False, "t": None, "s": True, "z": True, "k": True}
 """Tag → whether its items must be hashable; None means only if the whole value must be."""
+_TOO_LONG = 10**1000
+"""Numbers from this on are no keys in any row; Python would refuse to write the longest."""
 _HASHABLE = set("ifzbcrth")
 
 
@@ -38,8 +40,8 @@ class Reply:
 
 
 def to_line(message: Any) -> bytes:
-    """Return a message as one JSON line."""
-    return json.dumps(message).encode()
+    """Return a message as one JSON line, without spaces: untrusted data must not grow when it is written anew."""
+    return json.dumps(message, separators=(",", ":")).encode()
 
 
 def read_message(line: bytes) -> list[Any]:
@@ -107,11 +109,11 @@ def check_wire(wire: Any, least_handle: int = 0) -> None:
             raise Malformed(f"a malformed value of tag {tag[:10]!a}")
 
 
-def same_value(found: Any, expected: Any, tolerance: float, outermost: bool = True) -> bool:
+def same_value(found: Any, expected: Any, tolerance: float) -> bool:
     """Return whether ``found`` (checked) equals ``expected`` (encoded from JSON).
 
-    An integer equals a float of the same value, but true differs from 1. The order of dict entries does not matter. A
-    tuple may replace a list only at the top level.
+    An integer equals a float of the same value, but true differs from 1. The order of dict entries does not matter.
+    What JSON cannot tell apart is equal: a tuple and a list, and a key and its text (1 and "1").
     """
     if isinstance(expected, bool | str) or expected is None:
         return type(found) is type(expected) and bool(found == expected)
@@ -124,17 +126,30 @@ def same_value(found: Any, expected: Any, tolerance: float, outermost: bool = Tr
         return bool(found == expected)
     if expected[0] == "d":
         return found[0] == "d" and _same_entries(found[1:], expected[1:], tolerance)
-    if found[0] != "l" and not (outermost and found[0] == "t"):
+    if found[0] not in ("l", "t"):
         return False
-    return all(same_value(a, b, tolerance, False) for a, b in zip(found[1:], expected[1:], strict=True))
+    return all(same_value(a, b, tolerance) for a, b in zip(found[1:], expected[1:], strict=True))
 
 
 def _same_entries(found: list[Any], expected: list[Any], tolerance: float) -> bool:
     left = dict(zip(expected[::2], expected[1::2], strict=True))
-    for key, value in zip(found[::2], found[1::2], strict=True):
-        if not isinstance(key, str) or key not in left or not same_value(value, left.pop(key), tolerance, False):
+    for wire, value in zip(found[::2], found[1::2], strict=True):
+        key = _json_name(wire)
+        if key is None or key not in left or not same_value(value, left.pop(key), tolerance):
             return False
     return not left
+
+
+def _json_name(key: Any) -> str | None:
+    """Return the text that JSON makes of a dict's key; None if it is not such a key."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    number = _number(key)
+    if number is None or abs(number) >= _TOO_LONG:
+        return None
+    return json.dumps(number)
 
 
 def _number(wire: Any) -> int | float | None:

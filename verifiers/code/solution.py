@@ -13,9 +13,10 @@ from .budget import Budget
 from .calls import check_calls
 from .inside.wire import NotPlain
 from .outputs import COMPARISONS, Compare
+from .prelude import with_prelude
 from .program import extract_program
 from .standard_io import check_outputs
-from .suite import as_call, as_text, read_pairs, read_texts
+from .suite import as_text, read_pairs, read_texts
 from .tally import POLICIES, Policy
 
 Format = Literal["stdin", "call", "humaneval", "mbpp"]
@@ -23,6 +24,9 @@ FORMATS: tuple[str, ...] = get_args(Format)
 DEFAULT_BUDGET = Budget()
 MAX_BUDGET = Budget(timeout=600.0, total=3600.0, memory=16 << 30)
 """Largest limits that an author may set; dataset rows cannot set limits."""
+
+MAX_PROGRAM = MIB // 2
+"""Longest program, in bytes of UTF-8."""
 
 
 @verifier("code")
@@ -38,7 +42,8 @@ class Code:
 
     Attributes:
         format: ``stdin``, ``call``, ``humaneval`` or ``mbpp``.
-        fn_name: for ``call``: name of the function, or of a method of the class ``Solution``.
+        fn_name: for ``call``: name of the function, or of a method of the class ``Solution``; for ``mbpp``: name of the
+            tested function, if the tests call several.
         entry_point: for ``humaneval``: name of the function passed to ``check``.
         test: for ``humaneval``: a script that defines ``check(candidate)``.
         prompt: for ``humaneval``: code that the completion may continue; candidate and tests can use its imports.
@@ -53,7 +58,8 @@ class Code:
         in_place: whether asserts see arguments that a call mutated even if it returned a value; they always do if it
             returned None.
         allow_shared: whether trainable trajectories may be scored by tests that cannot be separated from the candidate,
-            or that use names which only the candidate defines. Others always may, and their evidence says so.
+            or that use further functions which only the candidate defines. Others always may, and their evidence says
+            so. Only values that the tests make, such as functions, keep them from being separated.
         timeout: seconds per test, or per script.
         total: seconds for all tests of ``stdin`` and ``call`` together.
         memory: bytes per job.
@@ -111,9 +117,11 @@ class Code:
         if not program.strip():
             return unparseable("the completion contains no program")
         try:
-            program.encode()
+            size = len(program.encode())
         except UnicodeEncodeError:
             return unparseable("the program contains a lone surrogate, which is not valid text")
+        if size > MAX_PROGRAM:
+            return Verdict(0.0, "limit", f"the program has {size} bytes, more than {MAX_PROGRAM}")
         budget = Budget(timeout=self.timeout, total=self.total, memory=self.memory)
         try:
             if self.format in ("stdin", "call"):
@@ -126,15 +134,14 @@ class Code:
         pairs = read_pairs(case.answer)
         if self.format == "stdin":
             texts = [as_text(pair) for pair in pairs]
-            program = extract_program(case.completion)
+            program = with_prelude(extract_program(case.completion))
             return await check_outputs(case.sandbox, program, texts, budget, self.policy, self.compare, self.tolerance)
         name = self._row_value(case, "fn_name")
         if not name:
             raise DataError("a task of format 'call' needs the name of its function; set 'fn_name'")
         program = extract_program(case.completion, [name])
         try:
-            calls = [as_call(pair) for pair in pairs]
-            return await check_calls(case.sandbox, program, name, calls, budget, self.policy, self.tolerance)
+            return await check_calls(case.sandbox, program, name, pairs, budget, self.policy, self.tolerance)
         except NotPlain as error:
             raise DataError(f"a test cannot be sent to a job: {error}; repair the dataset") from None
 
@@ -159,7 +166,8 @@ class Code:
         if not tests:
             raise DataError("a task of format 'mbpp' needs asserts; set 'test_list'")
         setup = read_texts(self._row_value(case, "test_setup_code"), "'test_setup_code'")
-        return Script(tests, setup, in_place=self.in_place)
+        tested = self._row_value(case, "fn_name") or self._row_value(case, "entry_point")
+        return Script(tests, setup, in_place=self.in_place, tested=tested)
 
     def _row_value(self, case: Case, name: str, default: Any = "") -> Any:
         """Return a row-specific value from this verifier's parameters, the case's, the task's answer, or its info."""

@@ -1,10 +1,18 @@
 """Reader for the tests in a dataset row, in the common dataset formats."""
 
 import json
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
+
+MAX_DIGITS = 200_000
+"""Most digits of an integer in a row's text."""
+_STEP = sys.int_info.default_max_str_digits
+_LONG_INT = re.compile(rf"[0-9]{{{_STEP + 1}}}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,18 @@ def as_call(pair: Pair) -> Pair:
     return Pair(given, expected)
 
 
+def wraps_results(pairs: Sequence[Pair]) -> bool:
+    """Return whether the expected results may be wrapped in lists, as in rows of APPS, TACO and PRIME.
+
+    That is so if each is a list of one item; then a result may equal the list or its item. LiveCodeBench's text has no
+    wrapped results.
+    """
+    return all(
+        not isinstance(pair.given, str) and isinstance(pair.expected, list) and len(pair.expected) == 1
+        for pair in pairs
+    )
+
+
 def read_texts(value: Any, what: str) -> list[str]:
     """Return a text or a list of texts as a list of non-blank texts."""
     texts = [value] if isinstance(value, str) else value
@@ -76,6 +96,19 @@ def _text(value: Any) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_long_int if _LONG_INT.search(text) else None)
     except (ValueError, RecursionError) as error:
         raise DataError(f"a test is not JSON ({error}): {text!r:.80}; repair the dataset") from None
+
+
+def _long_int(digits: str) -> int:
+    """Return the integer, also with more digits than ``int`` takes: its upper and lower half are read apart."""
+    if digits.startswith("-"):
+        return -_long_int(digits[1:])
+    if len(digits) <= _STEP:
+        return int(digits)
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits, at most {MAX_DIGITS} are read")
+    half = len(digits) // 2
+    lower: int = 10**half
+    return _long_int(digits[:-half]) * lower + _long_int(digits[-half:])

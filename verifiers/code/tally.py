@@ -33,13 +33,15 @@ class Result:
         return row | ({"reason": self.reason} if self.reason else {})
 
 
-def tally(results: Sequence[Result], of: int, policy: str, **evidence: Any) -> Verdict:
+def tally(results: Sequence[Result], of: int, policy: str, passed: int | None = None, **evidence: Any) -> Verdict:
     """Return the verdict of ``policy`` on ``of`` tests; tests after the last result did not run.
+
+    ``passed`` counts the tests that passed if ``results`` do not list all of them.
 
     An infrastructure failure in any test makes the whole verdict ``infra_error``; otherwise the first failed test gives
     the status and the reason.
     """
-    passed = sum(result.status == "ok" for result in results)
+    passed = sum(result.status == "ok" for result in results) if passed is None else passed
     counted = {"passed": passed, "of": of, "tests": [result.row() for result in results[:MAX_SHOWN]], **evidence}
     failure = next((result for result in results if result.status == "infra_error"), None) or next(
         (result for result in results if result.status != "ok"), None

@@ -13,6 +13,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
 from ..errors import DataError
+from .pattern_size import check_size
 from .text import MAX_DEPTH, is_deeper
 
 MAX_PARTS = 5_000
@@ -59,6 +60,8 @@ def check_shape(schema: Any, draft: Any) -> None:
         raise _unusable(f"{error.json_path}: {error.message:.200}") from None
     except RecursionError:
         raise _unusable("it is nested too deeply") from None
+    except (OverflowError, ValueError) as error:  # from a pattern with a repeat that Python cannot count
+        raise _unusable(f"a pattern is not a regular expression ({error!s:.100})") from None
     _check_parts(schema, draft)
 
 
@@ -153,6 +156,10 @@ def compiled(pattern: str) -> regex.Pattern[str]:
     """
     if len(pattern) > MAX_PATTERN:
         raise _unusable(f"a pattern is longer than {MAX_PATTERN} characters")
+    try:
+        check_size(pattern)
+    except ValueError as error:
+        raise _unusable(str(error)) from None
     try:
         return regex.compile(_to_python(pattern))
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:

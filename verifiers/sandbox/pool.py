@@ -1,6 +1,7 @@
 """A pool of agents, each of which runs one job at a time: the sandbox that all built-in backends use."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,11 @@ class _Call:
             agent.close()
 
 
+def max_starts() -> int:
+    """Most agents that start at once: more than CPUs would only make each other, and the jobs, time out."""
+    return max(2, os.cpu_count() or 2)
+
+
 class AgentPool:
     """A ``Sandbox`` of up to ``size`` agents, started on demand; safe to call from any thread and event loop."""
 
@@ -86,6 +92,7 @@ class AgentPool:
         self._changed = threading.Condition()
         self._closed = False
         self._busy: set[Agent] = set()
+        self._starts = threading.BoundedSemaphore(max_starts())
 
     @cached_property
     def layers(self) -> list[Layer]:
@@ -254,7 +261,8 @@ class AgentPool:
     def _start_agent(self) -> Agent:
         if self._closed:
             raise SandboxLost(_CLOSED)
-        agent = Agent(self._launcher.start())
+        with self._starts:
+            agent = Agent(self._launcher.start())
         with self._changed:
             self._busy.add(agent)
         return agent

@@ -69,7 +69,7 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
 
     Args:
         run: runs a job in the sandbox.
-        network: whether jobs may use the network; then that layer is not tried.
+        network: whether jobs may use the network, which may hold that of the host as well.
         own_user: whether the agent reports that it changed the job's user; a job cannot tell, because a user namespace
             can show it another user id.
     """
@@ -92,13 +92,14 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
         _layer("files", not seen["file"], "a file of the host", _NAMESPACES_CURE),
         _layer("processes", not seen["process"], "a process of the host", _NAMESPACES_CURE),
         _layer(
+            "network", not seen["network"], "a listener of the host", _NETWORK_CURE if network else _NAMESPACES_CURE
+        ),
+        _layer(
             "seccomp", not (seen["keyctl"] or seen["ptrace"]), "keyctl and ptrace", "run on x86_64 or aarch64 Linux"
         ),
         _layer("file size", not seen["size"], "4 MiB written at a limit of 2 MiB", "run on Linux"),
         _layer("user", own_user and seen["uid"] not in (0, os.getuid()), "the user of Lachesis, or root", _USER_CURE),
     ]
-    if not network:
-        layers.insert(3, _layer("network", not seen["network"], "a listener of the host", _NAMESPACES_CURE))
     if not seen["fork"]:
         return [*layers, Layer("child processes", False, "a job may start none", _MEMORY_CURE)]
     shared = run(Job(_SHARE, limits=_SHARE_LIMITS))
@@ -125,6 +126,10 @@ def level_of(layers: list[Layer]) -> Level:
 _NAMESPACES_CURE = (
     "run as root, or allow unprivileged user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=0 on "
     "Ubuntu), or use Docker"
+)
+_NETWORK_CURE = (
+    "use Docker, whose network is not that of the host, or set sandbox.network = false; "
+    "sandbox.require = 'accident' accepts it"
 )
 _USER_CURE = "run as root, or use Docker"
 _MEMORY_CURE = "run as root on a machine whose memory cgroup can be written, or use Docker"

@@ -53,7 +53,7 @@ _CALLS = """
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 _LOAD, _EQUAL, _GREATER, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _X32 = 0x40000000
 NEW_NAMESPACES = 0x7E020000
 """Flags of ``clone`` that make a namespace."""
@@ -62,6 +62,9 @@ FAMILIES = (1, 2, 10)
 """The allowed socket families AF_UNIX, AF_INET and AF_INET6; each job has a network namespace."""
 _WITHOUT_EFFECT = ("sched_setaffinity", "setpriority")
 """Calls that succeed without effect: with them, a job could wait for a busy CPU on purpose, and exceed its time."""
+_SOCKET_LEVEL = 1
+_SOCKET_BUFFERS = (7, 8, 32, 33)
+"""SO_SNDBUF, SO_RCVBUF and their FORCE forms, which succeed without effect: kernel memory may count for no job."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
 
@@ -95,6 +98,10 @@ def bpf(machine: str, *, processes: bool) -> bytes:
     )
     terminal = [step for value in _TERMINAL_INPUT for step in ((_EQUAL, 0, 1, value), _refuse(_EPERM))]
     code += _for_call(numbers.pop("ioctl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *terminal, (_RETURN, 0, 0, _ALLOW)])
+    buffers = [step for value in _SOCKET_BUFFERS for step in ((_EQUAL, 0, 1, value), _refuse(0))]
+    level = [(_LOAD, 0, 0, _SECOND_ARGUMENT), (_EQUAL, 1, 0, _SOCKET_LEVEL), (_RETURN, 0, 0, _ALLOW)]
+    size = [(_LOAD, 0, 0, _THIRD_ARGUMENT), *buffers, (_RETURN, 0, 0, _ALLOW)]
+    code += _for_call(numbers.pop("setsockopt"), [*level, *size])
     for name in _WITHOUT_EFFECT:
         code += _for_call(numbers.pop(name), [_refuse(0)])
     for first, last in _ranges(sorted(numbers.values())):

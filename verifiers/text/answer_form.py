@@ -55,7 +55,7 @@ class AnswerForm:
         expected = references(case.answer)
         if self.value and not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")
-        text = split_reasoning(case.completion)[1] if self.reasoning else case.completion
+        text = split_reasoning(case.visible)[1] if self.reasoning else case.visible
         if len(text) > MAX_TEXT:
             return Verdict(0.0, "limit", f"the answer has more than {MAX_TEXT} characters")
         found = FORMS[name].read(text)

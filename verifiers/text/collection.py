@@ -92,7 +92,7 @@ def _score_items(case: Case, credit: str, separator: str, *, ordered: bool, dist
     expected = expected_items(case.answer, separator)
     if expected is None:
         return infra_error("the task has no answer to compare with; repair the dataset, or use [] for no items")
-    _, text = split_reasoning(case.completion)
+    _, text = split_reasoning(case.visible)
     found = read_items(text, separator, frozenset(expected))
     if found is None:
         return unparseable("the answer is empty")

@@ -27,7 +27,13 @@ _BRACKETS = (("[", "]"), ("{", "}"), ("(", ")"), (r"\{", r"\}"))
 _AND = re.compile(r"\s*(?:,\s*)?(?<!\w)(?:and|&)(?!\w)\s*", re.IGNORECASE)
 _NOTHING = frozenset({"none", "empty", "empty set", "empty list", "nothing", "∅", r"\emptyset", "no items", "n/a"})
 _COMMA = re.compile(r",(?!\d{3}(?!\d))|,(?=\s)|[，、]")
-_FENCED_ARRAY = re.compile(r"```(?:json)?[^\S\n]*\n\s*(\[[^`]*\])\s*```\Z", re.IGNORECASE)
+_FENCED_ARRAY = re.compile(
+    r"```(?:json)?[^\S\n]*\n\s*(\[[^`]*\])\s*```"
+    r"(?![^`]*\b(?:not|no|or|but|and|actually|wait|wrong|except|instead|also|plus|maybe|perhaps|rather|without)\b)"
+    r"(?=\s*(?:[^\W\d][^`\[\]{}\n\d]{0,200})?\Z)",
+    re.IGNORECASE,
+)
+"""An array in a fence at the end of the text, where one sentence may follow that neither adds nor takes back."""
 
 
 def item_key(item: Any) -> Hashable:

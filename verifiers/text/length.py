@@ -91,7 +91,7 @@ class Length:
         if self.unit == "tokens":
             own = [segment for segment in case.trajectory.segments if segment.agent == case.agent]
             return sum(int(segment.sampled.sum()) for segment in own) if own else None
-        reasoning, answer = split_reasoning(case.completion)
+        reasoning, answer = split_reasoning(case.visible)
         text = {"answer": answer, "reasoning": reasoning, "both": f"{reasoning}\n{answer}".strip()}[self.of]
         return _COUNTS[self.unit](text)
 

@@ -14,6 +14,7 @@ from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import normalized, references
 from .think import split_reasoning
+from .visible import visible
 
 _POWER = r"[eE][-+]?\d{1,3}(?!\w)|\s?(?:\\times|\\cdot|[×·*])\s?10\s?\^\s?(?:\d|\{[-+]?\d{1,3}\})"
 _FRACTION = r"\\[dt]?frac\s?\{\s?\d+\s?\}\s?\{\s?\d+\s?\}"
@@ -32,6 +33,8 @@ _MAX_TAIL = 2000
 @dataclass(frozen=True)
 class Exact:
     """The answer equals ``task.answer``, or one of its items if it is a list, after removing reasoning and white space.
+
+    Accents equal their composed form (NFC), and characters that nobody sees do not count.
 
     Attributes:
         ignore_case: compare in lower case.
@@ -55,7 +58,7 @@ class Exact:
         expected = references(case.answer)
         if not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")
-        _, found = split_reasoning(case.completion)
+        _, found = split_reasoning(case.visible)
         if not found:
             return unparseable("the answer is empty")
         if self._canonical(found) in map(self._canonical, expected):
@@ -65,6 +68,7 @@ class Exact:
     def _canonical(self, text: str) -> str:
         if self.normalized:
             return normalized(text)
+        text = unicodedata.normalize("NFC", visible(text))
         return text.lower() if self.ignore_case else text
 
 
@@ -102,7 +106,7 @@ class Number:
         expected = read_quantity(str(case.answer))
         if expected is None:
             return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
-        _, text = split_reasoning(case.completion)
+        _, text = split_reasoning(case.visible)
         tail = _normalize_digits(text[-_MAX_TAIL:])
         found = _STANDALONE_NUMBER.findall(tail) or _NUMBER.findall(tail)
         if not found:

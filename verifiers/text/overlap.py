@@ -38,7 +38,7 @@ class F1:
         expected = references(case.answer)
         if not expected:
             return infra_error("the task has no answer to compare with; repair the dataset")
-        _, text = split_reasoning(case.completion)
+        _, text = split_reasoning(case.visible)
         found = normalized(text).split()
         if not found:
             return unparseable("the answer is empty")

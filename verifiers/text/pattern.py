@@ -8,6 +8,7 @@ import regex
 
 from ..case import Case
 from ..errors import ConfigError
+from ..json_data.pattern_size import check_size
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import references
@@ -72,7 +73,7 @@ class Regex:
             compiled = compile_pattern(self.pattern or str(case.answer), self.ignore_case)
         except ValueError as error:
             return infra_error(f"the task's pattern does not compile: {error}; repair the dataset")
-        _, text = split_reasoning(case.completion)
+        _, text = split_reasoning(case.visible)
         if not text:
             return unparseable("the answer is empty")
         if len(text) > MAX_TEXT:
@@ -107,10 +108,11 @@ def compile_pattern(pattern: str, ignore_case: bool) -> Any:
     """Return the compiled pattern.
 
     Raises:
-        ValueError: the pattern is invalid or too long.
+        ValueError: the pattern is invalid, too long, or too large when its repeats are written out.
     """
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"a pattern may have at most {MAX_PATTERN} characters, found {len(pattern)}")
+    check_size(pattern)
     try:
         return regex.compile(pattern, (regex.IGNORECASE if ignore_case else 0) | regex.VERSION0)
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:

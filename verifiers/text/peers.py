@@ -69,7 +69,7 @@ class Majority:
 
     async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
         """Return ``ok`` 1.0 for the most frequent answer, else ``wrong``; empty answers have no vote."""
-        answers = [" ".join(split_reasoning(case.completion)[1].split()) for case in cases]
+        answers = [" ".join(split_reasoning(case.visible)[1].split()) for case in cases]
         if self.ignore_case:
             answers = [answer.casefold() for answer in answers]
         votes = Counter(filter(None, answers)).most_common(2)

@@ -71,7 +71,7 @@ class Repetition:
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong`` with the score of the margin, or ``unparseable`` if there is no text."""
-        text = case.completion
+        text = case.visible
         if self.of != "both":
             reasoning, answer = split_reasoning(text)
             text = answer if self.of == "answer" else reasoning

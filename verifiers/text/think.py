@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import ClassVar
 
 from ..case import Case
@@ -15,6 +16,11 @@ from ..verdict import Verdict, passed, wrong
 def _tags(tag: str) -> re.Pattern[str]:
     """Return a pattern for opening and closing tags in any case, with spaces or attributes; not ``<tag/>``."""
     return re.compile(rf"<\s*+(?P<close>/\s*+)?{re.escape(tag)}(?:\s[^<>]*+)?(?<!/)>", re.IGNORECASE)
+
+
+def closing_tags(text: str, most: int, tag: str = "think") -> list[int]:
+    """Return the positions after the first ``most`` closing tags."""
+    return list(islice((match.end() for match in _tags(tag).finditer(text) if match["close"]), most))
 
 
 def split_reasoning(text: str, tag: str = "think") -> tuple[str, str]:
@@ -73,7 +79,7 @@ class Format:
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, or ``wrong`` with the reason."""
-        text = case.completion.strip()
+        text = case.visible.strip()
         opening, closing = f"<{self.tag}>", f"</{self.tag}>"
         found = [match[0] for match in _tags(self.tag).finditer(text)]
         if not found and not self.required:

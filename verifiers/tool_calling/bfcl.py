@@ -8,7 +8,7 @@ from ..case import Case
 from ..errors import ConfigError, DataError, nearest
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-from .call import ToolCall, call_key
+from .call import SILENT, ToolCall, call_key, says_something
 from .declaration import Declaration, declarations
 from .formats.format import tool_format
 from .pairing import maximum_matching
@@ -34,8 +34,8 @@ class Bfcl:
         functions: the declared functions, in BFCL's or OpenAI's format; by default ``task.info["functions"]`` or
             ``task.info["tools"]``.
         category: ``simple``, ``multiple``, ``parallel``, ``parallel_multiple``: exactly the calls of the answer;
-            ``irrelevance``: no call, not even one that cannot be parsed; ``relevance``: any call of a declared
-            function. BFCL's longer names (``live_simple``, ``simple_python``) are accepted.
+            ``irrelevance``: an answer without a call, not even one that cannot be parsed; ``relevance``: any call of a
+            declared function. BFCL's longer names (``live_simple``, ``simple_python``) are accepted.
         format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
 
@@ -81,7 +81,9 @@ class Bfcl:
         reading = tool_format(self.format).read(case.completion, functions)
         calls = reading.calls if self.strict else reading.lenient()
         if category == "irrelevance":
-            return wrong(f"extra call: {len(calls)} were made, but no function helps") if calls else passed("no call")
+            if calls:
+                return wrong(f"extra call: {len(calls)} were made, but no function helps")
+            return passed("no call") if says_something(reading) else unparseable(SILENT)
         if not calls:
             thought = "; calls inside the reasoning do not count" if reading.considered else ""
             return wrong(f"missing call: none was made{thought}")

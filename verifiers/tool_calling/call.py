@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..json_data.text import NotJson, json_key, read_json
+from ..text.visible import visible
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,14 @@ class Reading:
     def lenient(self) -> tuple[ToolCall, ...]:
         """Return the calls, repaired where possible."""
         return tuple(call.repaired or call for call in self.calls)
+
+
+SILENT = "the reply is empty; without a call it must answer, or say that no tool helps"
+
+
+def says_something(reading: Reading) -> bool:
+    """Return whether the text of a reply without calls has a letter or a digit that a reader sees."""
+    return any(map(str.isalnum, visible(reading.text)))
 
 
 def as_call(value: Any, key: str = "arguments") -> ToolCall:

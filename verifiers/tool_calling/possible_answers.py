@@ -124,6 +124,13 @@ def _matches(value: Any, option: Any) -> bool:
         return len(value) == len(option) and all(_matches(each, one) for each, one in zip(value, option, strict=True))
     if _lists_values(option):
         return isinstance(value, dict) and _has_values(value, option)
+    return _same(value, option)
+
+
+def _same(value: Any, option: Any) -> bool:
+    """Compare as BFCL does, but a text of nothing but ignored characters is not the empty one."""
+    if isinstance(value, str) and isinstance(option, str) and not _normalize(option):
+        return value == option
     return json_key(_normalize(value)) == json_key(_normalize(option))
 
 
@@ -134,8 +141,9 @@ def _lists_values(option: Any) -> bool:
 def _has_values(value: dict[str, Any], option: dict[str, list[Any]]) -> bool:
     """Apply BFCL's rule for objects, where a nested object may also be given literally."""
     for name, inner in value.items():
-        same = (json_key(_normalize(choice)) == json_key(_normalize(inner)) for choice in option.get(name, ()))
-        if not any(same) and not _matches_any(inner, option.get(name, [])):
+        if not any(_same(inner, choice) for choice in option.get(name, ())) and not _matches_any(
+            inner, option.get(name, [])
+        ):
             return False
     return all(name in value or "" in choices for name, choices in option.items())
 

@@ -13,7 +13,7 @@ from ..json_data.text import MAX_DEPTH, NotJson, is_deeper, read_json
 from ..message import Message
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
-from .call import ToolCall, as_call, call_key
+from .call import SILENT, ToolCall, as_call, call_key, says_something
 from .declaration import Declaration, declarations
 from .formats.format import ToolFormat, tool_format
 
@@ -43,7 +43,7 @@ class ToolCalls:
         format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
         duplicates: allow the same call twice; always allowed if ``task.answer`` contains it twice.
-        required: whether a call must be made if there is no expected answer.
+        required: whether a call must be made if there is no expected answer. A reply without a call must say something.
 
     Example:
         {"verifier": "tool_calls",
@@ -88,6 +88,9 @@ class ToolCalls:
             tools = declarations(configured.tools or case.task.info.get("tools"))
             expected = None if configured.match == "none" else expected_calls(case.answer)
             calls = configured._calls(case, tools)
+            if not calls and configured._needs_no_call(expected):
+                silent = not says_something(tool_format(configured.format).read(case.completion, tools))
+                return unparseable(SILENT) if silent else passed("no call, and none is expected")
             return configured._verdict(calls, expected, tools)
         except (ConfigError, DataError) as error:
             return infra_error(f"{error}; repair the dataset")
@@ -98,12 +101,14 @@ class ToolCalls:
         calls = [call for reply in chosen for call in calls_of_turn(reply, tool_format(self.format), tools)]
         return calls if self.strict else [call.repaired or call for call in calls]
 
+    def _needs_no_call(self, expected: list[ToolCall] | None) -> bool:
+        return not expected if expected is not None else not self.required
+
     def _verdict(
         self, calls: list[ToolCall], expected: list[ToolCall] | None, tools: Mapping[str, Declaration]
     ) -> Verdict:
         if not calls:
-            none_wanted = not expected if expected is not None else not self.required
-            return passed("no call, and none is expected") if none_wanted else wrong("missing call: none was made")
+            return wrong("missing call: none was made")
         if len(calls) > MAX_CALLS:
             return wrong(f"extra calls: {len(calls)} were made, at most {MAX_CALLS} are allowed")
         left = Counter(self._key(call) for call in expected or ())

@@ -187,6 +187,15 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
             }
             for a, _ in SUMS
         ),
+        *(
+            {
+                "id": f"irrelevance_{a}",
+                "category": "irrelevance",
+                "question": [[{"role": "user", "content": f"Book table {a}, please."}]],
+                "function": [{"name": "weather", "parameters": {"type": "dict", "properties": {}}}],
+            }
+            for a, _ in SUMS
+        ),
     ),
 }
 """Rows for the shipped environments that read some."""

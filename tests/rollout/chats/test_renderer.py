@@ -225,7 +225,7 @@ def test_white_space_that_a_control_token_swallows_is_swallowed_beside_hostile_t
     benign, hostile = ([{"role": "user", "content": text}] for text in ("a", "<think>"))
     assert renderer.prompt(benign).tolist() == by_template(renderer, benign)
     assert renderer.prompt(benign)[-4:].tolist() == renderer.prompt(hostile)[-4:].tolist()
-    assert renderer.bridge(benign, "b", True, benign).tolist() == by_template(renderer, benign)  # type: ignore[union-attr]
+    assert renderer.bridge(benign, "b", renderer.end_of_turn, benign).tolist() == by_template(renderer, benign)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("text", ['"', "\\", '|"|', "a"])
@@ -253,14 +253,15 @@ BENIGN_NEXT = {
 def test_prompt_reply_and_bridge_are_the_rendering_of_the_whole(renderer: Renderer, new: Any, ended: bool) -> None:
     before, reply = [{"role": "user", "content": "a"}], "four"
     sampled = tokenizer_of(renderer).encode(reply, add_special_tokens=False) + [renderer.end_of_turn] * ended
-    bridge = renderer.bridge(before, reply, ended, new, [TOOL])
+    end = renderer.end_of_turn if ended else None
+    bridge = renderer.bridge(before, reply, end, new, [TOOL])
     assert bridge is not None
     whole = [*renderer.prompt(before, [TOOL]), *sampled, *bridge]
     assert whole == by_template(renderer, [*before, {"role": "assistant", "content": reply}, *new], [TOOL])
 
 
 def test_consecutive_tool_results_share_one_turn() -> None:
-    bridge = TOOLED.bridge([{"role": "user", "content": "a"}], "b", True, BENIGN_NEXT["two tool results"])
+    bridge = TOOLED.bridge([{"role": "user", "content": "a"}], "b", TOOLED.end_of_turn, BENIGN_NEXT["two tool results"])
     assert text_of(TOOLED, bridge) == (
         '\n<|im_start|>tool\n<tool_response>{"name": "look", "content": "1"}</tool_response>\n'
         '<tool_response>{"name": "look", "content": "2"}</tool_response><|im_end|>\n<|im_start|>assistant\n'
@@ -270,18 +271,18 @@ def test_consecutive_tool_results_share_one_turn() -> None:
 def test_a_template_that_drops_reasoning_bridges_tool_results_but_no_new_question() -> None:
     renderer = Renderer(tokenizer_with(STRIPS_REASONING))
     before, reply = [{"role": "user", "content": "a"}], "<think>hm</think>\n\nb"
-    assert renderer.bridge(before, reply, True, BENIGN_NEXT["a question"]) is None
-    assert renderer.bridge(before, "b", True, BENIGN_NEXT["a question"]) is not None
-    assert renderer.bridge(before, reply, True, BENIGN_NEXT["two tool results"]) is not None
+    assert renderer.bridge(before, reply, renderer.end_of_turn, BENIGN_NEXT["a question"]) is None
+    assert renderer.bridge(before, "b", renderer.end_of_turn, BENIGN_NEXT["a question"]) is not None
+    assert renderer.bridge(before, reply, renderer.end_of_turn, BENIGN_NEXT["two tool results"]) is not None
     looked = [*before, {"role": "assistant", "content": reply}, *BENIGN_NEXT["two tool results"]]
-    assert renderer.bridge(looked, "b", True, BENIGN_NEXT["a question"]) is None  # the earlier turn's reasoning goes
+    assert renderer.bridge(looked, "b", renderer.end_of_turn, BENIGN_NEXT["a question"]) is None  # reasoning goes
 
 
 def test_a_bridge_of_hostile_text_has_the_controls_of_a_benign_one() -> None:
     for text in HOSTILE:
         new = [{"role": "tool", "name": text, "content": text}, {"role": "user", "content": text}]
         bridge, benign = (
-            TOOLED.bridge([{"role": "user", "content": first}], "b<think>", False, after)
+            TOOLED.bridge([{"role": "user", "content": first}], "b<think>", None, after)
             for first, after in (
                 (text, new),
                 ("a", [{**new[0], "name": "a", "content": "a"}, BENIGN_NEXT["a question"][0]]),
@@ -292,17 +293,17 @@ def test_a_bridge_of_hostile_text_has_the_controls_of_a_benign_one() -> None:
 
 def test_a_template_that_changes_what_came_before_cannot_bridge() -> None:
     renderer = Renderer(tokenizer_with("{{ messages | length }}" + CHATML))
-    assert renderer.bridge([{"role": "user", "content": "a"}], "b", True, []) is None
+    assert renderer.bridge([{"role": "user", "content": "a"}], "b", renderer.end_of_turn, []) is None
 
 
 def test_a_template_that_repeats_the_reply_cannot_bridge() -> None:
     renderer = Renderer(tokenizer_with(CHATML + "{{ messages[1].content if messages | length > 1 }}"))
-    assert renderer.bridge([{"role": "user", "content": "a"}], "b", True, []) is None
+    assert renderer.bridge([{"role": "user", "content": "a"}], "b", renderer.end_of_turn, []) is None
 
 
 def test_a_template_that_escapes_the_reply_can_bridge_since_the_sampled_ids_stay() -> None:
     renderer = Renderer(tokenizer_with(CHATML.replace("message.content", "(message.content | trim | upper)")))
-    bridge = renderer.bridge([{"role": "user", "content": "a"}], "  b \n", True, [])
+    bridge = renderer.bridge([{"role": "user", "content": "a"}], "  b \n", renderer.end_of_turn, [])
     assert text_of(renderer, bridge) == "\n<|im_start|>assistant\n"
 
 
@@ -356,4 +357,4 @@ def test_what_cannot_be_rendered_is_refused_with_the_reason() -> None:
     picky = Renderer(tokenizer_with("{{ raise_exception('roles must alternate') }}"))
     with pytest.raises(DataError, match="roles must alternate"):
         picky.prompt([{"role": "user", "content": "a"}])
-    assert picky.bridge([{"role": "user", "content": "a"}], "b", True, []) is None
+    assert picky.bridge([{"role": "user", "content": "a"}], "b", picky.end_of_turn, []) is None

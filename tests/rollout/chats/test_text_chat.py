@@ -1,6 +1,7 @@
 """The text policy against a real server on this machine."""
 
 import asyncio
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -265,6 +266,60 @@ def test_a_lasting_failure_is_an_engine_error_after_bounded_tries(answer: Any, t
     with pytest.raises(EngineError, match=says):
         ask(endpoint, one_reply, deadline=0.2)
     assert len(endpoint.bodies) == tries
+
+
+def _zipped(size: int) -> Any:
+    async def respond() -> web.Response:
+        body = gzip.compress(b" " * size, 9)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+    return respond
+
+
+def test_an_answer_without_end_is_read_up_to_a_limit() -> None:
+    with pytest.raises(EngineError, match="more than 32 MiB"):
+        ask(Endpoint(_zipped(200 << 20)), one_reply, deadline=30.0)
+
+
+def test_a_prompt_follows_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "hunter22")
+    other = "http://user:pass@elsewhere.example/v1?token=abcdefgh"
+    for status in (301, 302, 303, 307, 308):
+        endpoint = Endpoint(web.Response(status=status, headers={"Location": other}))
+        with pytest.raises(
+            EngineError, match=r"redirects to http://<redacted>@elsewhere\.example/v1\?token=<redacted>;"
+        ):
+            ask(endpoint, one_reply)
+        assert len(endpoint.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+def test_what_an_endpoint_echoes_is_shown_without_secrets_and_escapes(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "hunter22")
+    echo = "you sent Authorization: Bearer hunter22 and Basic dXNlcjpwYXNz \x1b[31m\x1b]0;title\x07\x9b2J\u202e no JSON"
+    with pytest.raises(EngineError) as caught:
+        ask(Endpoint(web.Response(status=status, text=echo)), one_reply, tries=1)
+    said = str(caught.value)
+    assert "hunter22" not in said
+    assert "dXNlcjpwYXNz" not in said
+    assert said.isprintable()
+
+
+def test_a_password_in_the_address_is_not_shown() -> None:
+    async def main() -> None:
+        address = "http://ann:hunter22@127.0.0.1:9/v1"
+        async with TextPolicy(address, "m", SAMPLING, tries=1) as policy:
+            with pytest.raises(EngineError) as caught:
+                await one_reply(policy)
+            assert "hunter22" not in str(caught.value)
+            assert "<redacted>@127.0.0.1:9/v1" in str(caught.value)
+
+    asyncio.run(main())
+    with pytest.raises(ConfigError) as caught:
+        TextPolicy("ftp://ann:hunter22@host/v1", "m", SAMPLING)
+    assert "hunter22" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [401, 404])

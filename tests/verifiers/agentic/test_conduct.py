@@ -244,9 +244,28 @@ def test_the_preset_has_the_published_weights_and_sums_to_one() -> None:
 def test_errors_on_purpose_are_worth_less_than_none(no_failure: float, done: bool, optimum: int) -> None:
     settings = {"no_failure": no_failure, "optimum": optimum}
     clean = reward(attempt("a", done=done), **settings).total
+    published = reward(attempt("a", done=done), **settings, scaled=False).total
     for errors in range(1, 12):
-        assert reward(attempt(*("X", "a") * errors, done=done), **settings).total < clean
-        assert reward(attempt("X" * errors, "a", done=done), **settings).total < clean
+        for turns in (("X", "a") * errors, ("X" * errors, "a")):
+            total = reward(attempt(*turns, done=done), **settings).total
+            assert total < clean if done else total == clean == 0.0
+            assert reward(attempt(*turns, done=done), **settings, scaled=False).total < published
+
+
+@pytest.mark.parametrize(
+    "turns", [("a",), ("a", "b"), ("ab",), ("X", "a"), ("X", "a", "X", "b"), ("a", "a"), ("A",), ()]
+)
+@pytest.mark.parametrize("no_failure", [0.0, 1.0])
+def test_conduct_alone_earns_nothing(turns: tuple[str, ...], no_failure: float) -> None:
+    assert reward(attempt(*turns, done=False), no_failure=no_failure).total == 0.0
+    assert reward(attempt(*turns, done=None, said="8"), by="number", no_failure=no_failure).total == 0.0
+    half = reward(attempt(*turns, done=0.5), no_failure=no_failure).total
+    whole = reward(attempt(*turns, done=True), no_failure=no_failure).total
+    assert half == pytest.approx(whole / 2)
+
+
+def test_the_published_reward_is_there_for_those_who_ask_for_it() -> None:
+    assert reward(attempt("a", done=False), scaled=False).total == pytest.approx(0.35)
 
 
 def test_to_do_nothing_for_a_task_that_is_not_done_is_worth_nothing() -> None:

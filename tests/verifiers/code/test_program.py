@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers.code.program import answer_text, continuations, extract_program, fenced_blocks
+from lachesis.verifiers.code.fences import fenced_blocks
+from lachesis.verifiers.code.program import answer_text, continuations, extract_program
 
 SOLVE, OTHER, MAIN = "def solve(a):\n    return a\n", "def other():\n    pass\n", "print(solve(1))\n"
 
@@ -51,6 +52,53 @@ def test_the_program_is_the_last_python_block_that_defines_what_is_asked_for(tex
     assert extract_program(text, ["solve"]) == program
 
 
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (f"```python\n{MAIN}``` This works.", MAIN),
+        (f"```python\n{MAIN}```.", MAIN),
+        (f"```python\n{MAIN}```This works.\nIt prints `1`.", MAIN),
+        (f"```python\n{MAIN}``` (see `solve`)\n", MAIN),
+        (f"{MAIN}``` This works.", MAIN),
+        (f"{MAIN}```This works.", MAIN),
+        (f"```python\n{OTHER}```python\n{MAIN}```", MAIN),
+        (f"```\n{OTHER}\n```python\n{MAIN}```", MAIN),
+        (f"- ```python\n  {MAIN}  ```", MAIN),
+        (f"* ```python\n  {MAIN}  ```\n* It prints.", MAIN),
+        (f"+ ```py\n{MAIN}```", MAIN),
+        (f"1. ```python\n   {MAIN}   ```", MAIN),
+        (f"12) ```python\n    {MAIN}    ```", MAIN),
+        ("- ```python\n  def f():\n      return 1\n  ```", "def f():\n    return 1\n"),
+        ("- ```python\ndef f():\n  return 1\n```", "def f():\n  return 1\n"),
+        (f"> ```python\n> {MAIN}> ```", MAIN),
+        (f"```tool_code\n{MAIN}```", MAIN),
+        (f"```python3.11\n{MAIN}```", MAIN),
+        (f"```solution\n{MAIN}```", MAIN),
+        ("```print(1)```", "print(1)"),
+        ("Use ```python print(1)``` here:\n```python print(2)```.", "print(2)"),
+        (block(MAIN, "") + "For 1 it prints:\n" + block("1\n", ""), MAIN),
+        (block("1 2\n3\n", "") + block(MAIN, "") + block("42\n", ""), MAIN),
+        (block(MAIN, "") + block("42\n", "text"), MAIN),
+        (block("42\n", ""), "42\n"),
+        (f"<answer>{MAIN}</answer>", MAIN),
+        (f"<think>hm</think>\n<answer>\n{MAIN}</answer>", f"\n{MAIN}"),
+        (f"<answer>\n```python\n{MAIN}```\n</answer>", MAIN),
+        (f"```python\n{MAIN}```\n<answer>See above.</answer>", MAIN),
+        (f"<answer>{MAIN}", MAIN.strip()),
+        ("print('<answer>')", "print('<answer>')"),
+        (f"[BEGIN]\n{MAIN}[DONE]", MAIN),
+        (f"{MAIN}[DONE]\nYou are an expert.\n[BEGIN]\n{OTHER}[DONE]", MAIN),
+        ("print('[DONE]')", "print('[DONE]')"),
+        ('```python\nx = """\n``` inside\n"""\nprint(x)\n```', 'x = """\n``` inside\n"""\nprint(x)\n'),
+        ("~~~python\na = 5\nb = (\n~~~ a)\n~~~", "a = 5\nb = (\n~~~ a)\n"),
+        (block("int main();\n", "cpp") + "``` This works.", ""),
+        (block("int main();\n", "cpp"), ""),
+    ],
+)
+def test_fences_are_read_as_models_write_them(text: str, program: str) -> None:
+    assert extract_program(text) == program
+
+
 def test_without_a_name_it_is_the_last_python_block() -> None:
     assert extract_program(block(SOLVE) + block(MAIN) + block("2\n", "")) == MAIN
 
@@ -84,8 +132,9 @@ def test_no_text_raises(text: str, name: str) -> None:
     "text",
     ["```\n" * 25_000, "`" * 100_000, "```python\n" + '"""\n' * 25_000, " " * 100_000 + "x", "def " * 25_000,
      "\n" * 100_000, "<think>" * 15_000,
-     "</think>" * 12_000, "```python" * 11_000, "~" * 50_000 + "`" * 50_000, "\t" * 100_000],
-    ids=range(11),
+     "</think>" * 12_000, "```python" * 11_000, "- " * 50_000, "```a```\n" * 12_000, "<answer>" * 12_000,
+     "[DONE]\n" * 14_000, "1. ```" * 16_000, "> ```x\n" * 14_000, "~" * 50_000 + "`" * 50_000, "\t" * 100_000],
+    ids=range(17),
 )  # fmt: skip
 def test_a_hostile_text_takes_no_time(text: str) -> None:
     start = time.process_time()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.sandbox import agent
 from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
-from lachesis.verifiers.sandbox.pool import AgentPool
+from lachesis.verifiers.sandbox.pool import AgentPool, max_starts
 from lachesis.verifiers.sandbox.process_backend import ProcessConnection, ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox, Session
 from lachesis.verifiers.sandbox.settings import SandboxSettings
@@ -300,3 +301,33 @@ def test_the_execution_is_one_json_object(pool: Sandbox) -> None:
     assert row["files"] == {"left.txt": "text"}
     assert row["status"] == "ok"
     assert row["level"] in {level.name.lower() for level in Level}
+
+
+class CountingLauncher(ProcessLauncher):
+    """Counts how many agents start at once."""
+
+    def start(self) -> ProcessConnection:
+        with COUNTS:
+            STARTING.append(STARTING[-1] + 1)
+        try:
+            time.sleep(0.1)
+            return super().start()
+        finally:
+            with COUNTS:
+                STARTING.append(STARTING[-1] - 1)
+
+
+COUNTS, STARTING = threading.Lock(), [0]
+
+
+def test_no_more_agents_start_at_once_than_there_are_cpus() -> None:
+    pool = AgentPool(CountingLauncher(), 8)
+
+    async def jobs() -> list[Execution]:
+        return await asyncio.gather(*(pool.run(Job("print(1)")) for _ in range(8)))
+
+    try:
+        assert [done.stdout for done in asyncio.run(jobs())] == ["1\n"] * 8
+    finally:
+        pool.close()
+    assert 1 <= max(STARTING) <= max_starts()

@@ -35,6 +35,37 @@ def run(pool: Sandbox, code: str, wall: float = 2.0, cpu: float = 2.0, **given: 
     return asyncio.run(pool.run(Job(code, limits=Limits(wall=wall, cpu=cpu), **given)))  # type: ignore[arg-type]
 
 
+# Bytes that a connection holds unread are memory of the kernel, which a cgroup may count for no job.
+SOCKETS = """
+import socket
+server = socket.create_server(("127.0.0.1", 0), backlog=128)
+held, kept = 0, []
+for _ in range(60):
+    client = socket.socket()
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        client.setsockopt(socket.SOL_SOCKET, option, 1 << 24)
+    client.settimeout(0.2)
+    try:
+        client.connect(server.getsockname())
+        other = server.accept()[0]
+        other.settimeout(0.02)
+        kept += [client, other]
+        for end in (client, other):
+            end.setblocking(False)
+            while True:
+                held += end.send(b"x" * 65536)
+    except OSError:
+        continue
+print(held >> 20)
+"""
+
+
+def test_connections_hold_little_memory_of_the_kernel(pool: Sandbox) -> None:
+    done = run(pool, SOCKETS, wall=10.0)
+    assert done.status == "ok", done
+    assert int(done.stdout) < 100
+
+
 # Children that nobody waits for burn the CPU in short turns, the main thread is always ready and hardly ever runs:
 # what would look like a machine under load, and so like nobody's fault.
 UNCOUNTED = """

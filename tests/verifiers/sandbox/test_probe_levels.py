@@ -55,6 +55,16 @@ def test_each_level_holds_what_the_document_says(pool: Sandbox, request: pytest.
     assert all(layer.cure for layer in pool.layers if not layer.held)
 
 
+def test_a_job_that_shares_the_network_of_the_host_is_not_contained(machine_allows_strong: None) -> None:
+    pool = open_backend("process", SandboxSettings(network=True))
+    try:
+        (network,) = (layer for layer in pool.layers if layer.name == "network")
+        assert (pool.level, network.held) == (Level.ACCIDENT, False)
+        assert "use Docker" in network.cure
+    finally:
+        pool.close()
+
+
 def test_a_missing_layer_lowers_the_level(machine_allows_strong: None) -> None:
     pool = open_backend("process", SandboxSettings())
     try:

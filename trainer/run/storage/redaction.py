@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-REDACTED = "<redacted>"
-"""The text that replaces a secret."""
+from ....verifiers.secrets import REDACTED, without_secrets
+
+__all__ = ["REDACTED", "redacted"]
 
 _SECRET = re.compile(
     r"(^|[_-])(token|password|passwd|secret|credentials?|(api|access|private)[_-]?key)$", re.IGNORECASE
@@ -14,11 +15,13 @@ _SECRET = re.compile(
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """Return ``value`` as plain tables, lists and scalars, without None and with texts under secret keys replaced."""
+    """Return ``value`` as plain tables, lists and scalars, without None, secret texts, and secrets in addresses."""
     if isinstance(value, Mapping):
         return {name: redacted(inner, name) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):
         return [redacted(inner, key) for inner in value]
     if isinstance(value, Path):
         return str(value)
-    return REDACTED if isinstance(value, str) and value and _SECRET.search(key) else value
+    if not isinstance(value, str) or not value:
+        return value
+    return REDACTED if _SECRET.search(key) else without_secrets(value) if "://" in value else value

@@ -10,8 +10,27 @@ from typing import Any
 from .wire import Channel, NotPlain, decode, encode, encode_other
 
 # Names that programs may use without importing them, as other code graders allow, by source module.
-_MODULES = "bisect collections copy datetime functools heapq itertools json math operator random re statistics string "
-_MODULES += "sys time typing"
+MODULES = frozenset(
+    [
+        "bisect",
+        "collections",
+        "copy",
+        "datetime",
+        "functools",
+        "heapq",
+        "itertools",
+        "json",
+        "math",
+        "operator",
+        "random",
+        "re",
+        "statistics",
+        "string",
+        "sys",
+        "time",
+        "typing",
+    ]
+)
 _NAMES = {
     "typing": "Any Callable DefaultDict Deque Dict FrozenSet Generator Generic Iterable Iterator List Mapping "
     "NamedTuple Optional Sequence Set Tuple Type TypeVar Union",
@@ -30,9 +49,9 @@ _NAMES = {
     "decimal": "Decimal",
     "fractions": "Fraction",
 }
-_SOURCES = {name: module for module, names in _NAMES.items() for name in names.split()}
+SOURCES = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MUTABLE = (list, dict, set, bytearray)
-_RECURSION_LIMIT = 50_000
+RECURSION_LIMIT = 50_000
 
 
 class Candidate:
@@ -52,7 +71,7 @@ class Candidate:
         self._seconds, self._watch = seconds, not seconds
         sys.modules["candidate"] = self.module
         if seconds:
-            sys.setrecursionlimit(_RECURSION_LIMIT)
+            sys.setrecursionlimit(RECURSION_LIMIT)
         names = self.module.__dict__
         try:
             code, error = _first_that_compiles(programs)
@@ -152,9 +171,9 @@ def _bind_known_names(names: dict[str, Any], code: Any) -> None:
         used.update(part.co_names)
         pending += [inner for inner in part.co_consts if isinstance(inner, types.CodeType)]
     for name in used:
-        if name in _SOURCES:
-            names[name] = getattr(importlib.import_module(_SOURCES[name]), name)
-        elif name in _MODULES.split():
+        if name in SOURCES:
+            names[name] = getattr(importlib.import_module(SOURCES[name]), name)
+        elif name in MODULES:
             names[name] = importlib.import_module(name)
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .wire import Channel, NotPlain, decode, encode
+from .wire import MAX_DEPTH, Channel, NotPlain, decode, encode, encode_items
 
 _KEEP = object()
 _MAX_RESULTS = 200
@@ -32,14 +32,16 @@ class Gone(BaseException):
 class Remote:
     """Proxy of the candidate for the tests: calls are sent out, plain data comes back.
 
+    Whatever the candidate returns can be sent back to it, so only values that the tests create make them unsplittable.
+
     Args:
         exchange: sends one request and returns the reply, or None if the candidate has ended.
-        other: encodes an argument that is not plain data.
+        other: encodes an argument that is not plain data; None if such an argument cannot be sent.
         in_place: whether arguments that a call mutated are updated here even if it returned a value.
     """
 
     def __init__(
-        self, exchange: Callable[[list[Any]], Any], other: Callable[[Any], Any], in_place: bool = False
+        self, exchange: Callable[[list[Any]], Any], other: Callable[[Any], Any] | None, in_place: bool = False
     ) -> None:
         self._exchange, self._other, self._in_place = exchange, other, in_place
         self.calls = 0
@@ -65,7 +67,7 @@ class Remote:
         if self.gone:
             raise Gone
         try:
-            wire = encode(arguments, self._number)
+            wire = encode(arguments, self._number, deepest=2 * MAX_DEPTH)
         except NotPlain as error:
             self.unsplittable = str(error)
             raise Unsplittable(self.unsplittable) from None
@@ -82,7 +84,12 @@ class Remote:
         self._objects[number] = value
 
     def _number(self, value: Any) -> Any:
-        return ["h", value._number] if type(value) is _Handle else self._other(value)
+        if type(value) is _Handle:
+            return ["h", value._number]
+        wire = self._other(value) if self._other else encode_items(value, self._number)
+        if wire is None:
+            raise NotPlain(f"the tests pass a value of type {type(value).__name__}, which is not plain data")
+        return wire
 
     def _handle(self, number: int) -> Any:
         if number == -1:
@@ -194,8 +201,13 @@ class Script:
             "passed": passed,
             "failed": sum(status == "wrong" for _, status, _ in self._results),
             "of": len(self._results),
-            "results": self._results[:_MAX_RESULTS],
+            "results": self._shown(),
         }
+
+    def _shown(self) -> list[list[Any]]:
+        """Return the first results, and of the others those that failed, up to a number."""
+        later = [row for row in self._results[_MAX_RESULTS:] if row[1] == "wrong"]
+        return self._results[:_MAX_RESULTS] + later[:_MAX_RESULTS]
 
     def _prepare(self, remote: Remote) -> None:
         names = self._names
@@ -266,7 +278,7 @@ def _parse(source: str) -> ast.Module:
 
 
 def _reference(source: str, entry: str) -> Any:
-    names: dict[str, Any] = {"__name__": "reference"}
+    names = {"__name__": "reference"}
     try:
         exec(compile(source, "reference.py", "exec"), names)
     except Exception:  # noqa: BLE001 - a source that does not run is not a reference
@@ -298,11 +310,11 @@ def _free_names(trees: list[ast.Module], known: set[str]) -> tuple[list[str], li
 
 
 def _describe(raised: BaseException) -> str:
+    name = type(raised).__name__
     try:
-        text = f"{type(raised).__name__}: {raised}"
+        return f"{name}: {raised}"[:_MAX_REASON]
     except Exception:  # noqa: BLE001 - its __str__ may fail
-        text = type(raised).__name__
-    return text[:_MAX_REASON]
+        return name[:_MAX_REASON]
 
 
 def start(message: list[Any], nonce: str, channel: Channel) -> Script | None:
@@ -319,8 +331,7 @@ def start(message: list[Any], nonce: str, channel: Channel) -> Script | None:
 def finish(script: Script, remote: Remote, nonce: str, channel: Channel) -> None:
     """Run the script and send its outcome."""
     outcome = script.run(remote)
-    told = ["unsplittable", remote.unsplittable] if remote.unsplittable else ["verdict", outcome]
-    channel.write([nonce, *told])
+    channel.write([nonce, *(["unsplittable", remote.unsplittable] if remote.unsplittable else ["verdict", outcome])])
 
 
 def serve() -> None:
@@ -334,10 +345,6 @@ def serve() -> None:
 
     script = start(message, nonce, channel)
     if script and channel.read():
-        finish(script, Remote(exchange, _refuse, in_place), nonce, channel)
+        finish(script, Remote(exchange, None, in_place), nonce, channel)
     channel.read()  # the parent closes the channel when it has read everything
     os._exit(0)
-
-
-def _refuse(value: Any) -> Any:
-    raise NotPlain(f"the tests pass a value of type {type(value).__name__}, which is not plain data")

@@ -46,8 +46,8 @@ def refuse(value: Any) -> Any:
     raise NotPlain(f"a value of type {type(value).__name__} is not plain data")
 
 
-def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> Any:
-    """Return ``value`` as JSON; ``other`` encodes values of other types.
+def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0, deepest: int = MAX_DEPTH) -> Any:
+    """Return ``value`` as JSON; ``other`` encodes values of other types. It may be nested ``deepest`` deep.
 
     Raises:
         NotPlain: the value is nested too deep, or ``other`` refused it.
@@ -59,12 +59,12 @@ def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> 
         return value if -_SAFE < value < _SAFE else ["i", hex(value)]
     if kind is float:
         return value if value - value == 0 else ["f", repr(value)]
-    if depth >= MAX_DEPTH:
-        raise NotPlain(f"nested more than {MAX_DEPTH} deep")
+    if depth >= deepest:
+        raise NotPlain(f"nested more than {deepest} deep")
     if kind in _ITEMS:
-        return [_ITEMS[kind], *[encode(item, other, depth + 1) for item in value]]
+        return [_ITEMS[kind], *[encode(item, other, depth + 1, deepest) for item in value]]
     if kind is dict:
-        return ["d", *[encode(part, other, depth + 1) for pair in value.items() for part in pair]]
+        return ["d", *[encode(part, other, depth + 1, deepest) for pair in value.items() for part in pair]]
     if kind in _BYTES:
         return [_BYTES[kind], value.hex()]
     if kind is complex:
@@ -76,10 +76,16 @@ def encode(value: Any, other: Callable[[Any], Any] = refuse, depth: int = 0) -> 
 
 def encode_other(value: Any, other: Callable[[Any], Any]) -> Any:
     """Encode a value of another type: a subclass as its plain base type, a view or iterator as its items."""
-    kind = type(value)
     for base, plain in _REDUCE:
         if isinstance(value, base):
             return encode(plain(value), other)
+    wire = encode_items(value, other)
+    return refuse(value) if wire is None else wire
+
+
+def encode_items(value: Any, other: Callable[[Any], Any]) -> Any:
+    """Encode a view or an iterator as its items, which an iterator then no longer has; None for other values."""
+    kind = type(value)
     if kind in _VIEWS:
         return [_VIEWS[kind], *[encode(item, other, 1) for item in value]]
     if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):
@@ -87,7 +93,7 @@ def encode_other(value: Any, other: Callable[[Any], Any]) -> Any:
         if len(items) > MAX_ITEMS:
             raise NotPlain(f"an iterator over more than {MAX_ITEMS} items")
         return ["n", *[encode(item, other, 1) for item in items]]
-    return refuse(value)
+    return None
 
 
 def decode(wire: Any, handle: Callable[[int], Any] = refuse) -> Any:

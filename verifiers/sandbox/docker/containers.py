@@ -20,6 +20,7 @@ from docker.errors import NotFound
 
 from ...errors import ConfigError, SandboxLost
 from .. import agent
+from ..inside.kernel import TCP_BUFFERS
 from ..job import Limits
 from ..pool import AgentPool
 from ..settings import SandboxSettings
@@ -36,6 +37,12 @@ FOLDERS = ("/box", "/tmp", "/var/tmp", "/dev/shm")
 
 _EMPTY_FOLDERS = ("/dev/mqueue", "/dev/pts")
 """Folders that Docker would otherwise make writable without any limit."""
+
+_NETWORK = {
+    "net.ipv4.tcp_max_tw_buckets": "0",  # so that a port is free again for the next job
+    "net.ipv4.tcp_rmem": TCP_BUFFERS,
+    "net.ipv4.tcp_wmem": TCP_BUFFERS,
+}
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,7 @@ class Containers:
             memswap_limit=limits.memory,
             ulimits=[{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 1024, "Hard": 1024}],
             log_config={"Type": "none"},
-            sysctls={"net.ipv4.tcp_max_tw_buckets": "0"},  # so that a port is free again for the next job
+            sysctls=_NETWORK,
             init=False,
         )
         return {

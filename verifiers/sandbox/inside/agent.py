@@ -186,6 +186,7 @@ def _unshare(network: bool) -> None:
     if not network:
         kernel.bring_up_loopback()
         kernel.forget_connections()
+        kernel.bound_socket_buffers()
 
 
 def _make_folder() -> str:

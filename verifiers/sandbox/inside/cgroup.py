@@ -5,6 +5,9 @@ import os
 import sys
 from typing import Protocol
 
+_TCP_SHARE, _LEAST_TCP = 8, 8 << 20
+"""Version 1 counts the buffers of TCP connections apart from other memory: at most this share of it, or these bytes."""
+
 
 class Group(Protocol):
     """The processes of a job and its supervisor, taken together."""
@@ -122,6 +125,7 @@ class Cgroup:
                     self._write(name, str(memory))
                 else:
                     self._try_to_write(name, str(memory))
+            self._try_to_write("memory.kmem.tcp.limit_in_bytes", str(max(_LEAST_TCP, memory // _TCP_SHARE)))
         else:
             self._write("memory.max", str(memory))
 

@@ -17,6 +17,8 @@ _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 36, 38, 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000
 _CAPABILITY_VERSION = 0x20080522
+TCP_BUFFERS = f"4096 65536 {256 << 10}"
+"""Least, default and largest bytes of a buffer of a TCP connection within a sandbox."""
 _SIOCSIFFLAGS, _IFF_UP_AND_RUNNING = 0x8914, 0x41
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -114,3 +116,10 @@ def forget_connections() -> None:
     """Free the address of a closed connection at once, because the next job in this network namespace may use it."""
     with open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as file:
         file.write("0")
+
+
+def bound_socket_buffers() -> None:
+    """Limit how much kernel memory one connection in this network namespace may hold; no cgroup may count it."""
+    for name in ("tcp_rmem", "tcp_wmem"):
+        with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+            file.write(TCP_BUFFERS)

@@ -151,7 +151,11 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
 
 
 def settle(job: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Prepare the interpreter as for a script: arguments, path and environment, and without modules of the agent."""
+    """Prepare the interpreter as for a script: arguments, path and environment, and without modules of the agent.
+
+    Unlike a plain interpreter, it prints and reads integers of any length.
+    """
+    sys.set_int_max_str_digits(0)  # the limit guards servers; a job has limits of its own
     os.environ.clear()
     os.environ.update({**_ENVIRONMENT, **job["env"]})
     sys.argv[:] = [NAME]

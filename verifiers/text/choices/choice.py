@@ -10,7 +10,8 @@ from ...registry import verifier
 from ...verdict import Verdict, infra_error, passed, unparseable, wrong
 from ..normalization import normalized
 from ..think import split_reasoning
-from .commitment import find_commitment
+from .commitment import Commitment, find_commitment
+from .subject import option_as_subject
 
 LABELS = "ABCDEFGHIJ"
 
@@ -21,9 +22,9 @@ class Choice:
     r"""The last choice that the answer makes is the option in ``task.answer``, and no other.
 
     These count as choices: ``C``, ``(c)``, ``\boxed{C}``, ``Answer: C``, ``The answer is (C) because …``, ``I pick
-    option C`` and, if the options are known, the text of an option. Hedges are wrong: "A or B", "both A and B", or a
-    label next to the text of another option. Options that are negated, hypothetical or merely listed do not count,
-    and neither does a repeated prompt.
+    option C`` and, if the options are known, the text of an option, also as the subject of a sentence. Hedges
+    are wrong: "A or B", "both A and B", or a label next to the text of another option. Options that are negated,
+    hypothetical or merely listed do not count, and neither does a repeated prompt.
 
     ``task.answer`` is a label, the text of an option, or its index from 0.
 
@@ -67,11 +68,13 @@ class Choice:
             return infra_error(
                 f"the task's answer {case.answer!r:.80} is not one of the labels {labels}; repair the dataset"
             )
-        _, text = split_reasoning(case.completion)
+        _, text = split_reasoning(case.visible)
         for message in case.task.messages:
             if len(message["content"]) >= 20:
                 text = text.replace(message["content"].strip(), "\n")
         commitment = find_commitment(text, self.labels.upper(), options)
+        if commitment is None and (subject := option_as_subject(text, options)):
+            commitment = Commitment((subject,), text.strip()[:200])
         if commitment is None:
             return unparseable("no option is chosen")
         found = commitment.labels

@@ -1,12 +1,12 @@
 """Parser that finds the option of a multiple-choice question that a text finally chooses."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..normalization import normalized
+from ..visible import compatible
 from .phrases import (
     AFTERTHOUGHT,
     ALSO,
@@ -97,7 +97,7 @@ def find_commitment(text: str, labels: str, options: Mapping[str, str]) -> Commi
 
 def _strip_markup(text: str) -> str:
     """Return ``text`` without fonts, quotes, full-width and circled forms; the start of a box becomes ⟦."""
-    text = CJK_EDGE.sub(" ", unicodedata.normalize("NFKC", text).translate(MARKS))
+    text = CJK_EDGE.sub(" ", compatible(text).translate(MARKS))
     text = NO_MEANING.sub("", BOX.sub("⟦", ANSWER_TAG.sub("⟦", text)))
     return SPACES.sub(lambda match: "\n" if "\n" in match[0] else " ", text)
 

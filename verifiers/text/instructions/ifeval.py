@@ -11,21 +11,25 @@ from collections.abc import Callable
 from ...json_data.text import NotJson, read_json
 from ..normalization import normalized
 from .constraint import RELATIONS, as_count, as_letter, as_place, as_relation, as_text, as_texts, constraint
-from .wording import divided_paragraphs, sentences, spaced_paragraphs, strip_fence, words
+from .wording import divided_paragraphs, folded, sentences, spaced_paragraphs, strip_fence, words
 
 Relation = Callable[[int, int], bool]
 
 _SIX_STARS = re.compile(r"(?<!\*)\*{6}(?!\*)")
 _HIGHLIGHT = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])([^*\n]+)(?<!\s)\1(?!\*)")
+_COMMAS = frozenset(",՝،߸፣᠂᠈⸲⸴⹁⹌、꓾꘍꛵︐︑﹐﹑，､")
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 """Options of IFEval's ``constrained_response``."""
 
 
 def count_phrase(text: str, phrase: str, whole: bool) -> int:
-    """Return how often ``phrase`` occurs in ``text``, in any case; with ``whole``, not inside a longer word."""
-    inner = r"\s+".join(map(re.escape, phrase.lower().split()))
-    return len(re.findall(rf"(?<!\w){inner}(?!\w)" if whole else inner, text.lower()))
+    """Return how often ``phrase`` occurs in ``text``, in any case; with ``whole``, not inside a longer word.
+
+    Typographic apostrophes and quotation marks equal straight ones, here and in the other comparisons with a phrase.
+    """
+    inner = r"\s+".join(map(re.escape, folded(phrase).split()))
+    return len(re.findall(rf"(?<!\w){inner}(?!\w)" if whole else inner, folded(text)))
 
 
 def first_word(text: str) -> str:
@@ -114,15 +118,15 @@ def _nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int
 
 def starts_with_words(text: str, phrase: str) -> bool:
     """Return whether the first words of ``text`` are those of ``phrase``, in any case."""
-    found, asked = _TOKEN.findall(text[:1000].lower()), _TOKEN.findall(phrase.lower())
+    found, asked = _TOKEN.findall(folded(text[:1000])), _TOKEN.findall(folded(phrase))
     return bool(asked) and found[: len(asked)] == asked
 
 
 @constraint("detectable_content:postscript", postscript_marker=as_text)
 def _postscript(text: str, postscript_marker: str) -> bool:
     """The marker may be in any case, with white space between its letters; text must follow it."""
-    inner = r"\s?".join(map(re.escape, postscript_marker.replace(" ", "").lower()))
-    found = list(re.finditer(rf"(?<![\w.]){inner}", text.lower()))
+    inner = r"\s?".join(map(re.escape, folded(postscript_marker.replace(" ", ""))))
+    found = list(re.finditer(rf"(?<![\w.]){inner}", folded(text)))
     return any(re.search(r"\w", text[match.end() :]) for match in found[:1])
 
 
@@ -141,8 +145,8 @@ def _number_bullets(text: str, num_bullets: int) -> bool:
 @constraint("detectable_format:constrained_response", {"options": ANSWERS}, options=as_texts)
 def _constrained_response(text: str, options: tuple[str, ...]) -> bool:
     """Exactly one of the options must occur; IFEval's check also passes all of them at once."""
-    rest, found = text.lower(), set()
-    for option in sorted({option.lower() for option in options}, key=len, reverse=True):
+    rest, found = folded(text), set()
+    for option in sorted({folded(option) for option in options}, key=len, reverse=True):
         inner = rf"(?<!\w){re.escape(option)}(?!\w)"
         rest, times = re.subn(inner, "\0", rest)
         found |= {option} if times else set()
@@ -165,7 +169,7 @@ def _number_highlights(text: str, num_highlights: int) -> bool:
 def _multiple_sections(text: str, section_spliter: str, num_sections: int, relation: Relation) -> bool:
     """Counts distinct numbers after the splitter, anywhere; a section mentioned again is not a new one."""
     return relation(
-        len(set(re.findall(rf"(?<!\w){re.escape(section_spliter.lower())}\s?(\d+)", text.lower()))), num_sections
+        len(set(re.findall(rf"(?<!\w){re.escape(folded(section_spliter))}\s?(\d+)", folded(text)))), num_sections
     )
 
 
@@ -194,14 +198,14 @@ def _two_responses(text: str) -> bool:
 @constraint("combination:repeat_prompt", prompt_to_repeat=as_text)
 def _repeat_prompt(text: str, prompt_to_repeat: str) -> bool:
     """The request in any case must be followed by an answer: an echo alone fails."""
-    asked = prompt_to_repeat.lower()
-    return text.lower().startswith(asked) and bool(words(text[len(asked) :]))
+    asked = folded(prompt_to_repeat)
+    return folded(text).startswith(asked) and bool(words(text[len(asked) :]))
 
 
 @constraint("startend:end_checker", end_phrase=as_text)
 def _end(text: str, end_phrase: str) -> bool:
     """As in IFEval, case and double quotation marks around the text or the phrase are ignored."""
-    return text.strip().strip('"').lower().endswith(end_phrase.strip('"').lower())
+    return folded(text).strip().strip('"').endswith(folded(end_phrase).strip('"'))
 
 
 @constraint("startend:quotation")
@@ -233,4 +237,5 @@ def _capital_words(text: str, capital_frequency: int, capital_relation: Relation
 
 @constraint("punctuation:no_comma")
 def _no_comma(text: str) -> bool:
-    return "," not in text and "，" not in text
+    """The commas of other scripts are commas, too."""
+    return _COMMAS.isdisjoint(text)

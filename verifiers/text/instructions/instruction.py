@@ -81,7 +81,7 @@ class InstructionFollowing:
             instructions = read_instructions(own if self.instruction_id_list else case.answer)
         except DataError as error:
             return infra_error(f"{error}; repair the dataset")
-        _, text = split_reasoning(case.completion)
+        _, text = split_reasoning(case.visible)
         if not text:
             return unparseable("the answer is empty")
         variants = loose_variants(text) if self.mode == "loose" else (text,)

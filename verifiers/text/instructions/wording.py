@@ -14,7 +14,13 @@ _CAPITAL = re.compile(r"\s*[\"'“(*_]*[A-Z]")
 _MARKER = re.compile(r"[\s*#>_\-+•=|`~]*(?:\d{1,3}[.)])?[\s*#>_\-+•=|`~]*")
 _DIVIDER = re.compile(r"(?<!\S)(?:\*\*\*|\* \* \*)(?!\S)")
 _LANGUAGE = re.compile(r"\A(?:json[5cl]?|text|txt|plaintext|python|py|markdown|md)(?=[\s{\[\"])", re.IGNORECASE)
+_STRAIGHT = str.maketrans({**dict.fromkeys("‘’‛ʼ′＇", "'"), **dict.fromkeys("“”„‟″＂", '"')})
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+
+
+def folded(text: str) -> str:
+    """Return ``text`` in lower case, with straight quotation marks and apostrophes, for the comparison of phrases."""
+    return text.translate(_STRAIGHT).lower()
 
 
 def words(text: str) -> list[str]:

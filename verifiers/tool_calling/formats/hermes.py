@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from .json_call import read_json_call
+from .json_call import read_json_calls
 from .tagged import read_tagged, tag_pattern
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -15,7 +15,7 @@ _TAGS = tag_pattern((OPEN,))
 
 def read_hermes(text: str) -> Reading:
     """Parse a reply with its ``<think>`` reasoning; never raises."""
-    return read_tagged(text, _TAGS, lambda whole, at: read_json_call(whole, at + len(OPEN), OPEN, CLOSE))
+    return read_tagged(text, _TAGS, lambda whole, at: read_json_calls(whole, at + len(OPEN), OPEN, CLOSE))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...json_data.text import NotJson, read_json_at, skip_space, to_text
-from ...text.think import split_reasoning
 from ..call import Reading, ToolCall, as_call, repaired_call
 from ..declaration import Declaration, to_json_lines
 from .repair import read_repaired
+from .whole_reply import read_whole_reply
 
 PYTHON_TAG = "<|python_tag|>"
 END_TOKENS = ("<|eom_id|>", "<|eot_id|>")
@@ -37,11 +37,7 @@ class Llama:
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
         """Parse a reply; never raises."""
-        reasoning, body = split_reasoning(text)
-        body = without_end(body)
-        tagged = body.startswith(PYTHON_TAG)
-        calls = _read_all(body, len(PYTHON_TAG) if tagged else 0, tagged)
-        return Reading(tuple(calls), "" if calls else body, reasoning)
+        return read_whole_reply(text, without_end, _read_body)
 
 
 FORMAT = Llama()
@@ -52,6 +48,11 @@ def without_end(body: str) -> str:
     for token in END_TOKENS:
         body = body.removesuffix(token)
     return body.strip()
+
+
+def _read_body(body: str) -> list[ToolCall]:
+    tagged = body.startswith(PYTHON_TAG)
+    return _read_all(body, len(PYTHON_TAG) if tagged else 0, tagged)
 
 
 def _read_all(text: str, position: int, tagged: bool) -> list[ToolCall]:

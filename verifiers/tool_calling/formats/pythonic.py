@@ -10,10 +10,10 @@ from typing import Any
 from unicodedata import normalize
 
 from ...json_data.text import MAX_DEPTH
-from ...text.think import split_reasoning
 from ..call import Reading, ToolCall, repaired_call
 from ..declaration import Declaration, to_json_lines
 from .llama import PYTHON_TAG, without_end
+from .whole_reply import read_whole_reply
 
 MAX_SOURCE = 100_000
 """Longest reply, in characters, that is parsed."""
@@ -52,10 +52,7 @@ class Pythonic:
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
         """Parse a reply; never raises."""
-        reasoning, body = split_reasoning(text)
-        body = without_end(body).removeprefix(PYTHON_TAG).strip()
-        calls = read_pythonic(body)
-        return Reading(tuple(calls), "" if calls else body, reasoning)
+        return read_whole_reply(text, lambda body: without_end(body).removeprefix(PYTHON_TAG).strip(), read_pythonic)
 
 
 FORMAT = Pythonic()

@@ -8,6 +8,7 @@ from typing import Any
 from ...json_data.text import NotJson, read_json, to_text
 from ..call import Reading, ToolCall, repaired_call
 from ..declaration import Declaration, to_json_lines
+from .parameter_end import ParameterEnds
 from .repair import read_repaired
 from .tagged import read_tagged, tag_pattern
 
@@ -15,14 +16,17 @@ _TAGS = tag_pattern(("<tool_call>", "<function="))
 _OPEN = re.compile(r"(?:<tool_call>\s*+)?")
 _FUNCTION = re.compile(r"<function=([^<>\s]{1,200}+)>\s*+")
 _PARAMETER = re.compile(r"<parameter=([^<>\s]{1,200}+)>")
-_VALUE_END = re.compile(r"</parameter>\s*+(?=<parameter=|</function>)|</tool_call>|</think>")
-_END = re.compile(r"</function>(\s*+</tool_call>)?")
+_CLOSE = re.compile(r"\s*+</tool_call>")
+_ANOTHER = re.compile(r"\s*+(?=<function=)")
 _NEXT = re.compile(r"<tool_call>|(</tool_call>)|<function=|</think>")
 
 
 @dataclass(frozen=True)
 class QwenCoder:
-    """Format of Qwen3-Coder. Values that the schema declares as strings are taken verbatim, all others are JSON."""
+    """Format of Qwen3-Coder and Qwen3.5. Values that the schema declares as strings are verbatim, all others are JSON.
+
+    The template of Qwen3.5 writes scalars as Python does, so ``True``, ``False`` and ``None`` are read, too.
+    """
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
         """Return the tools, one schema per line, and how to call them."""
@@ -42,7 +46,8 @@ class QwenCoder:
 
     def read(self, text: str, tools: Mapping[str, Declaration] | None = None) -> Reading:
         """Parse a reply; never raises. A value is text if the schema of its tool is unknown."""
-        return read_tagged(text, _TAGS, lambda whole, at: _read_one(whole, at, tools or {}))
+        ends = ParameterEnds(text)
+        return read_tagged(text, _TAGS, lambda whole, at: _read_tag(whole, at, tools or {}, ends))
 
 
 FORMAT = QwenCoder()
@@ -56,34 +61,56 @@ def _format_call(call: ToolCall) -> str:
     return "\n".join(["<tool_call>", *lines, "</function>", "</tool_call>"])
 
 
-def _read_one(text: str, start: int, tools: Mapping[str, Declaration]) -> tuple[ToolCall, int]:
+def _read_tag(
+    text: str, start: int, tools: Mapping[str, Declaration], ends: ParameterEnds
+) -> tuple[list[ToolCall], int]:
+    """Return the calls of one ``<tool_call>``, and the position after it; it may hold several functions."""
     opening = _OPEN.match(text, start)
-    begin = opening.end() if opening else start
-    function = _FUNCTION.match(text, begin)
+    position = opening.end() if opening else start
+    opened = position != start
+    calls: list[ToolCall] = []
+    while True:
+        call, position = _read_function(text, position, tools, ends, [] if opened else ["no <tool_call> before it"])
+        calls.append(call)
+        if call.error and not call.repaired:
+            return calls, position
+        if close := _CLOSE.match(text, position):
+            return calls, close.end()
+        another = _ANOTHER.match(text, position)
+        if not opened or another is None:
+            break
+        position = another.end()
+    if opened:
+        calls[-1] = repaired_call(calls[-1], ["no closing tag"])
+    return calls, position
+
+
+def _read_function(
+    text: str, start: int, tools: Mapping[str, Declaration], ends: ParameterEnds, repairs: list[str]
+) -> tuple[ToolCall, int]:
+    """Return the call of the ``<function=…>`` at ``start``, and the position after it."""
+    function = _FUNCTION.match(text, start)
     if function is None:
-        return ToolCall("", error="no <function=…> in the call"), _next_tag(text, begin + 1)
-    repairs = ["no <tool_call> before it"] if begin == start else []
+        return ToolCall("", error="no <function=…> in the call"), _next_tag(text, start + 1)
     known = tools.get(function[1])
     arguments: dict[str, Any] = {}
     position = function.end()
     while parameter := _PARAMETER.match(text, position):
-        value_end = _VALUE_END.search(text, parameter.end())
-        if value_end is None or not value_end[0].startswith("</parameter>"):
-            if value_end is None:  # the value extends to the end
+        end = ends.after(parameter.end())
+        if end is None:
+            tag = _NEXT.search(text, parameter.end())
+            if tag is None:  # the value extends to the end
                 return ToolCall(function[1], error=f"cut off in parameter {parameter[1]!r:.80}"), len(text)
-            return ToolCall(function[1], error="a parameter has no end"), _next_tag(text, value_end.start())
+            return ToolCall(function[1], error="a parameter has no end"), _next_tag(text, tag.start())
         if parameter[1] in arguments:
-            return ToolCall(function[1], error=f"parameter {parameter[1]!r:.80} is given twice"), value_end.end()
-        raw = _strip_line_breaks(text[parameter.end() : value_end.start()])
+            return ToolCall(function[1], error=f"parameter {parameter[1]!r:.80} is given twice"), end[1]
+        raw = _strip_line_breaks(text[parameter.end() : end[0]])
         arguments[parameter[1]] = _value(raw, known, parameter[1], repairs)
-        position = value_end.end()
-    end = _END.match(text, position)
-    if end is None:
+        position = end[1]
+    if not text.startswith("</function>", position):
         cut = "cut off: " if position >= len(text) else ""
         return ToolCall(function[1], error=f"{cut}no </function> after the parameters"), _next_tag(text, position)
-    if not end[1] and begin != start:
-        repairs.append("no closing tag")
-    return repaired_call(ToolCall(function[1], arguments), repairs), end.end()
+    return repaired_call(ToolCall(function[1], arguments), repairs), position + len("</function>")
 
 
 def _next_tag(text: str, start: int) -> int:
@@ -103,10 +130,13 @@ def _value(raw: str, tool: Declaration | None, name: str, repairs: list[str]) ->
     properties = tool.parameters.get("properties") if tool else None
     schema = properties.get(name) if isinstance(properties, dict) else None
     kinds = _json_types(schema)
-    if "null" in kinds and raw.strip() == "null":
+    word = raw.strip()
+    if "null" in kinds and word in ("null", "None"):
         return None
     if not kinds or "string" in kinds:
         return raw
+    if "boolean" in kinds and word in ("True", "False"):
+        return word == "True"
     try:
         return read_json(raw)
     except NotJson:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from ..call import Reading, ToolCall
 
-ReadOne = Callable[[str, int], tuple[ToolCall, int]]
-"""(text, position of an opening tag) → the call, and the position after it."""
+ReadTag = Callable[[str, int], tuple[list[ToolCall], int]]
+"""(text, position of an opening tag) → the calls between it and its closing tag, and the position after them."""
 
 
 def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
@@ -55,7 +55,7 @@ class _Scan:
             del self.calls[calls:]
 
 
-def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Reading:
+def read_tagged(text: str, pattern: re.Pattern[str], read_tag: ReadTag) -> Reading:
     """Parse a reply in one pass.
 
     A call is consumed as a whole, so tags inside its strings do not count. Calls in closed ``<think>`` or
@@ -66,13 +66,13 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
     beyond: tuple[ToolCall, ...] = ()
     while match := pattern.search(text, position):
         scan.texts.append(text[position : match.start()])
-        if match["call"] and len(scan.calls) + len(scan.considered) == MAX_CALLS:
+        if match["call"] and len(scan.calls) + len(scan.considered) >= MAX_CALLS:
             position = match.start()
             beyond = (ToolCall("", error=f"more than {MAX_CALLS} calls"),)
             break
         if match["call"]:
-            call, position = read_one(text, match.start())
-            scan.calls.append(call)
+            calls, position = read_tag(text, match.start())
+            scan.calls += calls[:MAX_CALLS]
             after_call = position
             continue
         name = match["name"].lower()
@@ -88,8 +88,7 @@ def read_tagged(text: str, pattern: re.Pattern[str], read_one: ReadOne) -> Readi
             scan.open.setdefault(name, (len(scan.calls), len(scan.texts)))
     scan.texts.append(text[position:])
     scan.end(ends_with_call=after_call >= 0 and _NOTHING.fullmatch(text, after_call) is not None)
-    calls = (*scan.calls, *beyond)
-    return Reading(calls, "".join(scan.texts).strip(), _join(scan.reasoning), tuple(scan.considered))
+    return Reading((*scan.calls, *beyond), "".join(scan.texts).strip(), _join(scan.reasoning), tuple(scan.considered))
 
 
 def _join(parts: list[str]) -> str:

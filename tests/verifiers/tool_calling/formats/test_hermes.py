@@ -111,6 +111,38 @@ def test_no_part_of_a_call_is_repaired_into_a_call(arguments: dict[str, Any], da
         assert first.repaired is None
 
 
+A, B = '{"name": "a", "arguments": {"x": 1}}', '{"name": "b"}'
+
+
+@pytest.mark.parametrize(
+    ("inner", "names"),
+    [
+        (f"\n{A}\n{B}\n", "ab"),
+        (f"{A}{B}", "ab"),
+        (f"{A} {A} {B}", "aab"),
+        (f"[{A}, {B}]", "ab"),
+        (f"[{A}]", "a"),
+        (f"{A}\n[{B}]", None),
+    ],
+)
+def test_one_tag_may_hold_several_calls(inner: str, names: str | None) -> None:
+    reading = read_hermes(f"Now <tool_call>{inner}</tool_call> and <tool_call>{B}</tool_call>")
+    assert reading.text == ("Now  and" if names else reading.text)
+    errors = [call.error for call in reading.calls]
+    assert any(errors) == (names is None)
+    if names:
+        assert "".join(call.name for call in reading.calls) == f"{names}b"
+
+
+@pytest.mark.parametrize(
+    "inner", [f"{A}{B[:-1]}", f"{A}, and {B}", f"{A} 5", f"[{A}, 5]", f"[{A}, {B}", "[]", f"{A}{B} ok"]
+)
+def test_a_tag_of_several_calls_that_is_not_whole_is_unreadable(inner: str) -> None:
+    calls = read_hermes(f"<tool_call>{inner}</tool_call>").calls
+    assert calls[0].error
+    assert calls[0].repaired is None
+
+
 def test_a_malformed_call_does_not_hide_the_next() -> None:
     for broken in ("<tool_call>{oops</tool_call>", "<tool_call>{oops "):
         calls = read_hermes(f"{broken} and {NOW}").calls

@@ -1,5 +1,7 @@
 """Qwen3-Coder's tags: values as their schemas call them, and what is missing reported."""
 
+from typing import Any
+
 import pytest
 
 from lachesis.verifiers.tool_calling.call import ToolCall
@@ -45,7 +47,7 @@ def test_text_keeps_its_own_lines_and_tags() -> None:
     [
         (call(("n", "1")).removeprefix("<tool_call>\n"), "no <tool_call> before it"),
         (call(("n", "1")).removesuffix("\n</tool_call>"), "no closing tag"),
-        (call(("n", "1"), ("b", "True")), "Python's literals"),
+        (call(("n", "1"), ("l", "[True]")), "Python's literals"),
     ],
 )
 def test_a_whole_call_in_other_spelling_is_repaired(text: str, repair: str) -> None:
@@ -81,3 +83,75 @@ def test_calls_in_thought_are_not_made() -> None:
     text = f"<think>{call(name='g')}</think>{call()}"
     reading = QWEN.read(text, TOOLS)
     assert ([c.name for c in reading.calls], [c.name for c in reading.considered]) == (["f"], ["g"])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "kind", "raw", "value"),
+    [
+        ("b", "boolean", "True", True),
+        ("b", "boolean", "False", False),
+        ("b", "boolean", " true ", True),
+        ("b", ["boolean", "null"], "None", None),
+        ("n", ["integer", "null"], "None", None),
+        ("n", ["integer", "null"], "null", None),
+        ("x", ["number", "null"], "1e-07", 1e-07),
+        ("o", ["object", "null"], "None", None),
+        ("a", ["array", "boolean"], "False", False),
+        ("s", ["string", "null"], "None", None),
+        ("s", "string", "None", "None"),
+        ("s", "string", "True", "True"),
+        ("s", ["string", "boolean"], "True", "True"),
+        ("u", None, "None", "None"),
+    ],
+)
+def test_scalars_are_read_as_either_template_writes_them(parameter: str, kind: Any, raw: str, value: Any) -> None:
+    schema = {} if kind is None else {"type": kind}
+    tools = declarations([{"name": "g", "parameters": {"properties": {parameter: schema}}}])
+    assert QWEN.read(call((parameter, raw), name="g"), tools).calls == (ToolCall("g", {parameter: value}),)
+
+
+@pytest.mark.parametrize(("kind", "raw"), [("boolean", "TRUE"), ("boolean", "None"), ("integer", "none")])
+def test_words_that_neither_template_writes_stay_wrong(kind: str, raw: str) -> None:
+    tools = declarations([{"name": "g", "parameters": {"properties": {"p": {"type": kind}}}}])
+    (found,) = QWEN.read(call(("p", raw), name="g"), tools).calls
+    assert found.error or found.arguments == {"p": raw}
+
+
+VALUES = [
+    *("</think>", "<think>a</think>b", "a </think> b", "</tool_call>", "<tool_call>x</tool_call>", "</parameter>"),
+    *("</function>\n</tool_call>", "</parameter>\n<parameter=", "<parameter=s> alone", "</parameter> </parameter>"),
+    *("use <function=g> here", "</tool_call>\nthen <function=g>", "<tool_response>", "<|im_end|>", "\n\n"),
+    call(("x", "1"), name="g"),
+    f"first {call(('x', '1'), ('y', '</think>'), name='g')}\nthen {call(name='h')}",
+    'if "</tool_call>" in s:\n    s = s.split("</think>")[-1]',
+]
+
+
+@pytest.mark.parametrize("before", ["", "<think>hm\n</think>\n", "hm\n</think>\n"])
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_may_spell_any_tag(value: str, before: str) -> None:
+    reading = QWEN.read(before + call(("s", value), ("n", "1")) + "\n" + call(("s", "b")), TOOLS)
+    assert reading.calls == (ToolCall("f", {"s": value, "n": 1}), ToolCall("f", {"s": "b"}))
+    assert reading.reasoning == ("hm" if before else "")
+
+
+@pytest.mark.parametrize("middle", ["</tool_call>", "</think>", "</tool_call></think>"])
+@pytest.mark.parametrize("second", [(("s", "b"),), (("s", "b"), ("n", "1"))])
+def test_a_call_that_is_cut_off_does_not_swallow_the_next(middle: str, second: tuple[tuple[str, str], ...]) -> None:
+    text = f"<think><tool_call>\n<function=f>\n<parameter=s>\ncut{middle}\n{call(*second)}"
+    calls = QWEN.read(text, TOOLS).calls
+    assert calls[-1] == ToolCall("f", {"s": "b", "n": 1} if len(second) > 1 else {"s": "b"})
+    assert all(one.error for one in calls[:-1])
+
+
+def test_one_tag_may_hold_several_functions() -> None:
+    one, two = (call(("n", n)).removeprefix("<tool_call>\n").removesuffix("\n</tool_call>") for n in "12")
+    calls = (ToolCall("f", {"n": 1}), ToolCall("f", {"n": 2}))
+    for inner in (f"{one}\n{two}", f"{one}{two}"):
+        assert QWEN.read(f"<tool_call>\n{inner}\n</tool_call>", TOOLS).calls == calls
+    open_tag = QWEN.read(f"<tool_call>\n{one}\n{two}", TOOLS)
+    assert open_tag.calls[-1].error
+    assert tuple(found.arguments for found in open_tag.lenient()) == ({"n": 1}, {"n": 2})
+    cut = QWEN.read(f"<tool_call>\n{one}\n{two[:-8]}\n</tool_call>", TOOLS).calls
+    assert [bool(found.error) for found in cut] == [False, True]
+    assert cut[1].repaired is None

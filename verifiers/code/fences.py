@@ -1,0 +1,124 @@
+"""Fenced code blocks of Markdown, as models write them: in lists and quotations, with text after the closing fence."""
+
+import re
+from dataclasses import dataclass
+
+_PREFIX = r"[ \t]*+(?:(?:[-*+>]|\d{1,3}[.)])[ \t]*+)?"
+_OPENING = re.compile(rf"({_PREFIX})(`{{3,}}+|~{{3,}}+)[ \t]*+([\w+#.-]*+)[^`]*+")
+_OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py)")
+_ONE_LINE = re.compile(rf"{_PREFIX}`{{3}}(?:(python3?|py)[ \t]++)?([^`]++)`{{3}}[.,;:]?")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_LANGUAGES = frozenset(
+    [
+        "python",
+        "python2",
+        "python3",
+        "py",
+        "py3",
+        "ipython",
+        "pypy",
+        "text",
+        "txt",
+        "plaintext",
+        "output",
+        "input",
+        "console",
+        "bash",
+        "sh",
+        "shell",
+        "zsh",
+        "c",
+        "cpp",
+        "c++",
+        "java",
+        "javascript",
+        "js",
+        "typescript",
+        "ts",
+        "go",
+        "rust",
+        "ruby",
+        "json",
+        "yaml",
+        "xml",
+        "html",
+        "sql",
+        "markdown",
+        "md",
+        "diff",
+        "tool_code",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    Attributes:
+        language: info string of the fence, in lower case.
+        text: content of the block.
+        closed: whether the fence was closed.
+        before: position at which the fence begins.
+    """
+
+    language: str
+    text: str
+    closed: bool
+    before: int
+
+    @property
+    def marked(self) -> bool:
+        """Whether the first word after the fence names a language, and is not the beginning of a sentence."""
+        return self.language in _LANGUAGES
+
+
+def fenced_blocks(text: str) -> list[Block]:
+    """Return the fenced blocks; an unclosed one extends to the end, and a fence in a docstring does not close one.
+
+    Backticks at the beginning of a line are never Python, so they close a block whatever follows them; if a language
+    follows, they open the next one.
+    """
+    blocks: list[Block] = []
+    opening: re.Match[str] | None = None
+    begin = start = position = quotes = 0
+    for match in _LINE.finditer(text):
+        line, end = match[0], match.end()
+        closes, opens = _closes(opening, line) if opening and quotes % 2 == 0 else (False, opening is None)
+        if opening and closes:
+            blocks.append(_block(opening, begin, text[start:position], True))
+            opening = None
+        if opens:
+            if one_line := _ONE_LINE.fullmatch(line.strip()):
+                blocks.append(Block(one_line[1] or "", one_line[2], True, position))
+            opening = _OPENING.fullmatch(line.rstrip()) or _OPENING_BEHIND_TEXT.fullmatch(line.rstrip())
+            begin, start, quotes = position, end, 0
+        elif opening:
+            quotes += line.count('"""') + line.count("'''")
+        position = end
+    if opening is not None:
+        blocks.append(_block(opening, begin, text[start:], False))
+    return blocks
+
+
+def _closes(opening: re.Match[str], line: str) -> tuple[bool, bool]:
+    """Return whether ``line`` closes the block, and whether it opens the next one."""
+    bare = line.strip(" \t\r\n>" if ">" in opening[1] else None)
+    if not bare.startswith(opening[2]):
+        return False, False
+    rest = bare.lstrip(opening[2][0])
+    if opening[2][0] == "~":
+        return not rest, False
+    return True, rest.strip().lower() in _LANGUAGES
+
+
+def _block(opening: re.Match[str], begin: int, inside: str, closed: bool) -> Block:
+    prefix, lines = opening[1], inside.splitlines(keepends=True)
+    if prefix.strip(" \t>"):  # a list's marker; the lines of its item are indented by its width, or not at all
+        prefix = " " * len(prefix)
+        prefix = prefix if all(line.startswith(prefix) for line in lines if line.strip()) else ""
+    if ">" in prefix:
+        lines = [re.sub(r"^[ \t]*> ?", "", line) for line in lines]
+    elif prefix:
+        lines = [line.removeprefix(prefix) for line in lines]
+    return Block(opening[3].lower(), "".join(lines), closed, begin)
