@@ -22,7 +22,7 @@ from .collection import (
 from .extraction import MAX_ANSWER
 from .interval import read_real_set, same_real_sets
 from .literal import compare_literals, has_letters
-from .notation import to_latex, to_plain, without_spaces
+from .notation.plain import to_latex, to_plain, without_spaces
 from .quantity import read_quantity
 from .renaming import renamed, same_parameter, value_for
 from .solutions import read_solutions, read_values, same_solutions, same_values

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .notation import to_plain
+from .notation.plain import to_plain
 from .quantity import read_quantity
 from .statement import PERCENT, commitments, is_joined, last_statement, last_tag
 

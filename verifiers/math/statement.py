@@ -6,9 +6,9 @@ Several values joined by "and", "or" or a comma are one list, so that naming sev
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from .markup import without_markdown
-from .names import KNOWN
-from .notation import to_plain, without_delimiters
+from .notation.markup import without_markdown
+from .notation.names import KNOWN
+from .notation.plain import to_plain, without_delimiters
 from .quantity import NUMERAL, read_quantity
 from .units import canonical_unit, is_known
 
