@@ -4,6 +4,7 @@
 #   VLLM=cpu                     add vLLM for CPU to the set-up
 #   ENGINE=vllm                  the rollout engine of `make train`
 #   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
+#   ENVIRONMENTS=/path/to/atropos   a checkout of Atropos, whose environments `make atropos` plays
 #   JOBS=2                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
@@ -13,6 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
+export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
 
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
@@ -28,7 +30,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow check format bench settings lock atropos clean
+.PHONY: help setup train test test-slow soak check format bench settings lock atropos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,8 +44,15 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's
+	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
+
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+soak: setup ## kill the service and those who use it at random moments, and fuzz it, for some 20 minutes
+	$(BIN)/python tests/whole/soak.py $(ARGS)
+	LACHESIS_FUZZ=300 $(BIN)/pytest --timeout 3600 $(addprefix tests/rollout/service/,test_openapi.py test_app_fuzzed.py)
 
 check: setup ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .
@@ -76,9 +85,9 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.venv-atropos/.installed:
+.venv-atropos/.installed: Makefile
 	$(PYTHON) -m venv .venv-atropos
-	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 pytest requests
+	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 'transformers<5' pytest requests
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

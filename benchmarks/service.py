@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ class Measured(NamedTuple):
 def rows() -> Iterator[tuple[str, float, str, float]]:
     if not ATROPOS.exists():
         return
+    yield "start, until the first answer", start("ours"), "s", start("run-api")
     ours, theirs = (asyncio.run(measure(name)) for name in PORTS)
     yield "ingest of 8 x 512 tokens", ours.ingest, "groups/s", theirs.ingest
     yield "CPU of that", ours.cpu, "ms/group", theirs.cpu
@@ -63,6 +65,26 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     )
     for length, reference in zip(LENGTHS, done.stdout.split(), strict=True):
         yield f"form a batch of {length:,} groups", form(length), "ms", float(reference)
+
+
+def start(name: str) -> float:
+    """Seconds from the command to its first answer, the best of three."""
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder, server(name, Path(folder)):
+            while not answers(PORTS[name]):
+                time.sleep(0.005)
+            times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:
+            return bool(response.read())
+    except OSError:
+        return False
 
 
 def form(length: int) -> float:

@@ -26,7 +26,13 @@ hypothesis.settings.load_profile("lachesis")
 ROOT = Path(__file__).resolve().parent.parent
 
 # What LACHESIS_CI may forbid to be skipped, and the reasons for a skip that speak of it.
-REASONS = {"vllm": r"\bvllm\b", "ray": r"\bray\b", "data": r"\btest data\b", "docker": r"\bdocker\b"}
+REASONS = {
+    "vllm": r"\bvllm\b",
+    "ray": r"\bray\b",
+    "data": r"\btest data\b",
+    "docker": r"\bdocker\b",
+    "atroposlib": r"\batroposlib\b",
+}
 
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)

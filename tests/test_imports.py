@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -82,3 +83,13 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Reward_'"):
         lachesis.Reward_  # noqa: B018
+
+
+@pytest.mark.parametrize("name", lachesis._IN_ATROPOS)
+def test_a_name_of_atropos_is_answered_with_what_it_is_here_and_the_page(name: str) -> None:
+    with pytest.raises(ImportError, match=rf"^{name} belongs to Atropos.* docs/from-atropos.md"):
+        exec(f"from lachesis import {name}")
+    told = [word for word in re.findall(r"lachesis\.(\w+)", lachesis._IN_ATROPOS[name])]
+    assert set(told) <= set(lachesis.__all__)
+    assert (Path(__file__).parents[1] / "docs" / "from-atropos.md").is_file()
+    assert name not in dir(lachesis)

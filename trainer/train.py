@@ -21,6 +21,7 @@ from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
 from .advantages.estimator import compute_advantages
 from .config import RunConfig
+from .learner.async_learner import AsyncLearner
 from .learner.factory import open_learner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
@@ -86,7 +87,7 @@ async def train(
         await trainer.run()
         return write_summary(folder, config, trainer.state, sandbox)
     finally:
-        async with AsyncExitStack() as closing:  # calls both, the last one first, even if it raises
+        async with AsyncExitStack() as closing:  # closes both, the trainer first, whatever is raised
             closing.push_async_callback(pool.close)
             if trainer:
                 closing.push_async_callback(trainer.close)
@@ -97,7 +98,7 @@ class Trainer:
 
     Attributes:
         state: the run's position and results so far.
-        learner: the model and its optimizer.
+        learner: the model and its optimizer; calls that take long go through ``compute``.
     """
 
     def __init__(
@@ -117,8 +118,9 @@ class Trainer:
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = renderer = Renderer.load(model.path)
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
+        self.compute = AsyncLearner(self.learner, apart=self.services.hosted)
         self.saver = Saver(
-            folder.path, folder.checkpoints, self.learner, renderer, config.trainer.keep, self.services.sealed
+            folder.path, folder.checkpoints, self.compute, renderer, config.trainer.keep, self.services.sealed
         )
         self.mixture = open_mixture(config, environments, config.seed)
         self.demonstrations = Demonstrations(environments, config, renderer)
@@ -129,7 +131,7 @@ class Trainer:
         tolerance = config.trainer.probe_tolerance or PROBE_TOLERANCE[config.model.dtype]
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
-        self.weights = WeightSync(pool, self.learner, probe, tolerance)
+        self.weights = WeightSync(pool, self.compute, probe, tolerance)
         self.alerts = Alerts(folder.metrics())
 
     @property
@@ -141,7 +143,7 @@ class Trainer:
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
-        await self.weights.check_vocabulary()
+        await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
         await self.publish()
@@ -150,6 +152,7 @@ class Trainer:
             self.progress.phase("training")
         else:
             await self.begin()
+        await self.services.start()
         while not self.finished:
             await self.step()
         await self.saver.wait()
@@ -178,7 +181,7 @@ class Trainer:
                 batch = [
                     sample for _ in range(settings.batch) for sample in await self.demonstrations.samples(next(tasks))
                 ]
-                row = {"warm_start/loss": self.learner.supervised_step(batch, settings.lr)["loss"]}
+                row = {"warm_start/loss": (await self.compute.supervised_step(batch, settings.lr))["loss"]}
             if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
                 row |= await self.held_out_metrics()
@@ -208,7 +211,7 @@ class Trainer:
             metrics |= advantage_metrics(samples)
             lr = learning_rate(config, self.state.step)
             begun = time.perf_counter()
-            result = self.learner.policy_step(samples, lr)
+            result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
         sampled = self.state.tokens_generated + int(metrics["tokens/sampled"])
@@ -263,9 +266,9 @@ class Trainer:
 
     def snapshot(self) -> RunState:
         """Return the state with the current position in the tasks and the time that the run has taken."""
+        mixture, services = self.mixture.state, self.services.consumed
         seconds, phases = self.clock.seconds, dict(self.clock.phases)
-        services = self.services.consumed
-        return replace(self.state, mixture=self.mixture.state, services=services, seconds=seconds, phases=phases)
+        return replace(self.state, mixture=mixture, services=services, seconds=seconds, phases=phases)
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Report the result of the next order, in admission order."""
@@ -291,6 +294,7 @@ class Trainer:
         """End the checkpoint writer, the dispatcher, the services and the learner."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
             closing.callback(self.learner.close)
+            closing.callback(self.compute.close)
             closing.push_async_callback(self.services.close)
             closing.push_async_callback(self.dispatcher.close)
             closing.callback(self.saver.cancel)

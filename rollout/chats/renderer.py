@@ -15,7 +15,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.text.think import split_reasoning
-from ..models.loading import load_tokenizer
+from ..models.loading import load_tokenizer, save_tokenizer
 from .codec import Codec, Marks
 
 Ids = npt.NDArray[np.int32]
@@ -182,7 +182,7 @@ class Renderer:
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer and its template into a model's folder."""
-        self._tokenizer.save_pretrained(folder)
+        save_tokenizer(self._tokenizer, folder)
 
     def _render_prompt(self, key: str) -> Ids:
         marks = Marks(self._codec)

@@ -1,5 +1,7 @@
-"""Loading models and tokenizers from Hugging Face folders; if that fails, the error is one clear line."""
+"""Loading models and tokenizers from Hugging Face folders, with one clear line if that fails; writing tokenizers."""
 
+import json
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -34,6 +36,21 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(_refusal(path, "tokenizer", error)) from error
     return cast(PreTrainedTokenizerBase, tokenizer)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write a tokenizer so that transformers 4 can read it too; many environments and engines still use that.
+
+    Transformers 5 reads the names that transformers 4 has, and not the other way round.
+    """
+    tokenizer.save_pretrained(folder)
+    path = Path(folder) / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if settings.get("tokenizer_class") == "TokenizersBackend":
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_context(model: PreTrainedModel, context: int) -> None:

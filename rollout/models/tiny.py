@@ -9,6 +9,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from ...verifiers.errors import ConfigError
+from .loading import save_tokenizer
 
 TEMPLATE = Path(__file__).parent / "templates" / "hermes.jinja"
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -69,7 +70,7 @@ def build_tiny_model(
         model = Qwen3ForCausalLM(config)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from ...verifiers.errors import InfrastructureError
 from .body import BodyLimits, packed, read_body
 from .door import Door
 from .metrics import exposition
-from .openapi import document
+from .openapi import Part, document
 from .service import Service, Times
 from .storage.queue import QueueFull
 from .wire import ENVIRONMENT_IDENTIFIER, ENVIRONMENT_REGISTRATION, REGISTRATION, BadBody
@@ -35,6 +35,7 @@ def make_app(
     *,
     token: str = "",
     routes: Sequence[web.RouteDef] = (),
+    described: Sequence[Part] = (),
     limits: BodyLimits | None = None,
     max_requests: int = 256,
 ) -> web.Application:
@@ -44,13 +45,19 @@ def make_app(
         service: the state.
         token: what callers must show as ``Authorization: Bearer TOKEN``, or as the password in the URL; empty for none.
         routes: further routes, for example the engine's.
+        described: what the OpenAPI document says of these.
         limits: of a body.
         max_requests: requests that are answered at a time; further ones get 503.
     """
-    wire = _Wire(service, limits or BodyLimits())
+    wire = _Wire(service, limits or BodyLimits(), described)
     guard = _Guard(token, max_requests, wire.answers)
     app = web.Application(middlewares=[guard.middleware()], client_max_size=wire.limits.bytes)
     app.add_routes([*wire.routes(), *routes])
+
+    async def close(_: web.Application) -> None:
+        service.closing = True
+
+    app.on_shutdown.append(close)
     return app
 
 
@@ -123,8 +130,8 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 class _Wire:
     """The routes of the wire over one service."""
 
-    def __init__(self, service: Service, limits: BodyLimits) -> None:
-        self.service, self.limits = service, limits
+    def __init__(self, service: Service, limits: BodyLimits, described: Sequence[Part]) -> None:
+        self.service, self.limits, self.described = service, limits, described
         self.answers: Counter[tuple[str, int]] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
@@ -182,7 +189,8 @@ class _Wire:
         groups = await self.service.batch(trainer)
         if groups is None:
             return _json({"batch": None})
-        body = b'{"batch":[' + b",".join(group.body for group in groups) + b"]}"
+        numbers = ",".join(str(group.number) for group in groups)
+        body = b'{"batch":[' + b",".join(group.body for group in groups) + f'],"numbers":[{numbers}]}}'.encode()
         response = await packed(request, body, "application/json")
         whole = False
         try:
@@ -221,8 +229,8 @@ class _Wire:
 
     async def quarantine(self, request: web.Request) -> web.Response:
         rows = [
-            {"at": at, "reason": reason, "body": body[:2000].decode(errors="replace"), "bytes": len(body)}
-            for at, reason, body in await self.service.queue.quarantined()
+            {"at": one.at, "reason": one.reason, "body": one.start.decode(errors="replace"), "bytes": one.size}
+            for one in await self.service.queue.quarantine.newest()
         ]
         return await packed(request, json.dumps({"refused": rows}).encode(), "application/json")
 
@@ -231,7 +239,7 @@ class _Wire:
         return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def openapi(self, request: web.Request) -> web.Response:
-        return await packed(request, json.dumps(document()).encode(), "application/json")
+        return await packed(request, json.dumps(document(*self.described)).encode(), "application/json")
 
 
 def _trainer(request: web.Request) -> str:

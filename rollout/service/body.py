@@ -28,8 +28,12 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
 
     Raises:
         BadBody: there is none.
-        web.HTTPException: it is too large (413), too slow (408) or not gzip as it says (400).
+        web.HTTPException: it is too large (413), too slow (408), not gzip as it says (400), or packed otherwise (415).
     """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        message = f"the Content-Encoding {encoding[:40]!r} is not supported; send gzip, or the body as it is"
+        raise web.HTTPUnsupportedMediaType(text=message)
     length = request.content_length
     if length is not None and length > limits.bytes:
         raise _too_large(limits)
@@ -38,7 +42,7 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
             body = await _read(request, limits)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"the body took longer than {limits.seconds:g} s") from None
-    if body and "gzip" in request.headers.get("Content-Encoding", "").lower():
+    if body and encoding.endswith("gzip"):
         body = unpack(body, limits)
     if not body:
         raise refused([], "a JSON body is required", "missing")

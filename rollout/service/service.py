@@ -84,6 +84,8 @@ class Service:
         self.arrivals: deque[float] = deque(maxlen=1000)
         self.latest: bytes | None = None
         """The last group that was accepted, as JSON."""
+        self.closing = False
+        """Whether posts wait for room no more, because the server ends."""
         self._asked: float | None = None  # when a trainer last asked for a batch
         self._one_by_one = asyncio.Lock()
         state = queue.state()
@@ -251,7 +253,7 @@ class Service:
             queued = self._check(body, many)
         except BadBody as error:
             self.refused[str(error.detail[0]["type"])] += 1
-            await self.queue.quarantine(str(error), body)
+            await self.queue.quarantine.add(str(error), body)
             raise
         whole = [self._whole_size(group) for group in queued]
         await self._put(queued, whole)
@@ -276,7 +278,7 @@ class Service:
             try:
                 await self.queue.put(groups, whole)
             except QueueFull:
-                if time.monotonic() >= deadline:
+                if self.closing or time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.1)
             else:

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_type_hints
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError, create_model
 
 from ...verifiers.errors import DataError
+
+if TYPE_CHECKING:  # it takes longer to import than all the rest, and only unusual bodies need it
+    from pydantic import TypeAdapter
 
 TOKEN_LIMIT = 2**31
 """Token ids are below this; a mask's entry lies between -100 and this."""
@@ -26,6 +28,8 @@ _Size = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 _Weight = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _DETAILS = 10
 """How many errors one answer lists at most."""
+_LONGEST = 100
+"""Characters of a name that is kept or repeated, whether of an environment or of a field in a free form."""
 
 
 class ScoredData(msgspec.Struct, gc=False):
@@ -70,7 +74,7 @@ class EnvironmentRegistration(msgspec.Struct):
     """What an environment says of itself in ``POST /register-env``."""
 
     max_token_length: _Size
-    desired_name: str
+    desired_name: Annotated[str, msgspec.Meta(max_length=_LONGEST)]
     weight: _Weight
     group_size: _Size
     min_batch_allocation: _Weight | None = None
@@ -102,8 +106,9 @@ def place(loc: Sequence[str | int]) -> str:
 
 
 def refused(loc: Sequence[str | int], message: str, kind: str = "value_error") -> BadBody:
-    """The error for one value: ``loc`` is its field and indexes."""
-    return BadBody([{"type": kind, "loc": ["body", *loc], "msg": message}])
+    """The error for one value: ``loc`` is its field and indexes, of which long ones are cut."""
+    short = [part[:_LONGEST] if isinstance(part, str) else part for part in loc]
+    return BadBody([{"type": kind, "loc": ["body", *short], "msg": message}])
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -134,7 +139,9 @@ class Body(Generic[_T]):
         return found if self._many else [found]  # type: ignore[return-value, list-item]
 
     @cached_property
-    def _lax(self) -> TypeAdapter[Any]:
+    def _lax(self) -> "TypeAdapter[Any]":
+        from pydantic import TypeAdapter, create_model
+
         hints = get_type_hints(self._record)
         fields = {
             field.name: (hints[field.name], ... if field.required else field.default)
@@ -144,6 +151,8 @@ class Body(Generic[_T]):
         return TypeAdapter(list[model] if self._many else model)
 
     def _decode_lax(self, body: bytes) -> list[_T]:
+        from pydantic import ValidationError
+
         try:
             found = self._lax.validate_json(body)
         except ValidationError as error:

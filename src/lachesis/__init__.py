@@ -71,8 +71,29 @@ __all__ = [  # in the order of _HOME, which a test holds equal to it
     "use",
 ]
 
+_IN_ATROPOS = {
+    "APIServer": "await episode.chat().reply()",
+    "APIServerConfig": "await episode.chat().reply(); the run's config names the model",
+    "BaseEnv": "lachesis.Environment",
+    "BaseEnvConfig": "lachesis.EnvironmentConfig, as the class Config of your Environment",
+    "EvalHandlingEnum": "the split test of Environment.tasks; the run's config says when to evaluate",
+    "ManagedServer": "await episode.chat().reply(), which keeps the exact ids",
+    "ScoredDataGroup": "lachesis.Group, which the framework makes",
+    "ScoredDataItem": "lachesis.Trajectory, which the framework makes",
+    "ServerBaseline": "await episode.chat().reply()",
+    "ServerManager": "await episode.chat().reply()",
+    "TeacherDistillationEnv": "lachesis.Environment",
+    "tokenize_for_trainer": "await episode.chat().reply(), which keeps the exact ids",
+}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _IN_ATROPOS:  # an ImportError, since `from lachesis import name` hides the text of an AttributeError
+        raise ImportError(
+            f"{name} belongs to Atropos (atroposlib). Here it is {_IN_ATROPOS[name]}. An environment of Atropos also runs "
+            "unchanged; docs/from-atropos.md shows both ways",
+            name=__name__,
+        )
     if name not in _HOME:
         raise AttributeError(f"module 'lachesis' has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""A real ``atroposlib`` environment, in a Python of its own, trains the tiny model through the service."""
+"""A real ``atroposlib`` environment, in a Python of its own, trains the tiny model on sums through the service."""
 
 import json
 import os
@@ -6,30 +6,18 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
 
+from lachesis.environments.shipped.arithmetic import Arithmetic
+
 PYTHON = os.environ.get("LACHESIS_ATROPOS_PYTHON", "")
-PROGRAM = Path(__file__).with_name("atropos_backwards.py")
-TASKS = '''"""The same tasks, for the warm start and the held-out evaluation; none of its groups is trained."""
-import random
-from lachesis import Environment, Rubric, Task, use
-
-class Backwards(Environment):
-    """A word to be written backwards."""
-    rubric = Rubric(use("exact"), success="exact")
-
-    def tasks(self, split, seed):
-        """Three letters."""
-        rng = random.Random(seed)
-        for _ in range(10**9 if split == "train" else 200):
-            word = "".join(rng.choices("abcdefgh", k=3))
-            if (sum(map(ord, word)) % 10 == 0) == (split == "test"):
-                yield Task(f"{word}>", answer=word[::-1])
-'''
+PROGRAM = Path(__file__).with_name("atropos_sums.py")
+MAIN_JOB = Path(__file__).resolve().parents[2] / "configs" / "arithmetic.toml"
 
 pytestmark = pytest.mark.skipif(not PYTHON, reason="atroposlib is not installed: make atropos")
 
@@ -40,7 +28,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def serve(port: int, tokenizer: Path, log: Path) -> subprocess.Popen[bytes]:
+def serve(port: int, tokenizer: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """Start the environment as its users do."""
     url = f"http://127.0.0.1:{port}"
     options = {
@@ -48,11 +36,11 @@ def serve(port: int, tokenizer: Path, log: Path) -> subprocess.Popen[bytes]:
         "env.tokenizer_name": tokenizer,
         "env.group_size": 8,
         "env.total_steps": 10_000,
-        "env.max_token_length": 32,
-        "env.max_num_workers": 48,
-        "env.max_batches_offpolicy": 2,
+        "env.max_token_length": 64,
+        "env.max_num_workers": 64,
+        "env.max_batches_offpolicy": 1,
         "env.use_wandb": "false",
-        "env.wandb_name": "backwards",
+        "env.wandb_name": "sums",
         "openai.base_url": f"{url}/v1",
         "openai.model_name": "policy",
         "openai.server_type": "vllm",
@@ -60,53 +48,81 @@ def serve(port: int, tokenizer: Path, log: Path) -> subprocess.Popen[bytes]:
         "openai.api_key": "x",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "HELD_OUT": str(folder / "held_out.json")}
     environ.pop("PYTHONPATH", None)
-    command = [PYTHON, str(PROGRAM), "serve", "--slurm", "false", *words]
-    return subprocess.Popen(command, env=environ, cwd=log.parent, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+    command = [PYTHON, str(PROGRAM), "serve", "--slurm", "false", *words, *more]
+    with (folder / "environment.log").open("wb") as log:
+        return subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
 
 
-def settings(out: Path, port: int, tasks: Path) -> dict[str, Any]:
-    return {
+def settings(out: Path, port: int) -> dict[str, Any]:
+    """The main job, but its own environment only warms the model up and evaluates it; Atropos' gives the groups."""
+    job = tomllib.loads(MAIN_JOB.read_text())
+    (sums,) = job["environments"]
+    service = {"use": "service", "group_size": 8, "config": {"port": port, "patience": 300.0}}
+    return job | {
         "name": "atropos",
         "out": str(out),
-        "environments": [
-            {"use": "service", "group_size": 8, "config": {"port": port, "patience": 300.0}},
-            {"use": str(tasks), "label": "backwards", "group_size": 8, "weight": 1e-9},
-        ],
-        "model": {"path": "tiny", "context": 32, "tiny": {"hidden": 64}},
-        "rollout": {"inline": True, "slots": 256, "sampling": {"max_tokens": 4}},
-        "warm_start": {"steps": 500, "batch": 32, "lr": 2e-3, "target": 0.4, "every": 5},
-        "trainer": {"steps": 100, "prompts": 16, "lr": 1e-3, "warmup": 5},
-        "eval": {"every": 5, "tasks": 100, "stop_at": 0.9},
+        "environments": [service, {**sums, "weight": 1e-9}],
+        "rollout": {**job["rollout"], "inline": True},
     }
+
+
+def listens(run: Path) -> bool:
+    """Whether the service is there: an environment that does not reach it ends."""
+    log = run / "log"
+    return log.exists() and "connect to http" in log.read_text()
+
+
+def train(folder: Path, *more: str, **overrides: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The summary and the metrics of a run that the environment feeds."""
+    held_out = [task.messages[0]["content"] for task in Arithmetic().tasks("test", 0)]
+    (folder / "held_out.json").write_text(json.dumps(held_out))
+    port = free_port()
+    values = settings(folder, port)
+    for part, changes in overrides.items():
+        values[part] = {**values[part], **changes}
+    config, run = folder / "config.toml", folder / "atropos-1"
+    config.write_text(tomli_w.dumps(values))
+    command = [sys.executable, "-m", "lachesis.commands.cli", "train", str(config)]
+    with (folder / "errors").open("wb") as errors:
+        job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+    processes = [job]
+    try:
+        while not listens(run):
+            assert job.poll() is None, (folder / "errors").read_text()[-2000:]
+            time.sleep(0.2)
+        processes.append(serve(port, run / "model", folder, *more))
+        assert job.wait() == 0, (folder / "errors").read_text()[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["mixture/service/admitted"] == 1.0, "only the service's groups were trained"
+    assert rows[-1]["service/service/exact"] > 0
+    assert rows[-1]["service/service/unprovable"] == 0
+    return json.loads((run / "summary.json").read_text()), rows
+
+
+@pytest.mark.timeout(300)
+def test_an_environment_of_the_real_base_env_feeds_a_trainer(tmp_path: Path) -> None:
+    """The short version; an untaught model's groups are all wrong, which the environment is told to post."""
+    summary, rows = train(
+        tmp_path,
+        *("--env.ensure_scores_are_not_same", "false"),
+        model={"tiny": {"hidden": 32, "layers": 1}},
+        warm_start={"steps": 1},
+        trainer={"steps": 2, "prompts": 2},
+        eval={"every": 2, "tasks": 20},
+    )
+    assert summary["steps"] == 2
+    assert all(row["tokens/sampled"] and "tokens/forced" not in row for row in rows if row["step"] > 0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_an_environment_of_the_real_base_env_trains_the_tiny_model_to_a_held_out_threshold(tmp_path: Path) -> None:
-    tasks = tmp_path / "backwards.py"
-    tasks.write_text(TASKS)
-    port = free_port()
-    config = tmp_path / "config.toml"
-    config.write_text(tomli_w.dumps(settings(tmp_path, port, tasks)))
-    run = tmp_path / "atropos-1"
-    command = [sys.executable, "-m", "lachesis.commands.cli", "train", str(config)]
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(tmp_path / "errors").open("wb"))
-    while not (run / "model" / "tokenizer_config.json").exists():
-        assert job.poll() is None, (tmp_path / "errors").read_text()[-2000:]
-        time.sleep(0.2)
-    environment = serve(port, run / "model", tmp_path / "environment.log")
-    try:
-        assert job.wait(timeout=800) == 0, (tmp_path / "errors").read_text()[-2000:]
-    finally:
-        environment.kill()
-        environment.wait()
-    summary = json.loads((run / "summary.json").read_text())
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+def test_sums_of_the_real_base_env_train_the_tiny_model_to_a_held_out_threshold(tmp_path: Path) -> None:
+    summary, _ = train(tmp_path)
     assert summary["heldout_start"] < 0.7, "the warm start alone must not be what reaches the goal"
     assert summary["heldout_final"] >= 0.9
-    last = rows[-1]
-    assert last["mixture/service/admitted"] == 1.0, "only the service's groups were trained"
-    assert last["service/service/exact"] > 0
-    assert last["service/service/unprovable"] == 0

@@ -1,18 +1,21 @@
 """A chat-based environment over the torch engine: what would be trained with its own tokens, and with repaired ones."""
 
 import asyncio
+import random
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.models.loading import load_tokenizer
+from lachesis.rollout.models.loading import load_model, load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.service.engine.conversations import Conversations
 from lachesis.rollout.service.engine.exact_tokens import repaired
@@ -22,12 +25,17 @@ SAMPLES = 32
 WORDS = ("the", "answer", "is", "hello", "er", "an", "in", "on", "re", "th", "he")
 
 
-def test_the_trainers_logprobs_are_the_samplers_only_after_the_repair(tmp_path: Path) -> None:
-    build_tiny_model(tmp_path, words=WORDS, context=256)
+@pytest.mark.parametrize(("lessons", "least"), [(0, 0.9), (40, 0.05)])
+def test_the_trainers_logprobs_are_the_samplers_only_after_the_repair(
+    tmp_path: Path, lessons: int, least: float
+) -> None:
+    """``lessons``: steps on text as the tokenizer writes it; ``least``: share of sequences that have other ids then."""
+    build_tiny_model(tmp_path, hidden=64, words=WORDS, context=256)
     renderer, tokenizer = Renderer.load(str(tmp_path)), load_tokenizer(str(tmp_path))
+    question = [{"role": "user", "content": "what is the answer?"}]
+    teach(tmp_path, renderer, question, lessons)
     engine = LocalEngine(TorchEngine.from_path(str(tmp_path), dtype="float32", slots=16, context=256, device="cpu"))
     memory = Conversations(renderer)
-    question = [{"role": "user", "content": "what is the answer?"}]
 
     async def play() -> list[str]:
         app = web.Application()
@@ -39,23 +47,50 @@ def test_the_trainers_logprobs_are_the_samplers_only_after_the_repair(tmp_path: 
 
     replies = asyncio.run(play())
     sampled = {turn.shown: turn for turn in memory._turns}
-    before, after = [], []
+    before, after, others = [], [], []
     for reply in replies:
         turn = sampled[reply]
         tokens, mask = tokenized(tokenizer, [*question, {"role": "assistant", "content": reply}])
         repair = repaired(memory, tokens, mask, None)
-        assert repair.outcome == "repaired"
+        assert repair.outcome in ("exact", "repaired")
         assert repair.tokens.tolist()[: turn.size] == turn.tokens().tolist()
         truth = float(turn.completion.logprobs.sum())
+        others.append(share_of_others([token for token in mask if token != -100], turn.completion.tokens.tolist()))
         before.append(abs(trained(engine, tokens, np.array(mask) != -100) - truth))
         after.append(abs(trained(engine, repair.tokens.tolist(), repair.mask) - truth))
-    wrong = sum(difference > 0.01 for difference in before)
+    wrong = np.mean([difference > 0.01 for difference in before])
     print(
-        f"another logprob in {wrong} of {SAMPLES} sequences, by {np.mean(before):.1f} nats; repaired {max(after):.5f}"
+        f"{lessons} lessons: other ids for {np.mean(others):.0%} of the tokens, in {wrong:.0%} of {SAMPLES} sequences; "
+        f"the logprob differs by {np.mean(before):.2f} nats, repaired {max(after):.5f}"
     )
-    assert wrong > 0.9 * SAMPLES
-    assert np.mean(before) > 5
+    assert wrong >= least
+    assert np.mean(before) > 5 * least
     assert after == pytest.approx([0] * SAMPLES, abs=1e-3)
+
+
+def teach(folder: Path, renderer: Renderer, question: list[Any], lessons: int) -> None:
+    """Supervised steps on replies of a few words, so that the model writes them mostly as the tokenizer does."""
+    rng, model = random.Random(0), load_model(str(folder), torch.float32, "cpu")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    prompt = renderer.prompt(question)
+    for _ in range(lessons):
+        replies = [renderer.reply(" ".join(rng.choices(WORDS, k=5))) for _ in range(16)]
+        longest = max(reply.size for reply in replies)
+        rows = [[*prompt, *reply, *[-100] * (longest - reply.size)] for reply in replies]
+        labels = torch.tensor(rows, dtype=torch.long)
+        loss = model(
+            labels.clamp(min=0), labels=labels.masked_fill(torch.arange(labels.shape[1]) < prompt.size, -100)
+        ).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+
+
+def share_of_others(posted: list[int], sampled: list[int]) -> float:
+    """The share of the posted ids that are not those that were sampled, in the best alignment."""
+    same = sum(block.size for block in SequenceMatcher(None, posted, sampled, autojunk=False).get_matching_blocks())
+    return 1 - same / max(1, len(posted))
 
 
 def tokenized(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[list[int], list[int]]:

@@ -12,6 +12,7 @@ from ...rollout.engines.engine import Generator
 from ...rollout.orders import Outcome, Passed
 from ...rollout.service.app import make_app, make_runner
 from ...rollout.service.engine.conversations import Conversations
+from ...rollout.service.engine.openapi import engine_part
 from ...rollout.service.engine.routes import engine_routes
 from ...rollout.service.posted import Posted
 from ...rollout.service.service import Service
@@ -65,6 +66,11 @@ class RunServices:
         }
 
     @property
+    def hosted(self) -> bool:
+        """Whether there are any."""
+        return bool(self._hosts)
+
+    @property
     def consumed(self) -> dict[str, int]:
         """Label → number of the last group that was consumed."""
         return {host.label: host.source.consumed for host in self._hosts.values()}
@@ -91,6 +97,11 @@ class RunServices:
         """
         for host in self._hosts.values():
             await host.open(generator(), renderer)
+
+    async def start(self) -> None:
+        """Let environments register, now that the policy is the one that is trained: the warm start is over."""
+        for host in self._hosts.values():
+            await host.start()
 
     async def sealed(self, state: RunState) -> None:
         """A checkpoint of ``state`` is complete: what was consumed before it is needed no more."""
@@ -161,6 +172,7 @@ class ServiceHost:
         )
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
+        self._service: HostedService | None = None
 
     async def open(self, generator: Generator, renderer: Renderer) -> None:
         """Serve the wire of Atropos and the engine on one port.
@@ -179,9 +191,10 @@ class ServiceHost:
         )
         service = HostedService(self.queue, door=door, step=lambda: state().step, hold_odd=False)
         service.registration = self._registration()  # the run may be told other steps when it is resumed
-        await service.start()
+        self._service = service
         routes = engine_routes(generator, renderer, context=context, version=lambda: state().version, memory=memory)
-        self._runner = make_runner(make_app(service, token=settings.token, routes=routes))
+        app = make_app(service, token=settings.token, routes=routes, described=[engine_part()])
+        self._runner = make_runner(app)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.host, settings.port).start()
@@ -192,6 +205,11 @@ class ServiceHost:
             ) from None
         port = self._runner.addresses[0][1]
         log.info("%s: environments and clients of the engine connect to http://%s:%d", self.label, settings.host, port)
+
+    async def start(self) -> None:
+        """Let environments register."""
+        if self._service:
+            await self._service.start()
 
     def metrics(self) -> Metrics:
         """Of the source, and how many sequences were as sampled, repaired, and neither, in this sitting."""

@@ -5,7 +5,8 @@ import numpy.typing as npt
 
 from ...rollout.workers.pool import Pool
 from ...verifiers.errors import ConfigError, EngineError
-from ..learner.learner import Learner, Metrics
+from ..learner.async_learner import AsyncLearner
+from ..learner.learner import Metrics
 
 PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
 """Largest difference of logprobs between trainer and engine, in nats, that different kernels may cause."""
@@ -21,21 +22,24 @@ class WeightSync:
         tolerance: the largest difference of these logprobs, in nats.
     """
 
-    def __init__(self, pool: Pool, learner: Learner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
+    def __init__(self, pool: Pool, learner: AsyncLearner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
         self._pool, self._learner = pool, learner
         self._probe, self._tolerance = probe, tolerance
 
-    async def check_vocabulary(self) -> None:
+    async def check_vocabulary(self, vocabulary: int) -> None:
         """Compare the vocabularies of engines and trainer.
+
+        Args:
+            vocabulary: of the trainer's model.
 
         Raises:
             ConfigError: The vocabulary of an engine has another size than the trainer's.
         """
         for info in await self._pool.infos():
-            if info.vocabulary != self._learner.vocabulary:
+            if info.vocabulary != vocabulary:
                 raise ConfigError(
                     f"a {info.name} engine has a vocabulary of {info.vocabulary} tokens, and the trainer's model one "
-                    f"of {self._learner.vocabulary}; leave the vocabulary out of rollout.engine_options"
+                    f"of {vocabulary}; leave the vocabulary out of rollout.engine_options"
                 )
 
     async def publish(self, version: int) -> Metrics:
@@ -44,8 +48,8 @@ class WeightSync:
         Raises:
             EngineError: A checksum or the probe's logprobs differ.
         """
-        await self._pool.publish(self._learner.send(self._pool.sender(), version))
-        expected = self._learner.compute_logprobs(self._probe)[1:]
+        await self._pool.publish(await self._learner.send(self._pool.sender(), version))
+        expected = (await self._learner.compute_logprobs(self._probe))[1:]
         answers = await self._pool.compute_logprobs(self._probe)
         gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN if any value is NaN
         if not gap <= self._tolerance:

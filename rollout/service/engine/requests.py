@@ -79,8 +79,13 @@ class Wanted(BaseModel):
         for name in ("max_completion_tokens", "max_new_tokens"):
             if name in body:
                 body["max_tokens"] = body[name]
-        if isinstance(body.get("stop"), str):
-            body["stop"] = [body["stop"]]
+        if "stop" in body:
+            stops = body["stop"] if isinstance(body["stop"], list) else [body["stop"]]
+            ids = [stop for stop in stops if isinstance(stop, int)]  # some environments give ids here
+            body["stop"] = [stop for stop in stops if not isinstance(stop, int)]
+            if ids:
+                given = body.get("stop_token_ids", [])
+                body["stop_token_ids"] = [*given, *ids] if isinstance(given, list) else given
         return body
 
     @property

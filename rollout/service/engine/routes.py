@@ -17,6 +17,7 @@ from ....verifiers.json_data.text import to_text
 from ....verifiers.message import Message
 from ....verifiers.tool_calling.formats.hermes import OPEN, read_hermes
 from ...engines.engine import Generator, Ids
+from ..body import BodyLimits, read_body
 from .conversations import Conversations, message_keys
 from .requests import (
     ChatWanted,
@@ -50,6 +51,7 @@ def engine_routes(
     version: Callable[[], int],
     memory: Conversations,
     model: str = "",
+    limits: BodyLimits | None = None,
 ) -> list[web.RouteDef]:
     """The routes over one model.
 
@@ -60,15 +62,17 @@ def engine_routes(
         version: the lowest weights version that may serve a request now.
         memory: where every sample is remembered.
         model: the name that requests must give; empty to take any name.
+        limits: of a body, which may be gzip.
     """
+    bounds = limits or BodyLimits()
     door = _Door(Sampler(generator, renderer, context, version, memory), model)
     return [
         web.get("/health", door.health),
         web.get("/v1/models", door.models),
-        web.post("/v1/chat/completions", _answered(door.chat)),
-        web.post("/v1/completions", _answered(door.complete)),
-        web.post("/generate", _answered(door.generate)),
-        web.post("/generate/", _answered(door.generate)),
+        web.post("/v1/chat/completions", _answered(door.chat, bounds)),
+        web.post("/v1/completions", _answered(door.complete, bounds)),
+        web.post("/generate", _answered(door.generate, bounds)),
+        web.post("/generate/", _answered(door.generate, bounds)),
     ]
 
 
@@ -245,19 +249,19 @@ class _Door:
         }
 
 
-def _answered(handler: Callable[[Any], Awaitable[Any]]) -> Handler:
+def _answered(handler: Callable[[Any], Awaitable[Any]], limits: BodyLimits) -> Handler:
     """The handler over JSON as one over HTTP: every error is one of OpenAI's, and none of the input's is a 500."""
 
     @functools.wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
-            return web.json_response(await handler(read_json(await request.read())))
+            return web.json_response(await handler(read_json(await read_body(request, limits))))
         except Refusal as error:
             return _error(error.status, str(error), error.code, error.param)
         except (InputError, RecursionError) as error:
             return _error(400, str(error))
-        except web.HTTPRequestEntityTooLarge as error:
-            return _error(413, error.text or "the body is too large")
+        except web.HTTPException as error:
+            return _error(error.status, error.text or error.reason)
         except InfrastructureError as error:
             return _error(503, str(error), "engine_unavailable")
 

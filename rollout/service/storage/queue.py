@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .batching import Waiting, WaitingGroups
-from .database import Database
+from .database import Database, DiskError
 from .held import HeldGroups
+from .quarantine import Quarantine
 from .queued import Counters, Lease, QueuedGroup, QueueFull
 
 __all__ = ["GroupQueue", "QueueFull", "QueuedGroup"]
-
-_QUARANTINED = 100
-"""How many refused bodies are kept, the newest."""
-_QUARANTINED_BYTES = 1 << 20
-"""How much of each is kept."""
 
 
 class GroupQueue:
@@ -50,6 +46,7 @@ class GroupQueue:
             ConfigError: the file cannot be used.
         """
         self._database = Database(path)
+        self.quarantine = Quarantine(self._database)
         self.max_groups, self.max_bytes, self.patience, self.clock = max_groups, max_bytes, patience, clock
         self.counters = Counters()
         self.leases: dict[str, Lease] = {}
@@ -272,16 +269,21 @@ class GroupQueue:
             connection.executemany("DELETE FROM groups WHERE number = ?", [(group.number,) for group in lease.groups])
             _save(connection, state or {})
 
-        lease.expires = float("inf")  # not to be given back while it is deleted
-        await self._database.write(delete)
+        lease.ending = True
+        try:
+            await self._database.write(delete)
+        except DiskError:
+            lease.ending = False
+            raise
         self.leases.pop(trainer, None)
         self.counters.acknowledged += len(lease.groups)
         return True
 
     def give_back(self, trainer: str) -> None:
-        """Return what ``trainer`` has on lease to its old place in the queue."""
-        lease = self.leases.pop(trainer, None)
-        if lease is not None:
+        """Return what ``trainer`` has on lease to its old place in the queue, unless it has just acknowledged it."""
+        lease = self.leases.get(trainer)
+        if lease is not None and not lease.ending:
+            del self.leases[trainer]
             self.waiting.put_back(lease.groups)
             self.bytes += lease.bytes
             self.counters.returned += len(lease.groups)
@@ -323,26 +325,6 @@ class GroupQueue:
             self._stuck = None
 
         await self._database.write(delete, deleted)
-
-    async def quarantine(self, reason: str, body: bytes) -> None:
-        """Keep a refused body, at most the first MiB of it, and only the newest 100.
-
-        Raises:
-            DiskError: it could not be written.
-        """
-
-        def insert(connection: sqlite3.Connection) -> None:
-            query = "INSERT INTO quarantine (at, reason, body) VALUES (?, ?, ?)"
-            number = connection.execute(query, (time.time(), reason, body[:_QUARANTINED_BYTES])).lastrowid or 0
-            connection.execute("DELETE FROM quarantine WHERE number <= ?", (number - _QUARANTINED,))
-
-        self.counters.quarantined += 1
-        await self._database.write(insert)
-
-    async def quarantined(self) -> list[tuple[float, str, bytes]]:
-        """The refused bodies, newest first: when (seconds since the epoch), why, and the body."""
-        query = "SELECT at, reason, body FROM quarantine ORDER BY number DESC"
-        return await self._database.read(lambda c: c.execute(query).fetchall())
 
 
 def _save(connection: sqlite3.Connection, state: Mapping[str, Any]) -> None:

@@ -33,6 +33,8 @@ class Lease:
     """On the queue's clock."""
     delivered: bool = False
     """Whether all of it was written to the trainer's connection."""
+    ending: bool = False
+    """Whether its groups are being deleted, so that they cannot come back any more."""
 
 
 @dataclass
@@ -48,4 +50,3 @@ class Counters:
     batches: int = 0
     short_batches: int = 0
     """Batches that are not exactly full; part of ``batches``."""
-    quarantined: int = 0

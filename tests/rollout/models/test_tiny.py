@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def test_a_tiny_model_loads_as_any_hugging_face_folder(tmp_path: Path, tied: boo
     text = tokenizer.apply_chat_template([{"role": "user", "content": "é"}], tokenize=False)
     assert text == "<|im_start|>user\né<|im_end|>\n"
     assert torch.isfinite(model(torch.tensor([tokenizer.encode(text)])).logits).all()
+
+
+def test_its_tokenizer_is_written_in_names_that_transformers_4_knows_and_is_read_as_it_was(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path, hidden=32, layers=1)
+    written = json.loads((folder / "tokenizer_config.json").read_text())
+    assert written["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert written["additional_special_tokens"] == ["<|im_start|>"]
+    assert "extra_special_tokens" not in written
+    read = AutoTokenizer.from_pretrained(folder)
+    assert read.get_vocab() == TOKENIZER.get_vocab()
+    assert set(read.all_special_tokens) == set(TOKENIZER.all_special_tokens)
 
 
 def test_equal_seeds_write_equal_files_and_leave_the_global_generator_alone(tmp_path: Path) -> None:

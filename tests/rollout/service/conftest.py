@@ -19,6 +19,7 @@ from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.service.app import BodyLimits, Door, Service, Times, make_app, make_runner
 from lachesis.rollout.service.engine.conversations import Conversations
+from lachesis.rollout.service.engine.openapi import engine_part
 from lachesis.rollout.service.engine.routes import engine_routes
 from lachesis.rollout.service.storage.queue import GroupQueue
 
@@ -77,19 +78,24 @@ def group(first: int = 1, sequences: int = 4, **changes: Any) -> dict[str, Any]:
 async def serving(
     path: Path,
     *,
+    port: int = 0,
     token: str = "",
     max_groups: int = 10_000,
     patience: float = 30.0,
     times: Times | None = None,
     door: Door | None = None,
     limits: BodyLimits | None = None,
+    room: "Room | None" = None,
+    kind: type[Service] = Service,
 ) -> AsyncIterator[Client]:
+    """A service; with a ``room`` also the engine."""
     queue = GroupQueue(path / "store.sqlite", max_groups=max_groups, max_bytes=1 << 30, patience=patience)
-    service = Service(queue, times=times or Times(room=0.2), door=door)
-    runner = make_runner(make_app(service, token=token, limits=limits))
+    service = kind(queue, times=times or Times(room=0.2), door=door)
+    engine = {"routes": room.routes(limits), "described": [engine_part()]} if room else {}
+    runner = make_runner(make_app(service, token=token, limits=limits, **engine))
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         host, port = runner.addresses[0][:2]
         async with ClientSession() as session:
             yield Client(session, service, f"http://{host}:{port}")
@@ -105,9 +111,9 @@ Talk = Callable[[Client], Coroutine[Any, Any, None]]
 def talk(tmp_path: Path) -> Callable[..., None]:
     """Runs a conversation with a service in a folder of its own, which stays for the next conversation."""
 
-    def converse(talk: Talk, **options: Any) -> None:
+    def converse(talk: Talk, seconds: float = 60, **options: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(60), serving(tmp_path, **options) as client:
+            async with asyncio.timeout(seconds), serving(tmp_path, **options) as client:
                 await talk(client)
 
         asyncio.run(bounded())
@@ -187,18 +193,21 @@ class Room:
                 mask[span] = tokens[span]
         return tokens, mask
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[TestClient[Any, Any]]:
-        routes = engine_routes(
+    def routes(self, limits: BodyLimits | None = None) -> list[web.RouteDef]:
+        return engine_routes(
             self.engine,
             self.renderer,
             context=self.context,
             version=lambda: self.version,
             memory=self.memory,
             model=self.model,
+            limits=limits,
         )
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[TestClient[Any, Any]]:
         app = web.Application()
-        app.add_routes(routes)
+        app.add_routes(self.routes())
         async with TestClient(TestServer(app)) as client:
             yield client
 

@@ -14,6 +14,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
+from lachesis.rollout.models.loading import save_tokenizer
+
 from .conftest import REGISTRATION, Client
 
 PYTHON = os.environ.get("LACHESIS_ATROPOS_PYTHON", "")
@@ -69,9 +71,8 @@ def test_an_unmodified_environment_feeds_a_trainer(tmp_path: Path, talk: Callabl
     words = "one and is two . , a b c d".split()  # noqa: SIM905
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="."))
     tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=".", pad_token=".").save_pretrained(
-        tmp_path / "words"
-    )
+    whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=".", pad_token=".")
+    save_tokenizer(whole, tmp_path / "words")
 
     async def session(client: Client) -> None:
         await client.post("/register", REGISTRATION | {"starting_step": 0})

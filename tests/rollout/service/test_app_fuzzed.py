@@ -1,8 +1,11 @@
 """Bodies that nobody would send: every one is answered, none with 500, and the service goes on."""
 
 import asyncio
+import gc
 import gzip
 import json
+import os
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from .conftest import REGISTRATION, Client, group
 
+EXAMPLES = int(os.environ.get("LACHESIS_FUZZ", "150"))
 NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans(), st.just(10**400), st.just("1"), st.just("x"))
 JSON = st.recursive(
     st.one_of(st.none(), NUMBERS, st.text(max_size=5)),
@@ -49,7 +53,7 @@ def test_no_request_is_answered_with_500(talk: Callable[..., None]) -> None:
     async def session(client: Client) -> None:
         loop = asyncio.get_running_loop()
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(st.lists(REQUESTS, min_size=1, max_size=4), st.binary(max_size=40), st.integers(0, 200))
         def fuzz(requests: list[tuple[str, Any]], noise: bytes, cut: int) -> None:
             async def ask() -> None:
@@ -72,6 +76,37 @@ def test_no_request_is_answered_with_500(talk: Callable[..., None]) -> None:
         await client.post("/register", REGISTRATION)
         await client.post("/scored_data_list", [group(1), group(2)])
         assert await client.batch() == [1, 2]
+
+    talk(session, seconds=60 + EXAMPLES)
+
+
+def test_refused_bodies_leave_nothing_behind_but_a_bounded_quarantine(talk: Callable[..., None]) -> None:
+    async def session(client: Client) -> None:
+        async def refuse(times: int) -> int:
+            for n in range(times):
+                long = "x" * 100_000 + str(n)
+                key = group(generation_params={long: float("nan")})
+                for path, body in (("/scored_data", key), ("/scored_data", {"tokens": long}), ("/register-env", long)):
+                    assert await client.status("POST", path, json=body) == 422
+                name = {**ENVIRONMENT, "desired_name": long}
+                assert await client.status("POST", "/register-env", json=name) == 422
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        await client.post("/register", REGISTRATION)
+        await client.batch()
+        tracemalloc.start()
+        try:
+            before = await refuse(10)
+            grown = await refuse(45) - before
+        finally:
+            tracemalloc.stop()
+        assert grown < 1 << 20, "of 18 MB that were refused"
+        assert await client.get("/status") == {"current_step": 3, "queue_size": 0}
+        kept = (await client.get("/quarantine"))["refused"]
+        assert len(kept) == 100
+        assert max(len(one["reason"]) for one in kept) < 1000
+        assert not client.service.environments
 
     talk(session)
 

@@ -2,20 +2,17 @@
 
 import asyncio
 import contextlib
+import importlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import tomli_w
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
@@ -109,6 +106,16 @@ def test_a_service_and_another_environment_share_the_steps_by_weight(tmp_path: P
     assert summary["heldout_final"] is not None, "the other environment has held-out tasks"
 
 
+def test_no_group_of_the_model_before_its_warm_start_is_trained(tmp_path: Path) -> None:
+    port, warm = free_port(), {"steps": 6, "batch": 4, "every": 1}
+    other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}, "weight": 1e-9}
+    with environment(port):
+        path, _ = run({**settings(tmp_path, port, other, steps=2), "warm_start": warm})
+    stored = [one.trajectory for one in TrajectoryStore(path / TRAJECTORIES).read()]
+    assert {one.environment for one in stored} == {"remote"}
+    assert min(one.task.info["version"] for one in stored) >= 6, "each warm-up step was published"
+
+
 def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Path) -> None:
     other = {"use": "arithmetic", "group_size": 4, "config": {"digits": 1}}
     values = settings(tmp_path, free_port(), other)
@@ -122,7 +129,6 @@ def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Pa
 
 def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends_nothing(tmp_path: Path) -> None:
     port = free_port()
-    good = {"tokens": [[7, 8, 9]] * 2, "masks": [[-100, 8, 9]] * 2, "scores": [0.0, 1.0]}
     bad = {
         "tokens": {"tokens": [[7, 8, 9], [7, 8, 10**6]], "masks": [[-100, 8, 9], [-100, 8, 10**6]]},
         "masks": {"masks": [[-100] * 3] * 2},
@@ -137,18 +143,14 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
         folder = RunFolder.create(config)
         job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            while not job.done():
-                with contextlib.suppress(aiohttp.ClientConnectionError):
-                    await session.get("/")
-                    break
-                await asyncio.sleep(0.1)
+            await until_it_listens(session, job)
             for name, fields in bad.items():
-                async with session.post("/scored_data", json={**good, **fields}) as response:
+                async with session.post("/scored_data", json={**GOOD, **fields}) as response:
                     found[name] = (response.status, (await response.json())["detail"][0]["loc"])
             for path in ("/batch", "/reset_data"):
                 async with session.get(path) as response:
                     found[path] = response.status if path == "/reset_data" else (await response.json())["batch"]
-            async with session.post("/scored_data", json=good) as response:
+            async with session.post("/scored_data", json=GOOD) as response:
                 found["good"] = await response.json()
             await job
         folder.close()
@@ -166,6 +168,77 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
     }
 
 
+GOOD = {"tokens": [[7, 8, 9]] * 2, "masks": [[-100, 8, 9]] * 2, "scores": [0.0, 1.0]}
+SLOW_LOSS = """
+import threading
+from lachesis.trainer.losses.clipped import clipped
+
+BEGUN, ANSWERED = threading.Event(), threading.Event()
+
+def slow(tokens, config):
+    BEGUN.set()
+    assert ANSWERED.wait(60), "nothing was answered during the step"
+    return clipped(tokens, config)
+"""
+
+
+def test_groups_and_questions_are_answered_while_a_step_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_loss.py").write_text(SLOW_LOSS)
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = importlib.import_module("slow_loss")
+    port = free_port()
+    found: dict[str, int] = {}
+
+    async def ask(session: aiohttp.ClientSession, path: str, body: Any = None) -> int:
+        async with session.request("GET" if body is None else "POST", path, json=body) as response:
+            await response.read()
+            return response.status
+
+    async def post(values: dict[str, Any]) -> None:
+        config = RunConfig.model_validate(values)
+        folder = RunFolder.create(config)
+        job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            await until_it_listens(session, job)
+            assert await ask(session, "/scored_data", GOOD) == 200
+            while not loss.BEGUN.is_set() and not job.done():  # noqa: ASYNC110 - it is set in a thread
+                await asyncio.sleep(0.01)
+            for path in ("/status", "/health", "/metrics", "/openapi.json"):
+                found[path] = await ask(session, path)
+            found["/scored_data"] = await ask(session, "/scored_data", GOOD)
+            found["/generate"] = await ask(session, "/generate", {"prompt": "Hi", "max_tokens": 2})
+            loss.ANSWERED.set()
+            await job
+        folder.close()
+
+    asyncio.run(post(settings(tmp_path, port, steps=1, prompts=1, loss={"kind": "slow_loss:slow"})))
+    assert set(found.values()) == {200}
+
+
+async def until_it_listens(session: aiohttp.ClientSession, job: asyncio.Task[Any]) -> None:
+    while not job.done():
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            await session.get("/")
+            return
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_run_on_ray_hosts_the_service_and_its_engines_answer(tmp_path: Path) -> None:
+    port = free_port()
+    values = settings(tmp_path, port, steps=2)
+    values["rollout"] |= {"inline": False, "workers": 2, "engines": 1}
+    with environment(port):
+        path, summary = run(values)
+    assert summary["steps"] == 2
+    assert [number for number, _ in trained(path)] == list(range(1, 9))
+    last = rows_of(path)[-1]
+    assert last["service/remote/exact"] >= 32
+    assert not last["service/remote/unprovable"]
+
+
 @pytest.mark.parametrize(("part", "value"), [("eval", {"stop_at": 0.9}), ("warm_start", {"steps": 5})])
 def test_what_needs_tasks_is_refused_where_none_of_the_environments_has_any(
     tmp_path: Path, part: str, value: dict[str, Any]
@@ -173,36 +246,3 @@ def test_what_needs_tasks_is_refused_where_none_of_the_environments_has_any(
     config = RunConfig.model_validate({**settings(tmp_path, 0), part: value})
     with pytest.raises(ConfigError, match="needs tasks"):
         config.build_environments()
-
-
-def test_every_acknowledged_group_is_trained_exactly_once_though_the_trainer_is_killed(tmp_path: Path) -> None:
-    port = free_port()
-    config = tmp_path / "config.toml"
-    config.write_text(tomli_w.dumps(settings(tmp_path, port, steps=10, prompts=2, checkpoint_every=3)))
-    with environment(port, limit=20) as program:
-        command = [sys.executable, "-m", "lachesis.commands.cli", "train"]
-        for arguments, kill_at in (([str(config)], 4), (["--resume", str(tmp_path / "served-1")], 7)):
-            job = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
-            wait_for_step(tmp_path / "served-1", kill_at, job)
-            os.kill(job.pid, signal.SIGKILL)
-            job.wait()
-        subprocess.run([*command, "--resume", str(tmp_path / "served-1")], check=True, stdout=subprocess.DEVNULL)
-        program.wait(timeout=30)
-        assert program.stdout is not None
-        acknowledged = [json.loads(line) for line in program.stdout]
-    path = tmp_path / "served-1"
-    assert [row["step"] for row in rows_of(path)] == list(range(11))
-    found = trained(path)
-    assert len(acknowledged) == 20
-    assert [round(score, 6) for _, score in found] == [round(row["score"], 6) for row in acknowledged]
-    assert [number for number, _ in found] == list(range(1, 21))
-
-
-def wait_for_step(path: Path, step: int, job: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and job.poll() is None:
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            if any(row["step"] >= step for row in rows_of(path)):
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"the run did not come to step {step}")

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from ....rollout.chats.renderer import Renderer
 from ....verifiers.errors import InfrastructureError
-from ...learner.learner import Learner
+from ...learner.async_learner import AsyncLearner
 from . import checkpoint
 from .run_state import RunState
 
@@ -30,7 +30,7 @@ class Saver:
         self,
         run: Path,
         folder: Path,
-        learner: Learner,
+        learner: AsyncLearner,
         renderer: Renderer,
         keep: int,
         on_sealed: Callable[[RunState], Awaitable[None]],
@@ -48,7 +48,7 @@ class Saver:
         await self.wait()
         with self._refused(state.step):
             path = checkpoint.begin(self._folder, state)
-            self._learner.save(path)
+            await self._learner.save(path)
             self._renderer.save(path)
         self._writing = asyncio.create_task(self._seal(path, state), name="checkpoint")
 
@@ -73,7 +73,7 @@ class Saver:
 
     async def _seal(self, path: Path, state: RunState) -> None:
         with self._refused(state.step):
-            while not self._learner.saved():  # noqa: ASYNC110 - threads write it, some in other processes
+            while not await self._learner.saved():  # noqa: ASYNC110 - threads write it, some in other processes
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(checkpoint.complete, path, self._keep)
         await self._on_sealed(state)

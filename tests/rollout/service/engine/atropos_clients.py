@@ -1,7 +1,6 @@
 """The clients of ``atroposlib`` and ``openai``, as a program: ``atropos_clients.py URL TOKENIZER``; prints JSON."""
 
 import asyncio
-import functools
 import json
 import sys
 from typing import Any
@@ -75,12 +74,10 @@ async def main(url: str, tokenizer: str) -> dict[str, Any]:
     question: Any = [{"role": "user", "content": "look at the door"}]
     called = await client.chat.completions.create(model="policy", messages=question, tools=[tool], logprobs=True)
     messages = await conversation(plain)
-    lists: Any = vllm.tokenizer  # atroposlib 0.4.0 wants lists of ids, as transformers 4 gives them
-    lists.apply_chat_template = functools.partial(lists.apply_chat_template, return_dict=False)
     return {
         "chat": {name: await chat(each, 3) for name, each in (("vllm", vllm), ("openai", plain), ("trl", trl))},
         "tokenized": [
-            tokenize_for_trainer(lists, messages, train_on_all_assistant_turns=all_of_them)
+            tokenize_for_trainer(vllm.tokenizer, messages, train_on_all_assistant_turns=all_of_them)
             for all_of_them in (False, True)
         ],
         "managed": {"vllm": await managed(vllm), "sglang": await managed(sglang)},

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,6 +100,15 @@ def test_a_completion_ends_with_the_token_that_completes_the_first_stop_string(r
     assert table.renderer.decode(turn.completion.tokens) == "the answer is hello"
     assert choice["logprobs"]["token_logprobs"] == turn.completion.logprobs.tolist()
     assert choice["logprobs"]["text_offset"] == [0, 3, 4, 10, 11, 13, 14]
+
+
+@pytest.mark.parametrize("stop", [[7, "is"], 7, ["is", 7]])
+def test_ids_among_the_stop_strings_are_stop_ids(room: Rooms, stop: Any) -> None:
+    table = room(["the answer"])
+    body = {"prompt": {"prompt_token_ids": [65, 66]}, "logprobs": 0, "stop_token_ids": [8]}
+    ((status, _),) = posted(table, "/generate", {**body, "stop": stop})
+    assert status == 200
+    assert {7, 8} <= set(table.engine.requests[0].sampling.stop_ids)
 
 
 def test_a_stop_string_that_is_one_token_stops_the_engine(room: Rooms) -> None:
@@ -364,7 +374,7 @@ def test_no_body_is_answered_with_a_500(room: Rooms) -> None:
         async with table.client() as client:
             loop = asyncio.get_running_loop()
 
-            @settings(max_examples=400)
+            @settings(max_examples=int(os.environ.get("LACHESIS_FUZZ", "400")))
             @given(st.sampled_from(PATHS), RAW)
             def post(path: str, data: bytes) -> None:
                 status, text = asyncio.run_coroutine_threadsafe(send(path, data), loop).result()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lachesis.rollout.models.loading import save_tokenizer
 from lachesis.rollout.service.engine.exact_tokens import repaired
 
 CLIENTS = Path(__file__).with_name("atropos_clients.py")
@@ -32,7 +33,7 @@ def test_the_clients_of_atropos_are_served_and_what_they_post_is_exact_or_repair
     def text_of(request: Any) -> str:
         return str(table.renderer.decode(request.prompt, ()))
 
-    table.tokenizer.save_pretrained(tmp_path)
+    save_tokenizer(table.tokenizer, tmp_path)
 
     async def talk() -> Any:
         async with table.client() as client:

@@ -170,14 +170,16 @@ def test_the_bound_holds_however_many_post_at_once(opened: Callable[..., GroupQu
     run(work)
 
 
-def test_the_quarantine_keeps_the_newest(opened: Callable[..., GroupQueue]) -> None:
+def test_a_batch_that_is_being_acknowledged_cannot_come_back(opened: Callable[..., GroupQueue]) -> None:
     async def work() -> None:
         queue = opened()
-        for n in range(103):
-            await queue.quarantine(f"reason {n}", b"x" * (2 << 20) if n == 102 else b"%d" % n)
-        kept = await queue.quarantined()
-        assert [reason for _, reason, _ in kept] == [f"reason {n}" for n in range(102, 2, -1)]
-        assert len(kept[0][2]) == 1 << 20
+        await queue.put([group()])
+        assert await queue.lease("one", 4, {}, 60)
+        acknowledging = asyncio.ensure_future(queue.acknowledge("one"))
+        await asyncio.sleep(0)
+        queue.give_back("one")  # its trainer was killed and registers again
+        assert await acknowledging
+        assert (len(queue), await queue.lease("one", 4, {}, 60)) == (0, None)
 
     run(work)
 

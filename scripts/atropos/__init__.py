@@ -1,0 +1,1 @@
+"""Plays environments of the Atropos repository against our service."""
