@@ -19,7 +19,7 @@ from .comparison import Comparison, Undecided
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box, parts_of
 from .form import is_undivided, restates, why_unevaluated
 from .gold import read_gold
-from .notation import to_plain
+from .notation.plain import to_plain
 from .quantity import read_quantity
 
 __all__ = ["MAX_ANSWER", "WAYS", "Math", "compare_exactly", "expected_answer", "find_answer", "last_box"]

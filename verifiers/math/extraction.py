@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .notation import to_plain
+from .notation.plain import to_plain
 from .quantity import read_quantity
-from .statement import PERCENT, commitments, is_joined, last_statement, last_tag
+from .statement import PERCENT, commitments, is_joined, last_statement, last_tag, offers_alternative
 
 WAYS = ("boxed", "hash", "last")
 """Extraction methods; the one whose answer comes last in the text decides, the earlier one if both are the same."""
@@ -97,7 +97,7 @@ def boxed_answers(text: str) -> tuple[str, ...]:
         content = _flatten_boxes(text[inside:stop]).strip()
         if percent := PERCENT.match(text, stop + 1):
             content += r"\%" if read_quantity(content) else ""
-        if marks and start < marks[-1]:
+        if marks and start < marks[-1] and not offers_alternative(text[: marks[-1]]):
             continue
         if joined and is_joined(text[end:start]):
             answers.pop(_key(joined), None)

@@ -9,7 +9,7 @@ import re
 
 from .collection import has_relation, read_chain, read_collection, split
 from .literal import has_letters
-from .notation import to_plain, without_spaces
+from .notation.plain import to_plain, without_spaces
 from .quantity import read_quantity
 from .units import split_unit
 

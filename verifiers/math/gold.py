@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import DataError
 from .extraction import expected_answer, find_answers
-from .notation import MAX_LENGTH, to_plain
+from .notation.plain import MAX_LENGTH, to_plain
 from .statement import is_mathematical
 
 _MISSING = frozenset(("nan", "null", "n/a", "na", "<na>", "none.", "undefined.", "unknown", "?", "tbd"))

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .notation import to_plain
+from .notation.plain import to_plain
 from .units import canonical_unit, is_unit, unit_ratio
 
 MAX_LENGTH = 1000

@@ -10,6 +10,7 @@ _NAMES = re.compile(
 )
 _MORE_THAN_NAMES = re.compile(r"[\d+*/^=(|]|\\(?:frac|sqrt|sin|cos|tan|ln|log|exp)")
 _ARGUMENT = re.compile(r"[A-Za-z]+\s*\(\s*([A-Za-z])\s*\)")
+_FRESH = "w_{0}"
 _FAMILY = re.compile(
     r"(?P<body>.+?)[\s,;(]*(?:⟨[\s,;(]*(?:where|for|with|for some|for all|for any)?\s*⟩\s*)?(?:\\forall\s*)?"
     r"(?P<name>[A-Za-z])\s*(?:\\in\s*\\mathbb\s*(?:\{\s*Z\s*\}|Z)|⟨\s*(?:is\s+)?(?:an\s+|any\s+)?integer\s*⟩)[\s).]*",
@@ -46,13 +47,15 @@ def same_parameter(gold: str, answer: str) -> tuple[str, str] | None:
 def value_for(expected: Chain, found: Chain) -> str:
     """Return the value of ``found``, with the argument of ``expected``: ``f(t)=t^2`` is the function ``f(x)=x^2``."""
     arguments = [match[1] if (match := _ARGUMENT.fullmatch(chain.name)) else "" for chain in (found, expected)]
-    value = found.sides[-1]
-    return rename(value, *arguments) if all(arguments) else value
+    value, (old, new) = found.sides[-1], arguments
+    if not (old and new) or old == new:
+        return value
+    return rename(rename(value, new, _FRESH), old, new)  # a free variable must not be taken for the argument
 
 
 def rename(text: str, old: str, new: str) -> str:
     """Return ``text`` with another name of a variable, unchanged if the new name already occurs."""
-    if old == new or re.search(rf"(?<![\\A-Za-z⟨]){new}(?![A-Za-z])", text):
+    if old == new or re.search(rf"(?<![\\A-Za-z⟨]){re.escape(new)}(?![A-Za-z])", text):
         return text
     return re.sub(rf"(?<![\\A-Za-z⟨]){old}(?![A-Za-z])", new, text)
 

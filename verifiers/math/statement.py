@@ -6,9 +6,9 @@ Several values joined by "and", "or" or a comma are one list, so that naming sev
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from .markup import without_markdown
-from .names import KNOWN
-from .notation import to_plain, without_delimiters
+from .notation.markup import without_markdown
+from .notation.names import KNOWN
+from .notation.plain import to_plain, without_delimiters
 from .quantity import NUMERAL, read_quantity
 from .units import canonical_unit, is_known
 
@@ -34,10 +34,10 @@ _RETRACTION = re.compile(
     re.IGNORECASE,
 )
 _CONNECTIVE = re.compile(
-    r"(?:[\s$,;.&]|\\[()\[\],;! ]|\\q?quad|\\(?:text|mathrm)\{[\s,]*(?:and|or)?[\s,]*\}"
+    r"(?:[\s$,;.&(]|\\[()\[\],;! ]|\\q?quad|\\(?:text|mathrm)\{[\s,]*(?:and|or)?[\s,]*\}"
     r"|\b(?:and|or|also|as well as|together with|either|both|maybe|perhaps|possibly|else|it is)\b"
     r"|/|(?<=\n)\s*(?:[-*•]|\d[.)])\s"
-    r"|\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?\s*=)*"
+    r"|(?:\\[A-Za-z]+|\b[A-Za-z])(?:_(?:\w|\{\w+\}))?\s*=)*"
 )
 _NOUN_BETWEEN = re.compile(r"[\s$]*[A-Za-z]{2,15}[\s$]*,?\s*\b(?:and|or)\b[\s$]*")
 """``\\boxed{1} papers and \\boxed{2} bins``."""
@@ -49,6 +49,10 @@ _VALUE = re.compile(
 )
 """A value with or without a name; another equation is a step on the way to it."""
 _ALTERNATIVE = re.compile(r"[^.\n]{0,40}?\b(?:or|alternatively|maybe|perhaps|possibly)\b[^.\n\d]{0,30}")
+_BEFORE = re.compile(
+    r"\b(?:or|alternatively|maybe|perhaps|possibly)\b\W*(?:the\s+|my\s+)?(?:final\s+|correct\s+)?$", re.IGNORECASE
+)
+_CHOICES = re.compile(r"\(?\b[A-J]\b\)?")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _SMALL_WORDS = frozenset(
     ("is", "it", "so", "we", "to", "of", "at", "on", "by", "as", "be", "an", "no", "if", "my", "me", "up", "he")
@@ -78,16 +82,27 @@ def commitments(text: str, numeric: bool, kinds: Sequence[str], final: bool) -> 
         final: whether only mathematics counts as an answer, because another one was found.
     """
     text = without_markdown(text)
+    start, stated = -1, ""
     for mark in reversed(list(_MARK.finditer(text))[-_MAX_VALUES:]):
         rest = text[mark.end() :]
         value, end = _leading_values(rest, numeric, kinds, final)
         if not value:
             continue
+        if stated:  # "the answer is 5, or the answer is 6"
+            return start, f"{value}, {stated}"
         if retraction := _RETRACTION.search(rest, end):
             others = [match[0] for match in _values(rest[retraction.end() :], kinds)]
+            others += _CHOICES.findall(rest[retraction.end() :]) if _CHOICES.fullmatch(value) else []
             value = ", ".join([value, *map(without_delimiters, others[:1])])
-        return mark.start(), value
-    return -1, ""
+        start, stated = mark.start(), value
+        if not offers_alternative(text[:start]):
+            break
+    return start, stated
+
+
+def offers_alternative(before: str) -> bool:
+    """Return whether the text before a commitment makes it one of several: "or", "alternatively", "maybe"."""
+    return bool(_BEFORE.search(before[-60:]))
 
 
 def last_statement(text: str, numeric: bool, kinds: Sequence[str]) -> str:

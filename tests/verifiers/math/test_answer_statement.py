@@ -1,6 +1,9 @@
 """Final answers outside one box: what follows the last commitment decides, and naming several answers never pays."""
 
 import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +114,13 @@ LAST = [
     (r"First \boxed{3}. The answer is \boxed{4}.", "4", True),
     (r"First \boxed{3}. The answer is \boxed{4}.", "3", False),
     ("$2x=6$\n$x=3$", "3", True),
+    (r"The answer is \boxed{5} or the answer is \boxed{6}.", "6", False),
+    (r"The answer is \boxed{5}. Alternatively, the answer is \boxed{6}.", "6", False),
+    ("The answer is 5, or the answer is 6.", "6", False),
+    ("The answer is 5, or the answer is 6.", "5", False),
+    ("The answer is A. Or maybe B.", "A", False),
+    ("$5$ (or $6$)", "6", False),
+    ("He has 3 dozen = 36 eggs", "36", True),
     ("We get $2x=6$, $x=3$", "3", True),
     ("The answer is $5$. However, it could also be $6$.", "5", False),
     ("<answer>5 or 6</answer>", "6", False),
@@ -145,3 +155,20 @@ def test_markup_around_a_stated_answer_changes_nothing() -> None:
 @pytest.mark.parametrize(("text", "gold", "right"), LAST)
 def test_the_last_commitment_decides_and_a_hedge_is_not_paid(text: str, gold: str, right: bool) -> None:
     assert judge(text, gold).passed is right
+
+
+def test_every_shared_field_row_and_lost_honest_answer_gets_its_verdict(shared_data: Callable[[str], Path]) -> None:
+    rows = [json.loads(line) for line in shared_data("field_rows.jsonl").read_text().splitlines()]
+    rows += [
+        {"expected": 1.0, **json.loads(line)}
+        for line in shared_data("attacks/honest_lost.jsonl").read_text().splitlines()
+    ]
+    rows = [row for row in rows if row["verifier"] == "math"]
+    wrong = []
+    for row in rows:
+        verdict = judge(row["completion"], row["answer"])
+        refused = verdict.status == "infra_error" and row["expected"] == "infra_error or 1.0"
+        right = 1.0 if isinstance(row["expected"], str) else row["expected"]
+        wrong += [] if refused or verdict.score == right else [(row, verdict)]
+    assert len(rows) > 90
+    assert wrong == []

@@ -21,7 +21,7 @@ from lachesis.verifiers.math.answer import Math
 from lachesis.verifiers.math.collection import depth, read_chain, read_collection
 from lachesis.verifiers.math.comparison import Comparison, Undecided
 from lachesis.verifiers.math.extraction import WAYS, boxed_answers, expected_answer, find_answers
-from lachesis.verifiers.math.notation import to_latex, to_plain
+from lachesis.verifiers.math.notation.plain import to_latex, to_plain
 from lachesis.verifiers.math.units import canonical_unit, split_unit
 from lachesis.verifiers.processes.worker import Outcome
 from lachesis.verifiers.task import Task

@@ -91,6 +91,8 @@ BOUND: list[Row] = [
     (r"2\sum_{k=1}^{n} a_k", r"2\sum_{i=1}^{n} a_i", r"\sum_{i=1}^{n} a_i"),
     (r"\sum_{k=0}^{\infty} a_k", r"\sum_{n=0}^{\infty} a_n", r"\sum_{n=1}^{\infty} a_n"),
     (r"\int_{-\infty}^{\infty} f(x)\,dx", r"\int_{-\infty}^\infty f(u) du", r"\int_0^\infty f(u) du"),
+    (r"\sum_{k=1}^{n} k a_n", r"\sum_{j=1}^{n} j a_n", r"\sum_{n=1}^{n} n a_n"),
+    ("f(x)=x+a", "f(t)=a+t", "f(a)=a+x"),
     ("f(x)=x^2+1", "f(t)=t^2+1", "f(t)=t^2-1"),
     (
         r"x=\frac{\pi}{6}+2k\pi, k\in\mathbb{Z}",

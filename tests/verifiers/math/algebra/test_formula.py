@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lachesis.verifiers.math.algebra.identity import FormulaCache
-from lachesis.verifiers.math.notation import to_plain
+from lachesis.verifiers.math.notation.plain import to_plain
 
 
 def same(gold: str, answer: str) -> bool | None:
