@@ -5,10 +5,10 @@
 #   ENGINE=vllm                  the rollout engine of `make train`
 #   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
 #   ENVIRONMENTS=/path/to/atropos   a checkout of Atropos, whose environments `make atropos` plays
-#   JOBS=2                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
+#   JOBS=3                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -41,7 +41,7 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 	$(if $(GPU),$(if $(HAS_VLLM),,$(error A GPU is here and no vLLM yet. Cure: $(BIN)/pip install -e '.[vllm]')))
 	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
 
-test: setup ## all tests but the slow ones, in two processes; skips are counted by reason
+test: setup ## all tests but the slow ones, in three processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's

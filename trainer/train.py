@@ -87,7 +87,7 @@ async def train(
         await trainer.run()
         return write_summary(folder, config, trainer.state, sandbox)
     finally:
-        async with AsyncExitStack() as closing:  # closes both, the trainer first, whatever is raised
+        async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
             closing.push_async_callback(pool.close)
             if trainer:
                 closing.push_async_callback(trainer.close)

@@ -71,8 +71,8 @@ def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(
         stderr=subprocess.PIPE,
         text=True,
     )
-    metrics = config.parent / "runs" / "toy-1" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and '"step": 1,' in metrics.read_text(), process)
+    checkpoints = config.parent / "runs" / "toy-1" / "checkpoints"
+    wait_for(lambda: any(checkpoints.glob("step-*/manifest.json")), process)
     process.send_signal(stop)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -471,6 +471,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", se
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     parts: dict[str, Any] = {"trainer": {"steps": 40}, "eval": {"every": 20}}
     expected, _ = train(configured(tmp_path / "expected", **parts))
@@ -594,6 +595,7 @@ def test_the_main_job_runs_on_vllm(tmp_path: Path) -> None:
     assert any(row["loss"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_ranks_learns_the_same_and_goes_on_with_one(tmp_path: Path) -> None:
     constant = {"schedule": "constant"}
     alone, _ = train(configured(tmp_path / "alone", trainer=constant))

@@ -176,6 +176,7 @@ def test_an_endpoint_gets_group_rewards_and_attempts_keep_their_numbers(
     assert sum("0+1=" in question for question in adder.asked) == 4  # two attempts that reach the model, twice
 
 
+@pytest.mark.slow
 def test_eval_through_ray_says_in_one_line_that_the_model_cannot_be_loaded(
     tmp_path: Path, lachesis: Callable[..., Any]
 ) -> None:

@@ -100,6 +100,7 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
         asyncio.run(ask())
 
 
+@pytest.mark.slow
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
     spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,13 @@ class MaskedInOneRow(MaskedAttention):
     flat = True
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``flex_attention`` without torch's compiler, which other tests of the process may have switched off."""
+    monkeypatch.setattr("torch.nn.attention.flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+
+
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
 def test_blocks_and_masks_give_the_logprobs_and_gradients_of_samples_alone(config: Any) -> None:
     samples = conversations()
