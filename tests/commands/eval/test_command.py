@@ -123,6 +123,7 @@ def test_an_endpoint_that_is_gone_ends_in_one_line_and_exit_code_1(
     assert not (tmp_path / "evals").exists()  # an evaluation without a score leaves no file
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_reached_through_ray_workers_too(
     tmp_path: Path, adder: Adder, lachesis: Callable[..., Any]
 ) -> None:

@@ -50,7 +50,7 @@ def expected(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return torch.load(out, weights_only=False)
 
 
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 2, 4])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 4])
 def test_the_step_is_the_same_for_every_split_into_ranks_and_micro_batches(
     tiny: str, tmp_path: Path, expected: Any, size: int
 ) -> None:
