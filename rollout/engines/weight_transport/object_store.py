@@ -1,12 +1,12 @@
-"""The transport through memory: one flat buffer with a CRC-32, which Ray's object store shares between processes."""
+"""The transport through memory: one flat buffer with a hash, which Ray's object store shares between processes."""
 
 import math
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import xxhash
 from torch import Tensor
 
 from .layout import Layout, TensorSpec
@@ -14,7 +14,7 @@ from .transport import Shipment
 
 
 class ObjectStoreSender:
-    """Copies the tensors into one buffer.
+    """Copies the tensors into one buffer, and hashes each (XXH3, 128 bits) while the processor's caches still hold it.
 
     The shipment's payload is that buffer: within a process it is handed over as it is, and to other processes Ray
     copies it once into the object store of each machine, where they read it without a copy.
@@ -25,34 +25,36 @@ class ObjectStoreSender:
         self._version, self._layout = version, layout
         self._places = places(layout)
         self._buffer = np.empty(sum(size_of(spec) for spec in layout), np.uint8)
+        self._hash = xxhash.xxh3_128()
 
     def send(self, name: str, tensor: Tensor) -> None:
         """As in ``WeightSender``."""
-        self._buffer[self._places[name]] = as_bytes(tensor)
+        part = self._buffer[self._places[name]]
+        part[:] = as_bytes(tensor)
+        self._hash.update(part.data)
 
     def finish(self) -> Shipment:
         """As in ``WeightSender``."""
-        digest = f"{zlib.crc32(self._buffer.data):08x}"
-        return Shipment(self._version, self._layout, digest, ObjectStoreReceiver, self._buffer)
+        return Shipment(self._version, self._layout, self._hash.hexdigest(), ObjectStoreReceiver, self._buffer)
 
 
 class ObjectStoreReceiver:
     """Copies the tensors out of the buffer, onto the CPU, one by one."""
 
     def __init__(self) -> None:
-        self._checksum = 0
+        self._hash = xxhash.xxh3_128()
 
     def receive(self, shipment: Shipment) -> Iterator[tuple[str, Tensor]]:
         """As in ``WeightReceiver``."""
         found = places(shipment.layout)
         for spec in shipment.layout:
             part: npt.NDArray[np.uint8] = shipment.payload[found[spec.name]]
-            self._checksum = zlib.crc32(part.data, self._checksum)
+            self._hash.update(part.data)
             yield spec.name, torch.from_numpy(part.copy()).view(getattr(torch, spec.dtype)).reshape(spec.shape)
 
     def finish(self) -> str:
         """As in ``WeightReceiver``."""
-        return f"{self._checksum:08x}"
+        return self._hash.hexdigest()
 
 
 def places(layout: Layout) -> dict[str, slice]:
