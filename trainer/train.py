@@ -76,21 +76,17 @@ async def train(
     if not config.rollout.inline:
         close_sandbox()  # the workers open their own
     progress.phase("starting the engines")
-    pool = open_pool(pool_spec(config, model))
-    trainer = None
-    try:
+    async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
+        pool = open_pool(pool_spec(config, model))
+        closing.push_async_callback(pool.close)
         trainer = Trainer(config, environments, folder, progress, pool, model, state)
+        closing.push_async_callback(trainer.close)
         if begun:
             trainer.learner.load(begun)
         trainer.rewind()
         folder.write_config(config)  # a resumed run may have new settings; only now, so a refused run changes nothing
         await trainer.run()
         return write_summary(folder, config, trainer.state, sandbox)
-    finally:
-        async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
-            closing.push_async_callback(pool.close)
-            if trainer:
-                closing.push_async_callback(trainer.close)
 
 
 class Trainer:

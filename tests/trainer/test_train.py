@@ -568,6 +568,7 @@ def test_a_rank_that_is_killed_ends_the_run_with_its_last_checkpoint_kept(tmp_pa
     assert_ended(family)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_ray_and_all_with_the_last_checkpoint_kept(tmp_path: Path) -> None:
     process = start(tmp_path, rollout=ONE_OF_EACH, trainer={"steps": 100_000})
     run = tmp_path / "runs" / "toy-1"

@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("gsm8k") / "tiny", layers=1, context=1024)
 
 
-@pytest.mark.parametrize("engine", ["torch", "vllm"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("vllm", marks=pytest.mark.slow)])
 def test_an_engine_of_ours_answers_every_problem(
     tmp_path: Path, model: Path, shared_data: Callable[[str], Path], engine: str
 ) -> None:

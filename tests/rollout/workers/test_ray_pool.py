@@ -209,6 +209,7 @@ def test_a_task_that_kills_its_worker_every_time_fails_alone(spec: PoolSpec, wei
     with_pool(PoolSpec(spec.model, spec.rollout, (lethal,)), use)
 
 
+@pytest.mark.slow
 def test_an_engine_without_weights_refuses_and_the_group_fails_at_its_deadline_instead_of_scoring_zero(
     spec: PoolSpec, orders: list[Order]
 ) -> None:
