@@ -12,6 +12,7 @@ import torch
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
@@ -40,6 +41,29 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
         lambda: engine.update(learner.send(ObjectStoreSender(), next(versions))), lambda: copy(state, copies)
     )
     yield "weight update, packed, checked, in", 1e3 * publish, "ms", 1e3 * limit
+    yield from transport()
+
+
+def transport() -> Iterator[tuple[str, float, str, float]]:
+    """A gigabyte through memory, beside a copy of the same bytes into new memory and into memory that is in use."""
+    state = {f"layer {number}": torch.randn(4096, 4096) for number in range(16)}
+    target = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+    shipment = ship(ObjectStoreSender(), 1, state)
+
+    def receive() -> None:
+        receiver = shipment.open()
+        for name, tensor in receiver.receive(shipment):
+            target[name].copy_(tensor)
+        shipment.check_delivery(receiver.finish(), "the benchmark")
+
+    out, new, arrived, used = seconds(
+        lambda: ship(ObjectStoreSender(), 1, state),
+        lambda: {name: tensor.clone() for name, tensor in state.items()},
+        receive,
+        lambda: copy(state, target),
+    )
+    yield "1.07 GB of weights, packed and hashed", out, "s", new
+    yield "1.07 GB of weights, read, checked, loaded", arrived, "s", used
 
 
 def samples() -> list[Sample]:

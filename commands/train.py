@@ -11,8 +11,8 @@ from ..environments.environment import Environment, endless
 from ..rollout.models.source import check_source
 from ..trainer.config import RunConfig, load_config
 from ..trainer.run.sandbox_check import check_sandbox
-from ..trainer.run.storage.redaction import REDACTED
 from ..verifiers.errors import ConfigError
+from ..verifiers.secrets import REDACTED
 from .arguments import PASS_ON, split
 
 if TYPE_CHECKING:

@@ -73,6 +73,9 @@ LONGEST_FIRST = (
     "whole/test_gsm8k.py",
     "learner/test_ranks.py",
     "commands/test_train.py",
+    "code/test_solution_attacks.py",
+    "commands/test_work.py",
+    "test_tutorial.py",
     "whole/test_hostile_text.py",
 )
 """Files that take the longest: begun first, so that two workers end at about the same time."""

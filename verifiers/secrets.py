@@ -6,12 +6,16 @@ REDACTED = "<redacted>"
 """The text that replaces a secret."""
 
 _USER = re.compile(r"(?<=://)[^/?#@\s]*@(?=[^\s])")
-_NAME = (
-    r"(?:[\w-]*[_-])?(?:token|password|passwd|secret|credentials?|sig|signature|(?:(?:api|access|private)[_-]?)?key)"
-)
-_PARAMETER = re.compile(rf"([?&;]{_NAME}=)[^&#\s]+", re.IGNORECASE)
+_NAME = r"(?:token|password|passwd|secret|credentials?|(?:api|access|private)[_-]?key)"
+_SETTING = re.compile(rf"(?:^|[_-]){_NAME}$", re.IGNORECASE)
+_PARAMETER = re.compile(rf"([?&;](?:[\w-]*[_-])?(?:{_NAME}|sig|signature|key)=)[^&#\s]+", re.IGNORECASE)
 _HEADER = re.compile(r"(\b(?:Bearer|Basic)\s+)[\w.~+/=-]{4,}", re.IGNORECASE)
 _SHORTEST = 4
+
+
+def is_secret(setting: str) -> bool:
+    """Whether the name of a setting says that its value is a secret, such as ``api_key`` or ``hub-token``."""
+    return bool(_SETTING.search(setting))
 
 
 def without_secrets(text: str, *known: str) -> str:

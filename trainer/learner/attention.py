@@ -76,18 +76,16 @@ class FlexAttention:
         return None if ends_RT is None else block_mask(ends_RT)
 
 
-ATTENTION: dict[str, type[MaskedAttention] | type[FlexAttention]] = {"masked": MaskedAttention, "flex": FlexAttention}
-
-
 def choose_attention(name: str, device: torch.device) -> Attention:
     """The attention for ``trainer.attention``; ``auto`` takes ``flex`` on a GPU and ``masked`` elsewhere.
 
     Raises:
         ConfigError: ``flex`` was chosen without a GPU.
     """
-    if name == "flex" and device.type != "cuda":
+    on_gpu = device.type == "cuda"
+    if name == "flex" and not on_gpu:
         raise ConfigError(f'trainer.attention = "flex" needs a GPU, and the device is {device}; leave it at "auto"')
-    return ATTENTION[("flex" if device.type == "cuda" else "masked") if name == "auto" else name]()
+    return FlexAttention() if on_gpu and name != "masked" else MaskedAttention()
 
 
 def dense_mask(ends_RT: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from ..losses.terms import Tokens
 from .attention import choose_attention
 from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
-from .lora import adapt, merged_state, tied_names
+from .lora import adapt, merged_state
 from .loss_metrics import LossMetrics
 from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
@@ -171,9 +171,10 @@ class LocalLearner:
 
     def send(self, sender: WeightSender, version: int) -> Shipment:
         """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
-        tied = tied_names(self.model)  # each travels once; an adapted one has another name, and travels too
+        once = {name for name, _ in self.model.named_parameters()}  # tied parameters have one name here
+        again = {name for name, _ in self.model.named_parameters(remove_duplicate=False)} - once
         state = merged_state(self.model, self.dtype, self._first)
-        state = {name: tensor for name, tensor in state.items() if name not in tied}
+        state = {name: tensor for name, tensor in state.items() if name not in again}
         return ship(sender if self._first else ObjectStoreSender(), version, state)
 
     def save(self, folder: Path) -> None:

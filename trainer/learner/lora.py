@@ -62,17 +62,6 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
     return state
 
 
-def tied_names(model: nn.Module) -> set[str]:
-    """Names of parameters that stand for a tensor which an earlier name already stands for."""
-    seen: set[int] = set()
-    tied = set()
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in seen:
-            tied.add(name)
-        seen.add(id(parameter))
-    return tied
-
-
 def _product(layer: Any) -> Tensor:
     """Return the matrix that an adapter adds to its layer's weight."""
     first, second = full_tensor(layer.lora_A["default"].weight), full_tensor(layer.lora_B["default"].weight)

@@ -81,10 +81,6 @@ def _integers(text: str) -> list[int] | None:
     return list(map(int, items)) if items and all(map(_ITEM.fullmatch, items)) else None
 
 
-def _names(text: str) -> list[str] | None:
-    return _items(text)
-
-
 def _line(text: str) -> str | None:
     text = bare(text)
     return text if text and len(text) <= MAX_ITEMS and text.isprintable() else None
@@ -144,7 +140,7 @@ def _lines(rows: Any) -> str:
 INTEGER = Kind("one integer", _integer)
 FRACTION = Kind("an integer or a fraction in lowest terms, such as 3/4", _fraction)
 INTEGERS = Kind("a list of integers separated by commas", _integers, _joined)
-NAMES = Kind("a list separated by commas", _names, _joined)
+NAMES = Kind("a list separated by commas", _items, _joined)
 LINE = Kind("one line of text", _line)
 WORD = Kind("one word", lambda text: (bare(text).lower() if len(text) <= MAX_ITEMS else "") or None)
 GRID = Kind("a grid with a line for each row and spaces between the cells", _grid, _lines)

@@ -17,8 +17,6 @@ from lachesis.trainer.run.services import HostedService
 
 from .conftest import REGISTRATION, Client
 
-pytest.importorskip("schemathesis", reason="schemathesis is not installed")
-
 EXAMPLES = int(os.environ.get("LACHESIS_FUZZ", "5"))
 SECONDS = 240 + EXAMPLES
 LEFT_OUT = (

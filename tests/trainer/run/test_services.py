@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,19 @@ def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Pa
     assert log.count("remote: no group came for 0.2 s (patience)") == 1
 
 
+@contextlib.asynccontextmanager
+async def running(values: dict[str, Any], port: int) -> AsyncIterator[tuple[aiohttp.ClientSession, asyncio.Task[Any]]]:
+    """A run that hosts its service in this process, once it listens; at the end it is waited for."""
+    config = RunConfig.model_validate(values)
+    folder = RunFolder.create(config)
+    job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        await until_it_listens(session, job)
+        yield session, job
+        await job
+    folder.close()
+
+
 def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends_nothing(tmp_path: Path) -> None:
     port = free_port()
     bad = {
@@ -139,11 +152,7 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
     found: dict[str, Any] = {}
 
     async def post(values: dict[str, Any]) -> None:
-        config = RunConfig.model_validate(values)
-        folder = RunFolder.create(config)
-        job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            await until_it_listens(session, job)
+        async with running(values, port) as (session, _):
             for name, fields in bad.items():
                 async with session.post("/scored_data", json={**GOOD, **fields}) as response:
                     found[name] = (response.status, (await response.json())["detail"][0]["loc"])
@@ -152,8 +161,6 @@ def test_a_group_that_cannot_be_trained_is_refused_with_field_and_index_and_ends
                     found[path] = response.status if path == "/reset_data" else (await response.json())["batch"]
             async with session.post("/scored_data", json=GOOD) as response:
                 found["good"] = await response.json()
-            await job
-        folder.close()
 
     asyncio.run(post(settings(tmp_path, port, steps=1, prompts=1)))
     assert found == {
@@ -197,11 +204,7 @@ def test_groups_and_questions_are_answered_while_a_step_is_computed(
             return response.status
 
     async def post(values: dict[str, Any]) -> None:
-        config = RunConfig.model_validate(values)
-        folder = RunFolder.create(config)
-        job = asyncio.create_task(train(config, config.build_environments(), folder, Progress(1, quiet=True)))
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            await until_it_listens(session, job)
+        async with running(values, port) as (session, job):
             assert await ask(session, "/scored_data", GOOD) == 200
             while not loss.BEGUN.is_set() and not job.done():  # noqa: ASYNC110 - it is set in a thread
                 await asyncio.sleep(0.01)
@@ -210,8 +213,6 @@ def test_groups_and_questions_are_answered_while_a_step_is_computed(
             found["/scored_data"] = await ask(session, "/scored_data", GOOD)
             found["/generate"] = await ask(session, "/generate", {"prompt": "Hi", "max_tokens": 2})
             loss.ANSWERED.set()
-            await job
-        folder.close()
 
     asyncio.run(post(settings(tmp_path, port, steps=1, prompts=1, loss={"kind": "slow_loss:slow"})))
     assert set(found.values()) == {200}

@@ -1,17 +1,10 @@
 """Redaction of secrets in the files that a run writes."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ....verifiers.secrets import REDACTED, without_secrets
-
-__all__ = ["REDACTED", "redacted"]
-
-_SECRET = re.compile(
-    r"(^|[_-])(token|password|passwd|secret|credentials?|(api|access|private)[_-]?key)$", re.IGNORECASE
-)
+from ....verifiers.secrets import REDACTED, is_secret, without_secrets
 
 
 def redacted(value: Any, key: str = "") -> Any:
@@ -24,4 +17,4 @@ def redacted(value: Any, key: str = "") -> Any:
         return str(value)
     if not isinstance(value, str) or not value:
         return value
-    return REDACTED if _SECRET.search(key) else without_secrets(value) if "://" in value else value
+    return REDACTED if is_secret(key) else without_secrets(value) if "://" in value else value

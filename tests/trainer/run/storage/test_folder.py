@@ -13,9 +13,9 @@ from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig, load_config
 from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.trainer.run.storage.reader import read_metrics
-from lachesis.trainer.run.storage.redaction import REDACTED
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group
+from lachesis.verifiers.secrets import REDACTED
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 
