@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
     "verify": Entry("verify.command", "Score the completions in FILE, a JSONL file or a run's folder."),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
-    "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),
+    "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),

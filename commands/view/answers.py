@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...verifiers.errors import DataError
-from .eval_source import EvalSource, compare
-from .library import Library, Source
-from .row import Filter, Row
-from .run_source import RunSource
-from .trajectory_page import trajectory_page
+from ..sources.eval_source import EvalSource, compare
+from ..sources.library import Library, Source
+from ..sources.row import Filter, Row
+from ..sources.run_source import RunSource
+from ..sources.trajectory_page import trajectory_page
 
 LISTED = 200
 """Most rows of one answer."""

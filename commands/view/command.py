@@ -12,9 +12,9 @@ from aiohttp import web
 
 from ...rollout.service.body import is_loopback
 from ...verifiers.errors import ConfigError
+from ..sources.library import Library
 from .answers import Answers
 from .export import export
-from .library import Library
 from .server import make_app
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...verifiers.files import replace_text
+from ..sources.library import Source
+from ..sources.row import Filter, Row
+from ..sources.run_source import RunSource
 from .answers import Answers, as_json, row_json
-from .library import Source
-from .row import Filter, Row
-from .run_source import RunSource
 from .server import STATIC
 
 SCRIPTS = "dom api chart parts curves conversation tokens rows home trajectory run eval main".split()  # noqa: SIM905

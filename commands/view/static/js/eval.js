@@ -2,7 +2,7 @@
 
 import { link, useAnswer } from "./api.js";
 import { html, number, percent, useState } from "./dom.js";
-import { Failure, Tabs } from "./parts.js";
+import { Failure, Tabs, Title } from "./parts.js";
 import { Rows } from "./rows.js";
 
 export function Eval({ source, view, query }) {
@@ -10,7 +10,7 @@ export function Eval({ source, view, query }) {
   if (!answer) return html`<${Failure} error=${error} />`;
   return html`
     <${Failure} error=${error} />
-    <h1 tabindex="-1">${answer.name}</h1>
+    <${Title}>${answer.name}<//>
     <p>${answer.environment} by <strong>${answer.model}</strong></p>
     <${Tabs} tabs=${[["", "Results"], ["rows", "Trajectories"]]} view=${view} address=${(name) => link(["eval", source, ...(name ? [name] : [])])} />
     ${view === "rows" ? html`<${Rows} kind="eval" source=${source} query=${query} />` : html`<${Results} found=${answer} />`}`;
@@ -19,7 +19,7 @@ export function Eval({ source, view, query }) {
 function Results({ found }) {
   return html`
     <div class="columns"><section aria-labelledby="means"><h2 id="means">Means</h2>
-      <div class="table"><table><thead><tr><th scope="col">reward</th><th scope="col">mean</th><th scope="col">95% confidence interval</th><th scope="col"><span class="unseen">drawn</span></th></tr></thead>
+      <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">reward</th><th scope="col">mean</th><th scope="col">95% confidence interval</th><th scope="col"><span class="unseen">drawn</span></th></tr></thead>
         <tbody>${found.means.map((mean) => html`<tr key=${mean.label}><th scope="row">${mean.label}</th><td>${number(mean.mean)}</td>
           <td>${mean.low === null ? "needs two tasks" : `${number(mean.low)} to ${number(mean.high)}`}</td><td><${Interval} mean=${mean} /></td></tr>`)}</tbody></table></div>
       <p><small>Attempts at one task count as one observation. ${found.scored} were scored, ${found.unscored} were not because of an infrastructure error.
@@ -42,7 +42,7 @@ function Tasks({ found }) {
   return html`<section aria-labelledby="tasks"><div class="bar"><h2 id="tasks">Tasks</h2>
     <label>order <select value=${order} onChange=${(event) => setOrder(event.target.value)}>
       <option value="worst">worst first</option><option value="best">best first</option><option value="file">as in the file</option></select></label></div>
-    <div class="table"><table><thead><tr><th scope="col">task</th><th scope="col">mean reward</th><th scope="col">attempts</th><th scope="col">first reply</th></tr></thead>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">mean reward</th><th scope="col">attempts</th><th scope="col">first reply</th></tr></thead>
       <tbody>${sorted.slice(0, 500).map((task) => html`<tr key=${task.group}>
         <td><a href=${link(["eval", found.key, "group", String(task.group)])}><code>${task.task}</code></a></td><td>${number(share(task))}</td>
         <td class="attempts">${task.attempts.map((one) => html`<a key=${one.attempt} data-success=${String(one.success)} title=${one.stop}
@@ -58,7 +58,7 @@ export function EvalComparison({ one, other }) {
   const side = (source, told) => html`<a href=${link(["eval", source.key])}>${told}</a>`;
   const count = answer.tasks.length;
   return html`
-    <h1 tabindex="-1">Comparison</h1>
+    <${Title}>Comparison<//>
     <p>A is ${side(answer.one, answer.one.name)} (${answer.one.model}), B is ${side(answer.other, answer.other.name)} (${answer.other.model}).</p>
     <dl class="facts">
       <div><dt>B minus A, mean reward</dt><dd>${number(found.mean)}</dd></div>
@@ -67,7 +67,7 @@ export function EvalComparison({ one, other }) {
       <div><dt>B lost</dt><dd>${answer.lost} (${percent(count ? answer.lost / count : null)})</dd></div>
       <div><dt>tied</dt><dd>${answer.tied}</dd></div></dl>
     <p><small>${number(count)} tasks are in both. ${answer.only_one} are only in A and ${answer.only_other} only in B. The interval is paired: it is that of the tasks' differences.</small></p>
-    <div class="table"><table><thead><tr><th scope="col">task</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B minus A</th></tr></thead>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B minus A</th></tr></thead>
       <tbody>${answer.tasks.slice(0, 500).map((task) => html`<tr key=${task.task}><td><code>${task.task}</code></td>
         <td><a href=${link(["eval", answer.one.key, "group", String(task.one.group)])}>${number(task.one.total)}</a></td>
         <td><a href=${link(["eval", answer.other.key, "group", String(task.other.group)])}>${number(task.other.total)}</a></td>

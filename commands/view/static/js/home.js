@@ -2,7 +2,7 @@
 
 import { link, useAnswer } from "./api.js";
 import { ago, bytes, html, number, useState } from "./dom.js";
-import { Failure, State } from "./parts.js";
+import { Failure, State, Title } from "./parts.js";
 
 export function Home() {
   const { answer, error } = useAnswer("home", 3000);
@@ -13,7 +13,7 @@ export function Home() {
   const evals = answer.sources.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
   return html`
     <${Failure} error=${error} />
-    <h1 tabindex="-1">Runs and evaluations</h1>
+    <${Title}>Runs and evaluations<//>
     ${runs.length ? html`<${Runs} runs=${runs} chosen=${chosen} toggle=${toggle} />` : ""}
     ${evals.length ? html`<${Evals} evals=${evals} chosen=${chosen} toggle=${toggle} />` : ""}
     ${runs.length || evals.length ? "" : html`<p>There is nothing here yet. This list is read again every three seconds.</p>`}`;
@@ -23,7 +23,7 @@ function Runs({ runs, chosen, toggle }) {
   const compared = runs.filter((run) => chosen.includes(run.key)).map((run) => run.key);
   return html`<section aria-labelledby="runs">
     <h2 id="runs">Runs</h2>
-    <div class="table"><table>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table>
       <thead><tr><th scope="col"><span class="unseen">compare</span></th><th scope="col">run</th><th scope="col">state</th><th scope="col">steps</th>
         <th scope="col">held-out, best</th><th scope="col">last</th><th scope="col">alerts</th><th scope="col">written</th><th scope="col">size</th></tr></thead>
       <tbody>${runs.map((run) => html`<tr key=${run.key}>
@@ -45,7 +45,7 @@ function Evals({ evals, chosen, toggle }) {
   const compared = evals.filter((one) => chosen.includes(one.key)).map((one) => one.key);
   return html`<section aria-labelledby="evals">
     <h2 id="evals">Evaluations</h2>
-    <div class="table"><table>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table>
       <thead><tr><th scope="col"><span class="unseen">compare</span></th><th scope="col">file</th><th scope="col">environment</th><th scope="col">model</th>
         <th scope="col">written</th><th scope="col">size</th></tr></thead>
       <tbody>${evals.map((one) => html`<tr key=${one.key}>

@@ -20,12 +20,7 @@ function View({ parts, query }) {
 function Page() {
   const { parts, query } = useRoute();
   const main = useRef(null);
-  const place = parts.join("/");
-  useEffect(() => {
-    document.title = ["Lachesis", ...parts.slice(1)].join(" · ");
-    if (place !== main.current.dataset.place && main.current.dataset.place !== undefined) main.current.querySelector("h1")?.focus();
-    main.current.dataset.place = place;
-  });
+  useEffect(() => { document.title = ["Lachesis", ...parts.slice(1)].join(" · "); });
   const [kind, source, view] = parts;
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>

@@ -1,10 +1,21 @@
 // Small parts that several views share.
 
-import { html } from "./dom.js";
+import { html, useEffect, useRef } from "./dom.js";
+
+let navigated = false;
+addEventListener("hashchange", () => { navigated = true; });
+
+// The heading of a view. It takes the focus when somebody comes to the view by a link or a key, so that a screen reader
+// begins there.
+export function Title({ children }) {
+  const place = useRef(null);
+  useEffect(() => { if (navigated) place.current.focus({ preventScroll: true }); }, [location.hash]);
+  return html`<h1 tabindex="-1" ref=${place}>${children}</h1>`;
+}
 
 // What is said while there is no answer, or instead of one.
 export function Failure({ error }) {
-  return error ? html`<h1 class="unseen" tabindex="-1">Not available</h1><p role="alert" data-variant="error">${error}</p>` : html`<p class="loading" role="status"></p>`;
+  return error ? html`<p role="alert" data-variant="error">${error}</p>` : html`<p class="loading" role="status"></p>`;
 }
 
 export function Tabs({ tabs, view, address }) {

@@ -30,10 +30,10 @@ function Form({ words, change, steps, answer, kind }) {
     <input type=${type} step="any" id=${`filter-${name}`} value=${field(name)} onChange=${(event) => change(name, event.target.value)} /></label>`;
   const counted = (counts) => Object.entries(counts ?? {}).map(([value, count]) => [value, `${value.slice(0, 80)} (${count})`]);
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    ${kind === "run" ? html`<label>step <span class="steps">
+    ${kind === "run" ? html`<div class="field"><label for="filter-step">step</label><span class="steps">
       <button type="button" class="small outline" aria-label="earlier step" onClick=${() => change("step", neighbour(steps, field("step"), -1))}>‹</button>
       <input type="number" id="filter-step" list="steps" value=${field("step")} placeholder="any" onChange=${(event) => change("step", event.target.value)} />
-      <button type="button" class="small outline" aria-label="later step" onClick=${() => change("step", neighbour(steps, field("step"), 1))}>›</button></span></label>` : ""}
+      <button type="button" class="small outline" aria-label="later step" onClick=${() => change("step", neighbour(steps, field("step"), 1))}>›</button></span></div>` : ""}
     ${select("environment", "environment", counted(answer?.environments))}
     ${select("success", "success", [["yes", "success"], ["no", "failure"], ["undefined", "undefined"]])}
     ${select("stop", "ended by", counted(answer?.stops))}
@@ -58,7 +58,7 @@ function Table({ kind, source, answer, words, change }) {
   return html`
     <p role="status">${number(answer.total)} trajectories${answer.complete ? "" : " found so far; narrow the filter to see all"}${indexing}</p>
     ${answer.damages.length ? html`<details><summary>${answer.damages.length} could not be read</summary><ul>${answer.damages.map((line) => html`<li>${line}</li>`)}</ul></details>` : ""}
-    <div class="table"><table class="trajectories">
+    <div class="table" tabindex="0" role="group" aria-label="table"><table class="trajectories">
       <thead><tr><th scope="col">trajectory</th>${kind === "run" ? html`<th scope="col">step</th>` : ""}<th scope="col">reward</th>
         ${labels.map((label) => html`<th scope="col">${label}</th>`)}
         <th scope="col">result</th><th scope="col">ended by</th><th scope="col">turns</th><th scope="col">environment</th><th scope="col">last reply</th></tr></thead>

@@ -3,7 +3,7 @@
 import { exported, link, useAnswer } from "./api.js";
 import { Charts, shownNames, useCurves } from "./curves.js";
 import { bytes, html, number, useState } from "./dom.js";
-import { Failure, State, Tabs } from "./parts.js";
+import { Failure, State, Tabs, Title } from "./parts.js";
 import { Rows } from "./rows.js";
 
 export function Run({ source, view, query }) {
@@ -12,7 +12,7 @@ export function Run({ source, view, query }) {
   const tabs = [["", "Curves"], ["rows", "Trajectories"], ["config", "Config and summary"]];
   return html`
     <${Failure} error=${error} />
-    <h1 tabindex="-1">${answer.name} <${State} state=${answer.state} /></h1>
+    <${Title}>${answer.name} <${State} state=${answer.state} /><//>
     <${Tabs} tabs=${tabs} view=${view} address=${(name) => link(["run", source, ...(name ? [name] : [])])} />
     ${view === "rows" ? html`<${Rows} kind="run" source=${source} query=${query} steps=${answer.trajectory_steps} live=${answer.state === "running"} />`
     : view === "config" ? html`<${Config} run=${answer} />`
@@ -63,7 +63,7 @@ export function Comparison({ sources }) {
   const runs = sources.map((key) => answer.sources.find((source) => source.key === key)).filter(Boolean);
   const ready = runs.filter((run) => loaded[run.key]).map((run) => ({ name: run.name, curves: loaded[run.key] }));
   return html`
-    <h1 tabindex="-1">Comparison of ${runs.length} runs</h1>
+    <${Title}>Comparison of ${runs.length} runs<//>
     <div class="bar"><label>mean of the last <input type="number" min="1" max="500" value=${smooth} onInput=${(event) => setSmooth(Math.max(1, Number(event.target.value) || 1))} /> values</label></div>
     ${runs.map((run) => html`<${Loader} key=${run.key} source=${run.key} loaded=${(curves) => setLoaded((old) => (old[run.key] === curves ? old : { ...old, [run.key]: curves }))} />`)}
     ${ready.length ? html`<p><small>Each run has one curve in a chart; the warm start is left out.</small></p>` : ""}

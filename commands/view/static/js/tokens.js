@@ -87,7 +87,7 @@ function described(segment, at) {
 }
 
 function TokenTable({ segment }) {
-  return html`<div class="table"><table>
+  return html`<div class="table" tabindex="0" role="group" aria-label="table"><table>
     <thead><tr>${["place", "id", "text", "kind", "sampler", "trainer", "advantage", "version"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
     <tbody>${segment.ids.map((id, at) => html`<tr key=${at}><td>${at}</td><td>${id}</td><td><code>${segment.texts ? JSON.stringify(segment.texts[at]) : ""}</code></td>
       <td>${segment.forced?.[at] ? "forced, " : ""}${segment.trained[at] ? "trained" : segment.sampled[at] ? "sampled" : "context"}</td>

@@ -3,7 +3,7 @@
 import { link, useAnswer } from "./api.js";
 import { Conversation, Text } from "./conversation.js";
 import { html, number, useEffect } from "./dom.js";
-import { Failure, Success } from "./parts.js";
+import { Failure, Success, Title } from "./parts.js";
 import { Segments } from "./tokens.js";
 
 export function Trajectory({ kind, source, group, attempt, query }) {
@@ -23,7 +23,7 @@ export function Trajectory({ kind, source, group, attempt, query }) {
   if (!answer) return html`<${Failure} error=${error} />`;
   const agents = Object.keys(answer.messages);
   return html`
-    <h1 tabindex="-1">Trajectory ${group}/${attempt}</h1>
+    <${Title}>Trajectory ${group}/${attempt}<//>
     <p>${kind === "run" ? html`<a href=${link([kind, source, "rows"], { ...given, step: given.step ?? answer.step })}>step ${answer.step}</a>, ` : ""}
       ${answer.environment || "environment"}, task <code>${answer.task.id}</code>, ended by <strong>${answer.stop}</strong></p>
     ${answer.error ? html`<div role="alert" data-variant="error"><${Text} text=${answer.error} /></div>` : ""}
@@ -46,7 +46,7 @@ function Reward({ agent, reward, several }) {
   return html`<div class="reward">
     <p>${several ? html`<strong>${agent}</strong> ` : ""}<span class="total">${number(reward.total)}</span> <${Success} value=${reward.success} /></p>
     ${reward.gate ? html`<p>The gate <code>${reward.gate}</code> was not passed, so no other reward counts.</p>` : ""}
-    <div class="table"><table><thead><tr><th scope="col">reward</th><th scope="col">score</th><th scope="col">weight</th><th scope="col">adds</th><th scope="col">status and reason</th></tr></thead>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">reward</th><th scope="col">score</th><th scope="col">weight</th><th scope="col">adds</th><th scope="col">status and reason</th></tr></thead>
       <tbody>${reward.parts.map((part) => html`<tr key=${part.label}><th scope="row">${part.label}</th><td>${number(part.score)}</td><td>${number(part.weight)}</td><td>${number(part.adds)}</td>
         <td class="reason"><span class="badge" data-variant=${part.status === "ok" ? "success" : part.status === "infra_error" ? "danger" : "warning"}>${part.status}</span> ${part.reason}
           ${part.steps.length ? html`<br /><small>by turn: ${part.steps.map(number).join(", ")}</small>` : ""}
@@ -68,7 +68,7 @@ export function Group({ kind, source, group, query }) {
   const given = Object.fromEntries(query);
   const shared = Object.fromEntries(Object.entries(first.messages).map(([agent, messages]) => [agent, prompted(messages)]));
   return html`
-    <h1 tabindex="-1">Group ${group}</h1>
+    <${Title}>Group ${group}<//>
     <p>${first.environment}, task <code>${first.task.id}</code>, ${answer.attempts.length} attempts</p>
     <details open><summary>prompt</summary>${Object.entries(shared).map(([agent, count]) => html`<${Conversation} key=${agent} messages=${first.messages[agent].slice(0, count)} />`)}</details>
     <div class="attempts-grid">${answer.attempts.map((made) => html`<article key=${made.attempt} class="card">

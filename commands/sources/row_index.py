@@ -152,14 +152,14 @@ class RowIndex:
 
     def _containing(self, part: Frame, rows: list[Row], text: str) -> list[Row]:
         """Those of a part's rows whose messages contain ``text``."""
-        wanted = text.casefold()
+        wanted = text.lower()
         # only characters of ASCII stand in JSON as they are, so other texts are looked for after decoding
         quick = msgspec.json.encode(text)[1:-1].lower() if text.isascii() else b""
         lines = self._lines(part)
         found = []
         for row in rows:
             line = lines[row.place].text if row.place < len(lines) else b""
-            if quick in line.lower() and any(wanted in said.casefold() for said in _said(line)):
+            if quick in line.lower() and any(wanted in said.lower() for said in _said(line)):
                 found.append(row)
         return found
 

@@ -1,4 +1,4 @@
-"""The runs and evaluations that the viewer shows: those under the paths that it was given, found again as they come."""
+"""The runs and evaluations under some paths, found again as they come."""
 
 import hashlib
 import logging
@@ -36,8 +36,8 @@ class Library:
         for path in self._paths:
             if not path.exists():
                 raise ConfigError(f"{path} does not exist; give a run's folder, an evaluation's file or a folder")
-            if path.is_file() and read_header(path) is None:
-                raise ConfigError(f"{path} is not an evaluation: its first line is no header; give what --out wrote")
+            if path.is_file():
+                open_source(path)
 
     def sources(self) -> list[Source]:
         """Return everything there is now, the newest runs first, and evaluations after runs."""
@@ -46,7 +46,7 @@ class Library:
             for found in _found(path, DEPTH):
                 key = _key(found)
                 try:
-                    seen[key] = self._sources.get(key) or _open(key, found)
+                    seen[key] = self._sources.get(key) or open_source(found)
                 except LachesisError as error:
                     log.warning("%s", error)
         self._sources = seen
@@ -59,8 +59,15 @@ class Library:
         return self._sources.get(key)
 
 
-def _open(key: str, path: Path) -> Source:
-    return RunSource(key, path) if path.is_dir() else EvalSource(key, path)
+def open_source(path: Path) -> Source:
+    """Open one run or evaluation.
+
+    Raises:
+        ConfigError: ``path`` is neither.
+    """
+    if path.is_file() and read_header(path) is None:
+        raise ConfigError(f"{path} is not an evaluation: its first line is no header; give the file that eval wrote")
+    return EvalSource(_key(path), path) if path.is_file() else RunSource(_key(path), path)
 
 
 def _key(path: Path) -> str:
