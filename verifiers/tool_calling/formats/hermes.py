@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from .json_call import read_json_calls
-from .tagged import read_tagged, tag_pattern
+from ..parsers.json_call import read_json_calls
+from ..parsers.tagged import read_tagged, tag_pattern
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _TAGS = tag_pattern((OPEN,))

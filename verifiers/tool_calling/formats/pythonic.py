@@ -12,8 +12,8 @@ from unicodedata import normalize
 from ...json_data.text import MAX_DEPTH
 from ..call import Reading, ToolCall, repaired_call
 from ..declaration import Declaration, to_json_lines
+from ..parsers.whole_reply import read_whole_reply
 from .llama import PYTHON_TAG, without_end
-from .whole_reply import read_whole_reply
 
 MAX_SOURCE = 100_000
 """Longest reply, in characters, that is parsed."""
