@@ -218,6 +218,16 @@ def test_parameters_may_come_from_the_row_and_functions_from_the_task() -> None:
     assert judge("no", None, info={"tools": TWO}, given={"category": "irrelevance"}).passed
 
 
+def test_a_row_names_a_built_in_format_or_the_verifiers_own_and_imports_no_code() -> None:
+    own = "lachesis.verifiers.tool_calling.formats.glm:FORMAT"
+    text = tool_format("glm45").write_calls([ToolCall("f", {"x": 1})])
+    assert judge(text, [F], given={"functions": TWO, "format": "glm45"}).passed
+    assert judge(text, [F], format=own, given={"functions": TWO, "format": own}).passed
+    verdict = judge(text, [F], given={"functions": TWO, "format": own})
+    assert (verdict.status, verdict.score) == ("infra_error", None)
+    assert own in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("answer", "params"),
     [

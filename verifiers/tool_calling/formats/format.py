@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError, DataError, nearest
 from ...json_data.text import to_text
 from ...plugins import Plugins
 from ..call import Reading, ToolCall
@@ -68,6 +68,17 @@ def tool_format(name: str) -> ToolFormat:
     if not isinstance(found, ToolFormat):
         raise ConfigError(f"tool-call format {name!r} has no system_prompt, write_calls, write_result or read")
     return found
+
+
+def check_row_format(params: Mapping[str, Any], own: str) -> None:
+    """Refuse a format of a dataset's row that is neither built in nor the verifier's own: rows import no code.
+
+    Raises:
+        DataError: the row names another format.
+    """
+    name = params.get("format", own)
+    if name != own and name not in FORMATS:
+        raise DataError(f"a row names the tool-call format {name!r:.80}; {nearest(str(name), FORMATS)}")
 
 
 def json_mode_prompt(schema: Any) -> str:

@@ -38,10 +38,10 @@ class Harmony:
         )
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
-        """Return one message per call."""
+        """Return one message per call, with the recipient before the channel; ``read`` takes it after it, too."""
         return "<|start|>assistant".join(
-            f"<|channel|>commentary to=functions.{call.name} <|constrain|>json<|message|>{to_text(call.arguments)}"
-            "<|call|>"
+            f" to=functions.{call.name}<|channel|>commentary <|constrain|>json<|message|>"
+            f"{to_text(call.arguments)}<|call|>"
             for call in calls
         )
 
@@ -130,18 +130,16 @@ def _type(schema: Any, depth: int) -> str:
 
 
 def _object(schema: dict[str, Any], depth: int) -> str:
-    properties = schema.get("properties")
-    if not isinstance(properties, dict) or not properties:
-        return "object"
-    required = schema.get("required")
+    """Return an object's type, indented as ``openai_harmony`` does it."""
+    properties, required, indent = schema.get("properties"), schema.get("required"), "    " * depth
     lines = ["{"]
-    for name, inner in properties.items():
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
         described = inner if isinstance(inner, dict) else {}
         mark = "" if isinstance(required, list) and name in required else "?"
         default = f" // default: {to_text(described['default'])}" if "default" in described else ""
-        lines += _comment(described.get("description"), "")
-        lines.append(f"{name}{mark}: {_type(inner, depth + 1)},{default}")
-    return "\n".join([*lines, "}"])
+        lines += _comment(described.get("description"), indent)
+        lines.append(f"{indent}{name}{mark}: {_type(inner, depth + 1)},{default}")
+    return "\n".join([*lines, f"{indent}}}"])
 
 
 FORMAT = Harmony()

@@ -26,7 +26,7 @@ REPLIES: list[tuple[str, tuple[str, str, list[tuple[str, Any]]]]] = [
     (f"{ANALYSIS}I call to=functions.f now<|end|>{NEXT}{FINAL}No.", ("I call to=functions.f now", "No.", [])),
     (f"<|channel|>commentary<|message|>I will look.<|end|>{NEXT}{CALL}", ("", "I will look.", ONE)),
     (' to=functions.f<|channel|>commentary json<|message|>{"s": "a"}<|call|>', ("", "", ONE)),
-    (' to=functions.f<|channel|>commentary <|constrain|>json<|message|>{"s": "a"}<|call|>', ("", "", ONE)),
+    (f'{TO_F}{{"s": "a"}}<|call|>', ("", "", ONE)),
     (f'{ANALYSIS}hm<|end|>{NEXT} to=functions.f<|channel|>commentary json<|message|>{{"s": "a"}}', ("hm", "", ONE)),
     ('<|channel|>commentary to=functions.f<|message|>{"s": "a"}<|call|>', ("", "", ONE)),
     ('<|channel|>analysis to=functions.f <|constrain|>json<|message|>{"s": "a"}<|call|>', ("", "", ONE)),
@@ -106,7 +106,7 @@ def test_tools_are_declared_as_typescript() -> None:
     assert HARMONY.system_prompt(declarations([tool, {"name": "stop"}]).values()) == (
         "# Tools\n\n## functions\n\nnamespace functions {\n\n"
         "// Find a place.\ntype find = (_: {\n// City and country\nplace: string,\n"
-        'unit?: "c" | "f", // default: "c"\ntags?: string[],\nnear?: number | null,\nbox?: {\nw: number,\n},\n'
+        'unit?: "c" | "f", // default: "c"\ntags?: string[],\nnear?: number | null,\nbox?: {\n    w: number,\n    },\n'
         "}) => any;\n\ntype stop = () => any;\n\n} // namespace functions"
     )
 
