@@ -70,6 +70,28 @@ def tool_format(name: str) -> ToolFormat:
     return found
 
 
+_MARKS = {
+    "<｜DSML｜": "deepseek_v32",
+    "<｜tool▁sep｜>": "deepseek_v31",
+    "<|tool_calls_section_begin|>": "kimi_k2",
+    "<minimax:tool_call>": "minimax_m2",
+    "<arg_key>": "glm45",
+    "<function=": "qwen_coder",
+    "[TOOL_CALLS]": "mistral",
+    "<|python_tag|>": "llama",
+}
+"""What only the chat templates of one format spell."""
+
+
+def format_of_template(template: str) -> str:
+    """Return the name of the format in which a chat template asks for calls; ``hermes`` if it shows no other.
+
+    Harmony is not among them: its templates take no reply as text.
+    """
+    found = next((name for mark, name in _MARKS.items() if mark in template), "hermes")
+    return "deepseek_v3" if found == "deepseek_v31" and "```json" in template else found
+
+
 def check_row_format(params: Mapping[str, Any], own: str) -> None:
     """Refuse a format of a dataset's row that is neither built in nor the verifier's own: rows import no code.
 

@@ -48,17 +48,15 @@ GRAMMARS = {
 
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_xgrammars_grammar_of_the_model_accepts_what_is_written(name: str) -> None:
-    xgrammar = pytest.importorskip("xgrammar")
-    from xgrammar.builtin_structural_tag import get_model_structural_tag
-    from xgrammar.testing import _is_grammar_accept_string
-
+    xgrammar, tags = pytest.importorskip("xgrammar"), pytest.importorskip("xgrammar.builtin_structural_tag")
+    accepts = pytest.importorskip("xgrammar.testing")._is_grammar_accept_string
     model, before = GRAMMARS[name]
     tools = [tool.to_json() for tool in TOOLS.values()]
-    tag = get_model_structural_tag(model, tools=tools, tool_choice="required", reasoning=False)
+    tag = tags.get_model_structural_tag(model, tools=tools, tool_choice="required", reasoning=False)
     grammar = xgrammar.Grammar.from_structural_tag(tag)
     for calls in (CALLS, CALLS[:1], [ToolCall("f", {"s": "", "o": {"a": [1, None, True]}})]):
-        assert _is_grammar_accept_string(grammar, before + tool_format(name).write_calls(calls))
-    assert not _is_grammar_accept_string(grammar, before + tool_format(name).write_calls([ToolCall("h", {})]))
+        assert accepts(grammar, before + tool_format(name).write_calls(calls))
+    assert not accepts(grammar, before + tool_format(name).write_calls([ToolCall("h", {})]))
 
 
 def test_deepseek_v32_writes_calls_and_results_as_the_models_encoder() -> None:
@@ -79,19 +77,19 @@ def test_deepseek_v32_writes_calls_and_results_as_the_models_encoder() -> None:
 
 def mistral_encodes(version: str, calls: list[dict[str, str]]) -> str:
     """A question, calls and their results as text by Mistral's own tokenizer."""
-    pytest.importorskip("mistral_common")
-    from mistral_common.protocol.instruct.messages import AssistantMessage, ToolMessage, UserMessage
-    from mistral_common.protocol.instruct.request import ChatCompletionRequest
-    from mistral_common.protocol.instruct.tool_calls import FunctionCall
-    from mistral_common.protocol.instruct.tool_calls import ToolCall as MistralCall
-    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
-
+    protocol = "mistral_common.protocol.instruct"
+    said, asked = pytest.importorskip(f"{protocol}.messages"), pytest.importorskip(f"{protocol}.request")
+    called = pytest.importorskip(f"{protocol}.tool_calls")
+    tokenizers = pytest.importorskip("mistral_common.tokens.tokenizers.mistral")
     ids = [f"abcdefgh{number}" for number in range(len(calls))]
-    made = [MistralCall(id=key, function=FunctionCall(**one)) for key, one in zip(ids, calls, strict=True)]
-    results = [ToolMessage(tool_call_id=key, name="f", content="it is here") for key in ids]
-    messages = [UserMessage(content="Where?"), AssistantMessage(content=None, tool_calls=made), *results]
-    encoded = getattr(MistralTokenizer, version)().encode_chat_completion(ChatCompletionRequest(messages=messages))
-    return str(encoded.text).replace("▁", " ")
+    made = [called.ToolCall(id=key, function=called.FunctionCall(**one)) for key, one in zip(ids, calls, strict=True)]
+    results = [said.ToolMessage(tool_call_id=key, name="f", content="it is here") for key in ids]
+    messages = [said.UserMessage(content="Where?"), said.AssistantMessage(content=None, tool_calls=made), *results]
+    tokenizer = getattr(tokenizers.MistralTokenizer, version)()
+    encoded = tokenizer.encode_chat_completion(asked.ChatCompletionRequest(messages=messages))
+    keep = pytest.importorskip("mistral_common.tokens.tokenizers.base").SpecialTokenPolicy.KEEP
+    text = tokenizer.instruct_tokenizer.tokenizer.decode(encoded.tokens, special_token_policy=keep)
+    return str(text).replace("▁", " ")
 
 
 def test_mistral_lists_calls_and_results_as_its_tokenizers() -> None:
