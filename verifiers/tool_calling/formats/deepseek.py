@@ -30,11 +30,11 @@ class DeepSeekV31:
 
     def system_prompt(self, tools: Iterable[Declaration]) -> str:
         """Return the tools, one schema per line, and how to call them."""
-        return _prompt(tools, _section(V31, [("name", '{"argument": value}')]))
+        return _prompt(tools, V31.write([("name", '{"argument": value}')]))
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
         """Return one section with all calls."""
-        return _section(V31, [(call.name, to_text(call.arguments)) for call in calls])
+        return V31.write((call.name, to_text(call.arguments)) for call in calls)
 
     def write_result(self, name: str, content: str) -> str:
         """Return the result between the tokens that stand for a turn of the tool."""
@@ -67,11 +67,7 @@ class DeepSeekV3(DeepSeekV31):
         return V3.read(text)
 
     def _write(self, calls: list[tuple[str, str]]) -> str:
-        return _section(V3, [("function", f"{name}\n```json\n{text}\n```") for name, text in calls], "\n")
-
-
-def _section(section: Section, calls: list[tuple[str, str]], between: str = "") -> str:
-    return section.write(calls, between) if calls else ""
+        return V3.write([("function", f"{name}\n```json\n{text}\n```") for name, text in calls], "\n")
 
 
 def _prompt(tools: Iterable[Declaration], example: str) -> str:

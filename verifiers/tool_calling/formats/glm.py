@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from ..parsers.parameter_calls import read_parameter_calls
+from ..parsers.parameter_calls import bare_text, read_parameter_calls
 from ..parsers.parameter_tags import ParameterTags
 
 TAGS = ParameterTags(
@@ -41,7 +40,7 @@ class Glm:
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
         """Return one ``<tool_call>`` block per call."""
         return ("\n" if self.line_breaks else "").join(
-            self._write(call.name, [(key, _text(value)) for key, value in call.arguments.items()]) for call in calls
+            self._write(call.name, [(key, bare_text(value)) for key, value in call.arguments.items()]) for call in calls
         )
 
     def write_result(self, name: str, content: str) -> str:
@@ -57,10 +56,6 @@ class Glm:
         between = "\n" if self.line_breaks else ""
         pairs = (f"<arg_key>{key}</arg_key>{between}<arg_value>{value}</arg_value>" for key, value in arguments)
         return between.join([f"<tool_call>{name}", *pairs, "</tool_call>"])
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else to_text(value)
 
 
 FORMAT = Glm()

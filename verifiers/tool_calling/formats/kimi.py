@@ -35,8 +35,8 @@ class Kimi:
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
         """Return one section with all calls."""
-        written = [(f"functions.{call.name}:{number}", to_text(call.arguments)) for number, call in enumerate(calls)]
-        return SECTION.write(written) if written else ""
+        numbered = enumerate(calls)
+        return SECTION.write((f"functions.{call.name}:{number}", to_text(call.arguments)) for number, call in numbered)
 
     def write_result(self, name: str, content: str) -> str:
         """Return the content of a turn with role ``tool``; the model's template writes the id of the call."""

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from ..parsers.parameter_calls import read_parameter_calls
+from ..parsers.parameter_calls import bare_text, read_parameter_calls
 from ..parsers.parameter_tags import ParameterTags
 
 TAGS = ParameterTags(
@@ -34,7 +33,9 @@ class MiniMax:
 
     def write_calls(self, calls: Iterable[ToolCall]) -> str:
         """Return one block with all calls."""
-        return _write([(call.name, [(key, _text(value)) for key, value in call.arguments.items()]) for call in calls])
+        return _write(
+            [(call.name, [(key, bare_text(value)) for key, value in call.arguments.items()]) for call in calls]
+        )
 
     def write_result(self, name: str, content: str) -> str:
         """Return the content of a turn with role ``tool``."""
@@ -54,10 +55,6 @@ def _write(calls: list[tuple[str, list[tuple[str, str]]]]) -> str:
         lines += [f'<parameter name="{key}">{value}</parameter>' for key, value in arguments]
         lines.append("</invoke>")
     return "\n".join([*lines, "</minimax:tool_call>"])
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else to_text(value)
 
 
 FORMAT = MiniMax()

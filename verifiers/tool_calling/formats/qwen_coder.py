@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from ..parsers.parameter_calls import read_parameter_calls
+from ..parsers.parameter_calls import bare_text, read_parameter_calls
 from ..parsers.parameter_tags import ParameterTags
 
 TAGS = ParameterTags(
@@ -55,6 +54,5 @@ FORMAT = QwenCoder()
 def _format_call(call: ToolCall) -> str:
     lines = [f"<function={call.name}>"]
     for name, value in call.arguments.items():
-        text = value if isinstance(value, str) else to_text(value)
-        lines.append(f"<parameter={name}>\n{text}\n</parameter>")
+        lines.append(f"<parameter={name}>\n{bare_text(value)}\n</parameter>")
     return "\n".join(["<tool_call>", *lines, "</function>", "</tool_call>"])

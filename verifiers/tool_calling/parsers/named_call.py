@@ -60,7 +60,7 @@ class Section:
         call_end: closes a call.
         separator: stands between name and arguments.
         name: pattern of the text between ``call`` and ``separator``; its group ``name`` is the name.
-        fence: pattern of what surrounds the arguments, at the beginning and at the end.
+        fence: patterns of what stands around the arguments; the first may have the group ``name`` instead.
     """
 
     begin: str
@@ -91,9 +91,12 @@ class Section:
         return read_tagged(text, tag_pattern((self.begin, self.call)), self._read_section)
 
     def write(self, calls: Iterable[tuple[str, str]], between: str = "") -> str:
-        """Return a section with calls, each given as the text before ``separator`` and the text of its arguments."""
-        written = (f"{self.call}{head}{self.separator}{arguments}{self.call_end}" for head, arguments in calls)
-        return f"{self.begin}{between.join(written)}{self.end}"
+        """Return a section with calls, each given as the text before ``separator`` and the text of its arguments.
+
+        Without calls, this is an empty text.
+        """
+        written = [f"{self.call}{head}{self.separator}{arguments}{self.call_end}" for head, arguments in calls]
+        return f"{self.begin}{between.join(written)}{self.end}" if written else ""
 
     def _read_section(self, text: str, start: int) -> tuple[list[ToolCall], int]:
         opened = text.startswith(self.begin, start)

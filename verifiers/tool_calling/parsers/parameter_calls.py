@@ -1,10 +1,10 @@
-"""Parser and writer of calls that have tags for each parameter, with values as bare text."""
+"""Parser of calls that have tags for each parameter, with values as bare text."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...json_data.text import NotJson, read_json
+from ...json_data.text import NotJson, read_json, to_text
 from ..call import Reading, ToolCall, repaired_call
 from ..declaration import Declaration
 from .parameter_tags import ParameterEnds, ParameterTags
@@ -17,6 +17,11 @@ def read_parameter_calls(text: str, tags: ParameterTags, tools: Mapping[str, Dec
     ends = ParameterEnds(text, tags)
     pattern = tag_pattern(tags.openings)
     return read_tagged(text, pattern, lambda whole, at: _Reader(whole, tags, tools or {}, ends).block(at))
+
+
+def bare_text(value: Any) -> str:
+    """Return the text of a value between its tags: text as it is, all others as JSON."""
+    return value if isinstance(value, str) else to_text(value)
 
 
 class _Reader:

@@ -54,12 +54,12 @@ class ParameterTags:
 
     @cached_property
     def other_call(self) -> re.Pattern[str]:
-        """Matches the end of a block or of reasoning, and in the group 1 the beginning of a call."""
+        """Matches the end of a block or of reasoning, and in group 1 the beginning of a call."""
         return re.compile(rf"{re.escape(self.calls_end)}|</think>|({self.call_pattern})")
 
     @cached_property
     def next(self) -> re.Pattern[str]:
-        """Matches where parsing may go on after a broken call; the group 1 is the end of a block."""
+        """Matches where parsing may go on after a broken call; group 1 is the end of a block."""
         return re.compile(rf"{re.escape(self.calls)}|({re.escape(self.calls_end)})|{self.call_pattern}|</think>")
 
     @cached_property
