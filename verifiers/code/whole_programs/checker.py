@@ -115,11 +115,10 @@ class Checker:
             accepts, crashed = done.exit_code == _ACCEPTS, done.exit_code not in (_ACCEPTS, _REJECTS)
         else:
             accepts, crashed = read_exit(done)
-        if not crashed:
-            return (
-                Result(name) if accepts else Result(name, "wrong", f"the checker refuses it{why_of(done, said)}")
-            ), False
-        return Result(name, *failure_of(done, "the checker")), True
+        if crashed:
+            return Result(name, *failure_of(done, "the checker")), True
+        refused = Result(name, "wrong", f"the checker refuses it{why_of(done, said)}")
+        return Result(name) if accepts else refused, False
 
 
 def read_exit(done: Execution) -> tuple[bool, bool]:

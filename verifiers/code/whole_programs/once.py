@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from ...processes.deadline import pause_deadline
+
 Result = TypeVar("Result")
 
 
@@ -32,7 +34,8 @@ class Once(Generic[Result]):
                         del self._results[old]
             if found is None:
                 return await self._work(key, mine, work)
-            result = await asyncio.shield(asyncio.wrap_future(found))
+            with pause_deadline():  # somebody else's work does not count against this caller's verifier
+                result = await asyncio.shield(asyncio.wrap_future(found))
             if result is not None:
                 return result[0]
 

@@ -56,7 +56,9 @@ async def check_outputs(
         if program.language is PYTHON and does_not_compile(execution):
             return unparseable(f"the program does not compile: {describe_end(execution)}")
         results.append(await _result(name, execution, pair, judge))
-        if results[-1].status == "infra_error" or (policy == "all" and results[-1].status != "ok"):
+        status = results[-1].status
+        stalled = status == "timeout" and execution.status == "ok"  # the judge, which would stall again on every test
+        if status == "infra_error" or stalled or (policy == "all" and status != "ok"):
             break
     return tally(results, len(pairs), policy, format="stdin")
 

@@ -129,6 +129,14 @@ def check(input, output, expected):
     assert [(verdict.score, verdict.status) for verdict in verdicts] == [(0.0, "timeout"), (0.0, "limit")], verdicts
 
 
+def test_an_output_that_stalls_the_checker_stalls_it_once(judge: Judge) -> None:
+    checker = "def check(input, output, expected):\n    while 'stall' in output: pass\n    return True"
+    row: dict[str, Any] = {"checker": checker, "timeout": 0.5, "policy": "fraction"}
+    verdict = judge(program("print('stall' if int(input()) > 5 else 1)"), SUM[:1] + SUM[1:] * 20, **row)
+    assert (verdict.score, verdict.evidence["of"]) == (1 / 21, 21), verdict
+    assert [test["status"] for test in verdict.evidence["tests"]] == ["ok", "timeout"]
+
+
 def test_without_an_expected_output_a_crash_of_the_checker_counts_against_the_output(judge: Judge) -> None:
     tests = [{"input": "5\n"}, {"input": "7\n", "output": None}]
     assert judge(OTHER, tests, checker=FUNCTION).status == "ok"
