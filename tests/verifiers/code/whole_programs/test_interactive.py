@@ -75,7 +75,7 @@ DISHONEST = [
 
 
 def test_dishonest_programs_gain_nothing(judge_all: JudgeAll) -> None:
-    rows = [row(text, timeout=0.5 if status == "timeout" else 10.0) for text, status in DISHONEST]
+    rows = [row(text, timeout=0.3 if status == "timeout" else 10.0) for text, status in DISHONEST]
     for (text, status), verdict in zip(DISHONEST, judge_all(rows), strict=True):
         assert (verdict.score, verdict.status) == (0.0, status), (text, verdict)
 
