@@ -110,9 +110,10 @@ class TrainerConfig(Settings):
     """Recomputes activations in the backward pass, which saves memory and costs about a third more time."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
-    attention: Literal["auto", "masked", "flex"] = "auto"
-    """``flex`` computes rows of many samples by blocks and needs a GPU. ``masked`` computes padded rows with explicit
-    masks. ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
+    attention: Literal["auto", "masked", "flex", "flash"] = "auto"
+    """``masked`` computes padded rows with explicit masks. ``flex`` computes long rows by blocks and needs a GPU.
+    ``flash`` is ``flex`` for samples with a common beginning and flash attention for all others; it needs a GPU and
+    ``model.dtype = "bfloat16"``. ``auto`` is ``masked`` on a CPU, and on a GPU ``flash`` or else ``flex``."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
     bit."""

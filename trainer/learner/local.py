@@ -78,7 +78,7 @@ class LocalLearner:
         self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
         if config.lora.rank:
             adapt(self.model, config.lora)
-        self._attention = choose_attention(config.attention, self.device)
+        self._attention = choose_attention(config.attention, self.model, self.dtype, self.device)
         self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing, self._attention)
         self._ranks.shard(self._policy, self.device)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -164,7 +164,8 @@ class LocalLearner:
         """As in ``Learner``."""
         mask = np.arange(tokens.size) > 0
         sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
-        [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=self._attention.flat)
+        kind = self._attention
+        [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=kind.flat, apart=kind.apart)
         logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
         logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
         return logprobs_T
@@ -208,8 +209,9 @@ class LocalLearner:
         return self._ranks.max({"memory": peak_memory(self.device)})["memory"]
 
     def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
-        ranks, flat = self._ranks, self._attention.flat
-        return micro_batches(samples, self.config.micro_tokens, self.device, ranks.rank, ranks.size, flat=flat)
+        ranks, kind = self._ranks, self._attention
+        size = self.config.micro_tokens
+        return micro_batches(samples, size, self.device, ranks.rank, ranks.size, flat=kind.flat, apart=kind.apart)
 
     @torch.no_grad()
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:

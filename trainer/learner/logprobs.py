@@ -68,8 +68,8 @@ class LogprobModel(nn.Module):
             hidden_RTD = self._body(
                 input_ids=micro.tokens_RT,
                 position_ids=micro.positions_RT,
-                attention_mask=self._attention.mask(micro.ends_RT),
                 use_cache=False,
+                **self._attention.inputs(micro.ends_RT, micro.lengths),
             ).last_hidden_state
             hidden_ND = hidden_RTD[micro.rows_N, micro.sources_N]
             count = max(1, LOGITS // self.model.config.get_text_config().vocab_size)
