@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from ...rollout.config import ModelConfig
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
-from ...rollout.models.loading import check_context, load_model
+from ...rollout.models.loading import check_context
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
@@ -32,6 +32,7 @@ from .loss_metrics import LossMetrics
 from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
+from .shard_loading import load_shards, open_model
 from .sharding import Ranks, full_tensor
 from .throughput import Scale, peak_memory
 
@@ -71,7 +72,8 @@ class LocalLearner:
         self.dtype: torch.dtype = getattr(torch, model.dtype)
         self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
-        self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
+        dtype = self.dtype if config.lora.rank else torch.float32
+        self.model = open_model(model.path, dtype, self.device, self._ranks.size)
         check_context(self.model, model.context)
         embeddings: Any = self.model.get_input_embeddings()
         self.vocabulary = int(embeddings.num_embeddings)
@@ -80,7 +82,7 @@ class LocalLearner:
             adapt(self.model, config.lora)
         self._attention = choose_attention(config.attention, self.model, self.dtype, self.device)
         self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing, self._attention)
-        self._ranks.shard(self._policy, self.device)
+        self._shard(self._policy, model.path)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self._trained,
@@ -151,9 +153,9 @@ class LocalLearner:
                 with new_folder(folder) as draft:
                     self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
-        reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
+        reference = open_model(str(folder), torch.float32, self.device, self._ranks.size).requires_grad_(False)
         self.reference = LogprobModel(reference, self.dtype, attention=self._attention)
-        self._ranks.shard(self.reference, self.device)
+        self._shard(self.reference, str(folder))
 
     def reset_optimizer(self) -> None:
         """As in ``Learner``."""
@@ -207,6 +209,12 @@ class LocalLearner:
     def memory(self) -> float:
         """As in ``Learner``."""
         return self._ranks.max({"memory": peak_memory(self.device)})["memory"]
+
+    def _shard(self, policy: LogprobModel, path: str) -> None:
+        """Keep this rank's shards of the parameters, and read those that were not loaded yet."""
+        self._ranks.shard(policy, self.device)
+        if load_shards(policy.model, path, self._ranks.rank, self.device):
+            self._ranks.check(policy)
 
     def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
         ranks, kind = self._ranks, self._attention

@@ -50,7 +50,8 @@ class LogprobModel(nn.Module):
         text = model.config.get_text_config()
         self._divisor = float(getattr(text, "logits_scaling", 1.0)) / float(getattr(text, "logit_scale", None) or 1.0)
         self._cap = getattr(text, "final_logit_softcapping", None)
-        self._check()
+        if model.device.type != "meta":
+            self.check()
         if gradient_checkpointing:
             for layer in layers_of(model):
                 cast(Any, layer).forward = partial(checkpoint, layer.forward, use_reentrant=False)
@@ -101,7 +102,11 @@ class LogprobModel(nn.Module):
         return logits
 
     @torch.no_grad()
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ``ConfigError`` unless the model's logits are its output layer applied to its last hidden state.
+
+        A model without weights must be checked once it has them, by all ranks at the same time.
+        """
         ids = torch.arange(1, 4, device=self.model.device)[None]
         expected = self.model(input_ids=ids, use_cache=False).logits.float()
         found = self._logits(self._body(input_ids=ids, use_cache=False).last_hidden_state).float()
