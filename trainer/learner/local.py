@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from ...rollout.config import ModelConfig
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
-from ...rollout.models.loading import check_context
+from ...rollout.models.loading import check_context, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
@@ -25,6 +25,7 @@ from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
 from .attention import choose_attention
+from .device import check_memory, choose_device
 from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
@@ -65,13 +66,17 @@ class LocalLearner:
         self.reference: LogprobModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
-        name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(name)
-        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN compiles a plan for each new shape, about a second each
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
+        self.device = choose_device(config, self.dtype)
+        # cuDNN compiles a plan for each new shape, about a second each; this holds for backward passes and threads too
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
+        if self.device.type == "cuda":
+            count = load_empty_model(model.path, self.dtype).num_parameters()
+            free, _ = torch.cuda.mem_get_info(self.device)
+            check_memory(count, self.dtype, config, self.objective.needs_reference, free)
         dtype = self.dtype if config.lora.rank else torch.float32
         self.model = open_model(model.path, dtype, self.device, self._ranks.size)
         check_context(self.model, model.context)
