@@ -114,6 +114,9 @@ class TrainerConfig(Settings):
     """``masked`` computes padded rows with explicit masks. ``flex`` computes long rows by blocks and needs a GPU.
     ``flash`` is ``flex`` for samples with a common beginning and flash attention for all others; it needs a GPU and
     ``model.dtype = "bfloat16"``. ``auto`` is ``masked`` on a CPU, and on a GPU ``flash`` or else ``flex``."""
+    compile: bool = False
+    """Compiles the layers with ``torch.compile``: a little faster, after a minute or so of compilation in the first
+    steps. It needs a C++ compiler, or Triton on a GPU."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
     bit."""

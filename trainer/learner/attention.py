@@ -24,6 +24,10 @@ BLOCK = 128
 """Tokens in a block of ``FlexAttention``."""
 PACKED = "lachesis_packed"
 """The name under which transformers knows the attention of packed rows on a GPU."""
+VARLEN_OPTIONS = frozenset(signature(varlen_attn).parameters) if varlen_attn is not None else frozenset()
+"""The options of torch's variable-length attention, which differ by version."""
+VARLEN = {"scale", "window_size"} <= VARLEN_OPTIONS
+"""Whether it has the options that are needed."""
 
 
 class Attention(Protocol):
@@ -117,7 +121,7 @@ class FlashAttention(FlexAttention):
         reasons = {
             f"it needs a GPU, and the device is {self._device}": self._device.type != "cuda",
             f"it computes in 16 bits, and model.dtype is {str(self._dtype)[6:]}": self._dtype.itemsize != 2,
-            f"torch {torch.__version__} has no variable-length attention that it could use": not _varlen_options(),
+            f"torch {torch.__version__} has no variable-length attention that it could use": not VARLEN,
             f"{model.config.model_type} does not support it": not getattr(model, "_supports_flash_attn", False),
             f"{model.config.model_type} caps its attention scores": getattr(text, "attn_logit_softcapping", None),
             f"heads of {size} numbers do not fit its kernel": size > 256 or size % 8,
@@ -202,13 +206,6 @@ def _flex(device: str) -> Any:
     return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention
 
 
-@cache
-def _varlen_options() -> frozenset[str]:
-    """The options of torch's variable-length attention; none if it lacks those that are always needed."""
-    found = frozenset(signature(varlen_attn).parameters) if varlen_attn is not None else frozenset()
-    return found if found >= {"scale", "window_size"} else frozenset()
-
-
 def _packed_forward(
     module: torch.nn.Module,
     query: Tensor,
@@ -242,7 +239,7 @@ def _by_lengths(
     query, key, value = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
     options: dict[str, Any] = {"scale": scaling, "window_size": (-1, 0)}
     shared = query.shape[1] // key.shape[1]
-    if "enable_gqa" in _varlen_options():
+    if "enable_gqa" in VARLEN_OPTIONS:
         options["enable_gqa"] = shared > 1
     elif shared > 1:
         key, value = (part.repeat_interleave(shared, 1) for part in (key, value))

@@ -1,6 +1,9 @@
-"""The device of a learner: which one it is, and whether the model that is trained fits into its memory."""
+"""The device of a learner: which one it is, whether code can be compiled for it, and whether the model fits into it."""
 
 import math
+import os
+import shutil
+from importlib.util import find_spec
 
 import torch
 
@@ -67,3 +70,22 @@ def check_memory(parameters: int, dtype: torch.dtype, config: TrainerConfig, ref
         f"({each} bytes a parameter, without activations), and {free / 2**30:.1f} GiB are free; "
         f"what fits is {', or '.join(cures)}"
     )
+
+
+def check_compiler(device: torch.device, setting: str) -> None:
+    """Check that ``torch.compile`` finds what it needs, which would fail only in the first step.
+
+    Args:
+        device: the device that code is compiled for.
+        setting: the setting that needs it.
+
+    Raises:
+        ConfigError: a compiler is missing.
+    """
+    if device.type == "cuda" and find_spec("triton") is None:
+        raise ConfigError(f"{setting} needs Triton, which is not installed: pip install triton")
+    names = [os.environ.get("CC", ""), "gcc", "cc", "clang"]
+    if device.type == "cpu":
+        names = [os.environ.get("CXX", ""), "g++", "clang++"]
+    if not any(shutil.which(name) for name in names if name):
+        raise ConfigError(f"{setting} needs a compiler, and none of {', '.join(filter(None, names))} is on the PATH")

@@ -25,7 +25,7 @@ from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
 from .attention import choose_attention
-from .device import check_memory, choose_device
+from .device import check_compiler, check_memory, choose_device
 from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
@@ -86,7 +86,12 @@ class LocalLearner:
         if config.lora.rank:
             adapt(self.model, config.lora)
         self._attention = choose_attention(config.attention, self.model, self.dtype, self.device)
-        self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing, self._attention)
+        if config.compile or self._attention.flat:
+            check_compiler(
+                self.device, "trainer.compile" if config.compile else f"trainer.attention = {config.attention}"
+            )
+        recompute = config.gradient_checkpointing
+        self._policy = LogprobModel(self.model, self.dtype, recompute, self._attention, compiled=config.compile)
         self._shard(self._policy, model.path)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(

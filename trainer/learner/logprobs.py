@@ -28,6 +28,7 @@ class LogprobModel(nn.Module):
         dtype: the dtype of the computation; parameters may be wider.
         gradient_checkpointing: recompute the layers' activations in the backward pass instead of keeping them.
         attention: how packed rows are computed; by default with explicit masks.
+        compiled: compile the layers with ``torch.compile``, all of them by the same code for all shapes.
 
     Raises:
         ConfigError: The model's logits are not its output layer applied to its last hidden state.
@@ -39,6 +40,7 @@ class LogprobModel(nn.Module):
         dtype: torch.dtype,
         gradient_checkpointing: bool = False,
         attention: Attention | None = None,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self._attention = attention or MaskedAttention()
@@ -52,9 +54,11 @@ class LogprobModel(nn.Module):
         self._cap = getattr(text, "final_logit_softcapping", None)
         if model.device.type != "meta":
             self.check()
-        if gradient_checkpointing:
-            for layer in layers_of(model):
-                cast(Any, layer).forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        for layer in cast(list[Any], layers_of(model)):
+            if compiled:
+                layer.forward = torch.compile(layer.forward, dynamic=True)
+            if gradient_checkpointing:
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor]:
         """Return the logprobs [N] of the trained tokens, and the entropies [N] of their distributions, in nats.

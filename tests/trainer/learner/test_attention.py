@@ -1,5 +1,6 @@
 """Attention by blocks against the explicit mask and against each sample alone: values and gradients."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -325,3 +326,31 @@ def test_flat_rows_have_few_lengths_little_padding_and_never_one_block() -> None
         assert length % BLOCK == 0
         assert tokens <= length < max(tokens * 1.125 + BLOCK, 2 * BLOCK + 1)
         assert tokens > 10000 or length <= 10000 + BLOCK
+
+
+@pytest.mark.usefixtures("reference_kernels", "uncompiled")
+@pytest.mark.parametrize(
+    ("attention", "again", "backend"),
+    [
+        (MaskedAttention(), True, "aot_eager"),
+        (FlashOnCpu(torch.float32, CPU), False, "aot_eager"),
+        pytest.param(MaskedAttention(), False, "inductor", marks=pytest.mark.slow),
+    ],
+    ids=["masks, recomputed", "lengths", "generated code"],
+)
+def test_compiled_layers_give_the_same_values_by_one_code_for_all_layers_and_shapes(
+    monkeypatch: pytest.MonkeyPatch, attention: Attention, again: bool, backend: str
+) -> None:
+    monkeypatch.setattr("torch.compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    samples = [drawn(np.random.default_rng(size), size) for size in (20, 33, 300, 170, 150, 90, 400)]
+    for number, sample in enumerate(samples):
+        sample.advantages[:] = number
+    expected, slope = results(model_of(CONFIGS[0]), MaskedAttention(), samples)
+    counted = torch._dynamo.utils.counters
+    counted.clear()
+    found, gradient = results(model_of(CONFIGS[0]), attention, samples, compiled=True, gradient_checkpointing=again)
+    assert_same(found, expected)
+    assert (gradient - slope).norm() < 1e-5 * slope.norm()
+    assert not counted["graph_break"]
+    assert counted["stats"]["unique_graphs"] <= 2  # a batch of one row, which the first check is, and of several

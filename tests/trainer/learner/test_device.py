@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.device import check_memory, choose_device
+from lachesis.trainer.learner.device import check_compiler, check_memory, choose_device
 from lachesis.verifiers.errors import ConfigError
 
 WIDE, HALF = torch.float32, torch.bfloat16
@@ -79,3 +79,15 @@ def test_ranks_and_adapters_make_room() -> None:
     check_memory(4 * GIB, HALF, TrainerConfig.model_validate({"lora": {"rank": 8}}), reference=False, free=8 * GIB)
     with pytest.raises(ConfigError, match=r"\(2 bytes a parameter"):
         check_memory(4 * GIB, HALF, TrainerConfig.model_validate({"lora": {"rank": 8}}), reference=False, free=7 * GIB)
+
+
+def test_compilation_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"trainer.compile needs a compiler, and none of g\+\+, clang\+\+ is on the PATH"
+    ):
+        check_compiler(torch.device("cpu"), "trainer.compile")
+    monkeypatch.setattr("lachesis.trainer.learner.device.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"trainer\.compile needs Triton"):
+        check_compiler(torch.device("cuda"), "trainer.compile")
