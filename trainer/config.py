@@ -117,6 +117,9 @@ class TrainerConfig(Settings):
     compile: bool = False
     """Compiles the layers with ``torch.compile``: a little faster, after a minute or so of compilation in the first
     steps. It needs a C++ compiler, or Triton on a GPU."""
+    offload: bool = False
+    """Keeps AdamW's moments in the host's memory between steps and frees the gradients, so that engines on the same GPU
+    have the room. Only with one rank."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
     bit."""
@@ -258,6 +261,10 @@ def _check(config: RunConfig) -> None:
         raise ConfigError(
             f"trainer.ranks = {config.trainer.ranks} needs Ray, which --inline (rollout.inline) turns off; leave out "
             "--inline, or set trainer.ranks = 1"
+        )
+    if config.trainer.offload and config.trainer.ranks > 1:
+        raise ConfigError(
+            f"trainer.offload works with one rank, and trainer.ranks = {config.trainer.ranks}; leave one of them out"
         )
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k:

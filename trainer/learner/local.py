@@ -30,6 +30,7 @@ from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import adapt, merged_state
 from .loss_metrics import LossMetrics
+from .offload import Offload
 from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
@@ -87,9 +88,8 @@ class LocalLearner:
             adapt(self.model, config.lora)
         self._attention = choose_attention(config.attention, self.model, self.dtype, self.device)
         if config.compile or self._attention.flat:
-            check_compiler(
-                self.device, "trainer.compile" if config.compile else f"trainer.attention = {config.attention}"
-            )
+            setting = "trainer.compile" if config.compile else f'trainer.attention = "{config.attention}"'
+            check_compiler(self.device, setting)
         recompute = config.gradient_checkpointing
         self._policy = LogprobModel(self.model, self.dtype, recompute, self._attention, compiled=config.compile)
         self._shard(self._policy, model.path)
@@ -101,8 +101,7 @@ class LocalLearner:
             weight_decay=config.weight_decay,
             fused=self.device.type == "cuda" or None,
         )
-        for parameter in self._trained:  # AdamW skips a gradient of None, and a resumed run would then differ
-            parameter.grad = torch.zeros_like(parameter)
+        self._offload = Offload(self.optimizer)
         self._state = StateFile(self.model, self.optimizer)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[Future[Any]] = []
@@ -123,7 +122,7 @@ class LocalLearner:
         loss_metrics = LossMetrics()
         found: dict[int, npt.NDArray[np.float32]] = {}
         places = {id(one): place for place, one in enumerate(weighed)}
-        self.optimizer.zero_grad(set_to_none=False)
+        self._begin_step()
         for micro in self._micro_batches(live):
             logprobs_N, entropy_N = self._policy(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one
@@ -147,7 +146,7 @@ class LocalLearner:
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
-        self.optimizer.zero_grad(set_to_none=False)
+        self._begin_step()
         loss = 0.0
         for micro in self._micro_batches(samples):
             logprobs_N, _ = self._policy(micro)
@@ -240,6 +239,10 @@ class LocalLearner:
         logprobs_N: Tensor = self.reference(micro)[0]
         return logprobs_N
 
+    def _begin_step(self) -> None:
+        self._offload.restore()
+        self.optimizer.zero_grad(set_to_none=False)
+
     def _optimizer_step(self, lr: float) -> float:
         """Clip the gradient, step, and return the norm before clipping. A non-finite gradient skips the step.
 
@@ -251,9 +254,11 @@ class LocalLearner:
         norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
         if math.isfinite(norm):
             self.optimizer.step()
-            self.skipped = 0
+        if self.config.offload:
+            self._offload.put_away()
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        if not self.skipped:
             return norm
-        self.skipped += 1
         if self.skipped > self.config.max_nonfinite_steps:
             raise InfrastructureError(
                 f"training diverged: the gradient's norm is {norm} ({self.skipped} steps in a row, "

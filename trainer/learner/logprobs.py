@@ -54,6 +54,8 @@ class LogprobModel(nn.Module):
         self._cap = getattr(text, "final_logit_softcapping", None)
         if model.device.type != "meta":
             self.check()
+        if compiled:  # layers of two kinds, with and without mask and gradient, for one row and several
+            cast(Any, torch._dynamo.config).recompile_limit = 32
         for layer in cast(list[Any], layers_of(model)):
             if compiled:
                 layer.forward = torch.compile(layer.forward, dynamic=True)

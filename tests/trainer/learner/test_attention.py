@@ -240,7 +240,11 @@ def reference_kernels() -> None:
 @pytest.mark.usefixtures("reference_kernels")
 @pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.model_type)
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "recomputed"])
-def test_lengths_and_masks_give_the_same_logprobs_and_gradients(config: Any, again: bool) -> None:
+@pytest.mark.parametrize("options", [{"scale", "window_size", "enable_gqa"}, {"scale", "window_size"}], ids=len)
+def test_lengths_and_masks_give_the_same_logprobs_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, config: Any, again: bool, options: set[str]
+) -> None:
+    monkeypatch.setattr("lachesis.trainer.learner.attention.VARLEN_OPTIONS", options)  # torch 2.11 has no enable_gqa
     samples = [one for number, one in enumerate(conversations(30)) if number % 5 == 0]  # they share nothing
     assert all(len(tree.samples) == 1 for tree in prefix_trees(samples, 512))
     expected, slope = results(model_of(config), MaskedAttention(), samples)
