@@ -19,7 +19,9 @@ def group(error: str | None = None, *lost: str) -> Group:
 def test_errors_of_one_place_are_one_problem_whatever_they_say(tmp_path: Path) -> None:
     log = ErrorLog(tmp_path)
     log.note(1, [group("KeyError: 'a' (/x/toy.py, line 7)", "KeyError: 'b' (/x/toy.py, line 7)")])
-    log.note(3, [group("ValueError: (see line 2) (/x/toy.py, line 9)")], [Failure(4, "the group took more than its 60 s")])
+    log.note(
+        3, [group("ValueError: (see line 2) (/x/toy.py, line 9)")], [Failure(4, "the group took more than its 60 s")]
+    )
     log.note(4, [group()], [Failure(5, "the group took more than its 61 s")])
     assert [str(problem) for problem in log.problems] == [
         "2 × KeyError: 'a' at /x/toy.py:7 (step 1)",
