@@ -68,6 +68,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "task_completion": "agentic.completion:TaskCompletion",
         "tool_accuracy": "agentic.conduct:ToolAccuracy",
         "tool_calls": "tool_calling.tool_calls:ToolCalls",
+        "units": "units.answer:Units",
     },
 )
 _CLASSES: dict[str, MakeVerifier] = {}
