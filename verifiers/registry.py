@@ -65,6 +65,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "repetition": "text.repetition:Repetition",
         "rouge": "text.similarity:Rouge",
         "set": "text.collection:SetAnswer",
+        "sql": "sql.result:Sql",
         "task_completion": "agentic.completion:TaskCompletion",
         "tool_accuracy": "agentic.conduct:ToolAccuracy",
         "tool_calls": "tool_calling.tool_calls:ToolCalls",
