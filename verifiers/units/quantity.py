@@ -10,6 +10,8 @@ from .unit import Unit, UnknownUnit, read_unit
 MAX_LENGTH = 300
 """Longest text, in characters, that is read as a quantity."""
 
+MAX_POWER_OF_TEN = 150
+
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _END = r"(?![A-Za-z])"
 _LATEX = (
@@ -191,7 +193,7 @@ def _number(text: str) -> tuple[float, str]:
         value *= math.pi / (int(part["over"] or 1) or math.nan)
     if part["scale"]:
         value *= _SCALES[part["scale"].strip()]
-    if not math.isfinite(value):
+    if not abs(value) < 10.0**MAX_POWER_OF_TEN:
         raise NotAQuantity("the number is too large, or divided by zero")
     return (-value if part["sign"] == "-" else value), text[match.end() :]
 
@@ -204,6 +206,6 @@ def _digits(text: str) -> float:
 
 def _ten(power: str | None) -> float:
     exponent = int((power or "0").replace(" ", ""))
-    if abs(exponent) > 250:
+    if abs(exponent) > MAX_POWER_OF_TEN:
         raise NotAQuantity("the power of ten is too large")
     return float(10.0**exponent)

@@ -11,6 +11,8 @@ MAX_FACTORS = 12
 """Most names in one unit."""
 MAX_POWER = 12
 """Largest power of one name."""
+MAX_SIZE = 100
+"""Most powers of ten that a unit, or a part of it, is larger or smaller than the base units."""
 MAX_DEPTH = 4
 """Most brackets inside one another."""
 
@@ -187,13 +189,12 @@ def _combined(factors: Iterable[tuple[str, float]]) -> Unit:
     if len(found) == 1 and found[0][1] == 1:
         return found[0][0]
     powers: dict[str, float] = {}
-    logarithm = 0.0
+    sizes = [power * math.log10(unit.factor) for unit, power in found]
+    if abs(sum(sizes)) > MAX_SIZE or any(abs(size) > MAX_SIZE for size in sizes):
+        raise UnknownUnit("the unit is too large or too small")
     for unit, power in found:
-        logarithm += power * math.log10(unit.factor)
         for base, inner in unit.dimension:
             powers[base] = powers.get(base, 0.0) + inner * power
-    if abs(logarithm) > 250:
-        raise UnknownUnit("the unit is too large or too small")
     factor = math.prod(unit.factor**power for unit, power in found)
     return Unit(factor, _sorted(powers), turns=any(unit.turns for unit, _ in found))
 
@@ -242,6 +243,8 @@ def named(name: str) -> Unit:
         if converter is not None and converter.is_logarithmic:  # a level, which only equals a level of its own kind
             return Unit(registry._prefixes[prefix].converter.scale if prefix else 1.0, ((base, 1.0),))
         factor, roots = registry.get_root_units(prefix + base)
+    if not factor > 0:  # some constants, such as g_e
+        raise UnknownUnit(f"{name!r} is no unit")
     powers = {str(root): float(power) for root, power in roots._units.items() if str(root) != "count"}
     turns = base in ("hertz", "turn", "revolutions_per_minute", "revolutions_per_second")
     if base == "hertz":  # one turn per second

@@ -1,6 +1,7 @@
 """Quantities with units: the same in other units and notations, and all that looks alike and is not."""
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
@@ -203,11 +204,43 @@ def test_another_value_dimension_or_a_hedge_is_wrong_and_says_why(completion: st
             "1e999 m",
             "\\frac{" * 50,
         ),
+        *("9" * 290 + " Ym", "5 Qm^12/Qm^12", "5 m" + "·Qm^10" * 9, "1e150 m", "5 Qm^12"),
         *("5 m" * 100, "5" + ",000" * 70 + " m", "5 " + "x" * 200, "5 m^(1/0)", "5 m^-", "5 km/h" * 100_000, "½" * 299),
     ],
 )
 def test_hostile_text_is_refused_and_nothing_in_it_is_evaluated(completion: str) -> None:
     assert judge(completion, "5 m").status in ("wrong", "unparseable")
+
+
+def test_arbitrary_text_is_always_judged() -> None:
+    rng = Random(0)
+    parts = [
+        "5",
+        "m",
+        "/",
+        "s",
+        "^",
+        "-",
+        "(",
+        ")",
+        "·",
+        "km",
+        "°C",
+        "±",
+        "to",
+        "=",
+        "x",
+        "10",
+        "π",
+        ",",
+        "1e5",
+        "{",
+        "}",
+    ]
+    parts += ["\\frac", "\\mathrm", "%", "and", "Hz", "**", "μ", "½", "²", "⁻¹", "per", "square", "million", "g_e", " "]
+    for _ in range(2000):
+        text = "".join(rng.choice(parts) for _ in range(rng.randint(1, 12)))
+        assert judge(text, "5.3 kg").status in ("wrong", "unparseable"), text
 
 
 def test_an_answer_without_a_unit_counts_only_if_the_question_names_it() -> None:
