@@ -26,7 +26,9 @@ class Verifier(Protocol):
     Two class attributes are optional: ``instances`` (a tuple of texts) names the distinct verifiers that one family
     offers through its parameters, and ``needs_sandbox = True`` says that it runs programs which the policy wrote. So is
     a method ``async def self_check(self, answer) -> str``, which ``lachesis check`` asks for every expected answer: it
-    returns why that answer cannot verify itself, or an empty text.
+    returns why that answer cannot verify itself, or an empty text. A method ``def check_expected(self, answer, info)``
+    raises ``DataError`` if the task's answer, or what the task's ``info`` adds to it, cannot be used; it is called for
+    every task when it is drawn, so it must be fast.
     """
 
     async def verify(self, case: Case) -> Verdict:
@@ -44,6 +46,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "bfcl": "tool_calling.bfcl:Bfcl",
         "choice": "text.choices.choice:Choice",
         "code": "code.solution:Code",
+        "consistency": "text.peers:Consistency",
         "date": "text.date:Date",
         "edit_distance": "text.similarity:EditDistance",
         "efficiency": "agentic.conduct:Efficiency",
@@ -54,6 +57,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "goal_alignment": "agentic.conduct:GoalAlignment",
         "instruction": "text.instructions.instruction:InstructionFollowing",
         "json_answer": "text.json_answer:JsonAnswer",
+        "json_repair": "text.json_repair:JsonRepair",
         "json_schema": "text.structure:JsonSchema",
         "length": "text.length:Length",
         "list": "text.collection:ListAnswer",
