@@ -80,7 +80,7 @@ class Majority:
 @verifier("consistency")
 @dataclass(frozen=True)
 class Consistency:
-    """An attempt that passed scores the share of the other attempts with the same answer; the others score 0.
+    r"""An attempt that passed scores the share of the other attempts with the same answer; the others score 0.
 
     The answer is what stands in the last ``<answer>`` or box, else the whole reply without its reasoning; case and
     white space do not count. Unlike ``majority``, it pays nothing for agreeing on a wrong answer. It is a group
