@@ -14,14 +14,13 @@ MAX_POWER_OF_TEN = 150
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _END = r"(?![A-Za-z])"
+_WRAPPERS = "mathrm|text|textrm|textit|textbf|mathit|mathbf|operatorname|mbox|unit|si"
 _LATEX = (
     (re.compile(rf"\^?\s*\{{?\s*\\(?:circ|degree){_END}\s*\}}?|º"), "°"),
     (re.compile(r"\^\s*\{([^{}]*)\}"), r"^(\1)"),
     (re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"\1 \2"),
-    (
-        re.compile(r"\\(?:mathrm|text|textrm|textit|textbf|mathit|mathbf|operatorname|mbox|unit|si)\s*\{([^{}]*)\}"),
-        r"\1",
-    ),
+    (re.compile(rf"(?<=[A-Za-z])(?=\\(?:{_WRAPPERS}){_END})"), " "),  # so that \\cdot does not become \\cdots
+    (re.compile(rf"\\(?:{_WRAPPERS})\s*\{{([^{{}}]*)\}}"), r"\1"),
     (re.compile(r"\{\s*,\s*\}"), ","),
     (re.compile(rf"\\mathring\s*\{{\s*A\s*\}}|\\(?:AA|angstrom){_END}"), "Å"),
     (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"(\1)/(\2)"),
@@ -47,6 +46,8 @@ _COMMANDS = (
     (re.compile(r"\\[,;:! ]|~|\$|\\[()\[\]]"), " "),
     (re.compile(r"\\([a-z]+)"), r" \1 "),
     (re.compile(r"[{}]"), " "),
+    (re.compile(r"\A\s*\(([^()]*)\)\s*\Z|\A\s*\((?=[^()]*±)([^()]*)\)"), r"\1\2"),
+    (re.compile(r"\[([^\[\]]*)\]\s*\Z"), r"\1"),
     (re.compile(r"\(\s*([\d.]*\s*π)\s*\)\s*/\s*\(\s*(\d+)\s*\)"), r"\1/\2"),
     (re.compile(r"\b(kilo|mega|giga|tera|centi|milli|nano|pico|hecto|deci)\s+(?=[a-z])"), r"\1"),
     (re.compile(r"\bμ\s+(?=[A-Za-z])"), "μ"),
@@ -68,7 +69,9 @@ _WORDS = (
     (re.compile(r"\b([kMG]?)W\s*[·-]?\s*h(?:r|rs)?\b"), r"\1Wh"),
 )
 _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+(?!\d)|\d+(?:,\d+)?(?![\d,])|\d+)(?:\.\d+)?|\.\d+"
+_DIGITS = (
+    r"\d{1,3}(?:\.\d{3})+,\d+|(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+(?!\d)|\d+(?:,\d+)?(?![\d,])|\d+)(?:\.\d+)?|\.\d+"
+)
 _POWER_OF_TEN = r"10\s*(?:\^|\*\*)\s*\(?\s*(?P<{0}>[-+]?\s*\d{{1,3}})\s*\)?"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{{1,6}}) (?P<mixed>\d{{1,6}})/(?P<part>\d{{1,6}})(?!\d)"
@@ -79,8 +82,11 @@ _NUMBER = re.compile(
     rf"|(?=π))\s*(?P<pi>\*?\s*π(?:\s*/\s*(?P<over>\d{{1,6}}))?)?(?P<scale>\s*(?:{'|'.join(_SCALES)})\b)?"
 )
 _DASH = re.compile(r"\s*(?:–|—|-{1,2}(?=\s|\d)|\bto\b|\band\b)\s*")
+_PARTS = re.compile(r"\s*([A-Za-z°]{1,12})(?:,|\s+and)?\s+(\d[\d.]*\s*[A-Za-z].*)")
 _CHAIN = re.compile(r"\s*[=≈]\s*")
-_ABOUT = re.compile(r"(?:about|approximately|approx\.?|around|roughly|circa|ca\.)\s+", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(?:therefore|thus|hence|then|about|approximately|approx\.?|around|roughly|circa|ca\.)\s+", re.IGNORECASE
+)
 _NAME = re.compile(r"[^\d=≈<>≤≥≠!]{1,60}|[A-Za-z_Δ]\w{0,12}")
 
 
@@ -145,12 +151,25 @@ def _read(text: str) -> Quantity:
             second, tail = _number(rest[found.end() :])
             return _range(value, second, tail, around)
     head, dash, tail = _split_range(rest)
-    if dash:
+    if dash and (dash != "and" or between):
         second, unit = _number(tail)
         if _units(head) != _units(unit):
             raise NotAQuantity("the ends of the range have different units")
         return _range(value, second, unit, dash == "±")
+    if parts := _PARTS.fullmatch(rest):
+        return _with_parts(value, parts[1], parts[2])
     return Quantity(value, value, _units(rest))
+
+
+def _with_parts(value: float, unit: str, rest: str) -> Quantity:
+    """Return the sum of a value and the smaller parts after it, as in ``2 h 30 min``."""
+    first, smaller = _units(unit)[0], _read(rest)
+    second = (smaller.units or (Unit(),))[0]
+    fits = not smaller.is_range and first.is_larger(second) and 0 <= smaller.low < first.factor / second.factor
+    if value < 0 or not fits:
+        raise NotAQuantity("the parts do not belong together")
+    total = value + smaller.low * second.factor / first.factor
+    return Quantity(total, total, (first,))
 
 
 def _split_range(rest: str) -> tuple[str, str, str]:
@@ -199,6 +218,8 @@ def _number(text: str) -> tuple[float, str]:
 
 
 def _digits(text: str) -> float:
+    if "." in text and text.find(".") < text.find(","):  # 1.234,5
+        return float(text.replace(".", "").replace(",", "."))
     if re.fullmatch(r"\d+,\d+", text) and (text.startswith("0,") or len(text.partition(",")[2]) != 3):
         text = text.replace(",", ".")
     return float(text.replace(",", "").replace(" ", ""))

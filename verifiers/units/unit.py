@@ -20,11 +20,20 @@ _ALIASES = {
     **{"°": "degree", "%": "percent", "‰": "permille", "pct": "percent", "℃": "degC", "℉": "degF"},
     **{"Nm": "newton meter", "kNm": "kilonewton meter", "mNm": "millinewton meter", "MNm": "meganewton meter"},
     **{"kmh": "kilometer_per_hour", "kmph": "kilometer_per_hour", "Kmh": "kilometer_per_hour"},
-    **{"rev": "turn", "revs": "turn", "rps": "turn / second", "Cal": "kilocalorie", "Torr": "torr"},
+    **{
+        "rev": "turn",
+        "revs": "turn",
+        "rps": "turn / second",
+        "Cal": "kilocalorie",
+        "mpg": "mile / gallon",
+        "Torr": "torr",
+    },
     **{"AU": "astronomical_unit", "Kg": "kg", "KG": "kg", "Km": "km", "KM": "km", "cm³": "cm^3", "hz": "hertz"},
     **{"khz": "kilohertz", "KHz": "kilohertz", "mhz": "megahertz", "ghz": "gigahertz", "Sec": "second", "Hr": "hour"},
     **{"sqft": "foot^2", "sqm": "meter^2", "ccm": "cm^3", "cbm": "meter^3", "mins": "minute", "secs": "second"},
 }
+_MAGNETIC = {"gauss": (1e-4, "tesla"), "maxwell": (1e-8, "weber")}
+"""Units that pint has in another system, in which they cannot be converted to those of SI."""
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _SQUARED = {"squared": 2, "cubed": 3}
 _TOKEN = re.compile(
@@ -51,6 +60,10 @@ class Unit(NamedTuple):
     dimension: tuple[tuple[str, float], ...] = ()
     offset: float = 0.0
     turns: bool = False
+
+    def is_larger(self, other: "Unit") -> bool:
+        """Return whether it is a larger unit of the same dimension, on a scale that begins at 0."""
+        return self.dimension == other.dimension and not self.offset and not other.offset and self.factor > other.factor
 
     @property
     def angle(self) -> float:
@@ -242,7 +255,9 @@ def named(name: str) -> Unit:
         converter = registry._units[base].converter
         if converter is not None and converter.is_logarithmic:  # a level, which only equals a level of its own kind
             return Unit(registry._prefixes[prefix].converter.scale if prefix else 1.0, ((base, 1.0),))
-        factor, roots = registry.get_root_units(prefix + base)
+        scale, known = _MAGNETIC.get(base, (1.0, base))
+        factor, roots = registry.get_root_units(prefix + known)
+        factor *= scale
     if not factor > 0:  # some constants, such as g_e
         raise UnknownUnit(f"{name!r} is no unit")
     powers = {str(root): float(power) for root, power in roots._units.items() if str(root) != "count"}

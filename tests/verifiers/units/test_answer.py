@@ -14,6 +14,20 @@ from lachesis.verifiers.units.answer import Units
 from lachesis.verifiers.verdict import Verdict
 
 EQUAL = [
+    ("1.39\\,\\text{m}\\cdot\\text{s}^{-1}", "5 km/h"),
+    ("(5 km)", "5 km"),
+    ("5 [km/h]", "5 km/h"),
+    ("(5.0 ± 0.1) m", "5.0 ± 0.1 m"),
+    ("So it is therefore **5 km**.", "5 km"),
+    ("2 h 30 min", "2.5 h"),
+    ("2 hours and 30 minutes", "150 min"),
+    ("5 ft 3 in", "63 in"),
+    ("1.234,5 m", "1234.5 m"),
+    ("30 mpg", "12.75 km/L"),
+    ("1 T", "10^4 G"),
+    ("12V", "12 V"),
+    ("25 degrees", "25°"),
+    ("6.02×10²³ mol⁻¹", "6.022e23 1/mol"),
     ("1.389 m/s", "5 km/h"),
     ("5 km/h", "1.389 m/s"),
     ("5 km h^{-1}", "1.389 m/s"),
@@ -110,6 +124,14 @@ EQUAL = [
     ("20 ppm", "2e-5"),
 ]
 UNEQUAL = [
+    ("2 h 90 min", "3.5 h"),
+    ("5 km and 6 km", "5 km to 6 km"),
+    ("2 h 30 m", "2.5 h"),
+    ("2 h 30 J/kg K", "2.5 h"),
+    ("30 min 2 h", "2.5 h"),
+    ("2 °C 3 K", "5 °C"),
+    ("(5 km) or (6 km)", "5 km"),
+    ("1.234,5 m", "1.2345 m"),
     ("5 km", "5 km/h"),
     ("5 m/s", "5 km/h"),
     ("5", "5 km"),
