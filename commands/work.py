@@ -9,7 +9,7 @@ import secrets
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -96,13 +96,12 @@ def command(
     from ..rollout.service.remote_workers.client import ServiceClient  # only now: it takes seconds
     from ..rollout.service.remote_workers.feeder import Feeder
 
-    client: AtroposClient | ServiceClient = (
-        _atropos_client(
-            url, token, engine, tokenizer, patience, name=environment, group_size=group_size, rollout=rollout
-        )
-        if engine
-        else ServiceClient(url, secrets.token_hex(8), token=token, patience=patience)
-    )
+    client: AtroposClient | ServiceClient
+    if engine:
+        options = {"name": Path(environment).name[:100], "group_size": group_size or 8}
+        client = _atropos_client(url, engine, tokenizer, rollout, token=token, patience=patience, **options)
+    else:
+        client = ServiceClient(url, secrets.token_hex(8), token=token, patience=patience)
 
     async def work() -> None:
         async with client:
@@ -113,32 +112,15 @@ def command(
     asyncio.run(work())
 
 
-def _atropos_client(
-    url: str,
-    token: str,
-    engine: str,
-    tokenizer: str,
-    patience: float,
-    *,
-    name: str,
-    group_size: int | None,
-    rollout: RolloutConfig,
-) -> "AtroposClient":
+def _atropos_client(url: str, engine: str, tokenizer: str, rollout: RolloutConfig, **options: Any) -> "AtroposClient":
     from ..rollout.chats.renderer import Renderer
     from ..rollout.engines.engine import Sampling
     from ..rollout.models.loading import load_tokenizer
-    from ..rollout.service.remote_workers.atropos_client import JSON, AtroposClient
-    from ..rollout.service.remote_workers.connection import Connection
+    from ..rollout.service.remote_workers.atropos_client import AtroposClient
 
-    return AtroposClient(
-        Connection(url, token=token, patience=patience, content_type=JSON),
-        Connection(engine, patience=patience, content_type=JSON),
-        Renderer(load_tokenizer(tokenizer)),
-        name=Path(name).name[:100],
-        group_size=group_size or 8,
-        sampling=Sampling(**rollout.sampling.model_dump()),
-        ahead=1 + rollout.staleness,
-    )
+    sampling = Sampling(**rollout.sampling.model_dump())
+    ahead = 1 + rollout.staleness
+    return AtroposClient(url, engine, Renderer(load_tokenizer(tokenizer)), sampling=sampling, ahead=ahead, **options)
 
 
 async def _work(feeder: "Feeder", client: "Client") -> None:

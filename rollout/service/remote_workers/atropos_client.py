@@ -19,9 +19,6 @@ from .client import GroupRefused, RunChanged
 from .connection import LONG, AnswerLost, Connection, detail
 from .welcome import Figures, Welcome
 
-JSON = "application/json"
-"""The content type of both connections; run-api refuses bodies without it."""
-
 WAIT = 1.0
 """Seconds between two questions whether the trainer has started."""
 
@@ -35,10 +32,12 @@ class AtroposClient:
     group was begun.
 
     Args:
-        service: ``lachesis serve``, or ``run-api`` of Atropos.
-        engine: the trainer's engine.
+        url: of ``lachesis serve``, or of ``run-api`` of Atropos.
+        engine: URL of the trainer's engine.
         renderer: the tokenizer and chat template of the trained model.
         name: under which it registers.
+        token: that the service wants; empty for none, or if it stands in the URL.
+        patience: seconds without any answer after which ``ServiceLost`` is raised.
         group_size: attempts at each task.
         sampling: how replies are drawn.
         ahead: batches of groups that may wait.
@@ -50,16 +49,21 @@ class AtroposClient:
 
     def __init__(
         self,
-        service: Connection,
-        engine: Connection,
+        url: str,
+        engine: str,
         renderer: Renderer,
         *,
         name: str,
+        token: str = "",
+        patience: float = 600.0,
         group_size: int = 8,
         sampling: Sampling | None = None,
         ahead: int = 1,
     ) -> None:
-        self._service, self._engine, self._renderer, self._name = service, engine, renderer, name
+        kind = "application/json"  # run-api refuses bodies without it
+        self._service = Connection(url, token=token, patience=patience, content_type=kind)
+        self._engine = Connection(engine, patience=patience, content_type=kind)
+        self._renderer, self._name = renderer, name
         self._group_size, self._sampling, self._ahead = group_size, sampling or Sampling(), ahead
         self._id: int | None = None
         self._context = self._batch_size = self._steps = 0

@@ -23,7 +23,6 @@ from lachesis.rollout.service.engine.routes import engine_routes
 from lachesis.rollout.service.remote_workers import atropos_client, feeder
 from lachesis.rollout.service.remote_workers.atropos_client import AtroposClient
 from lachesis.rollout.service.remote_workers.client import GroupRefused
-from lachesis.rollout.service.remote_workers.connection import Connection
 from lachesis.rollout.service.remote_workers.feeder import Feeder
 from lachesis.rollout.service.storage.queue import GroupQueue
 from lachesis.verifiers.errors import EngineError
@@ -72,8 +71,8 @@ async def both(
     app = web.Application()
     app.add_routes(routes)
     async with listening(make_app(service)) as url, listening(app) as engine_url, ClientSession(url) as session:
-        ends = Connection(url, patience=5), Connection(engine_url, patience=5)
-        async with AtroposClient(*ends, RENDERER, name="sums", **{"group_size": 4, **options}) as client:
+        settings: dict[str, Any] = {"name": "sums", "group_size": 4, "patience": 5.0, **options}
+        async with AtroposClient(url, engine_url, RENDERER, **settings) as client:
             yield service, client, session
     queue.close()
 
@@ -195,11 +194,9 @@ def test_a_post_whose_answer_was_lost_is_not_sent_again(tmp_path: Path) -> None:
     async def talk() -> None:
         app = web.Application()
         app.router.add_post("/scored_data", cut)
-        async with listening(app) as url:
-            ends = Connection(url, patience=5), Connection(url, patience=5)
-            async with AtroposClient(*ends, RENDERER, name="sums") as client:
-                with pytest.raises(GroupRefused, match="may have been taken"):
-                    await client.send(1, group())
+        async with listening(app) as url, AtroposClient(url, url, RENDERER, name="sums", patience=5) as client:
+            with pytest.raises(GroupRefused, match="may have been taken"):
+                await client.send(1, group())
 
     bounded(talk())
     assert len(posts) == 1
@@ -230,11 +227,9 @@ def test_an_engine_without_ids_and_logprobs_is_named(answer: dict[str, Any]) -> 
     async def talk() -> None:
         app = web.Application()
         app.router.add_post("/generate", generate)
-        async with listening(app) as url:
-            ends = Connection(url, patience=5), Connection(url, patience=5)
-            async with AtroposClient(*ends, RENDERER, name="sums") as client:
-                client._context = CONTEXT
-                with pytest.raises(EngineError, match="no token ids and logprobs"):
-                    await client.generate(Request(np.array([7], np.int32), Sampling()))
+        async with listening(app) as url, AtroposClient(url, url, RENDERER, name="sums", patience=5) as client:
+            client._context = CONTEXT
+            with pytest.raises(EngineError, match="no token ids and logprobs"):
+                await client.generate(Request(np.array([7], np.int32), Sampling()))
 
     bounded(talk())
