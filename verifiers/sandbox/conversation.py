@@ -133,6 +133,7 @@ class Agent:
             self.close()
             raise AgentLost(f"it failed: {payload[:500].decode(errors='replace')}")
         header, (stdout, stderr, *contents) = wire.unpack(payload)
+        self.usable = not header["last"]
         code = header["code"]
         ended_by_signal = code is not None and code < 0
         return Execution(
