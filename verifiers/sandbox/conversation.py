@@ -139,7 +139,7 @@ class Agent:
         return Execution(
             status=header["status"],
             exit_code=None if ended_by_signal else code,
-            signal=_signal_name(-code) if ended_by_signal else "",
+            signal=signal_name(-code) if ended_by_signal else "",
             stdout=stdout.decode(errors="replace"),
             stderr=stderr.decode(errors="replace"),
             truncated=tuple(header["truncated"]),
@@ -155,7 +155,8 @@ class Agent:
         self._connection.close()
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGSEGV."""
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal

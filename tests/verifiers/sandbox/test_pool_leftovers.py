@@ -4,13 +4,15 @@ import asyncio
 import fcntl
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lachesis.verifiers.sandbox.backends import open_backend
-from lachesis.verifiers.sandbox.job import Execution, Job, Limits
+from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
 from lachesis.verifiers.sandbox.process_backend import ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox
@@ -191,3 +193,21 @@ def test_an_unlimited_stack_of_the_parent_does_not_reach_a_job() -> None:
         resource.setrlimit(resource.RLIMIT_STACK, before)
         pool.close()
     assert (done.status, done.signal) == ("runtime_error", "SIGSEGV"), done
+
+
+def test_where_a_folder_cannot_be_shown_apart_its_locks_have_no_effect(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(inner)], check=True)
+    (inner / "found.py").write_text("x = 5")
+    pool = open_backend("process", SandboxSettings(size=1, packages=(tmp_path,)))
+    try:
+        level = pool.level
+        code = "import fcntl, inner.found as found\nfcntl.flock(open(found.__file__), fcntl.LOCK_EX)\nprint(found.x)"
+        with (inner / "found.py").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            done = run(pool, code)
+    finally:
+        pool.close()
+        subprocess.run(["umount", str(inner)], check=True)
+    assert (level, done.stdout) == (Level.STRONG, "5\n"), done

@@ -100,7 +100,7 @@ class DockerLauncher:
 
 def open_docker_sandbox(settings: SandboxSettings) -> AgentPool:
     """Open the sandbox of Docker containers; the first use connects to the daemon, and raises if there is none."""
-    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs)
+    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs, settings.most_starts)
 
 
 class Containers:
