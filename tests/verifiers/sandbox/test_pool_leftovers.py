@@ -198,6 +198,7 @@ def test_an_unlimited_stack_of_the_parent_does_not_reach_a_job() -> None:
 def test_where_a_folder_cannot_be_shown_apart_its_locks_have_no_effect(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
+    tmp_path.chmod(0o755)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(inner)], check=True)
     (inner / "found.py").write_text("x = 5")
     pool = open_backend("process", SandboxSettings(size=1, packages=(tmp_path,)))

@@ -77,8 +77,8 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
     set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if confined else (folder,)
     path = (*sys.path, *_package_path(setup, namespaces))
-    before = network.traces() if confined and not setup.network else None
-    environment = JobEnvironment(namespaces, folder, writable, path, group, before)
+    traces = network.Traces() if confined and not setup.network else None
+    environment = JobEnvironment(namespaces, folder, writable, path, group, traces)
     send_to_parent(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
@@ -93,9 +93,10 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
             return Supervisor(environment, confinement).run()
         number += 1
         status = _wait_for(supervisor)
-        if status == NETWORK_USED:
+        if status == NETWORK_USED and environment.traces is not None:
+            environment.traces.close()
             network.renew()
-            environment = environment._replace(network=network.traces())
+            environment = environment._replace(traces=network.Traces())
         elif status != 0:
             if not confined:
                 _remove_folder(folder)

@@ -9,11 +9,12 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from . import kernel, network, wire
+from . import kernel, wire
 from .cgroup import Group
 from .channel import PARENT_IN, Channel, send_to_parent
 from .files import wipe
 from .init_process import InitProcess, Pipes, as_user, end_processes_of, socket_pair
+from .network import Traces
 from .program import Confinement, Program
 from .usage import Consumed, Meter, processes_of
 
@@ -36,7 +37,7 @@ class JobEnvironment(NamedTuple):
         writable: the folders to wipe after each job; none if they disappear with its namespaces.
         path: the folders of Python modules.
         group: the cgroup, None if there is none.
-        network: the traces in the network before any job has used it, None if jobs share the network with others.
+        traces: of the network that only these jobs use, None if they share it with others.
     """
 
     namespaces: bool
@@ -44,7 +45,7 @@ class JobEnvironment(NamedTuple):
     writable: tuple[str, ...]
     path: tuple[str, ...]
     group: Group | None
-    network: bytes | None
+    traces: Traces | None
 
 
 class _Stream:
@@ -128,7 +129,7 @@ class Supervisor:
         self._end_job()
         self._drain()
         clean = self._clean_up()
-        used = self._environment.network not in (None, network.traces())
+        used = self._environment.traces is not None and self._environment.traces.changed()
         last = not clean or (used and not self._environment.namespaces)
         send_to_parent(wire.EXECUTION, self._execution(exit_header, contents, wall, last))
         os._exit(DIRTY if last else NETWORK_USED if used else 0)
