@@ -7,10 +7,12 @@ from ...errors import DataError, SandboxLost
 from ..inside import wire
 from ..job import Execution, Job, Level, Limits, Usage
 
-JOBS, SEND, READ, ASK, END = b"J", b"S", b"R", b"A", b"E"
-"""The kinds of a client's messages in a conversation: its jobs, the three calls of a session, and its end."""
+JOBS, END = b"J", b"E"
+"""The kinds of a client's messages with which a conversation begins and ends."""
+SEND, READ, ASK, WRITE, RECEIVE, CLOSE = b"S", b"R", b"A", b"W", b"V", b"C"
+"""The kinds of a client's calls of a session; the content of ``RECEIVE`` is its seconds as text."""
 BEGIN, LINE, SENT, ENDED, EXECUTIONS, LOST = b"B", b"L", b"O", b"X", b"D", b"F"
-"""The kinds of a server's messages: the jobs have started, the three answers to a call, and the two possible ends."""
+"""The kinds of a server's messages: the jobs have started, the answers to a call, and the two possible ends."""
 
 
 class PATHS:

@@ -154,7 +154,7 @@ class _RemoteSession:
 
     def ask(self, line: bytes) -> bytes:
         """Send one line and return the next one."""
-        return self._call(messages.ASK, line)
+        return self._call(messages.ASK, self._checked(line))
 
     def read(self) -> bytes:
         """Return the next line from the job."""
@@ -162,12 +162,27 @@ class _RemoteSession:
 
     def send(self, line: bytes) -> None:
         """Send one line."""
-        self._call(messages.SEND, line)
+        self._call(messages.SEND, self._checked(line))
 
-    def _call(self, kind: bytes, line: bytes = b"") -> bytes:
+    def write(self, data: bytes) -> None:
+        """Send bytes that need not be whole lines."""
+        self._call(messages.WRITE, data)
+
+    def receive(self, seconds: float) -> bytes:
+        """Return what the job has written, after at most ``seconds``."""
+        return self._call(messages.RECEIVE, str(seconds).encode())
+
+    def close(self) -> None:
+        """Let the job read end of file on its channel."""
+        self._call(messages.CLOSE)
+
+    def _checked(self, line: bytes) -> bytes:
         if len(line) > self._output or b"\n" in line:
             raise ValueError(f"a line of at most {self._output} bytes was expected, found {len(line)}")
-        self._link.send(message(kind, self._number, line))
+        return line
+
+    def _call(self, kind: bytes, data: bytes = b"") -> bytes:
+        self._link.send(message(kind, self._number, data))
         answer, content = self._link.receive()
         if answer == messages.BEGIN:
             raise _Restarted

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import queue
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,15 @@ from .service import answer_seconds
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_CALLS: Mapping[bytes, Callable[[Session, bytes], bytes | None]] = {
+    messages.SEND: lambda session, line: session.send(line),
+    messages.READ: lambda session, _: session.read(),
+    messages.ASK: lambda session, line: session.ask(line),
+    messages.WRITE: lambda session, data: session.write(data),
+    messages.RECEIVE: lambda session, seconds: session.receive(float(seconds)),
+    messages.CLOSE: lambda session, _: session.close(),
+}
+"""The calls of a session, by the kind of their message."""
 _BODY_SECONDS = 60.0
 _WAITING = 2
 """Requests for each job that can run: the others get status 503."""
@@ -155,16 +164,11 @@ class _Line:
         """Carry out calls until the caller ends the conversation; see ``Sandbox.converse``."""
         self._tell(messages.BEGIN)
         while (call := self._next_call())[:1] != messages.END:
-            kind, number, text = call[:1], call[1], call[2:]
-            if number >= len(sessions) or kind not in (messages.ASK, messages.READ, messages.SEND):
+            if call[1] >= len(sessions) or call[:1] not in _CALLS:
                 raise SandboxLost(f"the caller sent {call[:2]!r}, which is no call")
             try:
-                if kind != messages.READ:
-                    sessions[number].send(text)
-                if kind == messages.SEND:
-                    self._tell(messages.SENT)
-                else:
-                    self._tell(messages.LINE, sessions[number].read())
+                answer = _CALLS[call[:1]](sessions[call[1]], call[2:])
+                self._tell(messages.SENT if answer is None else messages.LINE, answer or b"")
             except SessionEnded:
                 self._tell(messages.ENDED)
 

@@ -104,6 +104,20 @@ def test_jobs_talk_to_a_caller_on_another_machine(sandbox: Sandbox) -> None:
     assert [end.status for end in ends] == ["ok", "ok"]
 
 
+def test_bytes_cross_that_are_no_lines(sandbox: Sandbox) -> None:
+    def drive(sessions: Sequence[Session]) -> tuple[bytes, bytes]:
+        (session,) = sessions
+        nothing = session.receive(0.01)
+        session.write(b"half a line\nand")
+        answer = session.receive(30)
+        session.close()
+        return nothing, answer
+
+    answers, (end,) = asyncio.run(sandbox.converse([Job(ECHO)], drive))
+    assert answers == (b"", b"HALF A LINE\nAND")
+    assert end.status == "ok"
+
+
 def test_a_job_that_ends_ends_its_session(sandbox: Sandbox) -> None:
     answer, (end,) = asyncio.run(sandbox.converse([Job("raise SystemExit(4)")], lambda sessions: sessions[0].read()))
     assert (answer, end.status, end.exit_code) == (None, "runtime_error", 4)
