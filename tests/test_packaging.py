@@ -23,7 +23,7 @@ USED_INDIRECTLY = {
 }
 
 # Distributions whose module has another name.
-MODULES = {"lingua-language-detector": "lingua"}
+MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson"}
 EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
 
 
