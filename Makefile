@@ -67,7 +67,7 @@ format: setup ## reformat, and fix what the linter can
 	$(BIN)/ruff check --fix .
 
 bench: setup ## measure; one table
-	$(BIN)/python benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 gpu: setup ## measure on a GPU, in at most 8 minutes, and judge each figure; without a GPU this only says so
 	SMALL=$(SMALL) OUT=$(OUT) $(BIN)/python -m benchmarks.gpu $(ARGS)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from _table import new_console, new_table, rounded
+
+from ._table import new_console, new_table, rounded
 
 
 def main(wanted: str = "") -> None:
@@ -30,7 +31,7 @@ def main(wanted: str = "") -> None:
         if wanted not in path.stem:
             continue
         start = time.perf_counter()
-        for name, figure, unit, limit in import_module(path.stem).rows():
+        for name, figure, unit, limit in import_module(f".{path.stem}", __package__).rows():
             table.add_row(name, rounded(figure), rounded(limit), unit, f"{figure / limit:.2f}")
         console.print(f"{path.stem}: {time.perf_counter() - start:.0f} s", style="dim")
     console.print(table)

@@ -14,7 +14,7 @@ def engine_name(sizes: Sizes) -> str:
     return "vllm" if sizes.device == "cuda" else "torch"
 
 
-def pool_spec(sizes: Sizes, model: str, share: float, *, engine: str, eager: bool) -> PoolSpec:
+def pool_spec(sizes: Sizes, model: str, share: float, *, engine: str, eager: bool, inline: bool = False) -> PoolSpec:
     """One engine and one worker, for a model whose folder holds version 0 of the weights.
 
     Args:
@@ -23,20 +23,23 @@ def pool_spec(sizes: Sizes, model: str, share: float, *, engine: str, eager: boo
         share: of the GPU's memory that vLLM takes; the trainer is on the same card.
         engine: its name.
         eager: starts vLLM without CUDA graphs, which takes 20 s instead of 80.
+        inline: in this process, without Ray.
     """
-    on_gpu = sizes.device == "cuda"
     config = RolloutConfig(
         engine=engine,
         engines=1,
         workers=1,
         slots=max(4, sizes.requests),
-        gpus_per_engine=int(on_gpu),
-        engine_options=vllm_options(share, eager=eager) if engine == "vllm" and on_gpu else {},
+        inline=inline,
+        **on_one_card(sizes, engine, share, eager=eager),
     )
     settings = ModelConfig(path=model, context=sizes.context, dtype=sizes.dtype)
     return PoolSpec(settings, config, (describe("arithmetic"),), version=0)
 
 
-def vllm_options(share: float, *, eager: bool) -> dict[str, Any]:
-    """``rollout.engine_options`` of vLLM on a GPU that it shares with the trainer."""
-    return {"gpu_memory_utilization": share, "enforce_eager": eager}
+def on_one_card(sizes: Sizes, engine: str, share: float, *, eager: bool) -> dict[str, Any]:
+    """Settings of ``RolloutConfig`` for an engine that has the GPU together with the trainer."""
+    if sizes.device != "cuda":
+        return {}
+    options = {"gpu_memory_utilization": share, "enforce_eager": eager} if engine == "vllm" else {}
+    return {"gpus_per_engine": 1, "engine_options": options}

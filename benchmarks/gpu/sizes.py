@@ -25,7 +25,7 @@ class Sizes:
         prompt: tokens of a request's prompt.
         reply: tokens of its reply.
         parity: the largest difference of logprobs between engine and trainer, in nats.
-        job: overrides of the arithmetic job.
+        job: settings of the arithmetic job that are changed.
         small: whether these are the small sizes.
     """
 
@@ -42,7 +42,7 @@ class Sizes:
     prompt: int
     reply: int
     parity: float
-    job: dict[str, Any]
+    job: dict[str, dict[str, Any]]
     small: bool = False
 
     @property
@@ -79,7 +79,7 @@ FULL = Sizes(
     reply=256,
     parity=0.1,  # three times the largest that was seen between vLLM and a forward pass in bfloat16
     # The goal is below that of the job on a CPU, because bfloat16 needs more steps for the last percent.
-    job={"warm_start.target": 0.5, "eval.stop_at": 0.9},
+    job={"warm_start": {"target": 0.5}, "eval": {"stop_at": 0.9}},
 )
 
 SMALL = Sizes(
@@ -105,12 +105,10 @@ SMALL = Sizes(
     reply=16,
     parity=1e-3,
     job={
-        "warm_start.steps": 4,
-        "warm_start.batch": 8,
-        "trainer.steps": 2,
-        "trainer.prompts": 4,
-        "rollout.workers": 1,
-        "eval.tasks": 8,
+        "warm_start": {"steps": 4, "batch": 8},
+        "trainer": {"steps": 2, "prompts": 4},
+        "rollout": {"workers": 1},
+        "eval": {"tasks": 8},
     },
     small=True,
 )

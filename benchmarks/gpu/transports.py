@@ -1,8 +1,11 @@
 """Seconds from new weights in the trainer to the first token that an engine samples with them, for each transport."""
 
 import asyncio
+import itertools
+import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,53 +23,67 @@ from .policies import engine_name, pool_spec
 from .row import Mark, Row
 from .sizes import Sizes
 
-MARKS = {"object_store": Mark("≤", 1.0), "ipc": Mark("≤", 0.15)}
-NEEDS_GPUS = {"nccl": 2}
-"""Transports that one card cannot run."""
+MARKS = {"object_store": Mark("≤", 1.0), "cuda_ipc": Mark("≤", 0.15)}
+NOT_HERE = {"nccl": "it needs two cards, and this command uses one"}
+INLINE = {"direct"}
+"""Transports within one process, whose engine is then the embedded one."""
 
 
 def rows(sizes: Sizes, model: str) -> Iterator[Row]:
     """A row for each built-in transport, beside a copy of the same bytes on the device."""
     learner = open_learner(sizes, model)
-    yield from asyncio.run(measured(sizes, model, learner, copy_seconds(sizes, learner)))
-
-
-async def measured(sizes: Sizes, model: str, learner: LocalLearner, memcpy: float) -> list[Row]:
-    """Publish with each transport to one engine on Ray."""
-    pool = open_pool(pool_spec(sizes, model, 0.3, engine=engine_name(sizes), eager=True))
-    try:
-        await pool.infos()
-        return [row async for row in each(sizes, learner, pool, memcpy)]
-    finally:
-        await pool.close()
-
-
-async def each(sizes: Sizes, learner: LocalLearner, pool: Pool, memcpy: float) -> AsyncIterator[Row]:
-    version = 0
+    memcpy = copy_seconds(sizes, learner)
+    missing = NOT_HERE if sizes.device == "cuda" else {**NOT_HERE, "cuda_ipc": "it needs a GPU"}
+    names = [name for name in TRANSPORTS.names if name not in missing]
+    for inline in (False, True):
+        yield from asyncio.run(
+            measured(sizes, model, learner, memcpy, [name for name in names if (name in INLINE) == inline])
+        )
     for name in TRANSPORTS.names:
-        what = f"weights to the first token, {name}"
-        if torch.cuda.device_count() < NEEDS_GPUS.get(name, 0):
-            yield Row(what, against=f"not measured: needs {NEEDS_GPUS[name]} GPUs")
-            continue
+        if name in missing:
+            yield Row(f"weights to the first token, {name}", against=f"not measured: {missing[name]}")
+
+
+async def measured(sizes: Sizes, model: str, learner: LocalLearner, memcpy: float, names: Sequence[str]) -> list[Row]:
+    """Publish with each of these transports to one engine, on Ray or in this process."""
+    if not names:
+        return []
+    inline = names[0] in INLINE
+    engine = "torch" if inline else engine_name(sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        spec = pool_spec(sizes, model, 0.3, engine=engine, eager=True, inline=inline)
+        pool = open_pool(spec)
         try:
-            sender, taken = open_sender(name), []
-            for _ in range(sizes.rounds + 1):
-                version += 1
-                start = time.perf_counter()
-                shipment = learner.send(sender, version)
-                sent = time.perf_counter()
-                await pool.publish(shipment)
-                arrived = time.perf_counter()
-                prompt = np.random.default_rng(version).integers(0, sizes.vocabulary, sizes.prompt, dtype=np.int32)
-                completion = await pool.generator().generate(Request(prompt, Sampling(max_tokens=1), version=version))
-                end = time.perf_counter()
-                assert completion.versions.tolist() == [version]
-                taken.append((end - start, sent - start, arrived - sent, end - arrived))
-            best = min(taken[1:])
-            parts = dict(zip(("sent", "received", "first token"), best[1:], strict=True))
-            yield Row(what, best[0], "s", memcpy, "memcpy of the same bytes", MARKS.get(name), details=parts)
-        except LachesisError as error:
-            yield Row(what, problem=str(error))
+            await pool.infos()
+            versions = itertools.count(1)
+            return [await published(name, folder, sizes, learner, pool, memcpy, versions) for name in names]
+        finally:
+            await pool.close()
+
+
+async def published(
+    name: str, folder: str, sizes: Sizes, learner: LocalLearner, pool: Pool, memcpy: float, versions: Iterator[int]
+) -> Row:
+    """The best of some publications with one transport, after one to warm up."""
+    what, taken = f"weights to the first token, {name}", []
+    try:
+        sender = open_sender(name, folder=folder) if name == "folder" else open_sender(name)
+        for version in islice(versions, sizes.rounds + 1):
+            start = time.perf_counter()
+            shipment = learner.send(sender, version)
+            sent = time.perf_counter()
+            await pool.publish(shipment)
+            arrived = time.perf_counter()
+            prompt = np.random.default_rng(version).integers(0, sizes.vocabulary, sizes.prompt, dtype=np.int32)
+            completion = await pool.generator().generate(Request(prompt, Sampling(max_tokens=1), version=version))
+            end = time.perf_counter()
+            assert completion.versions.tolist() == [version]
+            taken.append((end - start, sent - start, arrived - sent, end - arrived))
+    except LachesisError as error:
+        return Row(what, problem=str(error))
+    best = min(taken[1:])
+    parts = dict(zip(("sent", "received", "first token"), best[1:], strict=True))
+    return Row(what, best[0], "s", memcpy, "memcpy of the same bytes", MARKS.get(name), details=parts)
 
 
 def copy_seconds(sizes: Sizes, learner: LocalLearner) -> float:
