@@ -22,6 +22,8 @@ def main(name: str, model: str, file: str) -> None:
 
         def add(row: Row) -> None:
             out.write(json.dumps(row.to_json(chosen.small)) + "\n")
+            value = row.problem or row.against if row.figure is None else f"{row.figure:.4g} {row.unit}"
+            print(f"       {row.what}: {value}", flush=True)
 
         try:
             for row in import_module(f".{name}", __package__).rows(chosen, model):
