@@ -1,11 +1,9 @@
 """One part in a process of its own: ``python -m benchmarks.gpu.part NAME MODEL FILE`` appends its rows to FILE."""
 
 import json
-import os
 import sys
 import traceback
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import transformers
@@ -35,6 +33,4 @@ def main(name: str, model: str, file: str) -> None:
 
 
 if __name__ == "__main__":
-    if find_spec("flashinfer") is None:
-        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # vLLM would look for its sampler
     main(*sys.argv[1:])

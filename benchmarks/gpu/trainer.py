@@ -1,6 +1,6 @@
 """Tokens per second and memory of the trainer, against a bare loop of forward, backward and AdamW."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -43,9 +43,8 @@ def rows(sizes: Sizes, model: str) -> Iterator[Row]:
         yield Row("trainer, plain rows, peak memory", step_peak / GIB, "GiB", loop_peak / GIB, "bare HF loop", mark)
 
 
-def peak(work: object) -> int:
+def peak(work: Callable[[], object]) -> int:
     """The most bytes of the GPU that are held while ``work`` runs; 0 on a CPU."""
-    assert callable(work)
     if not torch.cuda.is_available():
         work()
         return 0

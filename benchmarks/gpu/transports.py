@@ -23,6 +23,9 @@ from .policies import engine_name, pool_spec
 from .row import Mark, Row
 from .sizes import Sizes
 
+DEVICE, HOST = "memcpy on the device", "memcpy to the host"
+BESIDE = {"direct": DEVICE, "cuda_ipc": DEVICE, "nccl": DEVICE}
+"""The copy of the same bytes that a transport is compared with; the others go by way of the host."""
 MARKS = {"object_store": Mark("≤", 1.0), "cuda_ipc": Mark("≤", 0.15)}
 NOT_HERE = {"nccl": "it needs two cards, and this command uses one"}
 INLINE = {"direct"}
@@ -30,21 +33,23 @@ INLINE = {"direct"}
 
 
 def rows(sizes: Sizes, model: str) -> Iterator[Row]:
-    """A row for each built-in transport, beside a copy of the same bytes on the device."""
+    """A row for each built-in transport, beside a copy of the same bytes."""
     learner = open_learner(sizes, model)
-    memcpy = copy_seconds(sizes, learner)
+    copies = copy_seconds(sizes, learner)
     missing = NOT_HERE if sizes.device == "cuda" else {**NOT_HERE, "cuda_ipc": "it needs a GPU"}
     names = [name for name in TRANSPORTS.names if name not in missing]
     for inline in (False, True):
         yield from asyncio.run(
-            measured(sizes, model, learner, memcpy, [name for name in names if (name in INLINE) == inline])
+            measured(sizes, model, learner, copies, [name for name in names if (name in INLINE) == inline])
         )
     for name in TRANSPORTS.names:
         if name in missing:
             yield Row(f"weights to the first token, {name}", against=f"not measured: {missing[name]}")
 
 
-async def measured(sizes: Sizes, model: str, learner: LocalLearner, memcpy: float, names: Sequence[str]) -> list[Row]:
+async def measured(
+    sizes: Sizes, model: str, learner: LocalLearner, copies: dict[str, float], names: Sequence[str]
+) -> list[Row]:
     """Publish with each of these transports to one engine, on Ray or in this process."""
     if not names:
         return []
@@ -56,13 +61,19 @@ async def measured(sizes: Sizes, model: str, learner: LocalLearner, memcpy: floa
         try:
             await pool.infos()
             versions = itertools.count(1)
-            return [await published(name, folder, sizes, learner, pool, memcpy, versions) for name in names]
+            return [await published(name, folder, sizes, learner, pool, copies, versions) for name in names]
         finally:
             await pool.close()
 
 
 async def published(
-    name: str, folder: str, sizes: Sizes, learner: LocalLearner, pool: Pool, memcpy: float, versions: Iterator[int]
+    name: str,
+    folder: str,
+    sizes: Sizes,
+    learner: LocalLearner,
+    pool: Pool,
+    copies: dict[str, float],
+    versions: Iterator[int],
 ) -> Row:
     """The best of some publications with one transport, after one to warm up."""
     what, taken = f"weights to the first token, {name}", []
@@ -83,18 +94,22 @@ async def published(
         return Row(what, problem=str(error))
     best = min(taken[1:])
     parts = dict(zip(("sent", "received", "first token"), best[1:], strict=True))
-    return Row(what, best[0], "s", memcpy, "memcpy of the same bytes", MARKS.get(name), details=parts)
+    copy = BESIDE.get(name, HOST)
+    return Row(what, best[0], "s", copies[copy], copy, MARKS.get(name), details=parts)
 
 
-def copy_seconds(sizes: Sizes, learner: LocalLearner) -> float:
-    """Seconds for a copy of the published bytes on the device."""
+def copy_seconds(sizes: Sizes, learner: LocalLearner) -> dict[str, float]:
+    """Seconds for a copy of the published bytes, on the device and to pinned memory of the host."""
     dtype = getattr(torch, sizes.dtype)
     source = [parameter.detach().to(dtype) for parameter in learner.model.parameters()]
-    target = [torch.empty_like(tensor) for tensor in source]
+    on_device = [torch.empty_like(tensor) for tensor in source]
+    pinned = sizes.device == "cuda"
+    on_host = [torch.empty(tensor.shape, dtype=dtype, pin_memory=pinned) for tensor in source]
 
-    def copy() -> None:
+    def copy(target: list[torch.Tensor]) -> None:
         for tensor, copied in zip(source, target, strict=True):
-            copied.copy_(tensor)
+            copied.copy_(tensor, non_blocking=True)
 
-    print(f"weights of {sum(tensor.nbytes for tensor in source) / 1e9:.2f} GB are published")
-    return seconds(copy, rounds=sizes.rounds)[0]
+    print(f"       {sum(tensor.nbytes for tensor in source) / 1e9:.2f} GB of weights are published")
+    taken = seconds(lambda: copy(on_device), lambda: copy(on_host), rounds=sizes.rounds)
+    return dict(zip((DEVICE, HOST), taken, strict=True))
