@@ -24,7 +24,7 @@ USED_INDIRECTLY = {
 
 # Distributions whose module has another name.
 MODULES = {"lingua-language-detector": "lingua"}
-EXTRAS = ("hub", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
+EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
 
 
 @pytest.fixture(scope="module")
