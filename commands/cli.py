@@ -29,7 +29,9 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
-    "verify": Entry("verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."),
+    "verify": Entry(
+        "verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."
+    ),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
@@ -39,7 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),
-    "doctor": Entry("doctor", "Show what this machine can run, what is missing, and how to get it."),
+    "doctor": Entry("doctor.command", "Show what this machine can run, what is missing, and how to get it."),
 }
 
 
