@@ -1,7 +1,8 @@
 """The vLLM engine: vLLM's scheduler and model in this process, advanced step by step by plain calls."""
 
 import functools
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,15 @@ from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
 from .local import LocalEngine
 from .registry import EngineSetup
 from .request_checks import check_length, check_tokens, check_version
+from .running_request import RunningRequest
 from .vllm_process import process_kept, set_environment
 from .weight_transport.layout import Layout, check_layout, layout_of
 from .weight_transport.transport import Shipment
-
-LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
 
 EXACT: dict[str, Any] = {
     "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
     "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
     "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
-    "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
     "disable_log_stats": True,
     "use_tqdm_on_load": False,
 }
@@ -31,26 +30,6 @@ EXACT: dict[str, Any] = {
 # On a CPU each prompt is computed whole and alone. Its bits then do not depend on other requests, and vLLM 0.29 cannot
 # split the prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
 WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
-
-
-@dataclass
-class _Running:
-    """A running request and the tokens that it has sampled so far."""
-
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    prompt: npt.NDArray[np.int32] | None = None
-    """Set if a schema constrains the reply: vLLM's logprobs are then those of the constrained distribution, and the
-    policy's own are computed from the prompt at the end."""
-
-    def end(self, stop: Stop) -> Completion:
-        return Completion(
-            np.array(self.tokens, np.int32),
-            np.array(self.logprobs, np.float32),
-            np.array(self.versions, np.int32),
-            stop,
-        )
 
 
 class VllmEngine:
@@ -126,10 +105,13 @@ class VllmEngine:
         self._vocabulary = int(config.model_config.get_vocab_size())
         self._version = version
         self._generated = 0
-        self._running: dict[int, _Running] = {}
+        self._names = map(str, itertools.count())  # of requests, inside vLLM; never used twice
+        self._name_of: dict[int, str] = {}  # by the caller's key
+        self._running: dict[str, RunningRequest] = {}  # by name
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
-        self._prompt_logprobs: list[float] | None = None
-        self._constrained: list[tuple[int, _Running, bool]] = []  # ended, but without their logprobs
+        self._probe = ""  # the name of a running ``compute_logprobs``
+        self._prompt_logprobs: npt.NDArray[np.float32] | None = None
+        self._constrained: list[tuple[RunningRequest, Stop]] = []  # ended, but without their logprobs
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -139,26 +121,26 @@ class VllmEngine:
         """
         check_version(self._version, request.version)
         check_tokens(request.prompt, self._vocabulary)
-        if key in self._running:
+        if key in self._name_of:
             raise EngineError(f"request key {key} is already running")
-        from vllm.inputs.engine import tokens_input
-
+        running = RunningRequest(key, self._version, request.prompt if request.sampling.schema else None)
         params = self._params(request.sampling, self._context - len(request.prompt))
         if params is None:
-            self._ended.append((key, _Running().end("length")))
+            self._ended.append((key, running.end("length")))
             return
-        self._engine.add_request(str(key), tokens_input(request.prompt.tolist()), params)
-        self._running[key] = _Running(prompt=request.prompt if request.sampling.schema else None)
+        name = self._submit(request.prompt, params)
+        self._name_of[key], self._running[name] = name, running
 
     def step(self) -> list[tuple[int, Completion]]:
         """Advance every running request by a token or a prefill; return those that ended."""
         self._advance()
         while self._constrained:
-            key, running, stopped = self._constrained.pop()
+            running, stop = self._constrained.pop()
             assert running.prompt is not None
-            whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
-            running.logprobs = self.compute_logprobs(whole)[running.prompt.size :].tolist()
-            self._ended.append((key, running.end("stop" if stopped else "length")))
+            completion = running.end(stop)
+            whole = np.concatenate([running.prompt, completion.tokens])
+            logprobs = self.compute_logprobs(whole)[running.prompt.size :]
+            self._ended.append((running.key, replace(completion, logprobs=logprobs)))
         ended, self._ended = self._ended, []
         return ended
 
@@ -168,11 +150,11 @@ class VllmEngine:
             if ended == key:
                 del self._ended[place]
                 return completion
-        running = self._running.pop(key, None)
-        if running is None:
+        if key not in self._name_of:
             raise EngineError(f"no running request has the key {key}")
-        self._engine.abort_request([str(key)])
-        return running.end("abort")
+        name = self._name_of.pop(key)
+        self._engine.engine_core.abort_requests([name])
+        return self._running.pop(name).end("abort")
 
     def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
@@ -186,20 +168,11 @@ class VllmEngine:
             raise EngineError(f"vLLM computes logprobs at temperature 1 only, not {temperature}; use the torch engine")
         check_length(tokens, self._context)
         from vllm import SamplingParams
-        from vllm.inputs.engine import tokens_input
-        from vllm.sampling_params import RequestOutputKind
 
         logprobs = np.full(len(tokens), np.nan, np.float32)
         if len(tokens) > 1:
-            params = SamplingParams(
-                temperature=0,
-                max_tokens=1,
-                prompt_logprobs=0,
-                flat_logprobs=True,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            self._engine.add_request(LOGPROBS, tokens_input(tokens.tolist()), params)
+            params = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+            self._probe = self._submit(tokens, params)
             while self._prompt_logprobs is None:
                 self._advance()
             logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
@@ -218,13 +191,14 @@ class VllmEngine:
         tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
         arriving = tuple(spec._replace(dtype="") for spec in shipment.layout)  # vLLM converts types
         check_layout(arriving, self._own_layout, optional=tied)
-        self._version = -1  # until all of it has arrived
+        self._drain()
+        self._set_version(-1)  # until all of it has arrived
         digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
         self._engine.reset_prefix_cache(reset_running_requests=True)
         for digest in digests:
             if digest != shipment.digest:
                 return digest
-        self._version = shipment.version
+        self._set_version(shipment.version)
         return shipment.digest
 
     def info(self) -> EngineInfo:
@@ -239,28 +213,52 @@ class VllmEngine:
         """Give back memory and processes; torch.distributed of this process is shut down too."""
         self._engine.engine_core.shutdown()
 
+    def _submit(self, tokens: npt.NDArray[np.int32], params: Any) -> str:
+        """Give vLLM a request, past its output processor, which would make Python objects for each token."""
+        from vllm.inputs.engine import tokens_input
+
+        name, tasks = next(self._names), self._engine.get_supported_tasks()
+        made = self._engine.input_processor.process_inputs(name, tokens_input(tokens.tolist()), params, tasks)
+        self._engine.engine_core.add_request(made)
+        return name
+
     def _advance(self) -> None:
-        for output in self._engine.step():
-            if output.request_id == LOGPROBS:
-                self._prompt_logprobs = output.prompt_logprobs.logprobs
-                continue
-            key, new = int(output.request_id), output.outputs[0]
-            running = self._running[key]
-            running.tokens += new.token_ids
-            running.logprobs += new.logprobs.logprobs
-            running.versions += [self._version] * len(new.token_ids)
-            self._generated += len(new.token_ids)
+        for output in self._engine.engine_core.get_output().outputs:
+            name = output.request_id
+            if name == self._probe and output.new_prompt_logprobs_tensors is not None:
+                self._prompt_logprobs = output.new_prompt_logprobs_tensors.logprobs[:, 0].numpy()
+            running = self._running.get(name)
+            if running is None:
+                continue  # a probe, or a request that was aborted while vLLM computed its token
+            running.add(output.new_token_ids, output.new_logprobs.logprobs if output.new_logprobs else None)
+            self._generated += len(output.new_token_ids)
             if output.finished:
-                del self._running[key]
+                del self._running[name], self._name_of[running.key]
+                stop: Stop = "stop" if str(output.finish_reason) == "stop" else "length"
                 if running.prompt is not None:
-                    self._constrained.append((key, running, new.finish_reason == "stop"))
-                    continue
-                self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
+                    self._constrained.append((running, stop))
+                else:
+                    self._ended.append((running.key, running.end(stop)))
+
+    def _drain(self) -> None:
+        """Take the tokens of the steps that asynchronous scheduling has begun: they are of the weights held now."""
+        from vllm.v1.core.sched.interface import PauseState
+
+        core = self._engine.engine_core.engine_core
+        core.scheduler.set_pause_state(PauseState.PAUSED_ALL)  # begin no further step
+        while core.batch_queue:
+            self._advance()
+        core.scheduler.set_pause_state(PauseState.UNPAUSED)
+
+    def _set_version(self, version: int) -> None:
+        self._version = version
+        for running in self._running.values():
+            running.set_version(version)
 
     def _params(self, sampling: Sampling, room: int) -> Any:
         """``sampling`` as vLLM's parameters; None if the context has no room for a token."""
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+        from vllm.sampling_params import StructuredOutputsParams
 
         if sampling.temperature and not 0.01 <= sampling.temperature <= 2:
             raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
@@ -282,9 +280,7 @@ class VllmEngine:
             ignore_eos=True,  # only the request's own ids stop it
             seed=sampling.seed % 2**63,  # vLLM takes -1 for "no seed"
             logprobs=0,
-            flat_logprobs=True,
             detokenize=False,
-            output_kind=RequestOutputKind.DELTA,
         )
 
     @functools.cached_property
