@@ -51,6 +51,10 @@ class EngineActor:
         """As in ``Engine``."""
         return await self.engine.update(shipment)
 
+    async def sleep(self) -> None:
+        """As in ``Engine``."""
+        await self.engine.sleep()
+
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
         return await self.engine.info()

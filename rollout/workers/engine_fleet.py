@@ -57,6 +57,10 @@ class EngineFleet:
         """As in ``Pool``."""
         return await self._ask_all(lambda engine: engine.compute_logprobs(tokens, temperature))
 
+    async def sleep(self) -> None:
+        """As in ``Pool``."""
+        await self._ask_all(lambda engine: engine.sleep())
+
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
         return await self._ask_all(lambda engine: engine.info())

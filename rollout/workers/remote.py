@@ -95,6 +95,10 @@ class RemoteEngine:
         digest: str = await self._ask("update", shipment)
         return digest
 
+    async def sleep(self) -> None:
+        """As in ``Engine``."""
+        await self._ask("sleep")
+
     async def info(self, deadline: float | None = None) -> EngineInfo:
         """As in ``Engine``."""
         info: EngineInfo = await self._ask("info", deadline=deadline)

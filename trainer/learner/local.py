@@ -173,7 +173,7 @@ class LocalLearner:
         """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
         once = {name for name, _ in self.model.named_parameters()}  # tied parameters have one name here
         again = {name for name, _ in self.model.named_parameters(remove_duplicate=False)} - once
-        state = merged_state(self.model, self.dtype, self._first)
+        state = merged_state(self.model, self.dtype, self._first, device=self.device)
         state = {name: tensor for name, tensor in state.items() if name not in again}
         return ship(sender if self._first else ObjectStoreSender(), version, state)
 

@@ -37,8 +37,10 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
             parameter.data = parameter.data.to(dtype)
 
 
-def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False) -> dict[str, Tensor]:
-    """Return the model's full tensors on the CPU under their usual names, with adapters merged.
+def merged_state(
+    model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False, device: str | torch.device = "cpu"
+) -> dict[str, Tensor]:
+    """Return the model's full tensors under their usual names, with adapters merged.
 
     All ranks that share the model must call this at the same time.
 
@@ -47,6 +49,7 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
         dtype: the dtype of floating-point tensors in the result.
         keep: whether this rank needs the result; without it the result is empty, but the rank takes part.
         copy: whether the result must be a copy; without it, tensors may share memory with the model.
+        device: where the result is.
     """
     state = {}
     for name, part in model.state_dict().items():
@@ -58,7 +61,7 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
             if name.endswith(".weight"):
                 tensor = tensor.float() + _product(layer)
         if keep:
-            state[name] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
+            state[name] = tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
     return state
 
 

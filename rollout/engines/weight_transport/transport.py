@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ....verifiers.errors import EngineError
@@ -114,21 +115,51 @@ class CheckedReceiver:
         return digest
 
 
-TRANSPORTS: Plugins[Callable[[], WeightSender]] = Plugins(
-    "weight transport", __package__, {"object_store": "object_store:ObjectStoreSender"}
+@dataclass(frozen=True)
+class EnginePlace:
+    """Where the engines of a run are, for the transport ``auto``.
+
+    Attributes:
+        process: the id of the process that holds the one engine; None if engines have processes of their own.
+        on_gpu: whether they are engines of Lachesis on GPUs.
+    """
+
+    process: int | None = None
+    on_gpu: bool = False
+
+
+TRANSPORTS: Plugins[Callable[..., WeightSender]] = Plugins(
+    "weight transport",
+    __package__,
+    {
+        "auto": "auto:AutoSender",
+        "object_store": "object_store:ObjectStoreSender",
+        "direct": "direct:DirectSender",
+        "cuda_ipc": "gpu:ipc_sender",
+        "nccl": "gpu:nccl_sender",
+        "folder": "folder:FolderSender",
+    },
 )
 """The choices for ``rollout.weight_transport``."""
 
 
-def open_sender(name: str) -> WeightSender:
+def open_sender(name: str, engines: EnginePlace | None = None, folder: str = "") -> WeightSender:
     """The trainer's side of the transport that ``rollout.weight_transport`` names.
+
+    Args:
+        name: the setting.
+        engines: where the engines are, for ``auto``.
+        folder: ``rollout.weight_folder``, for ``folder``.
 
     Raises:
         ConfigError: it cannot be imported.
         EngineError: its constructor raised.
     """
     with OwnCode(f"rollout.weight_transport = {name!r}: its constructor"):
-        return TRANSPORTS.load(name)()
+        made = TRANSPORTS.load(name)
+        if name == "auto":
+            return made(engines or EnginePlace())
+        return made(Path(folder)) if name == "folder" else made()
 
 
 def ship(sender: WeightSender, version: int, state: "Mapping[str, Tensor]") -> Shipment:
