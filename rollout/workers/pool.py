@@ -14,7 +14,7 @@ from ..engines.checked import open_engine
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
-from ..engines.weight_transport.transport import EnginePlace, Shipment, WeightSender, open_sender
+from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
 from ..orders import Order, Outcome, Passed
 from .agents import AgentPolicies
 from .worker import GroupWorker
@@ -67,9 +67,12 @@ class PoolSpec:
     def open_sender(self) -> WeightSender:
         """The trainer's side of the weight transport."""
         rollout, built_in = self.rollout, self.rollout.engine in ENGINES.names
-        here = rollout.inline and built_in and rollout.gpus_per_engine <= 1
-        place = EnginePlace(os.getpid() if here else None, built_in and rollout.device != "cpu")
-        return open_sender(rollout.weight_transport, place, rollout.weight_folder)
+        if rollout.weight_transport != "auto":
+            return open_sender(rollout.weight_transport, rollout.weight_folder)
+        from ..engines.weight_transport.auto import AutoSender, EnginePlace
+
+        here = rollout.inline and built_in and rollout.gpus_per_engine <= 1  # vLLM on several GPUs has more processes
+        return AutoSender(EnginePlace(os.getpid() if here else None, built_in and rollout.device != "cpu"))
 
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""

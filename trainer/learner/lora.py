@@ -1,5 +1,6 @@
 """Low-rank adapters: trained weights beside frozen ones, merged when the weights are sent or saved."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -37,10 +38,8 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
             parameter.data = parameter.data.to(dtype)
 
 
-def merged_state(
-    model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False, device: str | torch.device = "cpu"
-) -> dict[str, Tensor]:
-    """Return the model's full tensors under their usual names, with adapters merged.
+def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False) -> dict[str, Tensor]:
+    """Return the model's full tensors on the CPU under their usual names, with adapters merged.
 
     All ranks that share the model must call this at the same time.
 
@@ -49,20 +48,30 @@ def merged_state(
         dtype: the dtype of floating-point tensors in the result.
         keep: whether this rank needs the result; without it the result is empty, but the rank takes part.
         copy: whether the result must be a copy; without it, tensors may share memory with the model.
-        device: where the result is.
     """
     state = {}
+    for name, tensor in merged_tensors(model):
+        if keep:
+            state[name] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
+    return state
+
+
+def merged_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of ``merged_state`` one after the other, as the model has them or float32, on its device."""
     for name, part in model.state_dict().items():
         if ADAPTER in name:
             continue
         tensor = full_tensor(part)
         if BASE in name:
-            name, layer = name.replace(BASE, "."), model.get_submodule(name.partition(BASE)[0])
+            layer = model.get_submodule(name.partition(BASE)[0])
             if name.endswith(".weight"):
                 tensor = tensor.float() + _product(layer)
-        if keep:
-            state[name] = tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
-    return state
+        yield usual_name(name), tensor
+
+
+def usual_name(name: str) -> str:
+    """The name that a tensor has in a model without adapters."""
+    return name.replace(BASE, ".")
 
 
 def _product(layer: Any) -> Tensor:

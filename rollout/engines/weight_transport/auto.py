@@ -1,6 +1,7 @@
 """The transport that is chosen by where the trainer's tensors and the engines are."""
 
 import os
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -8,7 +9,20 @@ from .direct import DirectSender
 from .gpu import GpuSender
 from .layout import Layout
 from .object_store import ObjectStoreSender
-from .transport import EnginePlace, Shipment, WeightSender
+from .transport import Shipment, WeightSender
+
+
+@dataclass(frozen=True)
+class EnginePlace:
+    """Where the engines of a run are.
+
+    Attributes:
+        process: the id of the process that holds the one engine; None if engines have processes of their own.
+        on_gpu: whether they are engines of Lachesis on GPUs.
+    """
+
+    process: int | None = None
+    on_gpu: bool = False
 
 
 class AutoSender:

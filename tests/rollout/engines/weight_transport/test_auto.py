@@ -6,11 +6,11 @@ import torch
 
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
-from lachesis.rollout.engines.weight_transport.auto import AutoSender, chosen
+from lachesis.rollout.engines.weight_transport.auto import AutoSender, EnginePlace, chosen
 from lachesis.rollout.engines.weight_transport.direct import DirectReceiver, DirectSender
 from lachesis.rollout.engines.weight_transport.gpu import GpuSender
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreReceiver, ObjectStoreSender
-from lachesis.rollout.engines.weight_transport.transport import EnginePlace, ship
+from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.workers.pool import PoolSpec
 
 HERE, ELSEWHERE = EnginePlace(os.getpid()), EnginePlace(os.getpid() + 1)
