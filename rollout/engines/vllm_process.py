@@ -22,7 +22,8 @@ def set_environment(on_cpu: bool) -> None:
         torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
         return
     # What the first start compiles is kept for later ones in one folder, also what torch and Triton keep elsewhere.
-    root = Path(os.environ.get("VLLM_CACHE_ROOT") or Path.home() / ".cache" / "vllm")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.setdefault("VLLM_CACHE_ROOT", str(caches / "vllm")))
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / "inductor"))
     os.environ.setdefault("TRITON_CACHE_DIR", str(root / "triton"))
     if importlib.util.find_spec("flashinfer") is None:

@@ -113,6 +113,8 @@ class EngineFleet:
         while True:
             await asyncio.sleep(self.WATCH)
             for number, engine in enumerate(self._engines):
+                for line in engine.warnings():
+                    log.warning("engine %d: %s", number, line)
                 try:
                     info = await engine.info(deadline=5.0)
                     silent_since.pop(number, None)
