@@ -92,10 +92,10 @@ class VllmEngine:
         if on_cpu:
             settings |= WHOLE_PROMPTS | {"max_num_batched_tokens": max(2048, context + slots)}
         settings |= extra or {}
-        if not on_cpu:
-            self._check_gpu(settings)
         with process_kept(), stages_shown():
             try:
+                if not on_cpu:
+                    self._check_gpu(settings)
                 config = EngineArgs(**settings).create_engine_config()
                 # One more than the context: vLLM computes no logprobs of a prompt that leaves no room for a token.
                 config.model_config.max_model_len = context + 1
@@ -245,7 +245,7 @@ class VllmEngine:
     def _check_gpu(self, settings: dict[str, Any]) -> None:
         """Raise ``ConfigError`` if the first GPU lacks the type or the memory for the model."""
         check_dtype(settings["dtype"], torch.cuda.get_device_name(), torch.cuda.get_device_capability())
-        if {"quantization", "kv_cache_memory_bytes"} & settings.keys():
+        if {"quantization", "kv_cache_memory_bytes"} & settings.keys() or not hasattr(torch, settings["dtype"]):
             return  # vLLM alone knows the sizes then
         gpus, model = settings["tensor_parallel_size"], self._empty_model
         need = MemoryNeed.of(model, model.config, settings["dtype"], gpus)

@@ -33,10 +33,12 @@ class ObjectStoreSender:
         """As in ``WeightSender``."""
         if self._buffer is None:
             self._on_gpu = tensor.is_cuda
-            self._buffer = torch.empty(length_of(self._places), dtype=torch.uint8, pin_memory=self._on_gpu)
+            self._buffer = new_memory(length_of(self._places), self._on_gpu)
         part = self._buffer[self._places[name]]
-        part.copy_(as_bytes(tensor), non_blocking=self._on_gpu)
-        if not self._on_gpu:
+        if self._on_gpu:
+            part.copy_(as_bytes(tensor), non_blocking=True)
+        else:
+            part.numpy()[:] = as_bytes(tensor).numpy()
             self._hash.update(part.numpy().data)
 
     def finish(self) -> Shipment:
@@ -60,10 +62,17 @@ class ObjectStoreReceiver:
         for spec in shipment.layout:
             part: npt.NDArray[np.uint8] = shipment.payload[found[spec.name]]
             self._hash.update(part.data)
-            row = torch.empty(size_of(spec), dtype=torch.uint8, pin_memory=pinned)
+            row = new_memory(size_of(spec), pinned)
             row.numpy()[:] = part
             yield spec.name, as_tensor(row, spec)
 
     def finish(self) -> str:
         """As in ``WeightReceiver``."""
         return self._hash.hexdigest()
+
+
+def new_memory(length: int, pinned: bool) -> Tensor:
+    """Bytes, uint8, on the CPU: pinned for copies from and to a GPU, or numpy's, whose huge pages make it fast."""
+    if pinned:
+        return torch.empty(length, dtype=torch.uint8, pin_memory=True)
+    return torch.from_numpy(np.empty(length, np.uint8))
