@@ -29,8 +29,12 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
-    "verify": Entry("verify.command", "Score the completions in FILE, a JSONL file or a run's folder."),
-    "explain": Entry("explain", "Show a stored trajectory of RUN: its rewards and its tokens."),
+    "verify": Entry(
+        "verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."
+    ),
+    "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
+    "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
+    "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),

@@ -19,10 +19,9 @@ from ..environments.chat import ScriptedPolicy
 from ..environments.environment import Environment, scripts, tasks_of
 from ..environments.loading import EnvironmentSpec, describe
 from ..environments.play import play
-from ..rollout.orders import TRAINING
 from ..trainer.overrides import parts_of
 from ..trainer.run.progress import counting
-from ..trainer.run.storage.reader import TRAJECTORIES, Run
+from ..trainer.run.storage.reader import TRAJECTORIES
 from ..trainer.run.storage.redaction import redacted
 from ..verifiers.errors import ConfigError, DataError
 from ..verifiers.message import is_reply
@@ -34,6 +33,7 @@ from ..verifiers.task import Task
 from ..verifiers.trajectory import StopReason, Trajectory
 from .arguments import PASS_ON, split_one
 from .in_order import in_order
+from .sources.stored import holds_episodes, open_episodes
 from .terminal import printable
 
 SHOWN = 100
@@ -43,15 +43,18 @@ SHOWN = 100
 @click.command("replay", context_settings=PASS_ON)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
 @click.option(
-    "--record", "source", metavar="SOURCE", help="Write FILE instead, from an environment or from a run's folder."
+    "--record",
+    "source",
+    metavar="SOURCE",
+    help="Write FILE instead, from an environment, a run's folder or an evaluation.",
 )
 @click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="With --record: tasks to record.")
 @click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes played at the same time.")
 def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
     """Play recorded replies again and show which results have changed.
 
-    FILE is a recording, which --record writes, or a run's folder. The replies are played with the environment as it is
-    now, and every difference is shown. The exit code is 1 if there are any.
+    FILE is a recording, which --record writes, a run's folder, or an evaluation's file. The replies are played with the
+    environment as it is now, and every difference is shown. The exit code is 1 if there are any.
     """
     file, overrides = split_one(words, "FILE")
     config = parts_of(overrides, config={})["config"]
@@ -142,7 +145,10 @@ _OF_TOKENS = frozenset({"segments", "template_breaks", "forced_closings"})
 
 
 def replay(path: Path, jobs: int) -> int:
-    """Play every recording of a file or of a run's folder, print the differences, and return how many episodes differ.
+    """Play every recording, or every trajectory of a run or an evaluation, again, and print the differences.
+
+    Returns:
+        How many episodes differ.
 
     Raises:
         InputError: ``path`` cannot be read, or one of its environments cannot be built.
@@ -174,12 +180,12 @@ def replay(path: Path, jobs: int) -> int:
 def record(path: Path, source: str, tasks: int, config: dict[str, Any]) -> int:
     """Write recordings to ``path`` and return how many.
 
-    They are taken from the last step of a run, or made with an environment: a perfect player and a random one play its
-    first tasks, half of them from each split.
+    They are taken from the last step of a run or from an evaluation, or made with an environment: a perfect player and
+    a random one play its first tasks, half of them from each split.
 
     Args:
         path: the file to write.
-        source: a run's folder, or an environment.
+        source: a run's folder, an evaluation's file, or an environment.
         tasks: most tasks; of a run, most trajectories.
         config: settings of the environment.
 
@@ -196,8 +202,8 @@ def record(path: Path, source: str, tasks: int, config: dict[str, Any]) -> int:
 
     rows: list[dict[str, Any]] = []
     folder = Path(source)
-    if (folder / TRAJECTORIES).is_file():
-        chosen = [recording for _, recording in itertools.islice(_of_run(folder, last=True), tasks)]
+    if (folder / TRAJECTORIES).is_file() or (folder.is_file() and holds_episodes(folder)):
+        chosen = [recording for _, recording in itertools.islice(_of_stored(folder, last=True), tasks)]
     else:
         chosen = list(_of_players(describe(source, config=config, label=source), tasks))
     asyncio.run(in_order(chosen, played, rows.extend, 1))
@@ -206,8 +212,8 @@ def record(path: Path, source: str, tasks: int, config: dict[str, Any]) -> int:
 
 
 def _recordings(path: Path) -> Iterator[tuple[str, Recording]]:
-    if path.is_dir():
-        yield from _of_run(path)
+    if holds_episodes(path):
+        yield from _of_stored(path)
         return
     if not path.is_file():
         raise ConfigError(f"cannot read {path}: there is no such file or run; check the path")
@@ -215,23 +221,18 @@ def _recordings(path: Path) -> Iterator[tuple[str, Recording]]:
         yield f"line {number}", Recording.from_json(row, f"{path}, line {number}")
 
 
-def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]:
-    """The stored trajectories of a run as recordings: all, or those of its last step."""
-    run = Run(folder)
-    config = run.config()
-    configure_sandbox(config.sandbox)
-    specs = {spec.label: spec for spec in (entry.spec() for entry in config.environments)}
-    of_groups = {label: spec.build().rubric.group_labels for label, spec in specs.items()}
-    for stored in run.trajectories(run.steps()[-1] if last and run.steps() else None):
+def _of_stored(path: Path, last: bool = False) -> Iterator[tuple[str, Recording]]:
+    """The trajectories of a run or an evaluation as recordings; with ``last``, those of the run's last step."""
+    episodes = open_episodes(path)
+    configure_sandbox(episodes.sandbox)
+    of_groups = {label: spec.build().rubric.group_labels for label, spec in episodes.specs.items()}
+    for stored in episodes.read(last):
         made = stored.trajectory
-        if made.environment not in specs:
-            raise ConfigError(f"the run stored trajectories of {made.environment!r}, which its config does not list")
         replies = {
             agent: tuple(message["content"] for message in messages if is_reply(message))
             for agent, messages in made.messages.items()
         }
-        seed = (config.seed, TRAINING, stored.group, stored.attempt)
-        name = f"step {stored.step}, trajectory {stored.group}/{stored.attempt}"
+        step = f"step {stored.step}, " if stored.step else ""
         alone = made.with_rewards(
             {
                 agent: replace(
@@ -240,7 +241,10 @@ def _of_run(folder: Path, last: bool = False) -> Iterator[tuple[str, Recording]]
                 for agent, reward in made.rewards.items()
             }
         )
-        yield name, Recording(specs[made.environment], seed, made.task, replies, outcome(alone))
+        recording = Recording(
+            episodes.specs[made.environment], episodes.seed(stored), made.task, replies, outcome(alone)
+        )
+        yield f"{step}trajectory {stored.group}/{stored.attempt}", recording
 
 
 def _of_players(spec: EnvironmentSpec, tasks: int) -> Iterator[Recording]:

@@ -169,12 +169,14 @@ def result_text(result: Any) -> str:
     """
     parts = [_text(part) for part in result.content]
     if result.structured_content is not None and not any(_has_text(part) for part in result.content):
-        parts.append(json.dumps(result.structured_content, ensure_ascii=False))
-    return "\n".join(parts) or "(empty result)"
+        parts = [*filter(str.strip, parts), json.dumps(result.structured_content, ensure_ascii=False)]
+    text = "\n".join(parts)
+    return text if text.strip() else "(empty result)"
 
 
 def _has_text(part: Any) -> bool:
-    return bool(part.type == "text" or (part.type == "resource" and hasattr(part.resource, "text")))
+    text = part.text if part.type == "text" else getattr(getattr(part, "resource", None), "text", "")
+    return bool(text.strip())
 
 
 def _text(part: Any) -> str:

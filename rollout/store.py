@@ -79,6 +79,25 @@ class TrajectoryStore:
         """The steps that have trajectories, in order."""
         return sorted({frame.step for frame in self._frames})
 
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The frames of the file, in order."""
+        return tuple(self._frames)
+
+    def lines(self, frame: Frame) -> list[bytes]:
+        """Return the rows of a frame as they are stored: one JSON object each, which is not decoded.
+
+        Raises:
+            DataError: the frame is damaged, or the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(frame.offset)
+                return zstandard.ZstdDecompressor().decompress(file.read(frame.length)).splitlines()
+        except (OSError, MemoryError, zstandard.ZstdError) as error:
+            where = f"{self.path}, step {frame.step}"
+            raise DataError(f"{where}: damaged or unreadable ({error}); {CURE}") from None
+
     def append(self, step: int, groups: Sequence[Group]) -> None:
         """Write the groups of ``step`` as one frame.
 
@@ -138,13 +157,11 @@ class TrajectoryStore:
         """The rows of a frame; what cannot be read is left out, and its error is added to ``damages``."""
         where = f"{self.path}, step {frame.step}"
         try:
-            with self.path.open("rb") as file:
-                file.seek(frame.offset)
-                text = zstandard.ZstdDecompressor().decompress(file.read(frame.length))
-        except (OSError, MemoryError, zstandard.ZstdError) as error:
-            damages.append(DataError(f"{where}: damaged or unreadable ({error}); {CURE}"))
+            lines = self.lines(frame)
+        except DataError as error:
+            damages.append(error)
             return
-        for line in text.splitlines():
+        for line in lines:
             try:
                 row = json_object(line, where, CURE)
                 place = _place(row, where)

@@ -37,7 +37,7 @@ from lachesis.verifiers.rows.example import examples_of
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
-ENDLESS = {"serve", "work"}  # run until they are stopped; their own tests do that
+ENDLESS = {"serve", "view", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -336,7 +336,11 @@ def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> 
 
 def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> None:
     path = ROOT / "docs" / "verifiers.md"
-    settings, entry_point = blocks(path, "toml")
+    settings, problems, entry_point = blocks(path, "toml")
+    (tmp_path / "problems.toml").write_text(problems)
+    (tmp_path / "problems.jsonl").write_text("")
+    (code,) = load_config(tmp_path / "problems.toml").build_environments()
+    assert [entry.params["language"] for entry in code.rubric.uses if entry.name == "code"] == ["cpp"]
     (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + settings)
     assert load_config(tmp_path / "run.toml").sandbox.require == "contained"
     assert set(tomllib.loads(entry_point)["project"]["entry-points"]) == {ENTRY_POINTS}

@@ -110,9 +110,16 @@ class TrainerConfig(Settings):
     """Recomputes activations in the backward pass, which saves memory and costs about a third more time."""
     micro_tokens: int = Field(16384, ge=1)
     """The most tokens, padding included, in one forward pass."""
-    attention: Literal["auto", "masked", "flex"] = "auto"
-    """``flex`` computes rows of many samples by blocks and needs a GPU. ``masked`` computes padded rows with explicit
-    masks. ``auto`` is ``flex`` on a GPU and ``masked`` on a CPU."""
+    attention: Literal["auto", "masked", "flex", "flash"] = "auto"
+    """``masked`` computes padded rows with explicit masks. ``flex`` computes long rows by blocks and needs a GPU.
+    ``flash`` is ``flex`` for samples with a common beginning and flash attention for all others; it needs a GPU and
+    ``model.dtype = "bfloat16"``. ``auto`` is ``masked`` on a CPU, and on a GPU ``flash`` or else ``flex``."""
+    compile: bool = False
+    """Compiles the layers with ``torch.compile``: a little faster, after a minute or so of compilation in the first
+    steps. It needs a C++ compiler, or Triton on a GPU."""
+    offload: bool = False
+    """Keeps AdamW's moments in the host's memory between steps and frees the gradients, so that engines on the same GPU
+    have the room. Only with one rank."""
     threads: int = Field(1, ge=0)
     """CPU threads of the trainer; 0 leaves the choice to torch. Only the same number gives the same results bit for
     bit."""
@@ -254,6 +261,10 @@ def _check(config: RunConfig) -> None:
         raise ConfigError(
             f"trainer.ranks = {config.trainer.ranks} needs Ray, which --inline (rollout.inline) turns off; leave out "
             "--inline, or set trainer.ranks = 1"
+        )
+    if config.trainer.offload and config.trainer.ranks > 1:
+        raise ConfigError(
+            f"trainer.offload works with one rank, and trainer.ranks = {config.trainer.ranks}; leave one of them out"
         )
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k:

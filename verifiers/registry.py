@@ -24,9 +24,10 @@ class Verifier(Protocol):
             {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0
 
     Two class attributes are optional: ``instances`` (a tuple of texts) names the distinct verifiers that one family
-    offers through its parameters, and ``needs_sandbox = True`` says that it runs programs which the policy wrote. So is
-    a method ``async def self_check(self, answer) -> str``, which ``lachesis check`` asks for every expected answer: it
-    returns why that answer cannot verify itself, or an empty text.
+    offers through its parameters, and ``needs_sandbox = True`` says that it runs programs which the policy wrote. So
+    are two methods: ``async def self_check(self, answer) -> str``, which ``lachesis check`` asks for every expected
+    answer, returns why that answer cannot verify itself, or an empty text; ``async def check_sandbox(self, sandbox)``,
+    which is called before the first rollout, raises ``ConfigError`` if the sandbox lacks the tools that it needs.
     """
 
     async def verify(self, case: Case) -> Verdict:

@@ -8,7 +8,8 @@ import click
 
 from ...trainer.overrides import sandbox_settings
 from ..arguments import PASS_ON, split_one
-from .rescoring import verify_file, verify_run
+from ..sources.stored import holds_episodes
+from .rescoring import verify_file, verify_stored
 
 
 @click.command("verify", context_settings=PASS_ON)
@@ -18,16 +19,16 @@ from .rescoring import verify_file, verify_run
 )
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Rows scored at the same time.")
 def command(words: Sequence[str], out: Path | None, jobs: int) -> None:
-    """Score the completions in FILE, a JSONL file or a run's folder.
+    """Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file.
 
-    A row of a JSONL file is {"verifier", "completion", "answer", "params"}, and each gets a verdict. A run is scored
-    again, and only the verdicts that have changed are shown and written to -o.
+    A row of a JSONL file is {"verifier", "completion", "answer", "params"}, and each gets a verdict. A run or an
+    evaluation is scored again, and only the verdicts that have changed are shown and written to -o.
 
     The exit code is 1 if a row could not be scored; its verdict is infra_error and gives the reason.
     """
     name, overrides = split_one(words, "FILE")
     file = Path(name)
-    if file.is_dir() or file.suffix == ".zst":
-        verify_run(file, out, jobs, overrides)
+    if holds_episodes(file):
+        verify_stored(file, out, jobs, overrides)
     else:
         verify_file(file, out, jobs, sandbox_settings(overrides))

@@ -1,4 +1,4 @@
-"""Scores computed again offline: for the rows of a JSONL file, or for the stored trajectories of a run."""
+"""Scores computed again offline: for the rows of a JSONL file, or for the trajectories of a run or an evaluation."""
 
 import asyncio
 import json
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from ...environments.environment import Environment
 from ...rollout.store import Stored
 from ...trainer.run.progress import counting
-from ...trainer.run.storage.reader import TRAJECTORIES, Run
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import POLICY, Trajectory
 from ...verifiers.verdict import Verdict
 from ..in_order import in_order
+from ..sources.stored import StoredEpisodes, open_episodes
 from ..terminal import printable
 from .line import Line, lines_of
 from .verdict_file import VerdictFile, verdict_row
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 @dataclass
 class Tally:
-    """The result of scoring a run again.
+    """The result of scoring stored trajectories again.
 
     Attributes:
         trajectories: how many were scored.
@@ -95,28 +95,24 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
         raise InfrastructureError(f"{counts['infra_error']} rows could not be scored; each verdict gives the reason")
 
 
-def verify_run(path: Path, out: Path | None, jobs: int, overrides: Sequence[str] = ()) -> None:
-    """Score every stored trajectory of a run again and print the changes; ``out`` gets a line for each change.
+def verify_stored(path: Path, out: Path | None, jobs: int, overrides: Sequence[str] = ()) -> None:
+    """Score every stored trajectory again and print the changes; ``out`` gets a line for each change.
 
     Args:
-        path: the run's folder, or the file of trajectories in it.
+        path: a run's folder, the file of trajectories in it, or an evaluation's file.
         out: JSON Lines, overwritten.
         jobs: most groups scored at once.
-        overrides: ``--part.key value`` for the run's config, which has the environments and the sandbox.
+        overrides: for its environments and the sandbox, see ``open_episodes``.
 
     Raises:
-        ConfigError: there is no such run, its config lacks an environment, or ``out`` cannot be written.
+        ConfigError: there is no such run or evaluation, its config lacks an environment, or ``out`` cannot be written.
     """
-    folder = path.parent if path.name == TRAJECTORIES else path
-    if not (folder / TRAJECTORIES).is_file():
-        raise ConfigError(f"{path} holds no {TRAJECTORIES}; give a run's folder, its trajectories, or a JSONL file")
-    run = Run(folder)
-    config = run.config(overrides)
-    configure_sandbox(config.sandbox)
-    environments = {spec.label: spec.build() for spec in (entry.spec() for entry in config.environments)}
+    episodes = open_episodes(path, overrides)
+    configure_sandbox(episodes.sandbox)
+    environments = {label: spec.build() for label, spec in episodes.specs.items()}
     tally = Tally()
     with counting("scoring again", None) as tick:
-        asyncio.run(_score_run(run, environments, jobs, tally, tick))
+        asyncio.run(_score_again(episodes, environments, jobs, tally, tick))
     if out:
         _write(out, "".join(json.dumps(_change_row(change)) + "\n" for change in tally.changes))
     _print_changes(tally)
@@ -130,7 +126,8 @@ def differences(before: Stored, after: Trajectory) -> list[Change]:
         for label in sorted({*old, *new}):
             a, b = old.get(label), new.get(label)
             if (a and (a.score, a.status)) != (b and (b.score, b.status)):
-                where = f"step {before.step}, group {before.group}, attempt {before.attempt}"
+                step = f"step {before.step}, " if before.step else ""
+                where = f"{step}group {before.group}, attempt {before.attempt}"
                 found.append(Change(where, label if agent == POLICY else f"{agent}/{label}", a, b))
     return found
 
@@ -168,15 +165,17 @@ def _rows_in(path: Path) -> int | None:
     return sum(1 for _ in lines_of(path)) if sys.stderr.isatty() and path.is_file() else None
 
 
-async def _score_run(
-    run: Run, environments: dict[str, Environment], jobs: int, tally: Tally, tick: Callable[[int], None]
+async def _score_again(
+    episodes: StoredEpisodes,
+    environments: dict[str, Environment],
+    jobs: int,
+    tally: Tally,
+    tick: Callable[[int], None],
 ) -> None:
     async def score(group: list[Stored]) -> list[tuple[Stored, Trajectory]]:
-        label = group[0].trajectory.environment
-        if label not in environments:
-            raise ConfigError(f"the run stored trajectories of {label!r}, which its config does not list")
-        attempts = [await environments[label].score_trajectory(stored.trajectory) for stored in group]
-        return list(zip(group, await environments[label].score_group(attempts), strict=True))
+        environment = environments[group[0].trajectory.environment]
+        attempts = [await environment.score_trajectory(stored.trajectory) for stored in group]
+        return list(zip(group, await environment.score_group(attempts), strict=True))
 
     def emit(groups: list[list[tuple[Stored, Trajectory]]]) -> None:
         scored = [pair for group in groups for pair in group]
@@ -184,7 +183,7 @@ async def _score_run(
             tally.add(before, after)
         tick(len(scored))
 
-    groups = (list(group) for _, group in groupby(run.trajectories(), key=lambda stored: (stored.step, stored.group)))
+    groups = (list(group) for _, group in groupby(episodes.read(), key=lambda stored: (stored.step, stored.group)))
     await in_order(groups, score, emit, jobs, window=64)
 
 

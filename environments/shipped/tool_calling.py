@@ -43,7 +43,7 @@ class ToolCalling(DatasetEnvironment):
         categories: Annotated[list[str], known_names("category", CATEGORIES)] = Field(default_factory=list)
         """Categories to use: simple, multiple, parallel, parallel_multiple, irrelevance, relevance; all if empty."""
         format: str = "hermes"
-        """Format of tools and calls: hermes, qwen, qwen_coder, llama or llama_pythonic."""
+        """Format of tools and calls, such as hermes, llama, glm45 or harmony, or your own as module:name."""
         strict: bool = True
         """Whether a call that had to be repaired counts as wrong."""
 

@@ -15,6 +15,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.text.think import split_reasoning
+from ...verifiers.tool_calling.formats.format import format_of_template, tool_format
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.loading import load_tokenizer, save_tokenizer
 from .codec import Codec, Marks
@@ -47,6 +48,7 @@ class Renderer:
         stop_ids: the ids that end a turn: ``end_of_turn``, its counterpart before a tool's result, the tokenizer's eos
             and those given.
         vocabulary: number of ids of the tokenizer.
+        call_format: name of the format in which the template asks for calls.
         begin: the ids that the tokenizer itself puts before a text, such as a token for the beginning; often none.
 
     Raises:
@@ -64,6 +66,7 @@ class Renderer:
             raise ConfigError(f"{tokenizer.name_or_path!r} has no fast tokenizer (tokenizer.json); convert it first")
         if not tokenizer.chat_template:
             raise ConfigError(f"tokenizer {tokenizer.name_or_path!r} has no chat template; choose an instruct model")
+        self.call_format = format_of_template(str(tokenizer.chat_template))
         self._tokenizer = tokenizer
         self._options = dict(options or {})
         self._codec = Codec(tokenizer.backend_tokenizer)
@@ -186,7 +189,8 @@ class Renderer:
         """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
-        end = self._end_of_call if read_hermes(text).calls else self.end_of_turn
+        called = read_hermes(text).calls or tool_format(self.call_format).read(text).calls
+        end = self._end_of_call if called else self.end_of_turn
         end = self._tokenizer.eos_token_id if end is None else end
         return _frozen([*self._codec.encode(message["content"], marks), end])
 

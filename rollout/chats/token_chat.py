@@ -13,6 +13,9 @@ from ...environments.thinking import Thinking
 from ...verifiers.errors import ConfigError, DataError, EngineError, nearest
 from ...verifiers.message import Message, Role, check_message
 from ...verifiers.segment import Segment
+from ...verifiers.tool_calling.declaration import declarations
+from ...verifiers.tool_calling.formats.format import tool_format
+from ...verifiers.tool_calling.formats.hermes import as_hermes
 from ..engines.engine import Completion, Generator, Request, Sampling
 from ..engines.reply_schema import schema_text
 from .renderer import OPENED, Ids, Renderer
@@ -91,6 +94,7 @@ class TokenChat:
         self._seed = seed
         self._tools = tools
         self._messages: list[Message] = []
+        self._sampled: dict[str, str] = {}  # the content of a reply → its text as sampled, where these differ
         self._told = 0  # the number of messages that the strand's ids contain
         self._ended: int | None = None  # the stop token that the last reply ended with
         self._strand: Strand | None = None
@@ -146,6 +150,7 @@ class TokenChat:
         """A second conversation with the same history, which is context in its segments."""
         fork = TokenChat(self._policy, self._agent, self._seed, self._tools, self._thinking)
         fork._messages, fork._told, fork._ended = self.messages, self._told, self._ended
+        fork._sampled = dict(self._sampled)
         fork._strand = Strand(self._strand.tokens) if self._strand else None
         fork._lineage = (*self._lineage, self._calls, len(self._forks))
         self._forks.append(fork)
@@ -213,12 +218,32 @@ class TokenChat:
         if self._strand is not None:
             self._latest = self._strand, slice(prompt.size, self._strand.tokens.size)
         raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
-        self._messages.append({"role": "assistant", "content": raw})
+        content = self._as_hermes(raw)
+        self._messages.append({"role": "assistant", "content": content})
         self._told = len(self._messages)
         self._calls += 1
         last = rest or completion
         sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
-        return read_reply(raw, last.stop, int(sampled), bool(closing.size))
+        return replace(read_reply(content, last.stop, int(sampled), bool(closing.size)), raw=raw)
+
+    def _as_hermes(self, raw: str) -> str:
+        """The reply in Hermes' form, in which environments and verifiers read it, if the template asks for another."""
+        name = self._renderer.call_format
+        if name == "hermes":
+            return raw
+        content = as_hermes(raw, tool_format(name).read(raw, declarations(self._tools)))
+        if content != raw:
+            self._sampled[content] = raw
+        return content
+
+    def _as_sampled(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages with the replies as they were sampled, which is what the template expects."""
+        return [
+            {**message, "content": self._sampled.get(message["content"], message["content"])}
+            if message["role"] == "assistant"
+            else message
+            for message in messages
+        ]
 
     @property
     def _begun(self) -> str:
@@ -263,11 +288,11 @@ class TokenChat:
         renderer, told = self._renderer, self._told
         beginning = renderer.written(self._beginning)
         if self._strand:
-            before, reply = self._messages[: told - 1], self._messages[told - 1]["content"]
-            bridge = renderer.bridge(before, reply, self._ended, self._messages[told:], self._tools)
+            *before, reply = self._as_sampled(self._messages[:told])
+            bridge = renderer.bridge(before, reply["content"], self._ended, self._messages[told:], self._tools)
             if bridge is not None:
                 return np.concatenate([self._strand.tokens, bridge, beginning]), True
-        return np.concatenate([renderer.prompt(self._messages, self._tools), beginning]), False
+        return np.concatenate([renderer.prompt(self._as_sampled(self._messages), self._tools), beginning]), False
 
     def _commit(self, prompt: Ids, bridged: bool, completion: Completion, temperature: float) -> None:
         strand = self._strand

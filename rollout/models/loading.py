@@ -1,12 +1,22 @@
 """Loading models and tokenizers from Hugging Face folders, with one clear line if that fails; writing tokenizers."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from ...verifiers.errors import ConfigError
 
@@ -23,6 +33,42 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
         # no folder or files; an unknown architecture; weights of another shape, or cut off
         raise ConfigError(_refusal(path, "causal language model", error)) from error
     return cast(PreTrainedModel, model.to(device).eval())
+
+
+def load_empty_model(path: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The same model without its weights: its parameters are on ``meta`` and take no memory, its buffers are not.
+
+    Raises:
+        ConfigError: there is no such model, or it is not a causal language model.
+    """
+    try:
+        with _parameters_on_meta():
+            config = AutoConfig.from_pretrained(path)
+            make: Any = AutoModelForCausalLM.from_config
+            model = make(config, dtype=dtype, attn_implementation="sdpa")
+        with suppress(OSError):  # few folders lack one
+            model.generation_config = GenerationConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(_refusal(path, "causal language model", error)) from error
+    return cast(PreTrainedModel, model.eval())
+
+
+@contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    """Put all parameters that modules get within the context on ``meta``."""
+    register = nn.Module.register_parameter
+
+    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and not parameter.is_meta:
+            parameter = nn.Parameter(parameter.to("meta"), parameter.requires_grad)
+        register(module, name, parameter)
+
+    kind: Any = nn.Module
+    kind.register_parameter = register_on_meta
+    try:
+        yield
+    finally:
+        kind.register_parameter = register
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -1,5 +1,6 @@
 """What tests of the commands share: the command line in a process of its own, and a small run."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lachesis.commands import cli
+from lachesis.commands.eval.score_file import ScoreFile
+from lachesis.rollout.store import TrajectoryStore
+from lachesis.verifiers.group import Group
+from lachesis.verifiers.message import Message
+from lachesis.verifiers.reward import Component, Reward
+from lachesis.verifiers.segment import Segment
+from lachesis.verifiers.task import Task
+from lachesis.verifiers.trajectory import POLICY, StopReason, Trajectory
+from lachesis.verifiers.verdict import Verdict, infra_error, wrong
 
 CONFIG = """
 name = "toy"
@@ -120,3 +131,71 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "toy.toml"
     path.write_text(CONFIG)
     return path
+
+
+def made(
+    question: str,
+    reply: str,
+    score: float | None = 1.0,
+    *,
+    environment: str = "toy",
+    stop: StopReason = StopReason.DONE,
+    error: str | None = None,
+) -> Trajectory:
+    """A trajectory of one turn and six tokens; without a score, its verifier failed."""
+    verdict = infra_error("down") if score is None else Verdict(score) if score else wrong("no", found=reply[:20])
+    reward = Reward((Component("exact", 1.0, verdict), Component("length", 0.0, Verdict(float(len(reply))))))
+    prompt, said = Message(role="user", content=question), Message(role="assistant", content=reply)
+    sampled = np.arange(6) >= 3
+    segment = Segment(
+        tokens=np.arange(6) + 1,
+        sampled=sampled,
+        mask=np.arange(6) >= 4,
+        logprobs=np.where(sampled, np.float32(-0.5), np.nan).astype(np.float32),
+        versions=np.where(sampled, 2, -1),
+    )
+    return Trajectory(
+        Task(question), environment, {POLICY: (prompt, said)}, (segment,), {}, stop, error, rewards={POLICY: reward}
+    )
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Trajectory]:
+    """Makes a trajectory; see ``made``."""
+    return made
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Path]:
+    """Writes a run's folder by hand: ``write_run(folder, {step: [[trajectory, …], …]}, metrics)``."""
+
+    def write(folder: Path, steps: dict[int, list[list[Trajectory]]], metrics: "list[dict[str, float]]") -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "config.toml").exists():
+            (folder / "config.toml").write_text(CONFIG)
+        store = TrajectoryStore(folder / "trajectories.jsonl.zst")
+        number = max((row.group for row in store.read()), default=-1) + 1
+        for step, groups in steps.items():
+            stored = []
+            for attempts in groups:
+                stored.append(Group(number, attempts[0].task, tuple(attempts)))
+                number += 1
+            store.append(step, stored)
+        with (folder / "metrics.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in metrics)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_eval() -> Callable[..., Path]:
+    """Writes an evaluation's file by hand: ``write_eval(path, [(attempt, trajectory), …], model)``."""
+
+    def write(path: Path, attempts: "list[tuple[int, Trajectory]]", model: str = "m") -> Path:
+        with ScoreFile(path, {"environment": {"use": "toy", "config": {}}, "model": model}) as file:
+            for attempt, trajectory in attempts:
+                file.add(attempt, trajectory)
+        return path
+
+    return write

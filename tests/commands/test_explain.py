@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from lachesis.commands.cli import cli
-from lachesis.commands.explain import ascii_text, explain
+from lachesis.commands.explain import explain, quoted
+from lachesis.commands.sources.library import open_source
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer import train as main_job
 from lachesis.trainer.advantages.estimator import compute_advantages
@@ -17,6 +18,8 @@ from lachesis.trainer.run.progress import Progress
 from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.group import Group
+
+COLUMNS = ("texts", "sampled", "trained", "sampler", "trainer", "versions", "advantages")
 
 
 @pytest.fixture(scope="module")
@@ -42,26 +45,29 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_explained_is_what_was_trained(run: Path) -> None:
     stored = list(TrajectoryStore(run / "trajectories.jsonl.zst").read())
+    source = open_source(run)
     learned = idle = 0
     for one in stored:
-        found = explain(run, f"{one.group}/{one.attempt}")
-        assert (found.stored.step, len(found.group)) == (one.step, 4)
-        group = Group(one.group, one.trajectory.task, tuple(attempt.trajectory for attempt in found.group))
-        assert found.totals("policy") == [attempt.rewards["policy"].total for attempt in group.trajectories]
+        found = explain(source, f"{one.group}/{one.attempt}")
+        group_ = [other.trajectory for other in stored if other.group == one.group]
+        assert found["step"] == one.step
+        assert found["group_totals"] == [{"policy": made.rewards["policy"].total} for made in group_]
+        group = Group(one.group, one.trajectory.task, tuple(group_))
         expected = compute_advantages([group], "grpo").of(0, one.attempt, "policy")
-        rows = [row for segment in found.to_json()["segments"] for row in segment["tokens"]]
-        assert "".join(row["text"] for row in rows if row["sampled"]).startswith(one.trajectory.completion())
+        (segment,) = found["segments"]
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*(segment[name] for name in COLUMNS), strict=True)]
+        assert "".join(row["texts"] for row in rows if row["sampled"]).startswith(one.trajectory.completion())
         for row in rows:
             if not row["trained"]:
-                assert row["sampler_logprob"] is row["trainer_logprob"] is row["advantage"] is row["version"] is None
+                assert row["sampler"] is row["trainer"] is row["advantages"] is row["versions"] is None
                 continue
-            assert row["advantage"] == pytest.approx(expected, abs=1e-3)
-            assert row["version"] >= 0
-            if row["advantage"]:
-                assert row["trainer_logprob"] == pytest.approx(row["sampler_logprob"], abs=1e-4)
+            assert row["advantages"] == pytest.approx(expected, abs=1e-3)
+            assert row["versions"] >= 0
+            if row["advantages"]:
+                assert row["trainer"] == pytest.approx(row["sampler"], abs=1e-4)
                 learned += 1
             else:
-                assert row["trainer_logprob"] is None  # nothing was to be learned, so nothing was computed
+                assert row["trainer"] is None  # nothing was to be learned, so nothing was computed
                 idle += 1
     assert learned
     assert idle
@@ -74,19 +80,16 @@ def test_the_command_shows_rewards_and_tokens_and_lists_what_there_is(run: Path)
     assert "steps: 1 to 2" in listed.output
     name = next(line.split()[0] for line in listed.output.splitlines() if "/" in line.split()[0])
     shown = runner.invoke(cli, ["explain", str(run), name]).output
+    tokens = runner.invoke(cli, ["explain", str(run), name, "--tokens"]).output
     sampled = runner.invoke(cli, ["explain", str(run), name, "--sampled"]).output
-    for words in (
-        "of step 2: arithmetic",
-        "digits",
-        "its group earned",
-        "advantages by grpo",
-        "trained",
-        '"<|im_end|>"',
-    ):
+    for words in ("of step 2: arithmetic", "user", "assistant", "digits", "its group earned"):
         assert words in shown
-    assert '"<|im_start|>"' in shown
+    assert shown.index("assistant") < shown.index("reward of policy")
+    assert "<|im_end|>" not in shown
+    for words in ("trained", '"<|im_end|>"', '"<|im_start|>"'):
+        assert words in tokens
     assert '"<|im_start|>"' not in sampled
-    assert len(sampled.splitlines()) < len(shown.splitlines())
+    assert len(shown.splitlines()) < len(sampled.splitlines()) < len(tokens.splitlines())
     row = json.loads(runner.invoke(cli, ["explain", str(run), name, "--json"]).output)
     assert f"{row['group']}/{row['attempt']}" == name
 
@@ -107,11 +110,11 @@ def test_what_is_not_there_is_said_with_the_cure(run: Path, words: list[str], sa
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a run's folder"):
-        explain(tmp_path, "0/0")
+        open_source(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "shown"), [(" a\n", '" a\\n"'), ("é", '"é"'), ("\x1b[2J", '"\\u001b[2J"'), ('"', '"\\""')]
 )
 def test_a_tokens_text_is_escaped(text: str, shown: str) -> None:
-    assert ascii_text(text) == shown
+    assert quoted(text) == shown

@@ -292,6 +292,12 @@ def test_results_of_every_kind_are_text_for_the_model(url: str) -> None:
         (["text:", "image"], None, False, "\n[image]"),
         ([], {}, False, "{}"),
         ([], None, False, "(empty result)"),
+        (["text:"], {"answer": 42}, False, '{"answer": 42}'),
+        (["text: \n", "file:"], {"answer": 42}, False, '{"answer": 42}'),
+        (["text:"], None, False, "(empty result)"),
+        (["text: \n", "file:"], None, True, "Error: McpToolError: (empty result)"),
+        (["blob", "link"], {"n": 1}, False, '[resource file:///a.txt]\n[a](file:///a.txt)\n{"n": 1}'),
+        (["text:0"], {"n": 0}, False, "0"),
         ([], {"größe": [1, None]}, False, '{"größe": [1, null]}'),
     ]
 

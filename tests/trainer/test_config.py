@@ -46,6 +46,7 @@ def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_fi
         (["--environments.0.group_size", "1"], "group_size.*greater than or equal to 2"),
         (["--trainer.betas", "[2.0, 0.9]"], "trainer.betas.0.*less than 1"),
         (["--trainer.device", "gpu"], "trainer.device"),
+        (["--trainer.offload", "true", "--trainer.ranks", "2"], "trainer.offload works with one rank, and .*ranks = 2"),
         (["--seed", str(2**63)], "seed.*less than"),
         (["--environments.1.use", "x"], "'1' is not one of the 1 entries"),
         (["--environments.x.use", "x"], "'x' is not one of the 1 entries"),

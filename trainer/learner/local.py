@@ -18,7 +18,7 @@ from ...rollout.config import ModelConfig
 from ...rollout.engines.weight_transport.layout import Layout, layout_of
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship, ship_each
-from ...rollout.models.loading import check_context, load_model
+from ...rollout.models.loading import check_context, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
@@ -26,13 +26,16 @@ from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
 from .attention import choose_attention
+from .device import check_compiler, check_memory, choose_device
 from .learner import Metrics, StepResult
 from .logprobs import LogprobModel
 from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
 from .loss_metrics import LossMetrics
+from .offload import Offload
 from .optimizer_state import StateFile
 from .packing import MicroBatch, micro_batches
 from .sample import Sample
+from .shard_loading import load_shards, open_model
 from .sharding import Ranks, full_tensor
 from .throughput import Scale, peak_memory
 
@@ -65,23 +68,32 @@ class LocalLearner:
         self.reference: LogprobModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
-        name = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(name)
-        torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN compiles a plan for each new shape, about a second each
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
+        self.device = choose_device(config, self.dtype)
+        # cuDNN compiles a plan for each new shape, about a second each; this holds for backward passes and threads too
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
-        self.model = load_model(model.path, self.dtype if config.lora.rank else torch.float32, self.device)
+        if self.device.type == "cuda":
+            count = load_empty_model(model.path, self.dtype).num_parameters()
+            free, _ = torch.cuda.mem_get_info(self.device)
+            check_memory(count, self.dtype, config, self.objective.needs_reference, free)
+        dtype = self.dtype if config.lora.rank else torch.float32
+        self.model = open_model(model.path, dtype, self.device, self._ranks.size)
         check_context(self.model, model.context)
         embeddings: Any = self.model.get_input_embeddings()
         self.vocabulary = int(embeddings.num_embeddings)
         self.scale = Scale.of(self.model.num_parameters(), self.device, self._ranks.size)
         if config.lora.rank:
             adapt(self.model, config.lora)
-        self._attention = choose_attention(config.attention, self.device)
-        self._policy = LogprobModel(self.model, self.dtype, config.gradient_checkpointing, self._attention)
-        self._ranks.shard(self._policy, self.device)
+        self._attention = choose_attention(config.attention, self.model, self.dtype, self.device)
+        if config.compile or self._attention.flat:
+            setting = "trainer.compile" if config.compile else f'trainer.attention = "{config.attention}"'
+            check_compiler(self.device, setting)
+        recompute = config.gradient_checkpointing
+        self._policy = LogprobModel(self.model, self.dtype, recompute, self._attention, compiled=config.compile)
+        self._shard(self._policy, model.path)
         self._trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self._trained,
@@ -90,8 +102,7 @@ class LocalLearner:
             weight_decay=config.weight_decay,
             fused=self.device.type == "cuda" or None,
         )
-        for parameter in self._trained:  # AdamW skips a gradient of None, and a resumed run would then differ
-            parameter.grad = torch.zeros_like(parameter)
+        self._offload = Offload(self.optimizer)
         self._state = StateFile(self.model, self.optimizer)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[Future[Any]] = []
@@ -112,7 +123,7 @@ class LocalLearner:
         loss_metrics = LossMetrics()
         found: dict[int, npt.NDArray[np.float32]] = {}
         places = {id(one): place for place, one in enumerate(weighed)}
-        self.optimizer.zero_grad(set_to_none=False)
+        self._begin_step()
         for micro in self._micro_batches(live):
             logprobs_N, entropy_N = self._policy(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one
@@ -136,7 +147,7 @@ class LocalLearner:
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
-        self.optimizer.zero_grad(set_to_none=False)
+        self._begin_step()
         loss = 0.0
         for micro in self._micro_batches(samples):
             logprobs_N, _ = self._policy(micro)
@@ -152,9 +163,9 @@ class LocalLearner:
                 with new_folder(folder) as draft:
                     self.model.save_pretrained(draft, state_dict=state)
             self._ranks.wait()
-        reference = load_model(str(folder), torch.float32, self.device).requires_grad_(False)
+        reference = open_model(str(folder), torch.float32, self.device, self._ranks.size).requires_grad_(False)
         self.reference = LogprobModel(reference, self.dtype, attention=self._attention)
-        self._ranks.shard(self.reference, self.device)
+        self._shard(self.reference, str(folder))
 
     def reset_optimizer(self) -> None:
         """As in ``Learner``."""
@@ -165,7 +176,8 @@ class LocalLearner:
         """As in ``Learner``."""
         mask = np.arange(tokens.size) > 0
         sample = Sample(tokens, mask, None, np.zeros(tokens.size, np.float32))
-        [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=self._attention.flat)
+        kind = self._attention
+        [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=kind.flat, apart=kind.apart)
         logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
         logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
         return logprobs_T
@@ -224,9 +236,16 @@ class LocalLearner:
         """As in ``Learner``."""
         return self._ranks.max({"memory": peak_memory(self.device)})["memory"]
 
+    def _shard(self, policy: LogprobModel, path: str) -> None:
+        """Keep this rank's shards of the parameters, and read those that were not loaded yet."""
+        self._ranks.shard(policy, self.device)
+        if load_shards(policy.model, path, self._ranks.rank, self.device):
+            self._ranks.check(policy)
+
     def _micro_batches(self, samples: Sequence[Sample]) -> Iterable[MicroBatch]:
-        ranks, flat = self._ranks, self._attention.flat
-        return micro_batches(samples, self.config.micro_tokens, self.device, ranks.rank, ranks.size, flat=flat)
+        ranks, kind = self._ranks, self._attention
+        size = self.config.micro_tokens
+        return micro_batches(samples, size, self.device, ranks.rank, ranks.size, flat=kind.flat, apart=kind.apart)
 
     @torch.no_grad()
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
@@ -236,6 +255,10 @@ class LocalLearner:
             raise ConfigError("trainer.loss.kl needs a reference policy: call keep_reference() before the first step")
         logprobs_N: Tensor = self.reference(micro)[0]
         return logprobs_N
+
+    def _begin_step(self) -> None:
+        self._offload.restore()
+        self.optimizer.zero_grad(set_to_none=False)
 
     def _optimizer_step(self, lr: float) -> float:
         """Clip the gradient, step, and return the norm before clipping. A non-finite gradient skips the step.
@@ -248,9 +271,11 @@ class LocalLearner:
         norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)))
         if math.isfinite(norm):
             self.optimizer.step()
-            self.skipped = 0
+        if self.config.offload:
+            self._offload.put_away()
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        if not self.skipped:
             return norm
-        self.skipped += 1
         if self.skipped > self.config.max_nonfinite_steps:
             raise InfrastructureError(
                 f"training diverged: the gradient's norm is {norm} ({self.skipped} steps in a row, "

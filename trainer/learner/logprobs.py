@@ -28,6 +28,7 @@ class LogprobModel(nn.Module):
         dtype: the dtype of the computation; parameters may be wider.
         gradient_checkpointing: recompute the layers' activations in the backward pass instead of keeping them.
         attention: how packed rows are computed; by default with explicit masks.
+        compiled: compile the layers with ``torch.compile``, all of them by the same code for all shapes.
 
     Raises:
         ConfigError: The model's logits are not its output layer applied to its last hidden state.
@@ -39,6 +40,7 @@ class LogprobModel(nn.Module):
         dtype: torch.dtype,
         gradient_checkpointing: bool = False,
         attention: Attention | None = None,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self._attention = attention or MaskedAttention()
@@ -50,10 +52,15 @@ class LogprobModel(nn.Module):
         text = model.config.get_text_config()
         self._divisor = float(getattr(text, "logits_scaling", 1.0)) / float(getattr(text, "logit_scale", None) or 1.0)
         self._cap = getattr(text, "final_logit_softcapping", None)
-        self._check()
-        if gradient_checkpointing:
-            for layer in layers_of(model):
-                cast(Any, layer).forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        if model.device.type != "meta":
+            self.check()
+        if compiled:  # layers of two kinds, with and without mask and gradient, for one row and several
+            cast(Any, torch._dynamo.config).recompile_limit = 32
+        for layer in cast(list[Any], layers_of(model)):
+            if compiled:
+                layer.forward = torch.compile(layer.forward, dynamic=True)
+            if gradient_checkpointing:
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor]:
         """Return the logprobs [N] of the trained tokens, and the entropies [N] of their distributions, in nats.
@@ -68,8 +75,8 @@ class LogprobModel(nn.Module):
             hidden_RTD = self._body(
                 input_ids=micro.tokens_RT,
                 position_ids=micro.positions_RT,
-                attention_mask=self._attention.mask(micro.ends_RT),
                 use_cache=False,
+                **self._attention.inputs(micro.ends_RT, micro.lengths),
             ).last_hidden_state
             hidden_ND = hidden_RTD[micro.rows_N, micro.sources_N]
             count = max(1, LOGITS // self.model.config.get_text_config().vocab_size)
@@ -101,7 +108,11 @@ class LogprobModel(nn.Module):
         return logits
 
     @torch.no_grad()
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ``ConfigError`` unless the model's logits are its output layer applied to its last hidden state.
+
+        A model without weights must be checked once it has them, by all ranks at the same time.
+        """
         ids = torch.arange(1, 4, device=self.model.device)[None]
         expected = self.model(input_ids=ids, use_cache=False).logits.float()
         found = self._logits(self._body(input_ids=ids, use_cache=False).last_hidden_state).float()

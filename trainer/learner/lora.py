@@ -31,11 +31,26 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
         with torch.random.fork_rng():
             torch.manual_seed(0)  # the same on every rank
             peft.inject_adapter_in_model(settings, model)
+            if model.device.type == "meta":  # peft puts the adapters there too
+                torch.manual_seed(0)
+                _initialize_again(model)
     except ValueError as error:
         raise ConfigError(f"trainer.lora.targets {config.targets}: {str(error).splitlines()[0]:.200}") from None
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
+
+
+def _initialize_again(model: PreTrainedModel) -> None:
+    """Give adapters on ``meta`` the values that peft gives them beside a model with weights."""
+    for layer in model.modules():
+        if hasattr(layer, "reset_lora_parameters"):
+            adapted: Any = layer
+            for parts in (adapted.lora_A, adapted.lora_B):
+                parts["default"] = nn.Linear(parts["default"].in_features, parts["default"].out_features, bias=False)
+            adapted.reset_lora_parameters("default", True)
+            for parts in (adapted.lora_A, adapted.lora_B):
+                parts["default"].to(adapted.get_base_layer().weight.dtype)
 
 
 def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: bool = False) -> dict[str, Tensor]:

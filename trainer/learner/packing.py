@@ -15,6 +15,9 @@ from .sample import Sample
 
 ROW = 512
 """The most tokens of a padded row with several samples; its explicit mask costs the square of it."""
+STEPS = 8
+"""The most lengths of flat rows between a power of two and the next; with few shapes the memory allocator can use its
+blocks again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,8 @@ class MicroBatch:
         positions_RT: int64, each token's position in its own sample.
         ends_RT: int64, the column behind the last token that attends to this one (see ``PrefixTree``); None if every
             row holds one sample, so that each token attends to all tokens before it.
+        lengths: if the one row holds samples that share nothing, their lengths one after the other, and that of the
+            padding; else None.
         rows_N: int64, the row of each trained token.
         sources_N: int64, the column whose logits predict the token.
         targets_N: int64, the token's id.
@@ -45,6 +50,7 @@ class MicroBatch:
     tokens_RT: Tensor
     positions_RT: Tensor
     ends_RT: Tensor | None
+    lengths: tuple[int, ...] | None
     rows_N: Tensor
     sources_N: Tensor
     targets_N: Tensor
@@ -65,6 +71,7 @@ def micro_batches(
     ranks: int = 1,
     *,
     flat: bool = False,
+    apart: bool = False,
 ) -> Iterator[MicroBatch]:
     """Pack one rank's part of the samples into micro-batches.
 
@@ -77,19 +84,33 @@ def micro_batches(
         device: where the tensors go.
         rank: this rank.
         ranks: how many there are.
-        flat: put many trees into one row whose length is a multiple of ``BLOCK``; else each tree is a row, and rows are
-            padded to the longest.
+        flat: put many trees into one row, padded to ``row_length``; else each tree is a row, and rows are padded to the
+            longest.
+        apart: put samples that share nothing into other flat rows than those that do.
     """
     trees = list(prefix_trees(samples, micro_tokens if flat else min(ROW, micro_tokens)))
-    group = _fill_rows if flat else _group_by_length
-    batches = [group(part, micro_tokens) for part in split_over_ranks(trees, ranks)]
+    batches = [_grouped(part, micro_tokens, flat, apart) for part in split_over_ranks(trees, ranks)]
     for number in range(max(map(len, batches))):
         if number >= len(batches[rank]):
-            yield _empty_micro_batch(device, flat)
+            yield _empty_micro_batch(device, flat, apart)
         elif flat:
-            yield _pad([batches[rank][number]], device, BLOCK)
+            row = batches[rank][number]
+            yield _pad([row], device, row_length(sum(tree.size for tree in row), micro_tokens), apart)
         else:
             yield _pad([[tree] for tree in batches[rank][number]], device)
+
+
+def row_length(tokens: int, most: int) -> int:
+    """The length of a flat row of ``tokens``: a multiple of ``BLOCK``, at most an eighth or a block longer.
+
+    It is not above ``most``, to a whole block, unless there are more tokens. No row has only one block, because torch
+    compiles code of its own for a size of 1.
+    """
+    step = max(BLOCK, (1 << (tokens - 1).bit_length()) // (2 * STEPS))
+    steps, least, limit = (
+        -(-number // size) * size for number, size in ((tokens, step), (tokens, BLOCK), (most, BLOCK))
+    )
+    return max(2 * BLOCK, least, min(steps, limit))
 
 
 def split_over_ranks(trees: Sequence[PrefixTree], ranks: int) -> list[list[PrefixTree]]:
@@ -101,6 +122,14 @@ def split_over_ranks(trees: Sequence[PrefixTree], ranks: int) -> list[list[Prefi
         parts[rank].append(tree)
         loads[rank] += tree.size
     return parts
+
+
+def _grouped(trees: Sequence[PrefixTree], micro_tokens: int, flat: bool, apart: bool) -> list[list[PrefixTree]]:
+    """The trees of each micro-batch."""
+    if not flat:
+        return _group_by_length(trees, micro_tokens)
+    parts = [[tree for tree in trees if (len(tree.samples) > 1) is sharing] for sharing in (False, True)]
+    return [row for part in (parts if apart else [trees]) for row in _fill_rows(part, micro_tokens)]
 
 
 def _group_by_length(trees: Sequence[PrefixTree], micro_tokens: int) -> list[list[PrefixTree]]:
@@ -130,10 +159,10 @@ def _fill_rows(trees: Sequence[PrefixTree], micro_tokens: int) -> list[list[Pref
     return rows
 
 
-def _pad(rows: Sequence[Sequence[PrefixTree]], device: torch.device, multiple: int = 1) -> MicroBatch:
-    """Lay the trees of each row one after the other, and pad the rows to the longest, or to a multiple of tokens."""
+def _pad(rows: Sequence[Sequence[PrefixTree]], device: torch.device, width: int = 0, apart: bool = False) -> MicroBatch:
+    """Lay the trees of each row one after the other, and pad the rows to the longest, or a flat one to its width."""
     longest = max(sum(tree.size for tree in row) for row in rows)
-    shape = (len(rows), -(-longest // multiple) * multiple)
+    shape = (len(rows), width or longest)
     tokens_RT, positions_RT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     ends_RT = np.full(shape, shape[1])  # padding attends to padding, so that no softmax is empty
     trained: list[tuple[npt.NDArray[Any], ...]] = []
@@ -151,14 +180,17 @@ def _pad(rows: Sequence[Sequence[PrefixTree]], device: torch.device, multiple: i
                 rows_S.append(number)
                 samples.append(sample)
             start += tree.size
-    plain = multiple == 1 and len(samples) == len(rows)
+    lengths: tuple[int, ...] | None = None
+    if apart and all(len(tree.samples) == 1 for tree in rows[0]):
+        lengths = (*(tree.size for tree in rows[0]), *([shape[1] - longest] if shape[1] > longest else []))
+    plain = not width and len(samples) == len(rows)
     if plain:
         positions_RT[:] = np.arange(shape[1])  # padding too: transformers takes falling positions for a new sequence
     sources_N, targets_N, logprobs_N, advantages_N = (np.concatenate(arrays) for arrays in zip(*trained, strict=True))
     sizes_S = [sources.size for sources, *_ in trained]
     temperatures_S = np.array([sample.temperature for sample in samples], np.float32)
     weights_S = np.array([sample.weight for sample in samples], np.float32)
-    flat = [
+    trained_N: list[npt.NDArray[Any]] = [
         np.repeat(np.array(rows_S, np.int64), sizes_S),
         sources_N,
         targets_N.astype(np.int64),
@@ -168,15 +200,17 @@ def _pad(rows: Sequence[Sequence[PrefixTree]], device: torch.device, multiple: i
         np.repeat(weights_S, sizes_S),
         np.repeat(np.arange(len(samples)), sizes_S),
     ]
-    return _micro_batch(device, tokens_RT, positions_RT, None if plain else ends_RT, flat, tuple(samples))
+    needed_RT = None if plain or lengths else ends_RT
+    return _micro_batch(device, tokens_RT, positions_RT, needed_RT, lengths, trained_N, tuple(samples))
 
 
-def _empty_micro_batch(device: torch.device, flat: bool) -> MicroBatch:
+def _empty_micro_batch(device: torch.device, flat: bool, apart: bool) -> MicroBatch:
     """A micro-batch of a few tokens that are not trained."""
-    shape = (1, BLOCK if flat else 1)
+    shape = (1, row_length(1, 1) if flat else 1)
     zeros, none, floats = np.zeros(shape, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    ends_RT = np.full(shape, shape[1]) if flat else None
-    return _micro_batch(device, zeros, zeros, ends_RT, [none, none, none, floats, floats, floats, floats, none], ())
+    ends_RT = np.full(shape, shape[1]) if flat and not apart else None
+    trained_N: list[npt.NDArray[Any]] = [none, none, none, floats, floats, floats, floats, none]
+    return _micro_batch(device, zeros, zeros, ends_RT, shape[1:] if apart else None, trained_N, ())
 
 
 def _micro_batch(
@@ -184,14 +218,17 @@ def _micro_batch(
     tokens_RT: npt.NDArray[np.int64],
     positions_RT: npt.NDArray[np.int64],
     ends_RT: npt.NDArray[np.int64] | None,
-    flat: Sequence[npt.NDArray[Any]],
+    lengths: tuple[int, ...] | None,
+    trained_N: Sequence[npt.NDArray[Any]],
     samples: tuple[Sample, ...],
 ) -> MicroBatch:
-    arrays = (tokens_RT, positions_RT, ends_RT, *flat)
-    tensors = (None if array is None else torch.from_numpy(array).to(device) for array in arrays)
-    extra = {name: torch.from_numpy(values).to(device) for name, values in _extra(samples).items()}
-    fields: tuple[Any, ...] = (*tensors, samples, extra)
-    return MicroBatch(*fields)
+    def there(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    ends = None if ends_RT is None else there(ends_RT)
+    extra = {name: there(values) for name, values in _extra(samples).items()}
+    fields: tuple[Any, ...] = (there(positions_RT), ends, lengths, *map(there, trained_N), samples, extra)
+    return MicroBatch(there(tokens_RT), *fields)
 
 
 def _extra(samples: Sequence[Sample]) -> dict[str, npt.NDArray[np.float32]]:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from .logprobs import LogprobModel, layers_of
@@ -46,6 +46,13 @@ class Ranks:
             sharded = cast(FSDPModule, module)
             sharded.set_gradient_divide_factor(1.0)  # tokens are weighted by counts of the whole step already
             sharded.set_force_sum_reduction_for_comms(True)
+        register_fsdp_forward_method(model, "check")
+
+    @staticmethod
+    def check(model: LogprobModel) -> None:
+        """Check a sharded model; all ranks must call this at the same time."""
+        model.check()
+        cast(FSDPModule, model).reshard()  # else its outermost parameters stay gathered, and would be trained as such
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sum the numbers over all ranks, by key. All ranks must have the same keys."""

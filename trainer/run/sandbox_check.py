@@ -1,8 +1,10 @@
 """Checks before the first rollout whether a run needs a sandbox, and whether this machine has one that is enough."""
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ...environments.environment import Environment, tasks_of
@@ -42,8 +44,8 @@ def check_sandbox(settings: SandboxSettings, environments: Sequence[Environment]
     """Apply ``settings`` to this process and try the sandbox if an environment needs one; return None if none does.
 
     Raises:
-        ConfigError: An environment needs a sandbox, and none reaches the level that ``settings`` require. The message
-            names the cure.
+        ConfigError: An environment needs a sandbox, and none reaches the level that ``settings`` require, or it lacks
+            the tools of a verifier. The message names the cure.
     """
     configure_sandbox(settings)
     needed_by = tuple(environment.label for environment in environments if needs_sandbox(environment, seed))
@@ -51,9 +53,17 @@ def check_sandbox(settings: SandboxSettings, environments: Sequence[Environment]
         return None
     try:
         level = shared_sandbox().level
+        with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
+            thread.submit(asyncio.run, _check_tools(environments)).result()
     except ConfigError as error:
         raise ConfigError(f"{', '.join(needed_by)} runs programs that the model writes: {error}") from None
     return SandboxCheck(level, Level[settings.require.upper()], needed_by)
+
+
+async def _check_tools(environments: Sequence[Environment]) -> None:
+    for verifier in (verifier for environment in environments for verifier in environment.rubric.verifiers):
+        if check := getattr(verifier, "check_sandbox", None):
+            await check(shared_sandbox())
 
 
 def warn_if_weak(found: SandboxCheck | None) -> None:

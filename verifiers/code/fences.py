@@ -5,10 +5,33 @@ from dataclasses import dataclass
 
 _PREFIX = r"[ \t]*+(?:(?:[-*+>]|\d{1,3}[.)])[ \t]*+)?"
 _OPENING = re.compile(rf"({_PREFIX})(`{{3,}}+|~{{3,}}+)[ \t]*+([\w+#.-]*+)[^`]*+")
-_OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py)")
-_ONE_LINE = re.compile(rf"{_PREFIX}`{{3}}(?:(python3?|py)[ \t]++)?([^`]++)`{{3}}[.,;:]?")
+_OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py|cpp|c\+\+|javascript|js|bash|sh)")
+_ONE_LINE = re.compile(
+    rf"{_PREFIX}`{{3}}(?:(python3?|py|cpp|c\+\+|javascript|js|bash|sh)[ \t]++)?([^`]++)`{{3}}[.,;:]?"
+)
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_LANGUAGES = frozenset(
+_WITHOUT_DOCSTRINGS = frozenset(
+    [
+        "bash",
+        "sh",
+        "shell",
+        "shellscript",
+        "zsh",
+        "c",
+        "cpp",
+        "c++",
+        "cc",
+        "cxx",
+        "g++",
+        "javascript",
+        "js",
+        "mjs",
+        "cjs",
+        "node",
+        "nodejs",
+    ]
+)
+_LANGUAGES = _WITHOUT_DOCSTRINGS.union(
     [
         "python",
         "python2",
@@ -23,16 +46,7 @@ _LANGUAGES = frozenset(
         "output",
         "input",
         "console",
-        "bash",
-        "sh",
-        "shell",
-        "zsh",
-        "c",
-        "cpp",
-        "c++",
         "java",
-        "javascript",
-        "js",
         "typescript",
         "ts",
         "go",
@@ -70,7 +84,12 @@ class Block:
     @property
     def marked(self) -> bool:
         """Whether the first word after the fence names a language, and is not the beginning of a sentence."""
-        return self.language in _LANGUAGES
+        return _is_language(self.language)
+
+
+def _is_language(word: str, known: frozenset[str] = _LANGUAGES) -> bool:
+    """Return whether the word names a known language, of any version: ``c++17``."""
+    return word in known or word.rstrip("0123456789.") in known
 
 
 def fenced_blocks(text: str) -> list[Block]:
@@ -93,7 +112,7 @@ def fenced_blocks(text: str) -> list[Block]:
                 blocks.append(Block(one_line[1] or "", one_line[2], True, position))
             opening = _OPENING.fullmatch(line.rstrip()) or _OPENING_BEHIND_TEXT.fullmatch(line.rstrip())
             begin, start, quotes = position, end, 0
-        elif opening:
+        elif opening and not _is_language(opening[3].lower(), _WITHOUT_DOCSTRINGS):
             quotes += line.count('"""') + line.count("'''")
         position = end
     if opening is not None:
@@ -109,7 +128,7 @@ def _closes(opening: re.Match[str], line: str) -> tuple[bool, bool]:
     rest = bare.lstrip(opening[2][0])
     if opening[2][0] == "~":
         return not rest, False
-    return True, rest.strip().lower() in _LANGUAGES
+    return True, _is_language(rest.strip().lower())
 
 
 def _block(opening: re.Match[str], begin: int, inside: str, closed: bool) -> Block:

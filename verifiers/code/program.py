@@ -6,23 +6,21 @@ from collections.abc import Sequence
 
 from ..text.think import split_reasoning
 from .fences import fenced_blocks
+from .whole_programs.languages import PYTHON, Language
 
-_PYTHON = re.compile(r"(?:c?python|i?py|ipython|pypy|tool_code)[\d.]*")
 _UNMARKED = ("", "code", "program", "solution", "answer")
-_STATEMENT = re.compile(
-    r"^[ \t]*+(?:import|from|def|class|for|while|if|with|try|async|@)\b|[^=!<>]=[^=]|\w\(", re.MULTILINE
-)
 _ANSWER = re.compile(r"^[ \t]*+<answer>", re.MULTILINE | re.IGNORECASE)
 _BEGIN = re.compile(r"^[ \t]*+\[BEGIN\][ \t]*+\n?", re.MULTILINE)
 _DONE = re.compile(r"^[ \t]*+\[DONE\]", re.MULTILINE)
 
 
-def extract_program(completion: str, names: Sequence[str] = ()) -> str:
+def extract_program(completion: str, names: Sequence[str] = (), language: Language = PYTHON) -> str:
     """Return the program in a completion, or an empty string if there is none.
 
     Reasoning is ignored. Among several blocks, the last that defines one of ``names`` is chosen, else the last; blocks
-    marked as Python take precedence over unmarked ones, and unmarked ones with statements over others. A text without
-    fences is the program itself, or what stands in ``<answer>``, or between ``[BEGIN]`` and ``[DONE]`` (MBPP's format).
+    marked as ``language`` take precedence over unmarked ones, and unmarked ones with statements over others. A text
+    without fences is the program itself, or what stands in ``<answer>``, or between ``[BEGIN]`` and ``[DONE]`` (MBPP's
+    format).
     """
     text = _inside_answer(answer_text(completion))
     blocks = fenced_blocks(text)
@@ -31,10 +29,11 @@ def extract_program(completion: str, names: Sequence[str] = ()) -> str:
     head = text[: blocks[0].before]
     if len(blocks) == 1 and not blocks[0].closed and not blocks[0].marked and head.strip():
         return head  # the prompt opened the fence, and this one closes it
-    python = [block.text for block in blocks if _PYTHON.fullmatch(block.language)]
+    marked = [block.text for block in blocks if language.owns(block.language)]
     plain = [block.text for block in blocks if block.language in _UNMARKED]
-    choice = python or [*plain, *(source for source in plain if _STATEMENT.search(source))]
-    defining = [source for source in [*plain, *python] if defines(source, names)]
+    statement = re.compile(language.statement, re.MULTILINE)
+    choice = marked or [*plain, *(source for source in plain if statement.search(source))]
+    defining = [source for source in [*plain, *marked] if defines(source, names)]
     return [*choice, *defining][-1] if choice else ""
 
 

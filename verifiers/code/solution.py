@@ -1,12 +1,14 @@
 """Verifier for programs: it runs completions against tests."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
 from ..case import Case
 from ..errors import ConfigError, DataError, InfrastructureError, nearest
 from ..registry import verifier
 from ..sandbox.job import MIB
+from ..sandbox.protocol import Sandbox
 from ..verdict import Verdict, infra_error, unparseable
 from .asserts import Script, check_asserts
 from .budget import Budget
@@ -15,11 +17,15 @@ from .inside.wire import NotPlain
 from .outputs import COMPARISONS, Compare
 from .prelude import with_prelude
 from .program import extract_program
-from .standard_io import check_outputs
 from .suite import as_text, read_pairs, read_texts
 from .tally import POLICIES, Policy
+from .whole_programs.checker import STYLES, Checker, Style
+from .whole_programs.executable import DoesNotCompile, build, check_language
+from .whole_programs.interactive import check_interaction
+from .whole_programs.languages import LANGUAGES, PYTHON
+from .whole_programs.standard_io import check_outputs, comparison
 
-Format = Literal["stdin", "call", "humaneval", "mbpp"]
+Format = Literal["stdin", "call", "humaneval", "mbpp", "interactive"]
 FORMATS: tuple[str, ...] = get_args(Format)
 DEFAULT_BUDGET = Budget()
 MAX_BUDGET = Budget(timeout=600.0, total=3600.0, memory=16 << 30)
@@ -36,12 +42,16 @@ class Code:
 
     ``stdin``: the answer is a list of ``{input, output}``, or ``{"inputs": […], "outputs": […]}``. ``call``: the same,
     with the arguments and the return value of ``fn_name``; texts have one JSON value per line, as in LiveCodeBench.
-    Expected values never enter a job. ``humaneval`` and ``mbpp``: the tests and the candidate run in separate jobs.
-    Row-specific values (``fn_name``, ``entry_point``, ``test``, ``prompt``, ``canonical_solution``, ``test_list``,
-    ``test_setup_code``) may be given here, in the task's answer, or in its info.
+    Expected values never enter the job of the program. ``interactive``: the program talks to ``interactor``, which gets
+    the input and output of each test as files. ``humaneval`` and ``mbpp``: the tests and the candidate run in separate
+    jobs. Row-specific values (``fn_name``, ``entry_point``, ``test``, ``prompt``, ``canonical_solution``,
+    ``test_list``, ``test_setup_code``, ``checker``, ``interactor``) may be given here, in the task's answer, or in its
+    info.
 
     Attributes:
-        format: ``stdin``, ``call``, ``humaneval`` or ``mbpp``.
+        format: ``stdin``, ``call``, ``humaneval``, ``mbpp`` or ``interactive``.
+        language: for ``stdin`` and ``interactive``: ``python``, ``cpp``, ``javascript``, ``bash``, or your own
+            ``module:name``.
         fn_name: for ``call``: name of the function, or of a method of the class ``Solution``; for ``mbpp``: name of the
             tested function, if the tests call several.
         entry_point: for ``humaneval``: name of the function passed to ``check``.
@@ -51,6 +61,15 @@ class Code:
             used as one.
         test_list: for ``mbpp``: statements that are one test each; an answer that is a list of texts is used as one.
         test_setup_code: for ``mbpp``: code that runs before the tests.
+        checker: for ``stdin`` and ``interactive``: the source of a program that judges outputs, in place of
+            ``compare``; tests then need no outputs.
+        interactor: for ``interactive``: the source of the program that the completion's program talks to.
+        checker_style: ``function``: Python that defines ``check(input, output, expected)``, which returns true or
+            false, a score (1 passes), or that and a reason; ``testlib``: a program whose arguments are the files of
+            input, output and expected output, and whose exit code is 0 if it accepts; ``printed``: a program whose
+            arguments are the files of input, expected output and output, and that prints 1 if it accepts.
+        checker_language: the language of the checker and the interactor.
+        checker_headers: name → content of further files for them, such as ``testlib.h``.
         policy: ``all`` scores 1 if all tests pass, else 0, and stops at the first failure; ``fraction`` scores the
             share of tests that pass.
         compare: for ``stdin``: by ``lines`` (ignoring trailing white space), ``tokens``, or ``numbers`` (by value).
@@ -70,6 +89,7 @@ class Code:
     """
 
     format: Format = "stdin"
+    language: str = "python"
     fn_name: str = ""
     entry_point: str = ""
     test: str = ""
@@ -77,6 +97,11 @@ class Code:
     canonical_solution: str = ""
     test_list: list[str] | None = None
     test_setup_code: str = ""
+    checker: str = ""
+    interactor: str = ""
+    checker_style: Style = "function"
+    checker_language: str = "python"
+    checker_headers: dict[str, str] | None = None
     policy: Policy = "all"
     compare: Compare = "lines"
     tolerance: float = 0.0
@@ -89,11 +114,12 @@ class Code:
     needs_sandbox: ClassVar[bool] = True
     row_params: ClassVar[frozenset[str]] = frozenset(
         {"format", "fn_name", "entry_point", "test", "prompt", "canonical_solution", "test_list", "test_setup_code"}
-        | {"policy", "compare", "tolerance", "in_place"}
+        | {"policy", "compare", "tolerance", "in_place", "checker", "interactor", "checker_style"}
     )
 
     def __post_init__(self) -> None:
-        for name, known in (("format", FORMATS), ("policy", POLICIES), ("compare", COMPARISONS)):
+        choices = ("format", FORMATS), ("policy", POLICIES), ("compare", COMPARISONS), ("checker_style", STYLES)
+        for name, known in choices:
             if (value := getattr(self, name)) not in known:
                 raise ConfigError(f"verifier 'code': unknown {name} {value!r}; {nearest(str(value), known)}")
         for name in ("timeout", "total", "memory"):
@@ -110,10 +136,33 @@ class Code:
             or not 0 <= self.tolerance < 1
         ):
             raise ConfigError(f"verifier 'code': tolerance must be at least 0 and below 1, found {self.tolerance!r}")
+        self._check_languages()
+
+    def _check_languages(self) -> None:
+        for name in ("language", "checker_language"):
+            LANGUAGES.load(getattr(self, name))
+        if self.language != "python" and self.format not in ("stdin", "interactive"):
+            raise ConfigError(
+                f"verifier 'code': format {self.format!r} takes Python programs only, found language "
+                f"{self.language!r}; use 'stdin' or 'interactive'"
+            )
+        if self.checker_language != "python" and self.checker_style == "function":
+            raise ConfigError(
+                f"verifier 'code': a checker of style 'function' is Python, found checker_language "
+                f"{self.checker_language!r}; set checker_style = 'testlib'"
+            )
+        headers = self.checker_headers or {}
+        if not isinstance(headers, dict) or not all(isinstance(text, str) for text in headers.values()):
+            raise ConfigError(f"verifier 'code': checker_headers is name → content, found {headers!r:.80}")
+
+    async def check_sandbox(self, sandbox: Sandbox) -> None:
+        """Try the languages in the sandbox. Raises ``ConfigError`` if it lacks the tools of one."""
+        for name in {self.language, self.checker_language}:
+            await check_language(sandbox, name)
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` or the partial score of the policy, or the status of the first failed test."""
-        program = extract_program(case.completion)
+        program = extract_program(case.completion, language=LANGUAGES.load(self.language))
         if not program.strip():
             return unparseable("the completion contains no program")
         try:
@@ -124,18 +173,38 @@ class Code:
             return Verdict(0.0, "limit", f"the program has {size} bytes, more than {MAX_PROGRAM}")
         budget = Budget(timeout=self.timeout, total=self.total, memory=self.memory)
         try:
-            if self.format in ("stdin", "call"):
-                return await self._check_pairs(case, budget)
+            if self.format in ("stdin", "interactive"):
+                return await self._check_programs(case, budget, program)
+            if self.format == "call":
+                return await self._check_calls(case, budget)
             return await self._check_asserts(case, budget)
-        except (DataError, InfrastructureError) as error:
+        except DoesNotCompile as error:
+            return Verdict(0.0, error.status, error.reason)
+        except (ConfigError, DataError, InfrastructureError) as error:
             return infra_error(str(error))
 
-    async def _check_pairs(self, case: Case, budget: Budget) -> Verdict:
+    async def _check_programs(self, case: Case, budget: Budget, source: str) -> Verdict:
+        checker, interactor = (self._checker(case, name) for name in ("checker", "interactor"))
+        pairs = [as_text(pair) for pair in read_pairs(case.answer, outputs_needed=not (checker or interactor))]
+        if self.format == "interactive" and not interactor:
+            raise DataError("a task of format 'interactive' needs the program to talk to; set 'interactor'")
+        language = await check_language(case.sandbox, self.language)
+        program = await build(case.sandbox, language, with_prelude(source) if language is PYTHON else source)
+        if self.format == "interactive" and interactor:
+            return await check_interaction(case.sandbox, program, interactor, checker, pairs, budget, self.policy)
+        judge = comparison(self.compare, self.tolerance)
+        if checker:
+            judge = partial(checker.judge, case.sandbox, budget)
+        return await check_outputs(case.sandbox, program, pairs, budget, self.policy, judge)
+
+    def _checker(self, case: Case, name: str) -> Checker | None:
+        source = self._row_value(case, name)
+        style = "testlib" if name == "interactor" else self.checker_style
+        headers = tuple(sorted((self.checker_headers or {}).items()))
+        return Checker(source, self.checker_language, style, headers) if source else None
+
+    async def _check_calls(self, case: Case, budget: Budget) -> Verdict:
         pairs = read_pairs(case.answer)
-        if self.format == "stdin":
-            texts = [as_text(pair) for pair in pairs]
-            program = with_prelude(extract_program(case.completion))
-            return await check_outputs(case.sandbox, program, texts, budget, self.policy, self.compare, self.tolerance)
         name = self._row_value(case, "fn_name")
         if not name:
             raise DataError("a task of format 'call' needs the name of its function; set 'fn_name'")

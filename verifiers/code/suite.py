@@ -23,13 +23,17 @@ class Pair:
     expected: Any
 
 
-def read_pairs(answer: Any) -> list[Pair]:
+def read_pairs(answer: Any, outputs_needed: bool = True) -> list[Pair]:
     """Return the tests in a list of ``{input, output}``, in ``{"inputs": […], "outputs": […]}``, or in their JSON text.
+
+    With a checker or an interactor, outputs are not needed; those that are missing are empty texts.
 
     Raises:
         DataError: the answer has another format, or contains no test.
     """
     answer = _json(answer) if isinstance(answer, str) else answer
+    if not outputs_needed:
+        answer = _with_outputs(answer)
     match answer:
         case {"inputs": list(inputs), "outputs": list(outputs)} if len(inputs) == len(outputs):
             pairs = [Pair(*both) for both in zip(inputs, outputs, strict=True)]
@@ -43,6 +47,16 @@ def read_pairs(answer: Any) -> list[Pair]:
     if not pairs:
         raise DataError("the task's answer contains no test; repair the dataset")
     return pairs
+
+
+def _with_outputs(answer: Any) -> Any:
+    """Return the tests with an empty text for each output that is missing."""
+    match answer:
+        case {"inputs": list(inputs), **rest} if rest.get("outputs") is None:
+            return {"inputs": inputs, "outputs": [""] * len(inputs)}
+        case list(rows) if all(isinstance(row, dict) for row in rows):
+            return [{**row, "output": "" if row.get("output") is None else row["output"]} for row in rows]
+    return answer
 
 
 def as_text(pair: Pair) -> Pair:

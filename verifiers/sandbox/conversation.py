@@ -107,6 +107,14 @@ class Agent:
 
     def next_frame(self, seconds: float) -> tuple[bytes, bytes]:
         """Read the next frame, as kind and payload. Raises ``AgentLost``."""
+        frame = self.poll_frame(seconds)
+        if frame is None:
+            self.close()
+            raise AgentLost(f"it did not answer within {seconds:g} s")
+        return frame
+
+    def poll_frame(self, seconds: float) -> tuple[bytes, bytes] | None:
+        """Read the next frame; None if it is not complete after ``seconds``. Raises ``AgentLost``."""
         deadline = time.monotonic() + seconds
         try:
             while True:
@@ -123,9 +131,18 @@ class Agent:
                 if not part:
                     raise OSError("it ended")
                 self._buffer += part
-        except OSError as error:  # TimeoutError is one
+        except TimeoutError:
+            return None
+        except OSError as error:
             self.close()
-            raise AgentLost(str(error) or f"it did not answer within {seconds:g} s") from None
+            raise AgentLost(str(error)) from None
+
+    @property
+    def holds_frame(self) -> bool:
+        """Whether a whole frame has been received that was not read yet."""
+        if len(self._buffer) < wire.HEAD.size:
+            return False
+        return bool(len(self._buffer) >= wire.HEAD.size + wire.HEAD.unpack_from(self._buffer)[1])
 
     def execution(self, kind: bytes, payload: bytes) -> Execution:
         """Decode the execution in a frame. Raises ``AgentLost`` if the frame contains none."""
@@ -168,16 +185,27 @@ class Conversation:
         self._agent, self._job = agent, job
         self._execution: Execution | None = None
         self._lines = bytearray()
+        self._closed = self._ended = False  # whether the caller and the job have closed their ends of the channel
         self._deadline = time.monotonic() + job.limits.wall * wire.HARD + _EXTRA_SECONDS
         agent.begin(job, channel=True)
 
     def send(self, line: bytes) -> None:
         """Send one line."""
-        if self._execution is not None:
-            raise SessionEnded
         if len(line) > self._job.limits.output or b"\n" in line:
             raise ValueError(f"a line of at most {self._job.limits.output} bytes was expected, found {len(line)}")
-        self._agent.send(wire.LINES, line + b"\n")
+        self.write(line + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that need not be whole lines."""
+        if self._execution is not None:
+            raise SessionEnded
+        self._agent.send(wire.LINES, data)
+
+    def close(self) -> None:
+        """Let the job read end of file on its channel."""
+        if self._execution is None and not self._closed:
+            self._closed = True
+            self._agent.send(wire.END_OF_LINES)
 
     def read(self) -> bytes:
         """Return the next line from the job."""
@@ -196,36 +224,54 @@ class Conversation:
         self.send(line)
         return self.read()
 
+    def receive(self, seconds: float) -> bytes:
+        """Return what the job has written, after at most ``seconds``."""
+        if not self._lines:
+            self._receive(seconds)
+        while self._agent.holds_frame and not self._ended:
+            self._read_frame()
+        data = bytes(self._lines)
+        self._lines.clear()
+        return data
+
     def end(self, seconds: float) -> Execution:
         """Close the channel, and wait at most ``seconds`` for the job to end."""
         if self._execution is None:
-            self._agent.send(wire.END_OF_LINES)
+            self.close()
             self._deadline = min(self._deadline, time.monotonic() + seconds)
         while self._execution is None:
             self._lines.clear()
             self._read_frame()
         return self._execution
 
-    def _receive(self) -> None:
-        if self._execution is not None:
-            raise SessionEnded
-        if not self._read_frame():
+    def _receive(self, seconds: float | None = None) -> None:
+        """Read one frame, or none if ``seconds`` pass before."""
+        if not self._ended:
+            self._read_frame(seconds)
+        if self._ended:
             raise SessionEnded
 
-    def _read_frame(self) -> bool:
-        """Read one frame; False if it is the end of the job or of its lines."""
-        kind, payload = self._agent.next_frame(max(0.0, self._deadline - time.monotonic()))
+    def _read_frame(self, seconds: float | None = None) -> None:
+        """Read one frame; without ``seconds``, the agent is lost if none comes before the session's deadline."""
+        left = max(0.0, self._deadline - time.monotonic())
+        if seconds is None or seconds >= left:
+            frame: tuple[bytes, bytes] | None = self._agent.next_frame(left)
+        else:
+            frame = self._agent.poll_frame(seconds)
+        if frame is None:
+            return
+        kind, payload = frame
         if kind == wire.LINES:
             self._lines += payload
-            return True
-        if kind == wire.END_OF_LINES:
-            return False
-        self._execution = self._agent.execution(kind, payload)
-        return False
+            return
+        self._ended = True
+        if kind != wire.END_OF_LINES:
+            self._execution = self._agent.execution(kind, payload)
 
     def _reject_long_line(self) -> None:
         """End a job whose line is too long, by closing its agent, so that nothing more is read from the job."""
         self._agent.close()
+        self._ended = True
         self._execution = Execution(
             "limit", reason=f"a line of more than {self._job.limits.output} bytes on its channel"
         )

@@ -38,6 +38,18 @@ class Session(Protocol):
         """Send one line without waiting for an answer; raises like ``ask``."""
         ...
 
+    def receive(self, seconds: float) -> bytes:
+        """Wait at most ``seconds`` for bytes from the job; return them, or none. Raises like ``ask``."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that need not be whole lines, without waiting for an answer; raises like ``ask``."""
+        ...
+
+    def close(self) -> None:
+        """Let the job read end of file on its channel; it has two more seconds to end."""
+        ...
+
 
 class Sandbox(Protocol):
     """Runs untrusted programs. Safe to call from any thread and event loop."""

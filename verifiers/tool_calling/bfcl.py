@@ -10,7 +10,7 @@ from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .call import SILENT, ToolCall, call_key, says_something
 from .declaration import Declaration, declarations
-from .formats.format import tool_format
+from .formats.format import check_row_format, tool_format
 from .pairing import maximum_matching
 from .possible_answers import PossibleAnswer, call_faults, possible_answers
 
@@ -36,7 +36,8 @@ class Bfcl:
         category: ``simple``, ``multiple``, ``parallel``, ``parallel_multiple``: exactly the calls of the answer;
             ``irrelevance``: an answer without a call, not even one that cannot be parsed; ``relevance``: any call of a
             declared function. BFCL's longer names (``live_simple``, ``simple_python``) are accepted.
-        format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
+        format: format of the calls, such as ``hermes``, ``qwen_coder``, ``llama``, ``deepseek_v31``, ``glm45``,
+            ``harmony`` or ``mistral``, or your own as ``module:name``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
 
     Example:
@@ -66,6 +67,7 @@ class Bfcl:
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong`` with a reason for each call, or ``unparseable`` if a call cannot be parsed."""
         try:
+            check_row_format(case.params, self.format)
             configured = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
             return configured._verdict(case)
         except (ConfigError, DataError) as error:

@@ -15,7 +15,7 @@ from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .call import SILENT, ToolCall, as_call, call_key, says_something
 from .declaration import Declaration, declarations
-from .formats.format import ToolFormat, tool_format
+from .formats.format import ToolFormat, check_row_format, tool_format
 
 Match = Literal["exact", "names", "none"]
 Turns = Literal["last", "all"]
@@ -40,7 +40,8 @@ class ToolCalls:
         turns: ``last`` checks the calls of the last reply, ``all`` those of every reply.
         credit: ``all`` scores 1.0 if nothing is wrong, else 0; ``share`` scores the right calls divided by the number
             of calls made or expected, whichever is larger.
-        format: format of the calls: ``hermes``, ``qwen``, ``qwen_coder``, ``llama``, ``llama_pythonic``.
+        format: format of the calls, such as ``hermes``, ``qwen_coder``, ``llama``, ``deepseek_v31``, ``glm45``,
+            ``harmony`` or ``mistral``, or your own as ``module:name``.
         strict: refuse calls that had to be repaired (single quotes, a trailing comma, no closing tag, …).
         duplicates: allow the same call twice; always allowed if ``task.answer`` contains it twice.
         required: whether a call must be made if there is no expected answer. A reply without a call must say something.
@@ -84,6 +85,7 @@ class ToolCalls:
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` or ``wrong`` with the credit and a reason for each fault, ``unparseable``, or ``limit``."""
         try:
+            check_row_format(case.params, self.format)
             configured = replace(self, **{f.name: case.params[f.name] for f in fields(self) if f.name in case.params})
             tools = declarations(configured.tools or case.task.info.get("tools"))
             expected = None if configured.match == "none" else expected_calls(case.answer)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.commands.verify.rescoring import verify_file, verify_run
+from lachesis.commands.verify.rescoring import verify_file, verify_stored
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.group import Group
@@ -123,7 +123,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["", "trajectories.jsonl.zst"])
 def test_a_run_judged_again_shows_what_changed(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    verify_run(run / name, run / "changes.jsonl", jobs=2)
+    verify_stored(run / name, run / "changes.jsonl", jobs=2)
     text = capsys.readouterr().out
     assert "3 trajectories, 1 verdicts changed; sum of totals 3.75 → 2.75" in text
     assert "step 7, group 3, attempt 1, exact: 1.0 ok → 0.0 wrong" in text
@@ -133,13 +133,13 @@ def test_a_run_judged_again_shows_what_changed(run: Path, name: str, capsys: pyt
 
 def test_a_folder_without_trajectories_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no trajectories\.jsonl\.zst"):
-        verify_run(tmp_path, None, jobs=1)
+        verify_stored(tmp_path, None, jobs=1)
 
 
 def test_trajectories_of_an_unknown_environment_are_refused(run: Path) -> None:
     (run / "config.toml").write_text('[[environments]]\nuse = "arithmetic"\nlabel = "sums"\n')
     with pytest.raises(ConfigError, match="trajectories of 'arithmetic', which its config does not list"):
-        verify_run(run, None, jobs=1)
+        verify_stored(run, None, jobs=1)
 
 
 ENVIRONMENT = """
@@ -176,7 +176,7 @@ def test_group_rewards_are_judged_again_over_the_stored_groups(
     ]
     for step in (1, 2):
         TrajectoryStore("trajectories.jsonl.zst").append(step, groups)
-    verify_run(tmp_path, tmp_path / "changes.jsonl", jobs=3)
+    verify_stored(tmp_path, tmp_path / "changes.jsonl", jobs=3)
     assert "10 trajectories, 2 verdicts changed" in capsys.readouterr().out
     places = {(row["where"], row["label"], row["after"]["score"]) for row in read(tmp_path / "changes.jsonl")}
     assert places == {(f"step {step}, group 3, attempt 1", "rare", 0.0) for step in (1, 2)}

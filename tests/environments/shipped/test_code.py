@@ -1,6 +1,7 @@
 """Programs to write: each form of rows with its players, what prompts show, and rows that are none."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,23 @@ ROWS: dict[str, dict[str, Any]] = {
         "tests": json.dumps({"fn_name": "double", "inputs": [[2], [-7]], "outputs": [4, -14]}),
         "solution": "def double(x):\n    return 2 * x",
     },
+    "interactive": {
+        "question": "Read a number and send its double. The answer is read after that.",
+        "tests": [{"input": "2\n"}, {"input": "-7\n"}],
+        "interactor": "import sys\nn = int(open(sys.argv[1]).read())\n"
+        "print(n, flush=True)\nsys.exit(int(input()) != 2 * n)",
+        "solution": "print(2 * int(input()), flush=True)",
+    },
 }
-BY_ROTE = {"stdin": "print(4)"} | dict.fromkeys(("humaneval", "mbpp", "call"), "def double(x):\n    return 4")
+BY_ROTE = dict.fromkeys(("stdin", "interactive"), "print(4)") | dict.fromkeys(
+    ("humaneval", "mbpp", "call"), "def double(x):\n    return 4"
+)
 
 
 def environment_of(folder: Path, form: str, *rows: dict[str, Any], **settings: Any) -> Code:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    if form in ("stdin", "call"):
+    if form in ("stdin", "call", "interactive"):
         settings = {"solution": "solution", **settings}
     return Code(path=path, format=form, held_out=1, **settings)
 
@@ -75,7 +85,7 @@ def test_the_prompt_shows_neither_solution_nor_hidden_tests(tmp_path: Path, form
     for secret in ("2 * ", "-14", "-7", "inputs"):
         assert secret not in prompt
     assert ("double(2) == 4" in prompt) == (form == "mbpp")
-    assert form == "stdin" or "`double`" in prompt
+    assert form in ("stdin", "interactive") or "`double`" in prompt
 
 
 def test_how_many_tests_of_mbpp_are_shown_is_a_setting(tmp_path: Path) -> None:
@@ -104,12 +114,57 @@ def test_humaneval_itself_is_read_whole_and_its_solutions_pass(shared_data: Call
         ("stdin", {"tests": {"inputs": [[1]], "outputs": [[2]]}}, "input and output must be text"),
         ("call", {"tests": {"inputs": [[1]], "outputs": [2]}}, "no 'fn_name'"),
         ("call", {"question": ""}, "'question' must be a text"),
+        ("interactive", {"interactor": None}, "no 'interactor'"),
+        ("interactive", {"tests": [{"output": "4"}]}, "list of {input, output}"),
     ],
 )
 def test_a_row_that_is_no_task_is_named(tmp_path: Path, form: str, change: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=r"rows\.jsonl, line 2: ") as raised:
         list(environment_of(tmp_path, form, ROWS[form], ROWS[form] | change).tasks("test", 0))
     assert said in str(raised.value)
+
+
+def test_rows_of_open_r1_are_judged_by_their_own_checkers(tmp_path: Path) -> None:
+    checker = (
+        "import sys\nn, right, said = (open(name).read() for name in sys.argv[1:])\n"
+        "print(int(sum(map(int, said.split())) == int(n)))"
+    )
+    row = {
+        "description": "Print two numbers whose sum is n.",
+        "official_tests": [{"input": "5\n", "output": "1 4\n"}, {"input": "7\n", "output": "3 4\n"}],
+        "generated_checker": checker,
+    }
+    columns = {"question": "description", "tests": "official_tests", "checker": "generated_checker", "solution": ""}
+    environment = environment_of(tmp_path, "stdin", row, checker_style="printed", **columns)
+    task = only_task(environment)
+    for program, total in (("print(int(input()) - 1, 1)", 1.0), ("print(1, 4)", 0.0), ("print(1)", 0.0)):
+        assert environment.score(task, f"```python\n{program}\n```").total == total, program
+    without = environment_of(tmp_path, "stdin", row | {"generated_checker": None}, checker_style="printed", **columns)
+    assert without.score(only_task(without), "```python\nprint(int(input()) - 1, 1)\n```").total == 0.0
+
+
+@pytest.mark.skipif(shutil.which("bash", path="/usr/bin") is None, reason="bash is not installed")
+def test_another_language_is_asked_for_and_run(tmp_path: Path) -> None:
+    row = ROWS["stdin"] | {"solution": "read -r n; echo $((2 * n))"}
+    environment = environment_of(tmp_path, "stdin", row, language="bash")
+    task = only_task(environment)
+    assert "Write a Bash program" in task.prompt
+    assert "```bash block" in task.prompt
+    assert environment.score(task, environment.demonstration(task)).total == 1.0
+    assert environment.score(task, f"```python\n{ROWS['stdin']['solution']}\n```").total == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"language": "cobol"}, "no language is named 'cobol'"),
+        ({"checker_language": "cpp"}, "set checker_style = 'testlib'"),
+        ({"checker_headers": {"testlib.h": "/no/such/testlib.h"}}, "cannot read /no/such/testlib.h"),
+    ],
+)
+def test_impossible_settings_are_refused_when_it_is_built(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        environment_of(tmp_path, "stdin", ROWS["stdin"], **settings)
 
 
 def test_a_row_without_a_solution_cannot_be_demonstrated(tmp_path: Path) -> None:

@@ -263,9 +263,11 @@ def test_a_step_without_samples_leaves_the_weights(tiny: str) -> None:
     assert torch.equal(flat(found), before)
 
 
-@pytest.mark.parametrize("momentum", [False, True])
-def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(tiny: str, tmp_path: Path, momentum: bool) -> None:
-    first = learner(tiny)
+@pytest.mark.parametrize(("momentum", "offload"), [(False, False), (True, False), (True, True)])
+def test_saved_and_loaded_the_next_steps_are_the_same_to_the_bit(
+    tiny: str, tmp_path: Path, momentum: bool, offload: bool
+) -> None:
+    first = learner(tiny, offload=offload)
     if momentum:
         first.policy_step(LIVE, LR)
     write(first, tmp_path)

@@ -1,7 +1,9 @@
 """Untrusted programs: what needs a sandbox is found, and a run that would not have it is refused before it begins."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +15,7 @@ from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
 from lachesis.trainer.run import sandbox_check
 from lachesis.trainer.run.sandbox_check import SandboxCheck, check_sandbox, needs_sandbox, warn_if_weak
+from lachesis.verifiers.code.whole_programs import languages
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.sandbox import shared
@@ -33,6 +36,10 @@ class Plain(Environment):
 
 class Code(Plain):
     rubric = Rubric(use("code"))
+
+
+class InBash(Plain):
+    rubric = Rubric(use("code", language="bash"))
 
 
 class Declared(Plain):
@@ -121,6 +128,16 @@ def test_a_lower_level_that_somebody_chose_is_warned_about_and_on_record(
     assert "Code: programs that the model writes run at level accident" in caplog.text
     assert found is not None
     assert found.to_json() == {"level": "accident", "require": "accident", "needed_by": ["Code"]}
+
+
+@pytest.mark.skipif(shutil.which("bash", path="/usr/bin") is None, reason="bash is not installed")
+def test_a_language_without_its_tool_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SandboxSettings(require="accident")
+    assert check_sandbox(settings, [InBash()], seed=0) is not None
+    shared.close_sandbox()
+    monkeypatch.setattr(languages, "BASH", replace(languages.BASH, check=("no-such-tool",)))
+    with pytest.raises(ConfigError, match=r"^InBash runs .* no-such-tool: No such file .*Cure: install Bash"):
+        check_sandbox(settings, [Plain(), InBash()], seed=0)
 
 
 def test_the_workers_process_uses_the_runs_sandbox(tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.code.fences import fenced_blocks
 from lachesis.verifiers.code.program import answer_text, continuations, extract_program
+from lachesis.verifiers.code.whole_programs.languages import BASH, CPP, JAVASCRIPT, Language
 
 SOLVE, OTHER, MAIN = "def solve(a):\n    return a\n", "def other():\n    pass\n", "print(solve(1))\n"
 
@@ -140,3 +141,34 @@ def test_a_hostile_text_takes_no_time(text: str) -> None:
     start = time.process_time()
     extract_program(text, ["solve"])
     assert time.process_time() - start < 1.0
+
+
+CPP_SOURCE = '#include <cstdio>\nint main() { puts("1"); }\n'
+JS_SOURCE = "const n = 1;\nconsole.log(n);\n"
+BASH_SOURCE = "read -r n\necho $n\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "names"),
+    [
+        (CPP, CPP_SOURCE, ("cpp", "c++", "C++", "C++17", "cpp20", "cc", "cxx", "c", "")),
+        (JAVASCRIPT, JS_SOURCE, ("js", "javascript", "JavaScript", "node", "mjs", "")),
+        (BASH, BASH_SOURCE, ("bash", "sh", "shell", "Bash", "")),
+    ],
+)
+def test_programs_of_other_languages_are_found_by_their_names_or_without(
+    language: Language, source: str, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        parts = block("print(1)\n"), "Then:\n", block(source, name), block("6\n", "text"), "With:\n", block("3\n", "")
+        assert extract_program("".join(parts), language=language) == source, name
+        assert extract_program(f"1. Do:\n   ```{name}\n{source}   ```", language=language) == source, name
+    for name in names[:-1]:
+        assert extract_program(block(source, name)) == ""
+    assert extract_program(source, language=language) == source.strip()
+    assert extract_program(block("print(1)\n"), language=language) == ""
+
+
+def test_quotation_marks_of_other_languages_open_no_docstring() -> None:
+    source = 'echo """quoted\n'
+    assert extract_program(f"{block(source, 'bash')}and\n{block('x', 'text')}", language=BASH) == source

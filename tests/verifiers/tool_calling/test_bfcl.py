@@ -42,13 +42,18 @@ def function(name: str = "f", required: tuple[str, ...] = (), **types: Any) -> d
     return {"name": name, "parameters": {"type": "dict", "properties": properties, "required": list(required)}}
 
 
-@pytest.mark.parametrize("name", FORMATS)
+UNTYPED = ("qwen_coder", "glm45")
+SHARED = ("deepseek_v3", "glm47", "kimi_k2", "minimax_m2", "mistral_list")
+"""Formats whose parser another one has, too; they have tests of their own."""
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in SHARED])
 def test_every_verdict_is_bfcls_own(name: str, shared_data: Callable[[str], Path]) -> None:
     cases = {case["id"]: case for case in read_jsonl(shared_data("bfcl_cases.jsonl"))}
     form, differ, count = tool_format(name), [], 0
     for row in read_jsonl(shared_data("bfcl_verdicts.jsonl")):
-        if name == "qwen_coder" and row["mutation"] == "wrong_type":
-            continue  # its values have no types of their own: 7 for a string is "7"
+        if name in UNTYPED and row["mutation"] == "wrong_type":
+            continue  # their values have no types of their own: 7 for a string is "7"
         case, count = cases[row["id"]], count + 1
         calls = [ToolCall(key, arguments) for call in row["model_output"] for key, arguments in call.items()]
         params = {"functions": case["function"], "category": case["category"], "format": name}
@@ -213,6 +218,16 @@ def test_parameters_may_come_from_the_row_and_functions_from_the_task() -> None:
     assert judge(text, [F], info={"functions": TWO}).passed
     assert judge(text, [F], info={"tools": [{"type": "function", "function": one} for one in TWO]}).passed
     assert judge("no", None, info={"tools": TWO}, given={"category": "irrelevance"}).passed
+
+
+def test_a_row_names_a_built_in_format_or_the_verifiers_own_and_imports_no_code() -> None:
+    own = "lachesis.verifiers.tool_calling.formats.glm:FORMAT"
+    text = tool_format("glm45").write_calls([ToolCall("f", {"x": 1})])
+    assert judge(text, [F], given={"functions": TWO, "format": "glm45"}).passed
+    assert judge(text, [F], format=own, given={"functions": TWO, "format": own}).passed
+    verdict = judge(text, [F], given={"functions": TWO, "format": own})
+    assert (verdict.status, verdict.score) == ("infra_error", None)
+    assert own in verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ WRITABLE = {BOX: "box", "/tmp": "tmp", "/dev/shm": "shm"}
 
 _STAGE = "/tmp"
 """Where the new root is built; it could be any existing folder."""
-_SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_SYSTEM = (
+    *("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"),
+    *("/usr/include", "/usr/libexec", "/usr/share/nodejs"),  # of compilers, and of Debian's node
+)
 _LINKED = ("/bin", "/lib", "/lib32", "/lib64")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MEMORY = "/run/job"

@@ -1,13 +1,13 @@
 """Tool-call format of Hermes: schemas in ``<tools>``, calls in ``<tool_call>``, results in ``<tool_response>``."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...json_data.text import to_text
 from ..call import Reading, ToolCall
 from ..declaration import Declaration, to_json_lines
-from .json_call import read_json_calls
-from .tagged import read_tagged, tag_pattern
+from ..parsers.json_call import read_json_calls
+from ..parsers.tagged import read_tagged, tag_pattern
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _TAGS = tag_pattern((OPEN,))
@@ -16,6 +16,32 @@ _TAGS = tag_pattern((OPEN,))
 def read_hermes(text: str) -> Reading:
     """Parse a reply with its ``<think>`` reasoning; never raises."""
     return read_tagged(text, _TAGS, lambda whole, at: read_json_calls(whole, at + len(OPEN), OPEN, CLOSE))
+
+
+def as_hermes(raw: str, reading: Reading) -> str:
+    """Return a reply in Hermes' form, so that ``read_hermes`` finds in it what another format's parser found.
+
+    The reply stays as it is if both find the same, or if only Hermes' calls can be read, as after a warm start on
+    demonstrations in Hermes' form. Another call that cannot be read is written as its error, and stays one.
+
+    Args:
+        raw: the reply as sampled.
+        reading: what the parser of the other format found in it.
+    """
+    hermes = read_hermes(raw)
+    only_hermes = _can_all_be_read(hermes) and not _can_all_be_read(reading)
+    if only_hermes or replace(hermes, considered=()) == replace(reading, considered=()):
+        return raw
+    thought = f"<think>\n{reading.reasoning}\n</think>\n\n" if reading.reasoning else ""
+    calls = [
+        f"{OPEN}\n{call.name}: {call.error}\n{CLOSE}" if call.error else FORMAT.write_calls([call])
+        for call in reading.calls
+    ]
+    return thought + "\n".join(filter(None, [reading.text, *calls]))
+
+
+def _can_all_be_read(reading: Reading) -> bool:
+    return bool(reading.calls) and not any(call.error for call in reading.calls)
 
 
 @dataclass(frozen=True)

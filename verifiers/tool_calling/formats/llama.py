@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...json_data.text import NotJson, read_json_at, skip_space, to_text
+from ...json_data.text import NotJson, skip_space, to_text
 from ..call import Reading, ToolCall, as_call, repaired_call
 from ..declaration import Declaration, to_json_lines
-from .repair import read_repaired
-from .whole_reply import read_whole_reply
+from ..parsers.repair import read_json_or_repaired
+from ..parsers.whole_reply import read_whole_reply
 
 PYTHON_TAG = "<|python_tag|>"
 END_TOKENS = ("<|eom_id|>", "<|eot_id|>")
@@ -79,15 +79,10 @@ def _read_all(text: str, position: int, tagged: bool) -> list[ToolCall]:
 def _read_one(text: str, start: int) -> tuple[ToolCall, int, bool]:
     """Return the call at ``start``, the position after it, and whether it is meant as a call."""
     try:
-        value, end = read_json_at(text, start)
-        return as_call(value, "parameters"), end, _is_call(value)
+        value, end, fault, repairs = read_json_or_repaired(text, start)
     except NotJson as error:
-        fault = f"cut off: {error}" if error.at_end else f"not JSON: {error}"
-    try:
-        value, end, repairs = read_repaired(text, start)
-    except NotJson:
         meant = text[start : start + 200].replace("'", '"').replace(" ", "").startswith('{"name":')
-        return ToolCall("", error=fault), len(text), meant
+        return ToolCall("", error=str(error)), len(text), meant
     return repaired_call(as_call(value, "parameters"), repairs, fault), end, _is_call(value)
 
 

@@ -12,8 +12,8 @@ from unicodedata import normalize
 from ...json_data.text import MAX_DEPTH
 from ..call import Reading, ToolCall, repaired_call
 from ..declaration import Declaration, to_json_lines
+from ..parsers.whole_reply import read_whole_reply
 from .llama import PYTHON_TAG, without_end
-from .whole_reply import read_whole_reply
 
 MAX_SOURCE = 100_000
 """Longest reply, in characters, that is parsed."""
@@ -22,8 +22,8 @@ _LIST = re.compile(r"\[\s*+[^\W\d][\w.]*+\s*+\(")
 _BARE = re.compile(r"[^\W\d][\w.]*+\([^\W\d]\w*+\s*+=.*\)", re.DOTALL)
 _STRING = re.compile(
     r"(?P<prefix>(?<!\w)[a-zA-Z]{0,2}+)(?:"
-    r"\"\"\"(?:[^\\\"]++|\\.|\"(?!\"\"))*+(?:\"\"\")?+|\'\'\'(?:[^\\\']++|\\.|\'(?!\'\'))*+(?:\'\'\')?+"
-    r"|\"(?:[^\\\"\n]++|\\.)*+\"?+|\'(?:[^\\\'\n]++|\\.)*+\'?+)",
+    r"\"\"\"(?:[^\\\"]++|\\(?:\r\n|.)|\"(?!\"\"))*+(?:\"\"\")?+|\'\'\'(?:[^\\\']++|\\(?:\r\n|.)|\'(?!\'\'))*+(?:\'\'\')?+"
+    r"|\"(?:[^\\\"\n]++|\\(?:\r\n|.))*+\"?+|\'(?:[^\\\'\n]++|\\(?:\r\n|.))*+\'?+)",
     re.DOTALL,
 )
 """A Python string literal with its prefix; an unterminated one extends to where its end should be."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.tool_calling.declaration import declarations
 from lachesis.verifiers.tool_calling.formats.hermes import Hermes, read_hermes
-from lachesis.verifiers.tool_calling.formats.tagged import MAX_CALLS
+from lachesis.verifiers.tool_calling.parsers.tagged import MAX_CALLS
 
 NAMES = st.text(min_size=1, max_size=10)
 VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=3)

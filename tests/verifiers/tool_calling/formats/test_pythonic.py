@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lachesis.verifiers.tool_calling.call import ToolCall
@@ -48,6 +48,7 @@ def quietly(source: str) -> Any:
 
 
 @given(ODD.map("".join), st.sampled_from(["'", '"', "'''", '"""']), st.sampled_from(["", "r", "R", "u"]))
+@example("\\\r\n", "'", "")
 def test_strings_are_pythons_whatever_they_escape_and_no_warning_is_met(body: str, quote: str, prefix: str) -> None:
     string = f"{prefix}{quote}{body}{quote}"
     expected = quietly(string)

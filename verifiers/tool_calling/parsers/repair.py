@@ -4,7 +4,7 @@ import re
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
-from ...json_data.text import MAX_DEPTH, NotJson, read_json, skip_space
+from ...json_data.text import MAX_DEPTH, NotJson, read_json, read_json_at, skip_space
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*+)(?:\.\d++)?(?:[eE][+-]?\d++)?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z]++")
@@ -25,6 +25,24 @@ def read_repaired(text: str, start: int) -> tuple[Any, int, list[str]]:
     reader = _Reader(text)
     value, end = reader.value(start, 0)
     return value, end, sorted(reader.repairs)
+
+
+def read_json_or_repaired(text: str, start: int) -> tuple[Any, int, str, list[str]]:
+    """Return the value at ``start``, the position after it, and, if it is no JSON, the reason and the repairs made.
+
+    Raises:
+        NotJson: the value cannot be repaired, or is cut off; the message says which.
+    """
+    try:
+        value, end = read_json_at(text, start)
+        return value, end, "", []
+    except NotJson as error:
+        fault = f"cut off: {error}" if error.at_end else f"not JSON: {error}"
+    try:
+        value, end, repairs = read_repaired(text, start)
+    except NotJson:
+        raise NotJson(fault) from None
+    return value, end, fault, repairs
 
 
 class _Reader:

@@ -21,7 +21,7 @@ def tag_pattern(openings: tuple[str, ...]) -> re.Pattern[str]:
 MAX_CALLS = 1000
 """Largest number of calls read; the rest of the reply is text, and one more call with an error is added."""
 
-_NOTHING = re.compile(r"(?:\s|<\|\w{1,40}+\|>)*+")  # end-of-turn tokens are not text
+_NOTHING = re.compile(r"(?:\s|<[|｜][\w▁]{1,40}+[|｜]>|</s>|\[e~\[)*+")  # end-of-turn tokens are not text
 _RESPONSE_END = re.compile(r"<\s*+/\s*+tool_response\s*+>", re.IGNORECASE)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lachesis.verifiers.json_data.text import NotJson
-from lachesis.verifiers.tool_calling.formats.repair import read_repaired
+from lachesis.verifiers.tool_calling.parsers.repair import read_repaired
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

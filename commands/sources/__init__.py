@@ -1,0 +1,1 @@
+"""Runs and evaluations on disk, as the commands that show them read them."""

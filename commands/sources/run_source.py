@@ -1,0 +1,153 @@
+"""A run as the viewer shows it: its state, its curves with their alerts, and its trajectories."""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...trainer.run.alerts import Alerts
+from ...trainer.run.storage.reader import CONFIG, TRAJECTORIES, Mark, Run
+from ...verifiers.errors import LachesisError
+from .row_index import RowIndex
+from .token_texts import TokenTexts
+from .trajectory_files import RunTrajectories
+
+log = logging.getLogger("lachesis")
+
+
+class RunSource:
+    """A run's folder. It may be written while it is shown.
+
+    Args:
+        key: how links name it.
+        path: the folder.
+    """
+
+    kind = "run"
+
+    def __init__(self, key: str, path: Path) -> None:
+        self.key, self.path = key, path
+        self.run = Run(path)
+        self.index = RowIndex(RunTrajectories(path / TRAJECTORIES))
+        self._curves = Curves()
+        self._generation = 0
+        self._mark = Mark()
+        self._lock = threading.Lock()
+
+    @property
+    def texts(self) -> TokenTexts:
+        """Decodes tokens with the run's model."""
+        try:
+            model = self.run.config().model.path
+        except LachesisError:  # a config of another version
+            model = "tiny"
+        return TokenTexts(str(self.path / "model") if model == "tiny" else model)
+
+    def state(self) -> dict[str, Any]:
+        """Return a line of the list of runs: whether it is alive, its steps, and its best held-out result."""
+        curves = self.curves()
+        summary = self._summary()
+        alive = self.run.alive()
+        held_out = "heldout/accuracy" if "heldout/accuracy" in curves.columns else "heldout/reward"
+        values = [value for value in curves.columns.get(held_out, ()) if value is not None]
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "name": self.path.name,
+            "path": str(self.path),
+            "state": "running" if alive else "ended" if summary else "stopped",
+            "steps": max(curves.steps, default=0),
+            "planned": self._planned(),
+            "metric": held_out.partition("/")[2],
+            "best": max(values, default=None),
+            "last": values[-1] if values else None,
+            "alerts": len(curves.alerts),
+            "changed": self._changed(),
+            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "checkpoints": len(self.run.checkpoints()),
+        }
+
+    def page(self) -> dict[str, Any]:
+        """Return what the run's page shows beside its curves."""
+        curves = self.curves()
+        return {
+            **self.state(),
+            "summary": self._summary(),
+            "names": sorted(curves.columns),
+            "alert_list": curves.alerts,
+            "config": (self.path / CONFIG).read_text(encoding="utf-8", errors="replace"),
+            "trajectory_steps": self.index.steps(),
+        }
+
+    def curves(self) -> "Curves":
+        """Return the curves, after reading the rows that were added."""
+        with self._lock:
+            rows, self._mark, again = self.run.new_metrics(self._mark)
+            if again:
+                self._generation += 1
+                self._curves = Curves(self._generation)
+            self._curves.extend(rows)
+            return self._curves
+
+    def _summary(self) -> dict[str, Any] | None:
+        try:
+            return self.run.summary()
+        except LachesisError as error:
+            return {"error": str(error)}
+
+    def _planned(self) -> int | None:
+        try:
+            return self.run.config().trainer.steps
+        except LachesisError:
+            return None
+
+    def _changed(self) -> float:
+        """When a file of the run was written last, in seconds since 1970."""
+        return max(file.stat().st_mtime for file in self.path.iterdir() if file.is_file())
+
+
+class Curves:
+    """The rows of ``metrics.jsonl`` as columns.
+
+    Attributes:
+        steps: the step of each row; steps below 0 are the warm start.
+        columns: metric → its value in each row, None where the row lacks it.
+        alerts: the alerts that the rows raise, each with its step.
+
+    Args:
+        generation: how often a resumed run has replaced the file, after which earlier rows no longer count.
+    """
+
+    def __init__(self, generation: int = 0) -> None:
+        self.generation = generation
+        self.steps: list[int] = []
+        self.columns: dict[str, list[float | None]] = {}
+        self.alerts: list[dict[str, Any]] = []
+        self._rules = Alerts()
+
+    def extend(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows."""
+        for row in rows:
+            for name, value in row.items():
+                if name != "step":
+                    column = self.columns.setdefault(name, [])
+                    column.extend([None] * (len(self.steps) - len(column)))
+                    column.append(value)
+            self.steps.append(row["step"])
+            try:
+                news = self._rules.seen(row)
+            except (KeyError, TypeError, ZeroDivisionError) as error:  # rows of another version
+                log.debug("no alerts for step %s: %r", row["step"], error)
+                continue
+            self.alerts += [{"step": row["step"], "text": text} for text in news]
+
+    def chosen(self, names: Sequence[str], since: int = 0) -> dict[str, Any]:
+        """Return the named columns from row ``since`` on, with six digits each."""
+        rows = len(self.steps)
+        columns = {}
+        for name in names:
+            values = self.columns.get(name, [])
+            values = values + [None] * (rows - len(values))
+            columns[name] = [None if value is None else float(f"{value:.6g}") for value in values[since:]]
+        return {"steps": self.steps[since:], "columns": columns, "rows": rows, "generation": self.generation}

@@ -1,0 +1,128 @@
+"""The files that hold trajectories, read in parts: a run's store and an evaluation's file of scores."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from ...rollout.store import Frame, TrajectoryStore
+from ...verifiers.errors import DataError
+from ...verifiers.files import whole_lines
+
+PART = 256
+"""Lines of an evaluation in one part."""
+
+
+class NumberedLine(NamedTuple):
+    """One stored trajectory as JSON text, with the number of its group."""
+
+    group: int | None
+    text: bytes
+
+
+class TrajectoryFile(Protocol):
+    """A file of trajectories that may grow, in parts that are read one at a time."""
+
+    def parts(self) -> list[Frame]:
+        """Look at the file again, and return its parts in order. A part that was returned before may be missing."""
+
+    def lines(self, part: Frame) -> list[NumberedLine]:
+        """Return the trajectories of a part; the group is None if the text has it. Raises ``DataError``."""
+
+
+class RunTrajectories:
+    """The trajectories of a run: a part is a frame of its store, which is one step.
+
+    Args:
+        path: the store's file, which may be missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store = TrajectoryStore(path)
+        self._seen = (-1, -1)
+
+    def parts(self) -> list[Frame]:
+        """Return the frames; the index is read again only if the file has changed."""
+        if self._path.exists() and self._seen != (seen := _state(self._path)):
+            self._store, self._seen = TrajectoryStore(self._path), seen
+        return list(self._store.frames)
+
+    def lines(self, part: Frame) -> list[NumberedLine]:
+        """Return a step's trajectories."""
+        return [NumberedLine(None, line) for line in self._store.lines(part)]
+
+
+class EvalTrajectories:
+    """The trajectories of an evaluation. Its tasks are numbered in the order of their first line.
+
+    Args:
+        path: the file of scores, whose first line is the header.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts: list[Frame] = []
+        self._numbers: dict[bytes, int] = {}
+        self._groups: dict[int, list[int]] = {}
+        self._end = 0
+        self._inode = 0
+
+    def parts(self) -> list[Frame]:
+        """Return the parts; lines that were added since the last call make new ones."""
+        if self._inode != (inode := self._path.stat().st_ino):
+            self._parts, self._numbers, self._groups, self._end, self._inode = [], {}, {}, 0, inode
+        lines, end = whole_lines(self._path, self._end)
+        offset = self._end
+        if self._end == 0 and lines:
+            offset = len(lines[0]) + 1
+            lines = lines[1:]
+        for first in range(0, len(lines), PART):
+            some = lines[first : first + PART]
+            numbers = [self._number(line) for line in some]
+            length = sum(len(line) + 1 for line in some)
+            self._groups[offset] = numbers
+            self._parts.append(Frame(0, offset, length, len(some), min(numbers), max(numbers)))
+            offset += length
+        self._end = end
+        return list(self._parts)
+
+    def lines(self, part: Frame) -> list[NumberedLine]:
+        """Return the trajectories of a part."""
+        with self._path.open("rb") as file:
+            file.seek(part.offset)
+            texts = file.read(part.length).splitlines()
+        numbers = self._groups[part.offset]
+        if len(texts) != len(numbers):
+            raise DataError(f"{self._path} has changed while it was read; load the page again")
+        return [NumberedLine(number, text) for number, text in zip(numbers, texts, strict=True)]
+
+    def _number(self, line: bytes) -> int:
+        try:
+            task = bytes(_task_of(line).task)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            task = line  # its row reports what is wrong with it
+        return self._numbers.setdefault(task, len(self._numbers))
+
+
+class _WithTask(msgspec.Struct):
+    task: msgspec.Raw
+
+
+_task_of = msgspec.json.Decoder(_WithTask).decode
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """Return the header of an evaluation's file of scores; None if the file is something else."""
+    try:
+        with path.open("rb") as file:
+            first = msgspec.json.decode(file.readline(1 << 20))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    header = first.get("header") if isinstance(first, dict) else None
+    return header if isinstance(header, dict) else None
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size

@@ -1,0 +1,1 @@
+"""``lachesis view``: a page about runs and evaluations, live while they are written."""

@@ -1,0 +1,1 @@
+"""Programs that run as a whole, in several languages, and what judges their output: comparison, checker, interactor."""
