@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
+    "serve-sandbox": Entry("serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),

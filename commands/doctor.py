@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..verifiers.errors import LachesisError
-from ..verifiers.sandbox.backends import BACKENDS, open_backend
+from ..verifiers.sandbox.backends import LOCAL, open_backend
 from ..verifiers.sandbox.docker.image import build_image as build_docker_image
 from ..verifiers.sandbox.job import Level
 from ..verifiers.sandbox.settings import SandboxSettings
@@ -148,7 +148,7 @@ def _shared_memory() -> Finding:
 def _sandboxes() -> list[Finding]:
     """The sandbox that untrusted programs would run in, then each backend with its layers, as test jobs found them."""
     levels, findings = {}, []
-    for name in BACKENDS.names:
+    for name in LOCAL:
         levels[name], layers = _sandbox(name)
         findings += layers
     best = max(levels, key=lambda name: levels[name])

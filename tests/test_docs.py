@@ -37,7 +37,7 @@ from lachesis.verifiers.rows.example import examples_of
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
-ENDLESS = {"serve", "view", "work"}  # run until they are stopped; their own tests do that
+ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
