@@ -41,5 +41,5 @@ def on_one_card(sizes: Sizes, engine: str, share: float, *, eager: bool) -> dict
     """Settings of ``RolloutConfig`` for an engine that has the GPU together with the trainer."""
     if sizes.device != "cuda":
         return {}
-    options = {"gpu_memory_utilization": share, "enforce_eager": eager} if engine == "vllm" else {}
-    return {"gpus_per_engine": 1, "engine_options": options}
+    options = {"enforce_eager": eager} if engine == "vllm" else {}
+    return {"gpus_per_engine": 1, "gpu_memory_utilization": share, "engine_options": options}
