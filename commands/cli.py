@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, Entry] = {
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),
-    "doctor": Entry("doctor", "Show what this machine can run, what is missing, and how to get it."),
+    "doctor": Entry("doctor.command", "Show what this machine can run, what is missing, and how to get it."),
 }
 
 

@@ -241,9 +241,9 @@ def test_the_snippets_about_environments_run(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
-    (toml,) = blocks(ROOT / "docs" / "engines.md", "toml")
-    (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + toml)
-    assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
+    for toml in blocks(ROOT / "docs" / "engines.md", "toml"):
+        (tmp_path / "run.toml").write_text('environments = [{ use = "arithmetic" }]\n' + toml)
+        assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
 
 
 def test_the_engine_and_the_weight_transport_that_are_shown_work(

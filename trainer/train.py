@@ -217,6 +217,8 @@ class Trainer:
                 )
             metrics |= advantage_metrics(samples)
             lr = learning_rate(config, self.state.step)
+            if self.config.rollout.sleep:
+                await self.pool.sleep()
             begun = time.perf_counter()
             result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}

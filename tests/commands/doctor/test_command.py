@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from lachesis.commands import doctor
-from lachesis.commands.doctor import Finding, examine, print_findings
+from lachesis.commands.doctor import command as doctor
+from lachesis.commands.doctor.command import examine, print_findings
+from lachesis.commands.doctor.finding import Finding
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.sandbox.job import Level
 from lachesis.verifiers.sandbox.layers import Layer

@@ -1,46 +1,28 @@
 """``lachesis doctor``: what this machine can run, what is missing, and how to get it."""
 
-import ctypes.util
 import json
 import os
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..verifiers.errors import LachesisError
-from ..verifiers.sandbox.backends import LOCAL, open_backend
-from ..verifiers.sandbox.docker.image import build_image as build_docker_image
-from ..verifiers.sandbox.job import Level
-from ..verifiers.sandbox.settings import SandboxSettings
+from ...verifiers.errors import LachesisError
+from ...verifiers.sandbox.backends import LOCAL, open_backend
+from ...verifiers.sandbox.docker.image import build_image as build_docker_image
+from ...verifiers.sandbox.job import Level
+from ...verifiers.sandbox.settings import SandboxSettings
+from .finding import GIB, Finding
+from .gpu import gather, gpu_findings, shared_memory
 
-GIB = 1024**3
 _COLOURS = {"ok": "green", "warn": "yellow", "missing": "red"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was examined.
-
-    Attributes:
-        what: its name.
-        state: ``ok``; ``warn``: something is missing that only some runs need; ``missing``: many runs need it.
-        found: the version, the amount, or the reason.
-        cure: what to do about it; empty if nothing has to be done.
-    """
-
-    what: str
-    state: Literal["ok", "warn", "missing"]
-    found: str
-    cure: str = ""
 
 
 @click.command("doctor")
@@ -55,7 +37,7 @@ def command(as_json: bool, build_image: bool) -> None:
 
 def examine() -> list[Finding]:
     """Examine everything; this imports torch and runs jobs in each sandbox, which takes seconds."""
-    machine = [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd()), _shared_memory()]
+    machine = [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd())]
     return [*machine, *_sandboxes()]
 
 
@@ -77,19 +59,14 @@ def _python() -> Finding:
 
 
 def _torch() -> list[Finding]:
+    """Torch, and the GPUs that it can use."""
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
-        return [Finding("torch", "missing", str(error), "pip install torch")]
-    findings = [Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")]
-    if not torch.cuda.is_available():
-        seen = Path("/dev/nvidia0").exists() or ctypes.util.find_library("cuda")
-        cure = "install a CUDA build of torch" if seen else "none needed for tiny models; models of real size need one"
-        return [*findings, Finding("GPU", "warn", "none that torch can use", cure)]
-    for number in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(number)
-        findings.append(Finding(f"GPU {number}", "ok", f"{facts.name}, {facts.total_memory / GIB:.0f} GiB"))
-    return findings
+        return [Finding("torch", "missing", str(error), "pip install torch"), _shared_memory(0)]
+    facts = gather()
+    found = Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    return [found, *gpu_findings(facts), _shared_memory(len(facts.cards))]
 
 
 def _ray() -> Finding:
@@ -134,15 +111,12 @@ def _disk(folder: Path) -> Finding:
     return Finding("disk", "ok", found)
 
 
-def _shared_memory() -> Finding:
+def _shared_memory(gpus: int) -> Finding:
     path = Path("/dev/shm")
     if not path.is_dir():
         return Finding("shared memory", "ok", f"no {path}: Ray uses files in its temporary folder")
     size = shutil.disk_usage(path)
-    found = f"{size.total / GIB:.1f} GiB, {size.free / GIB:.1f} free ({path})"
-    if size.free < GIB:
-        return Finding("shared memory", "warn", found, "Ray uses slow files instead; in Docker, give --shm-size=4g")
-    return Finding("shared memory", "ok", found)
+    return shared_memory(size.total, size.free, gpus)
 
 
 def _sandboxes() -> list[Finding]:
