@@ -24,7 +24,7 @@ USED_INDIRECTLY = {
 
 # Distributions whose module has another name.
 MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson"}
-EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
+EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "trackio", "vllm", "wandb")
 
 
 @pytest.fixture(scope="module")
