@@ -127,7 +127,9 @@ def outcome(trajectory: Trajectory) -> dict[str, Any]:
         "stop": "done" if done else trajectory.stop.value,
         "messages": {agent: list(messages) for agent, messages in trajectory.messages.items()},
         "artifacts": dict(trajectory.artifacts),
-        "metrics": {name: value for name, value in trajectory.metrics.items() if name not in _OF_TOKENS},
+        "metrics": {
+            name: value for name, value in trajectory.metrics.items() if name.rpartition("/")[2] not in _OF_TOKENS
+        },
         "rewards": {agent: _earned(reward) for agent, reward in trajectory.rewards.items()},
         "error": trajectory.error,
     }
@@ -140,7 +142,7 @@ def _earned(reward: Reward) -> dict[str, Any]:
     return {"total": reward.total if reward.scored else None, "parts": parts}
 
 
-_OF_TOKENS = frozenset({"segments", "template_breaks", "forced_closings"})
+_OF_TOKENS = frozenset({"segments", "template_breaks", "forced_closings", "prompt_tokens", "completion_tokens"})
 """Metrics about tokens; a replay has none."""
 
 

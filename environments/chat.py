@@ -22,6 +22,7 @@ class Reply:
         stop: ``stop`` (the policy ended its turn) or ``length`` (a limit of tokens ended it).
         raw: the whole text, as sampled.
         tokens: the number of sampled tokens.
+        prompt_tokens: the number of tokens of the prompt; 0 if the policy does not tell.
         forced: whether the reasoning was closed because its budget was used up.
     """
 
@@ -32,6 +33,7 @@ class Reply:
     raw: str = ""
     tokens: int = 0
     forced: bool = False
+    prompt_tokens: int = 0
 
 
 class Chat(Protocol):

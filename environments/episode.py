@@ -211,10 +211,21 @@ class Episode:
             artifacts=self.artifacts,
             stop=stop,
             error=error,
-            metrics={**{name: float(count) for name, count in counts.items()}, **self._metrics},
+            metrics={**{name: float(count) for name, count in counts.items()}, **self._usage(), **self._metrics},
             timings=timings,
             rewards=self._given(),
         )
+
+    def _usage(self) -> dict[str, float]:
+        """The tokens of prompts and replies, and those of each agent if there are several; empty if none are known."""
+        usage: dict[str, float] = {}
+        for agent, chat in self._chats.items():
+            for kind, count in (("prompt", chat.meter.prompt_tokens), ("completion", chat.meter.tokens)):
+                if count:
+                    usage[f"{kind}_tokens"] = usage.get(f"{kind}_tokens", 0.0) + count
+                if count and len(self._chats) > 1:
+                    usage[f"{agent}/{kind}_tokens"] = float(count)
+        return usage
 
 
 def _finite(value: Any) -> float | None:

@@ -28,6 +28,7 @@ class Meter:
         turns: replies that came.
         asked: replies that are under way.
         tokens: sampled tokens.
+        prompt_tokens: tokens of the prompts; a prompt that grows is counted at each reply.
         forced: replies whose reasoning was closed at the budget.
         last_stop: why the latest reply ended.
         unanswered: chat → why its latest reply never came.
@@ -36,6 +37,7 @@ class Meter:
     turns: int = 0
     asked: int = 0
     tokens: int = 0
+    prompt_tokens: int = 0
     forced: int = 0
     last_stop: str = ""
     unanswered: dict["MeteredChat", str] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class MeteredChat:
         self.meter.unanswered.pop(self, None)
         self.meter.turns += 1
         self.meter.tokens += reply.tokens
+        self.meter.prompt_tokens += reply.prompt_tokens
         self.meter.forced += reply.forced
         self.meter.last_stop = reply.stop
         return reply

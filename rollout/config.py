@@ -61,15 +61,36 @@ class SamplingConfig(Settings):
     """The most tokens of one reply."""
 
 
+class PriceConfig(Settings):
+    """Prices of an endpoint's tokens, in dollars per million."""
+
+    prompt: float = Field(0.0, ge=0)
+    """Price of a million tokens of prompts."""
+    completion: float = Field(0.0, ge=0)
+    """Price of a million tokens of replies."""
+
+    def cost(self, prompt: float, completion: float) -> float:
+        """The dollars for so many tokens."""
+        return (self.prompt * prompt + self.completion * completion) / 1e6
+
+
 class AgentConfig(Settings):
     """The player of one agent of an environment: the policy, or a model behind a URL."""
 
     url: str = ""
     """URL of an OpenAI-compatible endpoint that plays the agent and is not trained. If empty, the policy plays it."""
+    more_urls: list[str] = Field(default_factory=list)
+    """Further URLs of the same model. Requests go to all URLs in turn, and to the next one if one fails."""
     model: str = ""
     """The endpoint's name for its model."""
     key: str = "OPENAI_API_KEY"
     """Environment variable that holds the endpoint's API key; it may be unset."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Further HTTP headers of each request. A value ``$NAME`` is read from the environment variable NAME."""
+    fields: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of each request to the endpoint, such as ``min_p``, ``stop`` or ``reasoning_effort``."""
+    prices: PriceConfig = PriceConfig()
+    """Prices of the endpoint's tokens, from which ``lachesis eval`` computes the cost."""
     trainable: bool = True
     """Whether the policy is trained on this agent's replies."""
     temperature: float | None = Field(None, ge=0, lt=100)
@@ -81,6 +102,8 @@ class AgentConfig(Settings):
     def _whole(self) -> "AgentConfig":
         if bool(self.url) != bool(self.model):
             raise ValueError("an endpoint needs both a url and a model: give both, or neither")
+        if own := sorted({"model", "messages", "seed", "max_tokens", "tools"} & set(self.fields)):
+            raise ValueError(f"fields cannot hold {own[0]!r}, which each request has already: leave it out")
         return self
 
     @property

@@ -6,7 +6,7 @@ REDACTED = "<redacted>"
 """The text that replaces a secret."""
 
 _USER = re.compile(r"(?<=://)[^/?#@\s]*@(?=[^\s])")
-_NAME = r"(?:token|password|passwd|secret|credentials?|(?:api|access|private)[_-]?key)"
+_NAME = r"(?:token|password|passwd|secret|credentials?|authorization|cookie|(?:api|access|private)[_-]?key)"
 _SETTING = re.compile(rf"(?:^|[_-]){_NAME}$", re.IGNORECASE)
 _PARAMETER = re.compile(rf"([?&;](?:[\w-]*[_-])?(?:{_NAME}|sig|signature|key)=)[^&#\s]+", re.IGNORECASE)
 _HEADER = re.compile(r"(\b(?:Bearer|Basic)\s+)[\w.~+/=-]{4,}", re.IGNORECASE)

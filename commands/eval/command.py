@@ -6,14 +6,20 @@ from typing import Any
 
 import click
 
-from ..arguments import PASS_ON, split_one
-from .evaluation import evaluation_of, run_evaluation
+from ...verifiers.errors import ConfigError
+from ..arguments import PASS_ON, split
+from .evaluation import run_evaluation
+from .request import evaluation_of
 
 
 @click.command("eval", context_settings=PASS_ON)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV [--part.key VALUE]...")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ENV... [--part.key VALUE]...")
 @click.option("--model", default="", help="Model folder or Hub id; with --url, the endpoint's name for the model.")
-@click.option("--url", default="", help="OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
+@click.option(
+    "--url",
+    multiple=True,
+    help="OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY. Several are asked in turn.",
+)
 @click.option(
     "--engine", default="torch", show_default=True, help="torch, vllm or module:name; the same as --rollout.engine."
 )
@@ -33,15 +39,27 @@ from .evaluation import evaluation_of, run_evaluation
 @click.option(
     "--concurrency", type=click.IntRange(1), default=64, show_default=True, help="Episodes that run at the same time."
 )
+@click.option(
+    "--time-limit", type=click.FloatRange(0, min_open=True), help="Seconds after which no more attempts are made."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of tasks and sampling.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSONL file for the scores; an existing one is continued.")
 @click.option("--inline", is_flag=True, help="Run everything in this process, without Ray.")
 def command(words: Sequence[str], **options: Any) -> None:
-    """Evaluate a model on the environment ENV.
+    """Evaluate a model on environments.
 
-    ENV is a name, module:Class or file.py. Settings of the environment are given as --config.key VALUE; settings of the
-    model, the rollout and the sandbox as --model.key, --rollout.key and --sandbox.key, as in a run's CONFIG.
+    ENV is a name, module:Class, file.py, or a suite: a TOML file with a table [[environments]] for each environment
+    (use, and if wanted label, config, rubric, split, tasks, attempts, temperature, max_tokens). Several ENV are
+    evaluated together.
+
+    Settings of the environments are given as --config.key VALUE; settings of the model, the rollout and the sandbox as
+    --model.key, --rollout.key and --sandbox.key, as in a run's CONFIG. --sampling.top_p and --sampling.top_k work
+    everywhere; with --url, any other --sampling.key is a field of the request, such as min_p or stop. --endpoint.key
+    sets headers.NAME, prices.prompt and prices.completion (dollars per million tokens) and key of the endpoint, and
+    --agents.NAME.key says how an agent is played that the model does not play.
     """
-    use, overrides = split_one(words, "environment")
-    evaluation = evaluation_of(use, overrides, options)
-    run_evaluation(evaluation, options["tasks"], options["attempts"], options["concurrency"], options["out"])
+    environments, overrides = split(words)
+    if not environments:
+        raise ConfigError("eval needs an environment, such as gsm8k or ./mine.py; lachesis envs lists them")
+    evaluation = evaluation_of(environments, overrides, options)
+    run_evaluation(evaluation, options["concurrency"], options["out"], options["time_limit"])

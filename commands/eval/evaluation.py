@@ -1,4 +1,4 @@
-"""An evaluation: an environment's tasks attempted by a model, which an engine loads or which answers behind a URL."""
+"""An evaluation: tasks of environments attempted by a model, which an engine loads or which answers behind a URL."""
 
 import asyncio
 import hashlib
@@ -6,227 +6,263 @@ import itertools
 import json
 import logging
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-from rich.table import Table
-
 from ...environments.environment import Environment, tasks_of
-from ...environments.loading import EnvironmentSpec, describe
-from ...rollout.chats.text_chat import TextPolicy
+from ...environments.loading import EnvironmentSpec
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
-from ...rollout.models.source import check_source
+from ...rollout.models.source import check_source, longest_context
 from ...rollout.workers.open_pool import open_pool
-from ...rollout.workers.pool import PoolSpec
-from ...trainer.overrides import parts_of
+from ...rollout.workers.pool import Pool, PoolSpec
 from ...trainer.run.progress import counting
 from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
 from ...trainer.run.storage.redaction import redacted
 from ...verifiers.errors import ConfigError, EngineError
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
-from ...verifiers.settings import validated
 from ...verifiers.task import Task
-from .score_file import ScoreFile, Summary, summarise
+from .report import print_report
+from .score_file import ScoreFile
+from .summary import Summary, summarise, usage_of
 
 log = logging.getLogger("lachesis")
+
+PROMPT_ROOM = 1024
+"""Tokens of prompts that the torch engine has room for if no context is given: it reserves memory for all of it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One environment of an evaluation.
+
+    Attributes:
+        spec: where the tasks come from; its label is unique in the evaluation.
+        split: of the environment's tasks.
+        tasks: most tasks; tasks of equal content count once.
+        attempts: at each task; a task is made anew, with all its attempts, if one of them has no score yet.
+        sampling: how replies are drawn.
+    """
+
+    spec: EnvironmentSpec
+    split: Literal["train", "test"]
+    tasks: int
+    attempts: int
+    sampling: Sampling
+
+    def header(self) -> dict[str, Any]:
+        """What a file of scores must agree on to be continued; it may be continued with more tasks and attempts."""
+        environment: dict[str, Any] = {"use": self.spec.use, "config": self.spec.config}
+        if self.spec.weights:
+            environment["rubric"] = self.spec.weights
+        if self.spec.source:
+            environment["source"] = hashlib.blake2b(self.spec.source.encode(), digest_size=8).hexdigest()
+        sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        return {**environment, "split": self.split, "sampling": sampling}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The environment, the model, and how it is asked.
+    """The environments, the model, and how it is asked.
 
     Attributes:
-        environment: where the tasks come from.
-        model: a folder or Hub id; with ``url``, the endpoint's name for the model.
-        url: of an OpenAI-compatible endpoint; empty to load the model here.
-        split: of the environment's tasks.
+        entries: the environments.
+        model: a folder or Hub id; with an endpoint, its name for the model.
         seed: of tasks and sampling.
-        sampling: how replies are drawn.
-        rollout: settings of engines and workers; with ``url``, no engine is opened.
-        settings: of the model, without ``url``.
+        rollout: settings of engines and workers; with an endpoint, no engine is opened.
+        settings: of the model, without an endpoint.
+        context: whether ``settings.context`` was given; if not, it comes from the model.
+        endpoint: where the model answers; without a ``url``, it is loaded here.
+        agents: how agents are played that the model does not play.
         sandbox: where verifiers run programs.
     """
 
-    environment: EnvironmentSpec
+    entries: tuple[Entry, ...]
     model: str
-    url: str
-    split: Literal["train", "test"]
     seed: int
-    sampling: Sampling
     rollout: RolloutConfig
     settings: ModelConfig
+    context: bool = False
+    endpoint: AgentConfig = field(default_factory=AgentConfig)
+    agents: Mapping[str, AgentConfig] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
 
     def header(self) -> dict[str, Any]:
         """What a file of scores must agree on to be continued; settings of speed are not part of it."""
-        environment = {"use": self.environment.use, "config": self.environment.config}
-        if self.environment.source:
-            environment["source"] = hashlib.blake2b(self.environment.source.encode(), digest_size=8).hexdigest()
-        sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
-        where = {"url": self.url} if self.url else {"engine": self.rollout.engine, **self.settings.model_dump()}
-        whom = {"model": self.model, **{key: value for key, value in where.items() if key not in ("path", "tiny")}}
-        asked = {"environment": environment, "split": self.split, "seed": self.seed, "sampling": sampling}
+        if self.endpoint.url:
+            where: dict[str, Any] = {"url": self.endpoint.url}
+            if self.endpoint.fields:
+                where["fields"] = self.endpoint.fields
+        else:
+            hidden = {"path", "tiny"} | (set() if self.context else {"context"})
+            where = {"engine": self.rollout.engine, **self.settings.model_dump(exclude=hidden)}
+        asked = {"environments": {entry.spec.label: entry.header() for entry in self.entries}, "seed": self.seed}
+        if self.agents:
+            asked["agents"] = {
+                agent: config.model_dump(exclude={"headers", "prices", "more_urls", "key"})
+                for agent, config in self.agents.items()
+            }
         if self.sandbox.require == "accident":  # a lower level than the default is recorded
             asked["sandbox"] = {"require": self.sandbox.require}
-        header: dict[str, Any] = redacted(asked | whom)
+        header: dict[str, Any] = redacted({**asked, "model": self.model, **where})
         return header
 
     def file_name(self) -> Path:
         """The default file for scores: every header has its own."""
-        name = re.sub(r"[^\w.-]+", "-", f"{self.environment.use}-{self.model}").strip("-.")
+        first = self.entries[0].spec.use if len(self.entries) == 1 else f"{len(self.entries)}-environments"
+        name = re.sub(r"[^\w.-]+", "-", f"{first}-{self.model}").strip("-.")
         digest = hashlib.blake2b(json.dumps(self.header(), sort_keys=True).encode(), digest_size=4).hexdigest()
         return Path("evals") / f"{name}-{digest}.jsonl"
 
-    def pool_spec(self, agents: Sequence[str]) -> PoolSpec:
-        """The pool that makes the attempts; with ``url``, that model plays all ``agents`` and no engine is opened."""
-        played = dict.fromkeys(agents, AgentConfig(url=self.url, model=self.model)) if self.url else {}
-        return PoolSpec(self.settings, self.rollout, (self.environment,), 0, self.sandbox, (played,))
+    def pool_spec(self, environments: Sequence[Environment]) -> PoolSpec:
+        """The pool that makes the attempts; with an endpoint, that model plays all agents and no engine is opened."""
+        played = tuple(self.players(environment.agents) for environment in environments)
+        settings = self.settings
+        pool = PoolSpec(settings, self.rollout, tuple(entry.spec for entry in self.entries), 0, self.sandbox, played)
+        if self.context or not pool.needs_engine:
+            return pool
+        longest = longest_context(self.model) or settings.context
+        if self.rollout.engine == "torch":
+            longest = min(longest, PROMPT_ROOM + max(entry.sampling.max_tokens for entry in self.entries))
+        return replace(pool, model=settings.model_copy(update={"context": longest}))
+
+    def players(self, agents: Sequence[str]) -> dict[str, AgentConfig]:
+        """How the ``agents`` of an environment are played; the model that is loaded plays those that are missing."""
+        own = {agent: config for agent, config in self.agents.items() if agent in agents}
+        return {**(dict.fromkeys(agents, self.endpoint) if self.endpoint.url else {}), **own}
 
 
-def evaluation_of(use: str, overrides: Sequence[str], options: Mapping[str, Any]) -> Evaluation:
-    """The evaluation that the command line asks for.
-
-    Args:
-        use: the environment.
-        overrides: ``--config.key``, ``--model.key``, ``--rollout.key`` and ``--sandbox.key`` with their values.
-        options: the command's options by name.
-
-    Raises:
-        ConfigError: a setting is unknown or not possible.
-    """
-    parts = parts_of(overrides, config={}, model={}, rollout={}, sandbox={})
-    if not options["model"]:
-        raise ConfigError("eval needs --model: a folder or Hub id, or with --url the endpoint's name for the model")
-    if "rope" in parts["model"]:
-        raise ConfigError(
-            "eval takes rotary positions from the model's config.json, where a run's checkpoints have them; "
-            "leave out --model.rope"
-        )
-    parts["rollout"] |= {"engine": options["engine"], "inline": options["inline"]}
-    sampling = Sampling(temperature=options["temperature"], max_tokens=options["max_tokens"])
-    if options["url"]:
-        TextPolicy(options["url"], options["model"], sampling)  # a malformed URL is refused before anything starts
-    return Evaluation(
-        environment=describe(use, config=parts["config"], label=use),
-        model=options["model"],
-        url=options["url"],
-        split=options["split"],
-        seed=options["seed"],
-        sampling=sampling,
-        rollout=validated(RolloutConfig, parts["rollout"], "--rollout"),
-        sandbox=validated(SandboxSettings, parts["sandbox"], "--sandbox"),
-        settings=validated(ModelConfig, {"path": options["model"], **parts["model"]}, "--model"),
-    )
-
-
-def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrency: int, out: Path | None) -> Summary:
-    """Make the attempts that ``out`` does not hold yet, and print the means over all of them.
+def run_evaluation(
+    evaluation: Evaluation, concurrency: int, out: Path | None, seconds: float | None = None
+) -> dict[str, Summary]:
+    """Make the attempts that ``out`` does not hold yet, print the means over all of them, and return them by label.
 
     Args:
-        evaluation: the environment, the model and how it is asked.
-        tasks: most tasks; tasks of equal content count once.
-        attempts: at each task; a task is made anew, with all its attempts, if one of them has no score yet.
+        evaluation: the environments, the model and how it is asked.
         concurrency: most episodes that run at once.
         out: file of scores; ``evaluation.file_name()`` if None.
+        seconds: after which no further attempts are made.
 
     Raises:
-        ConfigError: the environment has no tasks, there is no such model, or ``out`` belongs to another evaluation.
+        ConfigError: an environment has no tasks, there is no such model, or ``out`` belongs to another evaluation.
         EngineError: the model cannot be reached; ``out`` keeps what was scored before.
     """
-    environment = evaluation.environment.build()
-    warn_if_weak(check_sandbox(evaluation.sandbox, [environment], evaluation.seed))
-    chosen = distinct_tasks(environment, evaluation, tasks)
+    environments = [entry.spec.build() for entry in evaluation.entries]
+    for agent in evaluation.agents:
+        if not any(agent in environment.agents for environment in environments):
+            known = sorted({name for environment in environments for name in environment.agents})
+            raise ConfigError(f"no environment has an agent {agent!r}; there are {', '.join(known)}")
+    warn_if_weak(check_sandbox(evaluation.sandbox, environments, evaluation.seed))
+    chosen = [
+        distinct_tasks(environment, entry, evaluation.seed)
+        for environment, entry in zip(environments, evaluation.entries, strict=True)
+    ]
     if out is None:
         out = evaluation.file_name()
     with ScoreFile(out, evaluation.header()) as file:
-        wanted = [(task.hash, attempt) for task in chosen for attempt in range(attempts)]
-        before = sum(file.has(*key) for key in wanted)
-        missing = {
-            number: task
-            for number, task in enumerate(chosen)
-            if not all(file.has(task.hash, attempt) for attempt in range(attempts))
+        wanted = {
+            entry.spec.label: [
+                (entry.spec.label, task.hash, attempt) for task in tasks for attempt in range(entry.attempts)
+            ]
+            for entry, tasks in zip(evaluation.entries, chosen, strict=True)
         }
-        if missing:
-            if not evaluation.url:
+        before = sum(file.has(*key) for keys in wanted.values() for key in keys)
+        missing = [_missing(entry, tasks, file) for entry, tasks in zip(evaluation.entries, chosen, strict=True)]
+        ended = True
+        if any(missing):
+            if not evaluation.endpoint.url:
                 check_source(evaluation.model)
-            with counting("evaluating", len(chosen), len(chosen) - len(missing)) as tick:
-                asyncio.run(_make(evaluation, environment.agents, missing, attempts, concurrency, file, tick))
-        summary = summarise(file.scores[key] for key in wanted if key in file.scores)
-    _print(summary, len(wanted), before, out)
-    return summary
+            total = sum(map(len, chosen))
+            with counting("evaluating", total, total - sum(map(len, missing))) as tick:
+                ended = asyncio.run(_make(evaluation, environments, missing, concurrency, seconds, file, tick))
+        scores = {label: [file.scores[key] for key in keys if key in file.scores] for label, keys in wanted.items()}
+    summaries = {label: summarise(found) for label, found in scores.items()}
+    prices: dict[str, Any] = {}
+    for environment in environments:
+        prices |= {agent: player.prices for agent, player in evaluation.players(environment.agents).items()}
+    usage = usage_of((score for found in scores.values() for score in found), prices)
+    print_report(summaries, {label: len(keys) for label, keys in wanted.items()}, before, usage, out, ended)
+    return summaries
 
 
-def distinct_tasks(environment: Environment, evaluation: Evaluation, most: int) -> list[Task]:
-    """The tasks of equal content once each, among the first ``most`` tasks of the split."""
+def distinct_tasks(environment: Environment, entry: Entry, seed: int) -> list[Task]:
+    """The tasks of equal content once each, among the first ``entry.tasks`` tasks of the split."""
     found: dict[str, Task] = {}
-    for task in itertools.islice(tasks_of(environment, evaluation.split, evaluation.seed), most):
+    for task in itertools.islice(tasks_of(environment, entry.split, seed), entry.tasks):
         found.setdefault(task.hash, task)
     if not found:
-        raise ConfigError(f"{evaluation.environment.use} has no tasks in split {evaluation.split!r}; check its dataset")
+        raise ConfigError(f"{entry.spec.label} has no tasks in split {entry.split!r}; check its dataset")
     return list(found.values())
+
+
+def _missing(entry: Entry, tasks: Sequence[Task], file: ScoreFile) -> dict[int, Task]:
+    """The tasks that lack the score of an attempt, by their number, which seeds the sampling."""
+    return {
+        number: task
+        for number, task in enumerate(tasks)
+        if not all(file.has(entry.spec.label, task.hash, attempt) for attempt in range(entry.attempts))
+    }
 
 
 async def _make(
     evaluation: Evaluation,
-    agents: Sequence[str],
-    missing: Mapping[int, Task],
-    attempts: int,
+    environments: Sequence[Environment],
+    missing: Sequence[Mapping[int, Task]],
+    concurrency: int,
+    seconds: float | None,
+    file: ScoreFile,
+    tick: Callable[[int], None],
+) -> bool:
+    """Have all attempts at the numbered tasks made by a pool's workers; return whether the time was enough."""
+    pool = open_pool(evaluation.pool_spec(environments))
+    clock = asyncio.timeout(seconds)
+    try:
+        await pool.infos()  # a model that no engine can load is reported here, not by every episode
+        with suppress(TimeoutError):
+            async with clock:
+                for number, tasks in enumerate(missing):
+                    await _attempt(pool, evaluation, number, tasks, concurrency, file, tick)
+    finally:
+        await pool.close()
+    return not clock.expired()
+
+
+async def _attempt(
+    pool: Pool,
+    evaluation: Evaluation,
+    environment: int,
+    tasks: Mapping[int, Task],
     concurrency: int,
     file: ScoreFile,
     tick: Callable[[int], None],
 ) -> None:
-    """Have all attempts at the numbered tasks made by a pool's workers, and write their scores as they come."""
-    pool = open_pool(evaluation.pool_spec(agents))
-    try:
-        await pool.infos()  # a model that no engine can load is reported here, not by every episode
-        outcomes = evaluate(
-            pool,
-            0,
-            missing.items(),
-            sampling=evaluation.sampling,
-            seed=evaluation.seed,
-            attempts=attempts,
-            concurrency=concurrency,
-        )
-        failed = 0
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                tick(1)
-                if isinstance(outcome, Group):
-                    failed = 0
-                    for attempt, trajectory in zip(outcome.attempts, outcome.trajectories, strict=True):
-                        file.add(attempt, trajectory)
-                    continue
-                failed += 1
-                if failed == 1:
-                    log.warning("a task was not scored: %s", outcome.reason)
-                if failed >= min(len(missing), max(8, concurrency)):
-                    raise EngineError(f"{failed} tasks in a row could not be scored, the last: {outcome.reason}")
-    finally:
-        await pool.close()
-
-
-def _print(summary: Summary, wanted: int, before: int, out: Path) -> None:
-    console = Console(highlight=False, emoji=False)
-    table = Table("reward", "mean", "± standard error", box=None, header_style="bold")
-    shown = {**summary.means, **({"accuracy": summary.accuracy} if summary.accuracy else {})}
-    for label, (mean, error) in shown.items():
-        table.add_row(label, f"{mean:.4f}", f"{error:.4f}")
-    console.print(table)
-    if summary.scored and not summary.accuracy:
-        console.print("no accuracy: the environment does not define success; add it with Rubric(..., success=...)")
-    stops = ", ".join(f"{reason} {count}" for reason, count in summary.stops.items())
-    console.print(
-        f"{summary.scored} of {wanted} scored ({before} before), stop reasons: {stops or 'none'}", markup=False
+    """Have the attempts at one environment's tasks made, and write their scores as they come."""
+    entry = evaluation.entries[environment]
+    outcomes = evaluate(
+        pool,
+        environment,
+        tasks.items(),
+        sampling=entry.sampling,
+        seed=evaluation.seed,
+        attempts=entry.attempts,
+        concurrency=concurrency,
     )
-    console.print(f"scores: {out}", markup=False, soft_wrap=True)
-    if summary.scored < wanted:
-        print(f"{wanted - summary.scored} were not scored; run the same command again to retry them", file=sys.stderr)
+    failed = 0
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            tick(1)
+            if isinstance(outcome, Group):
+                failed = 0
+                for attempt, trajectory in zip(outcome.attempts, outcome.trajectories, strict=True):
+                    file.add(attempt, trajectory)
+                continue
+            failed += 1
+            if failed == 1:
+                log.warning("a task was not scored: %s", outcome.reason)
+            if failed >= min(len(tasks), max(8, concurrency)):
+                raise EngineError(f"{failed} tasks in a row could not be scored, the last: {outcome.reason}")

@@ -1,17 +1,15 @@
 """The scores of an evaluation on disk: a header line, then one JSON line for each trajectory; it can be continued."""
 
 import json
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean, stdev
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self, TextIO
 
 from ...verifiers.errors import ConfigError, DataError, InfrastructureError
 from ...verifiers.files import cut_torn_line
+from ...verifiers.reward import Reward
 from ...verifiers.rows.jsonl import read_numbered_jsonl
 from ...verifiers.trajectory import POLICY, Trajectory
 
@@ -20,27 +18,35 @@ class Score(NamedTuple):
     """What the summary needs of one trajectory.
 
     Attributes:
+        environment: the environment's label.
         task: the task's hash.
         attempt: number of the attempt at it.
         rewards: label → unweighted score, with the weighted ``total``; another agent's labels begin with its name.
         success: ``Reward.success`` of the first agent; None if it is undefined.
         stop: why the episode ended.
         scored: whether it has a score at all.
+        answer: the answer that the first agent's decisive verifier extracted; empty if it extracted none.
+        tokens: agent → tokens of its prompts and of its replies, where the policy counts them.
+        seconds: of the episode.
     """
 
+    environment: str
     task: str
     attempt: int
     rewards: dict[str, float]
     success: bool | None
     stop: str
     scored: bool
+    answer: str = ""
+    tokens: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    seconds: float = 0.0
 
 
 class ScoreFile:
     """Scores on disk, a context manager. If ``path`` exists, its scores are kept and added to.
 
     Attributes:
-        scores: (task hash, attempt) → score; the last one if an attempt was made twice.
+        scores: (environment, task hash, attempt) → score; the last one if an attempt was made twice.
 
     Args:
         path: JSON Lines.
@@ -54,7 +60,7 @@ class ScoreFile:
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path = path
-        self.scores: dict[tuple[str, int], Score] = {}
+        self.scores: dict[tuple[str, str, int], Score] = {}
         self._header = header
         self._file: TextIO | None = None
         try:
@@ -86,14 +92,14 @@ class ScoreFile:
             ) from None
         return self._note(attempt, trajectory)
 
-    def has(self, task: str, attempt: int) -> bool:
-        """Whether this attempt at the task with this hash has a score already."""
-        score = self.scores.get((task, attempt))
+    def has(self, environment: str, task: str, attempt: int) -> bool:
+        """Whether this attempt at the environment's task with this hash has a score already."""
+        score = self.scores.get((environment, task, attempt))
         return score is not None and score.scored
 
     def _note(self, attempt: int, trajectory: Trajectory) -> Score:
         score = score_of(attempt, trajectory)
-        self.scores[score.task, attempt] = score
+        self.scores[score.environment, score.task, attempt] = score
         return score
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -142,51 +148,38 @@ def score_of(attempt: int, trajectory: Trajectory) -> Score:
             rewards[prefix + "total"] = reward.total
     first = next(iter(trajectory.rewards.values()), None)
     success = first.success if first and trajectory.scored else None
-    return Score(trajectory.task.hash, attempt, rewards, success, trajectory.stop.value, trajectory.scored)
-
-
-class Summary(NamedTuple):
-    """The results of an evaluation.
-
-    Attributes:
-        means: label → (mean, its standard error); attempts at one task are one observation, since they are not
-            independent. The error is NaN for a single task.
-        accuracy: the same for the share of successes (``Reward.success``); None if success is undefined.
-        stops: stop reason → count.
-        scored: how many trajectories have a score.
-        unscored: how many have none, because of an infrastructure error; no mean includes them.
-    """
-
-    means: dict[str, tuple[float, float]]
-    accuracy: tuple[float, float] | None
-    stops: dict[str, int]
-    scored: int
-    unscored: int
-
-
-def summarise(scores: Iterable[Score]) -> Summary:
-    """Means over the trajectories that have a score."""
-    everything = list(scores)
-    scored = [score for score in everything if score.scored]
-    labels = sorted({label for score in scored for label in score.rewards}, key=lambda label: (label == "total", label))
-    means = {label: _mean((s.task, s.rewards[label]) for s in scored if label in s.rewards) for label in labels}
-    defined = [score for score in scored if score.success is not None]
-    accuracy = (
-        _mean((score.task, float(bool(score.success))) for score in scored) if scored and defined == scored else None
+    return Score(
+        trajectory.environment,
+        trajectory.task.hash,
+        attempt,
+        rewards,
+        success,
+        trajectory.stop.value,
+        trajectory.scored,
+        extracted_answer(first),
+        _tokens(trajectory),
+        sum(trajectory.timings.values()),
     )
-    stops = dict(Counter(score.stop for score in everything).most_common())
-    return Summary(means, accuracy, stops, len(scored), len(everything) - len(scored))
 
 
-def _mean(values: Iterable[tuple[str, float]]) -> tuple[float, float]:
-    """Mean over tasks of each task's mean, and its standard error."""
-    by_task: dict[str, list[float]] = defaultdict(list)
-    for task, value in values:
-        by_task[task].append(value)
-    means = [fmean(found) for found in by_task.values()]
-    if not means:
-        return math.nan, math.nan
-    return fmean(means), stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+def extracted_answer(reward: Reward | None) -> str:
+    """The answer that the decisive verifier found in the completion; empty if it found none."""
+    decisive = reward.decisive if reward else None
+    found = decisive.verdict.evidence.get("found") if decisive else None
+    return found if isinstance(found, str) else ""
+
+
+def _tokens(trajectory: Trajectory) -> dict[str, tuple[float, float]]:
+    """The tokens of prompts and replies by agent; an episode of one agent counts them without its name."""
+    found = {}
+    for agent in trajectory.messages:
+        prefix = f"{agent}/" if len(trajectory.messages) > 1 else ""
+        prompt, completion = (
+            trajectory.metrics.get(f"{prefix}{kind}_tokens", 0.0) for kind in ("prompt", "completion")
+        )
+        if prompt or completion:
+            found[agent] = prompt, completion
+    return found
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """An evaluation as the viewer shows it: means with confidence intervals, its tasks, and its trajectories."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from ...verifiers.trajectory import POLICY
-from ..eval.score_file import Score, summarise
+from ..eval.score_file import Score
+from ..eval.summary import interval, summarise
 from .row import Filter, Row
 from .row_index import RowIndex
 from .token_texts import TokenTexts
 from .trajectory_files import EvalTrajectories, read_header
-
-Z95 = 1.959964
-"""Standard errors on each side of a 95% confidence interval."""
 
 
 class EvalSource:
@@ -33,15 +31,20 @@ class EvalSource:
         self.index = RowIndex(EvalTrajectories(path))
         self.texts = TokenTexts(str(self.header.get("model", "")))
 
+    @property
+    def environments(self) -> list[str]:
+        """The labels of the environments that its header lists."""
+        found = self.header.get("environments")
+        return [str(label) for label in found] if isinstance(found, dict) else []
+
     def state(self) -> dict[str, Any]:
         """Return a line of the list of evaluations."""
-        environment = self.header.get("environment")
         return {
             "key": self.key,
             "kind": self.kind,
             "name": self.path.name,
             "path": str(self.path),
-            "environment": environment.get("use", "") if isinstance(environment, dict) else str(environment or ""),
+            "environment": ", ".join(self.environments),
             "model": str(self.header.get("model", "")),
             "changed": self.path.stat().st_mtime,
             "bytes": self.path.stat().st_size,
@@ -53,20 +56,30 @@ class EvalSource:
         return list({(row.group, row.attempt): row for row in self.index.find(Filter(), seconds=60).rows}.values())
 
     def page(self) -> dict[str, Any]:
-        """Return the means with 95% confidence intervals, and what each task's attempts came to."""
+        """Return the means with 95% confidence intervals, and what each task's attempts came to.
+
+        If there are several environments, the label of a mean begins with its environment's.
+        """
         rows = self.rows()
-        summary = summarise(_score(row) for row in rows)
+        by_environment: dict[str, list[Score]] = defaultdict(list)
         tasks: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
             tasks[row.group].append(row)
-        named = {**summary.means, **({"success": summary.accuracy} if summary.accuracy else {})}
+            by_environment[row.environment].append(_score(row))
+        summaries = {label: summarise(scores) for label, scores in by_environment.items()}
+        named = {
+            f"{environment}: {label}" if len(summaries) > 1 else label: estimate
+            for environment, summary in summaries.items()
+            for label, estimate in summary.named("success").items()
+        }
+        stops = Counter(row.stop for row in rows)
         return {
             **self.state(),
             "header": self.header,
             "means": [interval(label, mean, error) for label, (mean, error) in named.items()],
-            "stops": summary.stops,
-            "scored": summary.scored,
-            "unscored": summary.unscored,
+            "stops": dict(stops.most_common()),
+            "scored": sum(summary.scored for summary in summaries.values()),
+            "unscored": sum(summary.unscored for summary in summaries.values()),
             "tasks": [_task(group, sorted(attempts, key=lambda row: row.attempt)) for group, attempts in tasks.items()],
             "damages": self.index.damages[:20],
         }
@@ -77,7 +90,7 @@ def compare(one: EvalSource, other: EvalSource) -> dict[str, Any]:
 
     The difference is that of the means over the tasks that both have, with a paired 95% confidence interval.
     """
-    first, second = _by_task(one.rows()), _by_task(other.rows())
+    first, second = _by_task(one), _by_task(other)
     shared = [task for task in first if task in second]
     differences = {task: second[task].total - first[task].total for task in shared}
     values = list(differences.values())
@@ -92,21 +105,23 @@ def compare(one: EvalSource, other: EvalSource) -> dict[str, Any]:
         "only_one": len(first) - len(shared),
         "only_other": len(second) - len(shared),
         "tasks": [
-            {"task": task, "one": first[task]._asdict(), "other": second[task]._asdict(), "difference": value}
+            {
+                "environment": task.environment,
+                "task": task.id,
+                "one": first[task]._asdict(),
+                "other": second[task]._asdict(),
+                "difference": value,
+            }
             for task, value in sorted(differences.items(), key=lambda pair: -abs(pair[1]))
         ],
     }
 
 
-def interval(label: str, mean: float, error: float) -> dict[str, Any]:
-    """A mean with the bounds of its 95% confidence interval; null where a number is not known."""
-    known = math.isfinite(error)
-    return {
-        "label": label,
-        "mean": mean if math.isfinite(mean) else None,
-        "low": mean - Z95 * error if known else None,
-        "high": mean + Z95 * error if known else None,
-    }
+class _Asked(NamedTuple):
+    """A task's environment, empty if the file has only one, and its id."""
+
+    environment: str
+    id: str
 
 
 class _Result(NamedTuple):
@@ -116,21 +131,24 @@ class _Result(NamedTuple):
     total: float
 
 
-def _by_task(rows: list[Row]) -> dict[str, _Result]:
-    """The result of each task by its id."""
-    totals: dict[str, list[float]] = defaultdict(list)
+def _by_task(source: EvalSource) -> dict[_Asked, _Result]:
+    """The result of each task; the label of a file's only environment does not matter."""
+    totals: dict[_Asked, list[float]] = defaultdict(list)
     groups = {}
-    for row in rows:
+    several = len(source.environments) > 1
+    for row in source.rows():
         if row.total is not None:
-            totals[row.task].append(row.total)
-            groups[row.task] = row.group
+            task = _Asked(row.environment if several else "", row.task)
+            totals[task].append(row.total)
+            groups[task] = row.group
     return {task: _Result(groups[task], fmean(values)) for task, values in totals.items()}
 
 
 def _score(row: Row) -> Score:
     rewards = {label: score for label, score in row.parts if score is not None}
     rewards |= {"total" if agent == POLICY else f"{agent}/total": total for agent, total in row.totals}
-    return Score(str(row.group), row.attempt, rewards, row.success, row.stop, bool(row.totals))
+    success = row.success if row.totals else None
+    return Score(row.environment, str(row.group), row.attempt, rewards, success, row.stop, bool(row.totals), row.answer)
 
 
 def _task(group: int, attempts: list[Row]) -> dict[str, Any]:

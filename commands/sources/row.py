@@ -9,6 +9,7 @@ import msgspec
 from ...verifiers.errors import DataError
 from ...verifiers.reward import Reward
 from ...verifiers.trajectory import POLICY
+from ..eval.score_file import extracted_answer
 
 OPENING = 140
 """Most characters of a reply that a list shows."""
@@ -32,6 +33,7 @@ class Row(msgspec.Struct, gc=False):
         reply: the beginning of the last reply.
         error: the exception with its place, if there was one.
         place: where the source finds the trajectory again.
+        answer: the answer that the first agent's decisive verifier extracted; empty if it extracted none.
     """
 
     step: int
@@ -47,6 +49,7 @@ class Row(msgspec.Struct, gc=False):
     reply: str
     error: str
     place: int
+    answer: str = ""
 
     @property
     def total(self) -> float | None:
@@ -98,7 +101,7 @@ def row_of(line: Line, place: int, group: int | None = None) -> Row:
     Raises:
         DataError: its rewards cannot be read.
     """
-    totals, parts, success = _rewards(line.rewards)
+    totals, parts, success, answer = _rewards(line.rewards)
     replies = [
         str(message.get("content", ""))
         for messages in line.messages.values()
@@ -119,13 +122,14 @@ def row_of(line: Line, place: int, group: int | None = None) -> Row:
         reply=" ".join(replies[-1][: 4 * OPENING].split())[:OPENING] if replies else "",
         error=(line.error or "")[:400],
         place=place,
+        answer=answer,
     )
 
 
 def _rewards(
     found: Mapping[str, Any],
-) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float | None], ...], bool | None]:
-    """Totals, parts and success, as ``Row`` has them."""
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float | None], ...], bool | None, str]:
+    """Totals, parts, success and answer, as ``Row`` has them."""
     try:
         rewards = {agent: Reward.from_json(given) for agent, given in found.items()}
         totals = tuple((agent, reward.total) for agent, reward in rewards.items() if reward.scored)
@@ -134,7 +138,8 @@ def _rewards(
             for agent, reward in rewards.items()
             for part in reward.components
         )
-        return totals, parts, next((reward.success for reward in rewards.values()), None)
+        first = next(iter(rewards.values()), None)
+        return totals, parts, first.success if first else None, extracted_answer(first)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"rewards that cannot be read: {error}") from None
 

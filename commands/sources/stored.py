@@ -99,41 +99,52 @@ def _open_eval(path: Path, overrides: Sequence[str]) -> StoredEpisodes:
     if header is None:
         raise ConfigError(f"{path} is not an evaluation: its first line is no header; give the file that eval wrote")
     parts = parts_of(overrides, config={}, sandbox={})
-    asked: Any = header.get("environment")
-    if not isinstance(asked, dict) or not isinstance(asked.get("use"), str):
-        raise ConfigError(f"the header of {path} names no environment; it was written by another version")
-    use = asked["use"]
-    spec = describe(use, config={**asked.get("config", {}), **parts["config"]}, label=use)
+    asked: Any = header.get("environments")
+    if not isinstance(asked, dict) or not all(isinstance(one, dict) and "use" in one for one in asked.values()):
+        raise ConfigError(f"the header of {path} names no environments; it was written by another version")
+    specs = {
+        label: describe(
+            one["use"],
+            config={**one.get("config", {}), **parts["config"]},
+            weights=one.get("rubric", {}),
+            label=label,
+        )
+        for label, one in asked.items()
+    }
     sandbox = validated(SandboxSettings, {**header.get("sandbox", {}), **parts["sandbox"]}, "--sandbox")
-    source = EvalSource(use, path)
+    source = EvalSource(path.name, path)
 
     def stored(last: bool) -> Iterator[Stored]:
         for row in sorted(source.rows(), key=lambda row: (row.group, row.attempt)):
             made = Trajectory.from_json(msgspec.json.decode(source.index.text(row)))
             yield Stored(0, row.group, row.attempt, made)
 
-    numbers = cache(lambda: _numbers(source, spec))  # a replay needs them, and scoring does not
+    numbers = cache(lambda: _numbers(source, specs))  # a replay needs them, and scoring does not
 
     def seed(one: Stored) -> tuple[int, ...]:
         number = numbers().get(one.group, one.group)
         return (int(header.get("seed", 0)), EVALUATION, number, one.attempt)
 
-    return StoredEpisodes(path, {spec.label: spec}, sandbox, stored, seed)
+    return StoredEpisodes(path, specs, sandbox, stored, seed)
 
 
-def _numbers(source: EvalSource, spec: EnvironmentSpec) -> dict[int, int]:
+def _numbers(source: EvalSource, specs: Mapping[str, EnvironmentSpec]) -> dict[int, int]:
     """The number that seeded each task's episodes, by the task's number in the file.
 
-    The evaluation counted the distinct tasks in the order of drawing, and its file has them as they ended.
+    The evaluation counted the distinct tasks of each environment in the order of drawing, and its file has them as they
+    ended.
     """
-    wanted = {row.task: row.group for row in source.rows()}
-    split = source.header.get("split", "test")
     found: dict[int, int] = {}
-    distinct: dict[str, int] = {}
-    for task in itertools.islice(tasks_of(spec.build(), split, int(source.header.get("seed", 0))), SEARCHED):
-        number = distinct.setdefault(task.hash, len(distinct))
-        if task.id in wanted:
-            found.setdefault(wanted[task.id], number)
-        if len(found) == len(wanted):
-            break
+    for label, spec in specs.items():
+        wanted = {row.task: row.group for row in source.rows() if row.environment == label}
+        split = source.header["environments"][label].get("split", "test")
+        distinct: dict[str, int] = {}
+        missing = set(wanted.values())
+        for task in itertools.islice(tasks_of(spec.build(), split, int(source.header.get("seed", 0))), SEARCHED):
+            if not missing:
+                break
+            number = distinct.setdefault(task.hash, len(distinct))
+            if task.id in wanted and wanted[task.id] in missing:
+                found[wanted[task.id]] = number
+                missing.remove(wanted[task.id])
     return found

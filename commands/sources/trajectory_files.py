@@ -99,13 +99,15 @@ class EvalTrajectories:
 
     def _number(self, line: bytes) -> int:
         try:
-            task = bytes(_task_of(line).task)
+            asked = _task_of(line)
+            task = asked.environment.encode() + bytes(asked.task)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             task = line  # its row reports what is wrong with it
         return self._numbers.setdefault(task, len(self._numbers))
 
 
 class _WithTask(msgspec.Struct):
+    environment: str
     task: msgspec.Raw
 
 

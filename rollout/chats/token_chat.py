@@ -224,7 +224,8 @@ class TokenChat:
         self._calls += 1
         last = rest or completion
         sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
-        return replace(read_reply(content, last.stop, int(sampled), bool(closing.size)), raw=raw)
+        reply = read_reply(content, last.stop, int(sampled), bool(closing.size))
+        return replace(reply, raw=raw, prompt_tokens=int(prompt.size))
 
     def _as_hermes(self, raw: str) -> str:
         """The reply in Hermes' form, in which environments and verifiers read it, if the template asks for another."""

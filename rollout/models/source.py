@@ -50,6 +50,22 @@ def check_source(name: str) -> None:
         log.warning("%s is downloaded from the Hugging Face Hub first, which can take minutes", name)
 
 
+def longest_context(name: str) -> int | None:
+    """The most tokens that the model in a folder or on the Hub can attend to; None if its config does not say.
+
+    A sliding window bounds it too, because engines may compute full attention only.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name).get_text_config()
+    except (OSError, ValueError):  # the engine says what is wrong with the model
+        return None
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"]  # else the window is everywhere
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in kinds else None
+    return min(filter(None, (getattr(config, "max_position_embeddings", None), window)), default=None)
+
+
 def _missing(name: str) -> str:
     return f"the model {name} is a file, not a folder" if Path(name).is_file() else f"there is no model folder {name}"
 

@@ -57,7 +57,14 @@ class AgentPolicies:
         if config.url:
             key = (agent, sampling)
             if key not in self._endpoints:
-                self._endpoints[key] = TextPolicy(config.url, config.model, sampling, key_variable=config.key)
+                self._endpoints[key] = TextPolicy(
+                    [config.url, *config.more_urls],
+                    config.model,
+                    sampling,
+                    fields=config.fields,
+                    key_variable=config.key,
+                    headers=config.headers,
+                )
             return self._endpoints[key]
         if trained is None:
             raise ConfigError(f"agent {agent!r} has no url, and no engine was opened for it; set its url and model")

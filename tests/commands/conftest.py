@@ -193,7 +193,7 @@ def write_eval() -> Callable[..., Path]:
     """Writes an evaluation's file by hand: ``write_eval(path, [(attempt, trajectory), …], model)``."""
 
     def write(path: Path, attempts: "list[tuple[int, Trajectory]]", model: str = "m") -> Path:
-        with ScoreFile(path, {"environment": {"use": "toy", "config": {}}, "model": model}) as file:
+        with ScoreFile(path, {"environments": {"toy": {"use": "toy", "config": {}}}, "model": model}) as file:
             for attempt, trajectory in attempts:
                 file.add(attempt, trajectory)
         return path

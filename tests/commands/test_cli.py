@@ -89,7 +89,7 @@ print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if nam
         (["trian"], ["No such command 'trian'"]),
         (["verify", "none.jsonl"], ["cannot read none.jsonl"]),
         (["verify", "."], ["holds no trajectories"]),
-        (["eval"], ["takes one environment, found none"]),
+        (["eval"], ["eval needs an environment"]),
         (["eval", "arithmetic"], ["needs --model"]),
         (["eval", "arithmetik", "--model", "m"], ["did you mean 'arithmetic'"]),
         (["eval", "arithmetic", "--model", "m", "--config.digitz", "1"], ["did you mean 'digits'"]),

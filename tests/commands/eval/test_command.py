@@ -22,17 +22,24 @@ class Adder:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.delay = 0.0
         self.port = 0
 
     async def answer(self, request: web.Request) -> web.Response:
-        question = (await request.json())["messages"][-1]["content"]
+        self.bodies.append(await request.json())
+        self.headers.append(dict(request.headers))
+        question = self.bodies[-1]["messages"][-1]["content"]
         self.asked.append(question)
         await asyncio.sleep(self.delay)
         a, b = (int(number[::-1]) for number in question.rstrip("=").split("+"))
         total = 0 if question.startswith("9") else a + b
         return web.json_response(
-            {"choices": [{"message": {"content": f"{total:02d}"[::-1]}, "finish_reason": "stop"}], "usage": None}
+            {
+                "choices": [{"message": {"content": f"{total:02d}"[::-1]}, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 2},
+            }
         )
 
 
@@ -68,17 +75,17 @@ def eval_words(adder: Adder, *more: str, use: str = "arithmetic") -> list[str]:
 def test_eval_over_a_url_is_saved_and_goes_on(
     tmp_path: Path, adder: Adder, lachesis: Callable[..., Any], refused: Callable[..., Any]
 ) -> None:
-    first = lachesis(*eval_words(adder, "--tasks", "4"), cwd=tmp_path)
+    first = lachesis(*eval_words(adder, "--temperature", "1", "--tasks", "4"), cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert len(adder.asked) == 4
-    whole = lachesis(*eval_words(adder, "--attempts", "2"), cwd=tmp_path)
+    whole = lachesis(*eval_words(adder, "--temperature", "1", "--attempts", "2"), cwd=tmp_path)
     tasks = len({row["task"]["id"] for row in rows_of(tmp_path / "s.jsonl")})
     assert len(adder.asked) == 4 + 2 * tasks  # a task that lacks an attempt is made whole: rewards may compare them
     assert "4 before" in whole.stdout
     right = sum(not question.startswith("9") for question in set(adder.asked)) / tasks
     assert re.search(rf"accuracy +{right:.4f}", whole.stdout)
     assert f"{2 * tasks} of {2 * tasks} scored" in whole.stdout
-    refused(lachesis(*eval_words(adder, "--temperature", "1"), cwd=tmp_path), "sampling.temperature 0.0, not 1.0")
+    refused(lachesis(*eval_words(adder), cwd=tmp_path), "sampling.temperature 1.0, not 0.0")
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -163,7 +170,9 @@ def test_an_endpoint_gets_group_rewards_and_attempts_keep_their_numbers(
     tmp_path: Path, adder: Adder, lachesis: Callable[..., Any]
 ) -> None:
     (tmp_path / "comparing.py").write_text(COMPARING)
-    words = eval_words(adder, "--attempts", "3", "--rollout.on_failure", "drop", use="comparing.py")
+    words = eval_words(
+        adder, "--attempts", "3", "--temperature", "1", "--rollout.on_failure", "drop", use="comparing.py"
+    )
     done = lachesis(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     made = {(row["task"]["prompt"], row["attempt"]) for row in rows_of(tmp_path / "s.jsonl")}
@@ -189,3 +198,137 @@ def test_eval_through_ray_says_in_one_line_that_the_model_cannot_be_loaded(
     assert done.returncode == 2, done.stderr
     assert "holds no causal language model" in done.stderr
     assert "_engine" not in done.stderr
+
+
+SUITE = """
+[[environments]]
+use = "arithmetic"
+config.digits = 1
+label = "one digit"
+tasks = 3
+[[environments]]
+use = "comparing.py"
+attempts = 4
+temperature = 0.5
+[[environments]]
+use = "arithmetic"
+config.digits = 2
+label = "two digits"
+tasks = 2
+"""
+
+
+def test_a_suite_is_saved_in_one_file_and_goes_on(
+    tmp_path: Path, adder: Adder, lachesis_here: Callable[..., Any]
+) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "sums.toml").write_text(SUITE)
+    (tmp_path / "suites" / "comparing.py").write_text(COMPARING)
+    words = eval_words(adder, "--time-limit", "60", use="suites/sums.toml")
+    prices = ["--endpoint.prices.prompt", "1000", "--endpoint.prices.completion", "500"]
+    first = lachesis_here(*words, "--rollout.on_failure", "drop", *prices, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert [name for name in ("one digit", "comparing.py", "two digits") if f"\n{name}\n" in first.stdout] == [
+        "one digit",
+        "comparing.py",
+        "two digits",
+    ]
+    assert "16 of 17 scored in all (0 before)" in first.stdout
+    assert "160 prompt tokens and 32 completion tokens" in first.stdout
+    assert f"${16 * (10 * 1000 + 2 * 500) / 1e6:.4f}" in first.stdout
+    assert {row["environment"] for row in rows_of(tmp_path / "s.jsonl")} == {"one digit", "comparing.py", "two digits"}
+    sampled = {body["temperature"] for body in adder.bodies}
+    assert sampled == {0.0, 0.5}
+    asked = len(adder.asked)
+    assert "16 before" in lachesis_here(*words, "--rollout.on_failure", "drop", cwd=tmp_path).stdout
+    assert len(adder.asked) == asked + 3  # the three attempts beside the one that failed
+    again = lachesis_here("verify", "s.jsonl", cwd=tmp_path)
+    assert "0 verdicts changed" in again.stdout, again.stderr
+
+
+def test_pass_at_k_is_printed_for_several_attempts(
+    tmp_path: Path, adder: Adder, lachesis_here: Callable[..., Any]
+) -> None:
+    done = lachesis_here(*eval_words(adder, "--attempts", "4", "--temperature", "1", "--tasks", "3"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = [line.split()[0] for line in done.stdout.splitlines() if "@" in line]
+    assert shown == ["pass@2", "pass@4", "maj@4"]
+
+
+def test_requests_have_the_fields_and_headers_that_were_asked_for_and_go_past_a_dead_endpoint(
+    tmp_path: Path, adder: Adder, lachesis_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "hunter22")
+    words = eval_words(adder, "--url", "http://127.0.0.1:9/v1", "--tasks", "4")
+    words += ["--sampling.top_p", "0.9", "--sampling.min_p", "0.1", "--sampling.stop", '["x"]']
+    words += ["--endpoint.headers.X-Token", "$MY_TOKEN"]
+    done = lachesis_here(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 scored" in done.stdout
+    assert len(adder.asked) == 4
+    for body, headers in zip(adder.bodies, adder.headers, strict=True):
+        assert (body["top_p"], body["min_p"], body["stop"]) == (0.9, 0.1, ["x"])
+        assert headers["X-Token"] == "hunter22"
+    assert "hunter22" not in (tmp_path / "s.jsonl").read_text()
+
+
+def test_the_time_limit_ends_an_evaluation_that_goes_on_later(
+    tmp_path: Path, adder: Adder, lachesis_here: Callable[..., Any]
+) -> None:
+    adder.delay = 30.0
+    words = eval_words(adder, "--tasks", "2")
+    done = lachesis_here(*words, "--time-limit", "0.5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "0 of 2 scored" in done.stdout
+    assert "the time limit ended the evaluation; run the same command again to continue" in done.stderr
+    adder.delay = 0.0
+    assert "2 of 2 scored" in lachesis_here(*words, cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["--attempts", "2"],
+            "at temperature 0 all 2 attempts are alike; give a temperature above 0 (--temperature 1)",
+        ),
+        (["--sampling.seed", "3"], "--sampling.seed is the option --seed here"),
+        (["--endpoint.model", "x"], "--endpoint.model is not a setting here"),
+        (["--endpoint.headers.A", "$UNSET_NAME"], "the environment variable UNSET_NAME, which is not set"),
+        (["--agents.referee.trainable", "false"], "no environment has an agent 'referee'"),
+        (["arithmetic"], "two environments are called 'arithmetic'"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_with_the_cure(
+    words: list[str], says: str, tmp_path: Path, adder: Adder, lachesis_here: Callable[..., Any], refused: Any
+) -> None:
+    refused(lachesis_here(*eval_words(adder, *words), cwd=tmp_path), says)
+    assert not adder.asked
+
+
+def test_the_context_comes_from_the_model_and_sampling_that_needs_an_endpoint_is_refused(
+    tmp_path: Path, lachesis_here: Callable[..., Any], refused: Any
+) -> None:
+    build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64)
+    words = ["eval", "arithmetic", "--config.digits=1", "--model", "model", "--inline", "--tasks", "2"]
+    words += ["--max-tokens", "3"]
+    refused(lachesis_here(*words, "--sampling.min_p", "0.1", cwd=tmp_path), "--sampling.min_p needs an endpoint")
+    done = lachesis_here(*words, "--sampling.top_k", "5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 scored" in done.stdout
+    assert "prompt tokens and" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("environments = []", "at least 1"),
+        ("[[environments]]\nlabel = 'x'", "'environments.0.use' is missing"),
+        ("[", "TOML"),
+    ],
+)
+def test_a_suite_that_is_none_is_refused(
+    text: str, says: str, tmp_path: Path, lachesis_here: Callable[..., Any], refused: Any
+) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    refused(lachesis_here("eval", "bad.toml", "--model", "m", "--inline", cwd=tmp_path), "bad.toml", says)

@@ -1,13 +1,12 @@
-"""Scores on disk: resumable, refused where they are of something else, and summed up honestly."""
+"""Scores on disk: resumable, and refused where they are of something else."""
 
 import json
-import math
 from pathlib import Path
-from statistics import stdev
 
 import pytest
 
-from lachesis.commands.eval.score_file import Score, ScoreFile, score_of, summarise
+from lachesis.commands.eval.score_file import ScoreFile, score_of
+from lachesis.commands.eval.summary import summarise
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.task import Task
@@ -31,9 +30,9 @@ def test_scores_are_there_when_it_is_opened_again(tmp_path: Path) -> None:
         assert len(path.read_text().splitlines()) == 2
         file.add(1, attempt("a", 0.0))
     with ScoreFile(path, HEADER) as again:
-        assert again.has(Task("a").hash, 0)
-        assert again.has(Task("a").hash, 1)
-        assert not again.has(Task("a").hash, 2)
+        assert again.has("toy", Task("a").hash, 0)
+        assert again.has("toy", Task("a").hash, 1)
+        assert not again.has("toy", Task("a").hash, 2)
         assert again.scores == file.scores
 
 
@@ -41,9 +40,9 @@ def test_an_attempt_that_was_not_judged_is_made_again_and_counts_once(tmp_path: 
     path = tmp_path / "s.jsonl"
     with ScoreFile(path, HEADER) as file:
         file.add(0, attempt("a", None))
-        assert not file.has(Task("a").hash, 0)
+        assert not file.has("toy", Task("a").hash, 0)
     with ScoreFile(path, HEADER) as file:
-        assert not file.has(Task("a").hash, 0)
+        assert not file.has("toy", Task("a").hash, 0)
         file.add(0, attempt("a", 1.0))
     summary = summarise(ScoreFile(path, HEADER).scores.values())
     assert (summary.scored, summary.unscored) == (1, 0)
@@ -57,7 +56,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
     with ScoreFile(path, HEADER) as file:
-        assert not file.has(Task("b").hash, 0)
+        assert not file.has("toy", Task("b").hash, 0)
         file.add(0, attempt("b", 1.0))
     assert path.read_bytes() == whole
 
@@ -90,33 +89,6 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     path.symlink_to("/dev/full")
     with ScoreFile(path, HEADER) as file, pytest.raises(InfrastructureError, match="No space left"):
         file.add(0, attempt("a", 1.0))
-
-
-def test_accuracy_is_left_out_where_success_is_undefined() -> None:
-    def scored(graded: bool) -> Score:
-        parts = (Component("speed", 1.0, Verdict(1.0, graded=graded)),)
-        return score_of(0, Trajectory(Task("a"), rewards={"policy": Reward(parts)}))
-
-    assert summarise([scored(False)]).accuracy is not None
-    assert summarise([scored(False), scored(True)]).accuracy is None
-
-
-def test_means_are_over_tasks_and_their_error_too() -> None:
-    scores = [score_of(n, attempt("a", value)) for n, value in enumerate((1.0, 0.0))]
-    scores += [score_of(0, attempt("b", 1.0)), score_of(0, attempt("c", 0.0)), score_of(0, attempt("d", None))]
-    summary = summarise(scores)
-    tasks = [0.5, 1.0, 0.0]
-    assert summary.means["exact"] == pytest.approx((0.5, stdev(tasks) / math.sqrt(3)))
-    assert summary.means["total"] == pytest.approx((1.0, 2 * stdev(tasks) / math.sqrt(3)))
-    assert summary.accuracy[0] == pytest.approx(0.5)
-    assert (summary.scored, summary.unscored) == (4, 1)
-    assert summary.stops == {"done": 5}
-
-
-def test_one_task_has_no_standard_error() -> None:
-    mean, error = summarise([score_of(0, attempt("a", 1.0))]).accuracy
-    assert mean == 1.0
-    assert math.isnan(error)
 
 
 def test_another_agents_labels_carry_its_name() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.commands.eval.score_file import ScoreFile, summarise
+from lachesis.commands.eval.score_file import ScoreFile
+from lachesis.commands.eval.summary import summarise
 from lachesis.commands.sources.eval_source import EvalSource, compare
 from lachesis.verifiers.trajectory import Trajectory
 
@@ -19,7 +20,7 @@ def test_the_means_are_those_that_eval_prints(tmp_path: Path, make: Make, write_
     attempts = [(n, make(task, "y", score)) for task, both in scores.items() for n, score in enumerate(both)]
     path = write_eval(tmp_path / "e.jsonl", attempts)
     page = EvalSource("e", path).page()
-    header = {"environment": {"use": "toy", "config": {}}, "model": "m"}
+    header = {"environments": {"toy": {"use": "toy", "config": {}}}, "model": "m"}
     expected = summarise(ScoreFile(path, header).scores.values())
     means = {mean["label"]: mean for mean in page["means"]}
     for label, (mean, error) in {**expected.means, "success": expected.accuracy or (math.nan, math.nan)}.items():
