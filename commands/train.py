@@ -1,6 +1,7 @@
 """``lachesis train``: a run begun or resumed, from the command line to its summary."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from ..trainer.run.sandbox_check import check_sandbox
 from ..verifiers.errors import ConfigError
 from ..verifiers.secrets import REDACTED
 from .arguments import PASS_ON, split
+from .terminal import printable
+
+STOPPED = 3
+"""Exit code of a run that an alert ended."""
 
 
 @click.command("train", context_settings=PASS_ON)
@@ -24,7 +29,7 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     """Train the model that CONFIG (a TOML file) describes.
 
     Options such as --trainer.lr 1e-5 override its settings; docs/settings.md lists them. The results go into the new
-    folder runs/NAME-K.
+    folder runs/NAME-K. The exit code is 3 if an alert of trainer.stop_on ended the run.
     """
     paths, overrides = split(words, RunConfig.model_fields)
     if len(paths) != 1 and not (resume and not paths):
@@ -56,7 +61,18 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
     result = "no held-out tasks:" if start is None else f"held-out {metric} {start} → {final} in"
     click.echo(f"{result} {summary['steps']} steps, {summary['wall_s']} s")
+    for problem in summary["errors"][:5]:
+        click.echo(printable(f"went wrong: {problem}"))
+    if names := sorted({alert["name"] for alert in summary["alerts"]}):
+        click.echo(f"alerts: {', '.join(names)}; summary.json has their texts, and lachesis view shows them")
     click.echo(f"in {folder.path}: summary.json, learning_curve.png, metrics.jsonl, trajectories, checkpoints")
+    if summary["stopped_by"]:
+        click.echo(
+            f"ended by the alert {summary['stopped_by']} (trainer.stop_on); the best checkpoint is that of step "
+            f"{summary['heldout_best_step']}",
+            err=True,
+        )
+        sys.exit(STOPPED)
 
 
 def _checked_config(path: str, overrides: list[str], resume: str | None) -> RunConfig:

@@ -71,7 +71,7 @@ LONGEST_FIRST = (
     "sandbox/test_pool_hostile.py",
     "engines/test_vllm.py",
     "whole/test_gsm8k.py",
-    "learner/test_ranks.py",
+    "learner/sharded/test_ranks.py",
     "commands/test_train.py",
     "code/test_solution_attacks.py",
     "commands/test_work.py",
