@@ -1,6 +1,7 @@
 """The progress of a command in the terminal: its phase and, for a run, step, rewards, accuracy and time left."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class Phases:
         self._total: int | None = None
         self._done = self._first = 0
         self._numbers: Sequence[str] = ()
+        self._changing = threading.Lock()  # a thread of rich draws the live line
         self._logs = _Warnings(self)
         self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
@@ -71,9 +73,10 @@ class Phases:
             label: what plain lines call a step; ``text`` by default.
         """
         self._keep()
-        self._phase, self._label, self._activity = text, label, ""
-        self._total, self._done, self._first, self._numbers = total, done, done, ()
-        self._phase_start = time.monotonic()
+        with self._changing:
+            self._phase, self._label, self._activity = text, label, ""
+            self._total, self._done, self._first, self._numbers = total, done, done, ()
+            self._phase_start = time.monotonic()
         if self._live.is_started:
             self._live.refresh()  # an import that holds the interpreter may follow
         else:
@@ -115,6 +118,10 @@ class Phases:
             self.console.print(self._render())
 
     def _render(self) -> Group:
+        with self._changing:
+            return self._drawn()
+
+    def _drawn(self) -> Group:
         now = time.monotonic()
         head = Table.grid(padding=(0, 2))
         phase = Text(self._phase, style="bold cyan")
