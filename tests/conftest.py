@@ -32,6 +32,7 @@ REASONS = {
     "data": r"\btest data\b",
     "docker": r"\bdocker\b",
     "atroposlib": r"\batroposlib\b",
+    "chromium": r"\b(Chromium|playwright|axe)\b",
 }
 
 
