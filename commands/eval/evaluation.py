@@ -6,29 +6,30 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ...environments.environment import Environment, tasks_of
 from ...environments.loading import EnvironmentSpec
-from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
+from ...rollout.config import AgentConfig, ModelConfig, PriceConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
 from ...rollout.models.source import check_source, longest_context
 from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import Pool, PoolSpec
-from ...trainer.run.progress import counting
+from ...trainer.run.progress import starting, waiting
 from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
 from ...trainer.run.storage.redaction import redacted
-from ...verifiers.errors import ConfigError, EngineError
+from ...verifiers.errors import ConfigError, EngineError, nearest
 from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.task import Task
+from .progress import EvaluationProgress
 from .report import print_report
-from .score_file import ScoreFile
+from .score_file import Score, ScoreFile
 from .summary import Summary, summarise, usage_of
 
 log = logging.getLogger("lachesis")
@@ -137,6 +138,30 @@ class Evaluation:
         return {**(dict.fromkeys(agents, self.endpoint) if self.endpoint.url else {}), **own}
 
 
+@dataclass(frozen=True)
+class _Part:
+    """An entry, its environment, and its tasks."""
+
+    entry: Entry
+    environment: Environment
+    tasks: list[Task]
+
+    @property
+    def keys(self) -> list[tuple[str, str, int]]:
+        """The attempts that are asked for, as ``ScoreFile.scores`` names them."""
+        label = self.entry.spec.label
+        return [(label, task.hash, attempt) for task in self.tasks for attempt in range(self.entry.attempts)]
+
+    def missing(self, file: ScoreFile) -> dict[int, Task]:
+        """The tasks that lack the score of an attempt, by their number, which seeds the sampling."""
+        label, attempts = self.entry.spec.label, range(self.entry.attempts)
+        return {
+            number: task
+            for number, task in enumerate(self.tasks)
+            if not all(file.has(label, task.hash, attempt) for attempt in attempts)
+        }
+
+
 def run_evaluation(
     evaluation: Evaluation, concurrency: int, out: Path | None, seconds: float | None = None
 ) -> dict[str, Summary]:
@@ -152,41 +177,38 @@ def run_evaluation(
         ConfigError: an environment has no tasks, there is no such model, or ``out`` belongs to another evaluation.
         EngineError: the model cannot be reached; ``out`` keeps what was scored before.
     """
-    environments = [entry.spec.build() for entry in evaluation.entries]
-    for agent in evaluation.agents:
-        if not any(agent in environment.agents for environment in environments):
-            known = sorted({name for environment in environments for name in environment.agents})
-            raise ConfigError(f"no environment has an agent {agent!r}; there are {', '.join(known)}")
-    warn_if_weak(check_sandbox(evaluation.sandbox, environments, evaluation.seed))
-    chosen = [
-        distinct_tasks(environment, entry, evaluation.seed)
-        for environment, entry in zip(environments, evaluation.entries, strict=True)
-    ]
     if out is None:
         out = evaluation.file_name()
-    with ScoreFile(out, evaluation.header()) as file:
-        wanted = {
-            entry.spec.label: [
-                (entry.spec.label, task.hash, attempt) for task in tasks for attempt in range(entry.attempts)
-            ]
-            for entry, tasks in zip(evaluation.entries, chosen, strict=True)
-        }
-        before = sum(file.has(*key) for keys in wanted.values() for key in keys)
-        missing = [_missing(entry, tasks, file) for entry, tasks in zip(evaluation.entries, chosen, strict=True)]
-        ended = True
-        if any(missing):
-            if not evaluation.endpoint.url:
-                check_source(evaluation.model)
-            total = sum(map(len, chosen))
-            with counting("evaluating", total, total - sum(map(len, missing))) as tick:
-                ended = asyncio.run(_make(evaluation, environments, missing, concurrency, seconds, file, tick))
-        scores = {label: [file.scores[key] for key in keys if key in file.scores] for label, keys in wanted.items()}
+    ended = True
+    with EvaluationProgress() as progress:
+        progress.phase("checking the environments and the sandbox")
+        environments = [entry.spec.build() for entry in evaluation.entries]
+        _check_agents(evaluation, environments)
+        warn_if_weak(check_sandbox(evaluation.sandbox, environments, evaluation.seed))
+        parts = [
+            _Part(entry, environment, distinct_tasks(environment, entry, evaluation.seed))
+            for entry, environment in zip(evaluation.entries, environments, strict=True)
+        ]
+        if out.exists():
+            progress.phase(f"reading the scores in {out}")
+        with ScoreFile(out, evaluation.header()) as file:
+            before = sum(file.has(*key) for part in parts for key in part.keys)
+            missing = [part.missing(file) for part in parts]
+            if any(missing):
+                if not evaluation.endpoint.url:
+                    check_source(evaluation.model)
+                kept = [score for part, left in zip(parts, missing, strict=True) for score in _kept(part, left, file)]
+                total = sum(len(part.tasks) for part in parts)
+                progress.expect(total, total - sum(map(len, missing)), kept)
+                ended = asyncio.run(_make(evaluation, environments, missing, concurrency, seconds, file, progress))
+    scores = {part.entry.spec.label: [file.scores[key] for key in part.keys if key in file.scores] for part in parts}
     summaries = {label: summarise(found) for label, found in scores.items()}
-    prices: dict[str, Any] = {}
+    prices: dict[str, PriceConfig] = {}
     for environment in environments:
         prices |= {agent: player.prices for agent, player in evaluation.players(environment.agents).items()}
     usage = usage_of((score for found in scores.values() for score in found), prices)
-    print_report(summaries, {label: len(keys) for label, keys in wanted.items()}, before, usage, out, ended)
+    wanted = {part.entry.spec.label: len(part.keys) for part in parts}
+    print_report(summaries, wanted, before, usage, out, ended)
     return summaries
 
 
@@ -200,13 +222,17 @@ def distinct_tasks(environment: Environment, entry: Entry, seed: int) -> list[Ta
     return list(found.values())
 
 
-def _missing(entry: Entry, tasks: Sequence[Task], file: ScoreFile) -> dict[int, Task]:
-    """The tasks that lack the score of an attempt, by their number, which seeds the sampling."""
-    return {
-        number: task
-        for number, task in enumerate(tasks)
-        if not all(file.has(entry.spec.label, task.hash, attempt) for attempt in range(entry.attempts))
-    }
+def _check_agents(evaluation: Evaluation, environments: Sequence[Environment]) -> None:
+    known = sorted({name for environment in environments for name in environment.agents})
+    for agent in evaluation.agents:
+        if agent not in known:
+            raise ConfigError(f"no environment has an agent {agent!r}; {nearest(agent, known)}")
+
+
+def _kept(part: _Part, missing: Mapping[int, Task], file: ScoreFile) -> list[Score]:
+    """The scores of the tasks that need no further attempt."""
+    left = {task.hash for task in missing.values()}
+    return [file.scores[key] for key in part.keys if key[1] not in left]
 
 
 async def _make(
@@ -216,18 +242,27 @@ async def _make(
     concurrency: int,
     seconds: float | None,
     file: ScoreFile,
-    tick: Callable[[int], None],
+    progress: EvaluationProgress,
 ) -> bool:
     """Have all attempts at the numbered tasks made by a pool's workers; return whether the time was enough."""
-    pool = open_pool(evaluation.pool_spec(environments))
+    spec = evaluation.pool_spec(environments)
+    progress.phase(starting(evaluation.rollout, engines=spec.needs_engine))
+    pool = open_pool(spec)
     clock = asyncio.timeout(seconds)
     try:
+        if spec.needs_engine:
+            progress.phase(waiting(evaluation.rollout))
         await pool.infos()  # a model that no engine can load is reported here, not by every episode
-        with suppress(TimeoutError):
+        progress.begin()
+        try:
             async with clock:
                 for number, tasks in enumerate(missing):
-                    await _attempt(pool, evaluation, number, tasks, concurrency, file, tick)
+                    await _attempt(pool, evaluation, number, tasks, concurrency, file, progress)
+        except TimeoutError:
+            if not clock.expired():
+                raise
     finally:
+        progress.phase("stopping")
         await pool.close()
     return not clock.expired()
 
@@ -239,7 +274,7 @@ async def _attempt(
     tasks: Mapping[int, Task],
     concurrency: int,
     file: ScoreFile,
-    tick: Callable[[int], None],
+    progress: EvaluationProgress,
 ) -> None:
     """Have the attempts at one environment's tasks made, and write their scores as they come."""
     entry = evaluation.entries[environment]
@@ -255,13 +290,13 @@ async def _attempt(
     failed = 0
     async with aclosing(outcomes):
         async for outcome in outcomes:
-            tick(1)
             if isinstance(outcome, Group):
                 failed = 0
-                for attempt, trajectory in zip(outcome.attempts, outcome.trajectories, strict=True):
-                    file.add(attempt, trajectory)
+                made = zip(outcome.attempts, outcome.trajectories, strict=True)
+                progress.count([file.add(attempt, trajectory) for attempt, trajectory in made])
                 continue
             failed += 1
+            progress.count(())
             if failed == 1:
                 log.warning("a task was not scored: %s", outcome.reason)
             if failed >= min(len(tasks), max(8, concurrency)):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from ...rollout.config import PriceConfig
 from .score_file import Score
 
 Z95 = 1.959964
@@ -115,7 +116,7 @@ class Usage(NamedTuple):
     dollars: float = 0.0
 
 
-def usage_of(scores: Iterable[Score], prices: Mapping[str, Any]) -> Usage:
+def usage_of(scores: Iterable[Score], prices: Mapping[str, PriceConfig]) -> Usage:
     """The usage of all ``scores``; ``prices`` are the ``PriceConfig`` of agents behind URLs, by agent."""
     total = Usage()
     for score in scores:

@@ -55,3 +55,25 @@ def test_two_evaluations_are_compared_over_the_tasks_of_both(tmp_path: Path, mak
     assert found["difference"]["high"] == pytest.approx(0.5 / 3 + 1.959964 * spread / math.sqrt(3))
     assert [task["difference"] for task in found["tasks"]] == [1.0, -0.5, 0.0]  # the largest first
     assert (found["tasks"][0]["one"]["group"], found["tasks"][0]["other"]["group"]) == (1, 2)
+
+
+def test_several_environments_keep_their_tasks_and_means_apart(tmp_path: Path, make: Make) -> None:
+    def write(name: str, scores: dict[str, float]) -> EvalSource:
+        header = {"environments": {label: {"use": label, "config": {}} for label in scores}, "model": "m"}
+        with ScoreFile(tmp_path / name, header) as file:
+            for label, score in scores.items():
+                file.add(0, make("the same task", "y", score, environment=label))
+        return EvalSource(name, tmp_path / name)
+
+    one, other = write("1.jsonl", {"left": 1.0, "right": 0.0}), write("2.jsonl", {"left": 1.0, "right": 1.0})
+    page = one.page()
+    assert page["environment"] == "left, right"
+    means = {mean["label"]: mean["mean"] for mean in page["means"]}
+    assert (means["left: total"], means["right: total"], means["right: success"]) == (1.0, 0.0, 0.0)
+    assert len(page["tasks"]) == 2
+    found = compare(one, other)
+    assert (found["won"], found["tied"]) == (1, 1)
+    assert found["tasks"][0]["environment"] == "right"
+    single = write("3.jsonl", {"renamed": 1.0})
+    alone = write("4.jsonl", {"left": 0.0})
+    assert compare(single, alone)["lost"] == 1  # the label of a file's only environment does not matter
