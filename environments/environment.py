@@ -15,6 +15,7 @@ from ..verifiers.rubric import Rubric
 from ..verifiers.settings import Settings, validated
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, StopReason, Trajectory
+from ..verifiers.use import is_reward
 from .chat import ScriptedPolicy
 from .episode import Episode
 from .limits import Limits
@@ -30,6 +31,8 @@ MAX_REFUSED = 100
 """Most tasks that cannot be judged and are left out, if they are collected; the next one ends the drawing."""
 
 _RENAMED = {"judge": "score_trajectory", "judge_group": "score_group"}
+_OF_INSTANCES = frozenset({"config", "label"})
+"""Attributes that each instance sets."""
 
 
 class EnvironmentConfig(Settings):
@@ -66,6 +69,15 @@ class Environment:
     needs_sandbox: ClassVar[bool] = False
     """Whether its own methods run the policy's programs in a sandbox; verifiers declare this for themselves."""
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name, value in vars(cls).items():
+            if is_reward(value) and (hasattr(Environment, name) or name in _OF_INSTANCES):
+                raise ConfigError(
+                    f"{cls.__name__}.{name}: a reward cannot be a method called {name!r}, because Environment uses "
+                    f"that name; rename the method (@reward(label={name!r}) keeps the label)"
+                )
+
     def __init__(self, **settings: Any) -> None:
         self.label = type(self).__name__
         self.config: Any = validated(type(self).Config, settings, f"environment {type(self).__name__}")
@@ -75,7 +87,7 @@ class Environment:
     def _check_class(self) -> None:
         cls = type(self)
         for old, new in _RENAMED.items():
-            if callable(getattr(cls, old, None)):
+            if callable(method := getattr(cls, old, None)) and not is_reward(method):
                 raise ConfigError(f"{cls.__name__}.{old} is called {new} now; rename the method")
         for name in ("setup", "run", "finish", "close"):
             if not inspect.iscoroutinefunction(getattr(cls, name)):
@@ -112,7 +124,16 @@ class Environment:
         """Release what ``setup`` acquired; always called."""
 
     def demonstration(self, task: Task) -> Replies:
-        """A perfect reply, or the replies of all turns, for supervised warm starts. Default: the answer itself."""
+        """A perfect reply, or the replies of all turns, for supervised warm starts. Default: the answer itself.
+
+        Raises:
+            ConfigError: the answer is a table, such as the tests of a program, and no reply.
+        """
+        if isinstance(task.answer, Mapping):
+            keys = ", ".join(map(repr, list(task.answer)[:3]))
+            raise ConfigError(
+                f"task {task.id}: its answer is a table with {keys}, not a reply; define demonstration(task)"
+            )
         return str(task.answer)
 
     async def score_trajectory(self, trajectory: Trajectory) -> Trajectory:
@@ -152,13 +173,16 @@ class Environment:
             for number, attempt in enumerate(attempts)
         ]
 
-    async def attempt(self, task: Task, replies: Replies) -> Trajectory:
-        """Play an episode in which the agents say ``replies``, and score it. Needs no engine."""
-        policies = {agent: ScriptedPolicy(script) for agent, script in scripts(self, replies).items()}
-        return await self.score_trajectory(await play(self, task, policies, seed=(0,), inline=True))
+    async def attempt(self, task: Task, replies: Replies, *, seed: int = 0) -> Trajectory:
+        """Play an episode in which the agents say ``replies``, and score it. Needs no engine.
 
-    def score(self, task: Task, *replies: str) -> Reward:
-        """The reward of the first agent for saying ``replies``, without group rewards.
+        ``episode.rng`` follows from the task and ``seed``, so that another seed plays another random branch.
+        """
+        policies = {agent: ScriptedPolicy(script) for agent, script in scripts(self, replies).items()}
+        return await self.score_trajectory(await play(self, task, policies, episode_seed(seed, task), inline=True))
+
+    def score(self, task: Task, *replies: str, seed: int = 0) -> Reward:
+        """The reward of the first agent for saying ``replies``, without group rewards; ``seed`` as in ``attempt``.
 
         Needs no engine, and works in a notebook too.
 
@@ -168,10 +192,15 @@ class Environment:
         """
         check_entries(task, self.rubric.verifiers)
         with ThreadPoolExecutor(1) as thread:
-            trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies))).result()
+            trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies, seed=seed))).result()
         if trajectory.error:
             raise ConfigError(f"the episode failed: {trajectory.error}")
         return trajectory.rewards[self.agents[0]]
+
+
+def episode_seed(seed: int, task: Task, player: str = "") -> tuple[int, ...]:
+    """The seed of a scripted episode: every task, and every player of it, has random numbers of its own."""
+    return (seed, int(task.hash[:8], 16), *player.encode())
 
 
 def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from ..verifiers.errors import ConfigError, DataError, nearest
 from ..verifiers.message import is_reply
 from ..verifiers.reward import Component, Reward
 from ..verifiers.rows.jsonl import check_json
+from ..verifiers.rubric import RESERVED_LABELS
 from ..verifiers.segment import Segment
 from ..verifiers.task import Task
 from ..verifiers.tool_calling.call import ToolCall
@@ -175,6 +176,10 @@ class Episode:
         self._check_agent(agent)
         if not isinstance(label, str) or not label:
             raise ConfigError(f"a reward's label is a text, found {label!r:.80}; write episode.reward(label, score)")
+        if label in RESERVED_LABELS:
+            raise ConfigError(
+                f"a reward cannot be labelled {label!r}, which names a number over all rewards; choose another"
+            )
         if self._owned(label):
             raise ConfigError(f"the rubric already has a reward labelled {label!r}; choose another label")
 

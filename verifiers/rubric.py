@@ -18,7 +18,10 @@ from .task import Task
 from .use import Clip, Use, group_reward, reward, reward_methods, use
 from .verdict import Verdict, infra_error
 
-__all__ = ["Rubric", "Use", "group_reward", "reward", "use"]
+RESERVED_LABELS = frozenset({"total", "std"})
+"""Labels under which logs and evaluations keep numbers over all rewards."""
+
+__all__ = ["RESERVED_LABELS", "Rubric", "Use", "group_reward", "reward", "use"]
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,10 @@ class Rubric:
                 raise ConfigError(f"the weight of reward {label!r} is finite, found {entry.use.weight!r}")
             if labels.count(label) > 1:
                 raise ConfigError(f"two rewards are labelled {label!r}; give one of them another label=")
+            if label in RESERVED_LABELS:
+                raise ConfigError(
+                    f"a reward cannot be labelled {label!r}, which names a number over all rewards; give another label="
+                )
             if label.startswith(PREFIX):
                 raise ConfigError(f"labels that begin with {PREFIX!r} are the tasks' own; rename reward {label!r}")
             if entry.use.gate and entry.scores_groups:

@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from .case import Case
-from .errors import DataError
+from .errors import ConfigError, DataError
 from .registry import import_verifier
 from .trajectory import POLICY
 from .verdict import Verdict
@@ -63,6 +63,11 @@ def use(
     return Use(name, weight, label or name.rpartition(":")[2], agent, params, gate, clip)
 
 
+@overload
+def reward(function: Function, /) -> Function: ...
+
+
+@overload
 def reward(
     *,
     weight: float = 1.0,
@@ -70,10 +75,22 @@ def reward(
     agent: str = POLICY,
     gate: bool = False,
     clip: Clip | None = None,
-) -> Callable[[Function], Function]:
+) -> Callable[[Function], Function]: ...
+
+
+def reward(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    weight: float = 1.0,
+    label: str | None = None,
+    agent: str = POLICY,
+    gate: bool = False,
+    clip: Clip | None = None,
+) -> Any:
     """Decorator: add a method ``(self, case) -> float | Verdict`` of an environment, sync or async, to its rubric.
 
-    The arguments are those of ``use``; a gate passes if its score is above 0.
+    It works with and without parentheses. The arguments are those of ``use``; a gate passes if its score is above 0.
     """
 
     def mark(function: Function) -> Function:
@@ -81,16 +98,33 @@ def reward(
         setattr(function, _MARK, (_MethodVerifier, made))
         return function
 
-    return mark
+    return mark if function is None else mark(_method(function, "reward"))
+
+
+@overload
+def group_reward(function: Function, /) -> Function: ...
+
+
+@overload
+def group_reward(
+    *, weight: float = 1.0, label: str | None = None, agent: str = POLICY, clip: Clip | None = None
+) -> Callable[[Function], Function]: ...
 
 
 def group_reward(
-    *, weight: float = 1.0, label: str | None = None, agent: str = POLICY, clip: Clip | None = None
-) -> Callable[[Function], Function]:
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    weight: float = 1.0,
+    label: str | None = None,
+    agent: str = POLICY,
+    clip: Clip | None = None,
+) -> Any:
     """Decorator: add a method ``(self, cases) -> [float | Verdict, …]``, sync or async, that judges a group together.
 
-    The method gets all attempts of a group after all other verifiers have judged them (``case.reward``), and returns a
-    score for each, in their order. Attempts without a total, and those where a gate failed, are left out.
+    It works with and without parentheses. The method gets all attempts of a group after all other verifiers have judged
+    them (``case.reward``), and returns a score for each, in their order. Attempts without a total, and those where a
+    gate failed, are left out.
     """
 
     def mark(function: Function) -> Function:
@@ -98,13 +132,24 @@ def group_reward(
         setattr(function, _MARK, (_GroupMethodVerifier, made))
         return function
 
-    return mark
+    return mark if function is None else mark(_method(function, "group_reward"))
+
+
+def is_reward(value: Any) -> bool:
+    """Whether ``value`` is a method that is marked as a reward."""
+    return hasattr(value, _MARK)
+
+
+def _method(function: Any, decorator: str) -> Any:
+    if not callable(function):
+        raise ConfigError(f"@{decorator} takes settings by name, found {function!r:.80}; write @{decorator}(label=…)")
+    return function
 
 
 def reward_methods(environment: object) -> Iterator[tuple[Use, Any]]:
     """The methods of an environment that are marked as rewards, each with a verifier that calls it."""
     for name, method in inspect.getmembers(type(environment), callable):
-        if hasattr(method, _MARK):
+        if is_reward(method):
             kind, made = getattr(method, _MARK)
             yield made, kind(getattr(environment, name))
 

@@ -15,7 +15,7 @@ from ...verifiers.errors import LachesisError
 from ...verifiers.task import Task
 from ...verifiers.trajectory import StopReason, Trajectory
 from ..chat import ScriptedPolicy
-from ..environment import Environment
+from ..environment import Environment, episode_seed
 from ..play import home_of, play
 from .bad_reply import HOSTILE, BadReply, Script, Shown, bad_replies, random_reply
 from .demonstration import demonstrations
@@ -78,6 +78,7 @@ class Audit:
         if gold is None:
             return []
         attempts = [gold]
+        self._check_tools(one, gold)
         await self._again(one, gold)
         passing = blind or self._check_gold(one, gold)
         players = [BadReply("empty", ("",)), BadReply("echo", (one.task.messages[-1]["content"],))]
@@ -100,10 +101,11 @@ class Audit:
         """A scored episode; None if it has no reward, which then is a finding."""
         self.step(f"player {player!r} on task {task.id}")
         environment = self.environment
+        seed = episode_seed(self.seed, task, "gold" if player in ("again", "demonstration", "silent") else player)
         policies = {agent: ScriptedPolicy((cast or {}).get(agent, script)) for agent in environment.agents}
         try:
             async with asyncio.timeout(self.deadline):
-                played = await play(environment, task, policies, (self.seed,), inline=True)
+                played = await play(environment, task, policies, seed, inline=True)
             if played.stop in _FAILED:
                 kind = "not_finite" if "finite" in (played.error or "") else "raises"
                 self._found(kind, f"an episode raised {played.error}", task, script)
@@ -161,6 +163,14 @@ class Audit:
                 "a stored episode gets another score than the live one; verifiers may use only what the episode left"
             )
             self._found("offline", f"{message}: {totals_of(first)} and {totals_of(stored)}", one.task, one.script)
+
+    def _check_tools(self, one: Shown, gold: Trajectory) -> None:
+        """Add a finding if a tool fails in the first player's episode, where nothing should go wrong."""
+        for message in (message for said in gold.messages.values() for message in said):
+            if message["role"] == "tool" and message.get("error"):
+                told = f"tool {message.get('name', '')!r} failed in the demonstration: {message['content']:.200}"
+                self._found("tool", told, one.task, one.script, "warning")
+                return
 
     def _check_gold(self, one: Shown, gold: Trajectory) -> bool:
         """Whether the perfect script passes; if not, that is a finding."""

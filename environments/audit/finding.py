@@ -23,6 +23,7 @@ KINDS = {
     "no_reward": "there are no rewards",
     "hostile": "text that is no answer passes",
     "gold": "the perfect reply does not pass, or the expected answer cannot verify itself",
+    "tool": "a tool fails while the demonstration is played",
     "unrepeatable": "the same replies with the same seed give another episode",
     "offline": "a stored episode gets another score",
     "empty": "an empty reply passes",

@@ -253,3 +253,59 @@ def test_a_task_whose_answer_the_rubric_cannot_use_is_refused_when_it_is_drawn_o
     refused: list[DataError] = []
     assert [task.answer for task in tasks_of(Numbers(), "train", 0, refused)] == ["1", "3"]
     assert len(refused) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in dir(Environment) if not name.startswith("_")] + ["config", "label"])
+def test_a_reward_named_like_a_part_of_environment_is_refused_where_the_class_is_made(name: str) -> None:
+    def method(self: Any, case: Any) -> float:
+        return 1.0
+
+    method.__name__ = name
+    with pytest.raises(ConfigError, match=rf"Mine\.{name}: a reward cannot be a method called '{name}'"):
+        type("Mine", (Environment,), {name: reward()(method)})
+
+
+def test_a_reward_may_be_called_judge_and_needs_no_parentheses() -> None:
+    class Judged(Greeting):
+        @reward
+        def judge(self, case: Any) -> bool:
+            return "ho" in case.completion
+
+        @reward(label="score", weight=0.5)
+        def scored(self, case: Any) -> float:
+            return 1.0
+
+    earned = Judged().score(Task("q", answer="ho"), "ho")
+    assert (earned.score("judge"), earned.score("score")) == (1.0, 1.0)
+    with pytest.raises(ConfigError, match=r"takes settings by name, found 'judge'; write @reward\(label=…\)"):
+        reward("judge")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("label", ["total", "std"])
+def test_a_label_that_logs_use_is_refused(label: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot be labelled '{label}'"):
+        Rubric(use("exact", label=label))
+
+    class Giving(Greeting):
+        async def run(self, episode: Any) -> None:
+            episode.reward(label, 1.0)
+
+    with pytest.raises(ConfigError, match=f"cannot be labelled '{label}'"):
+        Giving().score(Task("q", answer="ho"), "ho")
+
+
+def test_every_task_and_seed_has_random_numbers_of_its_own() -> None:
+    class Dice(Greeting):
+        async def run(self, episode: Any) -> None:
+            episode.reward("roll", episode.rng.random())
+
+    def roll(question: str, seed: int = 0) -> float | None:
+        return Dice().score(Task(question, answer="ho"), "ho", seed=seed).score("roll")
+
+    assert roll("a") == roll("a")
+    assert len({roll("a"), roll("b"), roll("a", 1), roll("b", 1)}) == 4
+
+
+def test_a_table_of_tests_is_no_demonstration() -> None:
+    with pytest.raises(ConfigError, match=r"its answer is a table with 'inputs', 'outputs', not a reply"):
+        Greeting().demonstration(Task("q", answer={"inputs": ["1"], "outputs": ["2"]}))

@@ -307,6 +307,24 @@ def test_where_there_is_no_answer_that_is_said_and_players_play_all_the_same() -
     assert "division by zero" in found(report, "infra_error").message
 
 
+def test_a_tool_that_raises_in_the_demonstration_is_named() -> None:
+    class Broken(Sound):
+        def tools(self, episode: Any) -> list[Any]:
+            def look() -> str:
+                """Look around."""
+                raise KeyError("lamp")
+
+            return [look]
+
+        def demonstration(self, task: Task) -> list[str]:
+            return ['<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>', str(task.answer)]
+
+    broken = found(audited(Broken()), "tool")
+    assert "tool 'look' failed in the demonstration" in broken.message
+    assert "lamp" in broken.message
+    assert broken.severity == "warning"
+
+
 def test_a_metric_that_cannot_be_judged_is_a_warning() -> None:
     class Measured(Sound):
         @reward(weight=0.0)
