@@ -29,7 +29,9 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
-    "verify": Entry("verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."),
+    "verify": Entry(
+        "verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."
+    ),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
