@@ -23,7 +23,7 @@ _CONNECTIVE = re.compile(r",?\s*(?:⟨\s*,?\s*(?:and|or)\s*⟩|(?<![A-Za-z\\])(?
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|equiv|subset|subseteq|to|mapsto|Rightarrow|implies)(?![A-Za-z])")
 _SINGLE = r"(?:\\?[A-Za-z]+)'*(?:\s*_\s*(?:\w|\{[^{}]*\}))?"
 _NAME = re.compile(
-    rf"{_SINGLE}(?:\s*\((?:[^()]|\([^()]*\))*\))?|\|[A-Z]{{1,2}}\||\[[A-Z]{{3,6}}\]|m\s*\\angle\s*[A-Z]+"
+    rf"{_SINGLE}(?:\s*\((?:[^()]|\([^()]*\))*\))?|\|[A-Z]{{1,2}}\||\[[A-Z]{{3,6}}\]"
     rf"|(?:⟨[^⟨⟩]+⟩|\\mathbb\{{[EP]\}}|[EP](?=\s*\[))\s*(?:_\s*(?:\w|\{{[^{{}}]*\}}))?(?:\s*[(\[][^()\[\]]*[)\]])?"
     rf"|\\(?:overline|overrightarrow|vec|hat|bar|widehat)\s*\{{\s*[A-Za-z]{{1,3}}\s*\}}"
     rf"|[A-Z]+:[A-Z]+|\\frac\{{[A-Z]{{2}}\}}\{{[A-Z]{{2}}\}}"

@@ -23,7 +23,7 @@ from .collection import (
     without_point,
 )
 from .extraction import MAX_ANSWER
-from .interval import read_real_set, same_real_sets
+from .interval import read_real_set, same_real_sets, without_words
 from .literal import compare_literals, has_letters
 from .notation.plain import to_latex, to_plain, without_spaces
 from .quantity import read_quantity
@@ -87,7 +87,7 @@ class Comparison:
         """
         if len(answer) > MAX_ANSWER:
             raise Undecided("limit", f"the answer has {len(answer)} characters, more than {MAX_ANSWER}")
-        gold, answer = (without_quantifier(to_plain(text).rstrip(". ")) for text in (gold, answer))
+        gold, answer = (without_words(without_quantifier(to_plain(text).rstrip(". "))) for text in (gold, answer))
         if gold.startswith("(") != answer.startswith("("):
             gold, answer = without_point(gold), without_point(answer)
         if depth(answer) > MAX_DEPTH or re.search(rf"\d{{{MAX_DIGITS + 1}}}", answer):

@@ -107,7 +107,9 @@ def without_question(answer: str, prompt: str) -> str:
     asked = _squash(left) if value and prompt else ""
     if not _OPERATION.search(asked) or not re.search(r"[A-Za-z]", asked):
         return answer
-    return value if re.search(rf"(?<![\w^+*/-]){re.escape(asked)}(?![\w^=<>+*/-])", _squash(prompt)) else answer
+    written = r"\s*".join(map(re.escape, asked))
+    stands = rf"(?<![\w^+*/=<>-]){written}(?![\w^+*/-])(?!\s*[=<>])"
+    return value if re.search(stands, prompt.replace("$", " ")) else answer
 
 
 def is_undivided(gold: str, answer: str) -> bool:

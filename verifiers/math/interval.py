@@ -62,9 +62,6 @@ def read_real_set(text: str) -> RealSet | None:
     """Return ``text``, in plain notation, as a set of real numbers, or None if it is not one interval or inequality."""
     if (real := _REAL_NUMBERS.fullmatch(text)) and (real["rest"] or real["first"]):
         text = (real["rest"] or real["first"]).strip()
-    if everything := _IN_WORDS.fullmatch(text):
-        rest = everything["rest"].strip()
-        text = rf"\mathbb{{R}}\setminus\{{{rest}\}}" if rest else r"\mathbb{R}"
     if match := _EXCEPT.fullmatch(text):
         items = tuple(split(match["items"], ","))
         return RealSet((), items, (match["name"] or "").strip()) if all(items) else None
@@ -87,6 +84,15 @@ def read_real_set(text: str) -> RealSet | None:
     if any(part.excluded for part in known):
         return known[0] if len(known) == 1 else None
     return _as_excluded(RealSet(tuple(piece for part in known for piece in part.pieces), (), variables.pop()))
+
+
+def without_words(text: str) -> str:
+    r"""Return "all real numbers except 2" as ``\mathbb{R}\setminus\{2\}``; any other text unchanged."""
+    everything = _IN_WORDS.fullmatch(text) if "real" in text else None
+    if everything is None:
+        return text
+    rest = everything["rest"].strip()
+    return rf"\mathbb{{R}}\setminus\{{{rest}\}}" if rest else r"\mathbb{R}"
 
 
 async def same_real_sets(expected: RealSet, found: RealSet, same: Callable[[str, str], Awaitable[bool]]) -> bool:

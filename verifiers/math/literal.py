@@ -12,7 +12,7 @@ _SMALL_CHOICE = re.compile(r"[\s(⟨]*[a-j][\s)⟩.]*")
 _DATE = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)")
 _MONTH = r"(?P<{}>jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)[a-z]*\.?"
 _DAY_OF_MONTH = re.compile(
-    rf"(?:(?:the\s+)?(?P<day>\d{{1,2}})\s+(?:of\s+)?{_MONTH.format('month')}"
+    rf"(?:(?:the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH.format('month')}"
     rf"|{_MONTH.format('month2')}\s+(?:the\s+)?(?P<day2>\d{{1,2}}))"
     r"(?:,?\s+(?P<year>\d{4}))?"
 )

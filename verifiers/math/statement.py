@@ -29,7 +29,7 @@ _MARK = re.compile(
 _LEAD_IN = re.compile(rf"^.*(?:{_NOUN})\s*(?:is|are|:|=)+\s*:?\s*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)(?!\s*or\b)")
 _DENIED = re.compile(
-    r"(?:\b(?:not|cannot\s+be|never|rather\s+than|instead\s+of)|n't)(?:\s+be)?(?:\s+equal\s+to)?[\s:$*\"'(]*$",
+    r"(?:\b(?:not|cannot\s+be|never|rather\s+than|anything\s+but|instead\s+of)|n't)(?:\s+be)?(?:\s+equal\s+to)?[\s:$*\"'(]*$",
     re.IGNORECASE,
 )
 _REJECTED = re.compile(r"[\s$*\"')]*(?:is|was|are|would\s+be)\s+(?:too|wrong|incorrect|not)\b", re.IGNORECASE)

@@ -63,7 +63,7 @@ class _Reader(OperatorReader):
         return self._product()
 
     def _product(self) -> Expression:
-        value, divided = self._power(), False
+        last, (value, divided) = self._next, (self._power(), False)
         while self._next and self._next not in _ENDS and not (self._in_bars and self._next == "|"):
             if self._next in _PRODUCTS:
                 self._take()
@@ -73,9 +73,10 @@ class _Reader(OperatorReader):
             elif self._next in _QUOTIENTS:
                 self._take()
                 value, divided = value / self._power(), True
-            elif divided or self._next[0] in "0123456789.{" or self._mixed():
+            elif divided or (self._next[0] in "0123456789.{" and last != r"\binom") or self._mixed():
                 raise UnsupportedExpression("a product that could be read in two ways")
             else:
+                last = self._next
                 value = value * self._power()
         return value
 

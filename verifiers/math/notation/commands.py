@@ -85,6 +85,7 @@ _NUMBERS_SET = re.compile(r"\\mathbb\s*([A-Z])(?![A-Za-z])")
 _SYSTEM = re.compile(
     r"\\\{\s*\\begin\s*\{(?:array|matrix)\}(?:(?<=array\})\s*\{[clr|]*\})?([^&]*)\\end\s*\{(?:array|matrix)\}"
 )
+_MEASURE_OF_ANGLE = re.compile(r"(?<![A-Za-z\\])m\s*(?=\\angle(?![a-z]))")
 _CHOOSE = re.compile(r"\{([^{}]*)\\choose(?![a-z])([^{}]*)\}|^([^{}]+?)\\choose(?![a-z])([^{}]+)$")
 _CASES = re.compile(r"\\begin\s*\{(cases|aligned|gathered)\}([^&]*)\\end\s*\{\1\}")
 _TWO_ARGUMENTS = re.compile(r"\\(frac|binom)(?![A-Za-z])\s*")
@@ -95,6 +96,7 @@ def expand_commands(text: str) -> str:
     """Return LaTeX with standard command names and complete braces, without spacing, sizes and text commands."""
     if r"\begin" in text:
         text = _SMALL_MATRIX.sub(r"\1matrix", _ROW_SPACE.sub("", text))
+    text = _MEASURE_OF_ANGLE.sub("", text)
     text = _SPACES.sub(" ", _SIZES.sub("", _NOT_EQUAL.sub(r"\\ne ", text)))
     text = _CASES.sub(_joined_rows, _SYSTEM.sub(r"\\begin{cases}\1\\end{cases}", text))
     text = _NUMBERS_SET.sub(r"\\mathbb{\1}", _CHOOSE.sub(_binomial, text))

@@ -21,7 +21,7 @@ _INDEX = re.compile(r"_(\d{2,})(?!\d)")
 _POWER_OPENS = re.compile(r"\^\s*([-+]?)\s*\(")
 _IDLE_SPACE = re.compile(r"(?<=[^\w\s]) | (?=[^\w\s])")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
-_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)(?![A-Za-z])(?!\s+of\b)")
 _OUTWARD = re.compile(r"(?:^|\\in|\\cup)\s*\]|\[\s*(?:\\cup|$)")
 _OUTWARD_INTERVAL = re.compile(r"([\[\]])([^\[\],;]+[,;][^\[\],;]+)([\[\]])")
 """``]0,1[``, as in ISO 80000."""

@@ -10,7 +10,7 @@ _INNER_END = re.compile(r"[.!?;:\n](?=\s*\S)")
 _DOUBT = re.compile(
     r"n't\b|\b(?:not|never|no|nor|neither|none|wrong|incorrect|false|untrue|unlikely|but|though|although|however|except|"
     r"while|whereas|might|may|could|would|should|seems?|perhaps|maybe|possibly|probably|if|unless|or|rather|instead|"
-    r"tempting|plausible|eliminated?|ruled|excluded?|distractor|trap|fails?|hardly|barely|excluding|closer?|only)\b"
+    r"nobody|tempting|plausible|eliminated?|ruled|excluded?|distractor|trap|fails?|hardly|barely|excluding|closer?|only)\b"
 )
 _STATES = re.compile(r"(?: (?:alone|itself))? (?:is|was|are|were|has|have|had|does|did|will|can|\w+(?:s|ed))\b")
 
