@@ -3,8 +3,10 @@
 #   PYTHON=/path/to/python3.12   the interpreter that makes .venv (3.11 or later)
 #   VLLM=cpu                     add vLLM for CPU to the set-up
 #   ENGINE=vllm                  the rollout engine of `make train`
-#   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`
+#   ARGS="--trainer.lr 1e-5"     further arguments of `make train`, `make test`, `make bench`, `make gpu`
 #   ENVIRONMENTS=/path/to/atropos   a checkout of Atropos, whose environments `make atropos` plays
+#   SMALL=1                      tiny sizes for `make gpu`, also without a GPU
+#   OUT=runs                     the folder for the figures of `make gpu`
 #   JOBS=3                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
@@ -30,7 +32,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench settings lock atropos clean
+.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,7 +67,10 @@ format: setup ## reformat, and fix what the linter can
 	$(BIN)/ruff check --fix .
 
 bench: setup ## measure; one table
-	$(BIN)/python benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+gpu: setup ## measure on a GPU, in at most 8 minutes, and judge each figure; without a GPU this only says so
+	SMALL=$(SMALL) OUT=$(OUT) $(BIN)/python -m benchmarks.gpu $(ARGS)
 
 settings: setup ## write docs/settings.md again, after a change to a setting
 	$(BIN)/python scripts/settings.py

@@ -17,33 +17,24 @@ from pathlib import Path
 
 import torch
 import transformers
-from rich.console import Console
-from rich.table import Table
+
+from ._table import new_console, new_table, rounded
 
 
 def main(wanted: str = "") -> None:
     """Run the benchmarks one after the other and print the table."""
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
-    console = Console(highlight=False, width=max(100, Console().width))
-    table = Table("measured", "figure", "limit", "unit", "figure / limit", box=None, header_style="bold")
-    for column in table.columns:
-        column.no_wrap = True
-    for column in table.columns[1:]:
-        column.justify = "right"
+    console = new_console()
+    table = new_table("measured", "figure", "limit", "unit", "figure / limit")
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         if wanted not in path.stem:
             continue
         start = time.perf_counter()
-        for name, figure, unit, limit in import_module(path.stem).rows():
+        for name, figure, unit, limit in import_module(f".{path.stem}", __package__).rows():
             table.add_row(name, rounded(figure), rounded(limit), unit, f"{figure / limit:.2f}")
         console.print(f"{path.stem}: {time.perf_counter() - start:.0f} s", style="dim")
     console.print(table)
-
-
-def rounded(figure: float) -> str:
-    """Format with three digits and no exponent."""
-    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 if __name__ == "__main__":

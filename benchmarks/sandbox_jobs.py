@@ -10,7 +10,7 @@ from functools import partial
 from statistics import median
 
 from lachesis.verifiers.errors import LachesisError
-from lachesis.verifiers.sandbox.backends import BACKENDS, open_backend
+from lachesis.verifiers.sandbox.backends import LOCAL, open_backend
 from lachesis.verifiers.sandbox.job import Job
 from lachesis.verifiers.sandbox.protocol import Sandbox
 from lachesis.verifiers.sandbox.settings import SandboxSettings
@@ -21,7 +21,7 @@ _BARE = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c", "pr
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    for name in BACKENDS.names:
+    for name in LOCAL:
         try:
             pool = open_backend(name, SandboxSettings(size=CPUS))
             level = pool.level.name.lower()

@@ -31,6 +31,7 @@ from lachesis.verifiers.verdict import Verdict
 
 ATROPOS = Path(os.environ.get("LACHESIS_ATROPOS_PYTHON") or Path(__file__).parent.parent / ".venv-atropos/bin/python")
 GROUPS, AT_ONCE, BATCH = 960, 16, 256
+PARTS = 4  # the rate is that of the fastest part, the CPU time that of all
 PORTS = {"ours": 18461, "run-api": 18462, "trainer": 18463}
 TRAINER = Path(__file__).parent / "peers" / "trainer_service.py"
 LENGTHS = (1_000, 10_000, 100_000)
@@ -194,16 +195,19 @@ async def measure(name: str) -> Measured:
                         assert answer.status == 200, await answer.text()
 
             await post(2 * BATCH // 8)  # to warm up; these make the first two batches
-            cpu, memory, start = cpu_seconds(process.pid), resident(process.pid), time.perf_counter()
-            await asyncio.gather(*[post(GROUPS // AT_ONCE) for _ in range(AT_ONCE)])
-            wall = time.perf_counter() - start
+            cpu, memory = cpu_seconds(process.pid), resident(process.pid)
+            walls = []
+            for _ in range(PARTS):
+                start = time.perf_counter()
+                await asyncio.gather(*[post(GROUPS // AT_ONCE // PARTS) for _ in range(AT_ONCE)])
+                walls.append(time.perf_counter() - start)
             cpu, memory = cpu_seconds(process.pid) - cpu, resident(process.pid) - memory
             batches, start = GROUPS * 8 // BATCH, time.perf_counter()
             for _ in range(batches):
                 async with session.get("/batch") as answer:
                     assert len(await answer.read()) > len(posted)
             pulls = batches / (time.perf_counter() - start)
-    return Measured(GROUPS / wall, cpu / GROUPS * 1e3, memory / GROUPS / 1e3, pulls)
+    return Measured(GROUPS / PARTS / min(walls), cpu / GROUPS * 1e3, memory / GROUPS / 1e3, pulls)
 
 
 async def wait_for(session: ClientSession) -> None:

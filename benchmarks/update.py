@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
@@ -16,9 +17,9 @@ from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.attention import dense_mask
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.learner.packing import micro_batches
+from lachesis.trainer.learner.packing.attention import dense_mask
+from lachesis.trainer.learner.packing.micro_batch import micro_batches
 from lachesis.trainer.learner.sample import Sample
 
 GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5
@@ -66,42 +67,82 @@ def transport() -> Iterator[tuple[str, float, str, float]]:
     yield "1.07 GB of weights, read, checked, loaded", arrived, "s", used
 
 
-def samples() -> list[Sample]:
-    """Samples like those of the main job: groups that share a prompt, short replies, advantages of both signs."""
-    rng = np.random.default_rng(0)
+def samples(
+    groups: int = GROUPS,
+    attempts: int = ATTEMPTS,
+    prompt: int = PROMPT,
+    reply: int = REPLY,
+    *,
+    shortest: float = 1.0,
+    vocabulary: int = 256,
+    seed: int = 0,
+) -> list[Sample]:
+    """Samples like those of the main job: groups that share a prompt, short replies, advantages of both signs.
+
+    The lengths of prompts and replies are drawn between ``shortest`` times the given ones and these.
+    """
+    rng = np.random.default_rng(seed)
     found = []
-    for _ in range(GROUPS):
-        prompt = rng.integers(0, 256, PROMPT)
-        for attempt in range(ATTEMPTS):
-            tokens = np.concatenate([prompt, rng.integers(0, 256, REPLY)]).astype(np.int32)
-            mask = np.arange(tokens.size) >= PROMPT
-            logprobs = np.where(mask, -5.6, np.nan).astype(np.float32)
+
+    def drawn(most: int) -> Any:
+        return rng.integers(0, vocabulary, rng.integers(max(1, int(shortest * most)), most + 1))
+
+    for _ in range(groups):
+        start = drawn(prompt)
+        for attempt in range(attempts):
+            tokens = np.concatenate([start, drawn(reply)]).astype(np.int32)
+            mask = np.arange(tokens.size) >= start.size
+            logprobs = np.where(mask, -np.log(vocabulary), np.nan).astype(np.float32)
             found.append(Sample(tokens, mask, logprobs, np.full(tokens.size, (-1.0) ** attempt, np.float32)))
     return found
 
 
-def bare_update(model: Any, batch: list[Sample]) -> Callable[[], None]:
-    """Forward, cross-entropy, backward, clipping and AdamW over tensors that were packed beforehand.
+def bare_update(
+    model: Any,
+    batch: list[Sample],
+    micro_tokens: int = TrainerConfig().micro_tokens,
+    dtype: torch.dtype = torch.float32,
+) -> Callable[[], None]:
+    """Forward, cross-entropy, backward, clipping and AdamW over padded rows that were packed beforehand.
 
-    Logits are computed for the trained tokens only, as in the update of Lachesis.
+    Logits are computed for the trained tokens only, and for a part of them at a time if they are many, as in the update
+    of Lachesis.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-    packed = list(micro_batches(batch, TrainerConfig().micro_tokens, torch.device("cpu")))
-    seen = [dense_mask(micro.ends_RT) for micro in packed]
-    masks = [torch.zeros(mask.shape).masked_fill_(~mask, -1e30) for mask in seen]
+    device = model.device
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=device.type == "cuda" or None)
+    packed = list(micro_batches(batch, micro_tokens, device))
+    masks = [None if micro.ends_RT is None else added_mask(micro.ends_RT) for micro in packed]
+    most = 2**27 // model.config.vocab_size
+    total = sum(micro.targets_N.numel() for micro in packed)
+
+    def loss_of(hidden_ND: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model.lm_head(hidden_ND).float(), targets_N, reduction="sum") / total
 
     def step() -> None:
         for micro, mask in zip(packed, masks, strict=True):
-            hidden_RTD = model.model(
-                input_ids=micro.tokens_RT, position_ids=micro.positions_RT, attention_mask=mask, use_cache=False
-            ).last_hidden_state
-            logits_NV = model.lm_head(hidden_RTD[micro.rows_N, micro.sources_N])
-            torch.nn.functional.cross_entropy(logits_NV, micro.targets_N).backward()
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                positions = None if mask is None else micro.positions_RT  # without a mask, the model's own are the same
+                hidden_RTD = model.model(
+                    input_ids=micro.tokens_RT, position_ids=positions, attention_mask=mask, use_cache=False
+                ).last_hidden_state
+                hidden_ND, targets_N = hidden_RTD[micro.rows_N, micro.sources_N], micro.targets_N
+                if targets_N.numel() <= most:
+                    loss = loss_of(hidden_ND, targets_N)
+                else:
+                    parts = zip(hidden_ND.split(most), targets_N.split(most), strict=True)
+                    loss = sum(checkpoint(loss_of, *part, use_reentrant=False) for part in parts)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
 
     return step
+
+
+def added_mask(ends_RT: torch.Tensor) -> torch.Tensor:
+    """The mask of packed rows as attention adds it to the scores."""
+    seen = dense_mask(ends_RT)
+    return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -1e30)
 
 
 def copy(source: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> None:
@@ -110,12 +151,21 @@ def copy(source: dict[str, torch.Tensor], target: dict[str, torch.Tensor]) -> No
         target[name].copy_(tensor)
 
 
-def seconds(*works: Callable[[], object]) -> list[float]:
-    """The best of fifteen rounds of each after a warm-up round, in turn, so that other load affects all alike."""
+def seconds(*works: Callable[[], object], rounds: int = 15) -> list[float]:
+    """The best of some rounds of each after a warm-up round, in turn, so that other load affects all alike."""
     times: list[list[float]] = [[] for _ in works]
-    for _ in range(16):
+    for _ in range(rounds + 1):
         for taken, work in zip(times, works, strict=True):
-            start = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - start)
+            taken.append(time_of(work))
     return [min(taken[1:]) for taken in times]
+
+
+def time_of(work: Callable[[], object]) -> float:
+    """Seconds that ``work`` takes; on a GPU until the GPU has done it."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -29,18 +29,17 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on the environment ENV."),
-    "verify": Entry(
-        "verify.command", "Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file."
-    ),
+    "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
+    "serve-sandbox": Entry("serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),
-    "doctor": Entry("doctor", "Show what this machine can run, what is missing, and how to get it."),
+    "doctor": Entry("doctor.command", "Show what this machine can run, what is missing, and how to get it."),
 }
 
 

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import click
+import uvloop
 from aiohttp import web
 
 from ..rollout.service.app import BodyLimits, Service, make_app, make_runner
@@ -91,7 +92,8 @@ def command(
     try:
         service = Service(queue, door=Door(max_staleness=max_staleness), times=Times(lease=lease, silence=silence))
         app = make_app(service, token=token, limits=BodyLimits(bytes=max_body * _MIB))
-        asyncio.run(_serve(app, service, host, port))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, service, host, port))
     finally:
         queue.close()
 

@@ -1,11 +1,15 @@
-"""``lachesis work``: plays an environment on this machine and feeds a trainer elsewhere with its groups."""
+"""``lachesis work``: plays an environment on this machine and feeds a trainer elsewhere with its groups.
+
+The trainer is a run that hosts a service, or an Atropos trainer behind ``lachesis serve``.
+"""
 
 import asyncio
 import re
 import secrets
 import signal
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +24,8 @@ from .arguments import PASS_ON, split_one
 from .terminal import show_status
 
 if TYPE_CHECKING:
-    from ..rollout.service.remote_workers.client import ServiceClient
-    from ..rollout.service.remote_workers.feeder import Feeder
+    from ..rollout.service.remote_workers.atropos_client import AtroposClient
+    from ..rollout.service.remote_workers.feeder import Client, Feeder
 
 
 @click.command("work", context_settings=PASS_ON)
@@ -35,6 +39,14 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency", type=click.IntRange(1), default=64, show_default=True, help="Episodes that run at the same time."
 )
+@click.option(
+    "--engine",
+    default="",
+    metavar="URL",
+    help="The engine of an Atropos trainer, which answers /generate as vLLM does.",
+)
+@click.option("--tokenizer", default="", metavar="MODEL", help="With --engine: folder or Hub id of the trained model.")
+@click.option("--group-size", type=click.IntRange(1), help="With --engine: attempts at each task.  [default: 8]")
 @click.option("--groups", type=click.IntRange(1), help="Stop after so many groups were stored.  [default: never]")
 @click.option("--seed", type=click.IntRange(0), help="Seed of tasks and sampling.  [default: random]")
 @click.option(
@@ -49,6 +61,9 @@ def command(
     environment: str,
     token: str,
     concurrency: int,
+    engine: str,
+    tokenizer: str,
+    group_size: int | None,
     groups: int | None,
     seed: int | None,
     patience: float,
@@ -58,10 +73,17 @@ def command(
     URL is where a run with [[environments]] use = "service" listens. Tokens come from its engine, so this machine needs
     no GPU, model or Ray. Settings of the environment are given as --config.key VALUE, settings of rollout and sandbox
     as --rollout.key and --sandbox.key.
+
+    With --engine, URL is where lachesis serve listens, and an Atropos trainer takes the groups from there.
     """
     url, overrides = split_one(words, "URL")
-    if not re.match(r"https?://[^/]", url):
-        raise ConfigError(f"{url!r} is no URL; write http://host:port, where the trainer's log says that it listens")
+    for shown in (url, engine or url):
+        if not re.match(r"https?://[^/]", shown):
+            raise ConfigError(
+                f"{shown!r} is no URL; write http://host:port, where the trainer's log says that it listens"
+            )
+    if bool(engine) != bool(tokenizer) or (group_size and not engine):
+        raise ConfigError("--engine and --tokenizer are given together, and --group-size only with them")
     parts = parts_of(overrides, config={}, rollout={}, sandbox={})
     rollout = validated(RolloutConfig, parts["rollout"], "--rollout")
     sandbox = validated(SandboxSettings, parts["sandbox"], "--sandbox")
@@ -74,8 +96,15 @@ def command(
     from ..rollout.service.remote_workers.client import ServiceClient  # only now: it takes seconds
     from ..rollout.service.remote_workers.feeder import Feeder
 
+    client: AtroposClient | ServiceClient
+    if engine:
+        options = {"name": Path(environment).name[:100], "group_size": group_size or 8}
+        client = _atropos_client(url, engine, tokenizer, rollout, token=token, patience=patience, **options)
+    else:
+        client = ServiceClient(url, secrets.token_hex(8), token=token, patience=patience)
+
     async def work() -> None:
-        async with ServiceClient(url, secrets.token_hex(8), token=token, patience=patience) as client:
+        async with client:
             await _work(
                 Feeder(client, spec, rollout, sandbox, concurrency=concurrency, seed=seed, groups=groups), client
             )
@@ -83,7 +112,18 @@ def command(
     asyncio.run(work())
 
 
-async def _work(feeder: "Feeder", client: "ServiceClient") -> None:
+def _atropos_client(url: str, engine: str, tokenizer: str, rollout: RolloutConfig, **options: Any) -> "AtroposClient":
+    from ..rollout.chats.renderer import Renderer
+    from ..rollout.engines.engine import Sampling
+    from ..rollout.models.loading import load_tokenizer
+    from ..rollout.service.remote_workers.atropos_client import AtroposClient
+
+    sampling = Sampling(**rollout.sampling.model_dump())
+    ahead = 1 + rollout.staleness
+    return AtroposClient(url, engine, Renderer(load_tokenizer(tokenizer)), sampling=sampling, ahead=ahead, **options)
+
+
+async def _work(feeder: "Feeder", client: "Client") -> None:
     """Feed until that ends or a signal comes, and show how it goes."""
     stop = asyncio.Event()
     feeding = asyncio.create_task(feeder.run())
@@ -99,7 +139,7 @@ async def _work(feeder: "Feeder", client: "ServiceClient") -> None:
         feeding.result()
 
 
-def summary(feeder: "Feeder", client: "ServiceClient") -> str:
+def summary(feeder: "Feeder", client: "Client") -> str:
     """One line: the run, what is played and what became of it; first of all whether the service does not answer."""
     tally, figures = feeder.tally, feeder.tally.figures
     facts = [

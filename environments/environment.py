@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from ..verifiers.boundary import Boundary
 from ..verifiers.case import Case
-from ..verifiers.errors import ConfigError, EnvironmentFault, LachesisError, nearest
+from ..verifiers.errors import ConfigError, DataError, EnvironmentFault, LachesisError, nearest
 from ..verifiers.reward import Reward
 from ..verifiers.rows.row import check_entries
 from ..verifiers.rubric import Rubric
@@ -25,6 +25,9 @@ Split = Literal["train", "test"]
 
 Replies = str | Iterable[str] | Mapping[str, Iterable[str]]
 """The replies of an episode: one or several in order, the same for all agents or by agent."""
+
+MAX_REFUSED = 100
+"""Most tasks that cannot be judged and are left out, if they are collected; the next one ends the drawing."""
 
 _RENAMED = {"judge": "score_trajectory", "judge_group": "score_group"}
 
@@ -160,10 +163,10 @@ class Environment:
         Needs no engine, and works in a notebook too.
 
         Raises:
-            DataError: the task asks for a verifier that it cannot have.
+            DataError: the task asks for a verifier that it cannot have, or has an answer that it cannot use.
             ConfigError: the episode failed.
         """
-        check_entries(task)
+        check_entries(task, self.rubric.verifiers)
         with ThreadPoolExecutor(1) as thread:
             trajectory = thread.submit(lambda: asyncio.run(self.attempt(task, replies))).result()
         if trajectory.error:
@@ -187,13 +190,21 @@ def scripts(environment: Environment, replies: Replies) -> dict[str, tuple[str, 
     return {agent: tuple(replies.get(agent, ())) for agent in environment.agents}
 
 
-def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task]:
+def tasks_of(
+    environment: Environment, split: Split, seed: int, refused: list[DataError] | None = None
+) -> Iterator[Task]:
     """The environment's tasks, checked one by one.
+
+    Args:
+        environment: gives the tasks.
+        split: the split.
+        seed: decides their order.
+        refused: collects the errors of up to ``MAX_REFUSED`` tasks that cannot be judged, which are then left out.
 
     Raises:
         EnvironmentFault: ``tasks`` raised; the message has its file and line.
         ConfigError: it yields something that is not a ``Task``.
-        DataError: a task asks for a verifier that it cannot have.
+        DataError: a task asks for a verifier that it cannot have, or has an answer that its verifiers cannot use.
     """
     with Boundary(home_of(environment), passing=LachesisError) as outcome:
         for task in environment.tasks(split, seed):
@@ -201,8 +212,13 @@ def tasks_of(environment: Environment, split: Split, seed: int) -> Iterator[Task
                 raise ConfigError(
                     f"{environment.label}: tasks({split!r}, …) must yield Task objects, found {task!r:.80}"
                 )
-            if task.verify:
-                check_entries(task)
+            try:
+                check_entries(task, environment.rubric.verifiers)
+            except DataError as error:
+                if refused is None or len(refused) >= MAX_REFUSED:
+                    raise
+                refused.append(error)
+                continue
             yield task
     if outcome.fault:
         message = f"{environment.label}: tasks({split!r}, …) raised {outcome.fault}"

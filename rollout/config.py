@@ -107,12 +107,23 @@ class RolloutConfig(Settings):
     """Threads of each worker. Code that blocks without an ``await`` delays only the groups on its thread."""
     slots: int = Field(64, ge=4)
     """Requests that one engine processes together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where engines compute; ``auto`` takes a GPU if the engine's process sees one."""
     gpus_per_engine: float = Field(0, ge=0)
-    """GPUs that Ray reserves for each engine; above 1 it is also vLLM's tensor-parallel size."""
+    """GPUs that Ray reserves for each engine; above 1 it is also vLLM's tensor-parallel size. With 0, engines use the
+    GPUs that they see without a reservation, such as the trainer's."""
+    gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
+    """Share of a GPU's memory that vLLM may use. If the trainer is on the same GPU, leave room for it."""
+    sleep: Literal[0, 1, 2] = 0
+    """vLLM's sleep level while the trainer computes, for one GPU for both: 1 keeps the engine's weights in the host's
+    memory, 2 drops them, since an update brings new ones. With 0 vLLM keeps its memory."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further options of the engine. With vLLM, these are arguments of its ``EngineArgs``."""
-    weight_transport: Annotated[str, TRANSPORTS.setting] = "object_store"
-    """How new weights travel to the engines. ``object_store`` sends them through shared memory."""
+    weight_transport: Annotated[str, TRANSPORTS.setting] = "auto"
+    """How new weights travel to the engines: ``direct`` within one process, ``cuda_ipc`` between processes on one GPU,
+    ``nccl`` between GPUs, ``object_store`` through shared memory, ``folder`` through files; ``auto`` chooses."""
+    weight_folder: str = ""
+    """Folder of all machines of the run, for the weights that ``weight_transport = "folder"`` writes."""
     address: str = ""
     """The Ray cluster to join (``auto`` or host:port). If empty, Ray is started on this machine."""
     inline: bool = False
@@ -129,6 +140,23 @@ class RolloutConfig(Settings):
     """Seconds for which environment code may block its thread without an ``await`` before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RolloutConfig":
+        if self.weight_transport == "folder" and not self.weight_folder:
+            raise ValueError("weight_transport = 'folder' needs a weight_folder that trainer and engines see: set it")
+        if self.device == "cpu" and self.gpus_per_engine:
+            raise ValueError(
+                f"device = 'cpu' and gpus_per_engine = {self.gpus_per_engine:g} exclude each other: change one of them"
+            )
+        if self.sleep and self.engine in ENGINES.names and self.engine != "vllm":
+            raise ValueError(f"sleep is vLLM's, and engine = {self.engine!r} keeps its memory: set sleep = 0")
+        if self.sleep and self.staleness:
+            raise ValueError(
+                f"sleep = {self.sleep} needs staleness = 0, because with {self.staleness} rollouts go on while the "
+                "trainer computes: set one of them to 0"
+            )
+        return self
 
     @property
     def parallel_workers(self) -> int:

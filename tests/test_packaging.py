@@ -23,8 +23,8 @@ USED_INDIRECTLY = {
 }
 
 # Distributions whose module has another name.
-MODULES = {"lingua-language-detector": "lingua"}
-EXTRAS = ("hub", "json", "language", "lora", "mcp", "reasoning_gym", "vllm")
+MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson"}
+EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "trackio", "vllm", "wandb")
 
 
 @pytest.fixture(scope="module")

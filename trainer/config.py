@@ -22,6 +22,8 @@ from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
 from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZATIONS, LossConfig
 from .overrides import apply_overrides
+from .run.alerts import known_alerts
+from .run.sinks.sink import SINKS
 
 
 class EnvironmentEntry(Settings):
@@ -95,6 +97,8 @@ class TrainerConfig(Settings):
     """Gradients of a larger norm are scaled down to this norm."""
     advantage: Annotated[str, ESTIMATORS.setting] = "grpo"
     """Estimator that turns the rewards of groups into advantages."""
+    stop_on: Annotated[list[str], AfterValidator(known_alerts)] = Field(default_factory=list)
+    """Names of alerts that end the run, such as ``collapse``; its best checkpoint is kept."""
     dynamic_sampling: float = Field(0.0, ge=0)
     """Replaces groups whose attempts all earned the same by others (DAPO), in each step at most this many times
     ``prompts``. 0 turns this off: such groups are kept and teach nothing."""
@@ -143,6 +147,19 @@ class TrainerConfig(Settings):
     }
 
 
+class LoggingConfig(Settings):
+    """Where the run's numbers go beside its own folder."""
+
+    sinks: list[Annotated[str, SINKS.setting]] = Field(default_factory=lambda: ["tensorboard"])
+    """``tensorboard``, ``wandb``, ``trackio``, ``prometheus``, or your own ``module:name``."""
+    project: str = "lachesis"
+    """Name of the project under which Weights & Biases and trackio show the run."""
+    samples_every: int = Field(10, ge=0)
+    """Steps between tables of rollouts. 0 sends none."""
+    samples: int = Field(8, ge=1)
+    """The most rollouts in a table."""
+
+
 class EvalConfig(Settings):
     """Held-out evaluation during training: greedy, one attempt at each task."""
 
@@ -189,6 +206,8 @@ class RunConfig(Settings):
     """Supervised steps before the first rollout."""
     eval: EvalConfig = EvalConfig()
     """Held-out evaluation."""
+    logging: LoggingConfig = LoggingConfig()
+    """Where the run's numbers go beside its own folder."""
     sandbox: SandboxSettings = SandboxSettings()
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 
@@ -207,6 +226,7 @@ class RunConfig(Settings):
             (NORMALIZATIONS, loss.normalize),
             (ENGINES, self.rollout.engine),
             (TRANSPORTS, self.rollout.weight_transport),
+            *((SINKS, name) for name in self.logging.sinks),
         ]
         for plugins, name in chosen:
             plugins.check_own(name)

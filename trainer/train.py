@@ -1,21 +1,19 @@
 """The training loop: groups, advantages, one policy step, new weights for the engines, and again."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 
 from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
-from ..rollout.dispatcher import Dispatcher
-from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.orders import Outcome, Passed
-from ..rollout.tasks.mixture import Mixture
 from ..rollout.workers.open_pool import open_pool
-from ..rollout.workers.pool import GroupMaker, Pool, PoolSpec
+from ..rollout.workers.pool import Pool
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
@@ -25,18 +23,22 @@ from .learner.async_learner import AsyncLearner
 from .learner.factory import open_learner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
-from .run.alerts import Alerts
+from .run.alerts import Alert, Alerts
 from .run.clock import Clock
+from .run.error_log import ErrorLog
+from .run.generation import open_dispatcher, open_mixture, pool_spec
 from .run.held_out import HeldOut
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
-from .run.progress import Progress
+from .run.progress import Progress, loading, starting, waiting
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.services import RunServices
+from .run.sinks.sink import RunFacts, Sinks, sample_rows
 from .run.step_record import record_step
 from .run.storage import checkpoint
 from .run.storage.fingerprint import fingerprint
 from .run.storage.folder import RunFolder
+from .run.storage.redaction import redacted
 from .run.storage.run_state import RunState
 from .run.storage.saver import Saver
 from .run.storage.summary import Summary, write_summary
@@ -69,16 +71,19 @@ async def train(
     """
     begun = checkpoint.to_resume(folder.checkpoints) if resume else None
     state = RunState.read(begun) if begun else RunState()
+    progress.phase(f"preparing the model ({config.model.path})")
     model = prepare_model(config.model, config.seed, folder.path, resumed=begun is not None)
     folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
     sandbox = check_sandbox(config.sandbox, environments, config.seed)
     warn_if_weak(sandbox)
     if not config.rollout.inline:
         close_sandbox()  # the workers open their own
-    progress.phase("starting the engines")
+    progress.phase(starting(config.rollout))
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
         pool = open_pool(pool_spec(config, model))
         closing.push_async_callback(pool.close)
+        closing.callback(progress.phase, "stopping")
+        progress.phase(loading(config.trainer.compile))
         trainer = Trainer(config, environments, folder, progress, pool, model, state)
         closing.push_async_callback(trainer.close)
         if begun:
@@ -86,7 +91,9 @@ async def train(
         trainer.rewind()
         folder.write_config(config)  # a resumed run may have new settings; only now, so a refused run changes nothing
         await trainer.run()
-        return write_summary(folder, config, trainer.state, sandbox)
+        return write_summary(
+            folder, config, trainer.state, sandbox, trainer.alerts.given, trainer.stopped_by, trainer.errors.problems
+        )
 
 
 class Trainer:
@@ -110,7 +117,7 @@ class Trainer:
         self.config, self.folder, self.progress, self.pool, self.state = config, folder, progress, pool, state
         self.resumed = state != RunState()
         self.labels = [environment.label for environment in environments]
-        self.clock = Clock(state)
+        self.clock = Clock(state, progress.working_on)
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = renderer = Renderer.load(model.path)
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
@@ -129,28 +136,35 @@ class Trainer:
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
         self.alerts = Alerts(folder.metrics())
+        self.errors = ErrorLog(folder.path)
+        facts = RunFacts(folder.path, config.logging.project, redacted(config.model_dump(mode="json")), self.resumed)
+        self.sinks = Sinks(config.logging.sinks, facts)
+        self.stopped_by: Alert | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done or ``eval.stop_at`` is reached."""
+        """Whether all steps are done, ``eval.stop_at`` is reached, or an alert of ``trainer.stop_on`` was given."""
         goal, last = self.config.eval.stop_at, self.state.held_out.last
         reached = goal is not None and last is not None and last >= goal
-        return self.state.step >= self.config.trainer.steps or reached
+        return self.state.step >= self.config.trainer.steps or reached or self.stopped_by is not None
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
+        self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
+        self.progress.phase("publishing the weights")
         await self.publish()
         await self.services.open(self.pool.generator, self.renderer)
         if self.resumed:
-            self.progress.phase("training")
+            self.progress.training(self.state.step)
         else:
             await self.begin()
         await self.services.start()
         while not self.finished:
             await self.step()
+        self.progress.phase("writing the last checkpoint and the summary")
         await self.saver.wait()
         self.state = self.snapshot()
 
@@ -159,9 +173,11 @@ class Trainer:
         taken = await self.warm_start()
         self.state = replace(self.state, warm_start_steps=taken)
         self.keep_reference()
+        self.progress.phase("evaluating on the held-out tasks")
         row = await self.evaluate()
-        self.folder.log_metrics(0, row)
-        self.progress.phase("training")
+        self.log_metrics(0, row)
+        self.alerts.seen({"step": 0, **row})
+        self.progress.training(0)
         self.progress.update(0, row)
         await self.save()
 
@@ -170,7 +186,7 @@ class Trainer:
         settings, taken = self.config.warm_start, 0
         if not settings.steps:
             return 0
-        self.progress.phase("warm start", settings.steps)
+        self.progress.warm_start(settings.steps, settings.every)
         tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
@@ -181,7 +197,7 @@ class Trainer:
             if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
                 row |= await self.held_out_metrics()
-            self.folder.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
+            self.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
             self.progress.update(taken, row)
             value = self.held_out.chosen(row) if evaluated else None
             if settings.target is not None and value is not None and value >= settings.target:
@@ -206,6 +222,8 @@ class Trainer:
                 )
             metrics |= advantage_metrics(samples)
             lr = learning_rate(config, self.state.step)
+            if self.config.rollout.sleep:
+                await self.pool.sleep()
             begun = time.perf_counter()
             result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
@@ -214,6 +232,7 @@ class Trainer:
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
+        self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
         await self.after_step(metrics, record_step(batch.groups, samples, result.logprobs))
 
     async def after_step(self, metrics: Metrics, groups: tuple[Group, ...]) -> None:
@@ -223,15 +242,24 @@ class Trainer:
         if step == self.config.trainer.steps or (every and step % every == 0):
             metrics |= await self.evaluate()
         metrics |= {f"time/{phase}": seconds for phase, seconds in self.clock.phases.items()}
-        self.folder.log_metrics(step, metrics)
-        for alert in self.alerts.seen(metrics):
-            log.warning("step %d: %s", step, alert)
+        self.log_metrics(step, metrics)
+        for alert in self.alerts.seen({"step": step, **metrics}):
+            log.warning("step %d, %s: %s", step, alert.name, alert.text)
+            if alert.name in self.config.trainer.stop_on:
+                self.stopped_by = alert
         self.folder.log_trajectories(step, groups)
+        if self.config.logging.samples_every and step % self.config.logging.samples_every == 0:
+            self.sinks.samples(sample_rows(step, groups, self.config.logging.samples))
         self.progress.update(step, metrics)
         best = self.state.held_out.best_step == step
         if self.finished or best or step % self.config.trainer.checkpoint_every == 0:
             await self.save()
         await self.saver.check()
+
+    def log_metrics(self, step: int, metrics: Metrics) -> None:
+        """Write a row of metrics, and give its finite values to the sinks."""
+        self.folder.log_metrics(step, metrics)
+        self.sinks.log(step, {name: float(value) for name, value in metrics.items() if math.isfinite(value)})
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
@@ -283,6 +311,7 @@ class Trainer:
             self.folder.rewind(min((row["step"] for row in rows), default=0) - 1)
             return
         self.folder.rewind(self.state.step)
+        self.sinks.rewind(self.state.step)
         newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
         self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 
@@ -294,35 +323,7 @@ class Trainer:
             closing.push_async_callback(self.services.close)
             closing.push_async_callback(self.dispatcher.close)
             closing.callback(self.saver.cancel)
-
-
-def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int, played: bool = False) -> Mixture:
-    """Open the endless stream of the run's training tasks; with ``played``, only those that are played here."""
-    portions = [
-        replace(entry.portion(), weight=0.0, min_share=0.0) if played and not environment.played else entry.portion()
-        for entry, environment in zip(config.environments, environments, strict=True)
-    ]
-    return Mixture(environments, portions, "train", seed)
-
-
-def open_dispatcher(
-    config: RunConfig, pool: GroupMaker, mixture: Mixture, start: int, learn: Callable[[Outcome | Passed], None]
-) -> Dispatcher:
-    """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
-    rollout, prompts = config.rollout, config.trainer.prompts
-    return Dispatcher(
-        pool,
-        mixture,
-        seed=config.seed,
-        sampling=Sampling(**rollout.sampling.model_dump()),
-        prompts=prompts,
-        staleness=rollout.staleness,
-        start=start,
-        chunks=rollout.parallel_workers * (4 if rollout.staleness else 1),  # a synchronous step waits for all anyway
-        on_failure=rollout.on_failure,
-        learn=learn,
-        max_resampled=int(config.trainer.dynamic_sampling * prompts),
-    )
+            closing.callback(self.sinks.close)
 
 
 @contextmanager
@@ -332,16 +333,3 @@ def prefix_errors(place: str) -> Iterator[None]:
         yield
     except InfrastructureError as error:
         raise InfrastructureError(f"{place}: {error}") from error
-
-
-def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
-    """Describe the run's engines and workers.
-
-    Raises:
-        ConfigError: The policy plays no agent, so nothing would be trained.
-    """
-    specs, agents = zip(*((entry.spec(), entry.agents) for entry in config.environments), strict=True)
-    spec = PoolSpec(model, config.rollout, specs, sandbox=config.sandbox, agents=agents)
-    if not spec.needs_engine:
-        raise ConfigError("every agent plays through a URL, so nothing is trained; leave out the url of one agent")
-    return spec

@@ -2,11 +2,26 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from .errors import DataError
 from .reward import success_rate
 from .task import Task
-from .trajectory import Trajectory
+from .trajectory import StopReason, Trajectory
+
+
+class Lost(NamedTuple):
+    """An attempt that was left out of its group, because it could not be scored.
+
+    Attributes:
+        attempt: its number.
+        stop: why its episode ended.
+        reason: why it has no score, in one line.
+    """
+
+    attempt: int
+    stop: StopReason
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +34,14 @@ class Group:
         trajectories: the attempts, in the order of their numbers.
         attempts: the number of each attempt, 0 or more and rising; by default 0, 1, …; needed if some attempts were
             left out.
+        lost: the attempts that were left out.
     """
 
     index: int
     task: Task
     trajectories: tuple[Trajectory, ...]
     attempts: tuple[int, ...] = ()
+    lost: tuple[Lost, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trajectories:

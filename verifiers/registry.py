@@ -24,10 +24,12 @@ class Verifier(Protocol):
             {"verifier": "exact", "completion": "Paris", "answer": "paris", "params": {"ignore_case": true}} -> 1.0
 
     Two class attributes are optional: ``instances`` (a tuple of texts) names the distinct verifiers that one family
-    offers through its parameters, and ``needs_sandbox = True`` says that it runs programs which the policy wrote. So
-    are two methods: ``async def self_check(self, answer) -> str``, which ``lachesis check`` asks for every expected
-    answer, returns why that answer cannot verify itself, or an empty text; ``async def check_sandbox(self, sandbox)``,
-    which is called before the first rollout, raises ``ConfigError`` if the sandbox lacks the tools that it needs.
+    offers through its parameters, and ``needs_sandbox = True`` says that it runs programs which the policy wrote. Three
+    methods are optional, too. ``async def self_check(self, answer) -> str``, which ``lachesis check`` asks for every
+    expected answer, returns why that answer cannot verify itself, or an empty text. ``def check_expected(self, answer,
+    info)`` raises ``DataError`` if the task's answer, or what the task's ``info`` adds to it, cannot be used; it is
+    called for every task when it is drawn, so it must be fast. ``async def check_sandbox(self, sandbox)``, which is
+    called before the first rollout, raises ``ConfigError`` if the sandbox lacks the tools that it needs.
     """
 
     async def verify(self, case: Case) -> Verdict:
@@ -45,6 +47,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "bfcl": "tool_calling.bfcl:Bfcl",
         "choice": "text.choices.choice:Choice",
         "code": "code.solution:Code",
+        "consistency": "text.peers:Consistency",
         "date": "text.date:Date",
         "edit_distance": "text.similarity:EditDistance",
         "efficiency": "agentic.conduct:Efficiency",
@@ -55,6 +58,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "goal_alignment": "agentic.conduct:GoalAlignment",
         "instruction": "text.instructions.instruction:InstructionFollowing",
         "json_answer": "text.json_answer:JsonAnswer",
+        "json_repair": "text.json_repair:JsonRepair",
         "json_schema": "text.structure:JsonSchema",
         "length": "text.length:Length",
         "list": "text.collection:ListAnswer",
@@ -66,9 +70,11 @@ BUILT_IN = Plugins[MakeVerifier](
         "repetition": "text.repetition:Repetition",
         "rouge": "text.similarity:Rouge",
         "set": "text.collection:SetAnswer",
+        "sql": "sql.result:Sql",
         "task_completion": "agentic.completion:TaskCompletion",
         "tool_accuracy": "agentic.conduct:ToolAccuracy",
         "tool_calls": "tool_calling.tool_calls:ToolCalls",
+        "units": "units.answer:Units",
     },
 )
 _CLASSES: dict[str, MakeVerifier] = {}

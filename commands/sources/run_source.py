@@ -3,10 +3,12 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...trainer.run.alerts import Alerts
+from ...trainer.run.error_log import ErrorLog
 from ...trainer.run.storage.reader import CONFIG, TRAJECTORIES, Mark, Run
 from ...verifiers.errors import LachesisError
 from .row_index import RowIndex
@@ -78,6 +80,7 @@ class RunSource:
             "alert_list": curves.alerts,
             "config": (self.path / CONFIG).read_text(encoding="utf-8", errors="replace"),
             "trajectory_steps": self.index.steps(),
+            "problems": [asdict(problem) | {"text": str(problem)} for problem in ErrorLog(self.path).problems[:50]],
         }
 
     def curves(self) -> "Curves":
@@ -140,7 +143,7 @@ class Curves:
             except (KeyError, TypeError, ZeroDivisionError) as error:  # rows of another version
                 log.debug("no alerts for step %s: %r", row["step"], error)
                 continue
-            self.alerts += [{"step": row["step"], "text": text} for text in news]
+            self.alerts += [alert._asdict() for alert in news]
 
     def chosen(self, names: Sequence[str], since: int = 0) -> dict[str, Any]:
         """Return the named columns from row ``since`` on, with six digits each."""

@@ -19,7 +19,7 @@ from .rescoring import verify_file, verify_stored
 )
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Rows scored at the same time.")
 def command(words: Sequence[str], out: Path | None, jobs: int) -> None:
-    """Score the completions in FILE: a JSONL file, a run's folder, or an evaluation's file.
+    """Score the completions in FILE: JSONL, a run's folder, or an evaluation.
 
     A row of a JSONL file is {"verifier", "completion", "answer", "params"}, and each gets a verdict. A run or an
     evaluation is scored again, and only the verdicts that have changed are shown and written to -o.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...verifiers.errors import LachesisError
+from ...verifiers.errors import DataError, LachesisError
 from ...verifiers.message import is_reply
 from ...verifiers.task import Task
 from ..environment import Environment, Split, tasks_of
@@ -32,12 +32,14 @@ class Draw:
         ended: whether the split has no more tasks.
         seconds: seconds that each task took.
         failure: the error that ended the drawing, empty if there was none.
+        refused: why tasks cannot be judged, which a run would refuse.
     """
 
     tasks: list[Task] = field(default_factory=list)
     ended: bool = False
     seconds: list[float] = field(default_factory=list)
     failure: str = ""
+    refused: list[DataError] = field(default_factory=list)
 
 
 def draw(environment: Environment, split: Split, seed: int, least: int, most: int = MOST) -> Draw:
@@ -46,7 +48,7 @@ def draw(environment: Environment, split: Split, seed: int, least: int, most: in
     end = time.perf_counter() + SECONDS
     start = time.perf_counter()
     try:
-        for task in itertools.islice(tasks_of(environment, split, seed), most + 1):
+        for task in itertools.islice(tasks_of(environment, split, seed, drawn.refused), most + 1):
             drawn.seconds.append(time.perf_counter() - start)
             if len(drawn.tasks) >= most or (len(drawn.tasks) >= least and time.perf_counter() > end):
                 drawn.ended = False
@@ -64,8 +66,9 @@ def audit_draws(draws: Mapping[Split, Draw]) -> list[Finding]:
     for split, drawn in draws.items():
         if drawn.failure:
             findings.append(Finding("tasks", drawn.failure))
-        elif not drawn.tasks:
+        elif not drawn.tasks and not drawn.refused:
             findings.append(Finding("tasks", f"split {split!r} has no tasks; a run draws from train and from test"))
+        findings += [Finding("gold", str(error)) for error in drawn.refused]
         findings += [*_duplicates(split, drawn), *_conflicts(split, drawn.tasks), *_leaks(split, drawn.tasks)]
     return findings + _overlap(draws)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from ...verifiers.errors import LachesisError
+from ...verifiers.rows.row import entries
 from ...verifiers.task import Task
 from ..environment import Environment
 from .finding import Finding
@@ -13,24 +14,23 @@ SECONDS = 20.0
 
 
 async def check_expected_answers(environment: Environment, tasks: Sequence[Task]) -> list[Finding]:
-    """Return a finding for each answer that a verifier of the environment's rubric cannot use.
+    """Return a finding for each answer that a verifier of the environment, or of the task itself, cannot use.
 
     Only verifiers with ``async def self_check(answer) -> str`` are asked, which returns the reason or an empty text.
     """
     found: list[Finding] = []
     rubric = environment.rubric
-    checks = {
-        use.label: verifier.self_check
-        for use, verifier in zip(rubric.uses, rubric.verifiers, strict=True)
-        if hasattr(verifier, "self_check")
-    }
+    declared = [(use.label, verifier) for use, verifier in zip(rubric.uses, rubric.verifiers, strict=True)]
     end = time.perf_counter() + SECONDS
-    for task in tasks if checks else ():
+    for task in tasks:
         if time.perf_counter() > end:
             break
-        for label, self_check in checks.items():
+        own = [(entry.label, entry.verifier(), entry.expected) for entry in entries(task)]
+        for label, verifier, expected in [*((label, verifier, task.answer) for label, verifier in declared), *own]:
+            if not hasattr(verifier, "self_check"):
+                continue
             try:
-                reason = await self_check(task.answer)
+                reason = await verifier.self_check(expected)
             except LachesisError as error:
                 reason = str(error)
             if reason:

@@ -63,6 +63,11 @@ class CheckedEngine:
             )
         return digest
 
+    async def sleep(self) -> None:
+        """As in ``Engine``; an engine without this method stays awake."""
+        if callable(getattr(self._engine, "sleep", None)):
+            await self._call("sleep")
+
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
         info = await self._call("info")

@@ -129,6 +129,10 @@ class Engine(Generator, Protocol):
         """Take new weights, drop caches of older ones, and return the digest of what arrived."""
         ...
 
+    async def sleep(self) -> None:
+        """Give back the GPU's memory, if ``rollout.sleep`` says so, until the next ``update``."""
+        ...
+
     async def info(self) -> EngineInfo:
         """The engine's kind and state."""
         ...
@@ -158,6 +162,10 @@ class EngineCore(Protocol):
         ...
 
     def update(self, shipment: Shipment) -> str:
+        """As in ``Engine``."""
+        ...
+
+    def sleep(self) -> None:
         """As in ``Engine``."""
         ...
 

@@ -53,6 +53,10 @@ class LocalEngine:
         """Take new weights between two steps; return the digest of what arrived."""
         return self._core.update(shipment)
 
+    async def sleep(self) -> None:
+        """As in ``Engine``."""
+        self._core.sleep()
+
     async def info(self) -> EngineInfo:
         """The core's kind and state."""
         return self._core.info()

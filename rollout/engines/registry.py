@@ -17,7 +17,10 @@ class EngineSetup:
         dtype: torch's name of the type of weights and activations.
         context: most tokens of prompt and completion together.
         slots: requests that are advanced together.
-        gpus: GPUs that the engine may use; 0 for a CPU.
+        device: ``cpu``, ``cuda``, or ``auto``, which is a GPU if the engine's process sees one.
+        gpus: GPUs that are reserved for the engine; 0 if it shares them.
+        gpu_memory_utilization: share of a GPU's memory that the engine may use.
+        sleep: vLLM's sleep level while the trainer computes; 0 stays awake.
         version: of the weights that the folder holds; -1 if the trainer will send the first ones.
         options: ``rollout.engine_options``.
     """
@@ -26,7 +29,10 @@ class EngineSetup:
     dtype: str = "float32"
     context: int = 1024
     slots: int = 64
+    device: str = "auto"
     gpus: float = 0
+    gpu_memory_utilization: float = 0.85
+    sleep: int = 0
     version: int = -1
     options: Mapping[str, Any] = field(default_factory=dict)
 

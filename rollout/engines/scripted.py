@@ -68,6 +68,9 @@ class ScriptedEngine:
         self._version = shipment.version
         return receiver.finish()
 
+    async def sleep(self) -> None:
+        """Nothing to give back."""
+
     async def info(self) -> EngineInfo:
         """The engine's kind and state."""
         return EngineInfo("scripted", self._version, self._context, self._vocabulary, self._generated)

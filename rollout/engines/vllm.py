@@ -1,56 +1,26 @@
 """The vLLM engine: vLLM's scheduler and model in this process, advanced step by step by plain calls."""
 
 import functools
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...verifiers.errors import ConfigError, EngineError
-from .engine import Completion, Engine, EngineInfo, Request, Sampling, Stop
+from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from .device import check_dtype, choose_device
+from .engine import Completion, Engine, EngineInfo, Request, Stop
+from .gpu_memory import MemoryNeed
 from .local import LocalEngine
 from .registry import EngineSetup
 from .request_checks import check_length, check_tokens, check_version
-from .vllm_process import process_kept, set_environment
+from .running_request import RunningRequest
+from .vllm_process import process_kept, set_environment, stages_shown
+from .vllm_settings import EXACT, WHOLE_PROMPTS, check_build, check_heads, sampling_arguments
 from .weight_transport.layout import Layout, check_layout, layout_of
 from .weight_transport.transport import Shipment
-
-LOGPROBS = "logprobs"  # the request id of a running ``compute_logprobs``; generating requests have numbers
-
-EXACT: dict[str, Any] = {
-    "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
-    "generation_config": "vllm",  # the folder's own sampling defaults and stop ids stay out
-    "logprobs_mode": "processed_logprobs",  # of the distribution that was drawn from
-    "async_scheduling": False,  # a step returns the tokens that it sampled, so versions are exact
-    "disable_log_stats": True,
-    "use_tqdm_on_load": False,
-}
-
-# On a CPU each prompt is computed whole and alone. Its bits then do not depend on other requests, and vLLM 0.29 cannot
-# split the prompt of a seeded request there (it would rewind the generator, which CPU generators refuse).
-WHOLE_PROMPTS = {"enforce_eager": True, "enable_prefix_caching": False, "enable_chunked_prefill": False}
-
-
-@dataclass
-class _Running:
-    """A running request and the tokens that it has sampled so far."""
-
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    prompt: npt.NDArray[np.int32] | None = None
-    """Set if a schema constrains the reply: vLLM's logprobs are then those of the constrained distribution, and the
-    policy's own are computed from the prompt at the end."""
-
-    def end(self, stop: Stop) -> Completion:
-        return Completion(
-            np.array(self.tokens, np.int32),
-            np.array(self.logprobs, np.float32),
-            np.array(self.versions, np.int32),
-            stop,
-        )
 
 
 class VllmEngine:
@@ -60,9 +30,12 @@ class VllmEngine:
     of its tokens carries the version that sampled it. On a CPU, a request gives the same bits whatever else is running
     (eager float32, whole prompts, no prefix cache, a seed per request).
 
+    On a GPU, vLLM's own defaults hold: CUDA graphs, and asynchronous scheduling, which begins a step before the last
+    one's tokens are known. ``update`` first takes what has been begun, so versions stay exact.
+
     Tried with vLLM 0.29 on CPU: float32, bfloat16, and two ranks (``tensor_parallel=2`` with
     ``VLLM_CPU_OMP_THREADS_BIND=nobind``), where vLLM starts a process for each rank and ``update`` is pickled to each.
-    CUDA was not tried; only vLLM's source was read.
+    An earlier state of it, without asynchronous scheduling, ran on an H200.
 
     Args:
         path: the model's folder; its tokenizer is only read for replies that a schema constrains.
@@ -70,7 +43,9 @@ class VllmEngine:
         context: most tokens of prompt and completion together.
         slots: most requests in one step.
         seed: vLLM's own; requests do not use it, as they bring theirs.
+        device: ``cpu``, ``cuda`` or ``auto``; it has to be that of the vLLM that is installed.
         gpu_memory: share of the GPU's memory to use; on a CPU the cache has ``VLLM_CPU_KVCACHE_SPACE`` GiB, default 1.
+        sleep: vLLM's level for ``sleep``; with 0 that does nothing.
         tensor_parallel: GPUs to split the model over.
         version: of the weights in the folder; -1 refuses to generate before an ``update``.
         extra: further vLLM ``EngineArgs``, which replace those chosen here.
@@ -87,18 +62,23 @@ class VllmEngine:
         context: int = 1024,
         slots: int = 64,
         seed: int = 0,
+        device: str = "auto",
         gpu_memory: float = 0.85,
+        sleep: int = 0,
         tensor_parallel: int = 1,
         version: int = 0,
         extra: dict[str, Any] | None = None,
     ) -> None:
-        on_cpu = not torch.cuda.is_available()
+        self._path, self._context, self._sleep_level, self._asleep = path, context, sleep, False
+        on_cpu = choose_device(device) == "cpu"
         set_environment(on_cpu)
         try:
             from vllm import EngineArgs
+            from vllm.platforms import current_platform
             from vllm.v1.engine.llm_engine import LLMEngine
         except ImportError as error:
             raise ConfigError(f"vLLM cannot be imported ({error}); see the README for how it is installed") from error
+        check_build(on_cpu, current_platform.device_type)
         settings: dict[str, Any] = EXACT | {
             "model": path,
             "dtype": dtype,
@@ -107,29 +87,34 @@ class VllmEngine:
             "seed": seed,
             "gpu_memory_utilization": gpu_memory,
             "tensor_parallel_size": tensor_parallel,
+            "enable_sleep_mode": sleep > 0 and not on_cpu,
         }
         if on_cpu:
             settings |= WHOLE_PROMPTS | {"max_num_batched_tokens": max(2048, context + slots)}
-        with process_kept():
+        settings |= extra or {}
+        with process_kept(), stages_shown():
             try:
-                config = EngineArgs(**settings | (extra or {})).create_engine_config()
+                if not on_cpu:
+                    self._check_gpu(settings)
+                config = EngineArgs(**settings).create_engine_config()
                 # One more than the context: vLLM computes no logprobs of a prompt that leaves no room for a token.
                 config.model_config.max_model_len = context + 1
                 if on_cpu:
-                    check_heads(path, config.model_config.get_head_size())
+                    check_heads(path, config.model_config.get_head_size(), cpu_head_sizes())
                 self._engine: Any = LLMEngine.from_vllm_config(config)
             except (ValueError, TypeError, OSError, AssertionError, RuntimeError) as error:
                 raise ConfigError(f"vLLM cannot serve {path} with these settings: {error}") from error
-        self._path = path
         self._model_config = config.model_config
-        self._context = context
         self._vocabulary = int(config.model_config.get_vocab_size())
         self._version = version
         self._generated = 0
-        self._running: dict[int, _Running] = {}
+        self._names = map(str, itertools.count())  # of requests, inside vLLM; never used twice
+        self._name_of: dict[int, str] = {}  # by the caller's key
+        self._running: dict[str, RunningRequest] = {}  # by name
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
-        self._prompt_logprobs: list[float] | None = None
-        self._constrained: list[tuple[int, _Running, bool]] = []  # ended, but without their logprobs
+        self._probe = ""  # the name of a running ``compute_logprobs``
+        self._prompt_logprobs: npt.NDArray[np.float32] | None = None
+        self._constrained: list[tuple[RunningRequest, Stop]] = []  # ended, but without their logprobs
 
     def add(self, key: int, request: Request) -> None:
         """Queue a request.
@@ -137,28 +122,34 @@ class VllmEngine:
         Raises:
             EngineError: weights too old for it, an id outside the vocabulary, or a temperature that vLLM cannot do.
         """
+        self._check_awake()
         check_version(self._version, request.version)
         check_tokens(request.prompt, self._vocabulary)
-        if key in self._running:
+        if key in self._name_of:
             raise EngineError(f"request key {key} is already running")
-        from vllm.inputs.engine import tokens_input
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
 
-        params = self._params(request.sampling, self._context - len(request.prompt))
-        if params is None:
-            self._ended.append((key, _Running().end("length")))
+        running = RunningRequest(key, self._version, request.prompt if request.sampling.schema else None)
+        arguments, room = sampling_arguments(request.sampling), self._context - len(request.prompt)
+        if room < 1:
+            self._ended.append((key, running.end("length")))
             return
-        self._engine.add_request(str(key), tokens_input(request.prompt.tolist()), params)
-        self._running[key] = _Running(prompt=request.prompt if request.sampling.schema else None)
+        schema = StructuredOutputsParams(json=request.sampling.schema) if request.sampling.schema else None
+        arguments["max_tokens"] = min(arguments["max_tokens"], room)
+        name = self._submit(request.prompt, SamplingParams(structured_outputs=schema, **arguments))
+        self._name_of[key], self._running[name] = name, running
 
     def step(self) -> list[tuple[int, Completion]]:
         """Advance every running request by a token or a prefill; return those that ended."""
         self._advance()
         while self._constrained:
-            key, running, stopped = self._constrained.pop()
+            running, stop = self._constrained.pop()
             assert running.prompt is not None
-            whole = np.concatenate([running.prompt, np.array(running.tokens, np.int32)])
-            running.logprobs = self.compute_logprobs(whole)[running.prompt.size :].tolist()
-            self._ended.append((key, running.end("stop" if stopped else "length")))
+            completion = running.end(stop)
+            whole = np.concatenate([running.prompt, completion.tokens])
+            logprobs = self.compute_logprobs(whole)[running.prompt.size :]
+            self._ended.append((running.key, replace(completion, logprobs=logprobs)))
         ended, self._ended = self._ended, []
         return ended
 
@@ -168,11 +159,11 @@ class VllmEngine:
             if ended == key:
                 del self._ended[place]
                 return completion
-        running = self._running.pop(key, None)
-        if running is None:
+        if key not in self._name_of:
             raise EngineError(f"no running request has the key {key}")
-        self._engine.abort_request([str(key)])
-        return running.end("abort")
+        name = self._name_of.pop(key)
+        self._engine.engine_core.abort_requests([name])
+        return self._running.pop(name).end("abort")
 
     def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
         """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
@@ -180,26 +171,18 @@ class VllmEngine:
         Raises:
             EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
         """
+        self._check_awake()
         check_version(self._version)
         check_tokens(tokens, self._vocabulary)
         if temperature != 1:
             raise EngineError(f"vLLM computes logprobs at temperature 1 only, not {temperature}; use the torch engine")
         check_length(tokens, self._context)
         from vllm import SamplingParams
-        from vllm.inputs.engine import tokens_input
-        from vllm.sampling_params import RequestOutputKind
 
         logprobs = np.full(len(tokens), np.nan, np.float32)
         if len(tokens) > 1:
-            params = SamplingParams(
-                temperature=0,
-                max_tokens=1,
-                prompt_logprobs=0,
-                flat_logprobs=True,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            self._engine.add_request(LOGPROBS, tokens_input(tokens.tolist()), params)
+            params = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+            self._probe = self._submit(tokens, params)
             while self._prompt_logprobs is None:
                 self._advance()
             logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
@@ -218,14 +201,30 @@ class VllmEngine:
         tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
         arriving = tuple(spec._replace(dtype="") for spec in shipment.layout)  # vLLM converts types
         check_layout(arriving, self._own_layout, optional=tied)
-        self._version = -1  # until all of it has arrived
+        self._drain()
+        self._set_version(-1)  # until all of it has arrived
+        if self._asleep:
+            self._engine.wake_up(["weights"])
         digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
+        if self._asleep:
+            self._engine.wake_up(["kv_cache"])
+            self._asleep = False
         self._engine.reset_prefix_cache(reset_running_requests=True)
         for digest in digests:
             if digest != shipment.digest:
                 return digest
-        self._version = shipment.version
+        self._set_version(shipment.version)
         return shipment.digest
+
+    def sleep(self) -> None:
+        """Give back the GPU memory of weights and caches until the next ``update``, if the engine has a sleep level.
+
+        Running requests wait, and go on under the new weights.
+        """
+        if self._sleep_level and not self._asleep:
+            self._drain()
+            self._engine.sleep(self._sleep_level, mode="keep")
+            self._asleep = True
 
     def info(self) -> EngineInfo:
         """The engine's kind and state."""
@@ -239,63 +238,75 @@ class VllmEngine:
         """Give back memory and processes; torch.distributed of this process is shut down too."""
         self._engine.engine_core.shutdown()
 
+    def _check_awake(self) -> None:
+        if self._asleep:
+            raise EngineStale("the engine sleeps until the next weights come")
+
+    def _check_gpu(self, settings: dict[str, Any]) -> None:
+        """Raise ``ConfigError`` if the first GPU lacks the type or the memory for the model."""
+        check_dtype(settings["dtype"], torch.cuda.get_device_name(), torch.cuda.get_device_capability())
+        if {"quantization", "kv_cache_memory_bytes"} & settings.keys() or not hasattr(torch, settings["dtype"]):
+            return  # vLLM alone knows the sizes then
+        gpus, model = settings["tensor_parallel_size"], self._empty_model
+        need = MemoryNeed.of(model, model.config, settings["dtype"], gpus)
+        free, total = torch.cuda.mem_get_info()
+        need.check(self._context, settings["gpu_memory_utilization"], total, free)
+
+    def _submit(self, tokens: npt.NDArray[np.int32], params: Any) -> str:
+        """Give vLLM a request, past its output processor, which would make Python objects for each token."""
+        from vllm.inputs.engine import tokens_input
+
+        name, tasks = next(self._names), self._engine.get_supported_tasks()
+        made = self._engine.input_processor.process_inputs(name, tokens_input(tokens.tolist()), params, tasks)
+        self._engine.engine_core.add_request(made)
+        return name
+
     def _advance(self) -> None:
-        for output in self._engine.step():
-            if output.request_id == LOGPROBS:
-                self._prompt_logprobs = output.prompt_logprobs.logprobs
-                continue
-            key, new = int(output.request_id), output.outputs[0]
-            running = self._running[key]
-            running.tokens += new.token_ids
-            running.logprobs += new.logprobs.logprobs
-            running.versions += [self._version] * len(new.token_ids)
-            self._generated += len(new.token_ids)
+        for output in self._engine.engine_core.get_output().outputs:
+            name = output.request_id
+            if name == self._probe and output.new_prompt_logprobs_tensors is not None:
+                self._prompt_logprobs = output.new_prompt_logprobs_tensors.logprobs[:, 0].numpy()
+            running = self._running.get(name)
+            if running is None:
+                continue  # a probe, or a request that was aborted while vLLM computed its token
+            running.add(output.new_token_ids, output.new_logprobs.logprobs if output.new_logprobs else None)
+            self._generated += len(output.new_token_ids)
             if output.finished:
-                del self._running[key]
+                del self._running[name], self._name_of[running.key]
+                stop: Stop = "stop" if str(output.finish_reason) == "stop" else "length"
                 if running.prompt is not None:
-                    self._constrained.append((key, running, new.finish_reason == "stop"))
-                    continue
-                self._ended.append((key, running.end("stop" if new.finish_reason == "stop" else "length")))
+                    self._constrained.append((running, stop))
+                else:
+                    self._ended.append((running.key, running.end(stop)))
 
-    def _params(self, sampling: Sampling, room: int) -> Any:
-        """``sampling`` as vLLM's parameters; None if the context has no room for a token."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+    def _drain(self) -> None:
+        """Take the tokens of the steps that asynchronous scheduling has begun: they are of the weights held now."""
+        from vllm.v1.core.sched.interface import PauseState
 
-        if sampling.temperature and not 0.01 <= sampling.temperature <= 2:
-            raise EngineError(f"vLLM samples at temperature 0 or 0.01 to 2, not at {sampling.temperature}")
-        if sampling.schema and sampling.temperature not in (0, 1):
-            raise EngineError(
-                f"vLLM computes logprobs at temperature 1 only, so a reply with a schema is sampled at 0 or 1, not at "
-                f"{sampling.temperature}; use the torch engine"
-            )
-        if room < 1:
-            return None
-        held = StructuredOutputsParams(json=sampling.schema) if sampling.schema else None
-        return SamplingParams(
-            structured_outputs=held,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=min(sampling.max_tokens, room),
-            stop_token_ids=list(sampling.stop_ids),
-            ignore_eos=True,  # only the request's own ids stop it
-            seed=sampling.seed % 2**63,  # vLLM takes -1 for "no seed"
-            logprobs=0,
-            flat_logprobs=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.DELTA,
-        )
+        core = self._engine.engine_core.engine_core
+        core.scheduler.set_pause_state(PauseState.PAUSED_ALL)  # begin no further step
+        while core.batch_queue:
+            self._advance()
+        core.scheduler.set_pause_state(PauseState.UNPAUSED)
+
+    def _set_version(self, version: int) -> None:
+        self._version = version
+        for running in self._running.values():
+            running.set_version(version)
 
     @functools.cached_property
-    def _own_layout(self) -> Layout:
-        """The tensors as the trainer has them, before vLLM fuses any; without types."""
+    def _empty_model(self) -> Any:
+        """The model as the trainer has it, before vLLM fuses any of its tensors; without memory."""
         from transformers import AutoConfig, AutoModelForCausalLM
 
         architecture: Any = AutoModelForCausalLM
         with torch.device("meta"):
-            model = architecture.from_config(AutoConfig.from_pretrained(self._path))
-        return tuple(spec._replace(dtype="") for spec in layout_of(model.state_dict()))
+            return architecture.from_config(AutoConfig.from_pretrained(self._path))
+
+    @functools.cached_property
+    def _own_layout(self) -> Layout:
+        """The tensors of ``_empty_model``, without types."""
+        return tuple(spec._replace(dtype="") for spec in layout_of(self._empty_model.state_dict()))
 
 
 def open_engine(setup: EngineSetup) -> Engine:
@@ -305,6 +316,9 @@ def open_engine(setup: EngineSetup) -> Engine:
         dtype=setup.dtype,
         slots=setup.slots,
         context=setup.context,
+        device=choose_device(setup.device, setup.gpus),
+        gpu_memory=setup.gpu_memory_utilization,
+        sleep=setup.sleep,
         tensor_parallel=max(1, int(setup.gpus)),
         version=setup.version,
         extra=dict(setup.options),
@@ -331,10 +345,9 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
     return receiver.finish()
 
 
-def check_heads(path: str, size: int) -> None:
-    """Refuse head sizes that vLLM's CPU kernels do not have; vLLM itself fails only at the first token."""
+def cpu_head_sizes() -> list[int]:
+    """The sizes of attention heads that vLLM's CPU kernels have."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
-    sizes = CPUAttentionBackend.get_supported_head_sizes()
-    if size not in sizes:
-        raise ConfigError(f"{path} has attention heads of {size}; vLLM on a CPU runs {', '.join(map(str, sizes))}")
+    sizes: list[int] = CPUAttentionBackend.get_supported_head_sizes()
+    return sizes

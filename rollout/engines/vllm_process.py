@@ -1,8 +1,11 @@
 """The state of a process that vLLM reads when it is imported, and that it changes when it starts."""
 
 import contextlib
+import importlib.util
+import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 import torch._dynamo.config
@@ -17,6 +20,52 @@ def set_environment(on_cpu: bool) -> None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         # Else the sampler is compiled for 15 s, eager or not. The variable alone counts only before dynamo is imported.
         torch._dynamo.config.disable = os.environ.setdefault("TORCH_COMPILE_DISABLE", "1") == "1"
+        return
+    # What the first start compiles is kept for later ones in one folder, also what torch and Triton keep elsewhere.
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.setdefault("VLLM_CACHE_ROOT", str(caches / "vllm")))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / "inductor"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(root / "triton"))
+    if importlib.util.find_spec("flashinfer") is None:
+        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+
+
+STAGES = {
+    "Starting to load model": "vLLM loads the weights",
+    "Model loading took": "vLLM compiles the model; it keeps the result in VLLM_CACHE_ROOT (~/.cache/vllm)",
+    "torch.compile took": "vLLM measures the memory that it needs",
+    "GPU KV cache size": "vLLM warms up, and captures CUDA graphs",
+}
+"""What vLLM logs when a stage of its start begins, and what users are told then."""
+
+
+class StageHandler(logging.Handler):
+    """Tells users which stage vLLM's start has come to, as a record of the logger ``lachesis``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the stage that ``record`` begins, if it begins one."""
+        for beginning, stage in STAGES.items():
+            if str(record.msg).startswith(beginning):
+                logging.getLogger("lachesis").warning("%s", stage)  # the level that a run shows
+
+
+@contextlib.contextmanager
+def stages_shown() -> Iterator[None]:
+    """Show the stages of vLLM's start on a GPU, which may take minutes; on a CPU it takes seconds."""
+    logger = logging.getLogger("vllm")
+    if not torch.cuda.is_available():
+        yield
+        return
+    level, handler = logger.level, StageHandler(logging.INFO)
+    for other in logger.handlers:
+        other.setLevel(max(level, other.level))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

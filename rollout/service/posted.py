@@ -1,12 +1,11 @@
 """Groups as they were posted: decoded and checked for their types, and kept as the same bytes if possible."""
 
+from collections.abc import Container
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from .door import Door
-from .storage.queue import QueuedGroup
 from .wire import GIVEN, SCORED_DATA, SCORED_DATA_LIST, Count, Mask, ScoredData, Token, encode
 
 _Row = list[list[float]] | UnsetType | None
@@ -43,8 +42,14 @@ _usual = msgspec.json.Decoder(_Usual)
 _rows = msgspec.json.Decoder(list[Raw])
 _tokens = msgspec.json.Decoder(list[Annotated[int, Token]])
 _mask = msgspec.json.Decoder(list[Annotated[int, Mask]])
-_AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
-_OPTIONAL = [field.name for field in msgspec.structs.fields(_Usual) if not field.required]
+
+KEYS = frozenset(field.name for field in msgspec.structs.fields(_Usual))
+"""All keys of a group."""
+
+REQUIRED = frozenset(field.name for field in msgspec.structs.fields(_Usual) if field.required)
+"""The keys that it may not lack."""
+
+_NOTHING = [(name, f',"{name}":null'.encode()) for name in sorted(KEYS - REQUIRED)]
 
 
 def read_posted(body: bytes, *, many: bool) -> list[Posted]:
@@ -70,53 +75,14 @@ def _read_usual(body: bytes) -> Posted:
     if len(usual.masks) != len(ids):
         raise msgspec.DecodeError("not as many masks as sequences")
     masks = [_read_mask(bytes(mask), row, own) for mask, row, own in zip(usual.masks, tokens, ids, strict=True)]
-    values = {name: getattr(usual, name) for name in _OPTIONAL}
-    values |= {name: None for name, value in values.items() if value is UNSET}
-    return Posted(ScoredData(ids, masks, usual.scores, **values), _completed(usual, body))
+    values = {name: value for name in KEYS - REQUIRED if (value := getattr(usual, name)) is not UNSET}
+    return Posted(ScoredData(ids, masks, usual.scores, **values), completed(body, REQUIRED | values.keys()))
 
 
-def _completed(usual: _Usual, body: bytes) -> bytes:
-    """``body`` with the keys that it lacks."""
-    missing = [name for name in _OPTIONAL if getattr(usual, name) is UNSET]
-    return body.rstrip()[:-1] + "".join(f',"{name}":null' for name in missing).encode() + b"}"
-
-
-def glance(body: bytes, door: Door, longest: int) -> QueuedGroup | None:
-    """The one group in ``body`` if a glance at the bytes shows that ``door`` would let it pass, else None.
-
-    The ids become no numbers, which is half of the work. Whatever is unusual is left to ``read_posted`` and the door.
-
-    Args:
-        body: JSON of one group.
-        door: its bounds.
-        longest: tokens that the trainer takes in a sequence; 0 if it has not said so.
-    """
-    try:
-        usual = _usual.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    if not len(usual.tokens) == len(usual.masks) == len(usual.scores) or len(usual.tokens) > door.max_sequences:
-        return None
-    lengths = []
-    for tokens, mask in zip(usual.tokens, usual.masks, strict=True):
-        row = bytes(tokens)
-        length = _count_ids(row)
-        if not 0 < length <= door.longest(longest) or not _is_plain(bytes(mask), row, length):
-            return None
-        lengths.append(length)
-    for rows in (usual.advantages, usual.ref_logprobs, usual.inference_logprobs):
-        if rows and [len(row) for row in rows] != lengths:
-            return None
-    if not lengths or usual.messages or usual.overrides or "weights_version" in (usual.generation_params or ()):
-        return None
-    return QueuedGroup(0, None if usual.env_id is UNSET else usual.env_id, len(lengths), _completed(usual, body))
-
-
-def _count_ids(row: bytes) -> int:
-    """How many ids are in a row of JSON that is known to be valid; 0 unless they are surely in range."""
-    if not row[1:2].isdigit() or row.translate(None, b"0123456789, ") != b"[]" or b"0" * 10 in row.translate(_AS_ZERO):
-        return 0
-    return row.count(b",") + 1
+def completed(body: bytes, present: Container[str]) -> bytes:
+    """``body``, an object with the keys in ``present``, with null for every key that it lacks."""
+    missing = b"".join(nothing for name, nothing in _NOTHING if name not in present)
+    return b"".join((memoryview(body)[: body.rindex(b"}")], missing, b"}")) if missing else body
 
 
 def _integers(decoder: msgspec.json.Decoder[list[int]], row: bytes) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from .door import Door, check_all
-from .posted import Posted, glance, read_posted
+from .posted import Posted, read_posted
 from .storage.queue import GroupQueue, QueuedGroup, QueueFull
 from .wire import BadBody, EnvironmentRegistration, Registration
 
@@ -273,8 +273,11 @@ class Service:
 
     def _check(self, body: bytes, many: bool) -> list[QueuedGroup]:
         longest = self.registration.max_token_len if self.registration else 0
-        if not many and type(self.door) is Door and (seen := glance(body, self.door, longest)):
-            return [seen]
+        if not many and type(self.door) is Door:
+            from .glance import glance  # only now: it loads numpy, and the service is to start without
+
+            if seen := glance(body, self.door, longest):
+                return [seen]
         posted = read_posted(body, many=many)
         check_all(self.door, [one.group for one in posted], many, longest=longest, version=self.step)
         return [QueuedGroup(0, one.group.env_id, len(one.group.tokens), self._body(one)) for one in posted]

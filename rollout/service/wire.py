@@ -18,13 +18,16 @@ TOKEN_LIMIT = 2**31
 GIVEN = -100
 """The entry of a mask for a token that was given and not sampled."""
 
+COUNT_LIMIT = 2**53
+"""The largest size of a number that counts or names something."""
+
 Token = msgspec.Meta(ge=0, lt=TOKEN_LIMIT)
 Mask = msgspec.Meta(ge=GIVEN, lt=TOKEN_LIMIT)
-Count = msgspec.Meta(ge=-(2**53), le=2**53)
+Count = msgspec.Meta(ge=-COUNT_LIMIT, le=COUNT_LIMIT)
 _Token = Annotated[int, Token]
 _Mask = Annotated[int, Mask]
 _Count = Annotated[int, Count]
-_Size = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Size = Annotated[int, msgspec.Meta(ge=1, le=COUNT_LIMIT)]
 _Weight = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _DETAILS = 10
 """How many errors one answer lists at most."""

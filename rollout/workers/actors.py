@@ -1,9 +1,11 @@
 """The insides of Ray actors: one hosts an engine, the other an environment worker."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EngineError, LachesisError
@@ -21,10 +23,18 @@ Answer = tuple[int, Completion | EngineError]
 
 
 class EngineActor:
-    """Hosts one engine of any kind."""
+    """Hosts one engine of any kind.
 
-    def __init__(self, spec: PoolSpec) -> None:
+    Args:
+        spec: what the engine is built from.
+        warnings: a file for the warnings of Lachesis in this process, such as how far vLLM's start has come.
+    """
+
+    def __init__(self, spec: PoolSpec, warnings: Path) -> None:
         use_one_thread()
+        handler = logging.FileHandler(warnings, delay=True)  # no file without a warning
+        handler.setLevel(logging.WARNING)
+        logging.getLogger("lachesis").addHandler(handler)
         self._engine: Engine | LachesisError
         try:
             self._engine = spec.build_engine()
@@ -50,6 +60,10 @@ class EngineActor:
     async def update(self, shipment: Shipment) -> str:
         """As in ``Engine``."""
         return await self.engine.update(shipment)
+
+    async def sleep(self) -> None:
+        """As in ``Engine``."""
+        await self.engine.sleep()
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""

@@ -57,6 +57,10 @@ class EngineFleet:
         """As in ``Pool``."""
         return await self._ask_all(lambda engine: engine.compute_logprobs(tokens, temperature))
 
+    async def sleep(self) -> None:
+        """As in ``Pool``."""
+        await self._ask_all(lambda engine: engine.sleep())
+
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
         return await self._ask_all(lambda engine: engine.info())
@@ -109,6 +113,8 @@ class EngineFleet:
         while True:
             await asyncio.sleep(self.WATCH)
             for number, engine in enumerate(self._engines):
+                for line in engine.warnings():
+                    log.warning("engine %d: %s", number, line)
                 try:
                     info = await engine.info(deadline=5.0)
                     silent_since.pop(number, None)

@@ -1,5 +1,6 @@
 """The pool of engines and workers that makes groups: its protocol, its specification, and the one in this process."""
 
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from ...verifiers.sandbox.settings import SandboxSettings
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.checked import open_engine
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
-from ..engines.registry import EngineSetup
+from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
 from ..orders import Order, Outcome, Passed
@@ -54,7 +55,10 @@ class PoolSpec:
             dtype=self.model.dtype,
             context=self.model.context,
             slots=self.rollout.slots,
+            device=self.rollout.device,
             gpus=self.rollout.gpus_per_engine,
+            gpu_memory_utilization=self.rollout.gpu_memory_utilization,
+            sleep=self.rollout.sleep,
             version=self.version,
             options=self.rollout.engine_options,
         )
@@ -62,7 +66,13 @@ class PoolSpec:
 
     def open_sender(self) -> WeightSender:
         """The trainer's side of the weight transport."""
-        return open_sender(self.rollout.weight_transport)
+        rollout, built_in = self.rollout, self.rollout.engine in ENGINES.names
+        if rollout.weight_transport != "auto":
+            return open_sender(rollout.weight_transport, rollout.weight_folder)
+        from ..engines.weight_transport.auto import AutoSender, EnginePlace
+
+        here = rollout.inline and built_in and rollout.gpus_per_engine <= 1  # vLLM on several GPUs has more processes
+        return AutoSender(EnginePlace(os.getpid() if here else None, built_in and rollout.device != "cpu"))
 
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
@@ -109,6 +119,10 @@ class Pool(GroupMaker, Protocol):
         """
         ...
 
+    async def sleep(self) -> None:
+        """Let every engine that lives give back the GPU's memory, if ``rollout.sleep`` says so, until ``publish``."""
+        ...
+
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """The logprobs of ``tokens``, computed by every engine that lives."""
         ...
@@ -147,6 +161,11 @@ class InlinePool:
         """As in ``Pool``."""
         for engine in self._engines:
             shipment.check_delivery(await engine.update(shipment), "the engine")
+
+    async def sleep(self) -> None:
+        """As in ``Pool``."""
+        for engine in self._engines:
+            await engine.sleep()
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""

@@ -42,6 +42,10 @@ class RayPool:
         """As in ``Pool``."""
         await self._engines.publish(shipment)
 
+    async def sleep(self) -> None:
+        """As in ``Pool``."""
+        await self._engines.sleep()
+
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
         return await self._engines.compute_logprobs(tokens, temperature)

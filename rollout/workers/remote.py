@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -16,6 +18,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost, LachesisError
+from ...verifiers.files import whole_lines
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
 from ..engines.weight_transport.transport import Shipment
@@ -71,6 +74,7 @@ class RemoteEngine:
         self._outbox: list[tuple[int, Request]] = []
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._seen = 0  # bytes of its warnings
 
     async def generate(self, request: Request) -> Completion:
         """As in ``Engine``; ``EngineLost`` if the actor died or did not answer in time."""
@@ -95,6 +99,10 @@ class RemoteEngine:
         digest: str = await self._ask("update", shipment)
         return digest
 
+    async def sleep(self) -> None:
+        """As in ``Engine``."""
+        await self._ask("sleep")
+
     async def info(self, deadline: float | None = None) -> EngineInfo:
         """As in ``Engine``."""
         info: EngineInfo = await self._ask("info", deadline=deadline)
@@ -112,6 +120,14 @@ class RemoteEngine:
     def kill(self, restart: bool) -> None:
         """End the process, at once; Ray starts another if ``restart``."""
         ray.kill(self._actor, no_restart=not restart)
+        if not restart:
+            warnings_of(self._name).unlink(missing_ok=True)
+
+    def warnings(self) -> list[str]:
+        """The lines that its process has logged as warnings since the last call; none if it is on another machine."""
+        file = warnings_of(self._name)
+        lines, self._seen = whole_lines(file, self._seen) if file.exists() else ([], self._seen)
+        return [line.decode(errors="replace") for line in lines]
 
     async def _ask(self, method: str, *arguments: Any, deadline: float | None = None) -> Any:
         try:
@@ -158,8 +174,9 @@ class RemoteEngine:
         """Start an actor that hosts an engine."""
         actor: Any = ray.remote(EngineActor)
         name = f"lachesis-engine-{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine).remote(spec)
-        return cls(started, spec.rollout.deadline, label, name)
+        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine)
+        handle = started.remote(spec, warnings_of(name))
+        return cls(handle, spec.rollout.deadline, label, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a name: Ray cannot restart an actor whose arguments hold handles."""
@@ -176,6 +193,11 @@ class RemoteEngine:
             raise EngineLost(f"{self._label} was lost: {first_line(error)}") from None
         except TimeoutError:
             raise EngineLost(f"{self._label} {late}") from None
+
+
+def warnings_of(name: str) -> Path:
+    """The file in which the engine actor of that name leaves its warnings for a driver on the same machine."""
+    return Path(tempfile.gettempdir()) / f"{name}.log"
 
 
 def _named(name: str, deadline: float, label: str) -> RemoteEngine:

@@ -11,7 +11,7 @@ from ...environments.play import home_of, play
 from ...environments.turn_advantages import with_all_advantages
 from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EnvironmentFault, InfrastructureError
-from ...verifiers.group import Group
+from ...verifiers.group import Group, Lost
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import StopReason, Trajectory
@@ -74,7 +74,12 @@ class GroupWorker:
         scored = with_all_advantages([attempts[number] for number in numbers])
         if len(scored) < len(attempts) and (self._config.on_failure == "fail" or len(scored) < min(2, order.size)):
             return Failure(order.index, why_unscored(next(attempt for attempt in attempts if not attempt.scored)))
-        return Group(order.index, order.task, scored, numbers)
+        lost = tuple(
+            Lost(number, attempt.stop, why_unscored(attempt))
+            for number, attempt in enumerate(attempts)
+            if not attempt.scored
+        )
+        return Group(order.index, order.task, scored, numbers, lost)
 
     async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
         """All attempts of a group, scored one by one and then together."""

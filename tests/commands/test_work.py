@@ -10,14 +10,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from aiohttp import web
 
+from lachesis.rollout.chats.renderer import Renderer
+from lachesis.rollout.engines.scripted import ScriptedEngine
+from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.service.engine.conversations import Conversations
+from lachesis.rollout.service.engine.routes import engine_routes
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
 from lachesis.trainer.run.progress import Progress
@@ -180,6 +188,97 @@ def test_the_commands_of_the_document_feed_a_run(tmp_path: Path) -> None:
             trainer.kill()
 
 
+TRAINER = """
+import sys, time, requests
+url, steps = sys.argv[1], 3
+sizes = {"batch_size": 8, "max_token_len": 48, "save_checkpoint_interval": 1, "starting_step": 0, "num_steps": steps}
+texts = {"wandb_group": "", "wandb_project": "", "checkpoint_dir": ""}
+requests.post(url + "/register", json=sizes | texts, timeout=10).raise_for_status()
+while steps:
+    batch = requests.get(url + "/batch", timeout=10).json()["batch"]
+    for group in batch or ():
+        for tokens, mask, logprobs in zip(group["tokens"], group["masks"], group["inference_logprobs"], strict=True):
+            trained = [at for at, token in enumerate(mask) if token != -100]
+            assert [tokens[at] for at in trained] == [mask[at] for at in trained] and trained
+            assert all(-0.5 <= logprobs[at] <= 0 for at in trained)
+        assert len(group["scores"]) == 4
+    print(len(batch or ()), flush=True)
+    steps -= bool(batch)
+    time.sleep(0.1)
+"""
+"""An Atropos-style trainer, which asks as ``example_trainer`` of Atropos does."""
+
+
+@contextlib.contextmanager
+def engine(folder: Path) -> Iterator[str]:
+    """The URL of an engine that answers ``/generate`` as vLLM does, on a thread; its tokenizer is in ``folder``."""
+    renderer = Renderer(build_tiny_tokenizer())
+    renderer.save(folder)
+    scripted = ScriptedEngine(
+        lambda request: ([48, request.sampling.stop_ids[0]], [-0.5, -0.25]), version=0, context=48
+    )
+    app = web.Application()
+    memory = Conversations(renderer)
+    app.add_routes(engine_routes(scripted, renderer, context=48, version=lambda: 0, memory=memory))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def listen() -> web.AppRunner:
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    runner = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.parametrize("service", ["lachesis serve", pytest.param("run-api", marks=pytest.mark.slow)])
+def test_an_atropos_trainer_is_fed_through_a_bare_service(tmp_path: Path, service: str) -> None:
+    python, port = os.environ.get("LACHESIS_ATROPOS_PYTHON", ""), free_port()
+    if service == "run-api" and not python:
+        pytest.skip("atroposlib is not installed: make atropos")
+    ours = [*LACHESIS, "serve", "--store", str(tmp_path / "store.sqlite")]
+    command = ours if service == "lachesis serve" else [python, "-m", "atroposlib.cli.run_api"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with engine(tmp_path / "model") as generates, subprocess.Popen([*command, "--port", str(port)], **quiet) as server:
+        try:
+            words = [
+                "--engine",
+                generates,
+                "--tokenizer",
+                str(tmp_path / "model"),
+                "--group-size",
+                "4",
+                "--patience",
+                "30",
+            ]
+            with worker(port, *words, "--rollout.sampling.max_tokens", "4") as process:
+                assert process.stdout is not None
+                assert "joining" in process.stdout.readline(), "it waits for service and trainer"
+                address = f"http://127.0.0.1:{port}"
+                command = [python or sys.executable, "-c", TRAINER, address]
+                for _ in range(300):
+                    with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/info"):
+                        break
+                    time.sleep(0.1)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                assert done.returncode == 0, done.stderr
+                assert [line for line in done.stdout.split() if line != "0"] == ["2", "2", "2"]
+                said, _ = process.communicate(timeout=30)
+                assert process.returncode == 0, said
+                assert re.search(r"stopped; \d+ groups are stored", said)
+        finally:
+            server.terminate()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -187,6 +286,9 @@ def test_the_commands_of_the_document_feed_a_run(tmp_path: Path) -> None:
         (["http://127.0.0.1:1", "--environment", "service"], "is not played"),
         (["http://127.0.0.1:1", "--environment", "arithmetick"], "arithmetic"),
         (["http://127.0.0.1:1", "--config.digitz", "1"], "digits"),
+        (["http://127.0.0.1:1", "--engine", "http://127.0.0.1:2"], "--engine and --tokenizer are given together"),
+        (["http://127.0.0.1:1", "--group-size", "4"], "--group-size only with them"),
+        (["http://127.0.0.1:1", "--engine", "vllm:8000", "--tokenizer", "x"], "'vllm:8000' is no URL"),
     ],
 )
 def test_what_it_cannot_do_is_said_in_one_line(words: list[str], message: str) -> None:

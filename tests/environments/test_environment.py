@@ -239,3 +239,17 @@ def test_a_tasks_own_verifiers_judge_the_first_agent_and_bad_ones_stop_the_tasks
         next(drawn)
     with pytest.raises(DataError, match="a row cannot set 'timeout'"):  # in a test of the environment, as in a run
         own.score(list(own.tasks("train", 0))[1], "la")
+
+
+def test_a_task_whose_answer_the_rubric_cannot_use_is_refused_when_it_is_drawn_or_collected() -> None:
+    class Numbers(Greeting):
+        rubric = Rubric(use("number"))
+
+        def tasks(self, split: Split, seed: int) -> Iterator[Task]:
+            yield from (Task("?", answer=answer) for answer in ("1", "two", "3"))
+
+    with pytest.raises(DataError, match="not a number: 'two'"):
+        list(tasks_of(Numbers(), "train", 0))
+    refused: list[DataError] = []
+    assert [task.answer for task in tasks_of(Numbers(), "train", 0, refused)] == ["1", "3"]
+    assert len(refused) == 1

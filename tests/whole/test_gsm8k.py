@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from lachesis.commands.cli import cli
 from lachesis.environments.shipped.gsm8k import Gsm8k
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import load_config
@@ -176,6 +177,35 @@ def test_the_shipped_config_trains_on_real_problems(tmp_path: Path, shared_data:
     assert abs(summary["mismatch_kl"]) < 1e-6
     metrics = [json.loads(line) for line in (tmp_path / "runs" / "gsm8k-1" / "metrics.jsonl").read_text().splitlines()]
     assert max(row.get("grad_norm", 0.0) for row in metrics) > 0
+
+
+@pytest.mark.parametrize("name", ["gsm8k-qwen", "gsm8k-qwen-2gpu"])
+def test_the_configs_for_gpus_run_on_a_cpu_with_a_tiny_model_from_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = build_tiny_model(tmp_path / "tiny", layers=1, hidden=32, context=1536)
+    for split in ("train", "test"):
+        Path(f"{split}.jsonl").write_text('{"question": "1 + 1?", "answer": "1 and 1 are 2\\n#### 2"}\n' * 4)
+    elsewhere = {
+        "model.path": model,
+        "environments.0.config.path": tmp_path,
+        "rollout.engine": "torch",
+        "rollout.gpus_per_engine": 0,
+        "rollout.engine_options": "{}",
+        "rollout.slots": 16,
+        "rollout.sampling.max_tokens": 8,
+        "trainer.device": "cpu",
+        "trainer.steps": 1,
+        "trainer.prompts": 2,
+        "eval.tasks": 2,
+    }
+    words = [word for key, value in elsewhere.items() for word in (f"--{key}", str(value))]
+    cli.main(["train", str(CONFIGS / f"{name}.toml"), "--inline", *words], standalone_mode=False)
+    summary = json.loads((tmp_path / "runs" / f"{name}-1" / "summary.json").read_text())
+    assert summary["steps"] == 1
+    assert summary["tokens_generated"] >= 16
+    assert abs(summary["mismatch_kl"]) < 1e-2  # in bfloat16
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
+from ...rollout.engines.weight_transport.layout import Layout, layout_of
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
-from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship
+from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship, ship_each
 from ...rollout.models.loading import check_context, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
@@ -24,18 +25,18 @@ from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
-from .attention import choose_attention
 from .device import check_compiler, check_memory, choose_device
 from .learner import Metrics, StepResult
-from .logprobs import LogprobModel
-from .lora import adapt, merged_state
+from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
 from .loss_metrics import LossMetrics
 from .offload import Offload
 from .optimizer_state import StateFile
-from .packing import MicroBatch, micro_batches
+from .packing.attention import choose_attention
+from .packing.logprobs import LogprobModel
+from .packing.micro_batch import MicroBatch, micro_batches
 from .sample import Sample
-from .shard_loading import load_shards, open_model
-from .sharding import Ranks, full_tensor
+from .sharded.shard_loading import load_shards, open_model
+from .sharded.sharding import Ranks, full_tensor
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")
@@ -185,9 +186,25 @@ class LocalLearner:
         """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
         once = {name for name, _ in self.model.named_parameters()}  # tied parameters have one name here
         again = {name for name, _ in self.model.named_parameters(remove_duplicate=False)} - once
-        state = merged_state(self.model, self.dtype, self._first)
-        state = {name: tensor for name, tensor in state.items() if name not in again}
-        return ship(sender if self._first else ObjectStoreSender(), version, state)
+        tensors = ((name, self._sent(one)) for name, one in merged_tensors(self.model) if name not in again)
+        if self._first:
+            return ship_each(sender, version, self._layout(again), tensors)
+        for _ in tensors:
+            pass
+        return ship(ObjectStoreSender(), version, {})
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def _layout(self, without: set[str]) -> Layout:
+        """The layout of what is sent, all of it but the names ``without``; nothing is gathered for it."""
+        parts = {usual_name(name): part for name, part in self.model.state_dict().items() if ADAPTER not in name}
+        empty = {
+            name: self._sent(torch.empty(part.shape, dtype=part.dtype, device="meta"))
+            for name, part in parts.items()
+            if name not in without
+        }
+        return layout_of(empty)
 
     def save(self, folder: Path) -> None:
         """As in ``Learner``."""

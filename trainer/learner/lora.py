@@ -1,5 +1,6 @@
 """Low-rank adapters: trained weights beside frozen ones, merged when the weights are sent or saved."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from transformers import PreTrainedModel
 
 from ...verifiers.errors import ConfigError
 from .config import LoraConfig
-from .sharding import full_tensor
+from .sharded.sharding import full_tensor
 
 BASE, ADAPTER = ".base_layer.", ".lora_"
 
@@ -64,17 +65,28 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
         copy: whether the result must be a copy; without it, tensors may share memory with the model.
     """
     state = {}
+    for name, tensor in merged_tensors(model):
+        if keep:
+            state[name] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
+    return state
+
+
+def merged_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of ``merged_state`` one after the other, as the model has them or float32, on its device."""
     for name, part in model.state_dict().items():
         if ADAPTER in name:
             continue
         tensor = full_tensor(part)
         if BASE in name:
-            name, layer = name.replace(BASE, "."), model.get_submodule(name.partition(BASE)[0])
+            layer = model.get_submodule(name.partition(BASE)[0])
             if name.endswith(".weight"):
                 tensor = tensor.float() + _product(layer)
-        if keep:
-            state[name] = tensor.to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=copy)
-    return state
+        yield usual_name(name), tensor
+
+
+def usual_name(name: str) -> str:
+    """The name that a tensor has in a model without adapters."""
+    return name.replace(BASE, ".")
 
 
 def _product(layer: Any) -> Tensor:

@@ -1,9 +1,12 @@
-"""Alerts about a run that goes wrong; each is given once, with its cure."""
+"""Alerts about a run that goes wrong; each is given once, with its cure, and can end the run."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
+
+from ...verifiers.errors import nearest
 
 FIRST, LAST = 5, 5
 """Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
@@ -11,40 +14,145 @@ FIRST, LAST = 5, 5
 Row = Mapping[str, Any]
 
 
+class Alert(NamedTuple):
+    """One alert.
+
+    Attributes:
+        name: of its rule.
+        step: the step that gave it.
+        text: what is wrong and what to change, in one line.
+    """
+
+    name: str
+    step: int
+    text: str
+
+
+@dataclass
+class History:
+    """What the rules look at.
+
+    Attributes:
+        first: the metrics of the first steps.
+        last: the metrics of the last steps.
+        held_out: (step, value) of every held-out evaluation since the warm start, by ``metric``.
+        metric: ``heldout/accuracy``, or ``heldout/reward`` in a run without an accuracy.
+        held_out_reward: the held-out reward of the first evaluation, None before it.
+    """
+
+    first: list[Row] = field(default_factory=list)
+    last: deque[Row] = field(default_factory=lambda: deque(maxlen=LAST))
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    metric: str = ""
+    held_out_reward: float | None = None
+
+    def add(self, row: Row) -> None:
+        """Take the metrics of one step."""
+        step = row.get("step", 0)
+        metric = "heldout/accuracy" if row.get("heldout/accuracy") is not None else "heldout/reward"
+        if row.get(metric) is not None and step >= 0:
+            if self.held_out_reward is None:
+                self.held_out_reward = row.get("heldout/reward")
+            self.metric = metric
+            self.held_out.append((step, row[metric]))
+        if "loss" in row:
+            if len(self.first) < FIRST:
+                self.first.append(row)
+            self.last.append(row)
+
+    def mean(self, rows: Sequence[Row] | deque[Row], name: str) -> float | None:
+        """Return the mean over the steps that computed tokens; None if there are none."""
+        values = [row[name] for row in rows if row["tokens/forward"] and row.get(name) is not None]
+        return fmean(values) if values else None
+
+
 class Alerts:
     """Applies the alert rules to the metrics of each step.
 
     Args:
         rows: the metrics of earlier steps, if the run is resumed.
+
+    Attributes:
+        given: all alerts so far.
     """
 
     def __init__(self, rows: Sequence[Row] = ()) -> None:
-        self._first: list[Row] = []
-        self._last: deque[Row] = deque(maxlen=LAST)
+        self.given: list[Alert] = []
+        self._history = History()
         self._told: set[str] = set()
         for row in rows:
             self.seen(row)
 
-    def seen(self, row: Row) -> list[str]:
-        """Return the new alerts, one line each. An alert whose condition ended can be given again."""
-        if "loss" not in row:
+    def seen(self, row: Row) -> list[Alert]:
+        """Return the new alerts. An alert whose condition ended can be given again."""
+        self._history.add(row)
+        if "loss" not in row or len(self._history.last) < LAST:
             return []
-        if len(self._first) < FIRST:
-            self._first.append(row)
-        self._last.append(row)
-        if len(self._last) < LAST:
-            return []
-        found = {name: text for name, rule in RULES.items() if (text := rule(self._first, self._last))}
-        news = [text for name, text in found.items() if name not in self._told]
+        found = {name: text for name, rule in RULES.items() if (text := rule(self._history))}
+        news = [Alert(name, row.get("step", 0), text) for name, text in found.items() if name not in self._told]
         self._told = set(found)
+        self.given += news
         return news
 
 
-def nothing_to_learn(first: Sequence[Row], last: Sequence[Row]) -> str:
-    """All attempts at each task earned the same."""
-    if not all(row["groups/zero_variance"] == 1 for row in last):
+def collapse(history: History) -> str:
+    """The held-out result is far below its best, twice in a row."""
+    if len(history.held_out) < 3:
         return ""
-    reward = fmean(row["reward/total"] for row in last)
+    best_step, best = max(history.held_out, key=lambda pair: pair[1])
+    last = history.held_out[-2:]
+    if best <= 0 or any(best - value < max(0.1, 0.4 * best) for _, value in last):
+        return ""
+    return (
+        f"{history.metric} fell from {best:.3g} at step {best_step} to {last[-1][1]:.3g}. The best checkpoint is kept. "
+        "Continue from it with a lower trainer.lr, with a penalty trainer.loss.kl.coef (0.001 to 0.05), or with a "
+        "tighter trainer.loss.clip_high"
+    )
+
+
+def greedy_only(history: History) -> str:
+    """After the warm start, greedy replies earn much more than sampled ones."""
+    greedy = history.held_out_reward
+    if greedy is None:
+        return ""
+    sampled = fmean(row["reward/total"] for row in history.first)
+    now = fmean(row["reward/total"] for row in history.last)
+    if greedy - sampled < 0.3 or now - sampled > 0.1:
+        return ""
+    return (
+        f"greedy replies earned {greedy:.3g} after the warm start, and sampled ones {sampled:.3g}: groups learn from "
+        "what is sampled. Lengthen the warm start (warm_start.steps, warm_start.target), or lower "
+        "rollout.sampling.temperature"
+    )
+
+
+def broken_environment(history: History) -> str:
+    """The environment's code raises in many episodes."""
+    raised = fmean(row.get("attempts/raised") or 0.0 for row in history.last)
+    if raised < 0.05:
+        return ""
+    return (
+        f"the environment's code raised an exception in {raised:.0%} of the attempts. errors.json in the run's folder "
+        'has each place with its count; rollout.on_failure = "fail" drops such groups'
+    )
+
+
+def not_judged(history: History) -> str:
+    """Many attempts get no score because of an infrastructure error."""
+    unjudged = fmean(row.get("attempts/unjudged") or 0.0 for row in history.last)
+    if unjudged < 0.05:
+        return ""
+    return (
+        f"{unjudged:.0%} of the attempts got no score because of an infrastructure error (a judge, an endpoint, the "
+        "sandbox). errors.json in the run's folder has the reasons; rollout.retries plays such attempts again"
+    )
+
+
+def nothing_to_learn(history: History) -> str:
+    """All attempts at each task earned the same."""
+    if not all(row["groups/zero_variance"] == 1 for row in history.last):
+        return ""
+    reward = fmean(row["reward/total"] for row in history.last)
     return (
         f"nothing was learned in {LAST} steps: all attempts at each task earned the same (mean {reward:.3g}), so the "
         "tasks are too easy or too hard. Practise bands of difficulty (a curriculum), use a warm start, raise "
@@ -52,10 +160,10 @@ def nothing_to_learn(first: Sequence[Row], last: Sequence[Row]) -> str:
     )
 
 
-def entropy_collapse(first: Sequence[Row], last: Sequence[Row]) -> str:
+def entropy_collapse(history: History) -> str:
     """The policy became nearly deterministic without earning more."""
-    before, now = _mean(first, "entropy"), _mean(last, "entropy")
-    learned = fmean(row["reward/total"] for row in last) - fmean(row["reward/total"] for row in first)
+    before, now = history.mean(history.first, "entropy"), history.mean(history.last, "entropy")
+    learned = fmean(row["reward/total"] for row in history.last) - fmean(row["reward/total"] for row in history.first)
     if not before or now is None or now >= 0.1 * before or learned > 0.1:
         return ""
     return (
@@ -64,9 +172,9 @@ def entropy_collapse(first: Sequence[Row], last: Sequence[Row]) -> str:
     )
 
 
-def mismatch_rises(first: Sequence[Row], last: Sequence[Row]) -> str:
+def mismatch_rises(history: History) -> str:
     """The sampler's policy and the trainer's drift apart."""
-    before, now = _mean(first, "mismatch_kl"), _mean(last, "mismatch_kl")
+    before, now = history.mean(history.first, "mismatch_kl"), history.mean(history.last, "mismatch_kl")
     if now is None or now < 0.01 or now < 5 * (before or 0.0):
         return ""
     return (
@@ -75,9 +183,9 @@ def mismatch_rises(first: Sequence[Row], last: Sequence[Row]) -> str:
     )
 
 
-def replies_cut_off(first: Sequence[Row], last: Sequence[Row]) -> str:
+def replies_cut_off(history: History) -> str:
     """Most attempts end at a token limit."""
-    cut = fmean(row.get("stop/length", 0.0) for row in last)
+    cut = fmean(row.get("stop/length", 0.0) for row in history.last)
     if cut < 0.5:
         return ""
     return (
@@ -87,9 +195,9 @@ def replies_cut_off(first: Sequence[Row], last: Sequence[Row]) -> str:
     )
 
 
-def mostly_clipped(first: Sequence[Row], last: Sequence[Row]) -> str:
+def mostly_clipped(history: History) -> str:
     """The clip removes the gradient of most tokens."""
-    clipped = _mean(last, "clip_fraction")
+    clipped = history.mean(history.last, "clip_fraction")
     if clipped is None or clipped < 0.5:
         return ""
     return (
@@ -98,17 +206,23 @@ def mostly_clipped(first: Sequence[Row], last: Sequence[Row]) -> str:
     )
 
 
-RULES: dict[str, Callable[[Sequence[Row], Sequence[Row]], str]] = {
+RULES: dict[str, Callable[[History], str]] = {
+    "collapse": collapse,
+    "greedy_only": greedy_only,
+    "broken_environment": broken_environment,
+    "not_judged": not_judged,
     "nothing_to_learn": nothing_to_learn,
     "entropy_collapse": entropy_collapse,
     "mismatch_rises": mismatch_rises,
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
 }
-"""Alert rules by name. Each takes the metrics of the first and the last steps and returns an alert or an empty text."""
+"""Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 
 
-def _mean(rows: Sequence[Row], name: str) -> float | None:
-    """Return the mean over the steps that computed tokens; None if there are none."""
-    values = [row[name] for row in rows if row["tokens/forward"] and row[name] is not None]
-    return fmean(values) if values else None
+def known_alerts(names: list[str]) -> list[str]:
+    """Return ``names`` if all are names of rules; raise ``ValueError`` with the nearest name if not."""
+    for name in names:
+        if name not in RULES:
+            raise ValueError(f"there is no alert {name!r}; {nearest(name, RULES)}")
+    return names

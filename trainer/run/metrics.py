@@ -9,7 +9,7 @@ import numpy as np
 from ...rollout.dispatcher import Step
 from ...verifiers.group import Group
 from ...verifiers.segment import Segment
-from ...verifiers.trajectory import Trajectory
+from ...verifiers.trajectory import StopReason, Trajectory
 from ..learner.sample import FORCED, Sample
 
 Metrics = dict[str, float]
@@ -27,6 +27,7 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
         **group_metrics(step.groups),
         "groups/failed": float(len(step.failures)),
         "groups/passed_over": float(len(step.passed_over)),
+        **loss_metrics(step.groups),
         "staleness": float(version_age(step.groups, version)),
     }
     if len(labels) > 1:
@@ -34,6 +35,16 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
             own = [group for group in step.groups if group.trajectories[0].environment == label]
             metrics |= {f"{label}/{name}": value for name, value in group_metrics(own).items()} if own else {}
     return metrics
+
+
+def loss_metrics(groups: Sequence[Group]) -> Metrics:
+    """Compute which share of all attempts raised an exception, scored or not, and which share could not be judged."""
+    stops = [attempt.stop for group in groups for attempt in group.trajectories]
+    lost = [attempt.stop for group in groups for attempt in group.lost]
+    raised = sum(stop is StopReason.ENVIRONMENT_ERROR for stop in (*stops, *lost))
+    unjudged = sum(stop is not StopReason.ENVIRONMENT_ERROR for stop in lost)
+    made = len(stops) + len(lost)
+    return {"attempts/raised": raised / made, "attempts/unjudged": unjudged / made}
 
 
 def group_metrics(groups: Sequence[Group]) -> Metrics:

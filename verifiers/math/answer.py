@@ -114,6 +114,10 @@ class Math:
             return wrong(f"{len(answers)} different answers are boxed: {verdict.reason}", **verdict.evidence)
         return verdict
 
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the expected answer is none that anybody could match."""
+        read_gold(answer)
+
     async def self_check(self, answer: Any) -> str:
         """Return why the expected answer ``answer`` cannot verify itself, or an empty string if it can."""
         try:

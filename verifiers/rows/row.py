@@ -6,7 +6,7 @@ and a row never causes an import of an installed package. Limits, sandboxes, pat
 addresses are never in such a list: only the config sets them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -74,15 +74,21 @@ def entries(task: Task) -> list[Entry]:
     return found
 
 
-def check_entries(task: Task) -> None:
-    """Check that each of the task's own verifiers can be made.
+def check_entries(task: Task, verifiers: Iterable[Verifier] = ()) -> None:
+    """Check that each of the task's own verifiers can be made, and that the expected answers can be used.
+
+    Args:
+        task: the task.
+        verifiers: those of the environment, which judge the task's answer too.
 
     Raises:
-        DataError: one of them cannot; the message names the task, the value and the alternatives.
+        DataError: one of them cannot; the message names the task, the value and the cure.
     """
     try:
-        for entry in entries(task):
-            entry.verifier()
+        own = [(entry.verifier(), entry.expected) for entry in entries(task)]
+        for verifier, expected in [*own, *((verifier, task.answer) for verifier in verifiers)]:
+            if hasattr(verifier, "check_expected"):
+                verifier.check_expected(expected, task.info)
     except DataError as error:
         raise DataError(f"task {task.id}: {error}") from None
 

@@ -12,6 +12,7 @@ from .seccomp import MACHINES, bpf
 _MODULES = (
     "wire",
     "kernel",
+    "network",
     "cgroup",
     "root",
     "program",
@@ -64,8 +65,9 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) ->
     """The frame that tells an agent how to confine its jobs."""
     filters = {
         machine: {
-            "full": base64.b64encode(bpf(machine, processes=True)).decode(),
-            "single": base64.b64encode(bpf(machine, processes=False)).decode(),
+            "full": base64.b64encode(bpf(machine)).decode(),
+            "unlocked": base64.b64encode(bpf(machine, locks=False)).decode(),
+            "single": base64.b64encode(bpf(machine, locks=False, processes=False)).decode(),
         }
         for machine in MACHINES
     }

@@ -13,10 +13,17 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 """The setting that tries the built-in backends in their order."""
+LOCAL = ("process", "docker")
+"""The backends that run jobs on this machine, in the order in which ``auto`` tries them."""
 BACKENDS = Plugins[Callable[["SandboxSettings"], Sandbox]](
     "sandbox backend",
     __package__ or "",
-    {"process": "process_backend:open_process_sandbox", "docker": "docker.containers:open_docker_sandbox"},
+    {
+        "process": "process_backend:open_process_sandbox",
+        "docker": "docker.containers:open_docker_sandbox",
+        "remote": "remote.sandbox:open_remote_sandbox",
+        "sandbox_fusion": "remote.sandbox_fusion:open_sandbox_fusion",
+    },
     keywords=(AUTO,),
 )
 """Each is a callable (SandboxSettings) -> Sandbox that raises a ``LachesisError`` if it cannot open one."""
@@ -30,7 +37,7 @@ def open_sandbox(settings: "SandboxSettings") -> Sandbox:
     """
     required = Level[settings.require.upper()]
     tried = []
-    for name in BACKENDS.names if settings.backend == AUTO else (settings.backend,):
+    for name in LOCAL if settings.backend == AUTO else (settings.backend,):
         try:
             sandbox = open_backend(name, settings)
             try:

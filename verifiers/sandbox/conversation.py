@@ -150,12 +150,13 @@ class Agent:
             self.close()
             raise AgentLost(f"it failed: {payload[:500].decode(errors='replace')}")
         header, (stdout, stderr, *contents) = wire.unpack(payload)
+        self.usable = not header["last"]
         code = header["code"]
         ended_by_signal = code is not None and code < 0
         return Execution(
             status=header["status"],
             exit_code=None if ended_by_signal else code,
-            signal=_signal_name(-code) if ended_by_signal else "",
+            signal=signal_name(-code) if ended_by_signal else "",
             stdout=stdout.decode(errors="replace"),
             stderr=stderr.decode(errors="replace"),
             truncated=tuple(header["truncated"]),
@@ -171,7 +172,8 @@ class Agent:
         self._connection.close()
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """The name of a signal, such as SIGSEGV."""
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal

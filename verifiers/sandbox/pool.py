@@ -1,7 +1,6 @@
 """A pool of agents, each of which runs one job at a time: the sandbox that all built-in backends use."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,15 +73,13 @@ class _Call:
             agent.close()
 
 
-def max_starts() -> int:
-    """Most agents that start at once: more than CPUs would only make each other, and the jobs, time out."""
-    return max(2, os.cpu_count() or 2)
-
-
 class AgentPool:
-    """A ``Sandbox`` of up to ``size`` agents, started on demand; safe to call from any thread and event loop."""
+    """A ``Sandbox`` of up to ``size`` agents, started on demand; safe to call from any thread and event loop.
 
-    def __init__(self, launcher: Launcher, size: int) -> None:
+    At most ``starts`` of them start at the same time: with more than CPUs, they and the jobs would only time out.
+    """
+
+    def __init__(self, launcher: Launcher, size: int, starts: int = 2) -> None:
         self.name = launcher.name
         self._launcher = launcher
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"sandbox-{launcher.name}")
@@ -92,7 +89,7 @@ class AgentPool:
         self._changed = threading.Condition()
         self._closed = False
         self._busy: set[Agent] = set()
-        self._starts = threading.BoundedSemaphore(max_starts())
+        self._starts = threading.BoundedSemaphore(starts)
 
     @cached_property
     def layers(self) -> list[Layer]:

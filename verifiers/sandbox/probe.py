@@ -1,8 +1,11 @@
 """The probe of a sandbox: jobs that try to break out, and the level that follows from the result."""
 
+import fcntl
 import json
 import os
+import secrets
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +14,7 @@ from .job import MIB, Execution, Job, Level, Limits
 from .layers import Layer
 
 _ATTEMPT = """
-import ctypes, json, os, socket, sys
+import ctypes, fcntl, json, os, socket, sys
 said = json.loads(sys.stdin.read())
 libc = ctypes.CDLL(None, use_errno=True)
 def works(act):
@@ -22,6 +25,16 @@ def works(act):
 def call(*arguments):
     if libc.syscall(*arguments) < 0:
         raise OSError(ctypes.get_errno(), "refused")
+def lock(path):
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    raise OSError("not locked")
+def connect_abstract():
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("\\0" + said["abstract"])
 def fork():
     if not os.fork():
         os._exit(0)
@@ -34,7 +47,8 @@ keyctl, ptrace = {"x86_64": (250, 101), "aarch64": (219, 117)}.get(os.uname().ma
 print(json.dumps({
     "file": works(lambda: open(said["file"]).read()),
     "process": works(lambda: open(f"/proc/{said['pid']}/cmdline").read()) == repr(said["command"]),
-    "network": works(lambda: socket.create_connection(("127.0.0.1", said["port"]), 1)),
+    "network": works(lambda: socket.create_connection(("127.0.0.1", said["port"]), 1)) or works(connect_abstract),
+    "lock": works(lambda: lock(said["library"])),
     "keyctl": works(lambda: call(keyctl, 0, -3, 1)),
     "ptrace": works(lambda: call(ptrace, 0, 0, 0, 0)),
     "fork": works(fork),
@@ -76,11 +90,21 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
     with (
         tempfile.NamedTemporaryFile("w", prefix="lachesis-canary-") as canary,
         socket.create_server(("127.0.0.1", 0)) as server,
+        _abstract_listener() as abstract,
+        open("/usr/bin/env", "rb") as library,
     ):
         canary.write("seen")
         canary.flush()
         os.chmod(canary.name, 0o644)
-        said = {"file": canary.name, "pid": os.getpid(), "command": _command(), "port": server.getsockname()[1]}
+        fcntl.flock(library, fcntl.LOCK_SH)
+        said = {
+            "file": canary.name,
+            "pid": os.getpid(),
+            "command": _command(),
+            "port": server.getsockname()[1],
+            "abstract": _name(abstract),
+            "library": library.name,
+        }
         done = run(Job(_ATTEMPT, stdin=json.dumps(said).encode(), limits=_ATTEMPT_LIMITS))
     try:
         seen: dict[str, Any] = json.loads(done.stdout)
@@ -94,6 +118,7 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
         _layer(
             "network", not seen["network"], "a listener of the host", _NETWORK_CURE if network else _NAMESPACES_CURE
         ),
+        _layer("locks", not seen["lock"], "a locked file of the host", _NAMESPACES_CURE),
         _layer(
             "seccomp", not (seen["keyctl"] or seen["ptrace"]), "keyctl and ptrace", "run on x86_64 or aarch64 Linux"
         ),
@@ -116,7 +141,7 @@ def level_of(layers: list[Layer]) -> Level:
     held = {layer.name: layer.held for layer in layers}
     if not held["job"] or not held["file size"]:
         return Level.NONE
-    if not all(held[name] for name in ("files", "processes", "network", "seccomp") if name in held):
+    if not all(held[name] for name in ("files", "processes", "network", "locks", "seccomp") if name in held):
         return Level.ACCIDENT
     if held["child processes"]:
         return Level.STRONG if held["user"] and held["memory"] else Level.ACCIDENT
@@ -141,6 +166,20 @@ def _command() -> str:
             return file.read()
     except OSError:  # not Linux: there are no processes of this machine that a job could see
         return "none"
+
+
+def _abstract_listener() -> socket.socket:
+    """A socket whose name belongs to the network namespace, on Linux; elsewhere nobody can connect to it."""
+    listener = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":
+        listener.bind(f"\0lachesis-canary-{secrets.token_hex(8)}")
+        listener.listen()
+    return listener
+
+
+def _name(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return name[1:].decode() if isinstance(name, bytes) else ""
 
 
 def _layer(name: str, held: bool, what: str, cure: str) -> Layer:

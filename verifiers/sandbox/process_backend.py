@@ -131,7 +131,7 @@ def open_process_sandbox(settings: SandboxSettings) -> AgentPool:
         raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
     for folder in settings.packages:
         _check_packages(folder)
-    return AgentPool(ProcessLauncher(settings.network, settings.packages), settings.jobs)
+    return AgentPool(ProcessLauncher(settings.network, settings.packages), settings.jobs, settings.most_starts)
 
 
 def _check_packages(folder: Path) -> None:

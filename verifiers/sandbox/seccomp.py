@@ -51,7 +51,7 @@ _CALLS = """
 """Each entry is name=number on x86_64,number on aarch64; -1 if the machine does not have the call."""
 
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
+_EPERM, _EINVAL, _ENOSYS, _EAFNOSUPPORT = 1, 22, 38, 97
 _LOAD, _EQUAL, _GREATER, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
 _NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _X32 = 0x40000000
@@ -67,6 +67,10 @@ _SOCKET_BUFFERS = (7, 8, 32, 33)
 """SO_SNDBUF, SO_RCVBUF and their FORCE forms, which succeed without effect: kernel memory may count for no job."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
+_FILE_WATCHES = (1024, 1026)
+"""F_SETLEASE and F_NOTIFY of ``fcntl``, which fail as on a file system without them."""
+_FILE_LOCKS = (6, 7, 37, 38)
+"""F_SETLK, F_SETLKW, F_OFD_SETLK and F_OFD_SETLKW of ``fcntl``."""
 
 
 def allowed_calls(machine: str) -> dict[str, int]:
@@ -77,8 +81,15 @@ def allowed_calls(machine: str) -> dict[str, int]:
     return {name: number for name, number in numbers.items() if number >= 0}
 
 
-def bpf(machine: str, *, processes: bool) -> bytes:
-    """The filter for ``machine``; without ``processes``, a job may start threads but not processes."""
+def bpf(machine: str, *, processes: bool = True, locks: bool = True) -> bytes:
+    """The filter for ``machine``.
+
+    Args:
+        machine: one of ``MACHINES``.
+        processes: whether a job may start processes; it may start threads in any case.
+        locks: whether a job may lock and watch files. Without it, locks have no effect, because a file of the host
+            could be locked.
+    """
     numbers = allowed_calls(machine)
     code = [(_LOAD, 0, 0, _MACHINE), (_EQUAL, 1, 0, MACHINES[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER)]
     if machine == "x86_64":  # the x32 numbers of the same calls
@@ -102,7 +113,13 @@ def bpf(machine: str, *, processes: bool) -> bytes:
     level = [(_LOAD, 0, 0, _SECOND_ARGUMENT), (_EQUAL, 1, 0, _SOCKET_LEVEL), (_RETURN, 0, 0, _ALLOW)]
     size = [(_LOAD, 0, 0, _THIRD_ARGUMENT), *buffers, (_RETURN, 0, 0, _ALLOW)]
     code += _for_call(numbers.pop("setsockopt"), [*level, *size])
-    for name in _WITHOUT_EFFECT:
+    commands = [step for value in _FILE_WATCHES for step in ((_EQUAL, 0, 1, value), _refuse(_EINVAL))]
+    if not locks:
+        commands += [step for value in _FILE_LOCKS for step in ((_EQUAL, 0, 1, value), _refuse(0))]
+        for name in [name for name in numbers if name.startswith("inotify_")]:
+            del numbers[name]
+    code += _for_call(numbers.pop("fcntl"), [(_LOAD, 0, 0, _SECOND_ARGUMENT), *commands, (_RETURN, 0, 0, _ALLOW)])
+    for name in (*_WITHOUT_EFFECT, *(() if locks else ("flock",))):
         code += _for_call(numbers.pop(name), [_refuse(0)])
     for first, last in _ranges(sorted(numbers.values())):
         code += [(_AT_LEAST, 0, 2, first), (_GREATER, 1, 0, last), (_RETURN, 0, 0, _ALLOW)]

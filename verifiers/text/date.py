@@ -3,10 +3,10 @@
 import datetime
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..case import Case
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, DataError, nearest
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .think import split_reasoning
@@ -57,19 +57,30 @@ class Date:
         if self.order not in ORDERS:
             raise ConfigError(f"verifier 'date': unknown order {self.order!r}; {nearest(self.order, ORDERS)}")
 
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the expected answer is not one date."""
+        self._expected(answer)
+
+    def _expected(self, answer: Any) -> datetime.date:
+        found = read_dates(str(answer), self.order)
+        if len(found) != 1 or found[0] is None:
+            raise DataError(f"the task's answer is not one date: {answer!r:.80}; repair the dataset")
+        return found[0]
+
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if there is no date, or only an ambiguous one."""
-        expected = read_dates(str(case.answer), self.order)
-        if len(expected) != 1 or expected[0] is None:
-            return infra_error(f"the task's answer is not one date: {case.answer!r:.80}; repair the dataset")
+        try:
+            expected = self._expected(case.answer)
+        except DataError as error:
+            return infra_error(str(error))
         found = read_dates(split_reasoning(case.completion)[1][-MAX_TAIL:], self.order)
         if not found:
             return unparseable("no date in the answer")
         if found[-1] is None:
             return unparseable("the last date does not exist, or could be read with the day or the month first")
-        if found[-1] == expected[0]:
+        if found[-1] == expected:
             return passed(found=found[-1].isoformat())
-        return wrong(f"expected {expected[0].isoformat()}, found {found[-1].isoformat()}", found=found[-1].isoformat())
+        return wrong(f"expected {expected.isoformat()}, found {found[-1].isoformat()}", found=found[-1].isoformat())
 
 
 def read_dates(text: str, order: str = "unambiguous") -> list[datetime.date | None]:

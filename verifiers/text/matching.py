@@ -5,11 +5,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..case import Case
-from ..errors import ConfigError
-from ..math.quantity import NUMERAL, read_quantity
+from ..errors import ConfigError, DataError
+from ..math.quantity import NUMERAL, Quantity, read_quantity
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .normalization import normalized, references
@@ -101,11 +101,16 @@ class Number:
             if isinstance(value, bool) or not 0 <= value < math.inf:
                 raise ConfigError(f"verifier 'number': {name} must be finite and not negative, found {value!r}")
 
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the expected answer is not a number."""
+        _expected(answer)
+
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if there is no number."""
-        expected = read_quantity(str(case.answer))
-        if expected is None:
-            return infra_error(f"the task's answer is not a number: {case.answer!r:.80}; repair the dataset")
+        try:
+            expected = _expected(case.answer)
+        except DataError as error:
+            return infra_error(str(error))
         _, text = split_reasoning(case.visible)
         tail = _normalize_digits(text[-_MAX_TAIL:])
         found = _STANDALONE_NUMBER.findall(tail) or _NUMBER.findall(tail)
@@ -116,6 +121,13 @@ class Number:
         if value is not None and abs(value.value - expected.value) <= allowed:
             return passed(found=found[-1][:200])
         return wrong(f"expected {case.answer!s:.80}, found {found[-1]:.80}", found=found[-1][:200])
+
+
+def _expected(answer: Any) -> Quantity:
+    quantity = read_quantity(str(answer))
+    if quantity is None:
+        raise DataError(f"the task's answer is not a number: {answer!r:.80}; repair the dataset")
+    return quantity
 
 
 def _normalize_digits(text: str) -> str:

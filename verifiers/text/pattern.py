@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import regex
 
 from ..case import Case
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..json_data.pattern_size import check_size
 from ..registry import verifier
 from ..verdict import Verdict, infra_error, passed, unparseable, wrong
@@ -62,17 +62,27 @@ class Regex:
         elif self.group:
             raise ConfigError("verifier 'regex': group needs a pattern; without one, task.answer is the pattern")
 
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the task has no answer to compare with, or no pattern that compiles."""
+        self._compiled(answer)
+
+    def _compiled(self, answer: Any) -> Any:
+        if not references(answer) and (self.group or not self.pattern):
+            raise DataError("the task has neither an answer to compare with nor a pattern; repair the dataset")
+        if not self.pattern and not isinstance(answer, str | int | float):
+            raise DataError(f"the task's answer is not a pattern: {answer!r:.80}; repair the dataset")
+        try:
+            return compile_pattern(self.pattern or str(answer), self.ignore_case)
+        except ValueError as error:
+            raise DataError(f"the task's pattern does not compile: {error}; repair the dataset") from None
+
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong``, ``unparseable`` for an empty answer, or ``timeout``."""
         expected = references(case.answer)
-        if not expected and (self.group or not self.pattern):
-            return infra_error("the task has neither an answer to compare with nor a pattern; repair the dataset")
-        if not self.pattern and not isinstance(case.answer, str | int | float):
-            return infra_error(f"the task's answer is not a pattern: {case.answer!r:.80}; repair the dataset")
         try:
-            compiled = compile_pattern(self.pattern or str(case.answer), self.ignore_case)
-        except ValueError as error:
-            return infra_error(f"the task's pattern does not compile: {error}; repair the dataset")
+            compiled = self._compiled(case.answer)
+        except DataError as error:
+            return infra_error(str(error))
         _, text = split_reasoning(case.visible)
         if not text:
             return unparseable("the answer is empty")

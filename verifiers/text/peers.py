@@ -8,6 +8,7 @@ from ..case import Case
 from ..message import is_reply
 from ..registry import verifier
 from ..verdict import Verdict, passed, wrong
+from .final_answer import final_answer
 from .think import split_reasoning
 
 
@@ -31,7 +32,7 @@ class RelativeLength:
 
     async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
         """Return ``ok`` with the score for each attempt that passed, else ``wrong``."""
-        right = [self._passed(case) for case in cases]
+        right = [has_passed(case, self.of) for case in cases]
         lengths = [_length(case) for case in cases]
         counted = [length for length, is_right in zip(lengths, right, strict=True) if is_right]
         shortest, span = min(counted, default=0), max(counted, default=0) - min(counted, default=0)
@@ -41,12 +42,6 @@ class RelativeLength:
             else wrong("the attempt did not pass, so its length earns nothing", characters=length)
             for length, is_right in zip(lengths, right, strict=True)
         ]
-
-    def _passed(self, case: Case) -> bool:
-        if not self.of:
-            return bool(case.reward.success)
-        verdicts = {part.label: part.verdict for part in case.reward.components}
-        return self.of in verdicts and verdicts[self.of].passed
 
 
 @verifier("majority")
@@ -80,6 +75,47 @@ class Majority:
             passed(votes=share) if winner is not None and answer == winner else wrong("not the majority answer")
             for answer in answers
         ]
+
+
+@verifier("consistency")
+@dataclass(frozen=True)
+class Consistency:
+    r"""An attempt that passed scores the share of the other attempts with the same answer; the others score 0.
+
+    The answer is what stands in the last ``<answer>`` or box, else the whole reply without its reasoning; case and
+    white space do not count. Unlike ``majority``, it pays nothing for agreeing on a wrong answer. It is a group
+    verifier and runs after the other verifiers have scored all attempts; the environment ``paraphrases`` asks each of
+    them in its own words.
+
+    Attributes:
+        of: label of the reward that decides whether an attempt passed; empty for the one with the largest weight.
+
+    Example:
+        {"verifier": "consistency", "completions": ["<answer>4</answer>", "so \\boxed{4}", "5"], "rewards": [1, 1, 0]}
+        -> [0.5, 0.5, 0.0]
+    """
+
+    of: str = ""
+
+    async def verify_group(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Return ``ok`` with the share for each attempt that passed, else ``wrong``."""
+        texts = [split_reasoning(case.visible)[1] for case in cases]
+        answers = [" ".join((final_answer(text) or text).casefold().split()) for text in texts]
+        votes = Counter(answers)
+        return [
+            passed(score=(votes[answer] - 1) / max(1, len(cases) - 1))
+            if has_passed(case, self.of)
+            else wrong("it is not right")
+            for case, answer in zip(cases, answers, strict=True)
+        ]
+
+
+def has_passed(case: Case, label: str) -> bool:
+    """Return whether the attempt passed in the reward ``label``, or in the one that defines success."""
+    if not label:
+        return bool(case.reward.success)
+    verdicts = {part.label: part.verdict for part in case.reward.components}
+    return label in verdicts and verdicts[label].passed
 
 
 def _length(case: Case) -> int:

@@ -40,10 +40,14 @@ class JsonSchema:
             except DataError as error:
                 raise ConfigError(f"verifier 'json_schema': {error}") from None
 
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the task has no schema that can be used."""
+        self._schema(answer, info)
+
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` 1.0, ``wrong`` with the faults, ``unparseable`` if not JSON, or ``limit`` if too large."""
         try:
-            schema = self._schema(case)
+            schema = self._schema(case.answer, case.task.info)
         except DataError as error:
             return infra_error(str(error))
         _, text = split_reasoning(case.completion)
@@ -62,10 +66,10 @@ class JsonSchema:
             return Verdict(0.0, "limit", reasons[0], {"faults": reasons})
         return wrong(f"{len(found)} faults, the first: {reasons[0]:.160}", faults=reasons)
 
-    def _schema(self, case: Case) -> Any:
+    def _schema(self, answer: Any, info: Mapping[str, Any]) -> Any:
         if self.schema is not None:
             return self.schema
-        schema = case.task.info.get("schema", case.answer)
+        schema = info.get("schema", answer)
         if isinstance(schema, str):
             try:
                 schema = read_json(schema)

@@ -95,11 +95,16 @@ class Puzzles(Environment):
         """The solver's answer, in its place."""
         return rf"\boxed{{{task.answer}}}" if self.config.answer_in == "box" else f"<answer>{task.answer}</answer>"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Ways to say where the answer is put."""
+        return _PLACES[self.config.answer_in]
+
     def _drawn(self, name: str, level: int, rng: Random, held_out: bool) -> Task:
         family = FAMILIES[name]
         while is_held_out(name, puzzle := family.draw(rng, family.sizes[level - 1])) != held_out:
             pass
-        place = rng.choice(_PLACES[self.config.answer_in])
+        place = rng.choice(self.places)
         prompt = f"{puzzle.question(rng.randrange(len(family.wordings)))}\n{place}"
         info: dict[str, Any] = {"family": name, "difficulty": level, "puzzle": puzzle.data()}
         return Task(prompt, answer=family.answer.write(puzzle.solve()), info=info)

@@ -17,6 +17,7 @@ thread). These are the conditions for that, found by trying (torch 2.13, MKL, AV
 Not covered: mixtures of experts, where the rows of an expert depend on the other requests; CUDA; bfloat16.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, cast
@@ -28,6 +29,7 @@ from transformers import PreTrainedModel
 
 from ....verifiers.errors import ConfigError, EngineError
 from ...models.loading import check_context, load_model
+from ..device import check_dtype, choose_device
 from ..engine import Completion, Engine, EngineInfo, Request, Stop
 from ..local import LocalEngine
 from ..registry import EngineSetup
@@ -36,11 +38,16 @@ from ..weight_transport.layout import check_layout, layout_of
 from ..weight_transport.transport import Shipment
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
+from .prefill import batches, padded
 from .sampling import draw
 from .slots import Slots
 
-PREFILL_TOKENS = 512
-"""Most tokens of one prefill batch; a longer prompt is a batch of its own."""
+log = logging.getLogger("lachesis")
+
+SLOW_ON_GPU = (
+    "the torch engine on a GPU waits for kernel launches (on an H200 1.9k tokens/s, where vLLM had 9.9k); "
+    "set rollout.engine = 'vllm'"
+)
 
 
 class TorchEngine:
@@ -195,6 +202,9 @@ class TorchEngine:
         )
         return digest
 
+    def sleep(self) -> None:
+        """Nothing: this engine keeps its memory."""
+
     def info(self) -> EngineInfo:
         """The engine's kind and state."""
         details = {
@@ -237,14 +247,14 @@ class TorchEngine:
         if copies:  # before anything is overwritten
             sources, targets = (list(slots) for slots in zip(*copies, strict=True))
             self._cache.copy(sources, targets, max(len(wanted[slot]) for slot in targets) // 4)
-        for batch in _batches(fresh):
+        for batch in batches(fresh):
             self._prefill_batch(batch, [fresh[prefix] for prefix in batch])
         for slot, prefix in wanted.items():
             self._prefixes[slot] = prefix
 
     def _prefill_batch(self, prefixes: list[bytes], slots: list[list[int]]) -> None:
         """Compute prefixes of one padded length, and write each to its slots."""
-        device, length = self.model.device, _padded(prefixes[0])
+        device, length = self.model.device, padded(prefixes[0])
         ids = np.zeros((len(prefixes), length), np.int64)
         for row, prefix in zip(ids, prefixes, strict=True):
             row[: len(prefix) // 4] = np.frombuffer(prefix, np.int32)
@@ -317,33 +327,20 @@ class TorchEngine:
 
 
 def open_engine(setup: EngineSetup) -> Engine:
-    """The engine on a GPU if it is given any, else on the CPU."""
+    """The engine on the device that ``rollout.device`` chooses."""
+    device = choose_device(setup.device, setup.gpus)
+    if device == "cuda":
+        check_dtype(setup.dtype, torch.cuda.get_device_name(), torch.cuda.get_device_capability())
+        log.warning("%s", SLOW_ON_GPU)
     core = TorchEngine.from_path(
         setup.path,
         dtype=setup.dtype,
         slots=setup.slots,
         context=setup.context,
-        device="cuda" if setup.gpus else "cpu",
+        device=device,
         version=setup.version,
     )
     return LocalEngine(core)
-
-
-def _batches(prefixes: Iterable[bytes]) -> list[list[bytes]]:
-    """Prefixes in batches of one padded length and at most ``PREFILL_TOKENS``."""
-    by_length: dict[int, list[bytes]] = {}
-    for prefix in prefixes:
-        by_length.setdefault(_padded(prefix), []).append(prefix)
-    batches = []
-    for length, members in by_length.items():
-        size = max(1, PREFILL_TOKENS // length)
-        batches += [members[start : start + size] for start in range(0, len(members), size)]
-    return batches
-
-
-def _padded(prefix: bytes) -> int:
-    """Tokens of a prefix (four bytes each), rounded up to whole blocks."""
-    return blocks(len(prefix) // 4)
 
 
 def _nothing(stop: Stop) -> Completion:

@@ -1,6 +1,5 @@
 """The transport through memory: one flat buffer with a hash, which Ray's object store shares between processes."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 import xxhash
 from torch import Tensor
 
-from .layout import Layout, TensorSpec
+from .buffer import as_bytes, as_tensor, length_of, places, size_of
+from .layout import Layout
 from .transport import Shipment
 
 
@@ -17,61 +17,62 @@ class ObjectStoreSender:
     """Copies the tensors into one buffer, and hashes each (XXH3, 128 bits) while the processor's caches still hold it.
 
     The shipment's payload is that buffer: within a process it is handed over as it is, and to other processes Ray
-    copies it once into the object store of each machine, where they read it without a copy.
+    copies it once into the object store of each machine, where they read it without a copy. Tensors on a GPU are copied
+    into pinned memory, all at once, and hashed when all have arrived.
     """
 
     def begin(self, version: int, layout: Layout) -> None:
         """As in ``WeightSender``."""
         self._version, self._layout = version, layout
         self._places = places(layout)
-        self._buffer = np.empty(sum(size_of(spec) for spec in layout), np.uint8)
+        self._buffer: Tensor | None = None
         self._hash = xxhash.xxh3_128()
+        self._on_gpu = False
 
     def send(self, name: str, tensor: Tensor) -> None:
         """As in ``WeightSender``."""
+        if self._buffer is None:
+            self._on_gpu = tensor.is_cuda
+            self._buffer = new_memory(length_of(self._places), self._on_gpu)
         part = self._buffer[self._places[name]]
-        part[:] = as_bytes(tensor)
-        self._hash.update(part.data)
+        if self._on_gpu:
+            part.copy_(as_bytes(tensor), non_blocking=True)
+        else:
+            part.numpy()[:] = as_bytes(tensor).numpy()
+            self._hash.update(part.numpy().data)
 
     def finish(self) -> Shipment:
         """As in ``WeightSender``."""
-        return Shipment(self._version, self._layout, self._hash.hexdigest(), ObjectStoreReceiver, self._buffer)
+        whole, self._buffer = torch.empty(0, dtype=torch.uint8) if self._buffer is None else self._buffer, None
+        if self._on_gpu:
+            torch.cuda.synchronize()
+            self._hash.update(whole.numpy().data)
+        return Shipment(self._version, self._layout, self._hash.hexdigest(), ObjectStoreReceiver, whole.numpy())
 
 
 class ObjectStoreReceiver:
-    """Copies the tensors out of the buffer, onto the CPU, one by one."""
+    """Copies the tensors out of the buffer, onto the CPU, one by one; into pinned memory if the process uses a GPU."""
 
     def __init__(self) -> None:
         self._hash = xxhash.xxh3_128()
 
     def receive(self, shipment: Shipment) -> Iterator[tuple[str, Tensor]]:
         """As in ``WeightReceiver``."""
-        found = places(shipment.layout)
+        found, pinned = places(shipment.layout), bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
         for spec in shipment.layout:
             part: npt.NDArray[np.uint8] = shipment.payload[found[spec.name]]
             self._hash.update(part.data)
-            yield spec.name, torch.from_numpy(part.copy()).view(getattr(torch, spec.dtype)).reshape(spec.shape)
+            row = new_memory(size_of(spec), pinned)
+            row.numpy()[:] = part
+            yield spec.name, as_tensor(row, spec)
 
     def finish(self) -> str:
         """As in ``WeightReceiver``."""
         return self._hash.hexdigest()
 
 
-def places(layout: Layout) -> dict[str, slice]:
-    """Where each tensor lies in the buffer, in bytes."""
-    found, start = {}, 0
-    for spec in layout:
-        found[spec.name] = slice(start, start + size_of(spec))
-        start = found[spec.name].stop
-    return found
-
-
-def size_of(spec: TensorSpec) -> int:
-    """Bytes of one tensor."""
-    dtype: torch.dtype = getattr(torch, spec.dtype)
-    return math.prod(spec.shape) * dtype.itemsize
-
-
-def as_bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:
-    """The tensor's bytes, on the CPU; copied only if the tensor is elsewhere or not contiguous."""
-    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+def new_memory(length: int, pinned: bool) -> Tensor:
+    """Bytes, uint8, on the CPU: pinned for copies from and to a GPU, or numpy's, whose huge pages make it fast."""
+    if pinned:
+        return torch.empty(length, dtype=torch.uint8, pin_memory=True)
+    return torch.from_numpy(np.empty(length, np.uint8))

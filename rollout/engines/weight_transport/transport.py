@@ -1,7 +1,8 @@
 """The protocol by which new weights travel from the trainer to the engines, and the transports to choose from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ....verifiers.errors import EngineError
@@ -114,33 +115,51 @@ class CheckedReceiver:
         return digest
 
 
-TRANSPORTS: Plugins[Callable[[], WeightSender]] = Plugins(
-    "weight transport", __package__, {"object_store": "object_store:ObjectStoreSender"}
+TRANSPORTS: Plugins[Callable[..., WeightSender]] = Plugins(
+    "weight transport",
+    __package__,
+    {
+        "object_store": "object_store:ObjectStoreSender",
+        "direct": "direct:DirectSender",
+        "cuda_ipc": "gpu:ipc_sender",
+        "nccl": "gpu:nccl_sender",
+        "folder": "folder:FolderSender",
+    },
+    keywords=("auto",),
 )
 """The choices for ``rollout.weight_transport``."""
 
 
-def open_sender(name: str) -> WeightSender:
-    """The trainer's side of the transport that ``rollout.weight_transport`` names.
+def open_sender(name: str, folder: str = "") -> WeightSender:
+    """The trainer's side of the transport that ``rollout.weight_transport`` names; ``auto`` is an ``AutoSender``.
+
+    Args:
+        name: the setting.
+        folder: ``rollout.weight_folder``, for ``folder``.
 
     Raises:
         ConfigError: it cannot be imported.
         EngineError: its constructor raised.
     """
     with OwnCode(f"rollout.weight_transport = {name!r}: its constructor"):
-        return TRANSPORTS.load(name)()
+        made = TRANSPORTS.load(name)
+        return made(Path(folder)) if name == "folder" else made()
 
 
 def ship(sender: WeightSender, version: int, state: "Mapping[str, Tensor]") -> Shipment:
-    """Send all of ``state`` as ``version``.
+    """Send all of ``state`` as ``version``; errors as in ``ship_each``."""
+    return ship_each(sender, version, layout_of(state), state.items())
+
+
+def ship_each(sender: WeightSender, version: int, layout: Layout, tensors: "Iterable[tuple[str, Tensor]]") -> Shipment:
+    """Send the tensors of ``layout`` as ``version``, one after the other.
 
     Raises:
         EngineError: the sender raised, or returned another thing than a shipment of these tensors.
     """
-    layout = layout_of(state)
     with OwnCode(f"{_setting(type(sender))}: sending"):
         sender.begin(version, layout)
-        for name, tensor in state.items():
+        for name, tensor in tensors:
             sender.send(name, tensor)
         shipment: object = sender.finish()
     if not isinstance(shipment, Shipment) or not isinstance(shipment.digest, str) or not callable(shipment.receiver):

@@ -1,1 +1,1 @@
-"""Rollout machines without Ray: the routes that a trainer's service has for them, and what runs on such a machine."""
+"""Rollout machines without Ray: a trainer's routes for them, and the clients and the feeder that run on them."""

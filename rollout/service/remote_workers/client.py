@@ -1,34 +1,19 @@
 """The client of a trainer's service: generates on its engine and sends groups, over a connection that may be lost."""
 
-import asyncio
-import logging
-import random
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 
-from ....verifiers.errors import ConfigError, DataError, EngineError, EngineLost, InfrastructureError
+from ....verifiers.errors import ConfigError, DataError, EngineError, InfrastructureError
+from ....verifiers.group import Group
 from ...engines.engine import Completion, Request
+from .connection import LONG, Connection, detail
+from .packed_groups import pack_group
 from .packed_requests import pack_request, unpack_completion
 from .welcome import Figures, Welcome, unpack_tokenizer
 
-log = logging.getLogger("lachesis")
-
 Answer = TypeVar("Answer")
-
-_FIRST_DELAY, _LAST_DELAY = 0.1, 5.0  # seconds between two tries; each is about twice the one before
-_ABSENT = {502, 504}  # a proxy answers, and not the service
-_AGAIN = {408, 429, 503}
-_SHORT = ClientTimeout(total=60, sock_connect=10)
-_LONG = ClientTimeout(total=None, sock_connect=10)  # a completion takes what it takes; its group has the deadline
-
-
-class ServiceLost(EngineLost):
-    """The service has not answered for too long."""
 
 
 class RunChanged(InfrastructureError):
@@ -39,7 +24,7 @@ class GroupRefused(DataError):
     """The service does not take a group, and would not take it later."""
 
 
-class ServiceClient:
+class ServiceClient(Connection):
     """Asks a service, and asks again while it does not answer; a ``Generator`` over the trainer's engine.
 
     Args:
@@ -49,31 +34,17 @@ class ServiceClient:
         patience: seconds without any answer after which ``ServiceLost`` is raised.
 
     Attributes:
-        lost: why the service does not answer; empty while it does.
         changed: whether another run was found to have the address, since the last welcome.
+        over: False; the run ends by no longer answering.
     """
 
+    over = False
+
     def __init__(self, url: str, name: str, *, token: str = "", patience: float = 600.0) -> None:
-        self._url, self._name, self._patience = url.rstrip("/"), name, patience
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        super().__init__(url, token=token, patience=patience)
+        self._name = name
         self._run = ""
-        self._heard = time.monotonic()
-        self.lost = ""
         self.changed = False
-
-    async def __aenter__(self) -> Self:
-        self._session = ClientSession(headers=self._headers, connector=TCPConnector(limit=0), timeout=_SHORT)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
-
-    @property
-    def silent(self) -> float:
-        """Seconds since the last answer."""
-        return time.monotonic() - self._heard
 
     async def welcome(self) -> Welcome:
         """What the run is and needs now.
@@ -82,12 +53,13 @@ class ServiceClient:
             ConfigError: the token is wrong, or this is no trainer's service.
             ServiceLost: it did not answer in time.
         """
-        status, body = await self._ask("GET", f"/workers/welcome/{self._name}")
+        status, body = await self.ask("GET", f"/workers/welcome/{self._name}")
         if status == 404:
             raise ConfigError(
-                f'{self._url} has no engine for workers; give the URL of a run with [[environments]] use = "service"'
+                f'{self.url} has no engine for workers; give the URL of a run with [[environments]] use = "service", '
+                "or --engine for the trainer of lachesis serve"
             )
-        welcome = _decoded(self._checked(status, body), Welcome)
+        welcome = _decoded(self.checked(status, body), Welcome)
         self._run, self.changed = welcome.run, False
         return welcome
 
@@ -98,10 +70,10 @@ class ServiceClient:
             RunChanged: the run has another tokenizer now.
             ServiceLost: it did not answer in time.
         """
-        status, body = await self._ask("GET", f"/workers/tokenizer/{digest}")
+        status, body = await self.ask("GET", f"/workers/tokenizer/{digest}")
         if status == 404:
             raise self._other_run(body)
-        unpack_tokenizer(self._checked(status, body), digest, folder)
+        unpack_tokenizer(self.checked(status, body), digest, folder)
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt on the trainer's engine; asked again with the same seed if the answer was lost.
@@ -111,79 +83,37 @@ class ServiceClient:
             RunChanged: another run has this address now.
             ServiceLost: it did not answer in time.
         """
-        status, body = await self._ask("POST", f"/workers/{self._run}/generate", pack_request(request), _LONG)
+        status, body = await self.ask("POST", f"/workers/{self._run}/generate", pack_request(request), LONG)
         if status in (413, 422):
-            raise EngineError(_detail(body))
-        return unpack_completion(self._checked(status, body))
+            raise EngineError(detail(body))
+        return unpack_completion(self.checked(status, body))
 
-    async def send(self, sequence: int, group: bytes) -> Figures:
+    async def send(self, sequence: int, group: Group) -> Figures:
         """Have a group stored, once even if it is sent again; returns where the run is then.
 
         Args:
             sequence: number of the group, higher than that of every group before.
-            group: from ``pack_group``.
+            group: all of it is sent.
 
         Raises:
             GroupRefused: the service does not take it, for example because it is too old.
             RunChanged: another run has this address now.
             ServiceLost: it did not answer in time.
         """
-        status, body = await self._ask("PUT", f"/workers/{self._run}/groups/{self._name}/{sequence}", group)
+        status, body = await self.ask("PUT", f"/workers/{self._run}/groups/{self._name}/{sequence}", pack_group(group))
         if status in (413, 422):
-            raise GroupRefused(_detail(body))
-        return _decoded(self._checked(status, body), _Stored).figures
+            raise GroupRefused(detail(body))
+        return _decoded(self.checked(status, body), _Stored).figures
 
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        timeout: ClientTimeout = _SHORT,  # noqa: ASYNC109
-    ) -> tuple[int, bytes]:
-        """Status and body of the answer."""
-        delay = _FIRST_DELAY
-        while True:
-            try:
-                async with self._session.request(method, self._url + path, data=body, timeout=timeout) as response:
-                    status, answer = response.status, await response.read()
-                if status not in _ABSENT:
-                    self._found()
-                if status not in _ABSENT | _AGAIN:
-                    return status, answer
-                reason = f"{status} {_detail(answer)}"
-            except (ClientError, OSError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
-                status = 0
-            if status in _ABSENT or not status:
-                self._miss(reason)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(2 * delay, _LAST_DELAY)
-
-    def _found(self) -> None:
-        if self.lost:
-            log.info("%s answers again", self._url)
-        self._heard, self.lost = time.monotonic(), ""
-
-    def _miss(self, reason: str) -> None:
-        self.lost = reason
-        if self.silent > self._patience:
-            raise ServiceLost(
-                f"{self._url} has not answered for {self.silent:.0f} s ({reason}); is the run over? A longer "
-                "--patience waits longer"
-            )
-
-    def _checked(self, status: int, body: bytes) -> bytes:
-        if status == 200:
-            return body
-        if status == 401:
-            raise ConfigError(f"{self._url} wants another token; give --token, or set LACHESIS_TOKEN")
+    def checked(self, status: int, body: bytes) -> bytes:
+        """As in ``Connection``; raises ``RunChanged`` if another run has this address."""
         if status == 409:
             raise self._other_run(body)
-        raise InfrastructureError(f"{self._url} answers {status}: {_detail(body)}")
+        return super().checked(status, body)
 
     def _other_run(self, body: bytes) -> RunChanged:
         self.changed = True
-        return RunChanged(_detail(body))
+        return RunChanged(detail(body))
 
 
 class _Stored(msgspec.Struct):
@@ -197,13 +127,3 @@ def _decoded(body: bytes, kind: type[Answer]) -> Answer:
         raise InfrastructureError(
             f"the service's answer is not understood ({error}); do both run one release?"
         ) from None
-
-
-def _detail(body: bytes) -> str:
-    """What an answer says went wrong, in one line."""
-    try:
-        detail = msgspec.json.decode(body)["detail"]
-        first = detail if isinstance(detail, str) else f"{'.'.join(map(str, detail[0]['loc'][1:]))}: {detail[0]['msg']}"
-    except (msgspec.DecodeError, LookupError, TypeError):
-        first = body.decode(errors="replace")
-    return " ".join(first.split())[:300]

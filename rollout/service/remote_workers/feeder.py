@@ -8,6 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ....environments.loading import EnvironmentSpec
 from ....verifiers.errors import DataError, InfrastructureError
@@ -22,8 +23,7 @@ from ...tasks.stream import TaskStream
 from ...workers.threads import WorkerThreads
 from ...workers.watchdog import Watchdog
 from ...workers.worker import GroupWorker
-from .client import GroupRefused, RunChanged, ServiceClient
-from .packed_groups import pack_group
+from .client import GroupRefused, RunChanged
 from .welcome import Figures, Welcome
 
 log = logging.getLogger("lachesis")
@@ -33,6 +33,42 @@ POLL = 1.0
 
 FAILURES = 8
 """After so many groups in a row that could not be made, or as many as are played at once, a worker gives up."""
+
+
+class Client(Generator, Protocol):
+    """A trainer as a feeder sees it: what it needs, its engine, and where groups go."""
+
+    @property
+    def lost(self) -> str:
+        """Why it does not answer; empty while it does."""
+        ...
+
+    @property
+    def silent(self) -> float:
+        """Seconds since its last answer."""
+        ...
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another run than at the last welcome."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether it needs no more groups."""
+        ...
+
+    async def welcome(self) -> Welcome:
+        """What the run is and needs now; raises ``RunChanged`` if the feeder has to begin anew."""
+        ...
+
+    async def tokenizer(self, digest: str, folder: Path) -> None:
+        """Write the files of the run's tokenizer into ``folder``."""
+        ...
+
+    async def send(self, sequence: int, group: Group) -> Figures:
+        """Have a group stored; returns where the run is then. Raises ``GroupRefused`` if it is not taken."""
+        ...
 
 
 @dataclass
@@ -85,7 +121,7 @@ class Feeder:
     left out, never scored 0. If another run takes the service's address, the feeder begins anew with that run.
 
     Args:
-        client: of the service.
+        client: of the trainer.
         spec: the environment.
         rollout: how failures are treated, and on how many threads episodes run.
         sandbox: where verifiers run programs.
@@ -96,7 +132,7 @@ class Feeder:
 
     def __init__(
         self,
-        client: ServiceClient,
+        client: Client,
         spec: EnvironmentSpec,
         rollout: RolloutConfig,
         sandbox: SandboxSettings,
@@ -130,7 +166,7 @@ class Feeder:
 
     @property
     def _done(self) -> bool:
-        return self._groups is not None and self.tally.sent >= self._groups
+        return self._client.over or (self._groups is not None and self.tally.sent >= self._groups)
 
     async def _feed(self, welcome: Welcome) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -196,7 +232,7 @@ class Feeder:
         try:
             async with self._sending:
                 self._sequence += 1
-                self.tally.figures = await self._client.send(self._sequence, pack_group(outcome))
+                self.tally.figures = await self._client.send(self._sequence, outcome)
             self.tally.sent += 1
         except (GroupRefused, DataError) as error:
             self.tally.refused += 1

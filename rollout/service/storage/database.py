@@ -5,7 +5,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,7 +32,9 @@ class DiskError(InfrastructureError):
 
 class _Write(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
-    done: Future[Any]
+    loop: asyncio.AbstractEventLoop
+    done: Callable[[Any, DiskError | None], None]
+    """Called on the event loop with the result, or with None and the error."""
 
 
 class Database:
@@ -72,21 +74,18 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         written: asyncio.Future[_T] = loop.create_future()
-        done: Future[_T] = Future()
 
-        def arrived() -> None:
-            error = done.exception()
+        def done(result: _T | None, error: DiskError | None) -> None:
             if then is not None:
-                then(done.result() if error is None else None)
+                then(result)
             if written.done():
                 return
             if error is None:
-                written.set_result(done.result())
+                written.set_result(result)  # type: ignore[arg-type]
             else:
                 written.set_exception(error)
 
-        done.add_done_callback(lambda _: loop.call_soon_threadsafe(arrived))
-        self._writes.put(_Write(work, done))
+        self._writes.put(_Write(work, loop, done))
         return await written
 
     async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -131,12 +130,20 @@ class Database:
         except Exception as error:  # noqa: BLE001 - whoever waits is told, and the thread goes on
             if self._writing.in_transaction:
                 self._writing.execute("ROLLBACK")
-            for write in writes:
-                failure = DiskError(f"the store could not be written: {error}; check the space on its disk")
-                write.done.set_exception(failure)
-            return
-        for write, result in zip(writes, results, strict=True):
-            write.done.set_result(result)
+            failure = DiskError(f"the store could not be written: {error}; check the space on its disk")
+            _report([(write, None, failure) for write in writes])
+        else:
+            _report([(write, result, None) for write, result in zip(writes, results, strict=True)])
+
+
+def _report(outcomes: list[tuple[_Write, Any, DiskError | None]]) -> None:
+    """Wake the event loop once for all writes of a commit."""
+
+    def tell() -> None:
+        for write, result, error in outcomes:
+            write.done(result, error)
+
+    outcomes[0][0].loop.call_soon_threadsafe(tell)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -32,5 +32,13 @@ def test_each_answer_that_cannot_verify_itself_is_a_finding_with_its_task() -> N
     assert "repair the dataset" in findings[0].message
 
 
+def test_the_answers_of_a_tasks_own_verifiers_are_checked_too() -> None:
+    own = [{"verifier": "math", "answer": answer} for answer in ("2", "nan")]
+    tasks = [Task("?", "1", verify=(entry,)) for entry in own]
+    (finding,) = asyncio.run(check_expected_answers(Words(), tasks))
+    assert finding.tasks == (tasks[1].id,)
+    assert "'task/math'" in finding.message
+
+
 def test_verifiers_without_a_self_check_find_nothing() -> None:
     assert asyncio.run(check_expected_answers(Words(), [Task("?", None)])) == []

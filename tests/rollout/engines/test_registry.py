@@ -29,6 +29,7 @@ OWN = '''
     """An engine behind a queue, as one behind a server is: it answers later, and one request of three is refused."""
 
     import asyncio
+    import logging
     import numpy as np
     from lachesis.rollout.engines.engine import Completion, EngineInfo
     from lachesis.verifiers.errors import EngineError
@@ -37,6 +38,7 @@ OWN = '''
     class Slow:
         def __init__(self, setup):
             self.setup, self.version, self.asked = setup, setup.version, 0
+            logging.getLogger("lachesis").warning("half of the start is done")
 
         async def generate(self, request):
             self.asked += 1
@@ -60,9 +62,15 @@ OWN = '''
         async def info(self):
             return EngineInfo("slow", self.version, self.setup.context, 300, 0, {"asked": str(self.asked)})
 
+        async def sleep(self):
+            self.note("slept, ")
+
         async def close(self):
+            self.note("closed")
+
+        def note(self, what):
             with open(self.setup.options["closed"], "a") as file:
-                file.write("closed")
+                file.write(what)
 
 
     def four(request):
@@ -83,7 +91,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 
 @pytest.mark.parametrize("inline", [True, False])
 def test_an_engine_of_ones_own_serves_workers_and_its_errors_harm_their_own_request(
-    own_module: str, tmp_path: Path, inline: bool
+    own_module: str, tmp_path: Path, inline: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = str(build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64))
     says = load_tokenizer(path).encode("4", add_special_tokens=False)
@@ -101,6 +109,7 @@ def test_an_engine_of_ones_own_serves_workers_and_its_errors_harm_their_own_requ
         try:
             await pool.publish(ship(ObjectStoreSender(), 3, {}))
             outcomes = await pool.run(orders)
+            await pool.sleep()
             return outcomes, (await pool.infos(), await pool.compute_logprobs(np.arange(3, dtype=np.int32)))
         finally:
             await pool.close()
@@ -111,7 +120,9 @@ def test_an_engine_of_ones_own_serves_workers_and_its_errors_harm_their_own_requ
     assert {segment.versions.max() for group in groups for one in group.trajectories for segment in one.segments} == {3}
     assert (info.name, info.version, int(info.details["asked"])) == ("slow", 3, 14)  # two were made again
     assert logprobs.tolist() == [0, 0, 0]
-    assert (tmp_path / "closed").read_text() == "closed"
+    assert (tmp_path / "closed").read_text() == "slept, closed"
+    shown = "half of the start is done" if inline else "engine 0: half of the start is done"
+    assert [record.message for record in caplog.records if "start is done" in record.message] == [shown]
 
 
 def test_the_scripted_engine_takes_its_script_by_name(own_module: str, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from lachesis.trainer.config import RunConfig
+from lachesis.trainer.config import RunConfig, TrainerConfig
 from lachesis.trainer.run.alerts import LAST, RULES, Alerts
+from lachesis.verifiers.errors import ConfigError
+from lachesis.verifiers.settings import validated
 
 HEALTHY: dict[str, Any] = {
     "loss": 0.1,
@@ -20,6 +22,10 @@ HEALTHY: dict[str, Any] = {
 }
 
 SICK = {
+    "collapse": {"heldout/accuracy": 0.08},
+    "greedy_only": {"reward/total": 0.05, "heldout/reward": 0.6},
+    "broken_environment": {"attempts/raised": 0.2},
+    "not_judged": {"attempts/unjudged": 0.2},
     "nothing_to_learn": {"groups/zero_variance": 1.0, "tokens/forward": 0.0},
     "entropy_collapse": {"entropy": 0.05},
     "mismatch_rises": {"mismatch_kl": 0.02},
@@ -29,22 +35,31 @@ SICK = {
 
 
 def given(alerts: Alerts, count: int, **changed: Any) -> list[str]:
-    return [text for _ in range(count) for text in alerts.seen({**HEALTHY, **changed})]
+    return [alert.text for _ in range(count) for alert in alerts.seen({**HEALTHY, **changed})]
+
+
+def history(name: str) -> list[dict[str, Any]]:
+    """A healthy past; greedy replies that earn more than sampled ones do so from the beginning."""
+    if name == "greedy_only":
+        return [{"step": 0, "heldout/reward": 0.6}, *[{**HEALTHY, "reward/total": 0.05}] * (LAST - 1)]
+    return [{**HEALTHY, "heldout/accuracy": 0.6}] * 20
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_an_alert_is_given_once_when_its_condition_has_held_and_again_when_it_comes_back(name: str) -> None:
     assert given(Alerts(), 20) == []
-    alerts = Alerts([HEALTHY] * 20)
+    alerts = Alerts(history(name))
     (text,) = given(alerts, 3 * LAST, **SICK[name])
-    assert given(alerts, 3 * LAST) == []
-    assert given(alerts, 3 * LAST, **SICK[name]) == [text]
+    assert given(alerts, 3 * LAST, **{"heldout/accuracy": 0.6}) == []
+    (again,) = given(alerts, 3 * LAST, **SICK[name])
+    assert again == text
+    assert [alert.name for alert in alerts.given] == [name, name]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_alerts_name_settings_that_exist(name: str) -> None:
-    (text,) = given(Alerts([HEALTHY] * 20), 3 * LAST, **SICK[name])
-    settings = re.findall(r"\b(?:trainer|rollout|model)(?:\.\w+)+", text)
+    (text,) = given(Alerts(history(name)), 3 * LAST, **SICK[name])
+    settings = re.findall(r"\b(?:trainer|rollout|model|warm_start)(?:\.\w+)+", text)
     assert settings or name == "nothing_to_learn"
     for setting in settings:
         place: Any = RunConfig
@@ -64,3 +79,33 @@ def test_a_mismatch_from_the_start_gives_no_alert() -> None:
 def test_rows_of_a_warm_start_and_of_steps_that_computed_nothing_count_for_nothing() -> None:
     alerts = Alerts([{"step": -1, "warm_start/loss": 2.0}] * 10)
     assert given(alerts, 20, entropy=0.0, mismatch_kl=9.0, clip_fraction=1.0, **{"tokens/forward": 0.0}) == []
+
+
+def evaluated(*values: float) -> list[str]:
+    """The names of the alerts of a run that was evaluated every five steps."""
+    alerts = Alerts()
+    for step, value in enumerate(values):
+        for inner in range(LAST):
+            alerts.seen({"step": 5 * step + inner, **HEALTHY, **({"heldout/accuracy": value} if not inner else {})})
+    return [alert.name for alert in alerts.given]
+
+
+def test_one_bad_evaluation_is_no_collapse_and_two_are() -> None:
+    assert evaluated(0.2, 0.665, 0.3, 0.64, 0.65) == []
+    assert evaluated(0.2, 0.665, 0.4, 0.085, 0.08) == ["collapse"]
+    assert evaluated(0.02, 0.05, 0.0, 0.0) == []  # it never could do it
+
+
+def test_sampled_replies_that_catch_up_with_greedy_ones_give_no_alert() -> None:
+    alerts = Alerts([{"step": 0, "heldout/reward": 0.6}])
+    rewards = (0.05, 0.05, 0.4, 0.5, 0.6, 0.6)
+    assert [text for reward in rewards for text in given(alerts, 1, **{"reward/total": reward})] == []
+
+
+def test_an_alert_says_its_step_and_an_unknown_name_is_refused_with_the_nearest() -> None:
+    alerts = Alerts()
+    for step in range(1, 20):
+        alerts.seen({"step": step, **HEALTHY, "stop/length": 0.9})
+    assert [(alert.name, alert.step) for alert in alerts.given] == [("replies_cut_off", LAST)]
+    with pytest.raises(ConfigError, match="no alert 'colapse'; did you mean 'collapse'"):
+        validated(TrainerConfig, {"stop_on": ["colapse"]}, "trainer")

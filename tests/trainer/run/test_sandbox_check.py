@@ -49,7 +49,7 @@ class Declared(Plain):
 class ByRow(Plain):
     def tasks(self, split: str, seed: int) -> Iterator[Task]:
         yield Task("1?", answer="1")
-        yield Task("print 1", answer=[], verify=({"verifier": "code", "answer": []},))
+        yield Task("print 1", answer="1", verify=({"verifier": "code", "answer": []},))
 
 
 class Held:

@@ -227,14 +227,16 @@ async def until_it_listens(session: aiohttp.ClientSession, job: asyncio.Task[Any
 
 
 @pytest.mark.slow
-def test_a_run_on_ray_hosts_the_service_and_its_engines_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_run_on_ray_hosts_the_service_and_its_engines_answer(tmp_path: Path, ranks: int) -> None:
     port = free_port()
-    values = settings(tmp_path, port, steps=2)
-    values["rollout"] |= {"inline": False, "workers": 2, "engines": 1}
+    values = settings(tmp_path, port, steps=2, ranks=ranks)
+    values["rollout"] |= {"inline": False, "workers": 1, "engines": 1}
     with environment(port):
         path, summary = run(values)
     assert summary["steps"] == 2
     assert [number for number, _ in trained(path)] == list(range(1, 9))
+    assert RunState.read(latest(path / "checkpoints") or path).services == {"remote": 8}
     last = rows_of(path)[-1]
     assert last["service/remote/exact"] >= 32
     assert not last["service/remote/unprovable"]

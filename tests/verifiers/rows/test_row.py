@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from lachesis.verifiers import registry
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import ConfigError, DataError
-from lachesis.verifiers.registry import imported_verifiers, verifier, verifier_class
+from lachesis.verifiers.registry import imported_verifiers, make_verifier, verifier, verifier_class
 from lachesis.verifiers.reward import Reward
 from lachesis.verifiers.rows.row import MAX_ENTRIES, check_entries, entries, row_verifiers
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.task import Task
+from lachesis.verifiers.text.instructions import language
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict, passed
 
@@ -194,3 +195,37 @@ def test_no_row_makes_the_rubric_raise_or_score_what_it_refuses(own: list[Any]) 
         assert not judged.scored
         return
     assert [part.label for part in judged.components] == [entry.label for entry in found]
+
+
+UNUSABLE = [
+    ("number", "four", {}, "not a number"),
+    ("date", "2024-02-30", {}, "not one date"),
+    ("math", "nan", {}, "no answer"),
+    ("units", "5 apples", {}, "not one quantity"),
+    ("sql", "SELECT 1", {}, "databases"),
+    ("regex", "(", {}, "does not compile"),
+    ("choice", "E", {"options": ["a", "b"]}, "not one of the labels"),
+    ("json_schema", {"type": "nothing"}, {}, "schema"),
+    ("json_repair", {}, {}, "schema"),
+    ("instruction", {"func_name": "no_such_function"}, {}, "there is no instruction"),
+    ("instruction", {"instruction_id_list": ["keywords:existence"], "kwargs": [{}]}, {}, "needs the parameter"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "params", "says"), UNUSABLE, ids=[f"{row[0]} {row[1]}" for row in UNUSABLE])
+def test_an_answer_that_nobody_could_match_is_refused_when_the_task_is_drawn(
+    name: str, answer: Any, params: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        check_entries(Task("q", verify=({"verifier": name, "answer": answer, "params": params},)))
+    with pytest.raises(DataError, match=says):
+        check_entries(Task("q", answer), [make_verifier(name, params)])
+
+
+def test_a_missing_package_is_named_with_its_cure_when_the_task_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "find_spec", lambda name: None)
+    asked = {"instruction_id_list": ["language:response_language"], "kwargs": [{"language": "de"}]}
+    with pytest.raises(DataError, match=r"pip install 'lachesis-rl\[language\]'"):
+        check_entries(Task("q", verify=({"verifier": "instruction", "answer": asked},)))
+    with pytest.raises(ConfigError, match=r"pip install 'lachesis-rl\[language\]'"):
+        make_verifier("instruction", asked)

@@ -49,7 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxSettin
     """The document's settings, with its module in place and its service running."""
     folder = tmp_path_factory.mktemp("own")
     (source,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
-    (toml,) = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
+    *_, toml = re.findall(r"^```toml\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
     (folder / "my_sandbox.py").write_text(source)
     service = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     threading.Thread(target=service.serve_forever, daemon=True).start()
@@ -63,7 +63,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxSettin
 
 def test_a_user_sandbox_is_opened_by_module_and_name(settings: SandboxSettings) -> None:
     sandbox = open_sandbox(settings)
-    assert (sandbox.name, sandbox.level) == ("remote", Level.STRONG)
+    assert (sandbox.name, sandbox.level) == ("service", Level.STRONG)
     done = asyncio.run(sandbox.run(Job("print(input()[::-1])", stdin=b"abc")))
     assert (done.status, done.stdout, done.level) == ("ok", "cba\n", Level.STRONG)
     sandbox.close()
@@ -92,14 +92,14 @@ def test_a_service_that_fails_is_never_a_score(settings: SandboxSettings, monkey
     monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
     done = asyncio.run(open_sandbox(settings).run(Job("print(1)")))
     assert done.status == "infra_error"
-    assert done.reason.startswith("remote sandbox: ")
+    assert done.reason.startswith("sandbox service: ")
 
 
 LOW = """
-from my_sandbox import Layer, Level, RemoteSandbox
+from my_sandbox import Layer, Level, ServiceSandbox
 
 
-class LowSandbox(RemoteSandbox):
+class LowSandbox(ServiceSandbox):
     level = Level.ACCIDENT
     layers = (Layer("machine", False, "all jobs share one machine", "give each its own"),)
     closed = False
@@ -121,7 +121,7 @@ def test_a_user_sandbox_of_too_low_a_level_is_refused_and_closed(
     with pytest.raises(ConfigError, match=r"low_sandbox:open_low holds accident only, it lacks machine \(all jobs sha"):
         open_sandbox(SandboxSettings(backend="low_sandbox:open_low"))
     assert sys.modules["low_sandbox"].LowSandbox.closed
-    assert open_sandbox(SandboxSettings(backend="low_sandbox:open_low", require="accident")).name == "remote"
+    assert open_sandbox(SandboxSettings(backend="low_sandbox:open_low", require="accident")).name == "service"
 
 
 @pytest.mark.parametrize("name", ["auto", *BACKENDS.names, "not_imported_yet:open_it"])

@@ -18,10 +18,11 @@ from lachesis.verifiers.errors import ConfigError, SandboxLost
 from lachesis.verifiers.sandbox import agent
 from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
-from lachesis.verifiers.sandbox.pool import AgentPool, max_starts
+from lachesis.verifiers.sandbox.pool import AgentPool
 from lachesis.verifiers.sandbox.process_backend import ProcessConnection, ProcessLauncher
 from lachesis.verifiers.sandbox.protocol import Sandbox, Session
 from lachesis.verifiers.sandbox.settings import SandboxSettings
+from lachesis.verifiers.settings import validated
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
 
@@ -243,6 +244,7 @@ import asyncio, os, sys
 from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.job import Job, Limits
 from lachesis.verifiers.sandbox.settings import SandboxSettings
+from lachesis.verifiers.settings import validated
 
 pool = open_backend("process", SandboxSettings(size=2))
 forever = Job("import os, time\\nif not os.fork(): os.setsid()\\ntime.sleep(600)", limits=Limits(wall=500))
@@ -320,8 +322,8 @@ class CountingLauncher(ProcessLauncher):
 COUNTS, STARTING = threading.Lock(), [0]
 
 
-def test_no_more_agents_start_at_once_than_there_are_cpus() -> None:
-    pool = AgentPool(CountingLauncher(), 8)
+def test_no_more_agents_start_at_once_than_the_settings_say() -> None:
+    pool = AgentPool(CountingLauncher(), 8, starts=3)
 
     async def jobs() -> list[Execution]:
         return await asyncio.gather(*(pool.run(Job("print(1)")) for _ in range(8)))
@@ -330,4 +332,11 @@ def test_no_more_agents_start_at_once_than_there_are_cpus() -> None:
         assert [done.stdout for done in asyncio.run(jobs())] == ["1\n"] * 8
     finally:
         pool.close()
-    assert 1 <= max(STARTING) <= max_starts()
+    assert 1 <= max(STARTING) <= 3
+
+
+def test_by_default_as_many_agents_start_at_once_as_there_are_cpus() -> None:
+    assert SandboxSettings().most_starts == max(2, os.cpu_count() or 0)
+    assert SandboxSettings(starts=1).most_starts == 1
+    with pytest.raises(ConfigError, match="'starts': Input should be greater than or equal to 0, found -1"):
+        validated(SandboxSettings, {"starts": -1}, "[sandbox]")

@@ -52,3 +52,12 @@ def test_the_majority_is_the_most_frequent_answer_if_there_is_one(texts: Any, ex
 
 def test_case_may_be_ignored() -> None:
     assert scores("majority", "Yes", "yes", "no", ignore_case=True) == [1.0, 1.0, 0.0]
+
+
+def test_agreement_pays_only_for_attempts_that_passed() -> None:
+    assert scores("consistency", "<answer>42</answer>", "so \\boxed{42}", "42 ", "7") == [pytest.approx(2 / 3)] * 3 + [
+        0.0
+    ]
+    assert scores("consistency", "It is 42", "42", "42") == [0.0, 0.5, 0.5]
+    assert scores("consistency", "7", "7", "7") == [0.0] * 3
+    assert scores("consistency", "", "<think>42</think>", "42") == [0.0] * 3

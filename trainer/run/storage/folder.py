@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import tomli_w
-from torch.utils.tensorboard import SummaryWriter
 
 from ....rollout.store import TrajectoryStore
 from ....verifiers.errors import ConfigError, InfrastructureError
@@ -39,7 +38,6 @@ class RunFolder:
         self.checkpoints.mkdir(exist_ok=True)
         self.trajectories = TrajectoryStore(path / TRAJECTORIES)
         self._metrics = (path / METRICS).open("a", buffering=1)
-        self._board = SummaryWriter(str(path / "tensorboard"))
         self._log = logging.FileHandler(path / "log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("lachesis")
@@ -119,7 +117,7 @@ class RunFolder:
             replace_text(path, json.dumps(fingerprint, indent=1) + "\n")
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a row to ``metrics.jsonl`` and to TensorBoard; NaN and infinity become null.
+        """Add a row to ``metrics.jsonl``; NaN and infinity become null.
 
         Raises:
             InfrastructureError: The disk refuses.
@@ -127,8 +125,6 @@ class RunFolder:
         row = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         with _writing(self.path):
             self._metrics.write(json.dumps({"step": step, **row}) + "\n")
-            for name, value in metrics.items():
-                self._board.add_scalar(name, value, step)
 
     def log_trajectories(self, step: int, groups: Sequence[Group]) -> None:
         """Store the groups that ``step`` was trained on."""
@@ -146,8 +142,6 @@ class RunFolder:
             self._metrics.close()
             replace_text(target, "".join(json.dumps(row) + "\n" for row in kept))
             self._metrics = target.open("a", buffering=1)
-            self._board.close()
-            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
             self.trajectories.rewind(step)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
@@ -166,7 +160,6 @@ class RunFolder:
         """Close every file and unlock the folder."""
         with _writing(self.path):
             self._metrics.close()
-            self._board.close()
             logging.getLogger("lachesis").removeHandler(self._log)
             self._log.close()
             self._lock.close()

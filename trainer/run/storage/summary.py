@@ -1,9 +1,12 @@
 """The summary of a run, including the steps before it was resumed: one JSON object."""
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 from ...config import RunConfig
+from ..alerts import Alert
+from ..error_log import Problem
 from ..sandbox_check import SandboxCheck
 from . import checkpoint
 from .folder import RunFolder
@@ -12,7 +15,15 @@ from .run_state import RunState
 Summary = dict[str, Any]
 
 
-def write_summary(folder: RunFolder, config: RunConfig, state: RunState, sandbox: SandboxCheck | None) -> Summary:
+def write_summary(
+    folder: RunFolder,
+    config: RunConfig,
+    state: RunState,
+    sandbox: SandboxCheck | None,
+    alerts: Sequence[Alert] = (),
+    stopped_by: Alert | None = None,
+    problems: Sequence[Problem] = (),
+) -> Summary:
     """Write ``summary.json`` and draw the learning curve; return the summary."""
     rows = folder.metrics()
     metric = config.eval.metric
@@ -35,6 +46,9 @@ def write_summary(folder: RunFolder, config: RunConfig, state: RunState, sandbox
         "phases": {name: round(seconds, 3) for name, seconds in state.phases.items()},
         "sandbox": sandbox.to_json() if sandbox else None,
         "checkpoint": str(checkpoint.latest(folder.checkpoints)),
+        "alerts": [alert._asdict() for alert in alerts],
+        "stopped_by": stopped_by.name if stopped_by else None,
+        "errors": [str(problem) for problem in problems[:20]],
     }
     folder.write_summary(summary)
     folder.plot(config.eval.stop_at)

@@ -20,7 +20,7 @@ from docker.errors import NotFound
 
 from ...errors import ConfigError, SandboxLost
 from .. import agent
-from ..inside.kernel import TCP_BUFFERS
+from ..inside.network import SETTINGS
 from ..job import Limits
 from ..pool import AgentPool
 from ..settings import SandboxSettings
@@ -38,11 +38,7 @@ FOLDERS = ("/box", "/tmp", "/var/tmp", "/dev/shm")
 _EMPTY_FOLDERS = ("/dev/mqueue", "/dev/pts")
 """Folders that Docker would otherwise make writable without any limit."""
 
-_NETWORK = {
-    "net.ipv4.tcp_max_tw_buckets": "0",  # so that a port is free again for the next job
-    "net.ipv4.tcp_rmem": TCP_BUFFERS,
-    "net.ipv4.tcp_wmem": TCP_BUFFERS,
-}
+_NETWORK = {f"net.ipv4.{name}": value for name, value in SETTINGS.items()}
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ class DockerLauncher:
 
 def open_docker_sandbox(settings: SandboxSettings) -> AgentPool:
     """Open the sandbox of Docker containers; the first use connects to the daemon, and raises if there is none."""
-    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs)
+    return AgentPool(DockerLauncher(settings.image, settings.network), settings.jobs, settings.most_starts)
 
 
 class Containers:

@@ -9,12 +9,12 @@ import os
 import sys
 from typing import NamedTuple
 
-from . import kernel, root, wire
+from . import kernel, network, root, wire
 from .cgroup import Cgroup, ContainerGroup, Group
 from .channel import PARENT_IN, send_to_parent
 from .init_process import set_oom_score
 from .program import Confinement, Program
-from .supervisor import CLOSED, JobEnvironment, Supervisor
+from .supervisor import CLOSED, NETWORK_USED, JobEnvironment, Supervisor
 
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _USER_IDS = (0x7000_0000, 0x0100_0000)
@@ -33,7 +33,8 @@ class Setup(NamedTuple):
         container: whether the agent runs in a container, which has its own namespaces and memory limit.
         network: whether jobs may use the network.
         path: folders of Python packages that jobs may import.
-        filters: machine → ``full`` and ``single`` → BPF program in base64; ``single`` allows no child processes.
+        filters: machine → ``full``, ``unlocked`` and ``single`` → BPF program in base64. ``single`` allows no child
+            processes, and like ``unlocked`` no locks and watches of files.
     """
 
     container: bool
@@ -66,7 +67,8 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
     if not filters:
         missing["seccomp"] = f"no list of system calls for {os.uname().machine}"
     limited = group is not None
-    chosen = filters.get("full" if limited and uid is not None else "single", "")
+    several = "full" if confined and "private files" not in missing else "unlocked"
+    chosen = filters.get(several if limited and uid is not None else "single", "")
     confinement = Confinement(uid, binascii.a2b_base64(chosen), not limited, confined and uid is None)
     namespaces = confined and not setup.container
     folder = root.BOX if confined else _make_folder()
@@ -74,7 +76,9 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
         group.join()
     set_oom_score(-1000)
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if confined else (folder,)
-    environment = JobEnvironment(namespaces, folder, writable, (*sys.path, *_package_path(setup, namespaces)), group)
+    path = (*sys.path, *_package_path(setup, namespaces))
+    traces = network.Traces() if confined and not setup.network else None
+    environment = JobEnvironment(namespaces, folder, writable, path, group, traces)
     send_to_parent(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
@@ -89,7 +93,11 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
             return Supervisor(environment, confinement).run()
         number += 1
         status = _wait_for(supervisor)
-        if status != 0:
+        if status == NETWORK_USED and environment.traces is not None:
+            environment.traces.close()
+            network.renew()
+            environment = environment._replace(traces=network.Traces())
+        elif status != 0:
             if not confined:
                 _remove_folder(folder)
             if isinstance(group, Cgroup) and not namespaces:
@@ -148,11 +156,15 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
         os.close(report)
         try:
             kernel.die_with_parent()
-            _unshare(setup.network)
+            _unshare()
             inside = os.fork()
             if not inside:
                 kernel.die_with_parent()
-                root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib"], setup.path)
+                shared = root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib"], setup.path)
+                if shared:
+                    missing["private files"] = shared
+                if not setup.network:
+                    network.renew()
                 os.close(answer)
                 return True
             os.close(answer)
@@ -173,20 +185,15 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
     os._exit(status & 0xFF)
 
 
-def _unshare(network: bool) -> None:
+def _unshare() -> None:
     """Move to new namespaces; without root, also to a new user namespace."""
     uid, gid = os.getuid(), os.getgid()
-    flags = _NAMESPACES | (0 if network else kernel.CLONE_NEWNET) | (kernel.CLONE_NEWUSER if uid else 0)
-    kernel.unshare(flags)
+    kernel.unshare(_NAMESPACES | (kernel.CLONE_NEWUSER if uid else 0))
     if uid:
         for name, text in (("setgroups", "deny"), ("uid_map", f"1000 {uid} 1"), ("gid_map", f"1000 {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     kernel.set_host_name("sandbox")
-    if not network:
-        kernel.bring_up_loopback()
-        kernel.forget_connections()
-        kernel.bound_socket_buffers()
 
 
 def _make_folder() -> str:

@@ -1,10 +1,7 @@
 """Linux system calls that the standard library lacks; each raises ``OSError`` if it fails."""
 
-import _socket
 import ctypes
-import fcntl
 import os
-import struct
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -17,9 +14,6 @@ _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 36, 38, 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000
 _CAPABILITY_VERSION = 0x20080522
-TCP_BUFFERS = f"4096 65536 {256 << 10}"
-"""Least, default and largest bytes of a buffer of a TCP connection within a sandbox."""
-_SIOCSIFFLAGS, _IFF_UP_AND_RUNNING = 0x8914, 0x41
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,6 +33,15 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     """Mount the file system of ``kind``, or bind ``source``, at ``target``."""
     words = [word.encode() if word else None for word in (source, target, kind)]
     _call(f"mount {target}", _libc.mount(*words, ctypes.c_ulong(flags), data.encode() if data else None))
+
+
+def mount_private(folder: str, target: str, empty: str) -> None:
+    """Show ``folder`` read-only at ``target`` with inodes of its own, so that locks and watches do not reach it.
+
+    An overlay that cannot be written needs two folders, and ``empty`` is the other one.
+    """
+    flags = MS_RDONLY | MS_NOSUID | MS_NODEV
+    mount("overlay", target, "overlay", flags, f"lowerdir={folder}:{empty}")
 
 
 def unmount(target: str) -> None:
@@ -103,23 +106,3 @@ def filter_system_calls(program: bytes) -> None:
 
     described = Program(len(program) // 8, ctypes.addressof(code))
     _call("seccomp", _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(described), 0, 0))
-
-
-def bring_up_loopback() -> None:
-    """Start the loopback interface of a new network namespace."""
-    any_socket = _socket.socket()
-    fcntl.ioctl(any_socket.fileno(), _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP_AND_RUNNING))
-    any_socket.close()
-
-
-def forget_connections() -> None:
-    """Free the address of a closed connection at once, because the next job in this network namespace may use it."""
-    with open("/proc/sys/net/ipv4/tcp_max_tw_buckets", "w") as file:
-        file.write("0")
-
-
-def bound_socket_buffers() -> None:
-    """Limit how much kernel memory one connection in this network namespace may hold; no cgroup may count it."""
-    for name in ("tcp_rmem", "tcp_wmem"):
-        with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
-            file.write(TCP_BUFFERS)

@@ -19,6 +19,12 @@ _OWN_PROCESSES = 8
 """How many of our processes count for the user of the job, if the job has no separate user."""
 _SPARE_ADDRESSES = 256 << 20
 """Bytes of address space that an interpreter uses before the program starts."""
+_STACK = 8 << 20
+"""Bytes of the main thread's stack, the default of Linux: if it is larger, deep recursion runs out of memory first."""
+_CALL = 512
+"""Bytes of memory that each level of recursion may take: with more levels, recursion would run out of memory."""
+_TRACEBACK = 1000
+"""How many of the last calls a traceback shows, as in the interpreter's own."""
 
 
 class Confinement(NamedTuple):
@@ -82,7 +88,7 @@ def _report(error: BaseException) -> None:
     if sys.excepthook is sys.__excepthook__:
         import traceback  # here, because few programs need it, and it would slow every fork down
 
-        traceback.print_exception(type(error), error, trace)
+        traceback.print_exception(type(error), error, trace, limit=-_TRACEBACK)
     else:
         sys.excepthook(type(error), error, trace)
 
@@ -145,17 +151,36 @@ def _limit(limits: dict[str, Any], confinement: Confinement) -> None:
     if confinement.address_space:
         wanted[resource.RLIMIT_AS] = limits["memory"] + _SPARE_ADDRESSES
     for name, value in wanted.items():
-        hard = resource.getrlimit(name)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        value = _possible(name, value)
         resource.setrlimit(name, (value, value))
+    resource.setrlimit(
+        resource.RLIMIT_STACK, (_possible(resource.RLIMIT_STACK, _STACK), resource.getrlimit(resource.RLIMIT_STACK)[1])
+    )
+
+
+def _possible(name: int, value: int) -> int:
+    """The value of the resource limit ``name`` that is nearest to ``value``."""
+    hard = resource.getrlimit(name)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _bound_recursion(memory: int) -> None:
+    """Let endless recursion end with a RecursionError, also if the program allows more levels than fit in memory."""
+    set_limit = sys.setrecursionlimit
+
+    def setrecursionlimit(limit: int, /) -> None:
+        set_limit(min(limit, memory // _CALL) if isinstance(limit, int) else limit)
+
+    sys.setrecursionlimit = setrecursionlimit
 
 
 def settle(job: dict[str, Any], path: tuple[str, ...]) -> None:
     """Prepare the interpreter as for a script: arguments, path and environment, and without modules of the agent.
 
-    Unlike a plain interpreter, it prints and reads integers of any length.
+    Unlike a plain interpreter, it prints and reads integers of any length, and bounds the depth of recursion by memory.
     """
     sys.set_int_max_str_digits(0)  # the limit guards servers; a job has limits of its own
+    _bound_recursion(job["limits"]["memory"])
     os.environ.clear()
     os.environ.update({**_ENVIRONMENT, **job["env"]})
     sys.argv[:] = [NAME]

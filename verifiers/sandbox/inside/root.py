@@ -22,28 +22,33 @@ _SYSTEM = (
 _LINKED = ("/bin", "/lib", "/lib32", "/lib64")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MEMORY = "/run/job"
+_EMPTY = "/run/empty"
 _DISK = 64 << 20
 """Bytes that a job may write by default."""
 _FILES = 20_000
 """How many files and folders a job may have at one time."""
 
 
-def build(folders: Iterable[str], packages: Iterable[str]) -> None:
+def build(folders: Iterable[str], packages: Iterable[str]) -> str:
     """Move this process to a new root with the system, ``folders``, and ``packages`` in ``PACKAGES``.
 
-    Needs a new mount namespace and a new PID namespace. Raises ``OSError`` if the kernel refuses.
+    Needs a new mount namespace and a new PID namespace. Returns why a job could lock or watch a file of the host there,
+    empty if none could. Raises ``OSError`` if the kernel refuses.
     """
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     sources = {path: path for path in _wanted(folders)}
     sources |= {f"{PACKAGES}/{number}": folder for number, folder in enumerate(packages)}
     # Opened now, because the new root may hide some of them.
     opened = {path: os.open(source, os.O_PATH) for path, source in sources.items()}
+    divided = {path for path, source in sources.items() if _has_mounts_inside(source)}
     links = {path: os.readlink(path) for path in _LINKED if os.path.islink(path)}
-    kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=4m")
+    kernel.mount("tmpfs", _STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=64m")
     for path, target in links.items():
         os.symlink(target, _STAGE + path)
+    shared = _make_devices()
+    os.makedirs(_STAGE + _EMPTY)
     for path, fd in opened.items():
-        _bind(fd, _STAGE + path, devices=path.startswith("/dev/"))
+        shared = _show(fd, _STAGE + path, path in divided) or shared
         os.close(fd)
     _write_settings()
     for path in ("/proc", _MEMORY, *WRITABLE):
@@ -54,7 +59,9 @@ def build(folders: Iterable[str], packages: Iterable[str]) -> None:
     kernel.pivot_root(".", ".")
     kernel.unmount(".")  # the old root is mounted over the new one
     os.chdir("/")
-    kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+    for path in ("/", "/dev"):
+        kernel.mount("", path, flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+    return shared
 
 
 def mount_for_job() -> None:
@@ -87,21 +94,57 @@ def _options(disk: int) -> str:
 
 def _wanted(folders: Iterable[str]) -> list[str]:
     """The paths that the new root takes from the old one; none is inside another."""
-    wanted = [*_SYSTEM, *(path for path in _LINKED if not os.path.islink(path)), *(f"/dev/{name}" for name in _DEVICES)]
+    wanted = [*_SYSTEM, *(path for path in _LINKED if not os.path.islink(path))]
     wanted += [os.path.realpath(folder) for folder in folders]
     existing = sorted({path for path in wanted if os.path.exists(path)})
     return [path for path in existing if not any(path.startswith(other + "/") for other in existing)]
 
 
-def _bind(source: int, target: str, devices: bool) -> None:
-    """Bind the file or folder of the descriptor ``source`` at ``target``; it is read-only unless it is a device."""
-    if stat.S_ISDIR(os.fstat(source).st_mode):
-        os.makedirs(target, exist_ok=True)
-    else:
-        _write(target, "")
-    kernel.mount(f"/proc/self/fd/{source}", target, flags=kernel.MS_BIND | kernel.MS_REC)
-    if not devices:
+def _has_mounts_inside(folder: str) -> bool:
+    with open("/proc/self/mountinfo") as file:
+        return any(line.split()[4].startswith(f"{os.path.realpath(folder)}/") for line in file)
+
+
+def _make_devices() -> str:
+    """Make the devices in /dev; only root can, others bind those of the host. Returns as ``build``."""
+    shared = ""
+    os.makedirs(_STAGE + "/dev")
+    devices = {name: f"{_STAGE}/dev/{name}" for name in _DEVICES}
+    sources = {name: os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES}
+    kernel.mount("tmpfs", _STAGE + "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
+    for name, target in devices.items():
+        try:
+            os.mknod(target, 0o666 | stat.S_IFCHR, os.fstat(sources[name]).st_rdev)
+            os.chmod(target, 0o666)
+        except OSError as error:
+            shared = f"mknod {name}: {error.strerror}"
+            _write(target, "")
+            kernel.mount(f"/proc/self/fd/{sources[name]}", target, flags=kernel.MS_BIND)
+        os.close(sources[name])
+    return shared
+
+
+def _show(source: int, target: str, divided: bool) -> str:
+    """Show the file or folder of the descriptor ``source`` read-only at ``target``; returns as ``build``.
+
+    An overlay would not show what is mounted inside a ``divided`` folder.
+    """
+    path = f"/proc/self/fd/{source}"
+    if not stat.S_ISDIR(os.fstat(source).st_mode):
+        with open(path, "rb") as file, open(_make_parent(target), "wb") as copy:
+            copy.write(file.read())
+        return ""
+    os.makedirs(target, exist_ok=True)
+    shared = f"another file system is mounted in {target.removeprefix(_STAGE)}" if divided else ""
+    if not divided:
+        try:
+            kernel.mount_private(path, target, _STAGE + _EMPTY)
+        except OSError as error:
+            shared = str(error)
+    if shared:
+        kernel.mount(path, target, flags=kernel.MS_BIND | kernel.MS_REC)
         kernel.make_read_only(target)
+    return shared
 
 
 def _write_settings() -> None:

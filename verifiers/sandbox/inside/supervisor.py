@@ -14,11 +14,13 @@ from .cgroup import Group
 from .channel import PARENT_IN, Channel, send_to_parent
 from .files import wipe
 from .init_process import InitProcess, Pipes, as_user, end_processes_of, socket_pair
+from .network import Traces
 from .program import Confinement, Program
 from .usage import Consumed, Meter, processes_of
 
-CLOSED, DIRTY = 10, 11
-"""Exit codes of a supervisor: the parent has closed the connection; files of the job could not be removed."""
+CLOSED, DIRTY, NETWORK_USED = 10, 11, 12
+"""Exit codes of a supervisor: the parent has closed the connection; the job left something that cannot be removed; the
+job has used the network namespace, and the next job needs a new one."""
 
 _TICK = 0.05
 _END_OF_CHANNEL = 2.0
@@ -35,6 +37,7 @@ class JobEnvironment(NamedTuple):
         writable: the folders to wipe after each job; none if they disappear with its namespaces.
         path: the folders of Python modules.
         group: the cgroup, None if there is none.
+        traces: of the network that only these jobs use, None if they share it with others.
     """
 
     namespaces: bool
@@ -42,6 +45,7 @@ class JobEnvironment(NamedTuple):
     writable: tuple[str, ...]
     path: tuple[str, ...]
     group: Group | None
+    traces: Traces | None
 
 
 class _Stream:
@@ -125,8 +129,10 @@ class Supervisor:
         self._end_job()
         self._drain()
         clean = self._clean_up()
-        send_to_parent(wire.EXECUTION, self._execution(exit_header, contents, wall))
-        os._exit(0 if clean else DIRTY)
+        used = self._environment.traces is not None and self._environment.traces.changed()
+        last = not clean or (used and not self._environment.namespaces)
+        send_to_parent(wire.EXECUTION, self._execution(exit_header, contents, wall, last))
+        os._exit(DIRTY if last else NETWORK_USED if used else 0)
 
     def _read_job(self) -> tuple[dict[str, Any], list[bytes]]:
         """Read the job and its files from the parent; its stdin is written to the file from which the job reads it."""
@@ -244,7 +250,7 @@ class Supervisor:
         header, _ = as_user(self._confinement.uid, lambda: ({"clean": wipe(list(self._environment.writable))}, []))
         return bool(header["clean"])
 
-    def _execution(self, end: dict[str, Any] | None, contents: list[bytes], wall: float) -> bytes:
+    def _execution(self, end: dict[str, Any] | None, contents: list[bytes], wall: float, last: bool) -> bytes:
         out, err = (self._streams[fd] for fd in (self._out, self._err))
         end = end or {"status": None, "cpu": self._consumed.cpu, "names": [], "refused": {}, "full": False}
         status, reason = self._status(end["status"], bytes(err.data[-200:]))
@@ -256,6 +262,7 @@ class Supervisor:
             "truncated": [name for name, is_full in full.items() if is_full],
             "names": end["names"],
             "refused": end["refused"],
+            "last": last,
             "wall": wall,
             "waited": self._consumed.waited,
             "cpu": max(end["cpu"], self._consumed.cpu),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...case import Case
-from ...errors import ConfigError
+from ...errors import ConfigError, DataError
 from ...registry import verifier
 from ...verdict import Verdict, infra_error, passed, unparseable, wrong
 from ..normalization import normalized
@@ -54,20 +54,30 @@ class Choice:
                 f"found {self.options!r:.80}; name more labels if there are more"
             )
 
-    async def verify(self, case: Case) -> Verdict:
-        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if no option is chosen."""
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if the options are malformed, or the expected answer is none of them."""
+        self._expected(answer, info)
+
+    def _expected(self, answer: Any, info: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """The label of the right option, and the options by label."""
         given = self.options
         if given is None:
-            given = case.task.info.get("options", case.task.info.get("choices"))
+            given = info.get("options", info.get("choices"))
         options = {} if given is None else _options_by_label(given, self.labels.upper())
         if options is None:
-            return infra_error(f"the task's options are not texts, or too many: {given!r:.80}; repair the dataset")
+            raise DataError(f"the task's options are not texts, or too many: {given!r:.80}; repair the dataset")
         labels = "".join(options) or self.labels.upper()
-        expected = _expected_label(case.answer, labels, options)
+        expected = _expected_label(answer, labels, options)
         if not expected:
-            return infra_error(
-                f"the task's answer {case.answer!r:.80} is not one of the labels {labels}; repair the dataset"
-            )
+            raise DataError(f"the task's answer {answer!r:.80} is not one of the labels {labels}; repair the dataset")
+        return expected, options
+
+    async def verify(self, case: Case) -> Verdict:
+        """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if no option is chosen."""
+        try:
+            expected, options = self._expected(case.answer, case.task.info)
+        except DataError as error:
+            return infra_error(str(error))
         _, text = split_reasoning(case.visible)
         for message in case.task.messages:
             if len(message["content"]) >= 20:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from ...errors import DataError, nearest
@@ -28,19 +29,24 @@ class Constraint:
         params: parameter → function that reads it from JSON; each is required unless it is in ``defaults``.
         defaults: parameter → default value.
         check: (text, **parameters) → whether the text follows the instruction.
+        package: a package that the check needs, which the extra ``ifbench`` installs; empty if there is none.
     """
 
     name: str
     params: Mapping[str, Callable[[Any], Any]]
     defaults: Mapping[str, Any]
     check: Check
+    package: str = ""
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of one instruction; null counts as not given.
 
         Raises:
-            DataError: a parameter is missing, unknown or of the wrong kind.
+            DataError: a parameter is missing, unknown or of the wrong kind, or the package is not installed.
         """
+        if self.package and find_spec(self.package) is None:
+            cure = "pip install 'lachesis-rl[ifbench]', or drop such rows"
+            raise DataError(f"instruction {self.name!r} needs the package {self.package}: {cure}")
         values = dict(self.defaults)
         for name, value in given.items():
             if value is None:
@@ -62,12 +68,12 @@ CONSTRAINTS: dict[str, Constraint] = {}
 
 
 def constraint(
-    name: str, defaults: Mapping[str, Any] | None = None, **params: Callable[[Any], Any]
+    name: str, defaults: Mapping[str, Any] | None = None, package: str = "", **params: Callable[[Any], Any]
 ) -> Callable[[Check], Check]:
     """Register the decorated check as the kind ``name`` with these parameters."""
 
     def add(check: Check) -> Check:
-        CONSTRAINTS[name] = Constraint(name, params, defaults or {}, check)
+        CONSTRAINTS[name] = Constraint(name, params, defaults or {}, check, package)
         return check
 
     return add

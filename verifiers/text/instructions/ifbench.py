@@ -1,7 +1,6 @@
 """The kinds of instruction of IFBench (arXiv 2507.02833) about words, counts, ratios and sentences.
 
-The plain meaning of each instruction is checked. Two kinds are left out: ``words:start_verb`` needs a tagger of parts
-of speech, and ``words:odd_even_syllables`` needs a pronouncing dictionary.
+The plain meaning of each instruction is checked.
 """
 
 import re
@@ -40,11 +39,6 @@ _STOP_WORDS = (
     "won't can't"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
-LEFT_OUT = {
-    "words:start_verb": "a tagger of parts of speech",
-    "words:odd_even_syllables": "a pronouncing dictionary",
-}
-"""Kinds that are not checked, and what they need."""
 
 _SPOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w)")

@@ -11,9 +11,8 @@ from ...errors import ConfigError, DataError, nearest
 from ...registry import verifier
 from ...verdict import Verdict, infra_error, passed, unparseable, wrong
 from ..think import split_reasoning
-from . import ifbench_format, ifbench_task, ifeval, ifeval_train, language  # noqa: F401 - they fill CONSTRAINTS
+from . import ifbench, ifbench_english, ifbench_format, ifbench_task, ifeval, ifeval_train, language  # noqa: F401 - they fill CONSTRAINTS
 from .constraint import CONSTRAINTS, Constraint
-from .ifbench import LEFT_OUT
 from .tulu import FUNCTIONS
 
 MODES = ("strict", "loose")
@@ -73,6 +72,11 @@ class InstructionFollowing:
                 read_instructions({"instruction_id_list": self.instruction_id_list, "kwargs": self.kwargs})
             except DataError as error:
                 raise ConfigError(f"verifier 'instruction': {error}") from None
+
+    def check_expected(self, answer: Any, info: dict[str, Any]) -> None:
+        """Raise ``DataError`` if an instruction is unknown or malformed, or needs a package that is missing."""
+        if not self.instruction_id_list:
+            read_instructions(answer)
 
     async def verify(self, case: Case) -> Verdict:
         """Return ``ok`` if all are followed, else ``wrong`` with the credit, or ``unparseable`` for an empty answer."""
@@ -162,8 +166,6 @@ def _instruction(name: Any, params: Any) -> Instruction:
         # Tülu's rows share one table of parameters: those of other functions are null or leftovers
         params = {key: value for key, value in given.items() if key in known} | dict(function.fixed)
         name = function.constraint
-    if name in LEFT_OUT:
-        raise DataError(f"instruction {name!r} needs {LEFT_OUT[name]}, which is not included; drop such rows")
     if name not in CONSTRAINTS:
         raise DataError(f"there is no instruction {name!r}; {nearest(name, {*CONSTRAINTS, *FUNCTIONS})}")
     return Instruction(CONSTRAINTS[name], CONSTRAINTS[name].read(params))

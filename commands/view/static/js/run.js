@@ -37,7 +37,9 @@ function Overview({ run }) {
     </dl>
     ${run.alert_list.length ? html`<section aria-labelledby="alerts"><h2 id="alerts">Alerts</h2>
       <ul class="alerts">${run.alert_list.map((alert) => html`<li role="alert" data-variant="warning" key=${alert.step + alert.text}>
-        <a href=${link(["run", run.key, "rows"], { step: alert.step })}>step ${alert.step}</a> ${alert.text}</li>`)}</ul></section>` : ""}
+        <a href=${link(["run", run.key, "rows"], { step: alert.step })}>step ${alert.step}</a> <strong>${alert.name}</strong>: ${alert.text}</li>`)}</ul></section>` : ""}
+    ${run.problems.length ? html`<section aria-labelledby="problems"><h2 id="problems">What went wrong in episodes</h2>
+      <ul>${run.problems.slice(0, 12).map((one) => html`<li key=${one.text}>${one.text}</li>`)}</ul></section>` : ""}
     <div class="bar"><h2>Curves</h2>
       <label>mean of the last <input type="number" min="1" max="500" value=${smooth} onInput=${(event) => setSmooth(Math.max(1, Number(event.target.value) || 1))} /> values</label>
       ${warmed ? html`<label><input type="checkbox" checked=${warm} onChange=${() => setWarm(!warm)} /> with the warm start</label>` : ""}

@@ -117,7 +117,8 @@ def test_a_transport_of_ones_own_streams_the_learners_weights_to_every_engine(
 
 
 def test_transports_are_chosen_by_name_or_module() -> None:
-    assert TRANSPORTS.names == ("object_store",)
+    assert TRANSPORTS.names == ("object_store", "direct", "cuda_ipc", "nccl", "folder")
+    assert RolloutConfig().weight_transport == "auto"
     with pytest.raises(ValueError, match="no weight transport is named 'object_stor'; did you mean 'object_store'"):
         RolloutConfig(weight_transport="object_stor")
 

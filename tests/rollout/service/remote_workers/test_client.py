@@ -8,8 +8,8 @@ from aiohttp import web
 
 from lachesis.rollout.engines.engine import Request, Sampling
 from lachesis.rollout.service.app import Service, make_app, make_runner
-from lachesis.rollout.service.remote_workers.client import GroupRefused, RunChanged, ServiceClient, ServiceLost
-from lachesis.rollout.service.remote_workers.packed_groups import pack_group
+from lachesis.rollout.service.remote_workers.client import GroupRefused, RunChanged, ServiceClient
+from lachesis.rollout.service.remote_workers.connection import ServiceLost
 from lachesis.rollout.service.storage.queue import GroupQueue
 from lachesis.verifiers.errors import ConfigError, EngineError
 
@@ -50,9 +50,9 @@ def test_a_service_that_went_away_is_waited_for_and_no_group_is_lost_or_doubled(
         async with one.client(patience=30) as client:
             async with one.open():
                 await client.welcome()
-                await client.send(1, pack_group(group(11)))
+                await client.send(1, group(11))
             late = [
-                asyncio.create_task(client.send(2, pack_group(group(12)))),
+                asyncio.create_task(client.send(2, group(12))),
                 asyncio.create_task(client.generate(Request(PROMPT, Sampling()))),
             ]
             await until(lambda: client.lost)
@@ -87,10 +87,10 @@ def test_another_run_at_the_same_address_is_noticed(host: Hosts) -> None:
                     await client.generate(Request(PROMPT, Sampling()))
                 assert client.changed
                 with pytest.raises(RunChanged):
-                    await client.send(1, pack_group(group()))
+                    await client.send(1, group())
                 assert (await client.welcome()).run == "another"
                 assert not client.changed
-                await client.send(1, pack_group(group()))
+                await client.send(1, group())
 
     bounded(talk())
 
@@ -100,7 +100,7 @@ def test_a_refused_group_says_why(host: Hosts) -> None:
         async with host(max_staleness=0).open() as one, one.client() as client:
             await client.welcome()
             with pytest.raises(GroupRefused, match="1 versions old, and 0 are allowed"):
-                await client.send(1, pack_group(group(version=2)))
+                await client.send(1, group(version=2))
 
     bounded(talk())
 

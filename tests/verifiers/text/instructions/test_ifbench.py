@@ -8,8 +8,8 @@ import pytest
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.registry import make_verifier
 from lachesis.verifiers.task import Task
+from lachesis.verifiers.text.instructions import constraint
 from lachesis.verifiers.text.instructions.constraint import CONSTRAINTS
-from lachesis.verifiers.text.instructions.ifbench import LEFT_OUT
 from lachesis.verifiers.text.instructions.ifbench_task import AFRICA, CAPITALS
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
@@ -44,6 +44,13 @@ KINDS: list[tuple[str, dict[str, Any], list[str], list[str]]] = [  # name, kwarg
     ("count:punctuation", {}, ["a, b; c: d. e! f? g?!"], ["a, b; c: d. g?!", "a, b; c: d. e! f?"]),
     ("count:keywords_multiple", KEYWORDS, [COUNTED], [COUNTED + "elk", COUNTED.replace("ant", "ants")]),
     ("count:words_japanese", {"N": 2}, ["one 二 three 猫"], ["one two", "one", "一 two 三"]),
+    ("words:start_verb", {}, ["Consider it.", "**Went** there"], ["The cat went", "Quickly run", "…", "I run"]),
+    (
+        "words:odd_even_syllables",
+        {},
+        ["The table is ready", "Red water runs over hills", "self-care is"],
+        ["The cat", "Go", "ready table", "The 17 is", "a" * 100 + " it", "a-" * 3000 + "a it"],
+    ),
     ("words:alphabet", {}, ["yes zebra and bee"], ["a c", "a", "b a"]),
     ("words:vowel", {}, ["a red ox"], ["a red ox is", "rhythm"]),
     ("words:consonants", {}, ["strong north winds"], ["a strong wind", "banana"]),
@@ -153,14 +160,20 @@ def test_each_kind_tells_what_follows_it_from_what_does_not(
         assert judge(text, name, kwargs).status == "wrong", text
 
 
-def test_every_kind_is_tried_and_those_left_out_say_what_they_need() -> None:
+def test_all_58_kinds_are_there_and_tried() -> None:
     ours = {name for name, kind in CONSTRAINTS.items() if "ifbench" in kind.check.__module__}
     assert {name for name, *_ in KINDS} == ours | {"words:keywords_specific_position"}
-    assert len(ours) + 1 + len(LEFT_OUT) == 58
-    for name, need in LEFT_OUT.items():
-        verdict = judge("text", name, {})
-        assert verdict.status == "infra_error"
-        assert need in verdict.reason
+    assert len(ours) + 1 == 58
+
+
+@pytest.mark.parametrize(("name", "package"), [("start_verb", "lemminflect"), ("odd_even_syllables", "syllapy")])
+def test_without_its_package_a_kind_is_not_judged_and_the_cure_is_said(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraint, "find_spec", lambda name: None)
+    verdict = judge("Consider it", f"words:{name}", {})
+    assert verdict.status == "infra_error"
+    assert f"needs the package {package}: pip install 'lachesis-rl[ifbench]'" in verdict.reason
 
 
 HOSTILE = [

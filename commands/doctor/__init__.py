@@ -1,0 +1,1 @@
+"""``lachesis doctor``."""

@@ -1,0 +1,1 @@
+"""Goals that must be split into small steps which depend on each other."""

@@ -1,0 +1,1 @@
+"""Broken JSON to be repaired."""

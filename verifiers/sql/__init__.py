@@ -1,0 +1,1 @@
+"""Verifier for SQL queries, by the results that they have on test databases in the sandbox."""

@@ -1,0 +1,1 @@
+"""Verifier for quantities with units, compared by dimension and value."""
