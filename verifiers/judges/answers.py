@@ -9,8 +9,9 @@ from ..text.visible import visible
 
 WORD = "VERDICT"
 """The word at the beginning of the line that has the verdict."""
-_MARKS = " \t*`_\"'"
-_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
+MARKS = " \t*`_\"'"
+"""Markdown and quotation marks, which may stand around a verdict."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ class Answers:
 
     def read(self, text: str) -> str | None:
         """The answer that ``text`` is, as a label or a number; None if it is none."""
-        text = text.strip(_MARKS)
+        whole = text.strip(MARKS)
+        bare = whole.removesuffix(".").strip(MARKS)
         if self.labels:
             named = {label.casefold(): label for label in self.labels}
-            return named.get(text.casefold()) or named.get(text.removesuffix(".").casefold())
-        number = text.removesuffix(".").removesuffix(f"/{self.high:g}")
+            return named.get(whole.casefold()) or named.get(bare.casefold())
+        number = bare.removesuffix(f"/{self.high:g}")
         if not _NUMBER.fullmatch(number) or not self.low <= float(number) <= self.high:
             return None
         return number
@@ -70,7 +72,7 @@ def read_verdict(reply: str, nonce: str, answers: Answers) -> tuple[str | None, 
     Returns:
         (answer, ""), or (None, why there is none).
     """
-    lines = [line.strip(_MARKS) for line in visible(split_reasoning(reply)[1]).splitlines()]
+    lines = [line.strip(MARKS) for line in visible(split_reasoning(reply)[1]).splitlines()]
     lines = [line for line in lines if line]
     if not lines:
         return None, "the judge's reply is empty"

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Calibration:
         slope, intercept: of the logistic function.
         labels: how many labels it was fitted to.
         before: the agreement of uncalibrated scores with the labels.
-        after: the agreement of calibrated scores at 0.5, in cross-validation; None with too few labels.
+        after: the agreement of calibrated scores at 0.5, in cross-validation.
     """
 
     judge: dict[str, Any]
@@ -64,10 +64,10 @@ class Calibration:
         exponent = min(700.0, max(-700.0, -(self.slope * score + self.intercept)))
         return 1 / (1 + math.exp(exponent))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write it as JSON. Raises ``ConfigError`` if the file cannot be written."""
         try:
-            replace_text(path, json.dumps(asdict(self), indent=2) + "\n")
+            replace_text(Path(path), json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}; choose another file") from None
 
@@ -89,6 +89,8 @@ def calibrate(
     """
     if method not in METHODS:
         raise ConfigError(f"a calibration's method is {' or '.join(METHODS)}, found {method!r}")
+    if find_spec("sklearn") is None:
+        raise ConfigError("calibration needs scikit-learn: pip install -e '.[calibration]'")
     kinds = [sum(labels), len(labels) - sum(labels)]
     if min(kinds) < LEAST:
         raise ConfigError(f"calibration needs {LEAST} accepted and {LEAST} refused replies or more, found {kinds}")
@@ -124,11 +126,9 @@ def read_calibration(path: str, judge: Mapping[str, Any]) -> Calibration:
         found = Calibration(**row)
         found.apply(0.0)
     except OSError as error:
-        raise ConfigError(
-            f"cannot read the calibration {path}: {error.strerror}; lachesis calibrate makes it"
-        ) from None
+        raise ConfigError(f"cannot read the calibration {path}: {error.strerror}; calibrate_on makes one") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"{path} is not a calibration ({error!r:.100}); lachesis calibrate makes one") from None
+        raise ConfigError(f"{path} is not a calibration ({error!r:.100}); calibrate_on makes one") from None
     different = sorted(key for key in {*judge, *found.judge} if judge.get(key) != found.judge.get(key))
     if different:
         raise ConfigError(f"{path} was made for a judge with another {', '.join(different)}; calibrate this one")
@@ -137,34 +137,30 @@ def read_calibration(path: str, judge: Mapping[str, Any]) -> Calibration:
 
 def _fit(judge: dict[str, Any], x: Any, y: Any, method: str) -> Calibration:
     if method == "isotonic":
-        model = _sklearn("isotonic").IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(x, y)
+        from sklearn.isotonic import IsotonicRegression
+
+        model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(x, y)
         points = zip(model.X_thresholds_.tolist(), model.y_thresholds_.tolist(), strict=True)
         return Calibration(judge, method, points=tuple(points))
+    from sklearn.linear_model import LogisticRegression
+
     # Platt's targets, which keep the probabilities away from 0 and 1, as weights of both labels of every reply
     accepted, refused = int(y.sum()), int((1 - y).sum())
     high, low = (accepted + 1) / (accepted + 2), 1 / (refused + 2)
     target = np.where(y == 1, high, low)
-    model = _sklearn("linear_model").LogisticRegression(C=1e6, max_iter=1000)
+    model = LogisticRegression(C=1e6, max_iter=1000)
     both, kinds = np.concatenate([x, x])[:, None], np.concatenate([np.ones_like(y), np.zeros_like(y)])
     model.fit(both, kinds, sample_weight=np.concatenate([target, 1 - target]))
     return Calibration(judge, method, slope=float(model.coef_[0, 0]), intercept=float(model.intercept_[0]))
 
 
-def _held_out(x: Any, y: Any, method: str) -> Agreement | None:
+def _held_out(x: Any, y: Any, method: str) -> Agreement:
     """The agreement at 0.5 if each reply is scored by a calibration that did not see its label."""
+    from sklearn.model_selection import StratifiedKFold
+
     folds = min(FOLDS, int(y.sum()), int((1 - y).sum()))
-    if folds < 2:
-        return None
     decisions = np.zeros(len(y), dtype=bool)
-    splits = _sklearn("model_selection").StratifiedKFold(folds, shuffle=True, random_state=0)
-    for train, test in splits.split(x[:, None], y):
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(x[:, None], y):
         fitted = _fit({}, x[train], y[train], method)
         decisions[test] = [fitted.apply(score) >= 0.5 for score in x[test]]
     return measure(decisions, y)
-
-
-def _sklearn(module: str) -> Any:
-    try:
-        return import_module(f"sklearn.{module}")
-    except ImportError:
-        raise ConfigError("calibration needs scikit-learn: pip install -e '.[calibration]'") from None

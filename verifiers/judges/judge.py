@@ -13,7 +13,7 @@ from ..text.think import split_reasoning
 from ..text.visible import visible
 from ..verdict import Verdict, infra_error, unparseable
 from .agreement import COMBINE, agreement, combined
-from .answers import Answers
+from .answers import MARKS, Answers
 from .calibration import Calibration, read_calibration
 from .model import Answer, NoVerdict, ask_all, judge_models
 from .prompt import Question
@@ -44,8 +44,8 @@ class Judge(JudgeSettings):
         labels: label → score, instead of a scale.
         threshold: the least score that passes.
         combine: how several judges become one score: mean, majority, min or max.
-        calibration: file that ``lachesis calibrate`` wrote for this judge; it turns the score into the probability that
-            a person accepts the reply.
+        calibration: file with the calibration of this judge (docs/judges.md); it turns the score into the probability
+            that a person accepts the reply.
         key_variable: environment variable that holds the API key.
         temperature, max_tokens: of the judge's replies; null and 0 leave them to the endpoint.
         options: other fields of the request.
@@ -208,8 +208,8 @@ def _check_labels(labels: Any) -> None:
     if not isinstance(labels, Mapping) or len(labels) == 1:
         raise ConfigError(f"a judge's labels are a table of two or more labels with scores, found {labels!r:.80}")
     for label, score in labels.items():
-        if not isinstance(label, str) or not label.strip() or label != label.strip() or "\n" in label:
-            raise ConfigError(f"a judge's label is one line of text, found {label!r:.80}")
+        if not isinstance(label, str) or not label or label != label.strip(MARKS) or not label.isprintable():
+            raise ConfigError(f"a judge's label is text in one line without marks around it, found {label!r:.80}")
         check_number(f"labels.{label}", score, -1e6)
     if len({label.casefold() for label in labels}) < len(labels):
         raise ConfigError(f"two of a judge's labels differ only in case: {', '.join(labels)}")

@@ -27,7 +27,7 @@ _REFUSAL = re.compile(
     rf"\bI {_NOT} (?:\w+ )?(?:help|assist|provide|do|comply|fulfil|fulfill|answer|create|write|give|support|engage|"
     r"discuss|share|offer|generate|produce|participate|continue|be able)\b"
     r"|\bI(?:['’]m| am) (?:not able to|unable to|not going to|not comfortable|sorry,? but)\b"
-    r"|\bI (?:must|have to|need to|respectfully) (?:decline|refuse)\b|\bI (?:decline|refuse) to\b"
+    r"|\bI (?:must|have to|need to|respectfully)(?: respectfully)? (?:decline|refuse)\b|\bI (?:decline|refuse) to\b"
     r"|^\W*(?:sorry|(?:my )?apologies)\b[,.]? *(?:but )?I (?:can|am|['’]m|won)"
     r"|\bas an AI(?: language model| assistant)?,? I (?:can(?:no|['’])t|can not|am not|do not|don['’]t)\b"
     r"|\b(?:against|violates?) my (?:guidelines|programming|policies|policy|principles)\b"

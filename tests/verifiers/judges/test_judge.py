@@ -175,6 +175,7 @@ def test_a_calibration_is_applied_to_its_own_judge_and_refused_by_others(
         ({"scale": [1, float("nan")]}, "scale"),
         ({"labels": {"good": 1}}, "labels"),
         ({"labels": {"good": 1, "Good": 0}}, "differ only in case"),
+        ({"labels": {"*good*": 1, "bad": 0}}, "without marks"),
         ({"threshold": "high"}, "threshold"),
         ({"combine": "median"}, "mean, majority, min, max"),
         ({"tries": 0}, "tries"),
@@ -183,7 +184,7 @@ def test_a_calibration_is_applied_to_its_own_judge_and_refused_by_others(
         ({"budget": {"money": 3}}, "needs prices"),
         ({"prices": {"input": -1}}, "prices.input"),
         ({"options": {"messages": []}}, "cannot set 'messages'"),
-        ({"calibration": "/nowhere.json"}, "lachesis calibrate"),
+        ({"calibration": "/nowhere.json"}, "calibrate_on makes one"),
     ],
 )
 def test_an_impossible_setting_is_refused(settings: Any, params: Any, message: str) -> None:
