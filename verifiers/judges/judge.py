@@ -150,7 +150,7 @@ class Judge(JudgeSettings):
         return Verdict(score, "ok" if passes else "wrong", reason, evidence)
 
     def _question(self, case: Case, reply: str) -> tuple[Question, list[str]]:
-        """The question, and the names of the texts in it that the policy wrote."""
+        """The question, and the names of the texts in it that the policy caused: replies, and results of its calls."""
         criteria = [("CRITERIA OF THIS TASK", case.task.info[self.rubric_from])] if self.rubric_from else []
         known = [("REFERENCE ANSWER", as_text(case.answer))] if self.reference and case.answer is not None else []
         if self.conversation:
@@ -158,7 +158,7 @@ class Judge(JudgeSettings):
                 (f"MESSAGE {number} ({message['role']})", message) for number, message in enumerate(case.messages, 1)
             ]
             said = [(name, self._shown(message)) for name, message in named]
-            blamed = [name for name, message in named if is_reply(message)]
+            blamed = [name for name, message in named if is_reply(message) or message["role"] == "tool"]
             what = "the replies of the assistant in the conversation that the MESSAGE parts hold"
         else:
             said, blamed = [("TASK", task_text(case)), (REPLY, reply)], [REPLY]

@@ -64,6 +64,16 @@ def test_a_whole_conversation_can_be_judged(server: Any, settings: Any) -> None:
     assert list(server.asked[0].data.values()) == ["Hi.", "Yes?", "Bye.", "Good bye."]
 
 
+def test_a_tool_result_that_the_judge_cannot_take_is_the_policys_fault(server: Any, settings: Any) -> None:
+    said = (("user", "Hi."), ("assistant", "call"), ("tool", "flood"), ("assistant", "Good bye."))
+    messages: Any = tuple({"role": role, "content": content} for role, content in said)
+    case = Case(Trajectory(Task("Hi."), messages={POLICY: messages}))
+    overflow = {"error": {"code": "context_length_exceeded"}}
+    server.script = lambda asked: web.json_response(overflow, status=400) if "flood" in asked.user else asked.verdict(5)
+    verdict = asyncio.run(make_verifier("judge", settings | {"conversation": True}).verify(case))
+    assert (verdict.status, verdict.score) == ("limit", 0.0)
+
+
 @pytest.mark.parametrize(
     ("params", "answer", "score", "status"),
     [
