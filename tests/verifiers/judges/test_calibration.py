@@ -1,6 +1,7 @@
 """A judge's scores turned into probabilities, with people's labels."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,13 @@ def test_the_calibration_of_another_judge_is_refused(tmp_path: Path) -> None:
     calibrate(JUDGE, *lenient(60), "isotonic").write(path)
     with pytest.raises(ConfigError, match="made for a judge with another models, scale"):
         read_calibration(str(path), {"models": ["n"], "rubric": "r", "scale": [1, 2]})
+
+
+def test_without_scikit_learn_the_cure_is_named_and_a_stored_calibration_still_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate(JUDGE, *lenient(60), "platt").write(tmp_path / "c.json")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert read_calibration(str(tmp_path / "c.json"), JUDGE).apply(1.0) > 0.5
+    with pytest.raises(ConfigError, match=r"pip install -e '.\[calibration\]'"):
+        calibrate(JUDGE, *lenient(60), "platt")
