@@ -11,7 +11,7 @@ from typing import Any
 from ..endpoint import Endpoint
 from ..errors import ConfigError, nearest
 from ..rows.jsonl import check_json
-from ..secrets import without_secrets
+from ..secrets import is_secret, without_secrets
 from .cache import Cache, default_path, open_cache
 
 BUDGETS = ("calls", "tokens", "money")
@@ -58,6 +58,8 @@ class JudgeSettings:
         for key in _table("options", self.options):
             if key in _RESERVED:
                 raise ConfigError(f"a judge's options cannot set {key!r}: the judge sets it")
+            if is_secret(str(key)):
+                raise ConfigError(f"a judge's options have no secrets such as {key!r}; put the key into a variable")
         check_json(dict(self.options), "a judge's options")
 
     @property

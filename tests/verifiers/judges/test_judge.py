@@ -207,6 +207,7 @@ def test_a_key_in_the_settings_is_refused_and_not_shown(settings: Any) -> None:
         {"key_variable": "sk-abc.secret"},
         {"url": "http://me:secret@host/v1"},
         {"url": "http://h/?key=secret"},
+        {"options": {"api_key": "secret"}},
     ):
         with pytest.raises(ConfigError) as found:
             make_verifier("judge", settings | params)
