@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -73,12 +74,14 @@ class RunSource:
     def page(self) -> dict[str, Any]:
         """Return what the run's page shows beside its curves."""
         curves = self.curves()
+        config = (self.path / CONFIG).read_text(encoding="utf-8", errors="replace")
         return {
             **self.state(),
             "summary": self._summary(),
             "names": sorted(curves.columns),
             "alert_list": curves.alerts,
-            "config": (self.path / CONFIG).read_text(encoding="utf-8", errors="replace"),
+            "config": config,
+            "settings": _settings(config),
             "trajectory_steps": self.index.steps(),
             "problems": [asdict(problem) | {"text": str(problem)} for problem in ErrorLog(self.path).problems[:50]],
         }
@@ -108,6 +111,24 @@ class RunSource:
     def _changed(self) -> float:
         """When a file of the run was written last, in seconds since 1970."""
         return max(file.stat().st_mtime for file in self.path.iterdir() if file.is_file())
+
+
+def _settings(config: str) -> dict[str, Any]:
+    """The settings of a config by their dotted keys; none if it is not TOML."""
+    try:
+        left: list[tuple[str, Any]] = list(tomllib.loads(config).items())
+    except (ValueError, RecursionError):
+        return {}
+    found = {}
+    while left:
+        key, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{key}.{inner}", deeper) for inner, deeper in value.items()]
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            left += [(f"{key}.{number}", one) for number, one in enumerate(value)]
+        else:
+            found[key] = value if isinstance(value, bool | int | float) else str(value)
+    return found
 
 
 class Curves:

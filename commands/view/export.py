@@ -120,6 +120,7 @@ def _trajectories(answers: Answers, source: Source, most: int) -> dict[str, Any]
         "rows": [row_json(row) for row in listed],
         "first": 0,
         "total": len(listed),
+        "means": None,
         "complete": True,
         "known": len(listed),
         "indexed": len(listed),

@@ -7,16 +7,19 @@ import { Failure, State, Title } from "./parts.js";
 export function Home() {
   const { answer, error } = useAnswer("home", 3000);
   const [chosen, setChosen] = useState([]);
+  const [text, setText] = useState("");
   if (!answer) return html`<${Failure} error=${error} />`;
   const toggle = (key) => setChosen(chosen.includes(key) ? chosen.filter((one) => one !== key) : [...chosen, key]);
-  const runs = answer.sources.filter((source) => source.kind === "run").sort((one, other) => other.changed - one.changed);
-  const evals = answer.sources.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
+  const listed = answer.sources.filter((source) => source.path.toLowerCase().includes(text.toLowerCase()));
+  const runs = listed.filter((source) => source.kind === "run").sort((one, other) => other.changed - one.changed);
+  const evals = listed.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
   return html`
     <${Failure} error=${error} />
     <${Title}>Runs and evaluations<//>
+    ${answer.sources.length > 10 ? html`<div class="bar"><label>name or folder <input type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></label></div>` : ""}
     ${runs.length ? html`<${Runs} runs=${runs} chosen=${chosen} toggle=${toggle} />` : ""}
     ${evals.length ? html`<${Evals} evals=${evals} chosen=${chosen} toggle=${toggle} />` : ""}
-    ${runs.length || evals.length ? "" : html`<p>There is nothing here yet. This list is read again every three seconds.</p>`}`;
+    ${runs.length || evals.length ? "" : html`<p>${text ? "No name contains this text." : "There is nothing here yet. This list is read again every three seconds."}</p>`}`;
 }
 
 function Runs({ runs, chosen, toggle }) {
