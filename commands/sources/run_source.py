@@ -1,20 +1,22 @@
 """A run as the viewer shows it: its state, its curves with their alerts, and its trajectories."""
 
 import logging
+import os
 import threading
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...trainer.run.alerts import Alerts
-from ...trainer.run.error_log import ErrorLog
-from ...trainer.run.storage.reader import CONFIG, TRAJECTORIES, Mark, Run
+from ...trainer.run.error_log import ERRORS, ErrorLog
+from ...trainer.run.storage.reader import CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, Mark, Run
 from ...verifiers.errors import LachesisError
 from .row_index import RowIndex
 from .token_texts import TokenTexts
-from .trajectory_files import RunTrajectories
+from .trajectory_files import RunTrajectories, check_files
 
 log = logging.getLogger("lachesis")
 
@@ -66,8 +68,8 @@ class RunSource:
             "best": max(values, default=None),
             "last": values[-1] if values else None,
             "alerts": len(curves.alerts),
-            "changed": self._changed(),
-            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "changed": max((found.st_mtime for found in _files(self.path, deep=False)), default=0.0),
+            "bytes": sum(found.st_size for found in _files(self.path)),
             "checkpoints": len(self.run.checkpoints()),
         }
 
@@ -88,6 +90,7 @@ class RunSource:
 
     def curves(self) -> "Curves":
         """Return the curves, after reading the rows that were added."""
+        check_files(*(self.path / name for name in (CONFIG, METRICS, SUMMARY, LOCK, ERRORS)))
         with self._lock:
             rows, self._mark, again = self.run.new_metrics(self._mark)
             if again:
@@ -108,9 +111,15 @@ class RunSource:
         except LachesisError:
             return None
 
-    def _changed(self) -> float:
-        """When a file of the run was written last, in seconds since 1970."""
-        return max(file.stat().st_mtime for file in self.path.iterdir() if file.is_file())
+
+def _files(folder: Path, deep: bool = True) -> Iterator[os.stat_result]:
+    """What the system says of each file in a folder, and below it if ``deep``."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # a run under way replaces files and deletes old checkpoints
+                yield os.stat(os.path.join(place, name), follow_symlinks=False)
+        if not deep:
+            return
 
 
 def _settings(config: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ...verifiers.errors import DataError
+from ...verifiers.errors import DataError, LachesisError
 from ..sources.eval_source import EvalSource, compare
 from ..sources.library import Library, Source
 from ..sources.row import Filter, Row
@@ -40,8 +40,8 @@ class Answers:
         self.library = library
 
     def home(self) -> dict[str, Any]:
-        """Return the state of every run and evaluation."""
-        return {"sources": [source.state() for source in self.library.sources()]}
+        """Return the state of every run and evaluation, or why it cannot be read."""
+        return {"sources": [_state(source) for source in self.library.sources()]}
 
     def source(self, key: str) -> Source:
         """Return a source, or raise ``Missing``."""
@@ -124,6 +124,14 @@ class Answers:
         if not isinstance(found, RunSource):
             raise Missing(f"{key} is an evaluation and has no curves")
         return found
+
+
+def _state(source: Source) -> dict[str, Any]:
+    try:
+        return source.state()
+    except (LachesisError, OSError) as error:
+        known = {"key": source.key, "kind": source.kind, "name": source.path.name, "path": str(source.path)}
+        return {**known, "changed": 0, "bytes": 0, "error": str(error)}
 
 
 def row_json(row: Row) -> dict[str, Any]:

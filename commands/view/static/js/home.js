@@ -32,11 +32,11 @@ function Runs({ runs, chosen, toggle }) {
       <tbody>${runs.map((run) => html`<tr key=${run.key}>
         <td><input type="checkbox" aria-label=${`compare ${run.name}`} checked=${chosen.includes(run.key)} onChange=${() => toggle(run.key)} /></td>
         <td><a href=${link(["run", run.key])} title=${run.path}>${run.name}</a></td>
-        <td><${State} state=${run.state} /></td>
+        ${run.error ? html`<td colspan="7" class="error">${run.error}</td>` : html`<td><${State} state=${run.state} /></td>
         <td>${number(run.steps)}${run.planned ? ` of ${number(run.planned)}` : ""}</td>
         <td>${number(run.best)} <small>${run.best === null ? "" : run.metric}</small></td><td>${number(run.last)}</td>
         <td>${run.alerts ? html`<span class="badge" data-variant="warning">${run.alerts}</span>` : "none"}</td>
-        <td>${ago(run.changed)}</td><td>${bytes(run.bytes)}</td></tr>`)}
+        <td>${ago(run.changed)}</td><td>${bytes(run.bytes)}</td>`}</tr>`)}
       </tbody></table></div>
     <p>${compared.length > 1
     ? html`<a class="button" href=${link(["curves", ...compared])}>Compare ${compared.length} runs</a>`
@@ -54,7 +54,7 @@ function Evals({ evals, chosen, toggle }) {
       <tbody>${evals.map((one) => html`<tr key=${one.key}>
         <td><input type="checkbox" aria-label=${`compare ${one.name}`} checked=${chosen.includes(one.key)} onChange=${() => toggle(one.key)} /></td>
         <td><a href=${link(["eval", one.key])} title=${one.path}>${one.name}</a></td>
-        <td>${one.environment}</td><td class="long">${one.model}</td><td>${ago(one.changed)}</td><td>${bytes(one.bytes)}</td></tr>`)}
+        ${one.error ? html`<td colspan="4" class="error">${one.error}</td>` : html`<td>${one.environment}</td><td class="long">${one.model}</td><td>${ago(one.changed)}</td><td>${bytes(one.bytes)}</td>`}</tr>`)}
       </tbody></table></div>
     <p>${compared.length === 2
     ? html`<a class="button" href=${link(["compare", ...compared])}>Compare the two task by task</a>`

@@ -36,8 +36,9 @@ function Overview({ run }) {
       <div><dt>checkpoints</dt><dd>${run.checkpoints}</dd></div>
     </dl>
     ${run.alert_list.length ? html`<section aria-labelledby="alerts"><h2 id="alerts">Alerts</h2>
-      <ul class="alerts">${run.alert_list.map((alert) => html`<li role="alert" data-variant="warning" key=${alert.step + alert.text}>
-        <a href=${link(["run", run.key, "rows"], { step: alert.step })}>step ${alert.step}</a> <strong>${alert.name}</strong>: ${alert.text}</li>`)}</ul></section>` : ""}
+      <ul class="alerts">${distinct(run.alert_list).map((alerts) => html`<li role="alert" data-variant="warning" key=${alerts[0].text}>
+        ${alerts.slice(0, 20).map((alert) => html`<a href=${link(["run", run.key, "rows"], { step: alert.step })}>step ${alert.step}</a> `)}
+        <strong>${alerts[0].name}</strong>: ${alerts[0].text}</li>`)}</ul></section>` : ""}
     ${run.problems.length ? html`<section aria-labelledby="problems"><h2 id="problems">What went wrong in episodes</h2>
       <ul>${run.problems.slice(0, 12).map((one) => html`<li key=${one.text}>${one.text}</li>`)}</ul></section>` : ""}
     <div class="bar"><h2>Curves</h2>
@@ -46,6 +47,12 @@ function Overview({ run }) {
       <small>Click a curve to see that step's trajectories. Drag to zoom, double-click to zoom out.${run.alert_list.length ? " Dashed lines are alerts." : ""}</small></div>
     ${curves ? html`<${Charts} runs=${[{ name: run.name, curves }]} smooth=${smooth} warm=${warm} onPick=${exported ? null : pick} marks=${run.alert_list} />`
     : names.length ? html`<p class="loading">Loading the curves …</p>` : html`<p>No step has ended yet.</p>`}`;
+}
+
+// Alerts that say the same, together.
+function distinct(alerts) {
+  const texts = [...new Set(alerts.map((alert) => alert.text))];
+  return texts.map((text) => alerts.filter((alert) => alert.text === text));
 }
 
 function Config({ run }) {
