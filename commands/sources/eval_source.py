@@ -92,13 +92,7 @@ def compare(one: EvalSource, other: EvalSource) -> dict[str, Any]:
         "only_one": len(first) - len(shared),
         "only_other": len(second) - len(shared),
         "tasks": [
-            {
-                "task": task,
-                "asked": first[task].asked,
-                "one": first[task]._asdict(),
-                "other": second[task]._asdict(),
-                "difference": value,
-            }
+            {"task": task, "one": first[task]._asdict(), "other": second[task]._asdict(), "difference": value}
             for task, value in sorted(differences.items(), key=lambda pair: -abs(pair[1]))
         ],
     }

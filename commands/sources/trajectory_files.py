@@ -129,7 +129,7 @@ def check_files(*paths: Path) -> None:
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}; remove it, or restore it from a backup") from None
         if not stat.S_ISREG(mode):
-            raise DataError(f"{path} is no file; remove it, or restore it from a backup")
+            raise DataError(f"{path} is not a regular file; remove it, or restore it from a backup")
 
 
 def read_header(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from lachesis.commands.sources.library import Library
 from lachesis.commands.view.answers import Answers
+from lachesis.commands.view.export import export
 from lachesis.commands.view.server import make_app
 from lachesis.verifiers.trajectory import Trajectory
 
@@ -196,6 +197,8 @@ def test_what_is_no_file_is_never_read_and_hides_no_other_run(tmp_path: Path, ma
         statuses = [status for status, _ in answers]
         assert statuses == [200] * 3 if name == "good" else 400 in statuses, name
         assert all("remove it" in answer["error"] for status, answer in answers if status == 400)
+    assert export(Answers(Library([tmp_path])), tmp_path / "shared.html", 10) > 0
+    assert f'"{found["good"]["key"]}/curves"' in (tmp_path / "shared.html").read_text()
 
 
 def test_a_token_is_needed_once_and_stays_out_of_the_address(folder: Path) -> None:

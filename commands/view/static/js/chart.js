@@ -11,6 +11,7 @@ export function colour(place) {
 // Curves: [{label, steps, values}]. Marks: [{step, text}]. `onPick(step)` is called for a click on the chart.
 export function Chart({ title, curves, marks = [], onPick, stacked = false, unit = "" }) {
   const place = useRef(null);
+  const zoom = useRef(null);
   const [theme, setTheme] = useState(0);
   useEffect(() => {
     const redraw = () => setTheme((count) => count + 1);
@@ -23,10 +24,11 @@ export function Chart({ title, curves, marks = [], onPick, stacked = false, unit
   useEffect(() => {
     if (!place.current || !shown.length) return undefined;
     const plot = draw(place.current, stacked ? stack(shown) : shown, marks, onPick, stacked);
+    if (zoom.current) plot.setScale("x", zoom.current);
     const target = place.current;
     const watch = new ResizeObserver(() => plot.setSize(size(target)));
     watch.observe(target);
-    return () => { watch.disconnect(); plot.destroy(); };
+    return () => { zoom.current = zoomed(plot); watch.disconnect(); plot.destroy(); };
   }, [drawn]);
   if (!shown.length) return null;
   return html`<figure class="chart">
@@ -87,6 +89,13 @@ function showLast(plot) {
 function span(low, high) {
   if (low === null) return [0, 1];
   return low === high ? [Math.min(0, 2 * low), Math.max(0, 2 * high) || 1] : window.uPlot.rangeNum(low, high, 0.1, true);
+}
+
+// The part of the steps that somebody zoomed to, which new values must not undo; null for all.
+function zoomed(plot) {
+  const { min, max } = plot.scales.x;
+  const steps = plot.data[0];
+  return min > steps[0] || max < steps.at(-1) ? { min, max } : null;
 }
 
 // A colour of the theme, as a canvas takes it.

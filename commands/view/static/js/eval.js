@@ -69,7 +69,7 @@ export function EvalComparison({ one, other }) {
       <div><dt>tied</dt><dd>${answer.tied}</dd></div></dl>
     <p><small>${number(count)} tasks are in both. ${answer.only_one} are only in A and ${answer.only_other} only in B. The interval is paired: it is that of the tasks' differences.</small></p>
     <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">question</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B minus A</th></tr></thead>
-      <tbody>${answer.tasks.slice(0, 500).map((task) => html`<tr key=${task.task}><td><code>${task.task}</code></td><td class="asked" title=${task.asked}>${task.asked}</td>
+      <tbody>${answer.tasks.slice(0, 500).map((task) => html`<tr key=${task.task}><td><code>${task.task}</code></td><td class="asked" title=${task.one.asked}>${task.one.asked}</td>
         <td><a href=${link(["eval", answer.one.key, "group", String(task.one.group)])}>${number(task.one.total)}</a></td>
         <td><a href=${link(["eval", answer.other.key, "group", String(task.other.group)])}>${number(task.other.total)}</a></td>
         <td>${task.difference > 0 ? "▲ " : task.difference < 0 ? "▼ " : ""}${number(task.difference)}</td></tr>`)}</tbody></table></div>`;
