@@ -125,23 +125,24 @@ class _Asked(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """A task's number in its file, and the mean total of its scored attempts."""
+    """A task's number in its file, its prompt's beginning, and the mean total of its scored attempts."""
 
     group: int
+    asked: str
     total: float
 
 
 def _by_task(source: EvalSource) -> dict[_Asked, _Result]:
     """The result of each task; the label of a file's only environment does not matter."""
     totals: dict[_Asked, list[float]] = defaultdict(list)
-    groups = {}
+    named: dict[_Asked, Row] = {}
     several = len(source.environments) > 1
     for row in source.rows():
         if row.total is not None:
             task = _Asked(row.environment if several else "", row.task)
             totals[task].append(row.total)
-            groups[task] = row.group
-    return {task: _Result(groups[task], fmean(values)) for task, values in totals.items()}
+            named[task] = row
+    return {task: _Result(named[task].group, named[task].asked, fmean(values)) for task, values in totals.items()}
 
 
 def _score(row: Row) -> Score:
@@ -155,6 +156,7 @@ def _task(group: int, attempts: list[Row]) -> dict[str, Any]:
     return {
         "group": group,
         "task": attempts[0].task,
+        "asked": attempts[0].asked,
         "attempts": [
             {"attempt": row.attempt, "total": row.total, "success": row.success, "stop": row.stop} for row in attempts
         ],

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+import aiohttp
+
 from ...environments.chat import Reply, read_reply
 from ...environments.thinking import Thinking
-from ...verifiers.errors import ConfigError, EngineError, nearest
+from ...verifiers.endpoint import Endpoint
+from ...verifiers.errors import ConfigError, EngineError, RequestRefused, nearest
 from ...verifiers.message import Message, Role, check_message
 from ...verifiers.segment import Segment
 from ..engines.engine import Sampling
 from ..engines.reply_schema import schema_text
-from .endpoint import Endpoint
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
 
@@ -26,7 +28,7 @@ class TextPolicy:
         model: the name that the endpoint knows it by.
         sampling: how replies are drawn; ``stop_ids`` are ignored.
         fields: further fields of every request, such as ``min_p`` or ``stop``.
-        settings: further arguments of ``Endpoint``.
+        headers: as in ``Endpoint``, and so are the other arguments.
     """
 
     def __init__(
@@ -36,12 +38,19 @@ class TextPolicy:
         sampling: Sampling,
         *,
         fields: Mapping[str, Any] | None = None,
-        **settings: Any,
+        headers: Mapping[str, str] | None = None,
+        key_variable: str = "OPENAI_API_KEY",
+        deadline: float = 300.0,
+        tries: int = 5,
+        backoff: float = 0.5,
     ) -> None:
+        self.endpoint = Endpoint(
+            url, key_variable=key_variable, deadline=deadline, tries=tries, backoff=backoff, headers=headers
+        )
         self.model = model
         self.sampling = sampling
         self.fields = dict(fields or {})
-        self.endpoint = Endpoint([url] if isinstance(url, str) else url, **settings)
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,7 +60,9 @@ class TextPolicy:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.endpoint.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     def open(
         self,
@@ -68,6 +79,21 @@ class TextPolicy:
         if thinking.budget:
             raise ConfigError("an endpoint cannot keep config.thinking.budget: set it to 0, or load the model")
         return TextChat(self, seed, tools, thinking=thinking)
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The endpoint's answer to one chat completion request.
+
+        Raises:
+            EngineError: the request was refused, or failed in every try; the episode is then unscored, never scored 0.
+        """
+        if self._session is None:
+            self._session = self.endpoint.session()
+        try:
+            return await self.endpoint.complete(self._session, body)
+        except RequestRefused as refused:
+            if refused.overflow:
+                return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}
+            raise
 
 
 class TextChat:
@@ -103,7 +129,7 @@ class TextChat:
         """Ask the model for a reply; raises ``EngineError`` if the endpoint fails in every try."""
         self._calls += 1
         endpoint = self._policy.endpoint
-        answer = await endpoint.complete(self._body(sampling))
+        answer = await self._policy.complete(self._body(sampling))
         try:
             choice = answer["choices"][0]
             raw = raw_text(choice["message"], ended=choice.get("finish_reason") != "length")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lachesis.rollout.chats.endpoint import Endpoint
+from lachesis.verifiers.endpoint import Endpoint
 from lachesis.verifiers.errors import ConfigError, EngineError
 
 DEAD = "http://127.0.0.1:9"
@@ -19,7 +19,7 @@ async def _serve(stack: AsyncExitStack, status: int = 200) -> tuple[str, list[An
 
     async def answer(request: web.Request) -> web.Response:
         seen.append(request.headers)
-        return web.json_response({"port": request.url.port, "token": request.headers.get("X-Token")}, status=status)
+        return web.json_response({"port": request.url.port, "token": request.headers.get("Token")}, status=status)
 
     app = web.Application()
     app.router.add_post("/v1/chat/completions", answer)
@@ -31,10 +31,12 @@ async def _serve(stack: AsyncExitStack, status: int = 200) -> tuple[str, list[An
 
 
 async def _ask(endpoint: Endpoint, times: int = 1) -> list[Any]:
-    try:
-        return [await endpoint.complete({}) for _ in range(times)]
-    finally:
-        await endpoint.close()
+    async with endpoint.session() as session:
+        return [await endpoint.complete(session, {}) for _ in range(times)]
+
+
+def _endpoint(*urls: str, tries: int = 1, **headers: str) -> Endpoint:
+    return Endpoint(urls, key_variable="NO_KEY", deadline=30.0, tries=tries, backoff=0.01, headers=headers)
 
 
 def test_requests_take_turns_and_pass_over_urls_that_fail() -> None:
@@ -42,9 +44,9 @@ def test_requests_take_turns_and_pass_over_urls_that_fail() -> None:
         async with AsyncExitStack() as stack:
             (one, asked_one), (other, asked_other) = await _serve(stack), await _serve(stack)
             broken, asked_broken = await _serve(stack, status=503)
-            await _ask(Endpoint([one, other], tries=1), times=6)
+            await _ask(_endpoint(one, other), times=6)
             assert (len(asked_one), len(asked_other)) == (3, 3)
-            await _ask(Endpoint([broken, DEAD, one], tries=1), times=3)
+            await _ask(_endpoint(broken, DEAD, one), times=3)
             assert (len(asked_one), len(asked_broken)) == (6, 1)
 
     asyncio.run(session())
@@ -55,7 +57,7 @@ def test_every_url_is_tried_before_a_request_fails() -> None:
         async with AsyncExitStack() as stack:
             broken, asked = await _serve(stack, status=500)
             with pytest.raises(EngineError, match=r"3 of 3 tries"):
-                await _ask(Endpoint([DEAD, broken], tries=2, backoff=0.01))
+                await _ask(_endpoint(DEAD, broken, tries=2))
             assert len(asked) == 1
 
     asyncio.run(session())
@@ -67,13 +69,13 @@ def test_a_headers_value_may_come_from_the_environment_and_is_never_shown(monkey
     async def session() -> None:
         async with AsyncExitStack() as stack:
             url, _ = await _serve(stack)
-            assert (await _ask(Endpoint([url], headers={"X-Token": "$MY_TOKEN"})))[0]["token"] == "hunter22"
+            assert (await _ask(_endpoint(url, Token="$MY_TOKEN")))[0]["token"] == "hunter22"
             refusing, _ = await _serve(stack, status=404)
             with pytest.raises(EngineError) as caught:
-                await _ask(Endpoint([refusing], headers={"X-Token": "$MY_TOKEN"}))
+                await _ask(_endpoint(refusing, Token="$MY_TOKEN"))
             assert "<redacted>" in str(caught.value)
             assert "hunter22" not in str(caught.value)
 
     asyncio.run(session())
     with pytest.raises(ConfigError, match="environment variable GONE, which is not set"):
-        Endpoint(["http://host"], headers={"X-Token": "$GONE"})
+        _endpoint("http://host", Token="$GONE")
