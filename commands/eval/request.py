@@ -1,7 +1,7 @@
 """The evaluation that a command line asks for: environments and suites, options, and overrides of settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def _sampling(given: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Sam
     for name, option in _OPTIONS.items():
         if name in given:
             raise ConfigError(f"--sampling.{name} is the option {option} here; write {option} {given[name]}")
-    known = {"top_p", "top_k"} & {field.name for field in fields(Sampling)}
+    known = {"top_p", "top_k"}
     for name in known & set(given):
         if isinstance(given[name], bool) or not isinstance(given[name], int | float):
             raise ConfigError(f"--sampling.{name} is a number, found {given[name]!r:.80}")
