@@ -78,7 +78,7 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
     Nothing has been created when this raises.
     """
     kept = Path(resume or "") / "config.toml"
-    config = load_config(path or kept, overrides)
+    config = load_config(path or kept, overrides, beside=Path(path).parent if path else None)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
     config.check_own()
