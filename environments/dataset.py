@@ -28,7 +28,7 @@ class DatasetConfig(EnvironmentConfig):
     dataset: str = ""
     """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
     name: str | None = None
-    """The dataset's configuration on the Hub."""
+    """The dataset's configuration on the Hub; in a folder, only files with this word, if there are any."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "test": "test"})
     """The names of the two splits in the dataset, or of their files in the folder. A benchmark may have only test."""
     held_out: float = Field(0.1, ge=0, le=1)
@@ -130,9 +130,7 @@ class DatasetEnvironment(Environment):
         """
         names: dict[str, str] = self.config.splits
         if split not in names:
-            raise ConfigError(
-                f"{self.label} has no split {split!r}, since splits = {names} names none; add it there if the dataset has it"
-            )
+            raise ConfigError(f"{self.label} has no split {split!r}, since splits = {names} names none; add it there")
         if self.config.path is None:
             return names[split]
-        return split_files(self.config.path.expanduser(), names[split], names)
+        return split_files(self.config.path.expanduser(), names[split], names, self.config.name)

@@ -11,14 +11,32 @@ from ...verifiers.rows.row_file import SUFFIXES, is_row_file, read_placed_rows
 Row = dict[str, Any]
 
 _KINDS = "Parquet, Arrow, JSONL, JSON or CSV"
-_OTHERS = tuple(suffix for suffix in SUFFIXES if suffix not in (".jsonl", ".parquet"))
 _ABOUT = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 """Files with which ``datasets`` describes a folder."""
 _MOST_FILES = 100_000
 """Most entries of a folder that are looked at, so that a path such as / ends."""
 
 
-def split_files(path: Path, name: str, names: Mapping[str, str]) -> tuple[Path, ...]:
+def all_files(path: Path) -> tuple[Path, ...]:
+    """A file itself, or all files of rows in a folder, in the order of their names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not path.exists():
+        raise ConfigError(
+            f"no file or folder {path} exists; give a file ({_KINDS}), or a folder with one for each split"
+        )
+    if not path.is_dir():
+        return (path,)
+    if not (files := _files_in(path)):
+        raise ConfigError(
+            f"{path} holds no file of rows; put train.jsonl and test.jsonl there, or others ({', '.join(SUFFIXES)})"
+        )
+    return tuple(files)
+
+
+def split_files(path: Path, name: str, names: Mapping[str, str], configuration: str | None = None) -> tuple[Path, ...]:
     """The files with the rows of a split.
 
     In a folder, these are the file named after the split, or all files that have its name as a word of their path, such
@@ -29,21 +47,15 @@ def split_files(path: Path, name: str, names: Mapping[str, str]) -> tuple[Path, 
         path: a file or a folder.
         name: the split's name in the folder.
         names: the names of all splits.
+        configuration: the dataset's configuration; if it is a word of some files' paths, the others are left out.
 
     Raises:
         ConfigError: there is no such file, or the files are of several formats, which may be copies of each other.
     """
-    if not path.exists():
-        raise ConfigError(
-            f"no file or folder {path} exists; give a file ({_KINDS}), or a folder with one for each split"
-        )
+    files = all_files(path)
     if not path.is_dir():
-        return (path,)
-    files = _files_in(path)
-    if not files:
-        raise ConfigError(
-            f"{path} holds no file of rows; put {name}.jsonl or {name}.parquet there (or {', '.join(_OTHERS)})"
-        )
+        return files
+    files = tuple(file for file in files if configuration and _has_word(path, file, configuration)) or files
     found = _named(path, files, name)
     if not found:
         if any(_named(path, files, other) for other in names.values()):
@@ -52,7 +64,7 @@ def split_files(path: Path, name: str, names: Mapping[str, str]) -> tuple[Path, 
                 f"{path} holds no {name}.jsonl, {name}.parquet or the like; put one there or name a file, or set "
                 f"splits to the names that there are (found {some})"
             )
-        found = files
+        found = list(files)
     kinds = sorted(set(map(_kind, found)))
     if len(kinds) > 1:
         raise ConfigError(
@@ -90,6 +102,27 @@ def hub_rows(dataset: str, name: str | None, split: str) -> Iterator[tuple[str, 
         yield f"{dataset} ({split}), row {number}", row
 
 
+def hub_folder(dataset: str, patterns: Sequence[str]) -> Path:
+    """The folder with those files of a dataset on the Hub whose paths match, downloaded into the Hub's cache.
+
+    For datasets whose files ``datasets`` cannot load. ``dataset`` may also be a local folder.
+
+    Raises:
+        ConfigError: the dataset cannot be downloaded.
+    """
+    if Path(dataset).is_dir():
+        return Path(dataset)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=list(patterns)))
+    except Exception as error:  # noqa: BLE001 - the Hub's client raises many kinds if it is not reached
+        raise ConfigError(
+            f"cannot download dataset {dataset!r}: {type(error).__name__}: {str(error)[:200]}; check its id and the "
+            "network, or set path to a folder with its files"
+        ) from None
+
+
 def _files_in(folder: Path) -> list[Path]:
     found = []
     for number, file in enumerate(folder.rglob("*")):
@@ -103,8 +136,12 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _named(folder: Path, files: Sequence[Path], name: str) -> list[Path]:
     exact = [file for file in files if file.parent == folder and file.name.partition(".")[0] == name]
-    word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")
-    return exact or [file for file in files if word.search(file.relative_to(folder).as_posix())]
+    return exact or [file for file in files if _has_word(folder, file, name)]
+
+
+def _has_word(folder: Path, file: Path, word: str) -> bool:
+    whole = rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])"
+    return re.search(whole, file.relative_to(folder).as_posix()) is not None
 
 
 def _kind(file: Path) -> str:

@@ -20,11 +20,11 @@ class Gsm8k(DatasetEnvironment):
         """Where the problems come from (``path`` or ``dataset``), and how they are asked."""
 
         path: Path | None = None
-        """A file of {question, answer} rows (Parquet, Arrow, JSONL, JSON, CSV), or a folder with files for each split."""
+        """A file of {question, answer} rows (Parquet, JSONL, CSV, …), or a folder with files for each split."""
         dataset: str = "openai/gsm8k"
         """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
         name: str | None = "main"
-        """The dataset's configuration on the Hub."""
+        """The dataset's configuration on the Hub; in a folder, only files with this word, if there are any."""
         held_out: float = Field(0.0, ge=0, le=1)
         """Share of a single file that is the test split. With 0, each split is the whole file."""
         instruction: str = INSTRUCTION
