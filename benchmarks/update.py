@@ -17,9 +17,9 @@ from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.attention import dense_mask
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.learner.packing import micro_batches
+from lachesis.trainer.learner.packing.attention import dense_mask
+from lachesis.trainer.learner.packing.micro_batch import micro_batches
 from lachesis.trainer.learner.sample import Sample
 
 GROUPS, ATTEMPTS, PROMPT, REPLY = 64, 8, 12, 5

@@ -32,6 +32,7 @@ REASONS = {
     "data": r"\btest data\b",
     "docker": r"\bdocker\b",
     "atroposlib": r"\batroposlib\b",
+    "chromium": r"\b(Chromium|playwright|axe)\b",
 }
 
 
@@ -71,7 +72,7 @@ LONGEST_FIRST = (
     "sandbox/test_pool_hostile.py",
     "engines/test_vllm.py",
     "whole/test_gsm8k.py",
-    "learner/test_ranks.py",
+    "learner/sharded/test_ranks.py",
     "commands/test_train.py",
     "code/test_solution_attacks.py",
     "commands/test_work.py",

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("verifiers", "environments", "rollout", "trainer", "commands")  # ground first, the roof last
 HEAVY = {"ray", "torch", "transformers", "vllm"}  # none of them below the rollout floor
 OWNERS = {
-    "ray": {"rollout/workers/remote.py", "trainer/learner/ranks.py"},
+    "ray": {"rollout/workers/remote.py", "trainer/learner/sharded/ranks.py"},
     "vllm": {"rollout/engines/vllm.py", "rollout/engines/weight_transport/nccl.py"},
 }
 BANNED_NAMES = {"common", "core", "helper", "helpers", "util", "utils"}

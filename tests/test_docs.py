@@ -31,6 +31,7 @@ from lachesis.trainer.advantages.estimator import ESTIMATORS
 from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
+from lachesis.trainer.run.alerts import RULES
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
@@ -281,7 +282,7 @@ def test_the_engine_and_the_weight_transport_that_are_shown_work(
 
 
 def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
-    mixed, loss, _, larger = blocks(ROOT / "docs" / "training.md", "toml")
+    mixed, loss, _, watched, larger = blocks(ROOT / "docs" / "training.md", "toml")
     (tmp_path / "run.toml").write_text(mixed + loss)
     config = load_config(tmp_path / "run.toml")
     assert [entry.portion().min_share for entry in config.environments] == [0.0, 0.2]
@@ -289,6 +290,8 @@ def test_the_settings_shown_for_training_load(tmp_path: Path) -> None:
     (tmp_path / "large.toml").write_text(mixed + larger)
     large = load_config(tmp_path / "large.toml")
     assert (large.model.dtype, large.trainer.ranks, large.trainer.lora.rank) == ("bfloat16", 4, 32)
+    (tmp_path / "watched.toml").write_text(mixed + watched)
+    assert load_config(tmp_path / "watched.toml").logging.sinks == ["tensorboard", "wandb"]
     environments = [entry.spec().build() for entry in config.environments]
     assert next(Mixture(environments, [entry.portion() for entry in config.environments], "train", 0)).band == 0
 
@@ -364,3 +367,8 @@ def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_
     shown_options = set(re.findall(r"--((?:env|openai)\.\w+)", blocks(path, "bash")[1]))
     tested = (ROOT / "tests" / "whole" / "test_atropos.py").read_text()
     assert shown_options <= set(re.findall(r'"((?:env|openai)\.\w+)": ', tested))
+
+
+def test_every_alert_is_in_a_table() -> None:
+    _, _, table = (ROOT / "docs" / "training.md").read_text().partition("\n| alert |")
+    assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(RULES)

@@ -3,20 +3,17 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 
 from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
-from ..rollout.dispatcher import Dispatcher
-from ..rollout.engines.engine import Sampling
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.orders import Outcome, Passed
-from ..rollout.tasks.mixture import Mixture
 from ..rollout.workers.open_pool import open_pool
-from ..rollout.workers.pool import GroupMaker, Pool, PoolSpec
+from ..rollout.workers.pool import Pool
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.group import Group
 from ..verifiers.sandbox.shared import close_sandbox
@@ -29,6 +26,7 @@ from .learner.schedule import learning_rate
 from .run.alerts import Alert, Alerts
 from .run.clock import Clock
 from .run.error_log import ErrorLog
+from .run.generation import open_dispatcher, open_mixture, pool_spec
 from .run.held_out import HeldOut
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
@@ -321,35 +319,6 @@ class Trainer:
             closing.callback(self.sinks.close)
 
 
-def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: int, played: bool = False) -> Mixture:
-    """Open the endless stream of the run's training tasks; with ``played``, only those that are played here."""
-    portions = [
-        replace(entry.portion(), weight=0.0, min_share=0.0) if played and not environment.played else entry.portion()
-        for entry, environment in zip(config.environments, environments, strict=True)
-    ]
-    return Mixture(environments, portions, "train", seed)
-
-
-def open_dispatcher(
-    config: RunConfig, pool: GroupMaker, mixture: Mixture, start: int, learn: Callable[[Outcome | Passed], None]
-) -> Dispatcher:
-    """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
-    rollout, prompts = config.rollout, config.trainer.prompts
-    return Dispatcher(
-        pool,
-        mixture,
-        seed=config.seed,
-        sampling=Sampling(**rollout.sampling.model_dump()),
-        prompts=prompts,
-        staleness=rollout.staleness,
-        start=start,
-        chunks=rollout.parallel_workers * (4 if rollout.staleness else 1),  # a synchronous step waits for all anyway
-        on_failure=rollout.on_failure,
-        learn=learn,
-        max_resampled=int(config.trainer.dynamic_sampling * prompts),
-    )
-
-
 @contextmanager
 def prefix_errors(place: str) -> Iterator[None]:
     """Begin the message of infrastructure errors with ``place``."""
@@ -357,16 +326,3 @@ def prefix_errors(place: str) -> Iterator[None]:
         yield
     except InfrastructureError as error:
         raise InfrastructureError(f"{place}: {error}") from error
-
-
-def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
-    """Describe the run's engines and workers.
-
-    Raises:
-        ConfigError: The policy plays no agent, so nothing would be trained.
-    """
-    specs, agents = zip(*((entry.spec(), entry.agents) for entry in config.environments), strict=True)
-    spec = PoolSpec(model, config.rollout, specs, sandbox=config.sandbox, agents=agents)
-    if not spec.needs_engine:
-        raise ConfigError("every agent plays through a URL, so nothing is trained; leave out the url of one agent")
-    return spec

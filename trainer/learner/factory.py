@@ -16,6 +16,6 @@ def open_learner(model: ModelConfig, config: TrainerConfig, longest: int) -> Lea
     """
     if config.ranks == 1:
         return LocalLearner(model, config, longest)
-    from .ranks import RankedLearner
+    from .sharded.ranks import RankedLearner
 
     return RankedLearner(model, config, longest)

@@ -25,18 +25,18 @@ from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS
 from ..losses.objective import Objective
 from ..losses.terms import Tokens
-from .attention import choose_attention
 from .device import check_compiler, check_memory, choose_device
 from .learner import Metrics, StepResult
-from .logprobs import LogprobModel
 from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
 from .loss_metrics import LossMetrics
 from .offload import Offload
 from .optimizer_state import StateFile
-from .packing import MicroBatch, micro_batches
+from .packing.attention import choose_attention
+from .packing.logprobs import LogprobModel
+from .packing.micro_batch import MicroBatch, micro_batches
 from .sample import Sample
-from .shard_loading import load_shards, open_model
-from .sharding import Ranks, full_tensor
+from .sharded.shard_loading import load_shards, open_model
+from .sharded.sharding import Ranks, full_tensor
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from ...verifiers.errors import ConfigError
 from .config import LoraConfig
-from .sharding import full_tensor
+from .sharded.sharding import full_tensor
 
 BASE, ADAPTER = ".base_layer.", ".lora_"
 

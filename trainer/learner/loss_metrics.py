@@ -5,8 +5,8 @@ from torch import Tensor
 
 from ..losses.kl import sampler_divergence
 from ..losses.objective import Terms
-from .packing import MicroBatch
-from .sharding import Ranks
+from .packing.micro_batch import MicroBatch
+from .sharded.sharding import Ranks
 
 EMPTY = {
     "mismatch_kl": 0.0,

@@ -13,7 +13,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from ...verifiers.errors import ConfigError
+from ....verifiers.errors import ConfigError
 
 try:
     from torch.nn.attention.varlen import varlen_attn

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention.flex_attention import flex_attention
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PreTrainedModel, Qwen3Config
 
-from lachesis.trainer.learner.attention import (
+from lachesis.trainer.learner.packing.attention import (
     BLOCK,
     Attention,
     FlashAttention,
@@ -19,9 +19,9 @@ from lachesis.trainer.learner.attention import (
     choose_attention,
     dense_mask,
 )
-from lachesis.trainer.learner.logprobs import LogprobModel
-from lachesis.trainer.learner.packing import micro_batches, row_length
-from lachesis.trainer.learner.prefix_tree import prefix_trees
+from lachesis.trainer.learner.packing.logprobs import LogprobModel
+from lachesis.trainer.learner.packing.micro_batch import micro_batches, row_length
+from lachesis.trainer.learner.packing.prefix_tree import prefix_trees
 from lachesis.trainer.learner.sample import Sample
 from lachesis.verifiers.errors import ConfigError
 
@@ -244,7 +244,9 @@ def reference_kernels() -> None:
 def test_lengths_and_masks_give_the_same_logprobs_and_gradients(
     monkeypatch: pytest.MonkeyPatch, config: Any, again: bool, options: set[str]
 ) -> None:
-    monkeypatch.setattr("lachesis.trainer.learner.attention.VARLEN_OPTIONS", options)  # torch 2.11 has no enable_gqa
+    monkeypatch.setattr(
+        "lachesis.trainer.learner.packing.attention.VARLEN_OPTIONS", options
+    )  # torch 2.11 has no enable_gqa
     samples = [one for number, one in enumerate(conversations(30)) if number % 5 == 0]  # they share nothing
     assert all(len(tree.samples) == 1 for tree in prefix_trees(samples, 512))
     expected, slope = results(model_of(config), MaskedAttention(), samples)

@@ -10,16 +10,16 @@ import torch
 import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
-from ...rollout.config import ModelConfig
-from ...rollout.engines.own_code import OwnCode
-from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
-from ...verifiers.errors import InfrastructureError, LachesisError
-from ..config import TrainerConfig
-from ..losses.objective import Objective
-from .learner import Metrics, StepResult
-from .local import LocalLearner
-from .sample import Sample
-from .throughput import Scale
+from ....rollout.config import ModelConfig
+from ....rollout.engines.own_code import OwnCode
+from ....rollout.engines.weight_transport.transport import Shipment, WeightSender
+from ....verifiers.errors import InfrastructureError, LachesisError
+from ...config import TrainerConfig
+from ...losses.objective import Objective
+from ..learner import Metrics, StepResult
+from ..local import LocalLearner
+from ..sample import Sample
+from ..throughput import Scale
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

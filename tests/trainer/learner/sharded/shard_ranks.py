@@ -15,10 +15,10 @@ from torch.distributed.tensor import DTensor
 
 from lachesis.rollout.models.loading import load_model
 from lachesis.trainer.learner.config import LoraConfig
-from lachesis.trainer.learner.logprobs import LogprobModel
 from lachesis.trainer.learner.lora import adapt
-from lachesis.trainer.learner.shard_loading import load_shards, open_model
-from lachesis.trainer.learner.sharding import Ranks, full_tensor
+from lachesis.trainer.learner.packing.logprobs import LogprobModel
+from lachesis.trainer.learner.sharded.shard_loading import load_shards, open_model
+from lachesis.trainer.learner.sharded.sharding import Ranks, full_tensor
 
 CPU = torch.device("cpu")
 

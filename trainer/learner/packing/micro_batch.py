@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..sample import Sample
 from .attention import BLOCK
 from .prefix_tree import PrefixTree, prefix_trees
-from .sample import Sample
 
 ROW = 512
 """The most tokens of a padded row with several samples; its explicit mask costs the square of it."""

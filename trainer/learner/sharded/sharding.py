@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
-from .logprobs import LogprobModel, layers_of
+from ..packing.logprobs import LogprobModel, layers_of
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from ...verifiers.errors import ConfigError
+from ....verifiers.errors import ConfigError
 from .attention import Attention, MaskedAttention
-from .packing import MicroBatch
+from .micro_batch import MicroBatch
 
 LOGITS = 1 << 27
 """The most logits (tokens times vocabulary) that are in memory at once: half a GiB in float32."""

@@ -14,10 +14,10 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner import logprobs as module
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.learner.logprobs import LogprobModel
-from lachesis.trainer.learner.packing import MicroBatch, micro_batches
+from lachesis.trainer.learner.packing import logprobs as module
+from lachesis.trainer.learner.packing.logprobs import LogprobModel
+from lachesis.trainer.learner.packing.micro_batch import MicroBatch, micro_batches
 from lachesis.trainer.learner.sample import Sample
 from lachesis.verifiers.errors import ConfigError
 

@@ -13,7 +13,7 @@ from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
-from lachesis.trainer.learner.packing import ROW, micro_batches
+from lachesis.trainer.learner.packing.micro_batch import ROW, micro_batches
 from lachesis.trainer.learner.sample import Sample, samples_of
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.group import Group

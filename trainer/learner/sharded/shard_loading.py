@@ -15,8 +15,8 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file
 
-from ...rollout.models.loading import load_empty_model, load_model
-from .lora import BASE
+from ....rollout.models.loading import load_empty_model, load_model
+from ..lora import BASE
 
 log = logging.getLogger("lachesis")
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lachesis.rollout.models.tiny import build_tiny_model
-from lachesis.trainer.learner.packing import ROW, micro_batches
+from lachesis.trainer.learner.packing.micro_batch import ROW, micro_batches
 
 STEP = Path(__file__).with_name("rank_step.py")
 PARTS = runpy.run_path(str(STEP))

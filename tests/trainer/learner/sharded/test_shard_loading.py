@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
 from lachesis.rollout.models.loading import load_empty_model, load_model
 from lachesis.rollout.models.tiny import build_tiny_model
-from lachesis.trainer.learner.shard_loading import open_model
+from lachesis.trainer.learner.sharded.shard_loading import open_model
 from lachesis.verifiers.errors import ConfigError
 
 PROGRAM = Path(__file__).with_name("shard_ranks.py")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .sample import Sample
+from ..sample import Sample
 
 LEAST_SHARED = 64
 """Tokens in common from which it pays to share them, even if they are less than a whole prompt."""

@@ -17,9 +17,9 @@ import torch.distributed as dist
 from lachesis.rollout.config import ModelConfig
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner, Metrics
-from lachesis.trainer.learner.packing import ROW
+from lachesis.trainer.learner.packing.micro_batch import ROW
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.learner.sharding import full_tensor
+from lachesis.trainer.learner.sharded.sharding import full_tensor
 
 SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 16384},

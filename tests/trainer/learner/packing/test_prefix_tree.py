@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.trainer.learner.attention import dense_mask
-from lachesis.trainer.learner.prefix_tree import LEAST_SHARED, PrefixTree, common_prefix, prefix_trees
+from lachesis.trainer.learner.packing.attention import dense_mask
+from lachesis.trainer.learner.packing.prefix_tree import LEAST_SHARED, PrefixTree, common_prefix, prefix_trees
 from lachesis.trainer.learner.sample import Sample
 
 
