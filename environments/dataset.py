@@ -64,6 +64,12 @@ class DatasetEnvironment(Environment):
         """
         raise NotImplementedError(f"{type(self).__name__} has no task_of(row)")
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the source has; both if there is no source, so that using them says what is wrong."""
+        both: tuple[Split, ...] = ("train", "test")
+        return tuple(filter(self._has, both)) or both
+
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The training split, shuffled by ``seed``, or the test split in the source's order; both are finite.
 
@@ -80,6 +86,16 @@ class DatasetEnvironment(Environment):
         if split == "train":
             random.Random(seed).shuffle(tasks)
         yield from tasks
+
+    def source_of(self, name: str) -> Source:
+        """The source of the split that is called ``name`` there.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self.config.path is None:
+            return name
+        return split_files(self.config.path.expanduser(), name, self.config.splits, self.config.name)
 
     def rows(self, source: Source) -> Iterator[tuple[str, Row]]:
         """(place, row) pairs of a split's source; the place is for error messages."""
@@ -98,6 +114,15 @@ class DatasetEnvironment(Environment):
                 raise DataError(f"{place}: {error}") from None
             if task is not None and (not shared or self._is_held_out(task) == (split == "test")):
                 yield task
+
+    def _has(self, split: Split) -> bool:
+        if split == "train" and self.config.held_out == 1 and self._is_shared():
+            return False
+        try:
+            self._source(split)
+        except ConfigError:
+            return False
+        return True
 
     def _is_shared(self) -> bool:
         """Whether one source is divided into the two splits."""
@@ -131,6 +156,4 @@ class DatasetEnvironment(Environment):
         names: dict[str, str] = self.config.splits
         if split not in names:
             raise ConfigError(f"{self.label} has no split {split!r}, since splits = {names} names none; add it there")
-        if self.config.path is None:
-            return names[split]
-        return split_files(self.config.path.expanduser(), names[split], names, self.config.name)
+        return self.source_of(names[split])

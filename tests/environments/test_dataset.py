@@ -137,6 +137,17 @@ def test_a_benchmark_with_one_split_can_be_evaluated(tmp_path: Path) -> None:
         prompts("train", **only)
 
 
+def test_an_environment_says_which_splits_it_has(tmp_path: Path) -> None:
+    file = write(tmp_path / "test.jsonl", *rows(5))
+    assert Capitals(path=file).splits == ("train", "test")
+    assert Capitals(path=file, held_out=0).splits == ("train", "test")
+    assert Capitals(path=file, held_out=1).splits == ("test",)
+    assert Capitals(path=file, splits={"test": "test"}).splits == ("test",)
+    assert Capitals(path=tmp_path).splits == ("test",)
+    assert Capitals(path=tmp_path / "none").splits == ("train", "test")
+    assert Capitals(dataset="an/id").splits == ("train", "test")
+
+
 def test_rows_are_chosen_by_their_columns_and_limited(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", *({**row, "info": {"level": n % 3}} for n, row in enumerate(rows(30))))
     kept = prompts("test", path=path, held_out=1, where={"info.level": [0, 2]})

@@ -11,7 +11,6 @@ from ....verifiers.rows.row_file import read_placed_rows
 from ....verifiers.task import Task
 from ....verifiers.tool_calling.bfcl import CATEGORIES
 from ...dataset import Source
-from ...environment import Split
 from ...rows.column import Row
 from ...rows.source import all_files, hub_folder
 from ..tool_calling import ToolCalling
@@ -58,7 +57,8 @@ class Bfcl(ToolCalling):
             )
         return super().task_of(row)
 
-    def _source(self, split: Split) -> Source:
+    def source_of(self, name: str) -> Source:
+        """All files of the leaderboard but those with the answers."""
         path = self.config.path or hub_folder(self.config.dataset, ["BFCL_v*.json", f"{_ANSWERS}/BFCL_v*.json"])
         files = all_files(path.expanduser())
         return tuple(file for file in files if file.name.startswith("BFCL_") and file.parent.name != _ANSWERS)

@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
-from ....verifiers.errors import DataError
+from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.rows.row import PREFIX
 from ....verifiers.rubric import Rubric, use
 from ....verifiers.task import Task
 from ...dataset import DatasetConfig, DatasetEnvironment, Source
-from ...environment import Split
 from ...rows.column import Row, column, find, text_column
 from ...rows.source import all_files, hub_folder
 
@@ -69,7 +68,16 @@ class LiveCodeBench(DatasetEnvironment):
         prompt: Any = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": _question(row)}]
         return Task(prompt, answer, {}, str(row.get("question_id") or ""), ({"verifier": "code", "params": params},))
 
-    def _source(self, split: Split) -> Source:
+    def demonstration(self, task: Task) -> str:
+        """There is none.
+
+        Raises:
+            ConfigError: always, because the rows have no solutions.
+        """
+        raise ConfigError(f"task {task.id} of LiveCodeBench has no solution to demonstrate")
+
+    def source_of(self, name: str) -> Source:
+        """All files, since each release adds one."""
         path = self.config.path or hub_folder(self.config.dataset, ["test*.jsonl"])
         return all_files(path.expanduser())
 
