@@ -139,11 +139,13 @@ def _test_cases(tests: list[Any]) -> Entry:
     return {"verifier": "code", "answer": answer, "params": _test_format(names[0])}
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: Any, depth: int = 0) -> Any:
     """``value``, perhaps of a Python literal, as JSON has it: with lists for tuples, and texts for integer keys."""
+    if depth > _DEEPEST:
+        raise DataError(f"the tests of a program are nested more than {_DEEPEST} deep")
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _as_json(item) for key, item in value.items()}
-    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key if isinstance(key, str) else str(key): _as_json(item, depth + 1) for key, item in value.items()}
+    return [_as_json(item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _test_format(function: Any) -> dict[str, Any]:
@@ -194,6 +196,8 @@ _VERL: dict[str, Callable[[Any], Entry]] = {
 }
 _MATH_SOURCES = ("aime", "math_dapo", "numina_", "train-math-")
 """Prefixes of further mathematical data sources."""
+_DEEPEST = 100
+"""The deepest nesting of a test; no job takes more."""
 _MOST_LITERAL = 1_000_000
 """The longest Python literal to parse, in characters."""
 

@@ -40,6 +40,13 @@ def verl(source: str, truth: Any, style: str = "rule") -> Task:
     return from_verl({"prompt": [{"role": "user", "content": "q"}], "data_source": source, "reward_model": model})
 
 
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 LOWER = json.dumps({"func_name": "validate_lowercase", "N": None, "quantifier": None})
 PAIRS = {"inputs": ["1 2", "2 3"], "outputs": ["3", "5"]}
 
@@ -205,6 +212,8 @@ def test_a_problem_keeps_its_name() -> None:
             "name of a function is text",
         ),
         (lambda: tulu("code", "print(1)"), "not JSON"),
+        (lambda: verl("taco", {**WRAPPED, "inputs": deep(500)}), "nested more than 100 deep"),
+        (lambda: verl("taco", f"{{'inputs': {'(' * 150}1{',)' * 150}, 'outputs': []}}"), "inputs and outputs|nested|JSON"),
         (lambda: from_tulu({"messages": [], "dataset": "gsm8k", "ground_truth": "1"}), "text or messages"),
         (lambda: from_tulu({"dataset": "gsm8k", "ground_truth": "1"}), "no 'messages'"),
         (lambda: from_tulu({"messages": [1], "dataset": "gsm8k", "ground_truth": "1"}), "a message has a role"),

@@ -85,7 +85,10 @@ def with_integer_keys(pair: Pair) -> Pair:
     Results need no change, because a key equals its text there. Arguments in text, as in LiveCodeBench, stay as they
     are.
     """
-    return Pair(_integer_keys(pair.given), pair.expected)
+    try:
+        return Pair(_integer_keys(pair.given), pair.expected)
+    except RecursionError:
+        raise DataError("a test's arguments are nested too deep to be read; repair the dataset") from None
 
 
 def _integer_keys(value: Any) -> Any:
@@ -93,7 +96,7 @@ def _integer_keys(value: Any) -> Any:
         return [_integer_keys(item) for item in value]
     if not isinstance(value, dict):
         return value
-    whole = value and all(_INTEGER.fullmatch(key) for key in value)
+    whole = all(_INTEGER.fullmatch(key) for key in value)
     return {int(key) if whole else key: _integer_keys(item) for key, item in value.items()}
 
 

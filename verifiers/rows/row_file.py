@@ -76,6 +76,8 @@ def _rows(path: Path, head: bytes, file: BinaryIO) -> Iterator[tuple[str, Row]]:
     if head.startswith(_ZIP):
         raise DataError(f"{path} is a zip archive; unpack it, and name the file or the folder inside")
     name = path.with_suffix("") if path.suffix in _COMPRESSED else path
+    if name.suffix in SUFFIXES[:3]:
+        raise DataError(f"{path}: unpack it first; Parquet and Arrow files are compressed inside")
     return _text_rows(path, name.suffix, _unpacked(head, file))
 
 

@@ -104,6 +104,7 @@ def test_an_empty_file_has_no_rows_unless_it_had_to_be_json(tmp_path: Path, name
         ("a.jsonl.gz", gzip.compress(JSONL)[:-9], "cannot read"),
         ("a.jsonl.gz", b"\x1f\x8bnothing", "cannot read"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfdnothing", "cannot read"),
+        ("a.parquet.gz", gzip.compress(parquet()), "unpack it first"),
         ("a.json", b"[1]", "row 1: expected an object, found 1"),
         ("a.json", b"3", "expected a list of objects, found int"),
         ("a.json", b'[{"a": 1}', "not JSON"),
