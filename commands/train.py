@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +15,6 @@ from ..verifiers.errors import ConfigError
 from ..verifiers.secrets import REDACTED
 from .arguments import PASS_ON, split
 from .terminal import printable
-
-if TYPE_CHECKING:
-    from ..trainer.run.storage.folder import RunFolder
-
 
 STOPPED = 3
 """Exit code of a run that an alert ended."""
@@ -40,21 +35,29 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
     if len(paths) != 1 and not (resume and not paths):
         found = f"{len(paths)}: {' '.join(paths)}" if paths else "none"
         raise ConfigError(f"train takes one CONFIG file, found {found}; lachesis train --help shows the usage")
-    config, environments = _checked_config(
-        paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume
-    )
+    config = _checked_config(paths[0] if paths else "", overrides + ["--rollout.inline=true"] * inline, resume)
 
-    from ..trainer.run.storage.checkpoint import latest  # only now: a wrong config is refused without waiting for torch
-    from ..trainer.run.storage.folder import RunFolder
+    from ..trainer.run.progress import Progress  # only now: a wrong config is refused at once
 
-    folder = RunFolder.open(resume) if resume else RunFolder.create(config)
-    click.echo(f"run: {folder.path}")
-    try:
-        summary = _train(config, environments, folder, resume is not None, changed)
-    except KeyboardInterrupt:
-        last = latest(folder.checkpoints)
-        cure = f"; lachesis train --resume {folder.path} continues" if last else ""
-        raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
+    with Progress(config.trainer.steps) as progress:
+        progress.phase("checking the config, the environments and the sandbox")
+        environments = _checked_environments(config)
+        progress.phase("importing torch")
+
+        from ..trainer.run.storage.checkpoint import latest
+        from ..trainer.run.storage.folder import RunFolder
+        from ..trainer.train import train
+
+        folder = RunFolder.open(resume) if resume else RunFolder.create(config)
+        progress.note(f"run: {folder.path}")
+        try:
+            summary = asyncio.run(train(config, environments, folder, progress, resume is not None, changed))
+        except KeyboardInterrupt:
+            last = latest(folder.checkpoints)
+            cure = f"; lachesis train --resume {folder.path} continues" if last else ""
+            raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
+        finally:
+            folder.close()
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
     result = "no held-out tasks:" if start is None else f"held-out {metric} {start} → {final} in"
     click.echo(f"{result} {summary['steps']} steps, {summary['wall_s']} s")
@@ -72,15 +75,20 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
         sys.exit(STOPPED)
 
 
-def _checked_config(path: str, overrides: list[str], resume: str | None) -> tuple[RunConfig, list[Environment]]:
-    """The run's configuration and its environments, which were seen to have tasks and the sandbox that they need.
-
-    Nothing has been created when this raises.
-    """
+def _checked_config(path: str, overrides: list[str], resume: str | None) -> RunConfig:
+    """The run's configuration; nothing that takes time is checked yet."""
     kept = Path(resume or "") / "config.toml"
     config = load_config(path or kept, overrides, beside=Path(path).parent if path else None)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
+    return config
+
+
+def _checked_environments(config: RunConfig) -> list[Environment]:
+    """The run's environments, after a check of all that the run needs: the user's own code, tasks, sandbox and model.
+
+    Nothing has been created when this raises.
+    """
     config.check_own()
     environments = config.build_environments()
     for environment in environments:
@@ -90,18 +98,4 @@ def _checked_config(path: str, overrides: list[str], resume: str | None) -> tupl
     check_sandbox(config.sandbox, environments, config.seed)
     if config.model.path != "tiny":
         check_source(config.model.path)
-    return config, environments
-
-
-def _train(
-    config: RunConfig, environments: list[Environment], folder: "RunFolder", resume: bool, changed: bool
-) -> dict[str, Any]:
-    from ..trainer.run.progress import Progress
-    from ..trainer.train import train
-
-    try:
-        with Progress(config.trainer.steps) as progress:
-            summary: dict[str, Any] = asyncio.run(train(config, environments, folder, progress, resume, changed))
-    finally:
-        folder.close()
-    return summary
+    return environments

@@ -194,7 +194,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: 
             small += training if line.startswith("lachesis train") and "mine.py" in line else ""
             said[shlex.split(line)[1], "mine" in line] = lachesis(line + small, tmp_path)
     assert {name for name, _ in said} == set(cli.commands) - ENDLESS
-    (rate,) = re.findall(r"accuracy +(\d\.\d+)", said["eval", True])
+    (rate,) = re.findall(r"(?m)^ accuracy +(\d\.\d+)", said["eval", True])
     assert float(rate) >= least
     assert "0 verdicts changed" in said["verify", False]
     assert json.loads(said["sandbox", False])["stdout"] == "42\n"

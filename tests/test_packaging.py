@@ -23,8 +23,20 @@ USED_INDIRECTLY = {
 }
 
 # Distributions whose module has another name.
-MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson"}
-EXTRAS = ("hub", "ifbench", "json", "language", "lora", "mcp", "reasoning_gym", "trackio", "vllm", "wandb")
+MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson", "scikit-learn": "sklearn"}
+EXTRAS = (
+    "calibration",
+    "hub",
+    "ifbench",
+    "json",
+    "language",
+    "lora",
+    "mcp",
+    "reasoning_gym",
+    "trackio",
+    "vllm",
+    "wandb",
+)
 
 
 @pytest.fixture(scope="module")

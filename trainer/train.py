@@ -30,7 +30,7 @@ from .run.generation import open_dispatcher, open_mixture, pool_spec
 from .run.held_out import HeldOut
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
-from .run.progress import Progress
+from .run.progress import Progress, loading, starting, waiting
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.services import RunServices
 from .run.sinks.sink import RunFacts, Sinks, sample_rows
@@ -71,16 +71,19 @@ async def train(
     """
     begun = checkpoint.to_resume(folder.checkpoints) if resume else None
     state = RunState.read(begun) if begun else RunState()
+    progress.phase(f"preparing the model ({config.model.path})")
     model = prepare_model(config.model, config.seed, folder.path, resumed=begun is not None)
     folder.write_fingerprint(fingerprint(environments, config.seed, load_tokenizer(model.path)), changed or not resume)
     sandbox = check_sandbox(config.sandbox, environments, config.seed)
     warn_if_weak(sandbox)
     if not config.rollout.inline:
         close_sandbox()  # the workers open their own
-    progress.phase("starting the engines")
+    progress.phase(starting(config.rollout))
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
         pool = open_pool(pool_spec(config, model))
         closing.push_async_callback(pool.close)
+        closing.callback(progress.phase, "stopping")
+        progress.phase(loading(config.trainer.compile))
         trainer = Trainer(config, environments, folder, progress, pool, model, state)
         closing.push_async_callback(trainer.close)
         if begun:
@@ -114,7 +117,7 @@ class Trainer:
         self.config, self.folder, self.progress, self.pool, self.state = config, folder, progress, pool, state
         self.resumed = state != RunState()
         self.labels = [environment.label for environment in environments]
-        self.clock = Clock(state)
+        self.clock = Clock(state, progress.working_on)
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = renderer = Renderer.load(model.path)
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
@@ -147,18 +150,21 @@ class Trainer:
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
+        self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
+        self.progress.phase("publishing the weights")
         await self.publish()
         await self.services.open(self.pool.generator, self.renderer)
         if self.resumed:
-            self.progress.phase("training")
+            self.progress.training(self.state.step)
         else:
             await self.begin()
         await self.services.start()
         while not self.finished:
             await self.step()
+        self.progress.phase("writing the last checkpoint and the summary")
         await self.saver.wait()
         self.state = self.snapshot()
 
@@ -167,10 +173,11 @@ class Trainer:
         taken = await self.warm_start()
         self.state = replace(self.state, warm_start_steps=taken)
         self.keep_reference()
+        self.progress.phase("evaluating on the held-out tasks")
         row = await self.evaluate()
         self.log_metrics(0, row)
         self.alerts.seen({"step": 0, **row})
-        self.progress.phase("training")
+        self.progress.training(0)
         self.progress.update(0, row)
         await self.save()
 
@@ -179,7 +186,7 @@ class Trainer:
         settings, taken = self.config.warm_start, 0
         if not settings.steps:
             return 0
-        self.progress.phase("warm start", settings.steps)
+        self.progress.warm_start(settings.steps, settings.every)
         tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):

@@ -7,6 +7,7 @@ LachesisError
 ├── EnvironmentFault           the code of an environment raised: only its own trajectory fails
 └── InfrastructureError        Lachesis itself failed: never a reward; the work is repeated
     ├── EngineError            an engine refused a request or could not carry it out
+    │   ├── RequestRefused     an endpoint does not take one request, but may take others
     │   └── EngineLost         an engine died or stopped answering; another one may serve
     │       └── EngineStale    an engine has older weights than a request needs; it may catch up
     ├── SandboxLost            a sandbox broke or cannot be started
@@ -43,6 +44,14 @@ class InfrastructureError(LachesisError):
 
 class EngineError(InfrastructureError):
     """An engine refused a request or could not carry it out."""
+
+
+class RequestRefused(EngineError):
+    """An endpoint does not take this request; ``overflow`` says that the request exceeds the model's context."""
+
+    def __init__(self, message: str, overflow: bool = False) -> None:
+        super().__init__(message)
+        self.overflow = overflow
 
 
 class EngineLost(EngineError):

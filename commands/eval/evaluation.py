@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from ...rollout.models.source import check_source
 from ...rollout.workers.open_pool import open_pool
 from ...rollout.workers.pool import PoolSpec
 from ...trainer.overrides import parts_of
-from ...trainer.run.progress import counting
+from ...trainer.run.progress import starting, waiting
 from ...trainer.run.sandbox_check import check_sandbox, warn_if_weak
 from ...trainer.run.storage.redaction import redacted
 from ...verifiers.errors import ConfigError, EngineError
@@ -34,6 +34,7 @@ from ...verifiers.group import Group
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.settings import validated
 from ...verifiers.task import Task
+from .progress import EvaluationProgress
 from .score_file import ScoreFile, Summary, summarise
 
 log = logging.getLogger("lachesis")
@@ -141,25 +142,31 @@ def run_evaluation(evaluation: Evaluation, tasks: int, attempts: int, concurrenc
         ConfigError: the environment has no tasks, there is no such model, or ``out`` belongs to another evaluation.
         EngineError: the model cannot be reached; ``out`` keeps what was scored before.
     """
-    environment = evaluation.environment.build()
-    warn_if_weak(check_sandbox(evaluation.sandbox, [environment], evaluation.seed))
-    chosen = distinct_tasks(environment, evaluation, tasks)
     if out is None:
         out = evaluation.file_name()
-    with ScoreFile(out, evaluation.header()) as file:
-        wanted = [(task.hash, attempt) for task in chosen for attempt in range(attempts)]
-        before = sum(file.has(*key) for key in wanted)
-        missing = {
-            number: task
-            for number, task in enumerate(chosen)
-            if not all(file.has(task.hash, attempt) for attempt in range(attempts))
-        }
-        if missing:
-            if not evaluation.url:
-                check_source(evaluation.model)
-            with counting("evaluating", len(chosen), len(chosen) - len(missing)) as tick:
-                asyncio.run(_make(evaluation, environment.agents, missing, attempts, concurrency, file, tick))
-        summary = summarise(file.scores[key] for key in wanted if key in file.scores)
+    with EvaluationProgress() as progress:
+        progress.phase("checking the environment and the sandbox")
+        environment = evaluation.environment.build()
+        warn_if_weak(check_sandbox(evaluation.sandbox, [environment], evaluation.seed))
+        chosen = distinct_tasks(environment, evaluation, tasks)
+        if out.exists():
+            progress.phase(f"reading the scores in {out}")
+        with ScoreFile(out, evaluation.header()) as file:
+            wanted = [(task.hash, attempt) for task in chosen for attempt in range(attempts)]
+            before = sum(file.has(*key) for key in wanted)
+            missing = {
+                number: task
+                for number, task in enumerate(chosen)
+                if not all(file.has(task.hash, attempt) for attempt in range(attempts))
+            }
+            if missing:
+                if not evaluation.url:
+                    check_source(evaluation.model)
+                left = {task.hash for task in missing.values()}
+                kept = [file.scores[key] for key in wanted if key[0] not in left]
+                progress.expect(len(chosen), len(chosen) - len(missing), kept)
+                asyncio.run(_make(evaluation, environment.agents, missing, attempts, concurrency, file, progress))
+            summary = summarise(file.scores[key] for key in wanted if key in file.scores)
     _print(summary, len(wanted), before, out)
     return summary
 
@@ -181,12 +188,16 @@ async def _make(
     attempts: int,
     concurrency: int,
     file: ScoreFile,
-    tick: Callable[[int], None],
+    progress: EvaluationProgress,
 ) -> None:
     """Have all attempts at the numbered tasks made by a pool's workers, and write their scores as they come."""
+    progress.phase(starting(evaluation.rollout, engines=not evaluation.url))
     pool = open_pool(evaluation.pool_spec(agents))
     try:
+        if not evaluation.url:
+            progress.phase(waiting(evaluation.rollout))
         await pool.infos()  # a model that no engine can load is reported here, not by every episode
+        progress.begin()
         outcomes = evaluate(
             pool,
             0,
@@ -199,18 +210,19 @@ async def _make(
         failed = 0
         async with aclosing(outcomes):
             async for outcome in outcomes:
-                tick(1)
                 if isinstance(outcome, Group):
                     failed = 0
-                    for attempt, trajectory in zip(outcome.attempts, outcome.trajectories, strict=True):
-                        file.add(attempt, trajectory)
+                    made = zip(outcome.attempts, outcome.trajectories, strict=True)
+                    progress.count([file.add(attempt, trajectory) for attempt, trajectory in made])
                     continue
                 failed += 1
+                progress.count(())
                 if failed == 1:
                     log.warning("a task was not scored: %s", outcome.reason)
                 if failed >= min(len(missing), max(8, concurrency)):
                     raise EngineError(f"{failed} tasks in a row could not be scored, the last: {outcome.reason}")
     finally:
+        progress.phase("stopping")
         await pool.close()
 
 

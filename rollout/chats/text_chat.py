@@ -1,32 +1,22 @@
 """Conversations with OpenAI-compatible endpoints: text only, for evaluation and data, never trained on."""
 
-import asyncio
 import hashlib
 import json
-import logging
-import os
-import random
 from collections.abc import Sequence
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from ...environments.chat import Reply, read_reply
 from ...environments.thinking import Thinking
-from ...verifiers.errors import ConfigError, EngineError, nearest
+from ...verifiers.endpoint import Endpoint
+from ...verifiers.errors import ConfigError, EngineError, RequestRefused, nearest
 from ...verifiers.message import Message, Role, check_message
-from ...verifiers.secrets import without_secrets
 from ...verifiers.segment import Segment
 from ..engines.engine import Sampling
 from ..engines.reply_schema import schema_text
-from .answer_body import MAX_ANSWER, read_answer
-
-log = logging.getLogger(__name__)
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_OVERFLOW = ("context_length_exceeded", "maximum context length", "context window")
 
 
 class TextPolicy:
@@ -53,18 +43,9 @@ class TextPolicy:
         tries: int = 5,
         backoff: float = 0.5,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigError(f"the URL of an endpoint is http(s)://host[:port]/v1, found {without_secrets(url)!r}")
-        base = url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/v1"
+        self.endpoint = Endpoint(url, key_variable=key_variable, deadline=deadline, tries=tries, backoff=backoff)
         self.model = model
         self.sampling = sampling
-        self._endpoint = f"{base}/chat/completions"
-        self._shown = without_secrets(self._endpoint)
-        self._key_variable = key_variable
-        self._deadline = deadline
-        self._tries = tries
-        self._backoff = backoff
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -101,61 +82,14 @@ class TextPolicy:
         Raises:
             EngineError: the request was refused, or failed in every try; the episode is then unscored, never scored 0.
         """
-        failure = EngineError("no try was allowed")
-        for number in range(self._tries):
-            if number:
-                await asyncio.sleep(self._backoff * 2 ** (number - 1) * random.uniform(0.75, 1.25))
-            try:
-                return await self._post(body)
-            except _PassingError as passing:
-                failure = EngineError(f"{self._shown}: {passing} ({number + 1} of {self._tries} tries)")
-                log.info("%s", failure)
-                if number + 1 < self._tries:
-                    await asyncio.sleep(passing.wait)
-        raise failure
-
-    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._deadline)
-            connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True)
-        key = os.environ.get(self._key_variable, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+            self._session = self.endpoint.session()
         try:
-            async with self._session.post(
-                self._endpoint, json=body, headers=headers, allow_redirects=False
-            ) as response:
-                text = await read_answer(response)
-        except TimeoutError:
-            raise _PassingError(f"no answer within {self._deadline:g} s") from None
-        except aiohttp.ClientError as error:
-            raise _PassingError(self._quoted(f"{type(error).__name__}: {error}")) from None
-        if text is None:
-            raise EngineError(f"{self._shown}: the answer has more than {MAX_ANSWER >> 20} MiB")
-        if response.status in _RETRIED:
-            raise _PassingError(f"HTTP {response.status}: {self._quoted(text)}", _retry_after(response))
-        if 300 <= response.status < 400:
-            target = self._quoted(response.headers.get("Location", "nowhere"))
-            raise EngineError(
-                f"{self._shown}: redirects to {target}; prompts follow no redirect, give that URL instead"
-            )
-        if response.status == 400 and any(sign in text.lower() for sign in _OVERFLOW):
-            return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}
-        if response.status != 200:
-            cure = f"; is {self._key_variable} set and right?" if response.status in (401, 403) else ""
-            raise EngineError(f"{self._shown}: HTTP {response.status}: {self._quoted(text)}{cure}")
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            raise _PassingError(f"the answer is not JSON: {self._quoted(text, 80)}") from None
-        if not isinstance(answer, dict):
-            raise EngineError(f"{self._shown}: the answer is not an object: {self._quoted(text, 80)}")
-        return answer
-
-    def _quoted(self, text: str, most: int = 200) -> str:
-        """The beginning of foreign text, without our key and without characters that a terminal obeys."""
-        clean = without_secrets(text[: 4 * most], os.environ.get(self._key_variable, ""))[:most]
-        return "".join(char if char.isprintable() else " " for char in clean)
+            return await self.endpoint.complete(self._session, body)
+        except RequestRefused as refused:
+            if refused.overflow:
+                return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}
+            raise
 
 
 class TextChat:
@@ -197,7 +131,7 @@ class TextChat:
             tokens = int((answer.get("usage") or {}).get("completion_tokens") or 0)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(
-                f"not a chat completion ({error!r:.100}): {self._policy._quoted(json.dumps(answer))}"
+                f"not a chat completion ({error!r:.100}): {self._policy.endpoint.quoted(json.dumps(answer))}"
             ) from None
         self.add("assistant", raw)
         return read_reply(raw, "length" if choice.get("finish_reason") == "length" else "stop", tokens)
@@ -323,21 +257,6 @@ def _wire_reply(raw: str, position: int) -> dict[str, Any]:
         for number, call in enumerate(said.tool_calls)
     ]
     return {"role": "assistant", "content": said.text} | ({"tool_calls": calls} if calls else {})
-
-
-class _PassingError(Exception):
-    """A failure that may be over at the next try; ``wait`` is the endpoint's ``Retry-After`` in seconds."""
-
-    def __init__(self, message: str, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait = wait
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    try:
-        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
-    except ValueError:  # a date: the backoff is enough
-        return 0.0
 
 
 def _number(seed: tuple[int, ...]) -> int:

@@ -1,6 +1,7 @@
 """``lachesis train``: what it refuses, what it leaves, and how it stops and continues."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -36,10 +37,38 @@ def test_an_empty_dataset_ends_before_a_folder_is_made(
     assert not (config.parent / "runs").exists()
 
 
+PHASES = [
+    "checking the config, the environments and the sandbox",
+    "importing torch",
+    "run: runs/toy-1",
+    "preparing the model (tiny)",
+    "loading the model into the torch engine",
+    "loading the model into the trainer",
+    "waiting for the engines",
+    "publishing the weights",
+    "warm start",
+    "warm start 2/2  held-out accuracy",
+    "evaluating on the held-out tasks",
+    "training",
+    "step 0/2  held-out accuracy",
+    "step 1/2  reward",
+    "step 2/2  reward",
+    "writing the last checkpoint and the summary",
+    "stopping",
+]
+
+
+def progress_in(output: str) -> list[str]:
+    """The lines of progress, each without its elapsed time and without what follows the first result's name."""
+    lines = re.findall(r"^\d+:\d\d  (.*)$", output, re.MULTILINE)
+    return [re.split(r" (?=\d\.\d)", line)[0] for line in lines]
+
+
 def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path, lachesis: Callable[..., Any]) -> None:
     folder = config.parent
     done = lachesis("train", "toy.toml", cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert progress_in(done.stdout) == PHASES
     run = folder / "runs" / "toy-1"
     names = {path.name for path in run.iterdir()}
     assert {"config.toml", "metrics.jsonl", "tensorboard", "trajectories.jsonl.zst", "checkpoints"} <= names
@@ -47,6 +76,8 @@ def test_a_run_leaves_everything_and_goes_on_from_its_folder_alone(config: Path,
     assert json.loads((run / "summary.json").read_text())["steps"] == 2
     again = lachesis("train", "--resume", "runs/toy-1", "--trainer.steps", "4", cwd=folder)
     assert again.returncode == 0, again.stderr
+    resumed = [line for line in progress_in(again.stdout) if line.startswith("step ")]
+    assert resumed == ["step 3/4  reward", "step 4/4  reward"]
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [step for step in steps if step > 0] == [1, 2, 3, 4]
     judged = lachesis("verify", "runs/toy-1", cwd=folder)

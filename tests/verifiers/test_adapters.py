@@ -213,7 +213,10 @@ def test_a_problem_keeps_its_name() -> None:
         ),
         (lambda: tulu("code", "print(1)"), "not JSON"),
         (lambda: verl("taco", {**WRAPPED, "inputs": deep(500)}), "nested more than 100 deep"),
-        (lambda: verl("taco", f"{{'inputs': {'(' * 150}1{',)' * 150}, 'outputs': []}}"), "inputs and outputs|nested|JSON"),
+        (
+            lambda: verl("taco", f"{{'inputs': {'(' * 150}1{',)' * 150}, 'outputs': []}}"),
+            "inputs and outputs|nested|JSON",
+        ),
         (lambda: from_tulu({"messages": [], "dataset": "gsm8k", "ground_truth": "1"}), "text or messages"),
         (lambda: from_tulu({"dataset": "gsm8k", "ground_truth": "1"}), "no 'messages'"),
         (lambda: from_tulu({"messages": [1], "dataset": "gsm8k", "ground_truth": "1"}), "a message has a role"),

@@ -1,7 +1,7 @@
 """The time that a run has taken, in total and by phase, including the time before it was resumed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .storage.run_state import RunState
@@ -14,13 +14,14 @@ class Clock:
 
     Args:
         before: the state that the run resumes from.
+        show: is told each phase that begins; after its end, the run waits for groups (``generation``).
 
     Attributes:
         phases: seconds by phase.
     """
 
-    def __init__(self, before: RunState) -> None:
-        self._before = before.seconds
+    def __init__(self, before: RunState, show: Callable[[str], None]) -> None:
+        self._before, self._show = before.seconds, show
         self._started = time.perf_counter()
         self.phases = {phase: before.phases.get(phase, 0.0) for phase in PHASES}
 
@@ -33,10 +34,12 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         """Add the time that the body takes to the phase ``name``."""
         start = time.perf_counter()
+        self._show(name)
         try:
             yield
         finally:
             self.phases[name] += time.perf_counter() - start
+            self._show("generation")
 
     def waited(self, seconds: float, scoring: float) -> None:
         """Add a wait for groups: ``scoring`` seconds to scoring, and the rest to generation."""

@@ -9,6 +9,7 @@ _OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py|cpp|c\+\+|ja
 _ONE_LINE = re.compile(
     rf"{_PREFIX}`{{3}}(?:(python3?|py|cpp|c\+\+|javascript|js|bash|sh)[ \t]++)?([^`]++)`{{3}}[.,;:]?"
 )
+_QUOTED = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _WITHOUT_DOCSTRINGS = frozenset(
     [
@@ -103,6 +104,10 @@ def fenced_blocks(text: str) -> list[Block]:
     begin = start = position = quotes = 0
     for match in _LINE.finditer(text):
         line, end = match[0], match.end()
+        if opening and quotes % 2 == 0 and (behind := _closes_behind_code(opening, line)):
+            blocks.append(_block(opening, begin, text[start : position + behind], True))
+            opening, position = None, end
+            continue
         closes, opens = _closes(opening, line) if opening and quotes % 2 == 0 else (False, opening is None)
         if opening and closes:
             blocks.append(_block(opening, begin, text[start:position], True))
@@ -118,6 +123,15 @@ def fenced_blocks(text: str) -> list[Block]:
     if opening is not None:
         blocks.append(_block(opening, begin, text[start:], False))
     return blocks
+
+
+def _closes_behind_code(opening: re.Match[str], line: str) -> int:
+    """Return where a fence at the end of a line of code closes the block, or 0 if there is none."""
+    code = line.rstrip()
+    if opening[2] != "```" or not code.endswith("```") or code.lstrip().startswith("`"):
+        return 0
+    bare = _QUOTED.sub("", code)
+    return len(code) - 3 if bare.endswith("```") and not set(bare) & set("'\"#") else 0
 
 
 def _closes(opening: re.Match[str], line: str) -> tuple[bool, bool]:

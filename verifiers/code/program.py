@@ -10,8 +10,10 @@ from .whole_programs.languages import PYTHON, Language
 
 _UNMARKED = ("", "code", "program", "solution", "answer")
 _ANSWER = re.compile(r"^[ \t]*+<answer>", re.MULTILINE | re.IGNORECASE)
-_BEGIN = re.compile(r"^[ \t]*+\[BEGIN\][ \t]*+\n?", re.MULTILINE)
-_DONE = re.compile(r"^[ \t]*+\[DONE\]", re.MULTILINE)
+_BEGIN = re.compile(r"^[ \t]*+\[(?:BEGIN|PYTHON)\][ \t]*+\n?", re.MULTILINE)
+_DONE = re.compile(r"^[ \t]*+\[(?:DONE|/PYTHON)\]", re.MULTILINE)
+_CODE_SPAN = re.compile(r"\s*`([^`]+)`\s*")
+_ONLY_COMMENTS = re.compile(r"(?:[ \t]*+(?:#(?!include)[^\n]*+)?(?:\n|$))*+")
 
 
 def extract_program(completion: str, names: Sequence[str] = (), language: Language = PYTHON) -> str:
@@ -20,16 +22,18 @@ def extract_program(completion: str, names: Sequence[str] = (), language: Langua
     Reasoning is ignored. Among several blocks, the last that defines one of ``names`` is chosen, else the last; blocks
     marked as ``language`` take precedence over unmarked ones, and unmarked ones with statements over others. A text
     without fences is the program itself, or what stands in ``<answer>``, or between ``[BEGIN]`` and ``[DONE]`` (MBPP's
-    format).
+    format) or ``[PYTHON]`` and ``[/PYTHON]`` (Code Llama's). Blocks of comments alone do not count.
     """
     text = _inside_answer(answer_text(completion))
     blocks = fenced_blocks(text)
     if not blocks:
-        return _between_markers(text)
+        span = _CODE_SPAN.fullmatch(text)
+        return span[1] if span else _between_markers(text)
     head = text[: blocks[0].before]
     if len(blocks) == 1 and not blocks[0].closed and not blocks[0].marked and head.strip():
         return head  # the prompt opened the fence, and this one closes it
     marked = [block.text for block in blocks if language.owns(block.language)]
+    marked = [source for source in marked if not _ONLY_COMMENTS.fullmatch(source)] or marked
     plain = [block.text for block in blocks if block.language in _UNMARKED]
     statement = re.compile(language.statement, re.MULTILINE)
     choice = marked or [*plain, *(source for source in plain if statement.search(source))]
@@ -62,8 +66,8 @@ def answer_text(completion: str) -> str:
     if not answer:
         return ""
     start = completion.rfind(answer)
-    indent = len(completion[:start]) - len(completion[:start].rstrip(" \t"))
-    return " " * indent + answer if indent else answer
+    before = completion[:start]
+    return before[len(before.rstrip(" \t")) :] + answer
 
 
 def defines(source: str, names: Sequence[str]) -> bool:

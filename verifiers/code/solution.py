@@ -17,7 +17,7 @@ from .inside.wire import NotPlain
 from .outputs import COMPARISONS, Compare
 from .prelude import with_prelude
 from .program import extract_program
-from .suite import as_text, read_pairs, read_texts, with_integer_keys
+from .suite import as_text, fields_of, read_pairs, read_texts, with_integer_keys
 from .tally import POLICIES, Policy
 from .whole_programs.checker import STYLES, Checker, Style
 from .whole_programs.executable import DoesNotCompile, build, check_language
@@ -208,8 +208,8 @@ class Code:
 
     async def _check_calls(self, case: Case, budget: Budget) -> Verdict:
         pairs = read_pairs(case.answer)
-        name = self._row_value(case, "fn_name")
-        if not name:
+        name = self._row_value(case, "fn_name") or fields_of(case.answer).get("fn_name")
+        if not name or not isinstance(name, str):
             raise DataError("a task of format 'call' needs the name of its function; set 'fn_name'")
         program = extract_program(case.completion, [name])
         if self.integer_keys:

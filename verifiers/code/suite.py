@@ -24,6 +24,13 @@ class Pair:
     expected: Any
 
 
+def fields_of(answer: Any) -> dict[str, Any]:
+    """Return a task's answer as an object, also if it is JSON text, as in rows of PRIME; empty if it is neither."""
+    if isinstance(answer, str) and answer.lstrip().startswith("{"):
+        answer = _json(answer)
+    return answer if isinstance(answer, dict) else {}
+
+
 def read_pairs(answer: Any, outputs_needed: bool = True) -> list[Pair]:
     """Return the tests in a list of ``{input, output}``, in ``{"inputs": […], "outputs": […]}``, or in their JSON text.
 

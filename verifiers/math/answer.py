@@ -17,7 +17,7 @@ from ..verdict import Verdict, infra_error, passed, unparseable, wrong
 from .collection import read_collection
 from .comparison import Comparison, Undecided
 from .extraction import MAX_ANSWER, WAYS, expected_answer, find_answer, find_answers, last_box, parts_of
-from .form import is_undivided, restates, why_unevaluated
+from .form import is_undivided, restates, why_unevaluated, without_question
 from .gold import read_gold
 from .notation.plain import to_plain
 from .quantity import read_quantity
@@ -134,7 +134,7 @@ class Math:
 
     async def _judge(self, gold: str, found: str, prompt: str) -> Verdict:
         """Return the verdict on one answer: equal, and evaluated as far as the expected one."""
-        gold, found = parts_of(gold), parts_of(found)
+        gold, found = parts_of(gold), without_question(parts_of(found), prompt) if "=" not in gold else parts_of(found)
         verdict = compare_exactly(gold, found, self.precision) or await self._compare(gold, found)
         if not verdict.passed or self.form == "any" or verdict.evidence["by"] == "text":
             return verdict

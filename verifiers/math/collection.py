@@ -23,9 +23,13 @@ _CONNECTIVE = re.compile(r",?\s*(?:⟨\s*,?\s*(?:and|or)\s*⟩|(?<![A-Za-z\\])(?
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|equiv|subset|subseteq|to|mapsto|Rightarrow|implies)(?![A-Za-z])")
 _SINGLE = r"(?:\\?[A-Za-z]+)'*(?:\s*_\s*(?:\w|\{[^{}]*\}))?"
 _NAME = re.compile(
-    rf"{_SINGLE}(?:\s*\((?:[^()]|\([^()]*\))*\))?|\|[A-Z]{{2}}\||[A-Z]+:[A-Z]+|\\frac\{{[A-Z]{{2}}\}}\{{[A-Z]{{2}}\}}"
+    rf"{_SINGLE}(?:\s*\((?:[^()]|\([^()]*\))*\))?|\|[A-Z]{{1,2}}\||\[[A-Z]{{3,6}}\]"
+    rf"|(?:⟨[^⟨⟩]+⟩|\\mathbb\{{[EP]\}}|[EP](?=\s*\[))\s*(?:_\s*(?:\w|\{{[^{{}}]*\}}))?(?:\s*[(\[][^()\[\]]*[)\]])?"
+    rf"|\\(?:overline|overrightarrow|vec|hat|bar|widehat)\s*\{{\s*[A-Za-z]{{1,3}}\s*\}}"
+    rf"|[A-Z]+:[A-Z]+|\\frac\{{[A-Z]{{2}}\}}\{{[A-Z]{{2}}\}}"
     rf"|\(\s*{_SINGLE}(?:\s*,\s*{_SINGLE})+\s*\)|\\angle\s*[A-Z]+"
 )
+_POINT = re.compile(r"^[A-Z]'*(?:_\w)?\s*(\([^()]+,[^()]+\))$")
 _NOT_NAMES = re.compile(r"\\(?:pi|sin|cos|tan|log|ln|exp|sqrt|infty|pm|times|cdot|emptyset)(?![A-Za-z])|[ei]$")
 
 
@@ -121,9 +125,35 @@ def read_matrix(text: str) -> tuple[tuple[str, ...], ...] | None:
     return cells
 
 
+def without_point(text: str) -> str:
+    """Return the coordinates of a point with a name, ``P(3,-1)``; any other text unchanged."""
+    return _POINT.sub(r"\1", text)
+
+
+def as_matrix(text: str, columns: int) -> tuple[tuple[str, ...], ...] | None:
+    """Return a tuple, or a list of lists, as the rows of a matrix; None if it is neither.
+
+    Args:
+        text: the answer, in plain notation.
+        columns: the number of columns of the other matrix; a tuple is a column if it is 1, else a row.
+    """
+    whole = read_collection(re.sub(r"(?<=\))\s*\^\s*(?:\{\s*)?(?:T|\\top)\s*\}?$", "", text))
+    if whole is None or whole.brackets not in ("()", "[]"):
+        return None
+    rows = [read_collection(item) for item in whole.items]
+    if all(row is not None and row.brackets == "[]" for row in rows):
+        return tuple(row.items for row in rows if row is not None)
+    if any(rows) or whole.brackets == "[]":
+        return None
+    return tuple((item,) for item in whole.items) if columns == 1 else (whole.items,)
+
+
 def plus_or_minus(text: str) -> Collection | None:
-    r"""Return the two values of ``a \pm b`` as a list, or None unless there is exactly one top-level sign."""
+    r"""Return the two values of ``a \pm b`` as a list, or None without one sign outside brackets, or one at all."""
     parts = split(text, (r"\pm",))
+    if len(parts) == 1 and text.count(r"\pm") == 1:  # within a fraction or a tuple
+        both = text.replace(r"\pm", "+"), text.replace(r"\pm", "-")
+        return Collection("", tuple(re.sub(r"(?<=[({,])\s*\+", "", part) for part in both))
     if len(parts) != 2 or not parts[1]:
         return None
     return Collection("", (f"{parts[0]}+{parts[1]}".removeprefix("+"), f"{parts[0]}-{parts[1]}"))

@@ -11,6 +11,7 @@ from .algebra.identity import FormulaCache
 from .collection import (
     Chain,
     Collection,
+    as_matrix,
     depth,
     has_relation,
     plus_or_minus,
@@ -18,13 +19,15 @@ from .collection import (
     read_collection,
     read_matrix,
     same_in_any_order,
+    split,
+    without_point,
 )
 from .extraction import MAX_ANSWER
-from .interval import read_real_set, same_real_sets
+from .interval import read_real_set, same_real_sets, without_words
 from .literal import compare_literals, has_letters
 from .notation.plain import to_latex, to_plain, without_spaces
 from .quantity import read_quantity
-from .renaming import renamed, same_parameter, value_for
+from .renaming import renamed, same_parameter, value_for, without_quantifier
 from .solutions import read_solutions, read_values, same_solutions, same_values
 from .units import split_unit, unit_ratio
 
@@ -84,7 +87,9 @@ class Comparison:
         """
         if len(answer) > MAX_ANSWER:
             raise Undecided("limit", f"the answer has {len(answer)} characters, more than {MAX_ANSWER}")
-        gold, answer = to_plain(gold).rstrip(". "), to_plain(answer).rstrip(". ")
+        gold, answer = (without_words(without_quantifier(to_plain(text).rstrip(". "))) for text in (gold, answer))
+        if gold.startswith("(") != answer.startswith("("):
+            gold, answer = without_point(gold), without_point(answer)
         if depth(answer) > MAX_DEPTH or re.search(rf"\d{{{MAX_DIGITS + 1}}}", answer):
             raise Undecided(
                 "limit", f"the answer nests deeper than {MAX_DEPTH} or has numbers of over {MAX_DIGITS} digits"
@@ -94,6 +99,8 @@ class Comparison:
     async def _same(self, gold: str, answer: str) -> bool:
         if gold == answer or without_spaces(gold) == without_spaces(answer):
             return True
+        if r"\approx" in answer and (number := read_quantity(gold)) and number.decimal:
+            return await self._same(gold, split(answer, (r"\approx",))[-1])  # the rounded value is asked for
         if bodies := same_parameter(gold, answer):
             return await self._same(*bodies)
         decided = compare_literals(gold, answer, self.places)
@@ -102,11 +109,18 @@ class Comparison:
         if (decided := await self._same_structure(gold, answer)) is not None:
             return decided
         matrix, other = read_matrix(gold), read_matrix(answer)
+        if other is not None and matrix is None:
+            matrix = as_matrix(gold, len(other[0]))
+        elif matrix is not None and other is None:
+            other = as_matrix(answer, len(matrix[0]))
         if matrix is not None and other is not None:
             return await self._same_cells(matrix, other)
         expected, found = _collection(gold), _collection(answer)
         if _is_list(found) and expected is None:
             expected = _expand_plus_minus(expected, gold)
+        for whole, one in ((expected, found), (found, expected)):
+            if whole and one and whole.brackets == "{}" and len(whole.items) == 1 and one.brackets == "()":
+                return await self._same(*((whole.items[0], answer) if whole is expected else (gold, whole.items[0])))
         if expected is not None and found is not None and _is_several(expected) and _is_several(found):
             return await self._same_items(expected, found)
         chains = read_chain(gold), read_chain(answer)
@@ -135,7 +149,8 @@ class Comparison:
         """Return whether both are the same set of real numbers, solutions or values; None if one of them is neither."""
         if _SET_SIGNS.search(gold) and _SET_SIGNS.search(answer) and _SET_RELATIONS.search(gold + answer):
             sets = read_real_set(gold), read_real_set(answer)
-            if sets[0] and sets[1] and (sets[0].variable or self.set_relations or not sets[1].variable):
+            named = sets[0] and (sets[0].variable or sets[0].bound)
+            if sets[0] and sets[1] and (named or self.set_relations or not sets[1].variable):
                 same = await same_real_sets(sets[0], sets[1], self._same)
                 several = len(sets[0].pieces) > 1 and len(sets[1].pieces) > 1  # they may overlap in another way
                 return None if several and not same else same
@@ -208,6 +223,8 @@ class Comparison:
         variables = has_letters(gold) or has_letters(answer)
         if expected and found and variables and not (expected.name and found.name):
             return await self._compare_formulas(gold, answer, self.set_relations)
+        if expected and found and {expected.head[:6], found.head[:6]} == {r"\angle"} and expected.head != found.head:
+            return expected.head[6:] == found.head[:5:-1]  # the angles ABC and CBA are one
         if expected and found and expected.head != found.head and not _same_function(expected, found):
             if len(expected.sides) != 2 or len(found.sides) != 2:
                 return False
@@ -259,6 +276,8 @@ class Comparison:
         self.cpu_seconds -= outcome.answer.get("seconds", 0.0)
         match outcome.answer.get("unparseable"):
             case "gold":
+                if read_real_set(gold):
+                    return False  # it is read here, and the answer is something else
                 raise UnreadableGold(
                     "infra_error", f"the task's answer is not mathematics: {gold!r:.80}; repair the dataset"
                 )
@@ -269,7 +288,10 @@ class Comparison:
 
 def _collection(text: str) -> Collection | None:
     """Return ``text`` as a collection, or None; ``1,000,000`` is a number."""
-    return read_collection(text) if read_quantity(text) is None else None
+    collection = read_collection(text) if read_quantity(text) is None else None
+    if collection and collection.ordered and r"\pm" in text:
+        return plus_or_minus(text) or collection
+    return collection
 
 
 def _same_function(expected: Chain, found: Chain) -> bool:

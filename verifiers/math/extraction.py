@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .notation.plain import to_plain
 from .quantity import read_quantity
-from .statement import PERCENT, commitments, is_joined, last_statement, last_tag, offers_alternative
+from .statement import PERCENT, commitments, is_joined, last_statement, last_tags, offers_alternative
 
 WAYS = ("boxed", "hash", "last")
 """Extraction methods; the one whose answer comes last in the text decides, the earlier one if both are the same."""
@@ -59,9 +59,13 @@ def find_answers(
     if "last" in ways:
         tail = max(0, len(text) - MAX_ANSWER)
         after = max((start for start, _ in found), default=-1) - tail
-        for start, stated in (last_tag(text[tail:]), commitments(text[tail:], numeric, kinds, final=bool(found))):
-            if stated and start > after and "\\boxed" not in stated:
-                found.append((start + tail, (stated,)))
+        boxed = bool(found)
+        start, end, tagged = last_tags(text[tail:])
+        if tagged and start > after and "\\boxed" not in "".join(tagged):
+            found.append((start + tail, (", ".join(tagged),)))
+        start, stated = commitments(text[tail:], numeric, kinds, final=boxed)
+        if stated and start > after and not (tagged and start < end) and "\\boxed" not in stated:
+            found.append((start + tail, (stated,)))
         if not found:
             found.append((0, (last_statement(text[tail:], numeric, kinds),)))
     answers = max(found, key=lambda one: one[0])[1] if found else ()

@@ -7,7 +7,7 @@ decides: operations that it does not have, and arithmetic of numbers that it has
 import math
 import re
 
-from .collection import has_relation, read_chain, read_collection, split
+from .collection import has_relation, read_chain, read_collection, split, without_point
 from .literal import has_letters
 from .notation.plain import to_plain, without_spaces
 from .quantity import read_quantity
@@ -69,7 +69,7 @@ def why_unevaluated(gold: str, answer: str, prompt: str = "") -> str:
     """
     if restates(gold, answer, prompt):
         return "the question's own expression"
-    expected, found = to_plain(gold), " , ".join(_values(to_plain(answer)))
+    expected, found = to_plain(gold), " , ".join(_values(without_point(to_plain(answer))))
     if "".join(found.split()) == "".join(expected.split()):
         return ""
     operators = dict(_OPERATORS)
@@ -101,6 +101,17 @@ def restates(gold: str, answer: str, prompt: str) -> bool:
     return bool(re.search(around, asked)) and expected not in asked
 
 
+def without_question(answer: str, prompt: str) -> str:
+    """Return ``answer`` without "m+n =" before its value, if ``prompt`` asks for m+n and does not give it."""
+    left, _, value = answer.partition("=")
+    asked = _squash(left) if value and prompt else ""
+    if not _OPERATION.search(asked) or not re.search(r"[A-Za-z]", asked):
+        return answer
+    written = r"\s*".join(map(re.escape, asked))
+    stands = rf"(?<![\w^+*/=<>-]){written}(?![\w^+*/-])(?!\s*[=<>])"
+    return value if re.search(stands, prompt.replace("$", " ")) else answer
+
+
 def is_undivided(gold: str, answer: str) -> bool:
     """Return whether a whole number is expected, and the answer is a fraction of two that can be divided."""
     match = _FRACTION.fullmatch(_squash(answer))
@@ -121,6 +132,8 @@ def _is_reduced(text: str) -> bool:
 
 def _why_not_factored(gold: str, answer: str) -> str:
     """Return what is missing if ``gold`` is a product of sums, or is reduced, and ``answer`` is not."""
+    if re.search(_OF_NUMBERS["a factorial or binomial"], gold):
+        return ""  # a quotient of factorials is another way to write it
     if _is_factored(gold) and len(split(_signed(answer), "+")) > 1:
         return "an expanded product"
     if not _has_quotient(gold, _SUM) and _has_quotient(answer, _SUM):

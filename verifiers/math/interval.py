@@ -12,11 +12,21 @@ _VARIABLE = re.compile(r"(?:\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?(?:\([A-Za-z]\))?)'*
 _CONSTANTS = re.compile(r"\\(?:pi|infty)|[ei]")
 _EITHER = re.compile(r"⟨\s*,?\s*or\s*⟩|(?<![A-Za-z\\])or(?![a-z])|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])")
 _BOTH = re.compile(r"⟨\s*,?\s*and\s*⟩|(?<![A-Za-z\\])and(?![a-z])|\\cap(?![A-Za-z])|\\land(?![A-Za-z])")
-_EXCEPT = re.compile(r"(?:(?P<name>.+?)\s*\\in\s*)?\\mathbb\s*\{\s*R\s*\}\s*\\setminus\s*\\\{(?P<items>[^{}]*)\\\}")
+_EXCEPT = re.compile(
+    r"(?:(?P<name>.+?)\s*\\in\s*)?\\mathbb\s*\{\s*R\s*\}\s*(?:\\setminus|-)\s*\\\{(?P<items>[^{}]*)\\\}"
+)
 _BUILDER = re.compile(
     r"\\\{\s*(?P<name>[A-Za-z])\s*(?:\\in\s*\\mathbb\s*(?:\{R\}|R)\s*)?(?:\\mid(?![a-z])|\||:)\s*(?P<rest>[^{}|:]+)\\\}"
 )
 _EVERYTHING = re.compile(r"\\mathbb\s*(?:\{\s*R\s*\}|R)")
+_REAL_NUMBERS = re.compile(
+    r"[A-Za-z]\s*\\in\s*\\mathbb\{R\}\s*[,;]\s*(?P<rest>.*(?:\\ne|[<>]|\\le|\\ge).*)"
+    r"|(?P<first>.*(?:\\ne|[<>]|\\le|\\ge).*?)\s*[,;]\s*[A-Za-z]\s*\\in\s*\\mathbb\{R\}"
+)
+_IN_WORDS = re.compile(
+    r"⟨?\s*all\s+real(?:s|\s+numbers?)(?:\s+[a-z])?(?:\s+(?:except|but)(?:\s+for)?\s*⟩?\s*(?=\S)|\s*⟩?)"
+    r"(?P<rest>[^A-Za-z⟩]*)"
+)
 _LOWEST, _HIGHEST = r"-\infty", r"\infty"
 _MAX_PIECES = 16
 
@@ -39,21 +49,26 @@ class RealSet:
         pieces: the intervals, as written.
         excluded: the numbers that are left out, if the set is all other real numbers; then ``pieces`` is empty.
         variable: the variable of which it is the solution set, empty if none is named.
+        bound: whether it is written as a set of all x with a property; the name x has no meaning then.
     """
 
     pieces: tuple[Piece, ...]
     excluded: tuple[str, ...] = ()
     variable: str = ""
+    bound: bool = False
 
 
 def read_real_set(text: str) -> RealSet | None:
     """Return ``text``, in plain notation, as a set of real numbers, or None if it is not one interval or inequality."""
+    if (real := _REAL_NUMBERS.fullmatch(text)) and (real["rest"] or real["first"]):
+        text = (real["rest"] or real["first"]).strip()
     if match := _EXCEPT.fullmatch(text):
         items = tuple(split(match["items"], ","))
         return RealSet((), items, (match["name"] or "").strip()) if all(items) else None
     if match := _BUILDER.fullmatch(text):
         inner = read_real_set(match["rest"])
-        return RealSet(inner.pieces, inner.excluded) if inner and inner.variable == match["name"] else None
+        named = inner and inner.variable == match["name"]
+        return RealSet(inner.pieces, inner.excluded, bound=True) if inner and named else None
     member = split(text, (r"\in",))
     if len(member) == 2 and _is_variable(member[0]):
         inner = read_real_set(member[1])
@@ -69,6 +84,15 @@ def read_real_set(text: str) -> RealSet | None:
     if any(part.excluded for part in known):
         return known[0] if len(known) == 1 else None
     return _as_excluded(RealSet(tuple(piece for part in known for piece in part.pieces), (), variables.pop()))
+
+
+def without_words(text: str) -> str:
+    r"""Return "all real numbers except 2" as ``\mathbb{R}\setminus\{2\}``; any other text unchanged."""
+    everything = _IN_WORDS.fullmatch(text) if "real" in text else None
+    if everything is None:
+        return text
+    rest = everything["rest"].strip()
+    return rf"\mathbb{{R}}\setminus\{{{rest}\}}" if rest else r"\mathbb{R}"
 
 
 async def same_real_sets(expected: RealSet, found: RealSet, same: Callable[[str, str], Awaitable[bool]]) -> bool:

@@ -1,11 +1,11 @@
 """Exact parser for written numbers: ``1,080``, ``$18``, ``\\frac{1}{2}``, ``50\\%``, ``5 km``, ``101_2``."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from .notation.plain import to_plain
-from .units import canonical_unit, is_unit, unit_ratio
+from .units import canonical_unit, is_known, is_unit, unit_ratio
 
 MAX_LENGTH = 1000
 """Longest text, in characters, that is read as a number."""
@@ -33,6 +33,19 @@ _TAIL = (
     rf"(?P<unit>\s*(?:⟨[^⟨⟩]*⟩{_SQUARED}|\s[A-Za-z][A-Za-z/ .]*|\s?{_KNOWN}{_SQUARED}|\$))?\s*\.?"
 )
 _FORMS = [re.compile(form + _TAIL, re.ASCII) for form in (_FRACTION, _RATIO, _NUMBER)]
+
+_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE = re.compile(rf"(?<=\d)(?P<mark>\s*⟨)?\s*(?P<name>{'|'.join(_SCALES)})s?(?![A-Za-z])")
+_CURRENCY = re.compile(r"^⟨?\s*(US\$|USD|EUR|GBP|INR|Rs\.?|[€£₹])\s*⟩?\s*([-+]?\d.*)$", re.DOTALL)
+_CURRENCY_AFTER = re.compile(r"(?<=\d)\s*([€£₹])$")
+_QUOTIENT_OF_UNITS = re.compile(r"\s*(?:\\frac\{\s*⟨([^⟨⟩]*)⟩\s*\}\{\s*⟨([^⟨⟩]*)⟩\s*\}|⟨([^⟨⟩/]*)⟩\s*/\s*⟨([^⟨⟩/]*)⟩)")
+_MEASURE = re.compile(r"(?P<value>.*[\d}])\s+(?P<unit>[A-Za-z]{1,4}(?:/[A-Za-z]{1,4})?(?:\^\d)?)", re.DOTALL)
+_TWO_MEASURES = re.compile(
+    r"(\d[\d.,]*\s*(?:⟨[^⟨⟩\d]+⟩|\s[A-Za-z]+))[\s,]*(?:⟨?\s*and\s*⟩?)?\s*(\d[\d.,]*\s*(?:⟨[^⟨⟩\d]+⟩|\s[A-Za-z]+))"
+)
+_REPEATING = re.compile(
+    r"(?<![\d.,])(\d{0,20})\.(?:(\d{0,20})\((\d{1,20})\)|(\d{0,20}?)(\d{1,4}?)\5{2,}\s*\\(?:l|c)?dots)$"
+)
 
 _VARIABLE = re.compile(r"\b[a-fh-ln-z]\b")
 """A single letter is a variable, except for the metre and the gram."""
@@ -97,12 +110,55 @@ def read_quantity(text: str) -> Quantity | None:
     if len(text) > MAX_LENGTH:
         return None
     text = to_plain(text)
+    if text.isdecimal():
+        return Quantity(Fraction(int(text))) if len(text) < 4000 else None
+    if "⟨" in text or not text.isascii() or text[-1:].isalpha() or text[:1].isalpha():
+        text = _QUOTIENT_OF_UNITS.sub(lambda match: f" ⟨{'/'.join(filter(None, match.groups()))}⟩", text)
+        text = _CURRENCY_AFTER.sub(r" ⟨\1⟩", _CURRENCY.sub(r"\2 ⟨\1⟩", text))
+    if text.endswith((")", "dots")) and "." in text:
+        text = _REPEATING.sub(_repeating, text)
     if "," in text and (european := _EUROPEAN.fullmatch(text)):
         text = re.sub(r"[. ]", "", european[1] or european[3]) + "." + (european[2] or european[4])
     for form in _FORMS:
         if match := form.fullmatch(text):
             return _quantity(match)
     return None
+
+
+def read_scaled(text: str) -> Quantity | None:
+    """Return a number with a word that multiplies it, such as ``2.5 million dollars``, or None if it is not one."""
+    text = to_plain(text)
+    match = _SCALE.search(text)
+    if match is None:
+        return None
+    rest = f"{text[: match.start()]}{match['mark'] or ''}{text[match.end() :]}"
+    found = read_quantity(re.sub(r"\s*⟨\s*⟩", "", rest))
+    return replace(found, value=found.value * _SCALES[match["name"]]) if found else None
+
+
+def read_measure(text: str) -> Quantity | None:
+    """Return a number with a known unit that could also be a product, such as ``5 m/s``, or two such numbers.
+
+    ``2\\text{ hours }30\\text{ minutes}`` has the unit of its first part.
+    """
+    text = to_plain(text)
+    if one := _MEASURE.fullmatch(text):
+        unit = canonical_unit(one["unit"].lower())
+        value = read_quantity(one["value"]) if is_known(unit) else None
+        return replace(value, unit=unit) if value and not (value.unit or value.percent) else None
+    if two := _TWO_MEASURES.fullmatch(text):
+        large, small = (read_quantity(part) or read_measure(part) for part in two.groups())
+        ratio = unit_ratio(small.unit, large.unit) if large and small and large.unit and small.unit else None
+        if large and small and ratio and ratio < 1:
+            return replace(large, value=large.value + small.value * ratio)
+    return None
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """Return ``2.(3)`` and ``0.1666\\ldots`` as a fraction."""
+    whole, fixed, period = match[1] or "0", match[2] or match[4] or "", match[3] or match[5]
+    bottom = (10 ** len(period) - 1) * 10 ** len(fixed)
+    return rf"\frac{{{int(whole + fixed + period) - int(whole + fixed)}}}{{{bottom}}}"
 
 
 def _quantity(match: re.Match[str]) -> Quantity | None:

@@ -62,5 +62,11 @@ def read_time(text: str) -> tuple[int, int, int, str] | None:
 
 
 def same_time(left: tuple[int, int, int, str], right: tuple[int, int, int, str]) -> bool:
-    """Return whether two times are the same; the half of the day counts if both name it."""
-    return left[:3] == right[:3] and (left[3] == right[3] or not (left[3] and right[3]))
+    """Return whether two times are the same; the half of the day counts if both name it, or one has 24 hours."""
+    if left[3] and right[3]:
+        return left == right
+    if left[3] or right[3]:
+        left, right = (left, right) if left[3] else (right, left)
+        hours = left[0] % 12 + (12 if left[3] == "p" else 0)
+        return right[1:3] == left[1:3] and right[0] in (left[0], hours)
+    return left[:3] == right[:3]

@@ -17,12 +17,26 @@ _FAMILY = re.compile(
     re.DOTALL,
 )
 
+_QUANTIFIER = re.compile(
+    r"(?P<body>.+?)[\s,;(]*(?:⟨[\s,;(]*(?:for\s+(?:all|any|every|each)|where)[^⟨⟩]*⟩|\\forall(?![a-z])"
+    r"|\bfor\s+(?:all|any|every|each)\b(?:\s+real)?)"
+    r"\s*[A-Za-z](?:_\w)?(?:\s*\\in\s*\\mathbb\{[RC]\}|⟨\s*(?:is|are)[^⟨⟩]*constants?\s*⟩)?[\s).]*",
+    re.DOTALL,
+)
+"""``f(x)=x^2`` for all real x; ``e^x+C`` where C is a constant."""
+
 
 class Family(NamedTuple):
     """An answer for every integer value of its parameter."""
 
     body: str
     name: str
+
+
+def without_quantifier(text: str) -> str:
+    """Return a formula in plain notation without "for all x" after it, if x is any number."""
+    match = _QUANTIFIER.fullmatch(text) if r"\forall" in text or "for" in text or "where" in text else None
+    return match["body"].strip() if match else text
 
 
 def read_family(text: str) -> Family | None:

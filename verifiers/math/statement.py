@@ -27,7 +27,13 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _LEAD_IN = re.compile(rf"^.*(?:{_NOUN})\s*(?:is|are|:|=)+\s*:?\s*", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)(?!\s*or\b)")
+_DENIED = re.compile(
+    r"(?:\b(?:not|cannot\s+be|never|rather\s+than|anything\s+but|instead\s+of)|n't)(?:\s+be)?(?:\s+equal\s+to)?[\s:$*\"'(]*$",
+    re.IGNORECASE,
+)
+_REJECTED = re.compile(r"[\s$*\"')]*(?:is|was|are|would\s+be)\s+(?:too|wrong|incorrect|not)\b", re.IGNORECASE)
+"""Words before or after a value that say that it is not the answer."""
 _RETRACTION = re.compile(
     r"\b(?:wait|no,|not quite|actually|correction|sorry|mistake|wrong|I mean|or rather|instead|alternatively|on second"
     r" thought|hmm|maybe|perhaps|possibly|could also be)\b",
@@ -66,10 +72,16 @@ def is_joined(gap: str) -> bool:
     return len(gap) < 80 and bool(_CONNECTIVE.fullmatch(gap) or _NOUN_BETWEEN.fullmatch(gap))
 
 
-def last_tag(text: str) -> tuple[int, str]:
-    """Return where the last closed ``<answer>`` starts, and its content; an empty content if there is none."""
-    tags = list(_TAG.finditer(text))
-    return (tags[-1].start(), without_markdown(tags[-1][1]).strip()) if tags else (-1, "")
+def last_tags(text: str) -> tuple[int, int, tuple[str, ...]]:
+    """Return where the last closed ``<answer>`` starts and ends, and its content and those joined to it."""
+    tags = [tag for tag in _TAG.finditer(text) if tag[1].strip()]
+    group = tags[-1:]
+    for tag in reversed(tags[-_MAX_VALUES:-1]):
+        if not _is_list(text[tag.end() : group[0].start()]):
+            break
+        group.insert(0, tag)
+    contents = dict.fromkeys(without_markdown(tag[1]).strip() for tag in group)
+    return (group[-1].start(), group[-1].end(), tuple(contents)) if group else (-1, -1, ())
 
 
 def commitments(text: str, numeric: bool, kinds: Sequence[str], final: bool) -> tuple[int, str]:
@@ -112,13 +124,22 @@ def last_statement(text: str, numeric: bool, kinds: Sequence[str]) -> str:
     line = _LEAD_IN.sub("", lines[-1]).strip().removesuffix(".") if lines else ""
     if read_quantity(line) is not None:
         return line
-    formulas = list(_FORMULAS.finditer(text)) if "latex" in kinds else []
-    numbers = list(_NUMBERS.finditer(text))
+    formulas = _claimed(text, _FORMULAS) if "latex" in kinds else []
+    numbers = _claimed(text, _NUMBERS)
     if formulas and not (numeric and numbers and numbers[-1].start() > formulas[-1].end()):
         return _joined(text, _last_group(text, formulas, _is_list))
     if numeric:
         return _joined(text, _last_group(text, numbers, _is_alternative))
     return line
+
+
+def _claimed(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """Return the formulas or numbers in ``text``, without those that it says are not the answer."""
+    return [
+        value
+        for value in pattern.finditer(text)
+        if not (_DENIED.search(text[max(0, value.start() - 40) : value.start()]) or _REJECTED.match(text, value.end()))
+    ]
 
 
 def is_mathematical(text: str) -> bool:

@@ -50,6 +50,18 @@ _NAMES = {
     "litre": "l",
     "dollar": "$",
     "usd": "$",
+    "eur": "euro",
+    "€": "euro",
+    "£": "pound",
+    "gbp": "pound",
+    "₹": "rupee",
+    "rs": "rupee",
+    "rupee": "rupee",
+    "inr": "rupee",
+    "mph": "mi/h",
+    "kph": "km/h",
+    "kmh": "km/h",
+    "kmph": "km/h",
     "degree": "degree",
 }
 _TRAILING = re.compile(
@@ -63,11 +75,14 @@ _NOT_UNITS = re.compile(
     r"|minus|mod|more|most|not|or|pi|plus|root|sin|cos|sqrt|squared|tan|th|times|where|with)\b"
 )
 """Words that change the meaning of a number, so that they are not units."""
-_SQUARE, _CUBIC = ("square ", "sq "), ("cubic ", "cu ")
+_SQUARE, _CUBIC = ("square ", "sq ", "sq. "), ("cubic ", "cu ", "cu. ")
 
 
 def canonical_unit(words: str) -> str:
     """Return a lower-case unit in canonical spelling: singular, abbreviated if known, with powers as in ``cm^2``."""
+    top, _, bottom = re.sub(r"\s+per\s+", "/", words).partition("/")
+    if top.strip() and bottom.strip():
+        return f"{canonical_unit(top.strip())}/{canonical_unit(bottom.strip())}"
     power = 1
     for power_words, exponent in ((_SQUARE, 2), (_CUBIC, 3)):
         for word in power_words:
@@ -83,10 +98,16 @@ def canonical_unit(words: str) -> str:
 
 def unit_ratio(unit: str, other: str) -> Fraction | None:
     """Return how many of ``other`` make one ``unit``, or None if they cannot be converted."""
+    if "/" in unit and "/" in other:
+        (top, _, bottom), (other_top, _, other_bottom) = unit.partition("/"), other.partition("/")
+        ratios = unit_ratio(top, other_top), unit_ratio(bottom, other_bottom)
+        return ratios[0] / ratios[1] if ratios[0] and ratios[1] else None
     name, _, power = unit.partition("^")
     other_name, _, other_power = other.partition("^")
     if power != other_power:
         return None
+    if name == other_name:
+        return Fraction(1)
     for sizes in _SIZES.values():
         if name in sizes and other_name in sizes:
             return (Fraction(sizes[name]) / Fraction(sizes[other_name])) ** int(power or 1)
@@ -112,4 +133,4 @@ def split_unit(text: str) -> tuple[str, str]:
 
 def is_known(unit: str) -> bool:
     """Return whether the unit can be converted."""
-    return any(unit.partition("^")[0] in sizes for sizes in _SIZES.values())
+    return all(any(part.partition("^")[0] in sizes for sizes in _SIZES.values()) for part in unit.split("/"))

@@ -71,6 +71,10 @@ def test_eval_over_a_url_is_saved_and_goes_on(
     first = lachesis(*eval_words(adder, "--tasks", "4"), cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert len(adder.asked) == 4
+    lines = [line.partition("  ")[2] for line in first.stdout.splitlines()]
+    assert lines[:3] == ["checking the environment and the sandbox", "starting the worker", "evaluating"]
+    shown = r"evaluating (\d)/4  mean reward \d\.\d{3}  accuracy \d\.\d{3}  tasks/s \S+  \d:\d\d left"
+    assert [found[1] for line in lines if (found := re.fullmatch(shown, line))] == ["1", "2", "3", "4"]
     whole = lachesis(*eval_words(adder, "--attempts", "2"), cwd=tmp_path)
     tasks = len({row["task"]["id"] for row in rows_of(tmp_path / "s.jsonl")})
     assert len(adder.asked) == 4 + 2 * tasks  # a task that lacks an attempt is made whole: rewards may compare them

@@ -102,3 +102,9 @@ def test_results_may_be_wrapped_in_lists_if_all_are(
 )
 def test_programs_have_the_prelude_that_calls_have(judge: Judge, program: str, status: str) -> None:
     assert judge(fenced(program), [{"input": "", "output": "15"}]).status == status
+
+
+def test_the_name_of_the_function_may_stand_in_json_text_with_the_tests(judge: Judge) -> None:
+    answer = '{"fn_name": "f", "inputs": [["ab"]], "outputs": [["abab"]]}'
+    assert judge(fenced("def f(s):\n    return s * 2"), answer, format="call").status == "ok"
+    assert judge(fenced("def f(s):\n    return s * 3"), answer, format="call").status == "wrong"

@@ -160,6 +160,12 @@ OPTIONS = ["Paris", "Rome", "New Rome", "Both of them"]
         ("Romeo is the capital.", "lost"),
         ("Nobody likes Rome is the capital", "lost"),
         ("The capital is nice.", "lost"),
+        ("The capital of Italy is Rome.", "ok"),
+        ("I think that Rome is the capital.", "ok"),
+        ("The capital is Paris.", "wrong"),
+        ("The capital is not Rome.", "lost"),
+        ("The capital could be Rome.", "lost"),
+        ("The favourite of nobody is Rome.", "lost"),
     ],
 )
 def test_the_subject_of_a_sentence_is_a_choice(text: str, status: str) -> None:

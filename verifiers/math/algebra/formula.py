@@ -28,6 +28,8 @@ _FUNCTION_NAMES = frozenset(
     "\\" + name for name in (*_ELEMENTARY, "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh")
 )
 _MAX_FACTORIAL = 150
+_MAX_CHOSEN = 4
+"""Largest lower number with which a binomial of a formula is written as a product."""
 
 
 def read_formula(text: str, budget: Budget) -> Expression | None:
@@ -61,7 +63,7 @@ class _Reader(OperatorReader):
         return self._product()
 
     def _product(self) -> Expression:
-        value, divided = self._power(), False
+        last, (value, divided) = self._next, (self._power(), False)
         while self._next and self._next not in _ENDS and not (self._in_bars and self._next == "|"):
             if self._next in _PRODUCTS:
                 self._take()
@@ -71,9 +73,10 @@ class _Reader(OperatorReader):
             elif self._next in _QUOTIENTS:
                 self._take()
                 value, divided = value / self._power(), True
-            elif divided or self._next[0] in "0123456789.{" or self._mixed():
+            elif divided or (self._next[0] in "0123456789.{" and last != r"\binom") or self._mixed():
                 raise UnsupportedExpression("a product that could be read in two ways")
             else:
+                last = self._next
                 value = value * self._power()
         return value
 
@@ -95,6 +98,8 @@ class _Reader(OperatorReader):
     def _factorial(self, value: Expression) -> Expression:
         self._take()
         number = value.number
+        if number is None and self._next != "!":
+            return opaque("factorial", value)
         if number is None or number.denominator != 1 or not 0 <= number <= _MAX_FACTORIAL or self._next == "!":
             raise UnsupportedExpression("factorial")
         return constant(Fraction(math.factorial(int(number))), self._budget)
@@ -225,8 +230,16 @@ class _Reader(OperatorReader):
 
     def _binomial(self) -> Expression:
         self._take()
-        top, bottom = self._argument().number, self._argument().number
-        if top is None or bottom is None or top.denominator != 1 or bottom.denominator != 1:
+        of, choose = self._argument(), self._argument()
+        top, bottom = of.number, choose.number
+        if top is None and bottom is not None and bottom in range(_MAX_CHOSEN + 1):
+            product = constant(Fraction(1, math.factorial(int(bottom))), self._budget)
+            for less in range(int(bottom)):
+                product = product * (of + constant(Fraction(-less), self._budget))
+            return product
+        if top is None or bottom is None:
+            return opaque("binom", of, choose)
+        if top.denominator != 1 or bottom.denominator != 1:
             raise UnsupportedExpression("binomial")
         if not 0 <= bottom <= top <= _MAX_FACTORIAL:
             raise UnsupportedExpression("binomial")

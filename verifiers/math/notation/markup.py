@@ -12,13 +12,24 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _CODE = re.compile(r"(?<!`)(?P<mark>`{1,2})(?!`)(?P<content>[^`\n]{1,300})(?P=mark)(?!`)")
 _LINE_START = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*+•][ \t]+(?=\$|\\[(\[]|\S*[A-Za-z*_]))", re.MULTILINE)
 _END = ("\\\\", r"\,", r"\;", r"\!", r"\:", r"\quad", r"\qquad", r"\checkmark", r"\blacksquare", r"\qed")
-_ESCAPED = (r"\.", r"\~")
 _COLOUR = re.compile(r"\\(?:color|textcolor|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}")
+_NOUN = (
+    r"(?:final|correct|required|desired|expected|possible|total|maximum|minimum|max|min|largest|smallest|greatest|least"
+    r"|answer|ans|result|solutions?|values?|number|sum|difference|product|quotient|remainder|ratio|probability|area"
+    r"|volume|perimeter|length|width|height|distance|radius|diameter|angle|slope|average|mean|median|mode|cost|price"
+    r"|speed|time|age)"
+)
 _LABEL = re.compile(
-    r"^(?:\\(?:text|textbf|mathrm)\s*\{)?\s*(?:the\s+)?(?:final\s+)?(?:answer|ans)\s*(?:is|:|=)\s*:?\s*\}?\s*",
+    rf"(?P<text>\\(?:text|textbf|mathrm)\s*\{{)?\s*(?:(?:the\s+)?(?:{_NOUN}\s+){{0,3}}{_NOUN}"
+    r"(?P<closed>\s*\})?(?:\s+(?:is|are)(?![A-Za-z])\s*:?|\s*[:=])|(?:option|choice)\s+(?=\(?[A-J](?![A-Za-z])))\s*"
+    r"(?P<stop>\})?\s*",
     re.IGNORECASE,
 )
-_SPACE = re.compile(r"\\(?:hspace|vspace|hskip|label|tag)\*?\s*\{[^{}]*\}")
+"""What a value is called before it: ``\\text{Answer: } 13``, ``The ratio is 3:4``, ``\\text{Option C}``."""
+_LEADING = re.compile(
+    r"(?:\\(?:therefore|Rightarrow|implies|Longrightarrow)(?![A-Za-z])|[∴⇒]|\\[,;:! ]|\\q?quad(?![a-z])|\s)+"
+)
+_SPACE = re.compile(r"\\(?:hspace|vspace|hskip|label|tag|phantom|hphantom|vphantom)\*?\s*\{[^{}]*\}")
 _SWITCH = re.compile(
     r"\\(?:bf|bfseries|it|itshape|em|rm|sf|tt|sl|boldmath|displaystyle|textstyle|scriptstyle|large|Large|LARGE|huge|Huge"
     r"|normalsize|small|mathstrut|strut|nonumber|notag)(?![A-Za-z])"
@@ -28,7 +39,6 @@ _AROUND = re.compile(
     r"|emph|underset\s*\{\s*\})\s*\{"
 )
 _QUOTES = ("`", '"', "“", "'")
-_LABEL_STARTS = frozenset("\\tTaAfF")
 _MAX_LAYERS = 12
 
 
@@ -55,13 +65,18 @@ def without_decoration(text: str) -> str:
     text = text.strip()
     if "\\" in text:
         text = _peel(_SWITCH.sub(" ", _SPACE.sub(" ", _COLOUR.sub("", text))))
-    if text[:1] in _LABEL_STARTS:
-        text = _LABEL.sub("", text)
+    if text[:1] in ("\\", "∴", "⇒") and (leading := _LEADING.match(text)):
+        text = text[leading.end() :]
+    if (text[:1].isalpha() or text.startswith("\\")) and (label := _LABEL.match(text)):
+        open_text = label["text"] and not (label["closed"] or label["stop"])
+        text = (label["text"] if open_text else "") + text[label.end() :]
     for _ in range(_MAX_LAYERS):
         before = text
         text = text.strip()
         end = next((end for end in _END if text.endswith(end)), "")
-        text = text.removesuffix(end) if end or text.endswith(_ESCAPED) else text.rstrip(",;.:~ ")
+        text = text.removesuffix(end) if end else text.rstrip(",;.:~ ")
+        if text.endswith("\\") and not text.endswith("\\\\"):
+            text = text[:-1]  # what is left of a space or an escaped point
         for mark in ("**", "__", "*", "_", *_QUOTES):
             closing = {"“": "”"}.get(mark, mark)
             inner = text[len(mark) : -len(closing)]

@@ -23,7 +23,7 @@ _GREEK = (
     *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"),
 )
 _CONSTANTS = {"oo": "infty", "inf": "infty", "infty": "infty", "infinity": "infty"}
-_STANDARD = _CONSTANTS | _SPELLINGS | _SHORT
+_STANDARD = _CONSTANTS | _SPELLINGS | _SHORT | {"varphi": "phi", "varepsilon": "epsilon"}
 _AFTER_NUMBER = frozenset(("mu", "nu", "psi", "rho", "tau"))
 """Greek letters whose names are units or words after a number: ``30 psi``."""
 
@@ -113,4 +113,6 @@ def _italic(match: re.Match[str]) -> str:
     name = match["braced"] or match["letter"]
     if len(name) == 1:
         return f" {name} " if name in _LETTERS else match[0]
-    return f"\\{_STANDARD.get(name, name)} " if name in _FUNCTIONS or name in _CALLED else match[0]
+    called = match.string[match.end() :].lstrip()[:1] in ("(", "{", "_", "\\", "^")
+    known = name in _FUNCTIONS or (name in _CALLED and called)  # ``30\text{ min}`` has a unit
+    return f"\\{_STANDARD.get(name, name)} " if known else match[0]

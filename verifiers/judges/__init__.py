@@ -1,0 +1,1 @@
+"""Language models as judges: verifiers that ask an OpenAI-compatible endpoint for their verdict."""
