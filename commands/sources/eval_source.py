@@ -110,21 +110,22 @@ def interval(label: str, mean: float, error: float) -> dict[str, Any]:
 
 
 class _Result(NamedTuple):
-    """A task's number in its file, and the mean total of its scored attempts."""
+    """A task's number in its file, its prompt's beginning, and the mean total of its scored attempts."""
 
     group: int
+    asked: str
     total: float
 
 
 def _by_task(rows: list[Row]) -> dict[str, _Result]:
     """The result of each task by its id."""
     totals: dict[str, list[float]] = defaultdict(list)
-    groups = {}
+    named: dict[str, Row] = {}
     for row in rows:
         if row.total is not None:
             totals[row.task].append(row.total)
-            groups[row.task] = row.group
-    return {task: _Result(groups[task], fmean(values)) for task, values in totals.items()}
+            named[row.task] = row
+    return {task: _Result(named[task].group, named[task].asked, fmean(values)) for task, values in totals.items()}
 
 
 def _score(row: Row) -> Score:
@@ -137,6 +138,7 @@ def _task(group: int, attempts: list[Row]) -> dict[str, Any]:
     return {
         "group": group,
         "task": attempts[0].task,
+        "asked": attempts[0].asked,
         "attempts": [
             {"attempt": row.attempt, "total": row.total, "success": row.success, "stop": row.stop} for row in attempts
         ],

@@ -33,6 +33,7 @@ class Library:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = [Path(os.path.abspath(path)) for path in paths]
         self._sources: dict[str, Source] = {}
+        self._told: set[str] = set()
         for path in self._paths:
             if not path.exists():
                 raise ConfigError(f"{path} does not exist; give a run's folder, an evaluation's file or a folder")
@@ -48,7 +49,9 @@ class Library:
                 try:
                     seen[key] = self._sources.get(key) or open_source(found)
                 except LachesisError as error:
-                    log.warning("%s", error)
+                    if str(error) not in self._told:  # once, because the page asks again and again
+                        self._told.add(str(error))
+                        log.warning("%s", error)
         self._sources = seen
         return list(seen.values())
 

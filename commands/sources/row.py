@@ -11,7 +11,7 @@ from ...verifiers.reward import Reward
 from ...verifiers.trajectory import POLICY
 
 OPENING = 140
-"""Most characters of a reply that a list shows."""
+"""Most characters of a prompt or a reply that a list shows."""
 
 
 class Row(msgspec.Struct, gc=False):
@@ -23,6 +23,7 @@ class Row(msgspec.Struct, gc=False):
         attempt: the attempt at its task.
         environment: the environment's label.
         task: the task's id.
+        asked: the beginning of the task's last message.
         stop: why the episode ended.
         totals: agent and total reward of each scored agent.
         parts: label and unweighted score of each component; the label of another agent than the policy begins with its
@@ -39,6 +40,7 @@ class Row(msgspec.Struct, gc=False):
     attempt: int
     environment: str
     task: str
+    asked: str
     stop: str
     totals: tuple[tuple[str, float], ...]
     parts: tuple[tuple[str, float | None], ...]
@@ -56,6 +58,7 @@ class Row(msgspec.Struct, gc=False):
 
 class _Task(msgspec.Struct):
     id: Any = ""
+    prompt: Any = ""
 
 
 class Line(msgspec.Struct):
@@ -111,15 +114,27 @@ def row_of(line: Line, place: int, group: int | None = None) -> Row:
         attempt=line.attempt,
         environment=line.environment,
         task=str(line.task.id),
+        asked=_opening(_last_text(line.task.prompt)),
         stop=line.stop,
         totals=totals,
         parts=parts,
         success=success,
         turns=len(replies),
-        reply=" ".join(replies[-1][: 4 * OPENING].split())[:OPENING] if replies else "",
+        reply=_opening(replies[-1]) if replies else "",
         error=(line.error or "")[:400],
         place=place,
     )
+
+
+def _opening(text: str) -> str:
+    """The beginning of ``text`` on one line."""
+    return " ".join(text[: 4 * OPENING].split())[:OPENING]
+
+
+def _last_text(prompt: Any) -> str:
+    """The text of a prompt, or of its last message."""
+    last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
+    return str(last.get("content", "")) if isinstance(last, dict) else str(last)
 
 
 def _rewards(

@@ -13,6 +13,9 @@ from ...verifiers.errors import DataError
 from .row import Filter, Row, decode_line, row_of
 from .trajectory_files import NumberedLine, TrajectoryFile
 
+DAMAGES = 1000
+"""Most damages that an index remembers."""
+
 
 class Found(NamedTuple):
     """The rows that a filter chose.
@@ -140,15 +143,19 @@ class RowIndex:
             try:
                 rows.append(row_of(decode_line(line.text), place, line.group))
             except DataError as error:
-                self.damages.append(f"step {part.step}, row {place + 1}: {error}")
+                self._note(f"step {part.step}, row {place + 1}: {error}")
         self._rows[part] = rows
 
     def _lines(self, part: Frame) -> list[NumberedLine]:
         try:
             return self._file.lines(part)
         except (DataError, OSError) as error:
-            self.damages.append(str(error))
+            self._note(str(error))
             return []
+
+    def _note(self, damage: str) -> None:
+        if len(self.damages) < DAMAGES and damage not in self.damages:
+            self.damages.append(damage)
 
     def _containing(self, part: Frame, rows: list[Row], text: str) -> list[Row]:
         """Those of a part's rows whose messages contain ``text``."""

@@ -1,19 +1,22 @@
 """A run as the viewer shows it: its state, its curves with their alerts, and its trajectories."""
 
 import logging
+import os
 import threading
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...trainer.run.alerts import Alerts
-from ...trainer.run.error_log import ErrorLog
-from ...trainer.run.storage.reader import CONFIG, TRAJECTORIES, Mark, Run
+from ...trainer.run.error_log import ERRORS, ErrorLog
+from ...trainer.run.storage.reader import CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, Mark, Run
 from ...verifiers.errors import LachesisError
 from .row_index import RowIndex
 from .token_texts import TokenTexts
-from .trajectory_files import RunTrajectories
+from .trajectory_files import RunTrajectories, check_files
 
 log = logging.getLogger("lachesis")
 
@@ -65,26 +68,29 @@ class RunSource:
             "best": max(values, default=None),
             "last": values[-1] if values else None,
             "alerts": len(curves.alerts),
-            "changed": self._changed(),
-            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "changed": max((found.st_mtime for found in _files(self.path, deep=False)), default=0.0),
+            "bytes": sum(found.st_size for found in _files(self.path)),
             "checkpoints": len(self.run.checkpoints()),
         }
 
     def page(self) -> dict[str, Any]:
         """Return what the run's page shows beside its curves."""
         curves = self.curves()
+        config = (self.path / CONFIG).read_text(encoding="utf-8", errors="replace")
         return {
             **self.state(),
             "summary": self._summary(),
             "names": sorted(curves.columns),
             "alert_list": curves.alerts,
-            "config": (self.path / CONFIG).read_text(encoding="utf-8", errors="replace"),
+            "config": config,
+            "settings": _settings(config),
             "trajectory_steps": self.index.steps(),
             "problems": [asdict(problem) | {"text": str(problem)} for problem in ErrorLog(self.path).problems[:50]],
         }
 
     def curves(self) -> "Curves":
         """Return the curves, after reading the rows that were added."""
+        check_files(*(self.path / name for name in (CONFIG, METRICS, SUMMARY, LOCK, ERRORS)))
         with self._lock:
             rows, self._mark, again = self.run.new_metrics(self._mark)
             if again:
@@ -105,9 +111,33 @@ class RunSource:
         except LachesisError:
             return None
 
-    def _changed(self) -> float:
-        """When a file of the run was written last, in seconds since 1970."""
-        return max(file.stat().st_mtime for file in self.path.iterdir() if file.is_file())
+
+def _files(folder: Path, deep: bool = True) -> Iterator[os.stat_result]:
+    """What the system says of each file in a folder, and below it if ``deep``."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # a run under way replaces files and deletes old checkpoints
+                yield os.stat(os.path.join(place, name), follow_symlinks=False)
+        if not deep:
+            return
+
+
+def _settings(config: str) -> dict[str, Any]:
+    """The settings of a config by their dotted keys; none if it is not TOML."""
+    try:
+        left: list[tuple[str, Any]] = list(tomllib.loads(config).items())
+    except (ValueError, RecursionError):
+        return {}
+    found = {}
+    while left:
+        key, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{key}.{inner}", deeper) for inner, deeper in value.items()]
+        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            left += [(f"{key}.{number}", one) for number, one in enumerate(value)]
+        else:
+            found[key] = value if isinstance(value, bool | int | float) else str(value)
+    return found
 
 
 class Curves:

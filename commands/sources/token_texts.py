@@ -39,6 +39,8 @@ def _load(model: str) -> Tokenizer | None:
         if not isinstance(found, str):
             return None
         path = Path(found)
+    if not path.is_file():
+        return None
     try:
         return Tokenizer.from_file(str(path))
     except Exception:  # noqa: BLE001 - the library raises plain Exception for a missing or damaged file

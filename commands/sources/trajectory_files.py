@@ -1,5 +1,6 @@
 """The files that hold trajectories, read in parts: a run's store and an evaluation's file of scores."""
 
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -39,18 +40,19 @@ class RunTrajectories:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._store = TrajectoryStore(path)
+        self._store: TrajectoryStore | None = None
         self._seen = (-1, -1)
 
     def parts(self) -> list[Frame]:
         """Return the frames; the index is read again only if the file has changed."""
+        check_files(self._path, self._path.with_name(f"{self._path.name}.index"))
         if self._path.exists() and self._seen != (seen := _state(self._path)):
             self._store, self._seen = TrajectoryStore(self._path), seen
-        return list(self._store.frames)
+        return list(self._store.frames) if self._store else []
 
     def lines(self, part: Frame) -> list[NumberedLine]:
         """Return a step's trajectories."""
-        return [NumberedLine(None, line) for line in self._store.lines(part)]
+        return [NumberedLine(None, line) for line in self._store.lines(part)] if self._store else []
 
 
 class EvalTrajectories:
@@ -70,6 +72,7 @@ class EvalTrajectories:
 
     def parts(self) -> list[Frame]:
         """Return the parts; lines that were added since the last call make new ones."""
+        check_files(self._path)
         if self._inode != (inode := self._path.stat().st_ino):
             self._parts, self._numbers, self._groups, self._end, self._inode = [], {}, {}, 0, inode
         lines, end = whole_lines(self._path, self._end)
@@ -110,6 +113,23 @@ class _WithTask(msgspec.Struct):
 
 
 _task_of = msgspec.json.Decoder(_WithTask).decode
+
+
+def check_files(*paths: Path) -> None:
+    """Refuse to read what is neither a file nor missing: a pipe or a device may never end.
+
+    Raises:
+        DataError: one of ``paths`` is something else.
+    """
+    for path in paths:
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}; remove it, or restore it from a backup") from None
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path} is not a regular file; remove it, or restore it from a backup")
 
 
 def read_header(path: Path) -> dict[str, Any] | None:

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from ...verifiers.errors import DataError
+from ...verifiers.errors import DataError, LachesisError
 from ..sources.eval_source import EvalSource, compare
 from ..sources.library import Library, Source
 from ..sources.row import Filter, Row
@@ -38,8 +40,8 @@ class Answers:
         self.library = library
 
     def home(self) -> dict[str, Any]:
-        """Return the state of every run and evaluation."""
-        return {"sources": [source.state() for source in self.library.sources()]}
+        """Return the state of every run and evaluation, or why it cannot be read."""
+        return {"sources": [_state(source) for source in self.library.sources()]}
 
     def source(self, key: str) -> Source:
         """Return a source, or raise ``Missing``."""
@@ -82,6 +84,7 @@ class Answers:
             "rows": [row_json(row) for row in rows[first : first + LISTED]],
             "first": first,
             "total": len(rows),
+            "means": _means(rows),
             "complete": found.complete,
             "known": index.known,
             "indexed": index.indexed,
@@ -97,7 +100,8 @@ class Answers:
         if chosen is None:
             raise Missing(f"{source.path.name} has no trajectory {group}/{attempt}")
         page = trajectory_page(chosen, source.index.text(chosen), source.texts)
-        return {**page, "siblings": [row_json(row) for row in sorted(rows, key=lambda row: row.attempt)]}
+        siblings = [row_json(row) for row in sorted(rows, key=lambda row: row.attempt)]
+        return {**page, "siblings": siblings, "groups": _neighbours(source, chosen)}
 
     def group(self, key: str, group: int) -> dict[str, Any]:
         """Return all attempts of a group with their conversations, side by side, without tokens."""
@@ -122,6 +126,14 @@ class Answers:
         return found
 
 
+def _state(source: Source) -> dict[str, Any]:
+    try:
+        return source.state()
+    except (LachesisError, OSError) as error:
+        known = {"key": source.key, "kind": source.kind, "name": source.path.name, "path": str(source.path)}
+        return {**known, "changed": 0, "bytes": 0, "error": str(error)}
+
+
 def row_json(row: Row) -> dict[str, Any]:
     """A row for the page."""
     return {
@@ -130,6 +142,7 @@ def row_json(row: Row) -> dict[str, Any]:
         "attempt": row.attempt,
         "environment": row.environment,
         "task": row.task,
+        "asked": row.asked,
         "stop": row.stop,
         "total": row.total,
         "totals": dict(row.totals),
@@ -139,6 +152,34 @@ def row_json(row: Row) -> dict[str, Any]:
         "reply": row.reply,
         "error": row.error,
     }
+
+
+def _means(rows: Sequence[Row]) -> dict[str, Any]:
+    """The means over rows: of the totals, of each component, of success and of the turns; None where there is none."""
+    parts: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for label, score in row.parts:
+            if score is not None:
+                parts[label].append(score)
+    return {
+        "total": _mean([row.total for row in rows if row.total is not None]),
+        "parts": {label: _mean(scores) for label, scores in parts.items()},
+        "success": _mean([float(row.success) for row in rows if row.success is not None]),
+        "turns": _mean([row.turns for row in rows]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _neighbours(source: Source, chosen: Row) -> list[int | None]:
+    """The groups before and after a row's in its step; None at an end."""
+    groups = {row.group for row in source.index.find(Filter(step=chosen.step)).rows}
+    return [
+        max((group for group in groups if group < chosen.group), default=None),
+        min((group for group in groups if group > chosen.group), default=None),
+    ]
 
 
 def as_json(value: Any) -> str:

@@ -44,7 +44,8 @@ def command(paths: Sequence[Path], host: str, port: int, open_page: bool, file: 
         size = export(answers, file, trajectories)
         click.echo(f"{file}: {size / 1e6:.1f} MB, to open in a browser or to send to somebody")
         return
-    token = "" if is_loopback(host) else secrets.token_urlsafe(16)
+    alone = host != "" and is_loopback(host)  # an empty address is every address of this machine
+    token = "" if alone else secrets.token_urlsafe(16)
     asyncio.run(_serve(make_app(answers, token), host, port, token, open_page))
 
 

@@ -2,16 +2,20 @@
 
 import base64
 import hashlib
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
+from ...verifiers.errors import LachesisError
 from ...verifiers.files import replace_text
 from ..sources.library import Source
 from ..sources.row import Filter, Row
 from ..sources.run_source import RunSource
 from .answers import Answers, as_json, row_json
 from .server import STATIC
+
+log = logging.getLogger("lachesis")
 
 SCRIPTS = "dom api chart parts curves conversation tokens rows home trajectory run eval main".split()  # noqa: SIM905
 """The page's scripts, each after those that it imports."""
@@ -22,7 +26,7 @@ POINTS = 2000
 
 
 def export(answers: Answers, file: Path, trajectories: int) -> int:
-    """Write the page of everything in the library into one file.
+    """Write the page of everything in the library into one file; what cannot be read is left out, and logged.
 
     Args:
         answers: what the page shows.
@@ -36,11 +40,14 @@ def export(answers: Answers, file: Path, trajectories: int) -> int:
     sources = answers.library.sources()
     data: dict[str, Any] = {"home": answers.home()}
     for source in sources:
-        data[source.key] = answers.page(source.key)
-        if isinstance(source, RunSource):
-            data[f"{source.key}/curves"] = _thinned(source)
-        data |= _trajectories(answers, source, trajectories)
-    evals = [source for source in sources if not isinstance(source, RunSource)]
+        try:
+            data[source.key] = answers.page(source.key)
+            if isinstance(source, RunSource):
+                data[f"{source.key}/curves"] = _thinned(source)
+            data |= _trajectories(answers, source, trajectories)
+        except (LachesisError, OSError) as error:
+            log.warning("%s is not exported as a whole: %s", source.path, error)
+    evals = [source for source in sources if not isinstance(source, RunSource) and source.key in data]
     for one in evals:
         for other in evals:
             if one is not other:
@@ -120,6 +127,7 @@ def _trajectories(answers: Answers, source: Source, most: int) -> dict[str, Any]
         "rows": [row_json(row) for row in listed],
         "first": 0,
         "total": len(listed),
+        "means": None,
         "complete": True,
         "known": len(listed),
         "indexed": len(listed),

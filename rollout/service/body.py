@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -102,4 +103,10 @@ async def packed(request: web.Request, body: bytes, content_type: str) -> web.Re
 
 def is_loopback(host: str) -> bool:
     """Whether an address is one of this machine's own."""
-    return host in {"localhost", "::1", ""} or host.startswith(("127.", "::ffff:127."))
+    if host in {"localhost", ""}:
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:  # a name, such as 127.0.0.1.example.org, which anybody can point to this machine
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

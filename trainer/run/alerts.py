@@ -1,5 +1,6 @@
 """Alerts about a run that goes wrong; each is given once, with its cure, and can end the run."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from ...verifiers.errors import nearest
 
 FIRST, LAST = 5, 5
 """Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
+
+HELD_OUT = re.compile(r"heldout/(?:.+/)?(?:accuracy|reward)")
+"""Held-out results of the run, and of each environment where there are several."""
 
 Row = Mapping[str, Any]
 
@@ -35,30 +39,31 @@ class History:
     Attributes:
         first: the metrics of the first steps.
         last: the metrics of the last steps.
-        held_out: (step, value) of every held-out evaluation since the warm start, by ``metric``.
-        metric: ``heldout/accuracy``, or ``heldout/reward`` in a run without an accuracy.
-        held_out_reward: the held-out reward of the first evaluation, None before it.
+        held_out: name of a held-out accuracy or reward → (step, value) of every evaluation since the warm start.
+        warmed: whether there was a warm start.
     """
 
     first: list[Row] = field(default_factory=list)
     last: deque[Row] = field(default_factory=lambda: deque(maxlen=LAST))
-    held_out: list[tuple[int, float]] = field(default_factory=list)
-    metric: str = ""
-    held_out_reward: float | None = None
+    held_out: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    warmed: bool = False
 
     def add(self, row: Row) -> None:
         """Take the metrics of one step."""
         step = row.get("step", 0)
-        metric = "heldout/accuracy" if row.get("heldout/accuracy") is not None else "heldout/reward"
-        if row.get(metric) is not None and step >= 0:
-            if self.held_out_reward is None:
-                self.held_out_reward = row.get("heldout/reward")
-            self.metric = metric
-            self.held_out.append((step, row[metric]))
+        self.warmed |= step < 0
+        for name, value in row.items() if step >= 0 else ():
+            if HELD_OUT.fullmatch(name) and value is not None:
+                self.held_out.setdefault(name, []).append((step, value))
         if "loss" in row:
             if len(self.first) < FIRST:
                 self.first.append(row)
             self.last.append(row)
+
+    @property
+    def metric(self) -> str:
+        """The held-out metric of the whole run: the accuracy, or the reward if success is undefined."""
+        return "heldout/accuracy" if "heldout/accuracy" in self.held_out else "heldout/reward"
 
     def mean(self, rows: Sequence[Row] | deque[Row], name: str) -> float | None:
         """Return the mean over the steps that computed tokens; None if there are none."""
@@ -97,10 +102,11 @@ class Alerts:
 
 def collapse(history: History) -> str:
     """The held-out result is far below its best, twice in a row."""
-    if len(history.held_out) < 3:
+    held_out = history.held_out.get(history.metric, [])
+    if len(held_out) < 3:
         return ""
-    best_step, best = max(history.held_out, key=lambda pair: pair[1])
-    last = history.held_out[-2:]
+    best_step, best = max(held_out, key=lambda pair: pair[1])
+    last = held_out[-2:]
     if best <= 0 or any(best - value < max(0.1, 0.4 * best) for _, value in last):
         return ""
     return (
@@ -110,14 +116,36 @@ def collapse(history: History) -> str:
     )
 
 
+def reward_hacked(history: History) -> str:
+    """The reward rises while held-out success falls, in the whole run or in one environment."""
+    for name, values in history.held_out.items():
+        if not name.endswith("/accuracy") or len(values) < 3:
+            continue
+        label = name.removeprefix("heldout/").removesuffix("accuracy")
+        rewards = [
+            [row[f"{label}reward/total"] for row in rows if row.get(f"{label}reward/total") is not None]
+            for rows in (history.first, history.last)
+        ]
+        if not all(rewards):
+            continue
+        before, now = map(fmean, rewards)
+        if now - before > 0.1 and all(values[0][1] - value > 0.1 for _, value in values[-2:]):
+            where = f" in {label[:-1]}" if label else ""
+            return (
+                f"the reward{where} rose from {before:.3g} to {now:.3g}, while {name} fell from {values[0][1]:.3g} to "
+                f"{values[-1][1]:.3g}: the policy earns something else than success. Look at the rewards by label, and "
+                "lower the weight of the one that rose, make it a gate, or declare what counts: Rubric(..., success=...)"
+            )
+    return ""
+
+
 def greedy_only(history: History) -> str:
-    """After the warm start, greedy replies earn much more than sampled ones."""
-    greedy = history.held_out_reward
-    if greedy is None:
+    """After the warm start, greedy replies earn much more than sampled ones, which do not learn."""
+    rewards = history.held_out.get("heldout/reward", [])
+    if not history.warmed or not rewards:
         return ""
-    sampled = fmean(row["reward/total"] for row in history.first)
-    now = fmean(row["reward/total"] for row in history.last)
-    if greedy - sampled < 0.3 or now - sampled > 0.1:
+    greedy, sampled = rewards[0][1], history.first[0]["reward/total"]
+    if greedy - sampled < 0.3 or fmean(row["reward/total"] for row in history.last) - sampled > 0.1:
         return ""
     return (
         f"greedy replies earned {greedy:.3g} after the warm start, and sampled ones {sampled:.3g}: groups learn from "
@@ -208,6 +236,7 @@ def mostly_clipped(history: History) -> str:
 
 RULES: dict[str, Callable[[History], str]] = {
     "collapse": collapse,
+    "reward_hacked": reward_hacked,
     "greedy_only": greedy_only,
     "broken_environment": broken_environment,
     "not_judged": not_judged,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from lachesis.commands.sources.library import Library
 from lachesis.commands.view.answers import Answers
+from lachesis.commands.view.export import export
 from lachesis.commands.view.server import make_app
 from lachesis.verifiers.trajectory import Trajectory
 
@@ -144,10 +146,59 @@ def test_what_is_not_there_gets_an_error_as_json(folder: Path, path: str, status
     assert says in answer["error"]
 
 
-def test_a_page_of_another_site_that_points_its_name_here_is_refused(folder: Path) -> None:
-    ((status, answer),) = get(folder, "/api/home", Host="evil.example:80")
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "127.evil.example", "localhost.evil.example"]
+)
+def test_a_page_of_another_site_that_points_its_name_here_is_refused(folder: Path, host: str) -> None:
+    ((status, answer),) = get(folder, "/api/home", Host=f"{host}:80")
     assert status == 403
-    assert "'evil.example' is not this machine" in answer["error"]
+    assert f"{host!r} is not this machine" in answer["error"]
+
+
+def test_a_list_has_means_and_a_trajectory_has_the_groups_beside_it(
+    tmp_path: Path, make: Make, write_run: Write
+) -> None:
+    groups = [[make(f"{n}+1", "x", 1.0), make(f"{n}+1", "y", 0.0)] for n in range(3)]
+    write_run(tmp_path / "run", {1: groups}, [])
+    (key,) = keys(tmp_path).values()
+    answers = get(
+        tmp_path, f"/api/{key}/rows?group=1", *(f"/api/{key}/trajectories/{n}/0" for n in range(3)), f"/api/{key}"
+    )
+    rows, first, middle, last, page = (answer for _, answer in answers)
+    assert [row["asked"] for row in rows["rows"]] == ["1+1", "1+1"]
+    assert rows["means"] == {"total": 0.5, "parts": {"exact": 0.5, "length": 1.0}, "success": 0.5, "turns": 1}
+    assert [first["groups"], middle["groups"], last["groups"]] == [[None, 1], [0, 2], [1, None]]
+    assert (page["settings"]["environments.0.config.digits"], page["settings"]["trainer.steps"]) == (1, 2)
+
+
+def test_what_is_no_file_is_never_read_and_hides_no_other_run(tmp_path: Path, make: Make, write_run: Write) -> None:
+    names = (
+        "metrics.jsonl",
+        "summary.json",
+        "lock",
+        "errors.json",
+        "trajectories.jsonl.zst",
+        "trajectories.jsonl.zst.index",
+    )
+    kinds = {"pipe": os.mkfifo, "folder": Path.mkdir, "device": lambda path: path.symlink_to("/dev/zero")}
+    for kind, put in {**kinds, "loop": lambda path: path.symlink_to(path.name)}.items():
+        for name in names:
+            folder = write_run(tmp_path / f"{kind} {name}", {1: [[make("2+2", "4")]]}, [{"step": 1, "loss": 0.5}])
+            (folder / name).unlink(missing_ok=True)
+            put(folder / name)
+    write_run(tmp_path / "good", {}, [{"step": 1, "loss": 0.5}])
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    ((status, home),) = get(tmp_path, "/api/home")
+    found = {source["name"]: source for source in home["sources"]}
+    assert (status, len(found)) == (200, 4 * len(names) + 1)
+    assert "error" not in found["good"]
+    for name, source in found.items():
+        answers = get(tmp_path, *(f"/api/{source['key']}{path}" for path in ("", "/curves", "/rows")))
+        statuses = [status for status, _ in answers]
+        assert statuses == [200] * 3 if name == "good" else 400 in statuses, name
+        assert all("remove it" in answer["error"] for status, answer in answers if status == 400)
+    assert export(Answers(Library([tmp_path])), tmp_path / "shared.html", 10) > 0
+    assert f'"{found["good"]["key"]}/curves"' in (tmp_path / "shared.html").read_text()
 
 
 def test_a_token_is_needed_once_and_stays_out_of_the_address(folder: Path) -> None:

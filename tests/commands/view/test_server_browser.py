@@ -57,7 +57,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make: Make, write_run: Writ
         step: [[make(f"task {step}", f"reply {step} of {n}", float(n % 2)) for n in range(4)]] for step in range(1, 9)
     }
     steps[8].append([make("hostile", text, 0.0, environment=text[:30], error=text) for text in HOSTILE])
+    for row in metrics:
+        row |= {"kind/reward/total": 1.0, "hacked/reward/total": 1.0, "hacked/reward/politeness": row["step"] / 8}
     write_run(folder / "runs" / "toy-1", steps, metrics)
+    other = write_run(folder / "runs" / "toy-2", {}, metrics[:2])
+    config = (other / "config.toml").read_text()
+    (other / "config.toml").write_text(config.replace("group_size = 4", "group_size = 8"))
     for name, score in (("a", 1.0), ("b", 0.0)):
         write_eval(
             folder / f"{name}.jsonl",
@@ -82,7 +87,7 @@ def address(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
 
@@ -146,6 +151,40 @@ def test_a_text_is_found_and_a_list_is_sorted(page: Any, address: str) -> None:
     page.get_by_role("button", name="clear").click()
     page.get_by_label("sort by").select_option("-reward")
     page.locator("table.trajectories tbody tr").first.get_by_text("success").wait_for()
+
+
+def test_each_environment_has_a_chart_and_a_double_click_leads_nowhere(page: Any, address: str) -> None:
+    open_run(page, address)
+    chart = page.get_by_role(
+        "img", name="Rewards of hacked. total: from 1 to 1, between 1 and 1; politeness: from 0.125"
+    )
+    chart.wait_for()
+    before = page.url
+    chart.locator(".u-over").dblclick()
+    page.wait_for_timeout(400)
+    assert page.url == before
+    chart.locator(".u-over").click()
+    page.wait_for_url("**/rows?step=*")
+
+
+def test_runs_are_compared_with_the_settings_that_differ(page: Any, address: str) -> None:
+    page.goto(address)
+    for name in ("toy-1", "toy-2"):
+        page.get_by_label(f"compare {name}").check()
+    page.get_by_role("link", name="Compare 2 runs").click()
+    page.get_by_role("row", name="environments.0.group_size").get_by_text("8").wait_for()
+    page.get_by_text("1 settings differ").wait_for()
+
+
+def test_keys_go_from_group_to_group(page: Any, address: str) -> None:
+    open_run(page, address)
+    page.get_by_role("link", name="Trajectories").click()
+    page.get_by_role("link", name="7/1", exact=True).click()
+    page.get_by_role("heading", name="Trajectory 7/1").wait_for()
+    page.keyboard.press("j")
+    page.get_by_role("heading", name="Trajectory 8/0").wait_for()
+    page.keyboard.press("k")
+    page.get_by_role("heading", name="Trajectory 7/0").wait_for()
 
 
 def test_curves_go_on_while_a_run_is_written(page: Any, address: str, folder: Path) -> None:

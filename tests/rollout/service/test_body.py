@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lachesis.rollout.service.app import BodyLimits
+from lachesis.rollout.service.body import is_loopback
 from lachesis.rollout.service.engine.openapi import engine_part
 from lachesis.rollout.service.openapi import document
 
@@ -50,3 +51,14 @@ def test_a_body_may_be_gzip_within_bounds_and_nothing_else(
             assert await status(packed, unknown) == 415
 
     talk(session, limits=BodyLimits(bytes=100_000), room=room())
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        *((host, True) for host in ("localhost", "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "")),
+        *((host, False) for host in ("127.0.0.1.evil.example", "127.evil.example", "10.0.0.1", "0.0.0.0", "::")),
+    ],
+)
+def test_a_loopback_address_is_told_from_a_name_that_looks_like_one(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback

@@ -23,6 +23,7 @@ HEALTHY: dict[str, Any] = {
 
 SICK = {
     "collapse": {"heldout/accuracy": 0.08},
+    "reward_hacked": {"heldout/accuracy": 0.45, "reward/total": 0.9},
     "greedy_only": {"reward/total": 0.05, "heldout/reward": 0.6},
     "broken_environment": {"attempts/raised": 0.2},
     "not_judged": {"attempts/unjudged": 0.2},
@@ -41,7 +42,8 @@ def given(alerts: Alerts, count: int, **changed: Any) -> list[str]:
 def history(name: str) -> list[dict[str, Any]]:
     """A healthy past; greedy replies that earn more than sampled ones do so from the beginning."""
     if name == "greedy_only":
-        return [{"step": 0, "heldout/reward": 0.6}, *[{**HEALTHY, "reward/total": 0.05}] * (LAST - 1)]
+        before = [{"step": -1, "warm_start/loss": 1.0}, {"step": 0, "heldout/reward": 0.6}]
+        return [*before, *[{**HEALTHY, "reward/total": 0.05}] * (LAST - 1)]
     return [{**HEALTHY, "heldout/accuracy": 0.6}] * 20
 
 
@@ -60,7 +62,7 @@ def test_an_alert_is_given_once_when_its_condition_has_held_and_again_when_it_co
 def test_alerts_name_settings_that_exist(name: str) -> None:
     (text,) = given(Alerts(history(name)), 3 * LAST, **SICK[name])
     settings = re.findall(r"\b(?:trainer|rollout|model|warm_start)(?:\.\w+)+", text)
-    assert settings or name == "nothing_to_learn"
+    assert settings or name in ("nothing_to_learn", "reward_hacked")
     for setting in settings:
         place: Any = RunConfig
         for part in setting.split("."):
@@ -97,9 +99,26 @@ def test_one_bad_evaluation_is_no_collapse_and_two_are() -> None:
 
 
 def test_sampled_replies_that_catch_up_with_greedy_ones_give_no_alert() -> None:
-    alerts = Alerts([{"step": 0, "heldout/reward": 0.6}])
+    alerts = Alerts([{"step": -1, "warm_start/loss": 1.0}, {"step": 0, "heldout/reward": 0.6}])
     rewards = (0.05, 0.05, 0.4, 0.5, 0.6, 0.6)
     assert [text for reward in rewards for text in given(alerts, 1, **{"reward/total": reward})] == []
+
+
+def test_a_run_that_collapses_at_once_is_not_told_to_sample_colder() -> None:
+    alerts = Alerts([{"step": -1, "warm_start/loss": 1.0}, {"step": 0, "heldout/reward": 0.6}])
+    rewards = (0.55, 0.1, 0.0, 0.0, 0.0, 0.0)
+    assert [text for reward in rewards for text in given(alerts, 1, **{"reward/total": reward})] == []
+
+
+def test_a_hacked_reward_is_found_in_its_environment() -> None:
+    alerts = Alerts([{"step": 0, "heldout/sums/accuracy": 0.5, "heldout/words/accuracy": 0.5}])
+    for step in range(1, 31):
+        part = step / 30
+        row = {"sums/reward/total": 0.5, "words/reward/total": 0.4 + 0.5 * part}
+        held_out = {"heldout/sums/accuracy": 0.5, "heldout/words/accuracy": 0.5 - 0.4 * part} if step % 5 == 0 else {}
+        alerts.seen({**HEALTHY, "step": step, **row, **held_out})
+    assert [alert.name for alert in alerts.given] == ["reward_hacked"]
+    assert "in words" in alerts.given[0].text
 
 
 def test_an_alert_says_its_step_and_an_unknown_name_is_refused_with_the_nearest() -> None:

@@ -18,7 +18,7 @@ export async function get(path) {
   } catch {
     throw new Error("The viewer does not answer. Start it again with `lachesis view`.");
   }
-  const answer = await response.json();
+  const answer = await response.json().catch(() => ({ error: `The viewer answered with status ${response.status}.` }));
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }

@@ -11,6 +11,7 @@ export function colour(place) {
 // Curves: [{label, steps, values}]. Marks: [{step, text}]. `onPick(step)` is called for a click on the chart.
 export function Chart({ title, curves, marks = [], onPick, stacked = false, unit = "" }) {
   const place = useRef(null);
+  const zoom = useRef(null);
   const [theme, setTheme] = useState(0);
   useEffect(() => {
     const redraw = () => setTheme((count) => count + 1);
@@ -23,10 +24,11 @@ export function Chart({ title, curves, marks = [], onPick, stacked = false, unit
   useEffect(() => {
     if (!place.current || !shown.length) return undefined;
     const plot = draw(place.current, stacked ? stack(shown) : shown, marks, onPick, stacked);
+    if (zoom.current) plot.setScale("x", zoom.current);
     const target = place.current;
     const watch = new ResizeObserver(() => plot.setSize(size(target)));
     watch.observe(target);
-    return () => { watch.disconnect(); plot.destroy(); };
+    return () => { zoom.current = zoomed(plot); watch.disconnect(); plot.destroy(); };
   }, [drawn]);
   if (!shown.length) return null;
   return html`<figure class="chart">
@@ -35,35 +37,43 @@ export function Chart({ title, curves, marks = [], onPick, stacked = false, unit
   </figure>`;
 }
 
+// The charts of a page share one cursor: what is under it in one chart, all of them name.
+const SHARED = { key: "steps", scales: ["x", null] };
+
+// Distances between the marks of the horizontal axis: 1, 2, 5, 10 and so on, because there are no halves of steps.
+const WHOLE = Array.from({ length: 24 }, (_, place) => [1, 2, 5][place % 3] * 10 ** Math.floor(place / 3));
+
 function draw(target, curves, marks, onPick, filled) {
   const axis = { stroke: themed(target, "--muted-foreground"), grid: { stroke: themed(target, "--border"), width: 0.5 }, ticks: { show: false } };
   const series = curves.map((curve, position) => {
     const stroke = colour(curve.colour ?? position);
     const known = curve.values.filter((value) => value !== null).length;
     return {
-      label: curve.label, stroke, width: 1.5, spanGaps: true, fill: filled ? stroke : undefined,
+      label: curve.label, stroke, width: curve.wide ? 3 : 1.5, spanGaps: true, fill: filled ? stroke : undefined,
       points: { show: known < 60 && !filled, size: 4 },
-      value: (_, value) => number(value),
+      value: (_, value, __, row) => number(curve.own && row !== null ? curve.own[row] : value),
     };
   });
   const options = {
     ...size(target),
-    scales: { x: { time: false } },
-    axes: [{ ...axis, size: 30 }, { ...axis, size: 55, values: (_, ticks) => ticks.map(number) }],
+    scales: { x: { time: false }, y: { range: (_, low, high) => span(low, high) } },
+    axes: [{ ...axis, size: 30, incrs: WHOLE }, { ...axis, size: 60, values: (_, ticks) => ticks.map(number) }],
     series: [{ label: "step" }, ...series],
-    cursor: { drag: { x: true, y: false }, focus: { prox: 20 } },
+    cursor: { drag: { x: true, y: false }, focus: { prox: 20 }, sync: SHARED },
     legend: { live: true },
-    hooks: { draw: [(plot) => drawMarks(plot, marks)], ready: [showLast] },
+    hooks: { draw: [(plot) => drawMarks(plot, marks)], ready: [showLast], setCursor: [(plot) => { if (plot.cursor.left < 0) showLast(plot); }] },
   };
   const plot = new window.uPlot(options, join(curves), target);
-  plot.over.addEventListener("mouseleave", () => setTimeout(() => showLast(plot)));
   if (onPick) {
     let down = 0;
+    let waiting = 0;
     plot.over.addEventListener("mousedown", (event) => { down = event.clientX; });
     plot.over.addEventListener("click", (event) => {
       const step = plot.data[0][plot.cursor.idx];
-      if (step > 0 && Math.abs(event.clientX - down) < 4) onPick(step);
+      clearTimeout(waiting);
+      if (step > 0 && event.detail < 2 && Math.abs(event.clientX - down) < 4) waiting = setTimeout(() => onPick(step), 300); // unless it becomes a double click
     });
+    plot.over.addEventListener("dblclick", () => clearTimeout(waiting));
   }
   return plot;
 }
@@ -73,6 +83,19 @@ function showLast(plot) {
   const rows = plot.data[0].length;
   const last = plot.data.map((values) => { let row = rows - 1; while (row > 0 && values[row] == null) row--; return row; });
   if (rows) plot.setLegend({ idxs: last }, false);
+}
+
+// The values that the vertical axis shows.
+function span(low, high) {
+  if (low === null) return [0, 1];
+  return low === high ? [Math.min(0, 2 * low), Math.max(0, 2 * high) || 1] : window.uPlot.rangeNum(low, high, 0.1, true);
+}
+
+// The part of the steps that somebody zoomed to, which new values must not undo; null for all.
+function zoomed(plot) {
+  const { min, max } = plot.scales.x;
+  const steps = plot.data[0];
+  return min > steps[0] || max < steps.at(-1) ? { min, max } : null;
 }
 
 // A colour of the theme, as a canvas takes it.
@@ -99,7 +122,7 @@ function join(curves) {
 function stack(curves) {
   const sums = curves[0].steps.map(() => 0);
   const layers = curves.map((curve, position) => ({
-    ...curve, colour: position, values: curve.values.map((value, row) => (sums[row] += value ?? 0)),
+    ...curve, colour: position, own: curve.values, values: curve.values.map((value, row) => (sums[row] += value ?? 0)),
   }));
   return layers.reverse();
 }

@@ -7,23 +7,24 @@ import { html, useEffect, useRef, useState } from "./dom.js";
 const TIMES = ["generation", "scoring", "update", "weight_sync", "evaluation", "warm_start"].map((name) => `time/${name}`);
 
 // Charts in order, each with the metrics that it takes. Where runs are compared, each run has one curve in a chart: that
-// of the metric `first`.
+// of the metric `first`. A chart that is `rare` is left out while all its values are 0. The values of a `sparse` one are
+// never averaged. With `absent`, a metric that a row lacks has this value if the row has another metric of the chart.
 const CHARTS = [
-  { title: "Held-out result", match: /^heldout\/(accuracy|reward)$/ },
+  { title: "Held-out result", match: /^heldout\/(accuracy|reward)$/, sparse: true },
   { title: "Reward", match: /^reward\/(total|.+)$/, except: /^reward\/std$/ },
-  { title: "Reward by environment", match: /^[^/]+\/reward\/total$/ },
-  { title: "Held-out result by environment", match: /^heldout\/[^/]+\/(accuracy|reward)$/ },
+  { title: "Reward by environment", match: /^[^/]+\/reward\/total$/, byEnvironment: true },
+  { title: "Held-out result by environment", match: /^heldout\/[^/]+\/(accuracy|reward)$/, sparse: true },
   { title: "Groups without variance", match: /^groups\/zero_variance$/, unit: "share of groups" },
-  { title: "Groups that failed", match: /^groups\/failed$/, unit: "groups per step" },
+  { title: "Groups that failed", match: /^groups\/failed$/, unit: "groups per step", rare: true },
   { title: "Reply length", match: /^tokens\/reply(_most)?$/, unit: "tokens" },
-  { title: "Why episodes ended", match: /^stop\//, unit: "share of attempts", first: "stop/length" },
+  { title: "Why episodes ended", match: /^stop\//, unit: "share of attempts", first: "stop/length", absent: 0 },
   { title: "Entropy", match: /^entropy$/, unit: "nats per token" },
   { title: "KL divergence", match: /^(reference_kl|mismatch_kl)$/, unit: "nats per token" },
-  { title: "Clipped tokens", match: /^(clip_fraction|importance_masked)$/, unit: "share" },
+  { title: "Clipped tokens", match: /^(clip_fraction|importance_masked)$/, unit: "share", rare: true },
   { title: "Loss", match: /^(loss|warm_start\/loss)$/ },
   { title: "Gradient norm", match: /^grad_norm$/ },
   { title: "Learning rate", match: /^lr$/ },
-  { title: "Staleness", match: /^staleness$/, unit: "versions" },
+  { title: "Staleness", match: /^staleness$/, unit: "versions", rare: true },
   { title: "Speed", match: /^rate\/.*tokens_per_s$/, unit: "tokens per second" },
   { title: "Where the time goes", times: true, unit: "seconds per step, stacked" },
   { title: "Episodes", match: /^episode\//, first: "episode/turns" },
@@ -31,11 +32,21 @@ const CHARTS = [
 
 // The metrics that the charts show, of those that a run has.
 export function shownNames(names) {
-  return names.filter((name) => TIMES.includes(name) || CHARTS.some((chart) => takes(chart, name)));
+  const charts = chartsOf(names);
+  return names.filter((name) => TIMES.includes(name) || charts.some((chart) => takes(chart, name)));
+}
+
+// The charts for a run's metrics: one more for the rewards of each environment, if there are several.
+function chartsOf(names) {
+  const environments = names.map((name) => /^([^/]+)\/reward\/total$/.exec(name)?.[1]).filter((name) => name && name !== "heldout");
+  const own = environments.length < 2 ? [] : environments.slice(0, 12).map((name) => (
+    { title: `Rewards of ${name}`, begins: `${name}/reward/`, except: /\/std$/, alone: true }));
+  return CHARTS.flatMap((chart) => (chart.byEnvironment ? [chart, ...own] : [chart]));
 }
 
 function takes(chart, name) {
-  return Boolean(chart.match?.test(name)) && !chart.except?.test(name);
+  const fits = chart.begins ? name.startsWith(chart.begins) : chart.match?.test(name);
+  return Boolean(fits) && !chart.except?.test(name);
 }
 
 // The columns of a run, kept up to date while the run is alive.
@@ -85,8 +96,10 @@ function append(before, answer) {
 // Steps below 0 are the supervised warm start; without `warm` they are left out.
 export function Charts({ runs, smooth, warm, onPick, marks = [] }) {
   const several = runs.length > 1;
-  const charts = CHARTS.map((chart) => {
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.curves.columns)))].sort();
+  const charts = chartsOf(names).map((chart) => {
     const lines = runs.flatMap((run) => linesOf(chart, run, several, smooth)).map((line) => known(line, warm));
+    if (chart.rare && !lines.some((line) => line.values.some(Boolean))) return "";
     return html`<${Chart} key=${chart.title} title=${chart.title} curves=${lines} marks=${marks} onPick=${onPick}
       unit=${chart.unit} stacked=${Boolean(chart.times) && !several} />`;
   });
@@ -96,11 +109,20 @@ export function Charts({ runs, smooth, warm, onPick, marks = [] }) {
 function linesOf(chart, run, several, smooth) {
   const { steps, columns } = run.curves;
   const prefix = several ? `${run.name}: ` : "";
-  if (chart.times) return several ? [] : times(steps, columns);
+  if (several && (chart.times || chart.alone)) return [];
+  if (chart.times) return times(steps, columns);
   const names = Object.keys(columns).filter((name) => takes(chart, name)).sort(totalFirst);
   const chosen = several ? [names.includes(chart.first) ? chart.first : names[0]].filter(Boolean) : names.slice(0, 12);
-  return chosen.map((name) => (
-    { label: prefix + name, steps, values: smooth > 1 ? smoothed(columns[name], smooth) : columns[name] }));
+  return chosen.map((name) => {
+    const values = chart.absent === undefined ? columns[name] : filled(columns, name, names, chart.absent);
+    const label = prefix + (chart.begins ? name.slice(chart.begins.length) : name);
+    const wide = !several && names.length > 1 && /(total|accuracy)$/.test(name); // it often lies under others
+    return { label, steps, wide, values: smooth > 1 && !chart.sparse ? smoothed(values, smooth) : values };
+  });
+}
+
+function filled(columns, name, names, absent) {
+  return columns[name].map((value, row) => value ?? (names.some((other) => columns[other][row] !== null) ? absent : null));
 }
 
 // The part of a line that has values, so that a chart begins and ends where they do.
@@ -117,11 +139,11 @@ function totalFirst(one, other) {
 function times(steps, columns) {
   const rows = steps.map((_, row) => row).filter((row) => steps[row] >= 1);
   return TIMES.filter((name) => columns[name]).map((name) => {
-    let before = null;
+    let before = steps.reduce((last, step, row) => (step < 1 ? columns[name][row] ?? last : last), 0);
     const values = rows.map((row) => {
       const value = columns[name][row];
       if (value === null) return 0;
-      const spent = before === null ? 0 : Math.max(0, value - before);
+      const spent = Math.max(0, value - before);
       before = value;
       return spent;
     });

@@ -4,10 +4,10 @@ export const { html, render, useEffect, useLayoutEffect, useMemo, useRef, useSta
 
 // A number with at most four significant digits; a dash for none.
 export function number(value) {
-  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return "–";
   if (Number.isInteger(value)) return value.toLocaleString("en");
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 1e7)) return value.toExponential(2);
+  if (size !== 0 && (size < 0.001 || size >= 1e7)) return value.toExponential(2).replace(/\.?0+e/, "e");
   return String(Number(value.toPrecision(4)));
 }
 

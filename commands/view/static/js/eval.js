@@ -17,6 +17,7 @@ export function Eval({ source, view, query }) {
 }
 
 function Results({ found }) {
+  if (!found.tasks.length) return html`<p>The file has no attempt yet.</p>`;
   return html`
     <div class="columns"><section aria-labelledby="means"><h2 id="means">Means</h2>
       <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">reward</th><th scope="col">mean</th><th scope="col">95% confidence interval</th><th scope="col"><span class="unseen">drawn</span></th></tr></thead>
@@ -42,9 +43,9 @@ function Tasks({ found }) {
   return html`<section aria-labelledby="tasks"><div class="bar"><h2 id="tasks">Tasks</h2>
     <label>order <select value=${order} onChange=${(event) => setOrder(event.target.value)}>
       <option value="worst">worst first</option><option value="best">best first</option><option value="file">as in the file</option></select></label></div>
-    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">mean reward</th><th scope="col">attempts</th><th scope="col">first reply</th></tr></thead>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">question</th><th scope="col">mean reward</th><th scope="col">attempts</th><th scope="col">first reply</th></tr></thead>
       <tbody>${sorted.slice(0, 500).map((task) => html`<tr key=${task.group}>
-        <td><a href=${link(["eval", found.key, "group", String(task.group)])}><code>${task.task}</code></a></td><td>${number(share(task))}</td>
+        <td><a href=${link(["eval", found.key, "group", String(task.group)])}><code>${task.task}</code></a></td><td class="asked" title=${task.asked}>${task.asked}</td><td>${number(share(task))}</td>
         <td class="attempts">${task.attempts.map((one) => html`<a key=${one.attempt} data-success=${String(one.success)} title=${one.stop}
           href=${link(["eval", found.key, "trajectory", String(task.group), String(one.attempt)])}>${number(one.total)}</a>`)}</td>
         <td class="long">${task.reply}</td></tr>`)}</tbody></table></div>
@@ -67,8 +68,8 @@ export function EvalComparison({ one, other }) {
       <div><dt>B lost</dt><dd>${answer.lost} (${percent(count ? answer.lost / count : null)})</dd></div>
       <div><dt>tied</dt><dd>${answer.tied}</dd></div></dl>
     <p><small>${number(count)} tasks are in both. ${answer.only_one} are only in A and ${answer.only_other} only in B. The interval is paired: it is that of the tasks' differences.</small></p>
-    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B minus A</th></tr></thead>
-      <tbody>${answer.tasks.slice(0, 500).map((task) => html`<tr key=${task.task}><td><code>${task.task}</code></td>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table><thead><tr><th scope="col">task</th><th scope="col">question</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B minus A</th></tr></thead>
+      <tbody>${answer.tasks.slice(0, 500).map((task) => html`<tr key=${task.task}><td><code>${task.task}</code></td><td class="asked" title=${task.one.asked}>${task.one.asked}</td>
         <td><a href=${link(["eval", answer.one.key, "group", String(task.one.group)])}>${number(task.one.total)}</a></td>
         <td><a href=${link(["eval", answer.other.key, "group", String(task.other.group)])}>${number(task.other.total)}</a></td>
         <td>${task.difference > 0 ? "▲ " : task.difference < 0 ? "▼ " : ""}${number(task.difference)}</td></tr>`)}</tbody></table></div>`;

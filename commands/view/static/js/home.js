@@ -7,16 +7,19 @@ import { Failure, State, Title } from "./parts.js";
 export function Home() {
   const { answer, error } = useAnswer("home", 3000);
   const [chosen, setChosen] = useState([]);
+  const [text, setText] = useState("");
   if (!answer) return html`<${Failure} error=${error} />`;
   const toggle = (key) => setChosen(chosen.includes(key) ? chosen.filter((one) => one !== key) : [...chosen, key]);
-  const runs = answer.sources.filter((source) => source.kind === "run").sort((one, other) => other.changed - one.changed);
-  const evals = answer.sources.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
+  const listed = answer.sources.filter((source) => source.path.toLowerCase().includes(text.toLowerCase()));
+  const runs = listed.filter((source) => source.kind === "run").sort((one, other) => other.changed - one.changed);
+  const evals = listed.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
   return html`
     <${Failure} error=${error} />
     <${Title}>Runs and evaluations<//>
+    ${answer.sources.length > 10 ? html`<div class="bar"><label>name or folder <input type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></label></div>` : ""}
     ${runs.length ? html`<${Runs} runs=${runs} chosen=${chosen} toggle=${toggle} />` : ""}
     ${evals.length ? html`<${Evals} evals=${evals} chosen=${chosen} toggle=${toggle} />` : ""}
-    ${runs.length || evals.length ? "" : html`<p>There is nothing here yet. This list is read again every three seconds.</p>`}`;
+    ${runs.length || evals.length ? "" : html`<p>${text ? "No name contains this text." : "There is nothing here yet. This list is read again every three seconds."}</p>`}`;
 }
 
 function Runs({ runs, chosen, toggle }) {
@@ -29,11 +32,11 @@ function Runs({ runs, chosen, toggle }) {
       <tbody>${runs.map((run) => html`<tr key=${run.key}>
         <td><input type="checkbox" aria-label=${`compare ${run.name}`} checked=${chosen.includes(run.key)} onChange=${() => toggle(run.key)} /></td>
         <td><a href=${link(["run", run.key])} title=${run.path}>${run.name}</a></td>
-        <td><${State} state=${run.state} /></td>
+        ${run.error ? html`<td colspan="7" class="error">${run.error}</td>` : html`<td><${State} state=${run.state} /></td>
         <td>${number(run.steps)}${run.planned ? ` of ${number(run.planned)}` : ""}</td>
         <td>${number(run.best)} <small>${run.best === null ? "" : run.metric}</small></td><td>${number(run.last)}</td>
         <td>${run.alerts ? html`<span class="badge" data-variant="warning">${run.alerts}</span>` : "none"}</td>
-        <td>${ago(run.changed)}</td><td>${bytes(run.bytes)}</td></tr>`)}
+        <td>${ago(run.changed)}</td><td>${bytes(run.bytes)}</td>`}</tr>`)}
       </tbody></table></div>
     <p>${compared.length > 1
     ? html`<a class="button" href=${link(["curves", ...compared])}>Compare ${compared.length} runs</a>`
@@ -51,7 +54,7 @@ function Evals({ evals, chosen, toggle }) {
       <tbody>${evals.map((one) => html`<tr key=${one.key}>
         <td><input type="checkbox" aria-label=${`compare ${one.name}`} checked=${chosen.includes(one.key)} onChange=${() => toggle(one.key)} /></td>
         <td><a href=${link(["eval", one.key])} title=${one.path}>${one.name}</a></td>
-        <td>${one.environment}</td><td class="long">${one.model}</td><td>${ago(one.changed)}</td><td>${bytes(one.bytes)}</td></tr>`)}
+        ${one.error ? html`<td colspan="4" class="error">${one.error}</td>` : html`<td>${one.environment}</td><td class="long">${one.model}</td><td>${ago(one.changed)}</td><td>${bytes(one.bytes)}</td>`}</tr>`)}
       </tbody></table></div>
     <p>${compared.length === 2
     ? html`<a class="button" href=${link(["compare", ...compared])}>Compare the two task by task</a>`

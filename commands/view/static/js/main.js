@@ -20,16 +20,21 @@ function View({ parts, query }) {
 function Page() {
   const { parts, query } = useRoute();
   const main = useRef(null);
-  useEffect(() => { document.title = ["Lachesis", ...parts.slice(1)].join(" · "); });
+  useEffect(() => { document.title = ["Lachesis", ...parts.slice(1).map(named)].join(" · "); });
   const [kind, source, view] = parts;
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
     <header class="top"><nav aria-label="where you are">
       <a href=${link([])}><strong>Lachesis</strong></a>
-      ${source && (kind === "run" || kind === "eval") ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source])}>${source}</a>` : ""}
+      ${source && (kind === "run" || kind === "eval") ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source])}>${named(source)}</a>` : ""}
       ${view === "trajectory" || view === "group" ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source, "rows"], Object.fromEntries(query))}>trajectories</a>` : ""}
     </nav><${Theme} /></header>
     <main id="main" tabindex="-1" ref=${main}><${View} parts=${parts} query=${query} /></main>`;
+}
+
+// The readable part of a source's key.
+function named(key) {
+  return key.replace(/-[0-9a-f]{6}$/, "");
 }
 
 const THEMES = { auto: "light dark", light: "light", dark: "dark" };

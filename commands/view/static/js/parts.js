@@ -1,6 +1,6 @@
 // Small parts that several views share.
 
-import { html, useEffect, useRef } from "./dom.js";
+import { html, useLayoutEffect, useRef } from "./dom.js";
 
 let navigated = false;
 addEventListener("hashchange", () => { navigated = true; });
@@ -9,7 +9,7 @@ addEventListener("hashchange", () => { navigated = true; });
 // begins there.
 export function Title({ children }) {
   const place = useRef(null);
-  useEffect(() => { if (navigated) place.current.focus({ preventScroll: true }); }, [location.hash]);
+  useLayoutEffect(() => { if (navigated) place.current.focus({ preventScroll: true }); }, [location.hash]);
   return html`<h1 tabindex="-1" ref=${place}>${children}</h1>`;
 }
 

@@ -1,7 +1,7 @@
 // A list of trajectories with a form that filters it.
 
 import { exported, link, useAnswer } from "./api.js";
-import { html, number } from "./dom.js";
+import { html, number, percent } from "./dom.js";
 import { Failure, Success } from "./parts.js";
 
 const LISTED = 200;
@@ -22,9 +22,9 @@ export function Rows({ kind, source, query, steps = [], live = false }) {
 
 function Form({ words, change, steps, answer, kind }) {
   const field = (name) => words.get(name) ?? "";
-  const select = (name, label, options) => html`<label>${label}
+  const select = (name, label, options, none = "any") => html`<label>${label}
     <select value=${field(name)} onChange=${(event) => change(name, event.target.value)}>
-      <option value="">any</option>
+      <option value="">${none}</option>
       ${options.map(([value, text]) => html`<option value=${value} selected=${field(name) === value}>${text}</option>`)}</select></label>`;
   const input = (name, label, type) => html`<label>${label}
     <input type=${type} step="any" id=${`filter-${name}`} value=${field(name)} onChange=${(event) => change(name, event.target.value)} /></label>`;
@@ -40,7 +40,7 @@ function Form({ words, change, steps, answer, kind }) {
     ${input("least", "reward from", "number")}${input("most", "to", "number")}
     ${exported ? "" : input("text", "text in messages", "search")}
     ${select("error", "error", [["*", "any error"], ...counted(answer?.errors)])}
-    ${select("sort", "sort by", [["reward", "reward, lowest first"], ["-reward", "reward, highest first"], ["-turns", "most turns first"]])}
+    ${select("sort", "sort by", [["reward", "reward, lowest first"], ["-reward", "reward, highest first"], ["-turns", "most turns first"]], "place in the file")}
     <button type="reset" class="outline small" onClick=${() => { location.hash = location.hash.split("?")[0] + "?step="; }}>clear</button>
   </form>`;
 }
@@ -58,12 +58,16 @@ function Table({ kind, source, answer, words, change }) {
   return html`
     <p role="status">${number(answer.total)} trajectories${answer.complete ? "" : " found so far; narrow the filter to see all"}${indexing}</p>
     ${answer.damages.length ? html`<details><summary>${answer.damages.length} could not be read</summary><ul>${answer.damages.map((line) => html`<li>${line}</li>`)}</ul></details>` : ""}
-    <div class="table" tabindex="0" role="group" aria-label="table"><table class="trajectories">
-      <thead><tr><th scope="col">trajectory</th>${kind === "run" ? html`<th scope="col">step</th>` : ""}<th scope="col">reward</th>
+    ${answer.rows.length ? "" : html`<p>No trajectory passes the filter.</p>`}
+    <div class="table" hidden=${!answer.rows.length} tabindex="0" role="group" aria-label="table"><table class="trajectories">
+      <thead><tr><th scope="col">trajectory</th><th scope="col">task</th>${kind === "run" ? html`<th scope="col">step</th>` : ""}<th scope="col">reward</th>
         ${labels.map((label) => html`<th scope="col">${label}</th>`)}
-        <th scope="col">result</th><th scope="col">ended by</th><th scope="col">turns</th><th scope="col">environment</th><th scope="col">last reply</th></tr></thead>
+        <th scope="col">result</th><th scope="col">ended by</th><th scope="col">turns</th><th scope="col">environment</th><th scope="col">last reply</th></tr>
+        ${answer.means ? html`<tr><th scope="row">mean</th><td></td>${kind === "run" ? html`<td></td>` : ""}<th>${number(answer.means.total)}</th>
+          ${labels.map((label) => html`<th>${number(answer.means.parts[label])}</th>`)}<th>${percent(answer.means.success)}</th><td></td><th>${number(answer.means.turns)}</th><td></td><td></td></tr>` : ""}</thead>
       <tbody>${answer.rows.map((row) => html`<tr key=${`${row.step} ${row.group} ${row.attempt}`}>
         <td><a href=${link([kind, source, "trajectory", String(row.group), String(row.attempt)], Object.fromEntries(words))}>${row.group}/${row.attempt}</a></td>
+        <td class="asked" title=${row.asked}>${row.asked || row.task}</td>
         ${kind === "run" ? html`<td>${row.step}</td>` : ""}
         <td>${number(row.total)}</td>
         ${labels.map((label) => html`<td>${number(row.parts[label])}</td>`)}

@@ -10,30 +10,43 @@ const COLOURINGS = {
   versions: "weights version",
 };
 
+let lastColouring = "training"; // so that the next attempt has the same colours
+
 export function Segments({ segments }) {
-  const [colouring, setColouring] = useState("training");
+  const [wanted, setWanted] = useState(lastColouring);
   const offered = Object.keys(COLOURINGS).filter((name) => name === "training" || segments.some((segment) => values(segment, name).some((value) => value !== null)));
+  const colouring = offered.includes(wanted) ? wanted : "training";
   return html`<section aria-labelledby="tokens">
     <div class="bar"><h2 id="tokens">Tokens</h2>
-      <label>colour by <select value=${colouring} onChange=${(event) => setColouring(event.target.value)}>
-        ${offered.map((name) => html`<option value=${name}>${COLOURINGS[name]}</option>`)}</select></label></div>
+      <label>colour by <select value=${colouring} onChange=${(event) => { lastColouring = event.target.value; setWanted(lastColouring); }}>
+        ${offered.map((name) => html`<option value=${name} selected=${name === colouring}>${COLOURINGS[name]}</option>`)}</select></label></div>
     ${segments.map((segment, place) => html`<${Segment} key=${place} segment=${segment} place=${place} colouring=${colouring} />`)}
   </section>`;
 }
 
 function Segment({ segment, place, colouring }) {
+  const [table, setTable] = useState(false);
   const sampled = segment.sampled.filter(Boolean).length;
   const trained = segment.trained.filter(Boolean).length;
   const branch = segment.branch ? `; it begins like segment ${segment.branch.segment}, for ${segment.branch.token} tokens` : "";
+  const [from, setFrom] = useState(folded(segment));
   const shown = values(segment, colouring);
   const most = Math.max(1e-6, ...shown.map((value) => Math.abs(value ?? 0)));
   return html`<article class="segment" data-depth=${segment.branch ? 1 : 0}>
     <h3>Segment ${place} of ${segment.agent}</h3>
     <p><small>${number(segment.ids.length)} tokens, ${sampled} sampled, ${trained} trained${segment.trainable ? "" : "; not trainable"}${branch}</small></p>
-    <p class="tokens" tabindex="0" aria-label=${`tokens of segment ${place}`}>${segment.ids.map((id, at) => html`<${Token} key=${at} segment=${segment} at=${at} value=${shown[at]} most=${most} colouring=${colouring} />`)}</p>
+    ${from ? html`<p><button class="outline small" onClick=${() => setFrom(0)}>show the ${number(from)} tokens before</button></p>` : ""}
+    <p class="tokens" tabindex="0" aria-label=${`tokens of segment ${place}`}>${segment.ids.map((id, at) => at >= from && html`<${Token} key=${at} segment=${segment} at=${at} value=${shown[at]} most=${most} colouring=${colouring} />`)}</p>
     <${Legend} colouring=${colouring} most=${most} shown=${shown} />
-    <details><summary>as a table</summary><${TokenTable} segment=${segment} /></details>
+    <details onToggle=${(event) => setTable(event.target.open)}><summary>as a table</summary>${table ? html`<${TokenTable} segment=${segment} />` : ""}</details>
   </article>`;
+}
+
+// How many tokens at the beginning are not shown at first: most of a long prompt, or of what a branch shares.
+function folded(segment) {
+  const sampled = segment.sampled.indexOf(true);
+  const from = Math.max(segment.branch?.token ?? 0, sampled) - 50;
+  return from > 200 ? from : 0;
 }
 
 function values(segment, name) {

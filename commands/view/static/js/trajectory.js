@@ -1,6 +1,6 @@
 // One trajectory: its conversation beside its rewards, then its tokens; and the attempts of a group side by side.
 
-import { link, useAnswer } from "./api.js";
+import { exported, link, useAnswer } from "./api.js";
 import { Conversation, Text } from "./conversation.js";
 import { html, number, useEffect } from "./dom.js";
 import { Failure, Success, Title } from "./parts.js";
@@ -13,6 +13,8 @@ export function Trajectory({ kind, source, group, attempt, query }) {
   useEffect(() => {
     const pressed = (event) => {
       if (!answer || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+      const near = event.key === "k" ? answer.groups[0] : event.key === "j" ? answer.groups[1] : null;
+      if (near !== null && !exported) location.hash = address(near, 0);
       const at = answer.siblings.findIndex((row) => row.attempt === answer.attempt);
       const next = event.key === "ArrowRight" || event.key === "l" ? at + 1 : event.key === "ArrowLeft" || event.key === "h" ? at - 1 : -1;
       if (answer.siblings[next]) location.hash = address(group, answer.siblings[next].attempt);
@@ -22,16 +24,20 @@ export function Trajectory({ kind, source, group, attempt, query }) {
   });
   if (!answer) return html`<${Failure} error=${error} />`;
   const agents = Object.keys(answer.messages);
+  const wanted = answer.task.answer;
+  const expected = wanted === null || wanted === "" ? "" : (typeof wanted === "string" ? wanted : JSON.stringify(wanted)).slice(0, 200);
   return html`
     <${Title}>Trajectory ${group}/${attempt}<//>
     <p>${kind === "run" ? html`<a href=${link([kind, source, "rows"], { ...given, step: given.step ?? answer.step })}>step ${answer.step}</a>, ` : ""}
-      ${answer.environment || "environment"}, task <code>${answer.task.id}</code>, ended by <strong>${answer.stop}</strong></p>
+      ${answer.environment || "environment"}, task <code>${answer.task.id}</code>, ended by <strong>${answer.stop}</strong>${expected ? html`; the expected answer is <code>${expected}</code>` : ""}</p>
     ${answer.error ? html`<div role="alert" data-variant="error"><${Text} text=${answer.error} /></div>` : ""}
     <nav aria-label="attempts of this group" class="attempts">
       ${answer.siblings.map((row) => html`<a key=${`${row.step} ${row.attempt}`} href=${address(group, row.attempt)} aria-current=${row.attempt === answer.attempt ? "page" : null}
         data-success=${String(row.success)}>attempt ${row.attempt}: ${number(row.total)}</a>`)}
       <a href=${link([kind, source, "group", String(group)], given)}>side by side</a>
-      <small>← and → go from attempt to attempt</small></nav>
+      ${exported ? "" : [["earlier", answer.groups[0]], ["later", answer.groups[1]]].map(([which, place]) => (place === null ? "" : html`<a key=${which} href=${address(place, 0)}>${which} group</a>`))}
+      ${answer.segments.length ? html`<button class="outline small" onClick=${() => document.getElementById("tokens").scrollIntoView()}>to the tokens</button>` : ""}
+      <small>← and → go from attempt to attempt${exported ? "" : ", k and j from group to group"}</small></nav>
     <div class="columns wide">
       <section aria-labelledby="said"><h2 id="said">Conversation</h2>
         ${agents.map((agent) => html`<div key=${agent}>${agents.length > 1 ? html`<h3>${agent}</h3>` : ""}<${Conversation} messages=${answer.messages[agent]} /></div>`)}</section>
