@@ -253,9 +253,11 @@ def _of_players(spec: EnvironmentSpec, tasks: int) -> Iterator[Recording]:
     configure_sandbox(SandboxSettings())
     environment = spec.build()
     rng = random.Random(0)
+    splits = environment.splits
     drawn = [
-        *itertools.islice(tasks_of(environment, "train", 0), tasks - tasks // 2),
-        *itertools.islice(tasks_of(environment, "test", 0), tasks // 2),
+        task
+        for number, split in enumerate(splits, start=1)
+        for task in itertools.islice(tasks_of(environment, split, 0), (tasks + len(splits) - number) // len(splits))
     ]
     for number, task in enumerate(drawn):
         perfect = scripts(environment, environment.demonstration(task))

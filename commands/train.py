@@ -78,7 +78,7 @@ def command(words: Sequence[str], inline: bool, resume: str | None, changed: boo
 def _checked_config(path: str, overrides: list[str], resume: str | None) -> RunConfig:
     """The run's configuration; nothing that takes time is checked yet."""
     kept = Path(resume or "") / "config.toml"
-    config = load_config(path or kept, overrides)
+    config = load_config(path or kept, overrides, beside=Path(path).parent if path else None)
     if not path and REDACTED in kept.read_text():
         raise ConfigError(f"{kept} was written without its secrets; give the CONFIG file beside --resume")
     return config

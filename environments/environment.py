@@ -98,6 +98,11 @@ class Environment:
                 f"{nearest(agent, self.agents)}"
             )
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that have tasks; a benchmark may have only ``test``."""
+        return "train", "test"
+
     def tasks(self, split: Split, seed: int) -> Iterable[Task]:
         """The tasks of ``split``, in an order decided by ``seed``; may be infinite. A finite one is started again."""
         raise NotImplementedError(f"{type(self).__name__} has no tasks(split, seed)")

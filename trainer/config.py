@@ -22,6 +22,7 @@ from .advantages.estimator import ESTIMATORS
 from .learner.config import LoraConfig
 from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZATIONS, LossConfig
 from .overrides import apply_overrides
+from .relative_paths import resolve_paths
 from .run.alerts import known_alerts
 from .run.sinks.sink import SINKS
 
@@ -251,8 +252,13 @@ class RunConfig(Settings):
             )
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: str | Path, overrides: Sequence[str] = (), beside: Path | None = None) -> RunConfig:
     """Read a run's TOML file and apply ``--part.key value`` overrides.
+
+    Args:
+        path: the TOML file.
+        overrides: what replaces its values; paths in them are relative to the working directory.
+        beside: the folder to which paths of environments in the file are relative, as far as they exist there.
 
     Raises:
         ConfigError: The file cannot be read, or a key or value is invalid. The message names the nearest key.
@@ -263,6 +269,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigError(f"{path} is not TOML: {error}") from None
+    if beside is not None:
+        resolve_paths(values, beside)
     apply_overrides(values, overrides)
     config = validated(RunConfig, values, str(path))
     _check(config)

@@ -16,6 +16,34 @@ from .task import Task
 Entry = dict[str, Any]
 
 
+CONVENTIONS = {
+    "verl": ("data_source", "reward_model"),
+    "SYNTHETIC": ("task_type", "verification_info"),
+    "Tülu": ("messages", "dataset", "ground_truth"),
+    "APPS": ("question", "input_output"),
+}
+"""Name → the columns by which its rows are recognized. open-r1 and SYNTHETIC have one convention, APPS and TACO too."""
+
+
+def convention_of(row: Mapping[str, Any]) -> str:
+    """The convention in ``CONVENTIONS`` whose columns the row has; an empty text if there is none."""
+    has = (name for name, columns in CONVENTIONS.items() if all(row.get(key) is not None for key in columns))
+    return next(has, "")
+
+
+def from_row(row: Mapping[str, Any]) -> Task:
+    """Convert a row of any convention.
+
+    Raises:
+        DataError: it has the columns of none, or is malformed.
+    """
+    if not (name := convention_of(row)):
+        known = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in CONVENTIONS.items())
+        raise DataError(f"the row has the columns of no known convention ({known}), found {', '.join(map(str, row))}")
+    convert = {"verl": from_verl, "SYNTHETIC": from_synthetic, "Tülu": from_tulu, "APPS": from_apps}[name]
+    return convert(row)
+
+
 def from_tulu(row: Mapping[str, Any]) -> Task:
     """Convert a row of Tülu 3's RLVR mixture: ``messages``, ``dataset`` and ``ground_truth``.
 
@@ -29,6 +57,8 @@ def from_tulu(row: Mapping[str, Any]) -> Task:
 def from_synthetic(row: Mapping[str, Any]) -> Task:
     """Convert a row of SYNTHETIC-1 or SYNTHETIC-2: ``prompt``, ``task_type`` and ``verification_info``.
 
+    The programming problems of open-r1 have the same form.
+
     Raises:
         DataError: the row is malformed, or its task type is unknown; the message lists the known ones.
     """
@@ -38,16 +68,35 @@ def from_synthetic(row: Mapping[str, Any]) -> Task:
 
 
 def from_verl(row: Mapping[str, Any]) -> Task:
-    """Convert a row of verl's parquet files: ``prompt``, ``data_source`` and ``reward_model`` of style ``rule``.
+    """Convert a row of verl's Parquet files: ``prompt``, ``data_source`` and ``reward_model`` of a style ``rule…``.
+
+    Tests of programs may have the peculiarities of APPS, TACO and PRIME: results wrapped in lists, which the verifier
+    ``code`` unwraps, tuples, which equal lists, and objects with integer keys, which JSON writes as text.
 
     Raises:
         DataError: the row is malformed, or its data source is unknown; the message lists the known ones.
     """
     source, model = str(_required(row, "data_source")), _read_object(_required(row, "reward_model"), "reward_model")
-    if model.get("style") != "rule":
+    if not str(model.get("style")).startswith("rule"):  # DAPO's rows name the rule, as in rule-lighteval/MATH_v2
         raise DataError(f"reward_model.style is 'rule', found {model.get('style')!r:.80}: others need a model as judge")
     convert = _math if source.startswith(_MATH_SOURCES) else _lookup(_VERL, source, "data_source")
     return _task(_required(row, "prompt"), convert(_required(model, "ground_truth")))
+
+
+def from_apps(row: Mapping[str, Any]) -> Task:
+    """Convert a row of APPS or TACO: ``question``, ``input_output`` and, if functions are asked for, ``starter_code``.
+
+    The prompt ends as the one that was published with APPS (Hendrycks et al., 2021).
+
+    Raises:
+        DataError: the row is malformed, or has no tests.
+    """
+    entry = _program_tests(_required(row, "input_output"))
+    call = entry["params"]["format"] == "call"
+    parts = [str(_required(row, "question")).strip(), str(row.get("starter_code") or "").strip()]
+    ask = "Use Call-Based format" if call else "Use Standard Input format"
+    name = row.get("task_id") or row.get("problem_id") or row.get("id") or ""
+    return _task("\n".join(filter(None, [*parts, ask])), entry, str(name))
 
 
 def _math(truth: Any) -> Entry:
@@ -76,7 +125,7 @@ def _program_tests(truth: Any) -> Entry:
     if not isinstance(tests, dict) or not isinstance(tests.get("inputs"), list):
         raise DataError(f"the tests of a program are inputs and outputs, found {truth!r:.80}")
     name = tests.get("fn_name")
-    answer = {"inputs": tests["inputs"], "outputs": tests.get("outputs")}
+    answer = {"inputs": _as_json(tests["inputs"]), "outputs": _as_json(tests.get("outputs"))}
     return {"verifier": "code", "answer": answer, "params": _test_format(name)}
 
 
@@ -86,14 +135,23 @@ def _test_cases(tests: list[Any]) -> Entry:
     names = [test.get("fn_name") or None for test in tests]
     if names.count(names[0]) < len(names):
         raise DataError(f"the tests of one program call one function, found {names!r:.200}")
-    answer = [{"input": test["input"], "output": test["output"]} for test in tests]
+    answer = [{"input": _as_json(test["input"]), "output": _as_json(test["output"])} for test in tests]
     return {"verifier": "code", "answer": answer, "params": _test_format(names[0])}
+
+
+def _as_json(value: Any, depth: int = 0) -> Any:
+    """``value``, perhaps of a Python literal, as JSON has it: with lists for tuples, and texts for integer keys."""
+    if depth > _DEEPEST:
+        raise DataError(f"the tests of a program are nested more than {_DEEPEST} deep")
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _as_json(item, depth + 1) for key, item in value.items()}
+    return [_as_json(item, depth + 1) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _test_format(function: Any) -> dict[str, Any]:
     if function and not isinstance(function, str):
         raise DataError(f"the name of a function is text, found {function!r:.80}")
-    return {"format": "call", "fn_name": function} if function else {"format": "stdin"}
+    return {"format": "call", "fn_name": function, "integer_keys": True} if function else {"format": "stdin"}
 
 
 def _synthetic_code(info: dict[str, Any]) -> Entry:
@@ -136,8 +194,10 @@ _VERL: dict[str, Callable[[Any], Entry]] = {
     "HuggingFaceH4/MATH-500": _math,
     **dict.fromkeys(("codecontests", "apps", "codeforces", "taco"), _program_tests),
 }
-_MATH_SOURCES = ("aime", "math_dapo", "numina_")
+_MATH_SOURCES = ("aime", "math_dapo", "numina_", "train-math-")
 """Prefixes of further mathematical data sources."""
+_DEEPEST = 100
+"""The deepest nesting of a test; no job takes more."""
 _MOST_LITERAL = 1_000_000
 """The longest Python literal to parse, in characters."""
 

@@ -23,8 +23,6 @@ from ...verifiers.errors import ConfigError, LachesisError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.settings import validated
 
-SPLITS: tuple[Split, ...] = ("train", "test")
-
 
 @dataclass
 class _Run:
@@ -80,9 +78,9 @@ class _Run:
             self.fail(Finding("import", f"it cannot be built: {error}{place_of(error, self.home)}"))
 
     def draws(self, environment: Environment) -> dict[Split, Draw]:
-        """The first tasks of both splits."""
+        """The first tasks of each split."""
         drawn = {}
-        for split in SPLITS:
+        for split in environment.splits:
             self.step(f"tasks({split!r}, {self.request['seed']})")
             drawn[split] = draw(environment, split, self.request["seed"], self.request["tasks"])
             self.report.tasks[split] = len(drawn[split].tasks)
@@ -108,9 +106,9 @@ class _Run:
                 check_sandbox(settings, [environment], self.request["seed"])
             except ConfigError as error:
                 self.usage(error)
-        few = self.request["tasks"] // 4
-        played = {task.hash: task for task in drawn["train"].tasks[: self.request["tasks"] - few]}
-        played |= {task.hash: task for task in drawn["test"].tasks[:few]}
+        most = self.request["tasks"]
+        counts = {"train": most - most // 4, "test": most // 4} if len(drawn) > 1 else dict.fromkeys(drawn, most)
+        played = {task.hash: task for split, one in drawn.items() for task in one.tasks[: counts[split]]}
         seconds = self.request["deadline"]
         audit = Audit(environment, self.report, self.request["seed"], 0.8 * seconds, 10 * seconds, self.step)
         asyncio.run(audit.play(list(played.values())))

@@ -1,12 +1,13 @@
-"""Programming problems: rows of HumanEval or MBPP, or rows with tests by standard input or by calls."""
+"""Programming problems: rows of HumanEval, MBPP, verl, Tülu, SYNTHETIC or APPS, or rows with tests of any program."""
 
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ...verifiers.adapters import convention_of, from_row
 from ...verifiers.code.outputs import Compare
 from ...verifiers.code.solution import Format
 from ...verifiers.code.suite import as_call, as_text, read_pairs, read_texts
@@ -14,11 +15,16 @@ from ...verifiers.code.tally import Policy
 from ...verifiers.code.whole_programs.checker import Style
 from ...verifiers.code.whole_programs.languages import LANGUAGES
 from ...verifiers.errors import ConfigError, DataError
+from ...verifiers.rows.row import PREFIX
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
-from ..dataset import DatasetConfig, DatasetEnvironment, Row, column, text_column
+from ..dataset import DatasetConfig, DatasetEnvironment
+from ..rows.column import Row, column, find, first_of, text_column
 
 INSTRUCTION = "Reply with the whole program in one ```{fence} block."
+QUESTIONS = ("question", "problem", "prompt", "description")
+TESTS = ("tests", "input_output", "test_cases", "official_tests")
+SOLUTIONS = ("gold_standard_solution", "solutions.0", "solution")
 _ASKS = {
     "stdin": "Write a {language} program that reads standard input and writes standard output.",
     "interactive": "Write a {language} program that talks to another program over standard input and output, and that "
@@ -38,14 +44,16 @@ class Code(DatasetEnvironment):
     class Config(DatasetConfig):
         """What the rows contain, and the names of the dataset's columns."""
 
-        format: Format = "humaneval"
-        """``humaneval``, ``mbpp`` (with their own columns), ``stdin``, ``call``, ``interactive`` (with those below)."""
+        format: Format | Literal["rows"] = "humaneval"
+        """``humaneval``, ``mbpp`` (with their own columns), ``stdin``, ``call``, ``interactive`` (with those below), or
+        ``rows``: each row says it by the conventions of verl, Tülu, SYNTHETIC, open-r1, APPS or TACO."""
         language: str = "python"
         """``stdin``, ``interactive``: ``python``, ``cpp``, ``javascript``, ``bash``, or your own ``module:name``."""
-        question: str = "question"
-        """The column of the problem."""
-        tests: str = "tests"
-        """The column of tests: {inputs, outputs} or a list of {input, output}, as JSON or text."""
+        question: str = ""
+        """The column of the problem; if empty, the first of question, problem, prompt, description."""
+        tests: str = ""
+        """The column of tests: {inputs, outputs} or a list of {input, output}, as JSON or text; if empty, the first of
+        tests, input_output, test_cases, official_tests."""
         fn_name: str = "fn_name"
         """``call``: the column of the function's name, unless the tests' object gives it."""
         checker: str = ""
@@ -59,7 +67,7 @@ class Code(DatasetEnvironment):
         interactor: str = "interactor"
         """``interactive``: the column of the program that the model's program talks to."""
         solution: str = ""
-        """The column of a correct program, for demonstrations; none if empty."""
+        """The column of a correct program, or of a list of them, for demonstrations; none if empty."""
         shown_tests: int = Field(1, ge=0)
         """``mbpp``: how many tests the prompt shows; replies cannot hard-code the results of hidden tests."""
         policy: Policy = "all"
@@ -71,22 +79,36 @@ class Code(DatasetEnvironment):
         instruction: str = INSTRUCTION
         """Text after each problem; none if empty. ``{fence}`` stands for the language."""
 
+        @model_validator(mode="after")
+        def _rows_are_python(self) -> Self:
+            if self.format == "rows" and (self.language != "python" or self.allow_shared or self.checker):
+                raise ValueError(
+                    "with format = 'rows', rows give the tests, so leave out language, allow_shared and checker"
+                )
+            return self
+
+    needs_sandbox = True  # also if only the tasks' own verifiers run programs
     rubric = Rubric(use("code", format="humaneval"), use("format", weight=0.0, required=False), success="code")
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._language = LANGUAGES.load(self.config.language)
+        self.rubric = self._by_rows() if self.config.format == "rows" else self._for_all_rows()
+
+    def _by_rows(self) -> Rubric:
+        return Rubric(use("format", weight=0.0, required=False), success=f"{PREFIX}code").with_methods(self)
+
+    def _for_all_rows(self) -> Rubric:
         names = ("format", "language", "policy", "compare", "allow_shared", "checker_style", "checker_language")
         asked = {name: getattr(self.config, name) for name in names}
         headers = {name: _text_of(path) for name, path in self.config.checker_headers.items()}
-        self._language = LANGUAGES.load(self.config.language)
         parts = use("code", **asked, checker_headers=headers), use("format", weight=0.0, required=False)
-        self.rubric = Rubric(*parts, success="code").with_methods(self)
+        return Rubric(*parts, success="code").with_methods(self)
 
     def task_of(self, row: Row) -> Task:
         """The problem as a task; its tests and solution go into the answer and info, which the model does not see."""
-        if self.config.format == "humaneval":
-            return self._humaneval(row)
-        return self._mbpp(row) if self.config.format == "mbpp" else self._pairs(row)
+        own = {"humaneval": self._humaneval, "mbpp": self._mbpp, "rows": self._by_convention}
+        return own.get(self.config.format, self._pairs)(row)
 
     def demonstration(self, task: Task) -> str:
         """The row's own solution.
@@ -98,7 +120,37 @@ class Code(DatasetEnvironment):
             raise ConfigError(f'task {task.id} has no solution to demonstrate; name its column: solution = "…"')
         return f"```{self._language.fence}\n{task.info['solution'].rstrip()}\n```"
 
+    def _by_convention(self, row: Row) -> Task:
+        """The task that the row describes, with the row's own prompt and tests."""
+        convention = convention_of(row)
+        if not convention:
+            raise DataError(
+                f"the row has no convention that is known ({', '.join(sorted(row))}); set format to its kind"
+            )
+        task = from_row(row)
+        kinds = [entry["verifier"] for entry in task.verify]
+        if kinds != ["code"]:
+            raise DataError(
+                f"this row of {convention} is scored by {', '.join(kinds)}, not by running a program; leave such rows "
+                "out with `where`"
+            )
+        params = {"policy": self.config.policy, "compare": self.config.compare, **task.verify[0]["params"]}
+        info = {"solution": self._solution(row)}
+        return Task(task.prompt, task.answer, info, task.id, ({"verifier": "code", "params": params},))
+
+    def _solution(self, row: Row) -> str:
+        """A correct program of the row, or an empty text."""
+        name = self.config.solution
+        if not name:
+            if self.config.format != "rows":
+                return ""
+            name = first_of(row, SOLUTIONS)
+        solutions = read_texts(find(row, name) or None, "the solution")
+        return solutions[0] if solutions else ""
+
     def _humaneval(self, row: Row) -> Task:
+        if "entry_point" not in row and (convention := convention_of(row)):
+            raise DataError(f"this is a row of {convention}, not of HumanEval; set format = 'rows'")
         prompt, body = column(row, "prompt"), column(row, "canonical_solution")
         if not isinstance(prompt, str) or not isinstance(body, str):
             raise DataError("'prompt' and 'canonical_solution' must be texts")
@@ -122,12 +174,13 @@ class Code(DatasetEnvironment):
         return self._task(row, called[-1], question, answer=tests, **info)
 
     def _pairs(self, row: Row) -> Task:
-        tests = column(row, self.config.tests)
+        place = self.config.tests or first_of(row, TESTS)
+        tests = column(row, place)
         if isinstance(tests, str):
             try:
                 tests = json.loads(tests)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{self.config.tests!r} is not JSON ({error})") from None
+                raise DataError(f"{place!r} is not JSON ({error})") from None
         judges = self._judges(row)
         shape = as_call if self.config.format == "call" else as_text
         for pair in read_pairs(tests, outputs_needed=not judges):
@@ -136,9 +189,8 @@ class Code(DatasetEnvironment):
         if self.config.format == "call":
             named = tests if isinstance(tests, dict) and self.config.fn_name in tests else row
             name = text_column(named, self.config.fn_name)
-        solutions = read_texts(row.get(self.config.solution), "the solution") if self.config.solution else []
-        question = text_column(row, self.config.question)
-        info = {"fn_name": name, "solution": solutions[0] if solutions else "", **judges}
+        question = text_column(row, self.config.question or first_of(row, QUESTIONS))
+        info = {"fn_name": name, "solution": self._solution(row), **judges}
         return self._task(row, name, question, answer=tests, **info)
 
     def _judges(self, row: Row) -> dict[str, str]:

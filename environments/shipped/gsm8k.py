@@ -7,7 +7,8 @@ from pydantic import Field
 from ...verifiers.errors import DataError
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
-from ..dataset import DatasetConfig, DatasetEnvironment, Row
+from ..dataset import DatasetConfig, DatasetEnvironment
+from ..rows.column import Row
 
 INSTRUCTION = r"Reason step by step, and put the final number within \boxed{}."
 
@@ -19,18 +20,17 @@ class Gsm8k(DatasetEnvironment):
         """Where the problems come from (``path`` or ``dataset``), and how they are asked."""
 
         path: Path | None = None
-        """A JSONL file of {question, answer} rows, or a folder with train.jsonl and test.jsonl (or gsm8k_*.jsonl)."""
+        """A file of {question, answer} rows (Parquet, JSONL, CSV, …), or a folder with files for each split."""
         dataset: str = "openai/gsm8k"
         """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
         name: str | None = "main"
-        """The dataset's configuration on the Hub."""
+        """The dataset's configuration on the Hub; in a folder, only files with this word, if there are any."""
         held_out: float = Field(0.0, ge=0, le=1)
         """Share of a single file that is the test split. With 0, each split is the whole file."""
         instruction: str = INSTRUCTION
         """Text after each question; none if empty."""
 
     rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
-    file_names = ("{}.jsonl", "gsm8k_{}.jsonl")
 
     def task_of(self, row: Row) -> Task:
         """The question as a task; its solution goes into the info, which the model does not see."""

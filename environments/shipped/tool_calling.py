@@ -18,8 +18,9 @@ from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.possible_answers import possible_answers
 from ...verifiers.verdict import Verdict, unparseable
-from ..dataset import DatasetConfig, DatasetEnvironment, Row, column
+from ..dataset import DatasetConfig, DatasetEnvironment
 from ..name_check import known_names
+from ..rows.column import Row, column
 
 NO_CALL = "None of these tools can do that."
 _FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[^\n]*", re.MULTILINE)

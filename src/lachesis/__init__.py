@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .verifiers.errors import LachesisError
     from .verifiers.group import Group
     from .verifiers.rows.jsonl import read_jsonl
+    from .verifiers.rows.row_file import read_rows
     from .verifiers.reward import Reward
     from .verifiers.rubric import Rubric
     from .verifiers.segment import Segment
@@ -44,6 +45,7 @@ _HOME = {
     "Verdict": "verifiers.verdict",
     "group_reward": "verifiers.use",
     "read_jsonl": "verifiers.rows.jsonl",
+    "read_rows": "verifiers.rows.row_file",
     "reward": "verifiers.use",
     "use": "verifiers.use",
 }
@@ -67,6 +69,7 @@ __all__ = [  # in the order of _HOME, which a test holds equal to it
     "Verdict",
     "group_reward",
     "read_jsonl",
+    "read_rows",
     "reward",
     "use",
 ]

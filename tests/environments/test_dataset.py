@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lachesis.environments.dataset import DatasetConfig, DatasetEnvironment, Row, column, text_column
+from lachesis.environments.dataset import DatasetConfig, DatasetEnvironment
+from lachesis.environments.rows.column import Row, column, text_column
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.task import Task
 
@@ -69,7 +70,9 @@ def test_files_of_a_folder_are_whole_splits_under_the_names_that_they_have(tmp_p
     splits = {"train": "train", "test": "dev"}
     assert prompts("test", path=tmp_path, splits=splits) == ["10?", "11?"]
     assert len(prompts("train", path=tmp_path, splits=splits)) == 3
-    with pytest.raises(ConfigError, match=r"holds no test\.jsonl; put one there or name a file"):
+    with pytest.raises(
+        ConfigError, match=r"holds no test\.jsonl, test\.parquet or the like; put one there or name a file"
+    ):
         prompts("test", path=tmp_path)
 
 
@@ -114,13 +117,59 @@ def test_a_row_that_is_no_task_is_named_by_file_and_line(tmp_path: Path, row: Ro
     [
         ({}, "give path"),
         ({"path": "a.jsonl", "dataset": "b"}, "not both"),
-        ({"path": "a.jsonl", "splits": {"train": "train"}}, "must name train and test"),
+        ({"path": "a.jsonl", "splits": {"dev": "train"}}, "must name train and test, or one of them"),
         ({"path": "a.jsonl", "held_out": 2}, "held_out"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Capitals(**settings)
+
+
+def test_a_benchmark_with_one_split_can_be_evaluated(tmp_path: Path) -> None:
+    write(tmp_path / "test.jsonl", *rows(5))
+    assert len(prompts("test", path=tmp_path)) == 5
+    only = {"path": tmp_path / "test.jsonl", "splits": {"test": "test"}}
+    assert len(prompts("test", **only)) == 5
+    with pytest.raises(ConfigError, match=r"holds no train\.jsonl"):
+        prompts("train", path=tmp_path)
+    with pytest.raises(ConfigError, match="has no split 'train'"):
+        prompts("train", **only)
+
+
+def test_an_environment_says_which_splits_it_has(tmp_path: Path) -> None:
+    file = write(tmp_path / "test.jsonl", *rows(5))
+    assert Capitals(path=file).splits == ("train", "test")
+    assert Capitals(path=file, held_out=0).splits == ("train", "test")
+    assert Capitals(path=file, held_out=1).splits == ("test",)
+    assert Capitals(path=file, splits={"test": "test"}).splits == ("test",)
+    assert Capitals(path=tmp_path).splits == ("test",)
+    assert Capitals(path=tmp_path / "none").splits == ("train", "test")
+    assert Capitals(dataset="an/id").splits == ("train", "test")
+
+
+def test_rows_are_chosen_by_their_columns_and_limited(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", *({**row, "info": {"level": n % 3}} for n, row in enumerate(rows(30))))
+    kept = prompts("test", path=path, held_out=1, where={"info.level": [0, 2]})
+    assert kept == [f"{n}?" for n in range(30) if n % 3 != 1]
+    assert prompts("test", path=path, held_out=1, where={"info.level": 0}, limit=2) == ["0?", "3?"]
+    with pytest.raises(DataError, match=r"no problems in split 'test'.*where = .* leaves rows out"):
+        prompts("test", path=path, where={"info.level": 7})
+
+
+def test_the_seed_of_the_split_decides_what_is_held_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", *rows(200))
+    first, other = (set(prompts("test", path=path, held_out=0.5, split_seed=seed)) for seed in (0, 1))
+    assert first != other
+    assert first == set(prompts("test", path=path, held_out=0.5))
+
+
+def test_a_folder_of_parts_is_one_source(tmp_path: Path) -> None:
+    write(tmp_path / "part-0.jsonl", *rows(100))
+    write(tmp_path / "part-1.jsonl", *rows(100, start=100))
+    test, train = prompts("test", path=tmp_path), prompts("train", path=tmp_path)
+    assert not set(test) & set(train)
+    assert len(test) + len(train) == 200
 
 
 def test_an_author_who_wrote_no_task_of_is_told(tmp_path: Path) -> None:
@@ -133,6 +182,6 @@ def test_an_author_who_wrote_no_task_of_is_told(tmp_path: Path) -> None:
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"no file or folder .*none\.jsonl exists; give .* a folder with train\.jsonl and test\.jsonl"
+        ConfigError, match=r"no file or folder .*none\.jsonl exists; give .* a folder with one for each split"
     ):
         prompts("test", path=tmp_path / "none.jsonl")

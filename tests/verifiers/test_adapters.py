@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lachesis.verifiers.adapters import from_synthetic, from_tulu, from_verl
+from lachesis.verifiers.adapters import convention_of, from_apps, from_row, from_synthetic, from_tulu, from_verl
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.reward import Reward
@@ -38,6 +38,13 @@ def synthetic(task_type: str, info: Any) -> Task:
 def verl(source: str, truth: Any, style: str = "rule") -> Task:
     model = {"style": style, "ground_truth": truth}
     return from_verl({"prompt": [{"role": "user", "content": "q"}], "data_source": source, "reward_model": model})
+
+
+def deep(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 LOWER = json.dumps({"func_name": "validate_lowercase", "N": None, "quantifier": None})
@@ -99,6 +106,70 @@ def test_programs_keep_their_tests_and_how_they_are_run(task: Task, format_: str
     assert (own["verifier"], own["params"]["format"], task.answer) == ("code", format_, answer)
 
 
+WRAPPED = {"fn_name": "f", "inputs": [[1], [2]], "outputs": [[2], [3]]}
+LITERAL = "{'fn_name': 'f', 'inputs': [[{1: (2, 3)}]], 'outputs': [(2, 3)]}"
+
+
+def test_the_peculiarities_of_apps_taco_and_prime_are_kept_for_the_verifier() -> None:
+    (wrapped,) = verl("taco", json.dumps(WRAPPED)).verify
+    assert wrapped["params"] == {"format": "call", "fn_name": "f", "integer_keys": True}
+    literal = verl("apps", LITERAL)
+    assert literal.answer == {"inputs": [[{"1": [2, 3]}]], "outputs": [[2, 3]]}
+
+
+@pytest.mark.parametrize(
+    ("task", "right", "wrong"),
+    [
+        (verl("taco", json.dumps(WRAPPED)), "def f(x):\n    return x + 1", "def f(x):\n    return x"),
+        (verl("apps", LITERAL), "def f(x):\n    return (x[1][0], 3)", "def f(x):\n    return x['1']"),
+        (
+            verl("codecontests", {"fn_name": "f", "inputs": [[2]], "outputs": [{"2": "a"}]}),
+            "def f(n):\n    return {n: 'a'}",
+            "def f(n):\n    return {n: 'b'}",
+        ),
+    ],
+)
+def test_programs_over_such_rows_are_judged_by_value(task: Task, right: str, wrong: str) -> None:
+    assert judge(task, f"```python\n{right}\n```").total == 1.0
+    assert judge(task, f"```python\n{wrong}\n```").total == 0.0
+
+
+def test_the_style_of_a_verl_row_may_name_its_rule() -> None:
+    assert verl("math_dapo", "34", style="rule-lighteval/MATH_v2").answer == "34"
+
+
+def test_a_row_of_apps_asks_for_its_kind_of_program() -> None:
+    row = {"question": " Add. ", "input_output": json.dumps(PAIRS), "problem_id": 7, "starter_code": ""}
+    stdin = from_apps(row)
+    assert (stdin.prompt, stdin.id, stdin.answer) == ("Add.\nUse Standard Input format", "7", PAIRS)
+    call = from_apps({**row, "input_output": json.dumps(WRAPPED), "starter_code": "def f(x):"})
+    assert call.prompt == "Add.\ndef f(x):\nUse Call-Based format"
+    with pytest.raises(DataError, match="inputs and outputs"):
+        from_apps({"question": "Add.", "input_output": "{}"})
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"prompt": "q", "data_source": "aime", "reward_model": {"style": "rule", "ground_truth": "7"}}, "verl"),
+        ({"prompt": "q", "task_type": "verifiable_math", "verification_info": '{"ground_truth": "7"}'}, "SYNTHETIC"),
+        ({"messages": [{"role": "user", "content": "q"}], "dataset": "MATH", "ground_truth": "7"}, "Tülu"),
+        ({"question": "q", "input_output": PAIRS}, "APPS"),
+    ],
+)
+def test_a_row_is_recognized_by_its_columns(row: dict[str, Any], name: str) -> None:
+    assert convention_of(row) == name
+    assert from_row(row).verify
+    key = next(iter(row))
+    with pytest.raises(DataError):
+        from_row({**row, key: None})
+
+
+def test_a_row_of_no_convention_is_refused_with_its_columns() -> None:
+    with pytest.raises(DataError, match=r"no known convention .*verl: data_source, reward_model.*found a, b"):
+        from_row({"a": 1, "b": 2})
+
+
 def test_a_row_of_numpy_values_is_read_without_the_assistants_replies() -> None:
     prompt = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "18"}]
     row = {"prompt": np.array(prompt, dtype=object), "data_source": "openai/gsm8k"}
@@ -141,6 +212,11 @@ def test_a_problem_keeps_its_name() -> None:
             "name of a function is text",
         ),
         (lambda: tulu("code", "print(1)"), "not JSON"),
+        (lambda: verl("taco", {**WRAPPED, "inputs": deep(500)}), "nested more than 100 deep"),
+        (
+            lambda: verl("taco", f"{{'inputs': {'(' * 150}1{',)' * 150}, 'outputs': []}}"),
+            "inputs and outputs|nested|JSON",
+        ),
         (lambda: from_tulu({"messages": [], "dataset": "gsm8k", "ground_truth": "1"}), "text or messages"),
         (lambda: from_tulu({"dataset": "gsm8k", "ground_truth": "1"}), "no 'messages'"),
         (lambda: from_tulu({"messages": [1], "dataset": "gsm8k", "ground_truth": "1"}), "a message has a role"),

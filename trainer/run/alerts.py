@@ -134,7 +134,7 @@ def reward_hacked(history: History) -> str:
             return (
                 f"the reward{where} rose from {before:.3g} to {now:.3g}, while {name} fell from {values[0][1]:.3g} to "
                 f"{values[-1][1]:.3g}: the policy earns something else than success. Look at the rewards by label, and "
-                "lower the weight of the one that rose, make it a gate, or declare what counts: Rubric(..., success=...)"
+                "lower the weight of the one that rose, make it a gate, or declare what counts (Rubric(success=...))"
             )
     return ""
 

@@ -84,6 +84,6 @@ def needs_sandbox(environment: Environment, seed: int) -> bool:
         return True
     return any(
         getattr(verifier_class(entry.name), "needs_sandbox", False)
-        for task in itertools.islice(tasks_of(environment, "train", seed), TASKS)
+        for task in itertools.islice(tasks_of(environment, environment.splits[0], seed), TASKS)
         for entry in entries(task)
     )

@@ -17,7 +17,7 @@ from .inside.wire import NotPlain
 from .outputs import COMPARISONS, Compare
 from .prelude import with_prelude
 from .program import extract_program
-from .suite import as_text, fields_of, read_pairs, read_texts
+from .suite import as_text, fields_of, read_pairs, read_texts, with_integer_keys
 from .tally import POLICIES, Policy
 from .whole_programs.checker import STYLES, Checker, Style
 from .whole_programs.executable import DoesNotCompile, build, check_language
@@ -74,6 +74,8 @@ class Code:
             share of tests that pass.
         compare: for ``stdin``: by ``lines`` (ignoring trailing white space), ``tokens``, or ``numbers`` (by value).
         tolerance: allowed absolute or relative difference of non-integer numbers, for ``numbers`` and ``call``.
+        integer_keys: for ``call``: whether keys such as "1" of objects in the arguments stand for integers, which JSON
+            cannot write as keys; so it is in APPS, TACO and PRIME.
         in_place: whether asserts see arguments that a call mutated even if it returned a value; they always do if it
             returned None.
         allow_shared: whether trainable trajectories may be scored by tests that cannot be separated from the candidate,
@@ -105,6 +107,7 @@ class Code:
     policy: Policy = "all"
     compare: Compare = "lines"
     tolerance: float = 0.0
+    integer_keys: bool = False
     in_place: bool = False
     allow_shared: bool = False
     timeout: float = DEFAULT_BUDGET.timeout
@@ -114,7 +117,7 @@ class Code:
     needs_sandbox: ClassVar[bool] = True
     row_params: ClassVar[frozenset[str]] = frozenset(
         {"format", "fn_name", "entry_point", "test", "prompt", "canonical_solution", "test_list", "test_setup_code"}
-        | {"policy", "compare", "tolerance", "in_place", "checker", "interactor", "checker_style"}
+        | {"policy", "compare", "tolerance", "integer_keys", "in_place", "checker", "interactor", "checker_style"}
     )
 
     def __post_init__(self) -> None:
@@ -209,6 +212,8 @@ class Code:
         if not name or not isinstance(name, str):
             raise DataError("a task of format 'call' needs the name of its function; set 'fn_name'")
         program = extract_program(case.completion, [name])
+        if self.integer_keys:
+            pairs = [with_integer_keys(pair) for pair in pairs]
         try:
             return await check_calls(case.sandbox, program, name, pairs, budget, self.policy, self.tolerance)
         except NotPlain as error:

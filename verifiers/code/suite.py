@@ -12,6 +12,7 @@ from ..errors import DataError
 MAX_DIGITS = 200_000
 """Most digits of an integer in a row's text."""
 _STEP = sys.int_info.default_max_str_digits
+_INTEGER = re.compile("0|-?[1-9][0-9]{0,18}")
 _LONG_INT = re.compile(rf"[0-9]{{{_STEP + 1}}}")
 
 
@@ -83,6 +84,27 @@ def as_call(pair: Pair) -> Pair:
     if not isinstance(given, list):
         raise DataError(f"a test's input must be the list of arguments, found {given!r:.80}; repair the dataset")
     return Pair(given, expected)
+
+
+def with_integer_keys(pair: Pair) -> Pair:
+    """Return the test with integers for keys, in objects of the arguments whose keys are all texts of integers.
+
+    Results need no change, because a key equals its text there. Arguments in text, as in LiveCodeBench, stay as they
+    are.
+    """
+    try:
+        return Pair(_integer_keys(pair.given), pair.expected)
+    except RecursionError:
+        raise DataError("a test's arguments are nested too deep to be read; repair the dataset") from None
+
+
+def _integer_keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_integer_keys(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    whole = all(_INTEGER.fullmatch(key) for key in value)
+    return {int(key) if whole else key: _integer_keys(item) for key, item in value.items()}
 
 
 def wraps_results(pairs: Sequence[Pair]) -> bool:

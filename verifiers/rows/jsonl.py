@@ -3,9 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import DataError
+
+MAX_LINE = 1 << 28
+"""Longest line that is read, in bytes; a compressed file may claim lines without end."""
+PARQUET, GIT_LFS = b"PAR1", b"version https://git-lfs"
+"""How a Parquet file and a pointer of Git LFS begin."""
 
 
 def check_json(value: Any, what: str) -> str:
@@ -82,8 +87,33 @@ def read_numbered_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]
     path = Path(path)
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, json_object(line, f"{path}, line {number}")
+            yield from jsonl_rows(file, path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; check the path") from None
+
+
+def jsonl_rows(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of an open file; ``path`` is for messages.
+
+    Raises:
+        DataError: a line is longer than ``MAX_LINE`` or no JSON object, or the file is not JSONL at all.
+    """
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            _check_start(line, path)
+        if len(line) > MAX_LINE:
+            raise DataError(f"{path}, line {number} is longer than {MAX_LINE >> 20} MiB; split or remove it")
+        if line.strip():
+            yield number, json_object(line, f"{path}, line {number}")
+
+
+def _check_start(line: bytes, path: Path) -> None:
+    """Raise ``DataError`` if a file that begins with ``line`` is known to be something else than JSONL."""
+    if line.startswith(PARQUET):
+        raise DataError(f"{path} is a Parquet file, and JSONL is needed here; lachesis.read_rows reads both")
+    if line.startswith(GIT_LFS):
+        raise DataError(f"{path} is a pointer of Git LFS, without the data; fetch the file with `git lfs pull`")
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is UTF-16; convert it to UTF-8, for example with `iconv -f utf-16 -t utf-8`")

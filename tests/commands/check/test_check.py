@@ -201,10 +201,51 @@ DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
 """Rows for the shipped environments that read some."""
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+OF_A_BENCHMARK: dict[str, Callable[[int, int], dict[str, Any]]] = {
+    "gpqa": lambda a, b: {
+        "Question": f"f({a})?",
+        "Correct Answer": f"plus {b}",
+        **{f"Incorrect Answer {n}": f"{n} times {b}" for n in (1, 2, 3)},
+    },
+    "humaneval": lambda a, b: {
+        "task_id": str(a),
+        "prompt": f"def add_{a}(x):\n    '''Add.'''\n",
+        "canonical_solution": f"    return x + {a}\n",
+        "test": f"def check(f):\n    assert f(1) == {a + 1}\n    assert f(5) == {a + 5}\n",
+        "entry_point": f"add_{a}",
+    },
+    "ifeval": lambda a, b: {
+        "key": a,
+        "prompt": f"Write about {b} without commas.",
+        "instruction_id_list": ["punctuation:no_comma"],
+        "kwargs": [{}],
+    },
+    "livecodebench": lambda a, b: {
+        "question_content": f"Add {a}.",
+        "public_test_cases": [{"input": "1\n", "output": f"{a + 1}\n", "testtype": "stdin"}],
+        "private_test_cases": [{"input": "5\n", "output": f"{a + 5}\n", "testtype": "stdin"}],
+    },
+    "math_500": lambda a, b: {"problem": f"f({a})?", "answer": str(b)},
+}
+"""A row of a benchmark of each kind; those that are left out share their classes with these."""
+
+
+BENCHMARKS = {name for name, target in BUILT_IN.items() if target.startswith("suites.")}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BUILT_IN if name not in BENCHMARKS))
 def test_every_shipped_environment_passes(name: str, tmp_path: Path) -> None:
     if name == "reasoning_gym":
         pytest.importorskip("reasoning_gym")
     config = DATA[name](tmp_path / "data") if name in DATA else {}
     report = Check(describe(name, config=config, label=name), tasks=6).run()
     assert report["clean"], report["findings"]
+
+
+@pytest.mark.parametrize("name", OF_A_BENCHMARK)
+def test_every_benchmark_passes_though_it_has_one_split(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(OF_A_BENCHMARK[name](a, b)) + "\n" for a, b in SUMS[:4]))
+    report = Check(describe(name, config={"path": str(file)}, label=name), tasks=4).run()
+    assert report["clean"], report["findings"]
+    assert list(report["tasks"]) == ["test"]

@@ -171,3 +171,71 @@ def test_a_row_without_a_solution_cannot_be_demonstrated(tmp_path: Path) -> None
     environment = environment_of(tmp_path, "stdin", ROWS["stdin"], solution="")
     with pytest.raises(ConfigError, match="name its column"):
         environment.demonstration(only_task(environment))
+
+
+STDIN = {"inputs": ["2\n", "-7\n"], "outputs": ["4\n", "-14\n"]}
+CALL = {"fn_name": "double", "inputs": [[2], [-7]], "outputs": [[4], [-14]]}
+PROGRAMS = {"stdin": "print(2 * int(input()))", "call": "def double(x):\n    return 2 * x"}
+TULU_TESTS = ["assert double(2) == 4", "assert double(-7) == -14"]
+CHAT = [{"role": "user", "content": "Double the number."}]
+
+
+def by_convention(kind: str) -> dict[str, dict[str, Any]]:
+    tests, solution = json.dumps(STDIN if kind == "stdin" else CALL), PROGRAMS[kind]
+    cases = [{"fn_name": None, "input": "2\n", "output": "4\n", "type": "stdin_stdout"}]
+    if kind == "call":
+        cases = [{"fn_name": "double", "input": [2], "output": 4, "type": "function_call"}]
+    return {
+        "verl": {
+            "data_source": "taco",
+            "prompt": CHAT,
+            "reward_model": {"style": "rule", "ground_truth": tests},
+            "solution": solution,
+        },
+        "tulu": {
+            "messages": CHAT,
+            "dataset": "code",
+            "ground_truth": json.dumps(TULU_TESTS),
+            "solution": PROGRAMS["call"],
+        },
+        "open-r1": {
+            "prompt": CHAT[0]["content"],
+            "task_type": "verifiable_code",
+            "verification_info": {"language": "python", "test_cases": cases},
+            "gold_standard_solution": solution,
+        },
+        "apps": {
+            "question": CHAT[0]["content"],
+            "input_output": tests,
+            "starter_code": "def double(x):" if kind == "call" else "",
+            "solutions": json.dumps([solution]),
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", ["stdin", "call"])
+def test_rows_of_known_conventions_say_how_they_are_tested(tmp_path: Path, kind: str) -> None:
+    rows = by_convention(kind)
+    environment = environment_of(tmp_path, "rows", *rows.values())
+    assert environment.needs_sandbox
+    for task in environment.tasks("test", 0):
+        assert environment.score(task, environment.demonstration(task)).success, task
+        reward = environment.score(task, f"```python\n{BY_ROTE[kind]}\n```")
+        assert reward.success == (len(task.answer) == 1), task  # one test can be passed by rote
+
+
+def test_rows_of_other_conventions_are_named_with_the_cure(tmp_path: Path) -> None:
+    row = by_convention("stdin")["verl"]
+    with pytest.raises(DataError, match="a row of verl, not of HumanEval; set format = 'rows'"):
+        list(environment_of(tmp_path, "humaneval", row).tasks("test", 0))
+    with pytest.raises(DataError, match="scored by math, not by running a program"):
+        list(environment_of(tmp_path, "rows", {**row, "data_source": "openai/gsm8k"}).tasks("test", 0))
+    with pytest.raises(DataError, match="no convention that is known"):
+        list(environment_of(tmp_path, "rows", ROWS["stdin"]).tasks("test", 0))
+    with pytest.raises(ConfigError, match="leave out language"):
+        Code(path=tmp_path, format="rows", language="cpp")
+
+
+def test_a_share_of_the_tests_may_earn_a_share_of_such_a_row_too(tmp_path: Path) -> None:
+    environment = environment_of(tmp_path, "rows", by_convention("stdin")["verl"], policy="fraction")
+    assert environment.score(only_task(environment), "```python\nprint(4)\n```").total == 0.5

@@ -86,7 +86,7 @@ def test_a_folder_without_the_split_says_which_file_it_wants(tmp_path: Path) -> 
 
 
 def test_a_missing_or_an_empty_file_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no file or folder .*none\.jsonl exists; give a JSONL file"):
+    with pytest.raises(ConfigError, match=r"no file or folder .*none\.jsonl exists; give a file"):
         list(Gsm8k(path=tmp_path / "none.jsonl").tasks("test", 0))
     with pytest.raises(DataError, match="no problems in split 'test'"):
         list(Gsm8k(path=write(tmp_path / "empty.jsonl")).tasks("test", 0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ....environments.environment import Environment, Split, tasks_of
+from ....environments.environment import Environment, tasks_of
 from ....verifiers.rubric import Rubric, Use
 from .redaction import redacted
 
@@ -53,12 +53,11 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 def _environment(environment: Environment, seed: int) -> dict[str, Any]:
     settings = redacted(environment.config.model_dump(mode="json"))
-    splits: tuple[Split, ...] = ("train", "test")
     data = {
         split: _digest(
             " ".join(task.hash for task in itertools.islice(tasks_of(environment, split, seed), TASKS)).encode()
         )
-        for split in splits
+        for split in environment.splits
     }
     files = {name: _file_digest(Path(value)) for name, value in _paths(environment.config) if Path(value).exists()}
     return {

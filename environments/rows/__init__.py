@@ -1,0 +1,1 @@
+"""Rows of datasets: where they are found, and how their columns are read."""

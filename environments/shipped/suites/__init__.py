@@ -1,0 +1,1 @@
+"""Benchmarks as their authors publish them: the rows, the prompt, and the scoring of each."""
