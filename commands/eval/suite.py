@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ...trainer.relative_paths import resolve_paths
 from ...verifiers.errors import ConfigError
 from ...verifiers.settings import Settings, validated
 
@@ -14,7 +15,7 @@ class SuiteEntry(Settings):
     """One environment of a suite. What is left out comes from the options of the command."""
 
     use: str
-    """Name of an installed environment, ``module:Class`` or ``file.py[:Class]``; a file is relative to the suite."""
+    """Name of an installed environment, ``module:Class`` or ``file.py[:Class]``; paths are relative to the suite."""
     label: str = ""
     """Name in the results; unique. If empty, ``use`` is the name."""
     config: dict[str, Any] = Field(default_factory=dict)
@@ -50,14 +51,7 @@ def read_suite(path: Path) -> list[SuiteEntry]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
         raise ConfigError(f"cannot read the suite {path}: {error}; give a TOML file with [[environments]]") from None
+    labels = [entry.label or entry.use for entry in validated(Suite, values, str(path)).environments]
+    resolve_paths(values, path.parent)  # changes ``use``, which is the label of an entry without one
     entries = validated(Suite, values, str(path)).environments
-    return [_beside(entry, path.parent) for entry in entries]
-
-
-def _beside(entry: SuiteEntry, folder: Path) -> SuiteEntry:
-    """The entry with its environment's file looked for beside the suite, and its name as the suite writes it."""
-    file, colon, name = entry.use.partition(":")
-    if not file.endswith(".py"):
-        return entry
-    place = f"{folder / file}{colon}{name}"
-    return validated(SuiteEntry, {**entry.model_dump(), "use": place, "label": entry.label or entry.use}, "suite")
+    return [entry.model_copy(update={"label": label}) for entry, label in zip(entries, labels, strict=True)]
