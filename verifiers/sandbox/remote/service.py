@@ -199,8 +199,9 @@ def _failure(error: Exception) -> str:
 def _cause(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if isinstance(error, aiohttp.ClientConnectorError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.errno or 0  # negative for a name that is not found
+        return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
     return str(error)
 
 
