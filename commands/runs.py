@@ -46,7 +46,9 @@ def command(folders: Sequence[Path], as_json: bool) -> None:
 
 def table(states: Sequence[dict[str, Any]], now: float) -> Table:
     """The table of runs; ``now`` is in seconds since 1970."""
-    made = Table("run", "state", "steps", "held out", "best", "last", "alerts", "written", "size", box=None)
+    made = Table(
+        "run", "state", "steps", "held out", "best", "last", "alerts", "written", "size", box=None, pad_edge=False
+    )
     made.header_style = "bold"
     names = [printable(min(state["path"], os.path.relpath(state["path"]), key=len)) for state in states]
     made.columns[0].overflow = "fold"
@@ -64,7 +66,7 @@ def table(states: Sequence[dict[str, Any]], now: float) -> Table:
             *("" if state[name] is None else f"{state[name]:.3f}" for name in ("best", "last")),
             str(state["alerts"] or ""),
             _ago(now - state["changed"]),
-            f"{state['bytes'] / 1e6:,.1f} MB",
+            f"{size:,.0f} MB" if (size := state["bytes"] / 1e6) >= 10 else f"{size:.1f} MB",
         )
     return made
 
