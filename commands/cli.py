@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn, cast
 
 import click
 
-from ..verifiers.errors import InputError, LachesisError
+from ..verifiers.errors import InputError, LachesisError, nearest
 from .terminal import printable, standard_output
 
 
@@ -64,6 +64,14 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that ``args`` begin with; an unknown name is answered with the nearest."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(f"no command is named {args[0]!r}; {nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries."""

@@ -15,6 +15,9 @@ from .sources.library import Library
 from .sources.run_source import RunSource
 from .terminal import printable
 
+_WHOLE = 32
+"""Names of at most so many characters are not broken, so that they can be copied; other columns are."""
+
 
 @click.command("runs")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER]...")
@@ -43,23 +46,27 @@ def command(folders: Sequence[Path], as_json: bool) -> None:
 
 def table(states: Sequence[dict[str, Any]], now: float) -> Table:
     """The table of runs; ``now`` is in seconds since 1970."""
-    made = Table("run", "state", "steps", "held out", "best", "last", "alerts", "written", "size", box=None)
+    made = Table(
+        "run", "state", "steps", "held out", "best", "last", "alerts", "written", "size", box=None, pad_edge=False
+    )
     made.header_style = "bold"
+    names = [printable(min(state["path"], os.path.relpath(state["path"]), key=len)) for state in states]
     made.columns[0].overflow = "fold"
+    made.columns[0].no_wrap = all(len(name) <= _WHOLE for name in names)
     for column in (2, 4, 5, 6, 8):
         made.columns[column].justify = "right"
-    for state in states:
+    for name, state in zip(names, states, strict=True):
         planned = f"/{state['planned']}" if state["planned"] else ""
         note = ", can be resumed" if resumable(state) else ""
         made.add_row(
-            printable(min(state["path"], os.path.relpath(state["path"]), key=len)),
+            name,
             state["state"] + note,
             f"{state['steps']}{planned}",
             state["metric"] if state["best"] is not None else "",
             *("" if state[name] is None else f"{state[name]:.3f}" for name in ("best", "last")),
             str(state["alerts"] or ""),
             _ago(now - state["changed"]),
-            f"{state['bytes'] / 1e6:,.1f} MB",
+            f"{size:,.0f} MB" if (size := state["bytes"] / 1e6) >= 10 else f"{size:.1f} MB",
         )
     return made
 

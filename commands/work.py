@@ -154,6 +154,8 @@ def summary(feeder: "Feeder", client: "Client") -> str:
         facts.append(f"last {tally.last_problem[:80]}")
     if client.lost:
         facts.insert(0, f"no answer for {client.silent:.0f} s ({client.lost[:80]})")
+        if figures.step >= figures.steps > 0:
+            facts.insert(0, "the run took its last step; waiting in case it is resumed")
     elif figures.steps and not tally.playing and not figures.wanted:
         facts.insert(0, "the trainer wants no groups now")
     return "; ".join(facts)

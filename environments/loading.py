@@ -96,7 +96,9 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
         try:
             source = Path(target).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the environment {target}: {error}; check the path") from None
+            raise ConfigError(
+                f"cannot read the environment {target}: {getattr(error, 'strerror', None) or error}; check the path"
+            ) from None
     return EnvironmentSpec(use, source=source, **fields)
 
 

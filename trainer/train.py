@@ -162,6 +162,8 @@ class Trainer:
         else:
             await self.begin()
         await self.services.start()
+        for label, address in self.services.addresses.items():
+            self.progress.note(f"{label}: waiting for groups at {address}")
         while not self.finished:
             await self.step()
         self.progress.phase("writing the last checkpoint and the summary")

@@ -77,7 +77,8 @@ _MANY = 30
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest a cure for an unknown name: the closest known name, or else the list of known names."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    longer = [other for other in names if name and other.startswith(name)]
+    close = longer[:1] or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     rest = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""

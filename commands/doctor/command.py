@@ -64,8 +64,8 @@ def _torch() -> list[Finding]:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
         return [Finding("torch", "missing", str(error), "pip install torch"), _shared_memory(0)]
-    facts = gather()
-    found = Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    facts, threads = gather(), torch.get_num_threads()
+    found = Finding("torch", "ok", f"{torch.__version__}, {threads} thread{'s' * (threads != 1)}")
     return [found, *gpu_findings(facts), _shared_memory(len(facts.cards))]
 
 

@@ -90,9 +90,9 @@ def verify_file(path: Path, out: Path | None, jobs: int, sandbox: SandboxSetting
                 raise KeyboardInterrupt(done) from None
         if before:
             print(f"{before} verdicts were in {out} before", file=sys.stderr)
-    print(f"{counts.total()} rows: {_listed(counts) or 'none'}", file=sys.stderr)
+    print(f"{_rows(counts.total())}: {_listed(counts) or 'none'}", file=sys.stderr)
     if counts["infra_error"]:
-        raise InfrastructureError(f"{counts['infra_error']} rows could not be scored; each verdict gives the reason")
+        raise InfrastructureError(f"{_rows(counts['infra_error'])} could not be scored; each verdict gives the reason")
 
 
 def verify_stored(path: Path, out: Path | None, jobs: int, overrides: Sequence[str] = ()) -> None:
@@ -221,6 +221,10 @@ def _write(out: Path, text: str) -> None:
         out.write_text(text)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror}; choose another -o") from None
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' * (count != 1)}"
 
 
 def _listed(counts: Counter[str]) -> str:

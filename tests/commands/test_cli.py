@@ -86,7 +86,7 @@ print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if nam
         (["train", "toy.toml", "--resum", "x"], ["no option --resum", "did you mean '--resume'"]),
         (["train", "--resume", "nowhere"], ["nowhere"]),
         (["train", "toy.toml", "--model.path", "./nomodel"], ["there is no model folder ./nomodel"]),
-        (["trian"], ["No such command 'trian'"]),
+        (["trian"], ["no command is named 'trian'; did you mean 'train'?"]),
         (["verify", "none.jsonl"], ["cannot read none.jsonl"]),
         (["verify", "."], ["holds no trajectories"]),
         (["eval"], ["eval needs an environment"]),

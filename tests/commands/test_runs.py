@@ -23,7 +23,7 @@ def test_a_run_is_running_stopped_or_ended(tmp_path: Path, write_run: Write, lac
         done = lachesis_here("runs", cwd=tmp_path)
         found = lachesis_here("runs", "runs", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(" runs/")}
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("runs/")}
     assert set(lines) == {"runs/ended", "runs/stopped", "runs/running", "runs/lost"}
     assert "stopped, can be resumed" in lines["runs/stopped"]
     assert "resumed" not in lines["runs/lost"]

@@ -76,6 +76,11 @@ class RunServices:
         return bool(self._hosts)
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Label → URL at which the service listens, once they are open."""
+        return {host.label: host.address for host in self._hosts.values()}
+
+    @property
     def consumed(self) -> dict[str, int]:
         """Label → number of the last group that was consumed."""
         return {host.label: host.source.consumed for host in self._hosts.values()}
@@ -175,6 +180,7 @@ class ServiceHost:
             others=others,
             played=played,
         )
+        self.address = ""
         self._runner: web.AppRunner | None = None
         self._memory: Conversations | None = None
         self._workers: WorkerRoutes | None = None
@@ -212,13 +218,8 @@ class ServiceHost:
                 f"{self.label} cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
                 "choose another port (environments.config.port)"
             ) from None
-        port = self._runner.addresses[0][1]
-        log.info(
-            "%s: environments, workers and clients of the engine connect to http://%s:%d",
-            self.label,
-            settings.host,
-            port,
-        )
+        self.address = f"http://{settings.host}:{self._runner.addresses[0][1]}"
+        log.info("%s: environments, workers and clients of the engine connect to %s", self.label, self.address)
 
     async def start(self) -> None:
         """Let environments register."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from types import TracebackType
@@ -99,7 +100,7 @@ class Connection:
                     return status, answer
                 reason = f"{status} {detail(answer)}"
             except (ClientError, OSError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
+                reason = _cause(error)
                 status = 0
                 if not repeat and not isinstance(error, ClientConnectorError):
                     raise AnswerLost(f"{self.url}{path}: the answer was lost ({reason})") from None
@@ -133,6 +134,13 @@ class Connection:
                 f"{self.url} has not answered for {self.silent:.0f} s ({reason}); is the run over? A longer "
                 "--patience waits longer"
             )
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ClientConnectorError):
+        number = error.errno or 0  # negative for a name that is not found
+        return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
+    return str(error) or type(error).__name__
 
 
 def detail(body: bytes) -> str:

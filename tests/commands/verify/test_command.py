@@ -98,7 +98,7 @@ def test_verify_refuses_in_one_line_what_it_cannot_do(
     bad = lachesis("verify", "bad.jsonl", cwd=tmp_path)
     assert bad.returncode == 1
     assert json.loads(bad.stdout)["reason"].startswith("line 1: not JSON")
-    assert "1 rows could not be scored" in bad.stderr
+    assert "1 row could not be scored" in bad.stderr
 
 
 def test_verify_without_the_sandbox_that_a_row_needs_stops_there_and_goes_on_with_one(

@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_is_refused_and_nothing_is_made(tmp_path: Path)
 def test_a_row_that_cannot_be_judged_has_no_score_and_the_command_fails(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [number("4", answer="four"), number("4")])
     out = tmp_path / "out.jsonl"
-    with pytest.raises(InfrastructureError, match="1 rows could not be scored"):
+    with pytest.raises(InfrastructureError, match="1 row could not be scored"):
         verify_file(source, out, jobs=1)
     assert [(row["score"], row["status"]) for row in read(out)] == [(None, "infra_error"), (1.0, "ok")]
 

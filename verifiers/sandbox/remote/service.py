@@ -99,13 +99,13 @@ class Service:
             except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
                 tries += 1
                 if tries == _TRIES or isinstance(error, aiohttp.ClientSSLError):
-                    raise self.lost(f"{type(error).__name__}: {error}") from None
+                    raise self.lost(_failure(error)) from None
                 await asyncio.sleep(_PAUSE * tries)
                 continue
             if status == 200:
                 return answer
             if status != 503 or time.monotonic() > patient_until:
-                raise self.lost(f"status {status}: {answer[:300].decode(errors='replace')}")
+                raise self.lost(_refusal(status, answer))
             await asyncio.sleep(pause)
 
     async def connect(self, path: str) -> aiohttp.ClientWebSocketResponse:
@@ -118,12 +118,12 @@ class Service:
                 )
             except aiohttp.WSServerHandshakeError as error:
                 if error.status != 503 or time.monotonic() > patient_until:
-                    raise self.lost(f"status {error.status}") from None
+                    raise self.lost(_refusal(error.status, b"")) from None
                 await asyncio.sleep(_pause(dict(error.headers or {})))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 tries += 1
                 if tries == _TRIES or isinstance(error, aiohttp.ClientSSLError):
-                    raise self.lost(f"{type(error).__name__}: {error}") from None
+                    raise self.lost(_failure(error)) from None
                 await asyncio.sleep(_PAUSE * tries)
 
     def lost(self, reason: str) -> SandboxLost:
@@ -179,6 +179,36 @@ class Service:
 def answer_seconds(limits: Limits) -> float:
     """Seconds within which a service that is not busy answers to a job: twice what the job itself may take."""
     return 2 * (limits.wall * HARD + _SPARE_SECONDS)
+
+
+def _failure(error: Exception) -> str:
+    """Why a connection failed, with the cure where there is one."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"its certificate is not trusted ({_cause(error.certificate_error)}); set sandbox.ca_file to a copy of it"
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect ({_cause(error)}); check sandbox.url, and that the server runs there"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return (
+            "it closed the connection without an answer; if it was started with --cert, sandbox.url begins with https"
+        )
+    return f"{type(error).__name__}: {error}"
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.errno or 0  # negative for a name that is not found
+        return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
+    return str(error)
+
+
+def _refusal(status: int, answer: bytes) -> str:
+    if status == 401:
+        return f"status 401: it wants another token; set {TOKEN} to the token of the server"
+    return f"status {status}: {answer[:300].decode(errors='replace')}" if answer else f"status {status}"
 
 
 def _checked(url: str) -> str:

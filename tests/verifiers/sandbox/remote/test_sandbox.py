@@ -190,7 +190,7 @@ def test_a_server_that_is_killed_in_the_middle_of_jobs_is_never_a_score(start_se
     assert isinstance(talked, SandboxLost), talked
     for execution in (done, later):
         assert execution.status == "infra_error"
-        assert execution.reason.startswith(f"the sandbox at {server.settings.url}: Client")
+        assert execution.reason.startswith(f"the sandbox at {server.settings.url}: cannot connect (Connection refused)")
         assert token not in execution.reason
     agents = [name for name in os.listdir("/sys/fs/cgroup/memory") if name.startswith(f"lachesis-{server.process.pid}")]
     assert agents == []
@@ -199,11 +199,11 @@ def test_a_server_that_is_killed_in_the_middle_of_jobs_is_never_a_score(start_se
 def test_a_wrong_token_and_a_wrong_certificate_are_refused_when_the_sandbox_opens(
     server: Server, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
-    with pytest.raises(ConfigError, match="CERTIFICATE_VERIFY_FAILED") as refused:
+    with pytest.raises(ConfigError, match=r"certificate is not trusted .*; set sandbox\.ca_file") as refused:
         open_sandbox(server.settings.model_copy(update={"ca_file": None}))
     assert token not in str(refused.value)
     monkeypatch.setenv(TOKEN, "another-token")
-    with pytest.raises(ConfigError, match="status 401: give the token") as refused:
+    with pytest.raises(ConfigError, match=r"status 401: .*; set LACHESIS_SANDBOX_TOKEN") as refused:
         open_sandbox(server.settings)
     assert "another-token" not in str(refused.value)
 
@@ -220,7 +220,7 @@ def test_a_wrong_token_and_a_wrong_certificate_are_refused_when_the_sandbox_open
         ({"url": "http://192.0.2.1:8750"}, "would carry the token of LACHESIS_SANDBOX_TOKEN openly; use https"),
         ({"url": "https://sandboxes", "ca_file": Path("nowhere")}, "'nowhere', which holds no certificates"),
         ({"packages": (Path("/usr"),)}, "sandbox.packages has no effect on backend 'remote'"),
-        ({"url": "https://127.0.0.1:9"}, "the sandbox at https://127.0.0.1:9: ClientConnectorError"),
+        ({"url": "https://127.0.0.1:9"}, "the sandbox at https://127.0.0.1:9: cannot connect"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change: dict[str, object], says: str, token: str) -> None:
