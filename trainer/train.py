@@ -135,7 +135,7 @@ class Trainer:
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
-        self.alerts = Alerts(folder.metrics())
+        self.alerts = Alerts()
         self.errors = ErrorLog(folder.path)
         facts = RunFacts(folder.path, config.logging.project, redacted(config.model_dump(mode="json")), self.resumed)
         self.sinks = Sinks(config.logging.sinks, facts)
@@ -178,7 +178,6 @@ class Trainer:
         self.progress.phase("evaluating on the held-out tasks")
         row = await self.evaluate()
         self.log_metrics(0, row)
-        self.alerts.seen({"step": 0, **row})
         self.progress.training(0)
         self.progress.update(0, row)
         await self.save()
@@ -245,10 +244,6 @@ class Trainer:
             metrics |= await self.evaluate()
         metrics |= {f"time/{phase}": seconds for phase, seconds in self.clock.phases.items()}
         self.log_metrics(step, metrics)
-        for alert in self.alerts.seen({"step": step, **metrics}):
-            log.warning("step %d, %s: %s", step, alert.name, alert.text)
-            if alert.name in self.config.trainer.stop_on:
-                self.stopped_by = alert
         self.folder.log_trajectories(step, groups)
         if self.config.logging.samples_every and step % self.config.logging.samples_every == 0:
             self.sinks.samples(sample_rows(step, groups, self.config.logging.samples))
@@ -259,9 +254,13 @@ class Trainer:
         await self.saver.check()
 
     def log_metrics(self, step: int, metrics: Metrics) -> None:
-        """Write a row of metrics, and give its finite values to the sinks."""
+        """Write a row of metrics, give its finite values to the sinks, and log the alerts that it raises."""
         self.folder.log_metrics(step, metrics)
         self.sinks.log(step, {name: float(value) for name, value in metrics.items() if math.isfinite(value)})
+        for alert in self.alerts.seen({"step": step, **metrics}):
+            log.warning("step %d, %s: %s", step, alert.name, alert.text)
+            if alert.name in self.config.trainer.stop_on:
+                self.stopped_by = alert
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
@@ -314,6 +313,7 @@ class Trainer:
             return
         self.folder.rewind(self.state.step)
         self.sinks.rewind(self.state.step)
+        self.alerts = Alerts(self.folder.metrics())
         newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
         self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 

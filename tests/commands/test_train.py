@@ -134,3 +134,43 @@ def test_programs_without_a_sandbox_are_refused_before_anything_is_made(
     refused(lachesis(*words, cwd=tmp_path, **nothing), "own.py runs programs that the model writes: ", "start it")
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "evals").exists()
+
+
+BROKEN = """
+from lachesis import Environment, Rubric, Task, use
+
+
+class Broken(Environment):
+    rubric = Rubric(use("exact"))
+
+    def tasks(self, split, seed):
+        while True:
+            yield Task("1+1=", answer="never")
+
+    async def run(self, episode):
+        chat = episode.chat()
+        chat.add("user", episode.task.prompt)
+        if episode.rng.random() < 0.5:
+            raise ValueError(f"odd roll {episode.rng.random()}")
+        await chat.reply()
+"""
+
+
+def test_an_alert_ends_the_run_and_errors_are_named_by_their_place(
+    config: Path, lachesis_here: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    (config.parent / "broken.py").write_text(BROKEN)
+    words = ["--environments.0.use", "./broken.py", "--environments.0.config", "{}", "--trainer.steps", "20"]
+    words += ["--warm_start.steps", "0", "--trainer.stop_on", '["broken_environment"]', "--rollout.retries", "0"]
+    done = lachesis_here("train", str(config), *words, cwd=config.parent)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "ended by the alert broken_environment" in done.stderr
+    assert "× ValueError: odd roll" in done.stdout
+    assert "broken.py:" in done.stdout
+    (run,) = (config.parent / "runs").iterdir()
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["steps"], summary["stopped_by"]) == (5, "broken_environment")
+    problems = json.loads((run / "errors.json").read_text())["problems"]
+    assert len(problems) == 1
+    assert problems[0]["file"].endswith("broken.py")
+    assert problems[0]["count"] > 10
