@@ -156,6 +156,7 @@ def test_a_trainer_that_is_killed_and_resumed_trains_every_group_of_its_worker_o
     assert RunState.read(newest).services == {"remote": STEPS * PROMPTS}
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_document_feed_a_run(tmp_path: Path) -> None:
     section = DOCUMENT.read_text().partition("## Rollout machines without Ray")[2].partition("\n## ")[0]
     assert section
@@ -240,7 +241,8 @@ def engine(folder: Path) -> Iterator[str]:
         loop.close()
 
 
-@pytest.mark.parametrize("service", ["lachesis serve", pytest.param("run-api", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["lachesis serve", "run-api"])
 def test_an_atropos_trainer_is_fed_through_a_bare_service(tmp_path: Path, service: str) -> None:
     python, port = os.environ.get("LACHESIS_ATROPOS_PYTHON", ""), free_port()
     if service == "run-api" and not python:

@@ -225,5 +225,5 @@ def test_a_missing_file_of_problems_is_named(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    cure = "give a JSONL file or a folder with train.jsonl and test.jsonl"
+    cure = "give a file (Parquet, Arrow, JSONL, JSON or CSV), or a folder with one for each split"
     assert done.stderr == f"lachesis: error: no file or folder nothing exists; {cure}\n"

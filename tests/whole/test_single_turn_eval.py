@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.commands.eval.evaluation import evaluation_of, run_evaluation
+from lachesis.commands.eval.evaluation import run_evaluation
+from lachesis.commands.eval.request import evaluation_of
 from lachesis.rollout.models.tiny import build_tiny_model
 
-OPTIONS = {"url": "", "split": "test", "seed": 0, "temperature": 1.0, "max_tokens": 8, "engine": "torch"}
+OPTIONS = {
+    **{"url": (), "split": "test", "seed": 0, "temperature": 1.0, "max_tokens": 8, "engine": "torch"},
+    **{"tasks": 3, "attempts": 1},
+}
 DATA = {
     "answer_format": "",
     "code": "humaneval.jsonl",
@@ -32,8 +36,8 @@ def test_the_tiny_model_is_scored(name: str, model: Path, tmp_path: Path, shared
         pytest.importorskip(name, reason="the extra `reasoning_gym` is not installed; CI leaves out its 345 MB")
     source = ["--config.path", str(shared_data(DATA[name]))] if DATA[name] else []
     settings = [*source, "--model.context", "6144", "--rollout.slots", "4"]
-    evaluation = evaluation_of(name, settings, {**OPTIONS, "model": str(model), "inline": True})
-    summary = run_evaluation(evaluation, tasks=3, attempts=1, concurrency=4, out=tmp_path / "s.jsonl")
+    evaluation = evaluation_of([name], settings, {**OPTIONS, "model": str(model), "inline": True})
+    summary = run_evaluation(evaluation, concurrency=4, out=tmp_path / "s.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()[1:]]
     assert len(rows) == 3
     assert all(row["error"] is None for row in rows)

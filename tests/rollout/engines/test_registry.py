@@ -89,7 +89,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     sys.modules.pop("slow_engine", None)
 
 
-@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("inline", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_engine_of_ones_own_serves_workers_and_its_errors_harm_their_own_request(
     own_module: str, tmp_path: Path, inline: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

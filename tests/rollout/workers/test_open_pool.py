@@ -69,7 +69,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("inline", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_agents_behind_urls_are_retried_and_rewarded_as_groups_without_an_engine_model_or_torch(
     endpoint: Any, tmp_path: Path, inline: bool
 ) -> None:

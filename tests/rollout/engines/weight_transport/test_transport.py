@@ -90,7 +90,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     sys.modules.pop("folder_transport", None)
 
 
-@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("inline", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_transport_of_ones_own_streams_the_learners_weights_to_every_engine(
     own_module: str, tmp_path: Path, inline: bool
 ) -> None:

@@ -339,7 +339,7 @@ def test_flat_rows_have_few_lengths_little_padding_and_never_one_block() -> None
     ("attention", "again", "backend"),
     [
         (MaskedAttention(), True, "aot_eager"),
-        (FlashOnCpu(torch.float32, CPU), False, "aot_eager"),
+        pytest.param(FlashOnCpu(torch.float32, CPU), False, "aot_eager", marks=pytest.mark.slow),
         pytest.param(MaskedAttention(), False, "inductor", marks=pytest.mark.slow),
     ],
     ids=["masks, recomputed", "lengths", "generated code"],
