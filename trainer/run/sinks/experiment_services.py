@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .sink import RunFacts, SampleRow
@@ -24,7 +24,12 @@ def open_wandb(facts: RunFacts) -> "ExperimentService":
     )
     run.define_metric("step", hidden=True)
     run.define_metric("*", step_metric="step")
-    return ExperimentService(run, lambda columns, rows: wandb.Table(columns=columns, data=rows))
+    # the step is one of the metrics, because wandb's own takes no number below 0 or before the last one
+    return ExperimentService(
+        run,
+        lambda values, step: run.log({**values, "step": step}),
+        lambda columns, rows: wandb.Table(columns=columns, data=rows),
+    )
 
 
 def open_trackio(facts: RunFacts) -> "ExperimentService":
@@ -37,7 +42,11 @@ def open_trackio(facts: RunFacts) -> "ExperimentService":
         resume="allow" if facts.resumed else "never",
         config=dict(facts.config),
     )
-    return ExperimentService(run, lambda columns, rows: trackio.Table(columns=columns, data=rows))
+    return ExperimentService(
+        run,
+        lambda values, step: run.log(values, step=step),
+        lambda columns, rows: trackio.Table(columns=columns, data=rows),
+    )
 
 
 class ExperimentService:
@@ -45,20 +54,21 @@ class ExperimentService:
 
     Args:
         run: the service's run.
+        send: logs values by name with their step.
         table: makes the service's table from columns and rows.
     """
 
-    def __init__(self, run: Any, table: Any) -> None:
-        self._run, self._table = run, table
+    def __init__(self, run: Any, send: Callable[[dict[str, Any], int], None], table: Callable[..., Any]) -> None:
+        self._run, self._send, self._table = run, send, table
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Log the metrics, with the step as one of them: the services take no steps below 0 or before the last one."""
-        self._run.log({**metrics, "step": step})
+        """Log the metrics of a step."""
+        self._send(dict(metrics), step)
 
     def samples(self, rows: Sequence[SampleRow]) -> None:
         """Log the rollouts as a table."""
         table = self._table(list(SampleRow._fields), [list(row) for row in rows])
-        self._run.log({"samples": table, "step": rows[0].step})
+        self._send({"samples": table}, rows[0].step)
 
     def rewind(self, step: int) -> None:
         """Do nothing: the services cannot take back what was logged."""
