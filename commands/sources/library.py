@@ -41,7 +41,7 @@ class Library:
                 open_source(path)
 
     def sources(self) -> list[Source]:
-        """Return everything there is now, the newest runs first, and evaluations after runs."""
+        """Return everything there is now, in the order of the paths and of the names below them."""
         seen = {}
         for path in self._paths:
             for found in _found(path, DEPTH):

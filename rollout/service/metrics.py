@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from ..prometheus import figure, head
 from .service import Service
 
 
@@ -28,11 +29,11 @@ def exposition(service: Service, answers: Mapping[tuple[str, int], int]) -> str:
         *_figure("groups_returned_total", "counter", "Groups whose lease ran out.", counters.returned),
         *_figure("batches_total", "counter", "Batches handed out.", counters.batches),
         *_figure("short_batches_total", "counter", "Of these, batches not exactly full.", counters.short_batches),
-        *_head("bodies_refused_total", "counter", "Bodies refused, by the kind of their first error."),
-        *(_line("bodies_refused_total", {"kind": kind}, n) for kind, n in sorted(service.refused.items())),
-        *_head("answers_total", "counter", "Answers, by route and status."),
+        *head("bodies_refused_total", "counter", "Bodies refused, by the kind of their first error."),
+        *(figure("bodies_refused_total", {"kind": kind}, n) for kind, n in sorted(service.refused.items())),
+        *head("answers_total", "counter", "Answers, by route and status."),
         *(
-            _line("answers_total", {"route": route, "status": str(status)}, n)
+            figure("answers_total", {"route": route, "status": str(status)}, n)
             for (route, status), n in sorted(answers.items())
         ),
     ]
@@ -40,17 +41,4 @@ def exposition(service: Service, answers: Mapping[tuple[str, int], int]) -> str:
 
 
 def _figure(name: str, kind: str, text: str, value: float) -> Iterable[str]:
-    return *_head(name, kind, text), _line(name, {}, value)
-
-
-def _head(name: str, kind: str, text: str) -> tuple[str, str]:
-    return f"# HELP lachesis_{name} {text}", f"# TYPE lachesis_{name} {kind}"
-
-
-def _line(name: str, labels: Mapping[str, str], value: float) -> str:
-    shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-    return f"lachesis_{name}{'{' + shown + '}' if shown else ''} {value}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return *head(name, kind, text), figure(name, {}, value)

@@ -16,6 +16,7 @@ from ....verifiers.text.instructions.wording import strip_fence
 from ....verifiers.text.think import split_reasoning
 from ....verifiers.verdict import Verdict, passed, unparseable, wrong
 from ...environment import Environment, EnvironmentConfig, Split
+from ..leveled_tasks import leveled_tasks
 from .plan import GOAL, OPERATIONS, BadPlan, Step, execute, read_plan, rounds
 
 LEVELS = 8
@@ -77,15 +78,8 @@ class Decomposition(Environment):
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends and excludes it."""
-        levels = self.config.difficulty
-        if split == "test":
-            rng = Random("decomposition")
-            for number in range(self.config.test_tasks * len(levels)):
-                yield self._drawn(levels[number % len(levels)], rng, held_out=True)
-            return
-        rng = Random(seed)
-        while True:
-            yield self._drawn(rng.choice(levels), rng, held_out=False)
+        levels, tests = self.config.difficulty, self.config.test_tasks
+        return leveled_tasks("decomposition", self._drawn, levels, split=split, seed=seed, test_tasks=tests)
 
     def demonstration(self, task: Task) -> str:
         """The plan from which the goal was made."""

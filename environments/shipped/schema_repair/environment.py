@@ -13,6 +13,7 @@ from ....verifiers.json_data.text import NotJson, read_json
 from ....verifiers.rubric import Rubric, use
 from ....verifiers.task import Task
 from ...environment import Environment, EnvironmentConfig, Split
+from ..leveled_tasks import leveled_tasks
 from .damage import Damaged, damaged
 from .record import Record, as_pydantic, draw_record
 
@@ -48,15 +49,8 @@ class SchemaRepair(Environment):
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends and excludes it."""
-        levels = self.config.difficulty
-        if split == "test":
-            rng = Random("schema_repair")
-            for number in range(self.config.test_tasks * len(levels)):
-                yield self._drawn(levels[number % len(levels)], rng, held_out=True)
-            return
-        rng = Random(seed)
-        while True:
-            yield self._drawn(rng.choice(levels), rng, held_out=False)
+        levels, tests = self.config.difficulty, self.config.test_tasks
+        return leveled_tasks("schema_repair", self._drawn, levels, split=split, seed=seed, test_tasks=tests)
 
     def demonstration(self, task: Task) -> str:
         """The intact object."""

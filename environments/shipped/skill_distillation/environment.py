@@ -15,6 +15,7 @@ from ....verifiers.text.think import split_reasoning
 from ....verifiers.verdict import Verdict, passed, unparseable, wrong
 from ...environment import Environment, EnvironmentConfig, Split
 from ...episode import Episode
+from ..leveled_tasks import leveled_tasks
 from .procedure import CHANGES, WORDS, draw_procedure, trace
 
 LEVELS = 4
@@ -78,15 +79,8 @@ class SkillDistillation(Environment):
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
         """The test split is finite and the same for every seed; the training split never ends and excludes it."""
-        levels = self.config.difficulty
-        if split == "test":
-            rng = Random("skill_distillation")
-            for number in range(self.config.test_tasks * len(levels)):
-                yield self._drawn(levels[number % len(levels)], rng, held_out=True)
-            return
-        rng = Random(seed)
-        while True:
-            yield self._drawn(rng.choice(levels), rng, held_out=False)
+        levels, tests = self.config.difficulty, self.config.test_tasks
+        return leveled_tasks("skill_distillation", self._drawn, levels, split=split, seed=seed, test_tasks=tests)
 
     async def run(self, episode: Episode) -> None:
         """Ask for the skill, then ask again in a new conversation with nothing but the skill and the instances."""

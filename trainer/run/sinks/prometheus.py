@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ....rollout.prometheus import figure, head
 from ....verifiers.files import replace_text
 from .sink import RunFacts, SampleRow
 
@@ -18,20 +19,16 @@ class Prometheus:
 
     def __init__(self, facts: RunFacts) -> None:
         self._path = facts.path / FILE
-        self._run = _escaped(facts.path.name)
+        self._run = facts.path.name
         self._values: dict[str, float] = {}
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the newest value of every metric."""
         self._values |= metrics
-        lines = [
-            "# TYPE lachesis_step gauge",
-            f'lachesis_step{{run="{self._run}"}} {step}',
-            "# TYPE lachesis_metric gauge",
-        ]
+        lines = [*head("step", "gauge", "The newest step."), figure("step", {"run": self._run}, step)]
+        lines += head("metric", "gauge", "The newest value of each metric.")
         lines += [
-            f'lachesis_metric{{run="{self._run}",name="{_escaped(name)}"}} {value!r}'
-            for name, value in sorted(self._values.items())
+            figure("metric", {"run": self._run, "name": name}, value) for name, value in sorted(self._values.items())
         ]
         replace_text(self._path, "\n".join(lines) + "\n")
 
@@ -45,7 +42,3 @@ class Prometheus:
     def close(self) -> None:
         """Remove the file, so that a run that has ended is not scraped for ever."""
         self._path.unlink(missing_ok=True)
-
-
-def _escaped(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

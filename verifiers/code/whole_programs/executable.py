@@ -36,7 +36,7 @@ with open(sys.argv[0], encoding="utf-8") as _source:
     _source = _source.read()
 try:
     exec(compile(_source, sys.argv[0], "exec", dont_inherit=True), globals())
-except Exception:
+except Exception:  # whatever the program raises: this is the last frame of its own process
     if not {catch}:
         raise
     import traceback
