@@ -1,5 +1,6 @@
 """Attention by blocks against the explicit mask and against each sample alone: values and gradients."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -89,6 +90,14 @@ class MaskedInOneRow(MaskedAttention):
     """The rows of ``FlexAttention`` with explicit masks: a CPU has no backward pass of the former."""
 
     flat = True
+
+
+@pytest.fixture
+def dynamo() -> Iterator[None]:
+    """torch's compiler with nothing compiled; an engine of vLLM on a CPU switches it off for the whole process."""
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(disable=False):
+        yield
 
 
 @pytest.fixture
@@ -256,7 +265,7 @@ def test_lengths_and_masks_give_the_same_logprobs_and_gradients(
     assert (gradient - slope).norm() < 1e-5 * slope.norm()
 
 
-@pytest.mark.usefixtures("reference_kernels", "uncompiled")
+@pytest.mark.usefixtures("reference_kernels", "dynamo", "uncompiled")
 def test_samples_that_share_nothing_get_rows_of_their_own_and_the_others_are_computed_by_blocks() -> None:
     samples = conversations()
     micros = list(micro_batches(samples, 512, CPU, flat=True, apart=True))
@@ -274,7 +283,7 @@ def test_samples_that_share_nothing_get_rows_of_their_own_and_the_others_are_com
     assert_same(found, expected)
 
 
-@pytest.mark.usefixtures("reference_kernels", "uncompiled")
+@pytest.mark.usefixtures("reference_kernels", "dynamo", "uncompiled")
 @pytest.mark.parametrize("attention", [FlexAttention(), FlashOnCpu(torch.bfloat16, CPU)], ids=["blocks", "lengths"])
 def test_bfloat16_over_weights_in_float32_reaches_the_kernels_as_bfloat16(attention: Attention) -> None:
     model = model_of(CONFIGS[0])  # its norms multiply by float32 weights, which makes queries and keys float32
@@ -298,7 +307,7 @@ def test_a_model_that_does_not_hand_lengths_to_its_attention_is_refused() -> Non
         policy(micro)
 
 
-@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.usefixtures("dynamo", "uncompiled")
 def test_rows_of_other_lengths_compile_nothing_anew() -> None:
     compiled: list[int] = []
 
@@ -306,7 +315,6 @@ def test_rows_of_other_lengths_compile_nothing_anew() -> None:
         compiled.append(1)
         return graph.forward
 
-    torch._dynamo.reset()
     kernel = torch.compile(flex_attention, dynamic=True, backend=count)
     rng = np.random.default_rng(1)
     for tokens in (700, 100, 2300, 4000, 256, 5000):
@@ -334,7 +342,7 @@ def test_flat_rows_have_few_lengths_little_padding_and_never_one_block() -> None
         assert tokens > 10000 or length <= 10000 + BLOCK
 
 
-@pytest.mark.usefixtures("reference_kernels", "uncompiled")
+@pytest.mark.usefixtures("reference_kernels", "dynamo", "uncompiled")
 @pytest.mark.parametrize(
     ("attention", "again", "backend"),
     [
@@ -348,7 +356,6 @@ def test_compiled_layers_give_the_same_values_by_one_code_for_all_layers_and_sha
     monkeypatch: pytest.MonkeyPatch, attention: Attention, again: bool, backend: str
 ) -> None:
     monkeypatch.setattr("torch.compile", partial(torch.compile, backend=backend))
-    torch._dynamo.reset()
     samples = [drawn(np.random.default_rng(size), size) for size in (20, 33, 300, 170, 150, 90, 400)]
     for number, sample in enumerate(samples):
         sample.advantages[:] = number
