@@ -51,6 +51,7 @@ FOREIGN = {
     "gymnasium": "gymnasium:Gymnasium",
     "nemo_gym": "nemo_gym:NemoGym",
     "openenv": "openenv:OpenEnv",
+    "verifiers": "verifiers.environment:Verifiers",
 }
 """The same in ``interop/``: adapters to environments of other frameworks."""
 

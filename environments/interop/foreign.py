@@ -39,13 +39,13 @@ def as_text(value: Any, most: int) -> str:
 
 
 def as_number(value: Any, what: str) -> float:
-    """``value``, which the other side gave as ``what``, as a float; None counts as 0.
+    """``value``, which the other side gave as ``what``, as a float.
 
     Raises:
         EnvironmentFault: it is not a finite number, so the attempt cannot be scored.
     """
     try:
-        number = float(0.0 if value is None else value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, str) or not math.isfinite(number):

@@ -125,7 +125,9 @@ class NemoGym(DatasetEnvironment, Foreign):
         if (talk.reset.get("info") or {}).get("supports_step_idempotency") is True:
             body["_ng_step_request_id"] = f"step-{talk.turns}"
         answer = await talk.post("step", body)
-        episode.step_reward("reward", as_number(answer.get("reward"), f"the reward of a step of {self.config.url}"))
+        episode.step_reward(
+            "reward", as_number(answer.get("reward", 0.0), f"the reward of a step of {self.config.url}")
+        )
         if answer.get("terminated"):
             return False
         if answer.get("truncated"):

@@ -1,4 +1,4 @@
-"""Environments behind an OpenEnv server: one WebSocket is one episode, and replies are actions or calls of its tools."""
+"""Environments behind an OpenEnv server: one WebSocket is one episode, and replies are actions or calls of tools."""
 
 import asyncio
 import json
@@ -135,7 +135,8 @@ class OpenEnv(Foreign):
     async def _step(self, episode: Episode, socket: "Socket", action: dict[str, Any]) -> dict[str, Any]:
         try:
             observed = await socket.ask("step", action)
-            episode.step_reward("reward", as_number(socket.reward, f"the reward of a step of {self.config.url}"))
+            reward = 0.0 if socket.reward is None else socket.reward  # as OpenEnv's own clients count it
+            episode.step_reward("reward", as_number(reward, f"the reward of a step of {self.config.url}"))
         except EnvironmentFault as fault:
             socket.fault = fault
             raise

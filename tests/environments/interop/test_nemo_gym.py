@@ -147,7 +147,7 @@ class Server:
             case "verify":
                 self.verified.append(body)
                 right = float(self.counts[session] == body["expected"])
-                return {"nan": {"reward": None if False else "x"}, "none": {}, "list": []}.get(
+                return {"nan": {"reward": "x"}, "null": {"reward": None}, "none": {}, "list": []}.get(
                     self.fault, {"reward": right, "reward_components": {"count": right}, **self.failed()}
                 )
             case "reset":
@@ -267,6 +267,7 @@ def test_an_error_of_a_tool_is_shown_to_the_policy(rows: Path) -> None:
         ("seed_session", StopReason.ENVIRONMENT_ERROR, "/seed_session answered with 500: jammed"),
         ("verify", StopReason.ENVIRONMENT_ERROR, "/verify answered with 500"),
         ("nan", StopReason.ENVIRONMENT_ERROR, "must be a finite number, found 'x'"),
+        ("null", StopReason.ENVIRONMENT_ERROR, "must be a finite number, found None"),
         ("none", StopReason.ENVIRONMENT_ERROR, "has no reward"),
         ("list", StopReason.ENVIRONMENT_ERROR, "must answer with an object"),
         ("judge", StopReason.INFRA_ERROR, "could not verify: judge_failed"),
@@ -308,7 +309,7 @@ def test_a_row_that_cannot_be_played_is_refused(tmp_path: Path, row: dict[str, A
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[str]:
     if not PYTHON:
-        pytest.skip("NeMo Gym is not installed: make interop")
+        pytest.skip("NeMo Gym is not installed: docs/interop.md")
     (tmp_path / "server.py").write_text(SERVER)
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
