@@ -10,6 +10,7 @@ from ...verifiers.errors import EnvironmentFault
 from ...verifiers.rubric import Rubric
 from ...verifiers.text.think import split_reasoning
 from ..environment import Environment, EnvironmentConfig
+from ..episode import Episode
 from ..tools import shortened
 
 
@@ -30,6 +31,20 @@ class Foreign(Environment):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.rubric = Rubric(success=self.config.success).with_methods(self)
+
+    def step_reward(self, episode: Episode, reward: Any) -> None:
+        """Add the reward of a step.
+
+        Raises:
+            EnvironmentFault: it is not a finite number.
+        """
+        episode.step_reward("reward", as_number(reward, f"the reward of a step of {self.label}"))
+        episode.artifacts["steps"] = episode.artifacts.get("steps", 0) + 1
+
+    def reward_without_steps(self, episode: Episode) -> None:
+        """Give an episode in which the policy did nothing that could be played the sum of no rewards, which is 0."""
+        if "steps" not in episode.artifacts:
+            episode.reward("reward", 0.0)
 
 
 def as_text(value: Any, most: int) -> str:

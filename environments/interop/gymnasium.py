@@ -3,9 +3,11 @@
 import asyncio
 import importlib
 import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -17,7 +19,7 @@ from ..environment import Split
 from ..episode import Episode
 from ..metered_chat import LimitReached
 from ..tools import EpisodeThread
-from .foreign import Foreign, ForeignConfig, action_in, as_number, as_text
+from .foreign import Foreign, ForeignConfig, action_in, as_text
 
 _FIRST_TRAINED = 1 << 20
 """Seeds below this one are kept for held-out tasks."""
@@ -35,6 +37,8 @@ class Gymnasium(Foreign):
 
         id: str
         """Its id, such as ``module:Name-v0``; the module, which registers it, is imported first."""
+        folder: Path | None = None
+        """A folder with that module, if it is not installed."""
         options: dict[str, Any] = Field(default_factory=dict)
         """Further arguments of ``gymnasium.make``."""
         instruction: str = ""
@@ -69,6 +73,10 @@ class Gymnasium(Foreign):
         finally:
             game.close()
 
+    async def finish(self, episode: Episode) -> None:
+        """Score an episode without a step."""
+        self.reward_without_steps(episode)
+
     async def _play(self, episode: Episode, game: "_Game") -> None:
         chat, most = episode.chat(), self.config.limits.result_characters
         environment = await game.call(self._made)
@@ -81,7 +89,7 @@ class Gymnasium(Foreign):
                 chat.add("user", problem)
                 continue
             observation, reward, terminated, truncated, _ = await game.call(partial(environment.step, action))
-            episode.step_reward("reward", as_number(reward, f"the reward of a step of {self.config.id}"))
+            self.step_reward(episode, reward)
             if terminated:
                 return
             if truncated:
@@ -100,6 +108,8 @@ class Gymnasium(Foreign):
             raise ConfigError("gymnasium needs its package: pip install 'lachesis-rl[gymnasium]'") from None
         try:
             module, colon, _ = self.config.id.rpartition(":")
+            if self.config.folder and (folder := str(self.config.folder.resolve())) not in sys.path:
+                sys.path.insert(0, folder)
             if colon:
                 importlib.import_module(module)
             made = gymnasium.make(self.config.id, **self.config.options)

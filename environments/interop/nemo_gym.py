@@ -84,6 +84,7 @@ class NemoGym(DatasetEnvironment, Foreign):
     async def finish(self, episode: Episode) -> None:
         """Ask the server for the reward, also after a limit ended the episode."""
         if self.config.style != "verify":
+            self.reward_without_steps(episode)
             return
         talk = self._talks[episode]
         answer = await talk.post("verify", {**episode.task.info["row"], "response": talk.response()})
@@ -125,9 +126,7 @@ class NemoGym(DatasetEnvironment, Foreign):
         if (talk.reset.get("info") or {}).get("supports_step_idempotency") is True:
             body["_ng_step_request_id"] = f"step-{talk.turns}"
         answer = await talk.post("step", body)
-        episode.step_reward(
-            "reward", as_number(answer.get("reward", 0.0), f"the reward of a step of {self.config.url}")
-        )
+        self.step_reward(episode, answer.get("reward", 0.0))
         if answer.get("terminated"):
             return False
         if answer.get("truncated"):

@@ -18,7 +18,7 @@ from ..environment import Split
 from ..episode import Episode
 from ..rows.column import column
 from ..tools import Tool
-from .foreign import Foreign, ForeignConfig, action_in, as_number, as_text
+from .foreign import Foreign, ForeignConfig, action_in, as_text
 
 MAX_BYTES = 16 << 20
 """Most bytes of one message of a server."""
@@ -105,6 +105,10 @@ class OpenEnv(Foreign):
             if problem or not socket.done:
                 chat.add("user", problem or self._shown(observed))
 
+    async def finish(self, episode: Episode) -> None:
+        """Score an episode without a step."""
+        self.reward_without_steps(episode)
+
     async def close(self, episode: Episode) -> None:
         """Close the WebSocket."""
         if socket := self._sockets.pop(episode, None):
@@ -135,8 +139,7 @@ class OpenEnv(Foreign):
     async def _step(self, episode: Episode, socket: "Socket", action: dict[str, Any]) -> dict[str, Any]:
         try:
             observed = await socket.ask("step", action)
-            reward = 0.0 if socket.reward is None else socket.reward  # as OpenEnv's own clients count it
-            episode.step_reward("reward", as_number(reward, f"the reward of a step of {self.config.url}"))
+            self.step_reward(episode, 0.0 if socket.reward is None else socket.reward)  # a reward may be missing
         except EnvironmentFault as fault:
             socket.fault = fault
             raise

@@ -57,6 +57,7 @@ class Conversations:
         self._episode = episode
         self._apart = apart
         self._all: list[Conversation] = []
+        self._own: list[Message] = []
         self._tools: list[Any] | None = None
         self._calls = 0
 
@@ -93,25 +94,31 @@ class Conversations:
         """The conversation that holds ``wire``, ready for a reply."""
         if not self._all:
             self._all.append(Conversation(self._episode.chat()))
-            self._add(self._all[0], wire, 0)
+            self._own = self._all[0].chat.messages
+            self._all[0].chat.rewrite(self._whole(wire))
             return self._all[0]
         idle = [one for one in self._all if not one.busy]
         for one in idle:
             if one.told and len(wire) > len(one.told) and wire[: len(one.told)] == one.told:
-                self._add(one, wire, len(one.told))
+                for message in messages_of(wire)[len(one.told) :]:
+                    one.chat.add(**message)
                 return one
         for one in idle:
             if one.told[:1] == wire[:1]:
-                one.chat.rewrite(messages_of(wire))
+                one.chat.rewrite(self._whole(wire))
                 return one
         fork = Conversation(self._all[0].chat.fork())
-        fork.chat.rewrite(messages_of(wire))
+        fork.chat.rewrite(self._whole(wire))
         self._all.append(fork)
         return fork
 
-    def _add(self, one: Conversation, wire: list[Wire], start: int) -> None:
-        for message in messages_of(wire)[start:]:
-            one.chat.add(**message)
+    def _whole(self, wire: list[Wire]) -> list[Message]:
+        """The messages, with the system prompt of the run before theirs, in one message."""
+        messages = messages_of(wire)
+        if self._own and messages and messages[0]["role"] == "system":
+            both = f"{self._own[0]['content']}\n\n{messages[0]['content']}"
+            return [{"role": "system", "content": both}, *messages[1:]]
+        return [*self._own, *messages]
 
     def _said(self, reply: Reply) -> dict[str, Any]:
         """The reply in parts; a call that cannot be read, or that nobody can answer, stays in the content."""

@@ -86,7 +86,7 @@ def test_observations_are_shown_and_the_rewards_of_all_steps_add_up() -> None:
 def test_truncated_is_a_stop_reason_and_keeps_the_rewards_so_far() -> None:
     played = play(["802"] * 9)
     assert played.stop is StopReason.TURNS
-    assert played.artifacts == {"truncated": True}
+    assert played.artifacts == {"truncated": True, "steps": 4}
     assert played.rewards["policy"].total == pytest.approx(4 * 2 / 3)
 
 
@@ -94,6 +94,15 @@ def test_a_reply_that_is_no_action_is_answered_and_not_played() -> None:
     played = play(["four!", "<think>842</think>842"])
     assert user(played)[1].startswith("Error: 'four!' is not an action.")
     assert played.rewards["policy"].total == 1.0
+
+
+def test_an_episode_without_a_step_earns_nothing_and_is_a_failure() -> None:
+    played = play([], limits={"turns": 2})
+    assert (played.stop, played.rewards["policy"].total, played.rewards["policy"].success) == (
+        StopReason.TURNS,
+        0,
+        False,
+    )
 
 
 def test_with_a_tag_only_its_last_content_is_played() -> None:

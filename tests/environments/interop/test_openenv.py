@@ -205,6 +205,12 @@ def test_the_policy_calls_the_servers_tools_until_it_answers_or_the_server_is_do
     assert (told(done, "tool"), done.stop) == (["18"], StopReason.DONE)
 
 
+def test_an_episode_without_a_step_earns_nothing_and_is_a_failure() -> None:
+    for config in ({"mcp": True}, {"action": "", "limits": {"turns": 1}}):
+        reward = play(["No."], success=0.5, **config).rewards["policy"]
+        assert (reward.total, reward.success) == (0.0, False)
+
+
 @pytest.mark.parametrize(
     ("replies", "config", "stop", "says"),
     [

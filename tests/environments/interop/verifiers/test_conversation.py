@@ -20,7 +20,7 @@ ADD = {"name": "add", "description": "", "parameters": {"type": "object", "prope
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
 
 
-def answered(lines: list[str], run: Run, apart: bool = False, error: str = "") -> Trajectory:
+def answered(lines: list[str], run: Run, apart: bool = False, error: str = "", **config: Any) -> Trajectory:
     """The trajectory of an episode in which another process asks as ``run`` does; its tokens are checked."""
 
     class Other(Environment):
@@ -28,7 +28,7 @@ def answered(lines: list[str], run: Run, apart: bool = False, error: str = "") -
             await run(Conversations(episode, apart))
 
     policy = ExactPolicy(lines)
-    played = asyncio.run(play(Other(), Task("?"), {"policy": policy.policy}, (1,)))
+    played = asyncio.run(play(Other(**config), Task("?"), {"policy": policy.policy}, (1,)))
     assert error in (played.error or "")
     assert bool(error) == bool(played.error), played.error
     policy.check(played.segments)
@@ -164,3 +164,14 @@ def test_text_that_is_no_unicode_and_several_parts_become_one_text() -> None:
     assert message == {"role": "system", "content": "a?\nb", "images": ["data:image/png;base64,"]}
     with pytest.raises(DataError):
         wire_of("text")
+
+
+def test_the_system_prompt_of_the_run_stands_before_theirs_in_one_message() -> None:
+    async def run(all_: Conversations) -> None:
+        theirs = {"role": "system", "content": "Be brief."}
+        await all_.answer({"messages": [theirs, USER]})
+        await all_.answer({"messages": [theirs, {"role": "user", "content": "And then?"}]})
+        await all_.answer({"messages": [USER]})
+
+    played = answered(["one", "two", "three"], run, system_prompt="Think.")
+    assert [message["content"] for message in played.messages["policy"]] == ["Think.\n\nBe brief.", "And then?", "two"]
