@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from ...verifiers.errors import EnvironmentFault
+from ...verifiers.errors import ConfigError, EnvironmentFault
 from ...verifiers.rubric import Rubric
+from ...verifiers.task import Task
 from ...verifiers.text.think import split_reasoning
-from ..environment import Environment, EnvironmentConfig
+from ..environment import Environment, EnvironmentConfig, Replies
 from ..episode import Episode
 from ..tools import shortened
 
@@ -31,6 +32,16 @@ class Foreign(Environment):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.rubric = Rubric(success=self.config.success).with_methods(self)
+
+    def demonstration(self, task: Task) -> Replies:
+        """The task's answer.
+
+        Raises:
+            ConfigError: it has none, as the games of other frameworks, so a warm start cannot learn from it.
+        """
+        if task.answer is None:
+            raise ConfigError(f"{self.label} gives no answers to demonstrate; leave it out of the warm start")
+        return super().demonstration(task)
 
     def step_reward(self, episode: Episode, reward: Any) -> None:
         """Add the reward of a step.

@@ -130,13 +130,13 @@ class Conversations:
         elif reasoning and not self._apart:
             content = f"<think>\n{reasoning}\n</think>\n\n{content}"
         return {
-            "content": content,
-            "reasoning": reasoning if self._apart else "",
+            "content": _clean(content),
+            "reasoning": _clean(reasoning) if self._apart else "",
             "tool_calls": [
                 {
                     "id": f"call_{self._calls}_{number}",
                     "name": call.name,
-                    "arguments": json.dumps(call.arguments, ensure_ascii=False),
+                    "arguments": _clean(json.dumps(call.arguments, ensure_ascii=False)),
                 }
                 for number, call in enumerate(calls)
             ],
@@ -224,6 +224,7 @@ def _call_of(call: Any) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
+    """Text that UTF-8 can hold, since a call's arguments may spell lone surrogates."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

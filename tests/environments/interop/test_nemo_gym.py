@@ -248,6 +248,14 @@ def test_a_limit_ends_the_episode_and_the_server_still_verifies_it(rows: Path) -
     assert (played.stop, played.rewards["policy"].total) == (StopReason.TURNS, 1.0)
 
 
+def test_a_limit_of_calls_leaves_the_results_of_those_before_it(rows: Path) -> None:
+    server = Server()
+    played = play(rows, [call(count=3) + call(count=1)], server, limits={"tool_calls": 1})
+    assert (played.stop, played.rewards["policy"].total) == (StopReason.TOOL_CALLS, 1.0)
+    kinds = [item["type"] for item in server.verified[0]["response"]["output"]]
+    assert kinds == ["function_call", "function_call", "function_call_output"]
+
+
 def test_a_call_that_cannot_be_read_is_told_to_the_policy_and_is_a_message_for_the_server(rows: Path) -> None:
     server = Server()
     played = play(rows, ["<tool_call>{nonsense</tool_call>", "done"], server)
