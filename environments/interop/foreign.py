@@ -2,6 +2,8 @@
 
 import json
 import math
+import random
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import Field
@@ -10,9 +12,12 @@ from ...verifiers.errors import ConfigError, EnvironmentFault
 from ...verifiers.rubric import Rubric
 from ...verifiers.task import Task
 from ...verifiers.text.think import split_reasoning
-from ..environment import Environment, EnvironmentConfig, Replies
+from ..environment import Environment, EnvironmentConfig, Replies, Split
 from ..episode import Episode
 from ..tools import shortened
+
+FIRST_TRAINED = 1 << 20
+"""Seeds below this one are kept for held-out tasks."""
 
 
 class ForeignConfig(EnvironmentConfig):
@@ -22,6 +27,17 @@ class ForeignConfig(EnvironmentConfig):
     """Least total reward that is a success. Without it there is no accuracy, only the mean reward."""
     deadline: float = Field(120.0, gt=0)
     """Most seconds for one answer of the other side. If it takes longer, the attempt is not scored."""
+
+
+class GameConfig(ForeignConfig):
+    """Settings of adapters to games."""
+
+    instruction: str = ""
+    """Text before the first observation."""
+    tag: str = ""
+    """The tag whose last content in a reply is the action; if empty, the whole answer is."""
+    test_tasks: int = Field(100, ge=1, le=FIRST_TRAINED)
+    """Held-out tasks. Their seeds, which count from 0, are never trained on."""
 
 
 class Foreign(Environment):
@@ -58,6 +74,45 @@ class Foreign(Environment):
             episode.reward("reward", 0.0)
 
 
+class Game(Foreign):
+    """A game whose tasks are seeds, and whose reward is the sum of the rewards of all steps."""
+
+    Config = GameConfig
+
+    @property
+    def title(self) -> str:
+        """What is played, for people."""
+        raise NotImplementedError
+
+    def tasks(self, split: Split, seed: int) -> Iterator[Task]:
+        """The test split is finite and the same for every seed; the training split never ends."""
+        rng = random.Random(seed)
+        seeds: Iterable[int] = range(self.config.test_tasks)
+        if split == "train":
+            seeds = iter(lambda: rng.randrange(FIRST_TRAINED, 1 << 31), None)
+        for number in seeds:
+            yield Task(f"Play {self.title} from seed {number}.", info={"seed": number}, id=f"seed {number}")
+
+    async def finish(self, episode: Episode) -> None:
+        """Score an episode without a step."""
+        self.reward_without_steps(episode)
+
+    def action_in(self, reply: str) -> tuple[str | None, str]:
+        """The action in a reply, or what to tell the policy if there is none.
+
+        It is the answer without reasoning, or the content of the last ``config.tag`` in it.
+        """
+        answer = split_reasoning(reply)[1]
+        if not self.config.tag:
+            return answer.strip(), ""
+        opening, closing = f"<{self.config.tag}>", f"</{self.config.tag}>"
+        end = answer.rfind(closing)
+        start = answer.rfind(opening, 0, max(end, 0))
+        if start < 0:
+            return None, f"Error: no action found. Write it within {opening} and {closing}."
+        return answer[start + len(opening) : end].strip(), ""
+
+
 def as_text(value: Any, most: int) -> str:
     """``value`` as text of at most about ``most`` characters that UTF-8 can hold; what is not text becomes JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
@@ -77,17 +132,6 @@ def as_number(value: Any, what: str) -> float:
     if isinstance(value, str) or not math.isfinite(number):
         raise EnvironmentFault(f"{what} must be a finite number, found {value!r:.80}")
     return number
-
-
-def action_in(reply: str, tag: str) -> str | None:
-    """The action in a reply: its answer without reasoning, or the content of the last ``<tag>``; None without one."""
-    answer = split_reasoning(reply)[1]
-    if not tag:
-        return answer.strip()
-    opening, closing = f"<{tag}>", f"</{tag}>"
-    end = answer.rfind(closing)
-    start = answer.rfind(opening, 0, max(end, 0))
-    return answer[start + len(opening) : end].strip() if start >= 0 else None
 
 
 def _plain(value: Any) -> Any:

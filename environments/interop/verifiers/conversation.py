@@ -98,11 +98,12 @@ class Conversations:
             self._all[0].chat.rewrite(self._whole(wire))
             return self._all[0]
         idle = [one for one in self._all if not one.busy]
-        for one in idle:
-            if one.told and len(wire) > len(one.told) and wire[: len(one.told)] == one.told:
-                for message in messages_of(wire)[len(one.told) :]:
-                    one.chat.add(**message)
-                return one
+        continued = [one for one in idle if 0 < len(one.told) < len(wire) and wire[: len(one.told)] == one.told]
+        if continued:
+            longest = max(continued, key=lambda one: len(one.told))
+            for message in messages_of(wire)[len(longest.told) :]:
+                longest.chat.add(**message)
+            return longest
         for one in idle:
             if one.told[:1] == wire[:1]:
                 one.chat.rewrite(self._whole(wire))
