@@ -50,7 +50,7 @@ def is_running(pid: int) -> bool:
 
 
 def ended(pid: int) -> bool:
-    for _ in range(200):
+    for _ in range(1000):
         if not is_running(pid):
             return True
         time.sleep(0.05)
