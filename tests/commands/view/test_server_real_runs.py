@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from lachesis.commands.sources.run_source import RunSource
+from lachesis.trainer.run.step_record import ENTROPY
+from lachesis.trainer.run.storage.reader import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the runs take minutes
 
 SMALL = ["--trainer.steps", "2", "--warm_start.steps", "10", "--eval.tasks", "16", "--trainer.prompts", "4"]
 ROOT = Path(__file__).parents[3]
@@ -65,7 +69,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "toy.py").write_text(BROKEN)
     main = [ROOT / "configs" / "arithmetic.toml", "--out", folder / "runs"]
     lachesis("train", *main, "--name", "main", *SMALL, folder=folder)
-    lachesis("train", ROOT / "configs" / "calculator.toml", "--out", folder / "runs", "--inline", *SMALL, folder=folder)
+    tools = [ROOT / "configs" / "calculator.toml", "--out", folder / "runs", "--inline", *SMALL]
+    lachesis("train", *tools, "--warm_start.steps", "150", folder=folder)  # until it calls its tool
     lachesis("train", "two.toml", "--out", folder / "runs", "--inline", folder=folder)
     broken = ["--environments.0.use", "toy.py", "--environments.0.config", "{}", "--warm_start.steps", "0"]
     lachesis("train", *main, "--name", "broken", "--inline", *SMALL, *broken, folder=folder)
@@ -87,7 +92,6 @@ def open_run(page: Any, name: str, tab: str) -> None:
     page.get_by_role("link", name=tab).click()
 
 
-@pytest.mark.slow
 def test_the_timeline_shows_who_waits_for_whom(opened: Any, folder: Path) -> None:
     open_run(opened, "main-1", "Timeline")
     opened.get_by_text("The trainer waited for groups").wait_for()
@@ -108,15 +112,19 @@ def test_the_timeline_shows_who_waits_for_whom(opened: Any, folder: Path) -> Non
     assert any(value for value in columns["rate/engines_busy"])
 
 
-@pytest.mark.slow
-def test_tokens_have_their_entropy(opened: Any) -> None:
-    open_run(opened, "main-1", "Trajectories")
-    opened.locator("tbody a").first.click()
+def test_tokens_have_their_entropy(opened: Any, folder: Path) -> None:
+    computed = next(
+        stored
+        for stored in Run(folder / "runs" / "main-1").trajectories()
+        if any(ENTROPY in segment.extra for segment in stored.trajectory.segments)
+    )
+    opened.get_by_role("link", name="main-1").first.click()
+    opened.get_by_role("heading", name="main-1").wait_for()
+    opened.goto(f"{opened.url}/trajectory/{computed.group}/{computed.attempt}")
     opened.get_by_label("colour by").select_option("entropies")
-    opened.get_by_text("nats").first.wait_for()
+    opened.get_by_text("the strongest has").first.wait_for()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "seen"), [("calculator-1", "calculate"), ("two-agents-1", "Segment 0 of x")])
 def test_tool_calls_and_two_agents_are_shown(opened: Any, name: str, seen: str) -> None:
     open_run(opened, name, "Trajectories")
@@ -124,7 +132,6 @@ def test_tool_calls_and_two_agents_are_shown(opened: Any, name: str, seen: str) 
     opened.get_by_text(seen).first.wait_for()
 
 
-@pytest.mark.slow
 def test_broken_code_is_shown_with_its_traceback(opened: Any) -> None:
     opened.get_by_role("link", name="broken-1").first.click()
     opened.get_by_role("heading", name="What went wrong in episodes").wait_for()
@@ -132,14 +139,12 @@ def test_broken_code_is_shown_with_its_traceback(opened: Any) -> None:
     opened.get_by_text('raise KeyError(f"<b>{reply.text}</b>")').wait_for()
 
 
-@pytest.mark.slow
 def test_the_evaluation_is_shown(opened: Any) -> None:
     opened.get_by_role("link", name="eval").first.click()
     opened.get_by_text("arithmetic").first.wait_for()
     assert opened.locator("table").count()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_a_timeline(browser: Any, address: str, folder: Path, scheme: str) -> None:
     axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the browser tests need axe")
