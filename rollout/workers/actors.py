@@ -1,26 +1,22 @@
 """The insides of Ray actors: one hosts an engine, the other an environment worker."""
 
-import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...verifiers.boundary import Boundary
-from ...verifiers.errors import EngineError, LachesisError
+from ...verifiers.errors import LachesisError
 from ..engines.activity import Activity, Interval
-from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
+from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
+from .answer_desk import Answer, AnswerDesk
 from .log_limit import LimitedStream
 from .pool import PoolSpec
 from .threads import WorkerThreads
 from .watchdog import Watchdog
-
-Answer = tuple[int, Completion | EngineError]
-"""What one request ended with, under the caller's key."""
 
 
 class EngineActor:
@@ -37,6 +33,7 @@ class EngineActor:
         handler.setLevel(logging.WARNING)
         logging.getLogger("lachesis").addHandler(handler)
         self._activity = Activity()
+        self._desk = AnswerDesk(self._activity)
         self._engine: Engine | LachesisError
         try:
             self._engine = spec.build_engine()
@@ -50,10 +47,9 @@ class EngineActor:
             raise self._engine
         return self._engine
 
-    async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
-        """Continue many prompts; see the function of that name."""
-        async for answers in generate_many(self.engine, requests, self._activity):
-            yield answers
+    async def exchange(self, caller: str, requests: list[tuple[int, Request]]) -> list[Answer] | None:
+        """As in ``AnswerDesk``."""
+        return await self._desk.exchange(self.engine, caller, requests)
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """As in ``Engine``."""
@@ -105,42 +101,6 @@ class WorkerActor:
     async def pid(self) -> int:
         """The process id, once the worker is built."""
         return os.getpid()
-
-
-async def generate_many(
-    engine: Engine, requests: Sequence[tuple[int, Request]], activity: Activity
-) -> AsyncIterator[list[Answer]]:
-    """Continue many prompts on ``engine``; yield the answers as they come, several at a time.
-
-    The error of one request is its own answer. A caller that stops listening ends the other requests.
-
-    Args:
-        engine: the engine.
-        requests: the prompts, each under the caller's key.
-        activity: counts the requests while they run.
-    """
-    answers: asyncio.Queue[Answer] = asyncio.Queue()
-
-    async def answer(key: int, request: Request) -> None:
-        with activity.request(), Boundary(passing=()) as outcome:
-            answers.put_nowait((key, await engine.generate(request)))
-        if isinstance(outcome.error, EngineError):
-            answers.put_nowait((key, outcome.error))
-        elif outcome.fault:  # the engine's own bug; its exception might not be picklable
-            answers.put_nowait((key, EngineError(f"the engine failed: {outcome.fault}")))
-
-    running = {asyncio.create_task(answer(key, request)) for key, request in requests}
-    left = len(running)
-    try:
-        while left:
-            batch = [await answers.get()]
-            while not answers.empty():
-                batch.append(answers.get_nowait())
-            left -= len(batch)
-            yield batch
-    finally:
-        for task in running:
-            task.cancel()
 
 
 def use_one_thread() -> None:

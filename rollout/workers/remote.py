@@ -24,7 +24,8 @@ from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
 from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
-from .actors import Answer, EngineActor, WorkerActor
+from .actors import EngineActor, WorkerActor
+from .answer_desk import Answer
 from .pool import PoolSpec
 
 OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
@@ -69,12 +70,16 @@ class RemoteEngine:
         name: what Ray calls the actor; needed to pickle this handle.
     """
 
+    SILENCE = 60.0
+    """Seconds without an answer after which the actor, which answers each call within 10 s, counts as lost."""
+
     def __init__(self, actor: Any, deadline: float, label: str = "an engine", name: str = "") -> None:
         self._actor, self._deadline, self._label, self._name = actor, deadline, label, name
         self._keys = itertools.count()
         self._outbox: list[tuple[int, Request]] = []
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._caller, self._asking = uuid.uuid4().hex, 0
         self._seen = 0  # bytes of its warnings
 
     async def generate(self, request: Request) -> Completion:
@@ -150,20 +155,28 @@ class RemoteEngine:
         call.add_done_callback(self._calls.discard)
 
     async def _exchange(self, batch: list[tuple[int, Request]]) -> None:
-        """Send a batch, and end each of its requests, whatever happens."""
+        """Send a batch, and go on asking for answers while requests wait and no other call asks for them."""
+        silence = min(self.SILENCE, self._deadline)
+        self._asking += 1
         try:
-            with self._failures(f"did not answer within {self._deadline:g} s (rollout.deadline)"):
-                async with asyncio.timeout(self._deadline):
-                    async for reference in self._actor.generate_many.remote(batch):
-                        answers: list[Answer] = await reference
-                        for key, answer in answers:
-                            self._resolve(key, answer)
-            lost: EngineError = EngineLost(f"{self._label} ended a call without answering all of it")
+            with self._failures(f"did not answer within {silence:g} s"):
+                answers: list[Answer] | None = []
+                while answers is not None:
+                    async with asyncio.timeout(silence):
+                        answers = await self._actor.exchange.remote(self._caller, batch)
+                    batch = []
+                    for key, answer in answers or ():
+                        self._resolve(key, answer)
+                    if not self._waiting or self._asking > 1:
+                        return
+            lost: EngineError = EngineLost(f"{self._label} no longer has the requests")
         except RayTaskError as error:  # raised by the actor, not by what is between
             lost = EngineError(f"{self._label} failed: {first_line(error.cause or error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             lost = error if isinstance(error, EngineLost) else EngineError(f"{self._label} failed: {error!r}")
-        for key, _ in batch:
+        finally:
+            self._asking -= 1
+        for key in set(self._waiting) - {key for key, _ in self._outbox}:
             self._resolve(key, lost)
 
     def _resolve(self, key: int, answer: Completion | Exception) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
-from lachesis.rollout.workers.actors import Answer
+from lachesis.rollout.workers.answer_desk import Answer
 from lachesis.rollout.workers.engine_fleet import EngineFleet
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
 from lachesis.rollout.workers.ray_pool import RayPool
@@ -78,11 +78,10 @@ class Broken:
     """An engine's handle whose calls end in ``error``."""
 
     def __init__(self, error: Exception) -> None:
-        self.generate_many, self.error = self, error
+        self.exchange, self.error = self, error
 
-    async def remote(self, batch: object) -> AsyncIterator[Awaitable[list[Answer]]]:
+    async def remote(self, caller: str, batch: object) -> list[Answer]:
         raise self.error
-        yield
 
 
 @pytest.mark.parametrize(
@@ -122,6 +121,30 @@ def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd
         assert not odd
 
     with_pool(smaller(spec, engines=2), kill_all_and_score)
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_holds_up_no_other_caller_of_the_engine(
+    spec: PoolSpec, weights: Shipment, orders: list[Order]
+) -> None:
+    request = Request(np.array([1, 2, 3], np.int32), SAMPLING)
+
+    async def stop_and_ask(pool: RayPool) -> None:
+        await pool.publish(weights)
+        [worker] = await pool.worker_pids()
+        many = [replace(order, index=1000 + number, size=8) for number, order in enumerate(orders)]
+        running = asyncio.create_task(pool.run(many))
+        await asyncio.sleep(0.5)  # its requests are with the engine
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(60):
+                for _ in range(20):
+                    assert (await pool.generator().generate(request)).tokens.size
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert [outcome for outcome in await running if not isinstance(outcome, Group)] == []
+
+    with_pool(smaller(spec, deadline=600), stop_and_ask)
 
 
 def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
