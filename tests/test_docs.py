@@ -20,7 +20,7 @@ from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
 from lachesis.environments import loading
 from lachesis.environments.loading import describe, find_environment
-from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.config import ModelConfig, RolloutConfig, SamplingConfig
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
@@ -95,6 +95,8 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
         if name in ("eval", "check", "work") and parts[0] == "config":
             environment = words[words.index("--environment") + 1] if name == "work" else words[0]
             assert has_key(find_environment(environment).Config, parts[1:]), key
+        elif name == "eval" and parts[0] == "sampling":
+            assert has_key(SamplingConfig, parts[1:]), key
         elif len(parts) > 1 or (name == "train" and key not in options):
             assert has_key(RunConfig, parts), key
         else:

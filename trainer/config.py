@@ -295,8 +295,8 @@ def _check(config: RunConfig) -> None:
             f"trainer.offload works with one rank, and trainer.ranks = {config.trainer.ranks}; leave one of them out"
         )
     sampling = config.rollout.sampling
-    if sampling.top_p < 1 or sampling.top_k:
+    if sampling.top_p < 1 or sampling.top_k or sampling.min_p:
         raise ConfigError(
-            f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
-            "with other values the sampler's logprobs are not the policy's"
+            f"training needs rollout.sampling.top_p = 1, top_k = 0 and min_p = 0, found {sampling.top_p}, "
+            f"{sampling.top_k} and {sampling.min_p}: with other values the sampler's logprobs are not the policy's"
         )

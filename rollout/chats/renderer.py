@@ -185,6 +185,10 @@ class Renderer:
             row.pop()
         return self._codec.decode(row)
 
+    def text(self, ids: list[int]) -> str:
+        """The text of ids, all control tokens included."""
+        return self._codec.decode(ids)
+
     def reply(self, text: str) -> Ids:
         """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
