@@ -14,14 +14,15 @@ class Clock:
 
     Args:
         before: the state that the run resumes from.
-        show: is told each phase that begins; after its end, the run waits for groups (``generation``).
+        show: is told each phase that begins, and after its end what comes between phases.
+        between: this; by default the run waits for groups.
 
     Attributes:
         phases: seconds by phase.
     """
 
-    def __init__(self, before: RunState, show: Callable[[str], None]) -> None:
-        self._before, self._show = before.seconds, show
+    def __init__(self, before: RunState, show: Callable[[str], None], between: str = "generation") -> None:
+        self._before, self._show, self._between = before.seconds, show, between
         self._started = time.perf_counter()
         self.phases = {phase: before.phases.get(phase, 0.0) for phase in PHASES}
 
@@ -39,7 +40,7 @@ class Clock:
             yield
         finally:
             self.phases[name] += time.perf_counter() - start
-            self._show("generation")
+            self._show(self._between)
 
     def waited(self, seconds: float, scoring: float) -> None:
         """Add a wait for groups: ``scoring`` seconds to scoring, and the rest to generation."""
