@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from ..environments.environment import Environment, Split, endless
-from ..environments.rows.source import all_files
 from ..rollout.models.source import check_source
 from ..trainer.config import RunConfig, load_config_of
+from ..trainer.datasets.row_files import row_files
 from ..trainer.run.sandbox_check import check_sandbox
 from ..trainer.tune_config import TuneConfig
 from ..verifiers.errors import ConfigError
@@ -130,7 +130,7 @@ def tune_on(kind: type[TuneConfig], words: Sequence[str], inline: bool, resumpti
     """
     config = checked_config(kind, words, resumption, ["--rollout.inline=true"] * inline)
     for path in filter(None, (config.data.path, config.data.validation)):
-        all_files(path)
+        row_files(path)
 
     def start() -> Start:
         from ..trainer.tune import tune

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from .config import EnvironmentEntry, RunConfig, TrainerConfig, WarmStartConfig, read_toml
 from .datasets.config import DataConfig
-from .losses.config import PreferenceConfig
+from .losses.config import PREFERENCE_LOSSES, PreferenceConfig
 
 _OF_ROLLOUTS = ("prompts", "advantage", "dynamic_sampling", "loss")
 """Settings of ``trainer`` that only groups of rollouts need."""
@@ -71,6 +71,11 @@ class DpoConfig(TuneConfig):
     """Optimizer and learner."""
     dpo: PreferenceConfig = PreferenceConfig()
     """The loss of preference pairs."""
+
+    def check_own(self) -> None:
+        """As in ``RunConfig``, with the user's own preference loss."""
+        super().check_own()
+        PREFERENCE_LOSSES.check_own(self.dpo.loss)
 
 
 def kind_of(path: Path) -> type[RunConfig]:

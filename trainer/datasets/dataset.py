@@ -9,7 +9,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from ...environments.rows.source import all_files
 from ...rollout.chats.renderer import Renderer
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.rows.row_file import read_placed_rows
@@ -18,11 +17,10 @@ from ..learner.sample import Sample
 from .config import DataConfig
 from .conversation import plain_sample
 from .demonstration import Demonstration
+from .row_files import row_files
 from .row_message import without_nulls
 
 _COLUMN_FILES = (".parquet", ".arrow", ".feather")
-_NO_ROWS = ("manifest", "report")
-"""Names of files that describe a folder of shards."""
 
 
 class Example(Protocol):
@@ -126,20 +124,9 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def _placed_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    files = [file for file in all_files(path) if not path.is_dir() or file.name.partition(".")[0] not in _NO_ROWS]
-    kinds = sorted({_kind(file) for file in files})
-    if len(kinds) > 1:
-        raise ConfigError(
-            f"{path} holds rows as {' and '.join(kinds)}, which may be copies of each other; name one file, or move "
-            "the others"
-        )
-    for file in files:
+    for file in row_files(path):
         for place, row in read_placed_rows(file):
             yield place, without_nulls(row) if file.suffix in _COLUMN_FILES else row
-
-
-def _kind(file: Path) -> str:
-    return (file.with_suffix("") if file.suffix in (".gz", ".zst") else file).suffix
 
 
 def _split(rows: Rows[AnyExample], share: float, seed: int) -> tuple[Rows[AnyExample], Rows[AnyExample]]:
