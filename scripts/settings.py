@@ -25,8 +25,8 @@ given on the command line, as in `--trainer.lr 1e-5`; the entries of a list are 
 `--environments.0.group_size 4`. An unknown key is an error that names the nearest known one. A setting with the default
 "left out" has no value unless you give one.
 
-`lachesis sft CONFIG` and `lachesis dpo CONFIG` ([tuning on rows](tuning.md)) require `data` instead of `environments`. They
-have no `warm_start`, and no settings of rollouts in `trainer`. There `trainer.steps` is 0 by default, which means
+`lachesis sft CONFIG` and `lachesis dpo CONFIG` ([tuning on rows](tuning.md)) require `data` instead of `environments`.
+They have no `warm_start`, and no settings of rollouts in `trainer`. There `trainer.steps` is 0 by default, which means
 `data.epochs`, and `trainer.lr` is 1e-5 (`sft`) or 1e-6 (`dpo`).
 """
 
