@@ -29,7 +29,7 @@ from lachesis.verifiers.errors import ConfigError
 Row = dict[str, Any]
 
 PAIRS: list[Row] = [
-    {"prompt": f"{a}+{b}=", "completion": str(a + b), "chosen": str(a + b), "rejected": str(a + b + 1)}
+    {"prompt": f"{a}+{b}=", "completion": str(a + b), "chosen": str(a + b), "rejected": "no"}
     for a in range(1, 6)
     for b in range(1, 5)
 ]
@@ -95,8 +95,7 @@ def test_a_run_learns_and_leaves_what_every_run_leaves(finished: tuple[str, Path
     found = rows_of(path)
     assert [row["step"] for row in found] == list(range(7))
     assert found[6]["loss"] < found[1]["loss"]
-    if kind == "sft":
-        assert summary["validation_final"] < summary["validation_start"]
+    assert summary["validation_final"] < summary["validation_start"]
     assert (summary["steps"], summary["heldout_start"], summary["heldout_best"]) == (6, None, None)
     assert (summary["rows"]["train"]["kept"], summary["rows"]["validation"]["kept"]) == (16, 4)
     figures = {"sft": {"token_accuracy"}, "dpo": {"rewards/accuracies", "rewards/margins", "reference_kl"}}[kind]
