@@ -5,9 +5,11 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from statistics import fmean
 
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
+from ..rollout.engines.activity import Interval, busy_share, rounded
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
@@ -72,7 +74,7 @@ async def train(
         close_sandbox()  # the workers open their own
     progress.phase(starting(config.rollout))
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
-        pool = open_pool(pool_spec(config, model))
+        pool = open_pool(pool_spec(config, model), folder.events)
         closing.push_async_callback(pool.close)
         closing.callback(progress.phase, "stopping")
         progress.phase(loading(config.trainer.compile))
@@ -114,7 +116,9 @@ class Trainer(RunLoop):
         self.demonstrations = Demonstrations(environments, config, self.renderer)
         if state.mixture:
             self.mixture.restore(state.mixture)
-        self.dispatcher = open_dispatcher(config, self.services.over(pool), self.mixture, state.admitted, self.learn)
+        self.dispatcher = open_dispatcher(
+            config, self.services.over(pool), self.mixture, state.admitted, self.learn, folder.events
+        )
         tolerance = config.trainer.probe_tolerance or PROBE_TOLERANCE[config.model.dtype]
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
@@ -124,6 +128,7 @@ class Trainer(RunLoop):
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
+        self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
         self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
@@ -183,6 +188,7 @@ class Trainer(RunLoop):
     async def step(self) -> None:
         """Take one step of the algorithm."""
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
+        begun_at = time.time()
         batch = await self.dispatcher.next_step()
         metrics = {**step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
@@ -207,9 +213,28 @@ class Trainer(RunLoop):
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
+        metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
-        await self.after_step(metrics, record_step(batch.groups, samples, result.logprobs))
+        await self.after_step(metrics, record_step(batch.groups, samples, result))
+
+    async def note_activity(self, wait: Interval, seconds: float) -> Metrics:
+        """Log when the engines were busy; return which share of the step the trainer waited, and they were busy then.
+
+        Args:
+            wait: when the trainer waited for groups.
+            seconds: what the step took.
+        """
+        activity = await self.pool.activity()
+        for engine, busy in enumerate(activity):
+            if busy:
+                self.folder.events.note("engine", engine=engine, t=busy[0][0], busy=rounded(busy))
+        self.folder.events.note("step", step=self.state.step, version=self.state.version)
+        self.folder.events.flush()
+        metrics = {"rate/trainer_waiting": (wait[1] - wait[0]) / seconds}
+        if activity:
+            metrics["rate/engines_busy"] = fmean(busy_share(busy, [wait]) for busy in activity)
+        return metrics
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""

@@ -9,6 +9,7 @@ from typing import Any
 from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
+from ..rollout.event_log import EventLog
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
@@ -77,7 +78,7 @@ async def tune(
     if environments and not config.rollout.inline:
         close_sandbox()  # the workers open their own
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
-        pool = _open_pool(config, model, closing, progress) if environments else None
+        pool = _open_pool(config, model, closing, progress, folder.events) if environments else None
         if pool is None and config.trainer.ranks > 1:
             _start_ray(config, closing)
         closing.callback(progress.phase, "stopping")
@@ -151,6 +152,7 @@ class Tuner(RunLoop):
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
+        self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
         if self.pool is not None:
             self.progress.phase(waiting(self.config.rollout))
             await self.weights.check_vocabulary(self.learner.vocabulary)
@@ -197,6 +199,8 @@ class Tuner(RunLoop):
             **self.learner.scale.throughput(forward, seconds),
         }
         self.state = replace(self.state, step=number)
+        self.folder.events.note("step", step=number, version=self.state.version)
+        self.folder.events.flush()
         await self.after_step(metrics)
 
     async def evaluate(self) -> Metrics:
@@ -243,9 +247,11 @@ def _read(config: TuneConfig, model: ModelConfig, progress: Progress) -> tuple[R
     return splits
 
 
-def _open_pool(config: TuneConfig, model: ModelConfig, closing: AsyncExitStack, progress: Progress) -> Pool:
+def _open_pool(
+    config: TuneConfig, model: ModelConfig, closing: AsyncExitStack, progress: Progress, events: EventLog
+) -> Pool:
     progress.phase(starting(config.rollout))
-    pool = open_pool(pool_spec(config, model))
+    pool = open_pool(pool_spec(config, model), events)
     closing.push_async_callback(pool.close)
     return pool
 

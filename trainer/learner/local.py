@@ -117,7 +117,7 @@ class LocalLearner:
         """
         if not samples:
             nothing = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
-            return StepResult({**LossMetrics().metrics(), **nothing}, [])
+            return StepResult({**LossMetrics().metrics(), **nothing}, [], [])
         lengths = [int(sample.mask.sum()) for sample in samples]
         scales = self._normalize(lengths, self.longest)
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
@@ -134,7 +134,8 @@ class LocalLearner:
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
             loss_metrics.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
-            found |= {places[number]: part for number, part in _by_sample(micro, logprobs_N.detach()).items()}
+            computed_2N = torch.stack([logprobs_N.detach(), entropy_N.detach()])
+            found |= {places[number]: part for number, part in _by_sample(micro, computed_2N).items()}
         for part in self._ranks.gather(found):
             found |= part
         metrics = {
@@ -144,7 +145,9 @@ class LocalLearner:
             "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
         }
-        return StepResult(metrics, [found.get(place) for place in range(len(weighed))])
+        computed = [found.get(place) for place in range(len(weighed))]
+        logprobs, entropies = ([None if one is None else one[row] for one in computed] for row in (0, 1))
+        return StepResult(metrics, logprobs, entropies)
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
@@ -189,11 +192,9 @@ class LocalLearner:
         mine: dict[int, Computed] = {}
         for micro in self._micro_batches(apart):
             logprobs_N, _, first_N = self._policy(micro)
-            right = _by_sample(micro, first_N)
-            mine |= {
-                places[number]: Computed(part, right[number] > 0)
-                for number, part in _by_sample(micro, logprobs_N).items()
-            }
+            computed_2N = torch.stack([logprobs_N.float(), first_N.float()])
+            for number, (logprobs, first) in _by_sample(micro, computed_2N).items():
+                mine[places[number]] = Computed(logprobs, first > 0)
         found = {place: one for part in self._ranks.gather(mine) for place, one in part.items()}
         return [found[place] for place in range(len(apart))]
 
@@ -328,8 +329,8 @@ class LocalLearner:
         return norm
 
 
-def _by_sample(micro: MicroBatch, values_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
-    """Map the ``id()`` of each sample to the values of its trained tokens."""
+def _by_sample(micro: MicroBatch, computed_2N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
+    """Map the ``id()`` of each sample to the two rows of values of its trained tokens, [2, tokens]."""
     ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
-    parts = np.split(values_N.float().cpu().numpy(), ends)[:-1]  # the part after the last end is empty
+    parts = np.split(computed_2N.float().cpu().numpy(), ends, axis=1)[:-1]  # the part after the last end is empty
     return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ...rollout.event_log import EventLog
 from .storage.run_state import RunState
 
 PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
@@ -15,14 +16,17 @@ class Clock:
     Args:
         before: the state that the run resumes from.
         show: is told each phase that begins, and after its end what comes between phases.
-        between: this; by default the run waits for groups.
+        events: is told each phase that has ended, and each wait for groups.
+        between: what comes between phases; by default the run waits for groups.
 
     Attributes:
         phases: seconds by phase.
     """
 
-    def __init__(self, before: RunState, show: Callable[[str], None], between: str = "generation") -> None:
-        self._before, self._show, self._between = before.seconds, show, between
+    def __init__(
+        self, before: RunState, show: Callable[[str], None], events: EventLog, between: str = "generation"
+    ) -> None:
+        self._before, self._show, self._events, self._between = before.seconds, show, events, between
         self._started = time.perf_counter()
         self.phases = {phase: before.phases.get(phase, 0.0) for phase in PHASES}
 
@@ -37,12 +41,14 @@ class Clock:
         start = time.perf_counter()
         self._show(name)
         try:
-            yield
+            with self._events.span("trainer", phase=name):
+                yield
         finally:
             self.phases[name] += time.perf_counter() - start
             self._show(self._between)
 
     def waited(self, seconds: float, scoring: float) -> None:
-        """Add a wait for groups: ``scoring`` seconds to scoring, and the rest to generation."""
+        """Add a wait for groups that ends now: ``scoring`` seconds to scoring, and the rest to generation."""
+        self._events.note("trainer", phase="waiting", t=time.time() - seconds, seconds=round(seconds, 4))
         self.phases["generation"] += max(0.0, seconds - scoring)
         self.phases["scoring"] += scoring

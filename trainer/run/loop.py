@@ -63,7 +63,7 @@ class RunLoop:
     ) -> None:
         self.config, self.folder, self.progress, self.pool, self.state = config, folder, progress, pool, state
         self.resumed = state != RunState()
-        self.clock = Clock(state, progress.working_on, self.between)
+        self.clock = Clock(state, progress.working_on, folder.events, self.between)
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = Renderer.load(model.path)
         self.held_out = HeldOut(environments, config)
@@ -113,6 +113,7 @@ class RunLoop:
         with self.clock.phase("weight_sync"):
             metrics = await self.weights.publish(self.state.version + 1)
         self.state = replace(self.state, version=self.state.version + 1)
+        self.folder.events.note("published", version=self.state.version)
         return metrics
 
     async def evaluate(self) -> Metrics:
@@ -134,7 +135,8 @@ class RunLoop:
         Raises:
             InfrastructureError: The disk refuses. Earlier checkpoints stay.
         """
-        await self.saver.begin(self.snapshot())
+        with self.folder.events.span("trainer", phase="checkpoint"):  # what holds the run up; the rest is written later
+            await self.saver.begin(self.snapshot())
 
     def snapshot(self) -> RunState:
         """Return the state with the time that the run has taken."""
