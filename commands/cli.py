@@ -26,6 +26,8 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
+    "sft": Entry("sft", "Train a model on the conversations that CONFIG (a TOML file) names."),
+    "dpo": Entry("dpo", "Train a model on the preference pairs that CONFIG (a TOML file) names."),
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on environments."),

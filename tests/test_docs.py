@@ -28,16 +28,18 @@ from lachesis.rollout.tasks.mixture import Mixture
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.advantages.estimator import ESTIMATORS
-from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
+from lachesis.trainer.config import RunConfig, TrainerConfig, load_config, load_config_of
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
 from lachesis.trainer.run.alerts import RULES
+from lachesis.trainer.tune_config import DpoConfig, SftConfig
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
+CONFIGS: dict[str, type[RunConfig]] = {"train": RunConfig, "sft": SftConfig, "dpo": DpoConfig}
 ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
@@ -97,12 +99,12 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
             assert has_key(find_environment(environment).Config, parts[1:]), key
         elif name == "eval" and parts[0] == "sampling":
             assert has_key(SamplingConfig, parts[1:]), key
-        elif len(parts) > 1 or (name == "train" and key not in options):
-            assert has_key(RunConfig, parts), key
+        elif len(parts) > 1 or (name in CONFIGS and key not in options):
+            assert has_key(CONFIGS.get(name, RunConfig), parts), key
         else:
             assert key in options, key
-    if name == "train" and words and (ROOT / words[0]).is_file():
-        load_config(ROOT / words[0], [word for word in words[1:] if word != "--inline"])
+    if name in CONFIGS and words and (ROOT / words[0]).is_file():
+        load_config_of(CONFIGS[name], ROOT / words[0], [word for word in words[1:] if word != "--inline"])
 
 
 TARGETS = {
@@ -140,8 +142,8 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
 def test_every_setting_and_file_that_is_named_exists(path: Path) -> None:
     for span in spans(path):
         key = re.fullmatch(r"([a-z_]+(?:\.[a-z_0-9]+)+)(?: = .*)?", span)
-        if key and not span.endswith((".py", ".toml")) and key[1].split(".")[0] in RunConfig.model_fields:
-            assert has_key(RunConfig, key[1].split(".")), span
+        if key and not span.endswith((".py", ".toml")) and key[1].split(".")[0] in DpoConfig.model_fields:
+            assert has_key(DpoConfig, key[1].split(".")), span
         if re.fullmatch(r"[\w-]+(/[\w-]+)*/[\w.-]+\.(py|toml|md)", span):
             assert any((ROOT / folder / span).exists() for folder in ("", *FLOORS)), span
 
