@@ -144,7 +144,7 @@ def report(summary: dict[str, Any], folder: Path) -> None:
     """Print the result of a run."""
     metric, start, final = summary["metric"], summary["heldout_start"], summary["heldout_final"]
     first, last = summary.get("validation_start"), summary.get("validation_final")
-    results = [] if start is None else [f"held-out {metric} {start} → {final}"]
+    results = [] if start is None else [f"held-out {metric} {start:.3f} → {final:.3f}"]
     results += [] if first is None else [f"validation loss {first:.4f} → {last:.4f}"]
     result = f"{', '.join(results)} in" if results else "no held-out tasks:"
     click.echo(f"{result} {summary['steps']} steps, {summary['wall_s']} s")
