@@ -29,6 +29,9 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on environments."),
+    "generate": Entry(
+        "generate.command", "Make training rows of an environment's episodes, or of those in a run or an evaluation."
+    ),
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
