@@ -34,7 +34,9 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
-    "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
+    "view": Entry(
+        "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
+    ),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),

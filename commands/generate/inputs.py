@@ -53,8 +53,8 @@ def play_attempts(words: Sequence[str], overrides: Sequence[str], options: Mappi
     """
     if not options["model"]:
         raise ConfigError(
-            f"{words[0]} is an environment to play, which needs --model: a folder or Hub id, or with --url the "
-            "endpoint's name for the model"
+            f"no trajectories are stored at {words[0]}, so it is an environment to play, which needs --model: a folder "
+            "or Hub id, or with --url the endpoint's name for the model"
         )
     evaluation = evaluation_of(words, overrides, options)
     path = options["out"] / ATTEMPTS

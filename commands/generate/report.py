@@ -36,6 +36,7 @@ def print_report(out: Path, manifest: Mapping[str, Any], rows: int, names: Seque
         f"{rows:,} rows ({UNITS[manifest['kind']]}) of {manifest['tasks']:,} tasks, from "
         f"{manifest['conversations']:,} conversations in {manifest['trajectories']:,} trajectories",
         markup=False,
+        soft_wrap=True,
     )
     if "tokens" in manifest:
         console.print(f"{manifest['tokens']:,} tokens, {manifest['trained_tokens']:,} of them trained", markup=False)

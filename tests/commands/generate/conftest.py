@@ -9,7 +9,7 @@ import pytest
 
 from lachesis.rollout.models.tiny import build_tiny_model
 
-SCRIPT = '''
+SCRIPT = r'''
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def speak(request):
         value = turns[-2].partition('"content": "')[2].partition('"')[0]
         text = value if request.sampling.seed % 3 else "I do not know " + "at all " * (request.sampling.seed % 5)
     else:
-        question = turns[-2].partition("\\\\n")[2].partition("=")[0]
+        question = turns[-2].partition("\n")[2].partition("=")[0]
         text = CALL.format(question=question, thought="Let me see. " * (1 + request.sampling.seed % 2))
     return renderer().reply(text).tolist()
 '''
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model ``m``, its script and a suite of the calculator."""
     folder = tmp_path_factory.mktemp("generate")
     build_tiny_model(folder / "m", hidden=32, layers=1, context=1024)
-    (folder / f"script_{folder.name.replace('-', '_')}.py").write_text(SCRIPT.replace("\\\\", "\\"))
+    (folder / f"script_{folder.name.replace('-', '_')}.py").write_text(SCRIPT)
     return folder
 
 

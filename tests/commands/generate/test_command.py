@@ -135,7 +135,7 @@ def test_tokens_are_packed_into_shards_of_parquet(folder: Path, generate: Genera
     ("words", "parts"),
     [
         ([], ["needs an environment"]),
-        (["calculator"], ["calculator is an environment", "--model"]),
+        (["calculator"], ["no trajectories are stored at calculator", "--model"]),
         (["nothing"], ["nothing"]),
         (["tokens", "calculator"], ["tokens is read and calculator is played"]),
         (["tokens", "--model", "m"], ["--model is for playing"]),
