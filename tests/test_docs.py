@@ -94,7 +94,7 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     for key in [word.partition("=")[0] for word in words if word.startswith("--")]:
         parts = key.removeprefix("--").split(".")
-        if name in ("eval", "check", "work") and parts[0] == "config":
+        if name in ("eval", "generate", "check", "work") and parts[0] == "config":
             environment = words[words.index("--environment") + 1] if name == "work" else words[0]
             assert has_key(find_environment(environment).Config, parts[1:]), key
         elif name == "eval" and parts[0] == "sampling":
@@ -325,6 +325,30 @@ def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeyp
     trained = [row for row in rows if row["step"] > 0]
     assert any(row["grad_norm"] > 0 for row in trained)
     assert all(row["advantage/most"] in (0.0, 1.0) for row in trained)
+
+
+def test_the_commands_that_are_shown_for_training_rows_make_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "docs" / "generate.md"
+    lines = [line for block in blocks(path, "bash") for line in block.splitlines() if " view " not in line]
+    build_tiny_model(tmp_path / "m", hidden=32, layers=1, context=64)
+    monkeypatch.chdir(tmp_path)
+    cli.main(shlex.split(lines[0])[1:], standalone_mode=False)  # in this process, which has imported torch
+    attempts = tmp_path / "rows" / "arithmetic" / "attempts.jsonl"
+    header, *rows = [json.loads(line) for line in attempts.read_text().splitlines()]
+    for row in rows:  # a random model gets nothing right
+        row["rewards"]["policy"]["components"][0]["score"] = float(row["attempt"] % 2)
+    attempts.write_text("".join(json.dumps(row) + "\n" for row in [header, *rows]))
+    for line in lines[1:]:
+        cli.main(shlex.split(line)[1:], standalone_mode=False)
+    made = {folder.name: json.loads((folder / "manifest.json").read_text()) for folder in (tmp_path / "rows").iterdir()}
+    assert {name: told["kind"] for name, told in made.items()} == {
+        "arithmetic": "messages",
+        "tokens": "tokens",
+        "pairs": "preference",
+    }
+    assert all(told["rows"] for told in made.values())
 
 
 def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> None:
