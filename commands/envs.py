@@ -21,6 +21,7 @@ from ..environments.shipped.reasoning_gym.process import dataset_count
 from ..verifiers.errors import ConfigError, InfrastructureError, LachesisError
 from ..verifiers.registry import known_verifiers, verifier_class
 from ..verifiers.rows.example import examples_of
+from .terminal import printable
 
 
 @click.command("envs")
@@ -73,7 +74,9 @@ def print_rows(examples: Mapping[str, Any]) -> None:
     """Print examples of the rows that an environment reads, each with the setting that it needs."""
     print("\nRows (shown as JSON; a file of them is Parquet, Arrow, JSONL, JSON or CSV):")
     for setting, row in examples.items():
-        print(f"  {setting or 'with these settings'}\n      {json.dumps(row, ensure_ascii=False)}")
+        print(
+            f"  {setting or 'with these settings'}\n      {printable(json.dumps(row, ensure_ascii=False, default=str))}"
+        )
     if not examples:
         print("  its class gives no example; write one into the attribute example_rows")
 

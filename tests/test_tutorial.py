@@ -98,10 +98,11 @@ ONE_DIGIT = {
 @pytest.mark.parametrize(
     ("small", "least"),
     [
-        pytest.param({}, 0.1, id="as it stands", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param({}, 0.1, id="as it stands", marks=pytest.mark.slow),
         pytest.param(ONE_DIGIT, -1.0, id="small"),
     ],
 )
+@pytest.mark.timeout(900)
 def test_every_line_of_the_first_day_runs(
     folder: Path, path: dict[str, str], small: dict[str, str], least: float
 ) -> None:

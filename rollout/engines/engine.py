@@ -69,12 +69,19 @@ def read_stops(value: Any) -> tuple[str, ...]:
         DataError: they are neither, or empty, or too many or too long.
     """
     stops = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not all(isinstance(stop, str) and 0 < len(stop) <= LONGEST_STOP for stop in stops) or len(stops) > MOST_STOPS:
+    if len(stops) > MOST_STOPS or not all(map(_is_stop, stops)):
         raise DataError(
             f"stop is a text or a list of at most {MOST_STOPS} texts of 1 to {LONGEST_STOP} characters, "
             f"found {value!r:.80}"
         )
     return stops
+
+
+def _is_stop(value: Any) -> bool:
+    """Whether ``value`` is a text that a reply may contain: lone surrogates have no bytes."""
+    return (
+        isinstance(value, str) and 0 < len(value) <= LONGEST_STOP and value.encode("utf-8", "replace").decode() == value
+    )
 
 
 @dataclass(frozen=True, eq=False)

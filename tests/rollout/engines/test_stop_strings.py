@@ -72,7 +72,7 @@ def test_the_text_of_a_reply_leaves_the_stop_string_out_or_ends_with_it() -> Non
     assert surplus(shown, completion(tokens), decode, Sampling()) == 0
 
 
-@pytest.mark.parametrize("stops", [[""], ["x"] * 65, ["x" * 1001], [3], 3])
+@pytest.mark.parametrize("stops", [[""], ["x"] * 65, ["x" * 1001], [3], 3, ["\ud800"]])
 def test_impossible_stop_strings_are_refused(stops: object) -> None:
     with pytest.raises(DataError, match="stop is a text or a list"):
         Sampling(stop=stops)  # type: ignore[arg-type]
