@@ -25,7 +25,7 @@ from .learner.tuning import ByPreference, Supervised, Tuning
 from .run.generation import pool_spec
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics
-from .run.model import prepare_model
+from .run.model import check_tokens, prepare_model
 from .run.progress import Progress, loading, starting, waiting
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.storage import checkpoint
@@ -126,6 +126,8 @@ class Tuner(RunLoop):
         config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"steps": steps})})
         super().__init__(config, environments, folder, progress, pool, model, state)
         self.splits, self.rows, self.validation = splits, rows, splits[1].examples
+        every = [sample for example in (*self.rows, *self.validation) for sample in example.samples]
+        check_tokens(max(int(sample.tokens.max()) for sample in every), self.learner.vocabulary)
         self.order = self.batches.after(state.step)
         self.compute = AsyncLearner(self.learner, apart=False)
         self.tuning: Tuning = (

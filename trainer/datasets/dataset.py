@@ -107,6 +107,8 @@ def read_rows(
             example = read(row, renderer)
         except DataError as error:
             raise DataError(f"{place}: {error}") from None
+        except RecursionError:
+            raise DataError(f"{place}: a value is nested too deeply; repair or remove the row") from None
         if example := _fitting(example, context, overlong, rows.counts):  # type: ignore[assignment]
             rows.examples.append(example)
     return rows

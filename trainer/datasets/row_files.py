@@ -19,6 +19,8 @@ def row_files(path: Path) -> list[Path]:
     """
     if (path / _MANIFEST).is_file():
         return _named_files(path)
+    if not path.exists():
+        raise ConfigError(f"no file or folder {path} exists; set data.path (or data.validation) to rows that there are")
     files = list(all_files(path))
     kinds = sorted({_kind(file) for file in files})
     if len(kinds) > 1:
