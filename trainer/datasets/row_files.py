@@ -31,6 +31,22 @@ def row_files(path: Path) -> list[Path]:
     return files
 
 
+def has_padded_objects(file: Path) -> bool:
+    """Whether the objects of a file have null for each key that only other rows have.
+
+    So it is in Parquet and Arrow, unless their objects have Arrow's JSON type.
+    """
+    if file.suffix != ".parquet":
+        return file.suffix in (".arrow", ".feather")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return "arrow.json" not in str(pq.read_schema(file))
+    except (pa.ArrowException, OSError):  # reading the rows says what is wrong
+        return False
+
+
 def _named_files(folder: Path) -> list[Path]:
     names = read_json(folder / _MANIFEST, "make the rows again").get("files")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

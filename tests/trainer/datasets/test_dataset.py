@@ -14,6 +14,7 @@ from lachesis.trainer.datasets.config import DataConfig
 from lachesis.trainer.datasets.dataset import digest, read_rows, read_splits
 from lachesis.trainer.datasets.demonstration import read_demonstration
 from lachesis.trainer.datasets.preference import read_pair
+from lachesis.trainer.datasets.row_files import has_padded_objects
 from lachesis.verifiers.errors import ConfigError, DataError
 
 ROWS: list[dict[str, Any]] = [{"prompt": f"{number}+1=", "completion": str(number + 1)} for number in range(20)]
@@ -44,6 +45,10 @@ def test_each_format_and_a_folder_of_shards_hold_the_same_rows(tmp_path: Path, r
     for number, row in enumerate(rows):
         write(tmp_path / "shards" / f"train-{number}.jsonl", [row])
     paths.append(tmp_path / "shards")
+    texts = pa.array([json.dumps(row["messages"]) for row in rows])
+    assert [has_padded_objects(path) for path in paths[:2]] == [False, True]
+    pq.write_table(pa.table({"messages": texts.cast(pa.json_(pa.string()))}), tmp_path / "json.parquet")
+    assert not has_padded_objects(tmp_path / "json.parquet")
     found = [read_rows(path, 64, "drop", renderer, read_demonstration) for path in paths]
     assert [rows.counts["read"] for rows in found] == [3, 3, 3]
     assert len({digest(rows.examples) for rows in found}) == 1
