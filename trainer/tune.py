@@ -83,7 +83,7 @@ async def tune(
             _start_ray(config, closing)
         closing.callback(progress.phase, "stopping")
         progress.phase(loading(config.trainer.compile))
-        tuner: Tuner = Tuner(config, environments, folder, progress, pool, model, state, splits)
+        tuner = Tuner(config, environments, folder, progress, pool, model, state, splits)
         closing.push_async_callback(tuner.close)
         if isinstance(config, DpoConfig):  # before the checkpoint is loaded: the reference is the initial model
             tuner.keep_reference("-".join(digests.values()))
@@ -235,7 +235,7 @@ class Tuner(RunLoop):
             "validation_best": min(losses, default=None),
         }
         if self.pool is None:  # the state then holds the loss on the validation rows
-            found |= {"heldout_start": None, "heldout_final": None, "heldout_best": None}
+            found |= {"metric": f"{VALIDATION}loss", "heldout_start": None, "heldout_final": None, "heldout_best": None}
         return found
 
 

@@ -33,6 +33,7 @@ SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 64, "moved": True, "loss": {"kl": {"coef": 0.1, "apply_to": "reward"}}},
     {"micro_tokens": 64, "dtype": "bfloat16", "lora": {"rank": 4}, "moved": True},
     {"micro_tokens": 64, "pairs": True},
+    {"micro_tokens": 64, "probed": True},
 ]
 """Settings of one step. The first three are one formula."""
 
@@ -67,13 +68,15 @@ def stepped(
     tiny: str, settings: dict[str, Any], batch: list[Sample], folder: Path
 ) -> tuple[Metrics, npt.NDArray[np.float64], int]:
     """Metrics and gradient of a step, and how many logprobs came back; before it one that moves ``moved`` weights."""
-    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved", "pairs")}
+    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved", "pairs", "probed")}
     model = ModelConfig(path=tiny, context=1024, dtype=settings.get("dtype", "float32"))
     learner = LocalLearner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
     if learner.objective.needs_reference:
         learner.keep_reference(folder / "reference")
     if settings.get("moved"):  # without which an adapter's product is 0, and a divergence too
         learner.policy_step(BATCH[:2], lr=1e-3)
+    if settings.get("probed"):  # as after each publication
+        learner.compute_logprobs(BATCH[0].tokens)
     if settings.get("pairs"):
         metrics = learner.preference_step(PAIRS, PreferenceConfig(beta=0.5), lr=0.0)
         scored = len(learner.compute_each(samples_of_pairs(PAIRS)))
