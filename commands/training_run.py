@@ -13,7 +13,7 @@ from ..rollout.models.source import check_source
 from ..trainer.config import RunConfig, load_config_of
 from ..trainer.datasets.row_files import row_files
 from ..trainer.run.sandbox_check import check_sandbox
-from ..trainer.tune_config import TuneConfig
+from ..trainer.tune_config import DpoConfig, SftConfig, TuneConfig, kind_of
 from ..verifiers.errors import ConfigError
 from ..verifiers.secrets import REDACTED
 from .arguments import split
@@ -21,6 +21,9 @@ from .terminal import printable
 
 STOPPED = 3
 """Exit code of a run that an alert ended."""
+
+_COMMANDS: dict[type[RunConfig], str] = {RunConfig: "train", SftConfig: "sft", DpoConfig: "dpo"}
+"""The command that a config belongs to."""
 
 Config = TypeVar("Config", bound=RunConfig)
 Start = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
@@ -53,6 +56,8 @@ def checked_config(
         found = f"{len(paths)}: {' '.join(paths)}" if paths else "none"
         raise ConfigError(f"{name} takes one CONFIG file, found {found}; lachesis {name} --help shows the usage")
     kept = Path(resume or "") / "config.toml"
+    if resume and kept.is_file() and (begun := _COMMANDS[kind_of(kept)]) != _COMMANDS[kind]:
+        raise ConfigError(f"{resume} is a run of lachesis {begun}; continue it with lachesis {begun} --resume {resume}")
     beside = Path(paths[0]).parent if paths else None
     config = load_config_of(kind, paths[0] if paths else kept, [*found_overrides, *overrides], beside)
     if not paths and REDACTED in kept.read_text():

@@ -25,7 +25,7 @@ from .learner.tuning import ByPreference, Supervised, Tuning
 from .run.generation import pool_spec
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics
-from .run.model import prepare_model
+from .run.model import check_tokens, prepare_model
 from .run.progress import Progress, loading, starting, waiting
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.storage import checkpoint
@@ -83,7 +83,7 @@ async def tune(
             _start_ray(config, closing)
         closing.callback(progress.phase, "stopping")
         progress.phase(loading(config.trainer.compile))
-        tuner: Tuner = Tuner(config, environments, folder, progress, pool, model, state, splits)
+        tuner = Tuner(config, environments, folder, progress, pool, model, state, splits)
         closing.push_async_callback(tuner.close)
         if isinstance(config, DpoConfig):  # before the checkpoint is loaded: the reference is the initial model
             tuner.keep_reference("-".join(digests.values()))
@@ -126,6 +126,8 @@ class Tuner(RunLoop):
         config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"steps": steps})})
         super().__init__(config, environments, folder, progress, pool, model, state)
         self.splits, self.rows, self.validation = splits, rows, splits[1].examples
+        every = [sample for example in (*self.rows, *self.validation) for sample in example.samples]
+        check_tokens(max(int(sample.tokens.max()) for sample in every), self.learner.vocabulary)
         self.order = self.batches.after(state.step)
         self.compute = AsyncLearner(self.learner, apart=False)
         self.tuning: Tuning = (
@@ -233,7 +235,7 @@ class Tuner(RunLoop):
             "validation_best": min(losses, default=None),
         }
         if self.pool is None:  # the state then holds the loss on the validation rows
-            found |= {"heldout_start": None, "heldout_final": None, "heldout_best": None}
+            found |= {"metric": f"{VALIDATION}loss", "heldout_start": None, "heldout_final": None, "heldout_best": None}
         return found
 
 

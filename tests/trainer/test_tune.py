@@ -96,7 +96,7 @@ def test_a_run_learns_and_leaves_what_every_run_leaves(finished: tuple[str, Path
     assert [row["step"] for row in found] == list(range(7))
     assert found[6]["loss"] < found[1]["loss"]
     assert summary["validation_final"] < summary["validation_start"]
-    assert (summary["steps"], summary["heldout_start"], summary["heldout_best"]) == (6, None, None)
+    assert (summary["steps"], summary["heldout_start"], summary["metric"]) == (6, None, "validation/loss")
     assert (summary["rows"]["train"]["kept"], summary["rows"]["validation"]["kept"]) == (16, 4)
     figures = {"sft": {"token_accuracy"}, "dpo": {"rewards/accuracies", "rewards/margins", "reference_kl"}}[kind]
     for row in found[1:]:
@@ -160,6 +160,7 @@ def test_training_goes_on_from_a_tuned_checkpoint(rows: Path, tmp_path: Path) ->
     assert [row["step"] for row in rows_of(tuned) if "heldout/accuracy" in row] == [0, 1]
 
 
+@pytest.mark.slow
 def test_adapters_have_the_initial_model_as_their_reference(rows: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="peft is not installed")
     parts: Row = {"trainer": {"steps": 2, "lora": {"rank": 4}}}

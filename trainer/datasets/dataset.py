@@ -17,10 +17,8 @@ from ..learner.sample import Sample
 from .config import DataConfig
 from .conversation import plain_sample
 from .demonstration import Demonstration
-from .row_files import row_files
+from .row_files import has_padded_objects, row_files
 from .row_message import without_nulls
-
-_COLUMN_FILES = (".parquet", ".arrow", ".feather")
 
 
 class Example(Protocol):
@@ -107,6 +105,8 @@ def read_rows(
             example = read(row, renderer)
         except DataError as error:
             raise DataError(f"{place}: {error}") from None
+        except RecursionError:
+            raise DataError(f"{place}: a value is nested too deeply; repair or remove the row") from None
         if example := _fitting(example, context, overlong, rows.counts):  # type: ignore[assignment]
             rows.examples.append(example)
     return rows
@@ -125,8 +125,9 @@ def digest(examples: Iterable[Example]) -> str:
 
 def _placed_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for file in row_files(path):
+        padded = has_padded_objects(file)
         for place, row in read_placed_rows(file):
-            yield place, without_nulls(row) if file.suffix in _COLUMN_FILES else row
+            yield place, without_nulls(row) if padded else row
 
 
 def _split(rows: Rows[AnyExample], share: float, seed: int) -> tuple[Rows[AnyExample], Rows[AnyExample]]:

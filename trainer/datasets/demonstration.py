@@ -88,7 +88,9 @@ def _token_samples(row: Mapping[str, Any], renderer: Renderer) -> list[Sample]:
             f"{tokens[place]}; was the row made with another tokenizer?"
         )
     lengths = _ids(row["seq_lengths"], "seq_lengths") if row.get("seq_lengths") is not None else [tokens.size]
-    if sum(lengths) != tokens.size or min(lengths, default=1) < 1:
+    if not tokens.size:
+        return []
+    if sum(lengths) != tokens.size or min(lengths) < 1:
         raise DataError(f"column 'seq_lengths' must sum to the {tokens.size} items of 'input_ids', found {lengths}")
     samples, start = [], 0
     for length in map(int, lengths):

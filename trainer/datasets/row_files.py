@@ -19,6 +19,8 @@ def row_files(path: Path) -> list[Path]:
     """
     if (path / _MANIFEST).is_file():
         return _named_files(path)
+    if not path.exists():
+        raise ConfigError(f"no file or folder {path} exists; set data.path (or data.validation) to rows that there are")
     files = list(all_files(path))
     kinds = sorted({_kind(file) for file in files})
     if len(kinds) > 1:
@@ -27,6 +29,22 @@ def row_files(path: Path) -> list[Path]:
             "the others"
         )
     return files
+
+
+def has_padded_objects(file: Path) -> bool:
+    """Whether the objects of a file have null for each key that only other rows have.
+
+    So it is in Parquet and Arrow, unless their objects have Arrow's JSON type.
+    """
+    if file.suffix != ".parquet":
+        return file.suffix in (".arrow", ".feather")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return "arrow.json" not in str(pq.read_schema(file))
+    except (pa.ArrowException, OSError):  # reading the rows says what is wrong
+        return False
 
 
 def _named_files(folder: Path) -> list[Path]:

@@ -195,6 +195,7 @@ class LocalLearner:
             computed_2N = torch.stack([logprobs_N.float(), first_N.float()])
             for number, (logprobs, first) in _by_sample(micro, computed_2N).items():
                 mine[places[number]] = Computed(logprobs, first > 0)
+        self._ranks.reshard(self._policy)
         found = {place: one for part in self._ranks.gather(mine) for place, one in part.items()}
         return [found[place] for place in range(len(apart))]
 
@@ -223,6 +224,7 @@ class LocalLearner:
         [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=kind.flat, apart=kind.apart)
         logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
         logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
+        self._ranks.reshard(self._policy)
         return logprobs_T
 
     def send(self, sender: WeightSender, version: int) -> Shipment:

@@ -14,9 +14,15 @@ from lachesis.trainer.datasets.config import DataConfig
 from lachesis.trainer.datasets.dataset import digest, read_rows, read_splits
 from lachesis.trainer.datasets.demonstration import read_demonstration
 from lachesis.trainer.datasets.preference import read_pair
+from lachesis.trainer.datasets.row_files import has_padded_objects
 from lachesis.verifiers.errors import ConfigError, DataError
 
 ROWS: list[dict[str, Any]] = [{"prompt": f"{number}+1=", "completion": str(number + 1)} for number in range(20)]
+
+
+NESTED = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "tools": [%s]}' % (
+    '{"a": ' * 600 + "1" + "}" * 600
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,10 @@ def test_each_format_and_a_folder_of_shards_hold_the_same_rows(tmp_path: Path, r
     for number, row in enumerate(rows):
         write(tmp_path / "shards" / f"train-{number}.jsonl", [row])
     paths.append(tmp_path / "shards")
+    texts = pa.array([json.dumps(row["messages"]) for row in rows])
+    assert [has_padded_objects(path) for path in paths[:2]] == [False, True]
+    pq.write_table(pa.table({"messages": texts.cast(pa.json_(pa.string()))}), tmp_path / "json.parquet")
+    assert not has_padded_objects(tmp_path / "json.parquet")
     found = [read_rows(path, 64, "drop", renderer, read_demonstration) for path in paths]
     assert [rows.counts["read"] for rows in found] == [3, 3, 3]
     assert len({digest(rows.examples) for rows in found}) == 1
@@ -57,13 +67,13 @@ def test_only_the_files_that_a_manifest_names_are_read(tmp_path: Path, renderer:
 
 def test_what_is_left_out_is_counted(tmp_path: Path, renderer: Renderer) -> None:
     long = {"prompt": "x", "completion": "y" * 100}
-    rows = [*ROWS[:2], long, {"messages": [{"role": "user", "content": "x"}]}]
+    rows = [*ROWS[:2], long, {"messages": [{"role": "user", "content": "x"}]}, {"input_ids": [], "labels": []}]
     path = write(tmp_path / "rows.jsonl", rows)
     dropped, cut = (read_rows(path, 32, policy, renderer, read_demonstration) for policy in ("drop", "cut"))  # type: ignore[arg-type]
-    assert (len(dropped.examples), dropped.counts["long"], dropped.counts["untrained"]) == (2, 1, 1)
+    assert (len(dropped.examples), dropped.counts["long"], dropped.counts["untrained"]) == (2, 1, 2)
     assert (len(cut.examples), cut.counts["long"], cut.counts["cut"]) == (3, 0, 1)
     assert cut.examples[2].samples[0].tokens.size == 32
-    assert str(dropped) == "2 of 4 rows (1 too long, 1 without a trained token)"
+    assert str(dropped) == "2 of 5 rows (1 too long, 2 without a trained token)"
     prompt_alone_is_long = write(tmp_path / "long.jsonl", [{"prompt": "x" * 100, "completion": "y"}, ROWS[0]])
     assert read_rows(prompt_alone_is_long, 32, "cut", renderer, read_demonstration).counts["long"] == 1
     pairs = [{"prompt": "x", "chosen": "y", "rejected": "y"}, {"prompt": "x", "chosen": "y", "rejected": "z"}]
@@ -89,6 +99,7 @@ def test_the_seed_chooses_the_rows_that_are_held_back(tmp_path: Path, renderer: 
         ('{"prompt": "a", "completion": "b"}\n{"prompt": 1, "completion": "b"}', "rows.jsonl, line 2: column 'prompt'"),
         ('{"prompt": "a", "completion": "b"}\nnot json', "rows.jsonl, line 2: not JSON"),
         ('["a"]', "rows.jsonl, line 1: expected a JSON object"),
+        (NESTED, "rows.jsonl, line 1: a value is nested too deeply"),
     ],
 )
 def test_an_error_names_file_row_and_column(tmp_path: Path, renderer: Renderer, text: str, message: str) -> None:
