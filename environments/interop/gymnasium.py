@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import random
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,20 +18,17 @@ from ..environment import Split
 from ..episode import Episode
 from ..metered_chat import LimitReached
 from ..tools import EpisodeThread
-from .foreign import Foreign, ForeignConfig, action_in, as_text
-
-_FIRST_TRAINED = 1 << 20
-"""Seeds below this one are kept for held-out tasks."""
+from .foreign import Game, GameConfig, as_text
 
 
-class Gymnasium(Foreign):
+class Gymnasium(Game):
     """Environments of Gymnasium whose actions are text, or a number of a ``Discrete`` space.
 
     Each task is a seed. Every episode has an environment of its own, on a thread of its own. The reward is the sum of
     the rewards of all steps; ``truncated`` ends the episode with the stop reason ``turns`` and is not a reward.
     """
 
-    class Config(ForeignConfig):
+    class Config(GameConfig):
         """Which environment to make, and how actions are read from replies."""
 
         id: str
@@ -41,43 +37,33 @@ class Gymnasium(Foreign):
         """A folder with that module, if it is not installed."""
         options: dict[str, Any] = Field(default_factory=dict)
         """Further arguments of ``gymnasium.make``."""
-        instruction: str = ""
-        """Text before the first observation."""
-        tag: str = ""
-        """The tag whose last content in a reply is the action; if empty, the whole answer is."""
         actions: list[str] = Field(default_factory=list)
         """Names of the actions of a Discrete space, in its order; without them, an action is its number."""
-        test_tasks: int = Field(100, ge=1, le=_FIRST_TRAINED)
-        """Held-out tasks. Their seeds, which count from 0, are never trained on."""
+
+    @property
+    def title(self) -> str:
+        """The environment's id."""
+        return str(self.config.id)
 
     def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """The test split is finite and the same for every seed; the training split never ends.
+        """The seeds of the split.
 
         Raises:
             ConfigError: Gymnasium is missing, or has no such environment.
         """
         self._made().close()
-        if split == "test":
-            yield from map(self._task, range(self.config.test_tasks))
-            return
-        rng = random.Random(seed)
-        while True:
-            yield self._task(rng.randrange(_FIRST_TRAINED, 1 << 31))
+        yield from super().tasks(split, seed)
 
     async def run(self, episode: Episode) -> None:
         """Show the first observation, then reply and step until the environment ends the episode."""
-        game = _Game(self.config.deadline)
+        game = _Running(self.config.deadline)
         episode.artifacts["truncated"] = False
         try:
             await self._play(episode, game)
         finally:
             game.close()
 
-    async def finish(self, episode: Episode) -> None:
-        """Score an episode without a step."""
-        self.reward_without_steps(episode)
-
-    async def _play(self, episode: Episode, game: "_Game") -> None:
+    async def _play(self, episode: Episode, game: "_Running") -> None:
         chat, most = episode.chat(), self.config.limits.result_characters
         environment = await game.call(self._made)
         game.environment = environment
@@ -96,9 +82,6 @@ class Gymnasium(Foreign):
                 episode.artifacts["truncated"] = True
                 raise LimitReached(StopReason.TURNS)
             chat.add("user", as_text(observation, most))
-
-    def _task(self, seed: int) -> Task:
-        return Task(f"Play {self.config.id} from seed {seed}.", info={"seed": seed}, id=f"{self.config.id}#{seed}")
 
     def _made(self) -> Any:
         """A new environment."""
@@ -126,9 +109,9 @@ class Gymnasium(Foreign):
 
     def _action(self, reply: str, space: Any) -> tuple[Any, str]:
         """The action in a reply, or what to tell the policy if there is none."""
-        text = action_in(reply, self.config.tag)
+        text, problem = self.action_in(reply)
         if text is None:
-            return None, f"Error: no action found. Write it within <{self.config.tag}> and </{self.config.tag}>."
+            return None, problem
         action: Any = text
         if hasattr(space, "n"):
             names = self.config.actions or [str(space.start + number) for number in range(int(space.n))]
@@ -142,7 +125,7 @@ class Gymnasium(Foreign):
 
 
 @dataclass
-class _Game:
+class _Running:
     """An environment on a thread of its own."""
 
     deadline: float

@@ -121,9 +121,11 @@ class NemoGym(DatasetEnvironment, Foreign):
             return False
         chat = episode.chat()
         before = len(chat.messages)
-        await episode.call_tools(chat, reply.tool_calls)
-        results = [message["content"] for message in chat.messages[before:]]
-        talk.items += [call_output(*pair) for pair in zip(ids, results, strict=False)]
+        try:
+            await episode.call_tools(chat, reply.tool_calls)
+        finally:  # also for the calls before one that a limit refuses
+            results = [message["content"] for message in chat.messages[before:]]
+            talk.items += [call_output(*pair) for pair in zip(ids, results, strict=False)]
         return True
 
     async def _stepped(self, episode: Episode, talk: "_Talk", reply: Reply) -> bool:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import random
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,26 +11,23 @@ from pydantic import Field
 
 from ...verifiers.errors import ConfigError, EnvironmentFault, InfrastructureError
 from ...verifiers.json_data.text import NotJson, read_json
-from ...verifiers.task import Task
-from ..environment import Split
 from ..episode import Episode
 from ..rows.column import column
 from ..tools import Tool
-from .foreign import Foreign, ForeignConfig, action_in, as_text
+from .foreign import Game, GameConfig, as_text
 
 MAX_BYTES = 16 << 20
 """Most bytes of one message of a server."""
-_FIRST_TRAINED = 1 << 20
 _BACKOFF = 0.5
 
 
-class OpenEnv(Foreign):
+class OpenEnv(Game):
     """An environment of OpenEnv, reached through the WebSocket of its server; OpenEnv itself is not needed.
 
     Each task is a seed, which ``reset`` is given. The reward is the sum of the rewards of all steps.
     """
 
-    class Config(ForeignConfig):
+    class Config(GameConfig):
         """Where the server is, and how replies become actions."""
 
         url: str = Field(pattern="^(https?|wss?)://")
@@ -45,28 +40,18 @@ class OpenEnv(Foreign):
         """Whether the policy acts by calling the server's MCP tools; the episode ends at a reply without a call."""
         observation: str = ""
         """The field of an observation that is shown, such as ``prompt`` or ``messages.0.content``; if empty, all."""
-        instruction: str = ""
-        """Text before the first observation."""
-        tag: str = ""
-        """The tag whose last content in a reply is the action; if empty, the whole answer is."""
         reset: dict[str, Any] = Field(default_factory=dict)
         """Further arguments of ``reset``, beside the seed."""
-        test_tasks: int = Field(100, ge=1, le=_FIRST_TRAINED)
-        """Held-out tasks. Their seeds, which count from 0, are never trained on."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._sockets: WeakKeyDictionary[Episode, Socket] = WeakKeyDictionary()
         self._tools: WeakKeyDictionary[Episode, list[Tool]] = WeakKeyDictionary()
 
-    def tasks(self, split: Split, seed: int) -> Iterator[Task]:
-        """The test split is finite and the same for every seed; the training split never ends."""
-        if split == "test":
-            yield from map(self._task, range(self.config.test_tasks))
-            return
-        rng = random.Random(seed)
-        while True:
-            yield self._task(rng.randrange(_FIRST_TRAINED, 1 << 31))
+    @property
+    def title(self) -> str:
+        """The server's address."""
+        return str(self.config.url)
 
     async def setup(self, episode: Episode) -> None:
         """Open the WebSocket and, if the policy calls tools, ask which there are."""
@@ -105,17 +90,10 @@ class OpenEnv(Foreign):
             if problem or not socket.done:
                 chat.add("user", problem or self._shown(observed))
 
-    async def finish(self, episode: Episode) -> None:
-        """Score an episode without a step."""
-        self.reward_without_steps(episode)
-
     async def close(self, episode: Episode) -> None:
         """Close the WebSocket."""
         if socket := self._sockets.pop(episode, None):
             await socket.close()
-
-    def _task(self, seed: int) -> Task:
-        return Task(f"Play {self.config.url} from seed {seed}.", info={"seed": seed}, id=f"seed {seed}")
 
     def _shown(self, observed: dict[str, Any]) -> str:
         value = column(observed, self.config.observation) if self.config.observation else observed
@@ -123,9 +101,9 @@ class OpenEnv(Foreign):
 
     def _action(self, reply: str) -> tuple[dict[str, Any] | None, str]:
         """The action in a reply, or what to tell the policy if there is none."""
-        text = action_in(reply, self.config.tag)
+        text, problem = self.action_in(reply)
         if text is None:
-            return None, f"Error: no action found. Write it within <{self.config.tag}> and </{self.config.tag}>."
+            return None, problem
         if self.config.action:
             return {**self.config.fields, self.config.action: text}, ""
         try:

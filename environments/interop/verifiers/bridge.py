@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from ....verifiers.errors import ConfigError, InfrastructureError
+from ...mcp import end_processes
 
 PROGRAM = Path(__file__).with_name("program.py")
 MAX_LINE = 64 << 20
@@ -25,6 +27,8 @@ _KEPT_OUTPUT = 4000
 """Bytes of the end of its other output that are kept for error messages."""
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "HF_HOME")
 """Environment variables that every process gets; it gets no others, so none of our keys."""
+
+_MARK = "LACHESIS_FOREIGN"
 
 Message = dict[str, Any]
 Receiver = Callable[[Message], None]
@@ -57,13 +61,14 @@ class Bridge:
 
     def __init__(self, launch: Launch) -> None:
         names = (*_INHERITED, *launch.variables)
+        self._mark = uuid.uuid4().hex  # also in the environment of all that it starts, in whatever session
         try:
             self._process = subprocess.Popen(
                 [launch.python, "-I", "-B", str(PROGRAM)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={name: os.environ[name] for name in names if name in os.environ},
+                env={_MARK: self._mark, **{name: os.environ[name] for name in names if name in os.environ}},
                 cwd=gettempdir(),  # not ours: a folder `verifiers` there would hide their package
                 bufsize=0,
                 start_new_session=True,  # so that Ctrl-C does not reach it, and that it can be killed with its children
@@ -134,10 +139,13 @@ class Bridge:
 
     def close(self, why: str) -> None:
         """Kill the process with its children; every open exchange is told ``why``."""
+        with self._lock:
+            self.lost = self.lost or why  # before the reader sees the end, which would be another reason
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._tell_all(why)
+        end_processes(_MARK, self._mark)
+        self._tell_all()
         self._outbox.put(None)
 
     def _write(self) -> None:
@@ -187,10 +195,8 @@ class Bridge:
         lines = self._output.decode("utf-8", "replace").strip().splitlines()
         return f"; its last output: {' | '.join(lines[-3:])[-600:]}" if lines else ""
 
-    def _tell_all(self, why: str) -> None:
+    def _tell_all(self) -> None:
         with self._lock:
-            if not self.lost:
-                self.lost = why
             receivers = list(self._receivers.values())
         for receiver in receivers:
             receiver({"lost": self.lost})

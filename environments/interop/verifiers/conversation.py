@@ -98,11 +98,12 @@ class Conversations:
             self._all[0].chat.rewrite(self._whole(wire))
             return self._all[0]
         idle = [one for one in self._all if not one.busy]
-        for one in idle:
-            if one.told and len(wire) > len(one.told) and wire[: len(one.told)] == one.told:
-                for message in messages_of(wire)[len(one.told) :]:
-                    one.chat.add(**message)
-                return one
+        continued = [one for one in idle if 0 < len(one.told) < len(wire) and wire[: len(one.told)] == one.told]
+        if continued:
+            longest = max(continued, key=lambda one: len(one.told))
+            for message in messages_of(wire)[len(longest.told) :]:
+                longest.chat.add(**message)
+            return longest
         for one in idle:
             if one.told[:1] == wire[:1]:
                 one.chat.rewrite(self._whole(wire))
@@ -130,13 +131,13 @@ class Conversations:
         elif reasoning and not self._apart:
             content = f"<think>\n{reasoning}\n</think>\n\n{content}"
         return {
-            "content": content,
-            "reasoning": reasoning if self._apart else "",
+            "content": _clean(content),
+            "reasoning": _clean(reasoning) if self._apart else "",
             "tool_calls": [
                 {
                     "id": f"call_{self._calls}_{number}",
                     "name": call.name,
-                    "arguments": json.dumps(call.arguments, ensure_ascii=False),
+                    "arguments": _clean(json.dumps(call.arguments, ensure_ascii=False)),
                 }
                 for number, call in enumerate(calls)
             ],
@@ -224,6 +225,7 @@ def _call_of(call: Any) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
+    """Text that UTF-8 can hold, since a call's arguments may spell lone surrogates."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

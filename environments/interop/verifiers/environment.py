@@ -179,7 +179,7 @@ class Verifiers(Foreign):
         if result["limit"]:
             raise result["limit"]
         if result["truncated"]:
-            raise LimitReached(StopReason.TURNS if "turns" in str(result["stop"]) else StopReason.LENGTH)
+            raise LimitReached(StopReason.TURNS if result["stop"] == "max_turns" else StopReason.LENGTH)
 
 
 class _Calls:

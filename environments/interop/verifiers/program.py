@@ -7,6 +7,7 @@ or ``failed``. If its standard input ends, it ends with all of its children.
 """
 
 import asyncio
+import contextlib
 import importlib.metadata
 import importlib.util
 import itertools
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "verifiers"
+MARK = "LACHESIS_FOREIGN"
+"""The environment variable with which the bridge marks this process and what it starts."""
 
 
 class Link:
@@ -95,7 +98,10 @@ class Server:
             self._models.pop(n, None)
 
     async def _load(self, n: int, message: dict[str, Any]) -> dict[str, Any]:
-        version = importlib.metadata.version(PACKAGE)
+        try:
+            version = importlib.metadata.version(PACKAGE)
+        except importlib.metadata.PackageNotFoundError:
+            raise LookupError(f"{sys.executable} has no package {PACKAGE}; install it there") from None
         sys.path[:0] = message["folders"]
         old = tuple(int(part) for part in version.split(".")[:2]) < (0, 2)
         self._environment = sibling("program_v0" if old else "program_v1").Loaded(message["id"], message["args"])
@@ -129,6 +135,15 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error!s:.2000}{place}".replace("\n", " ")
 
 
+def end_children() -> None:
+    """Kill what was started here, also in sessions of its own, on systems with ``/proc``."""
+    wanted = f"{MARK}={os.environ.get(MARK)}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+            if int(entry.name) != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
 async def serve(link: Link) -> None:
     """Read messages until the input ends, and then end with all children."""
     server, loop = Server(link), asyncio.get_running_loop()
@@ -136,6 +151,7 @@ async def serve(link: Link) -> None:
     def read() -> None:
         for line in link.input:
             loop.call_soon_threadsafe(server.handle, json.loads(line))
+        end_children()
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=read, daemon=True).start()

@@ -139,7 +139,9 @@ def _error(error: Any) -> str | None:
     if not error:
         return None
     text = error.get("error_chain_str") or error.get("error") or str(error) if isinstance(error, dict) else repr(error)
-    return None if "ToolError" in text or "ToolParseError" in text or "ToolCallError" in text else text
+    infrastructure = any(name in text for name in ("InfraError", "SandboxError", "TunnelError", "ModelError"))
+    tool = any(name in text for name in ("ToolError", "ToolParseError", "ToolCallError"))
+    return None if tool and not infrastructure else text
 
 
 def _noting(function: Any) -> Any:

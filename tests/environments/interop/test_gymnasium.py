@@ -152,6 +152,12 @@ def test_numbers_and_names_are_actions_of_a_discrete_space() -> None:
     assert "Choose one of: 1, 2" in user(play(["0", "1"], id="Bandit-v0"))[1]
 
 
+def test_a_game_has_nothing_to_demonstrate() -> None:
+    environment = describe("gymnasium", config={"id": "Lock-v0"}).build()
+    with pytest.raises(ConfigError, match="no answers to demonstrate"):
+        environment.demonstration(next(iter(environment.tasks("test", 0))))
+
+
 def test_seeds_decide_the_tasks_and_held_out_seeds_are_never_trained_on() -> None:
     environment = describe("gymnasium", config={"id": "Lock-v0", "test_tasks": 3}).build()
     tested = [task.info["seed"] for task in environment.tasks("test", 7)]

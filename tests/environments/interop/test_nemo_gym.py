@@ -248,6 +248,14 @@ def test_a_limit_ends_the_episode_and_the_server_still_verifies_it(rows: Path) -
     assert (played.stop, played.rewards["policy"].total) == (StopReason.TURNS, 1.0)
 
 
+def test_a_limit_of_calls_leaves_the_results_of_those_before_it(rows: Path) -> None:
+    server = Server()
+    played = play(rows, [call(count=3) + call(count=1)], server, limits={"tool_calls": 1})
+    assert (played.stop, played.rewards["policy"].total) == (StopReason.TOOL_CALLS, 1.0)
+    kinds = [item["type"] for item in server.verified[0]["response"]["output"]]
+    assert kinds == ["function_call", "function_call", "function_call_output"]
+
+
 def test_a_call_that_cannot_be_read_is_told_to_the_policy_and_is_a_message_for_the_server(rows: Path) -> None:
     server = Server()
     played = play(rows, ["<tool_call>{nonsense</tool_call>", "done"], server)
@@ -275,7 +283,7 @@ def test_an_error_of_a_tool_is_shown_to_the_policy(rows: Path) -> None:
     ],
 )
 def test_a_fault_of_the_server_is_never_a_score(rows: Path, fault: str, stop: StopReason, says: str) -> None:
-    played = play(rows, [call(count=3), "done"], Server(fault), deadline=0.5)
+    played = play(rows, [call(count=3), "done"], Server(fault), deadline=0.5 if "mute" in fault else 60.0)
     assert played.stop is stop
     assert says in str(played.error)
     assert not played.scored
@@ -316,7 +324,7 @@ def real(tmp_path: Path) -> Iterator[str]:
         port = one.getsockname()[1]
     process = subprocess.Popen([PYTHON, "server.py", str(port)], cwd=tmp_path)
     try:
-        for _ in range(300):
+        for _ in range(900):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/reverify_mode", timeout=5).close()
                 break

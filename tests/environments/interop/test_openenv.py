@@ -156,7 +156,7 @@ class Server:
 
 
 async def attempt(url: str, replies: list[str], config: dict[str, Any]) -> Trajectory:
-    settings = {"url": url, "action": "digits", "observation": "text", "deadline": 5.0, **config}
+    settings = {"url": url, "action": "digits", "observation": "text", "deadline": 60.0, **config}
     if settings.get("mcp"):
         settings["observation"] = ""
     environment = describe("openenv", config=settings).build()
@@ -265,7 +265,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         port = one.getsockname()[1]
     process = subprocess.Popen([PYTHON, "server.py", str(port), request.param], cwd=tmp_path)
     try:
-        for _ in range(300):
+        for _ in range(900):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
                 break

@@ -21,7 +21,8 @@ for line in sys.stdin:
     if do == "load" and told.get("fault") == "die": os._exit(7)
     if do == "load" and told.get("fault") == "refuse": send({"n": n, "failed": "ImportError: no such module"})
     elif do == "load": send({"n": n, "ok": {"environ": dict(os.environ), "cwd": os.getcwd(), "argv": sys.argv[1:]}})
-    elif do == "child": send({"n": n, "ok": subprocess.Popen(["sleep", "60"]).pid})
+    elif do == "child":
+        send({"n": n, "ok": subprocess.Popen(["sleep", "60"], start_new_session=told["apart"]).pid})
     elif do == "garbage": print("no message", flush=True)
     elif do == "number": print("7", flush=True)
     elif do == "long": print("x" * told["size"], end="", flush=True)
@@ -49,7 +50,7 @@ def is_running(pid: int) -> bool:
 
 
 def ended(pid: int) -> bool:
-    for _ in range(200):
+    for _ in range(1000):
         if not is_running(pid):
             return True
         time.sleep(0.05)
@@ -141,10 +142,10 @@ def test_a_killed_process_is_told_to_all_that_wait(python: str) -> None:
 
 def test_its_children_end_with_it(python: str) -> None:
     one = Bridge(Launch(python, "{}"))
-    child = one.call(10, do="child")
-    assert is_running(child)
+    children = [one.call(10, do="child", apart=apart) for apart in (False, True)]
+    assert all(map(is_running, children))
     one.close("done")
-    assert ended(child)
+    assert all(map(ended, children))
 
 
 def test_what_it_prints_is_bounded(python: str) -> None:

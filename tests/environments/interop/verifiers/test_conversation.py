@@ -109,6 +109,11 @@ def test_a_call_that_cannot_be_read_or_that_nobody_can_answer_stays_text() -> No
     async def without_tools(all_: Conversations) -> None:
         assert (await all_.answer({"messages": [USER]}))["content"] == CALL
 
+    async def surrogate(all_: Conversations) -> None:
+        said = await all_.answer({"messages": [USER], "tools": [ADD]})
+        assert said["tool_calls"][0]["arguments"] == '{"a": "?"}'
+
+    answered(['<tool_call>{"name": "add", "arguments": {"a": "\\ud800"}}</tool_call>'], surrogate)
     answered(["<tool_call>{nonsense"], run)
     answered([CALL], without_tools)
 
