@@ -6,6 +6,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ..terminal import printable
 
 UNITS = {
     "messages": "conversations",
@@ -30,7 +33,7 @@ def print_report(out: Path, manifest: Mapping[str, Any], rows: int, names: Seque
         table = Table("left out because", "conversations", box=None, header_style="bold")
         table.columns[1].justify = "right"
         for reason, count in manifest["left_out"].items():
-            table.add_row(reason, f"{count:,}")
+            table.add_row(Text(printable(reason)), f"{count:,}")
         console.print(table)
     console.print(
         f"{rows:,} rows ({UNITS[manifest['kind']]}) of {manifest['tasks']:,} tasks, from "

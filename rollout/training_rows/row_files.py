@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +23,10 @@ Format = Literal["jsonl", "parquet"]
 MANIFEST = "manifest.json"
 """Says what the rows are, and why trajectories were left out."""
 
-_INTEGERS = frozenset({"input_ids", "labels", "seq_lengths"})
-_LISTS = frozenset({"messages", "prompt", "completion", "chosen", "rejected", "tools"})
+_INTEGERS = ("input_ids", "labels", "seq_lengths")
+_LISTS = ("messages", "prompt", "completion", "chosen", "rejected", "tools")
+_ORDER = (*_INTEGERS, *_LISTS, "metadata")
+"""The columns: lists of integers, lists of objects, and an object."""
 _BATCH = 500
 """Rows that are turned into Arrow at once."""
 
@@ -40,13 +43,25 @@ class Kept(NamedTuple):
 class Spool:
     """Rows on disk that can be read again in another order; a context manager that removes them in the end.
 
+    Attributes:
+        kept: the rows.
+        columns: the names of all their columns.
+
     Args:
         folder: where its temporary file is.
+
+    Raises:
+        InfrastructureError: the disk refuses, here or in ``add``.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self.kept: list[Kept] = []
+        self.columns: set[str] = set()
+        self._folder = folder
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise _refused(folder, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -54,13 +69,18 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take was reported by ``add``
+            self._file.close()
 
     def add(self, key: tuple[Any, ...], row: Row) -> None:
         """Add a row that is sorted by ``key``."""
         text = as_json(row).encode()
-        offset = self._file.seek(0, 2)
-        self._file.write(text)
+        try:
+            offset = self._file.seek(0, 2)
+            self._file.write(text)
+        except OSError as error:
+            raise _refused(self._folder, error) from None
+        self.columns.update(row)
         self.kept.append(Kept(key, offset, len(text), len(row.get("input_ids", ()))))
 
     def rows(self, most: int | None) -> list[list[Kept]]:
@@ -108,7 +128,7 @@ def write_data_set(
     rows = spool.rows(most)
     shards = [rows[first : first + shard_rows] for first in range(0, len(rows), shard_rows)]
     names = [f"train-{number:05d}-of-{len(shards):05d}.{file_format}" for number in range(len(shards))]
-    columns = _columns(spool, rows, most is not None) if file_format == "parquet" else []
+    columns = sorted(spool.columns | ({"seq_lengths"} if most is not None else set()), key=_ORDER.index)
     told = json.dumps({**manifest, "rows": len(rows), "files": names}, indent=1, allow_nan=False) + "\n"
     try:
         drafts = []
@@ -128,7 +148,7 @@ def write_data_set(
             stale.unlink()
         replace_text(folder / MANIFEST, told)
     except OSError as error:
-        raise InfrastructureError(f"cannot write to {folder}: {error.strerror}; make room and run it again") from None
+        raise _refused(folder, error) from None
     return len(rows), names
 
 
@@ -137,20 +157,14 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(path for ending in ("jsonl", "parquet") for path in folder.glob(f"train-*-of-*.{ending}"))
 
 
+def _refused(folder: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(f"cannot write to {folder}: {error.strerror}; make room and run it again")
+
+
 def _write_jsonl(path: Path, rows: Iterator[Row]) -> None:
     with path.open("wb") as file:
         for row in rows:
             file.write(as_json(row).encode() + b"\n")
-
-
-def _columns(spool: Spool, rows: Sequence[Sequence[Kept]], packing: bool) -> list[str]:
-    """The names of the columns; only some rows may have tools."""
-    names: dict[str, None] = {}
-    for together in rows:
-        names |= dict.fromkeys(spool.read(together, packing))
-        if packing or len(names) > len(_LISTS):
-            break
-    return sorted(names, key=lambda name: (name == "metadata", name == "tools"))
 
 
 def _write_parquet(path: Path, rows: Iterator[Row], columns: Sequence[str]) -> None:

@@ -14,12 +14,11 @@ _HASHES = 128
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _drawn() -> list[tuple[np.uint64, np.uint64]]:
-    source = random.Random(20)  # any number, but always the same, so that sketches can be compared
-    return [(np.uint64(source.getrandbits(64) | 1), np.uint64(source.getrandbits(64))) for _ in range(_HASHES)]
-
-
-_MULTIPLIERS = _drawn()
+_BLOCK = 2048
+"""N-grams that are hashed at once."""
+_DRAWN = random.Random(20)  # any seed, but always the same, so that sketches can be compared
+_MULTIPLIERS = np.array([[_DRAWN.getrandbits(64) | 1] for _ in range(_HASHES)], np.uint64)
+_ADDENDS = np.array([[_DRAWN.getrandbits(64)] for _ in range(_HASHES)], np.uint64)
 
 
 def sketch(text: str) -> Sketch:
@@ -32,12 +31,12 @@ def sketch(text: str) -> Sketch:
     grams = np.zeros(windows, np.uint64)
     for place in range(_GRAM):
         grams = grams * _BASE + letters[place : place + windows]  # modulo 2^64
-    grams = np.unique(grams)
     grams ^= grams >> np.uint64(29)
-    found = np.empty(_HASHES, np.uint32)
-    for number, (multiplier, addend) in enumerate(_MULTIPLIERS):
-        found[number] = ((grams * multiplier + addend) >> np.uint64(32)).min()
-    return found
+    found = np.full(_HASHES, np.uint64(0xFFFFFFFF))
+    for start in range(0, windows, _BLOCK):
+        hashes = (grams[start : start + _BLOCK] * _MULTIPLIERS + _ADDENDS) >> np.uint64(32)
+        found = np.minimum(found, hashes.min(axis=1))
+    return found.astype(np.uint32)
 
 
 def similarity(one: Sketch, other: Sketch) -> float:

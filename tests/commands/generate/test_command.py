@@ -169,3 +169,10 @@ def test_what_cannot_be_done_is_refused_with_the_cure(
     out = [] if "--out" in words else ["--out", "refused"]
     done = generate(*words, *out, played=False)
     refused(done, *parts)
+
+
+def test_labels_of_rewards_cannot_draw_on_the_terminal(folder: Path, generate: Generate) -> None:
+    done = generate("tokens", "--out", "drawn", "--component", "[red]\x1b[2J=1", played=False)
+    assert done.returncode == 2
+    assert "component [red]\\x1b[2J below its minimum" in done.stdout
+    assert "\x1b" not in done.stdout
