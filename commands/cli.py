@@ -26,12 +26,19 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
+    "sft": Entry("sft", "Train a model on the conversations that CONFIG (a TOML file) names."),
+    "dpo": Entry("dpo", "Train a model on the preference pairs that CONFIG (a TOML file) names."),
     "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
     "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on environments."),
+    "generate": Entry(
+        "generate.command", "Make training rows of an environment's episodes, or of those in a run or an evaluation."
+    ),
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
-    "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
+    "view": Entry(
+        "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
+    ),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),

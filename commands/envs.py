@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..environments.dataset import DatasetEnvironment
 from ..environments.environment import EnvironmentConfig
 from ..environments.loading import describe, find_environment, known_environments
 from ..environments.shipped.puzzles.catalogue import FAMILIES, LEVELS
@@ -20,6 +21,7 @@ from ..environments.shipped.reasoning_gym.process import dataset_count
 from ..verifiers.errors import ConfigError, InfrastructureError, LachesisError
 from ..verifiers.registry import known_verifiers, verifier_class
 from ..verifiers.rows.example import examples_of
+from .terminal import printable
 
 
 @click.command("envs")
@@ -54,7 +56,7 @@ def print_environments() -> None:
 
 
 def print_environment(name: str) -> None:
-    """Print what an environment is, and each of its settings with its default and its meaning.
+    """Print what an environment is, each of its settings with its default and its meaning, and the rows that it reads.
 
     Raises:
         ConfigError: the name is unknown; the message names the nearest one.
@@ -64,6 +66,19 @@ def print_environment(name: str) -> None:
     for key, field in environment.Config.model_fields.items():
         meaning = " ".join((field.description or "").split())
         print(f"  {_setting(key, field)}\n      {_PAIR.sub('', meaning) or 'it has no description'}")
+    if issubclass(environment, DatasetEnvironment):
+        print_rows(environment.example_rows)
+
+
+def print_rows(examples: Mapping[str, Any]) -> None:
+    """Print examples of the rows that an environment reads, each with the setting that it needs."""
+    print("\nRows (shown as JSON; a file of them is Parquet, Arrow, JSONL, JSON or CSV):")
+    for setting, row in examples.items():
+        print(
+            f"  {setting or 'with these settings'}\n      {printable(json.dumps(row, ensure_ascii=False, default=str))}"
+        )
+    if not examples:
+        print("  its class gives no example; write one into the attribute example_rows")
 
 
 def _setting(key: str, field: FieldInfo) -> str:

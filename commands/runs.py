@@ -41,7 +41,9 @@ def command(folders: Sequence[Path], as_json: bool) -> None:
         return
     console.print(table(states, time.time()))
     if any(resumable(state) for state in states):
-        console.print("lachesis train --resume RUN continues a run that was stopped", style="dim")
+        console.print(
+            "lachesis train --resume RUN continues a run that was stopped; if sft or dpo began it, they do", style="dim"
+        )
 
 
 def table(states: Sequence[dict[str, Any]], now: float) -> Table:

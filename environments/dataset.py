@@ -4,9 +4,9 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,9 @@ from .rows.source import file_rows, hub_rows, split_files
 
 Source = tuple[Path, ...] | str
 """The files of a split, or its name on the Hub."""
+
+Examples = Mapping[str, Row]
+"""A row by the setting that it needs, as in a TOML, or by its file (``in FILE``); an empty key for the defaults."""
 
 
 class DatasetConfig(EnvironmentConfig):
@@ -55,6 +58,8 @@ class DatasetEnvironment(Environment):
     """An environment with a task for each row: write ``task_of``, and raise ``DataError`` for a bad row."""
 
     Config = DatasetConfig
+    example_rows: ClassVar[Examples] = {}
+    """Rows that it reads, which ``lachesis envs NAME`` shows."""
 
     def task_of(self, row: Row) -> Task | None:
         """The row as a task; None to leave it out.

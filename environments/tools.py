@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
-from ..verifiers.boundary import Boundary
+from ..verifiers.boundary import Boundary, Fault
 from ..verifiers.errors import ConfigError, nearest
 from ..verifiers.tool_calling.call import ToolCall
 from .mcp import McpConnection, McpServer
@@ -99,10 +99,15 @@ class ToolBox:
 
     All sync functions run on one thread that lives as long as the episode (an sqlite connection needs that); with
     ``inline`` they run in place, so that a breakpoint works. MCP servers are connected by ``open``.
+
+    Attributes:
+        tools: the tools by name.
+        faults: the latest exception that each tool raised, by its name.
     """
 
     def __init__(self, sources: Iterable[Any], inline: bool = False) -> None:
         self.tools: dict[str, Tool] = {}
+        self.faults: dict[str, Fault] = {}
         self._connections: list[McpConnection] = []
         for source in sources:
             if isinstance(source, McpServer):
@@ -149,6 +154,7 @@ class ToolBox:
             value = await self._run(tool, arguments)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         if outcome.fault:
+            self.faults[call.name] = outcome.fault
             return ToolResult(call.name, f"Error: {outcome.fault.message}", failed=True)
         return ToolResult(call.name, text)
 

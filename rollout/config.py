@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from ..verifiers.errors import DataError
 from ..verifiers.settings import Settings
-from .engines.engine import Sampling
+from .engines.engine import Sampling, read_stops
 from .engines.registry import ENGINES
 from .engines.weight_transport.transport import TRANSPORTS
 
@@ -48,6 +49,13 @@ class ModelConfig(Settings):
     """Scaling of the rotary positions."""
 
 
+def _stops(value: Any) -> tuple[str, ...]:
+    try:
+        return read_stops(value)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
 class SamplingConfig(Settings):
     """Sampling of rollouts."""
 
@@ -57,8 +65,16 @@ class SamplingConfig(Settings):
     """Samples only from the smallest set of tokens with this much probability. Training needs 1, which keeps all."""
     top_k: int = Field(0, ge=0)
     """Samples only from this many most probable tokens. Training needs 0, which keeps all."""
+    min_p: float = Field(0.0, ge=0, le=1)
+    """Samples only tokens with at least this share of the most probable one's probability. Training needs 0, which
+    keeps all."""
     max_tokens: int = Field(256, ge=1)
     """The most tokens of one reply."""
+    stop: Annotated[tuple[str, ...], BeforeValidator(_stops)] = ()
+    """Texts that end a reply, besides the model's own end of a turn; a text or a list. The tokens of the reply contain
+    the text, and are trained on."""
+    include_stop: bool = False
+    """Whether the text of a reply, which environments and verifiers see, contains the stop string that ended it."""
 
 
 class PriceConfig(Settings):
@@ -88,7 +104,7 @@ class AgentConfig(Settings):
     headers: dict[str, str] = Field(default_factory=dict)
     """Further HTTP headers of each request. A value ``$NAME`` is read from the environment variable NAME."""
     fields: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of each request to the endpoint, such as ``min_p``, ``stop`` or ``reasoning_effort``."""
+    """Further fields of each request to the endpoint, such as ``reasoning_effort``."""
     prices: PriceConfig = PriceConfig()
     """Prices of the endpoint's tokens, from which ``lachesis eval`` computes the cost."""
     trainable: bool = True

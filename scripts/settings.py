@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from lachesis.trainer.config import RunConfig
+from lachesis.trainer.datasets.config import DataConfig
+from lachesis.trainer.losses.config import PreferenceConfig
 from lachesis.verifiers.plugins import Plugins
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
@@ -22,12 +24,23 @@ A run is described by one TOML file, `lachesis train CONFIG`. Only `environments
 given on the command line, as in `--trainer.lr 1e-5`; the entries of a list are counted from 0, as in
 `--environments.0.group_size 4`. An unknown key is an error that names the nearest known one. A setting with the default
 "left out" has no value unless you give one.
+
+`lachesis sft CONFIG` and `lachesis dpo CONFIG` ([tuning on rows](tuning.md)) require `data` instead of `environments`.
+They have no `warm_start`, and no settings of rollouts in `trainer`. There `trainer.steps` is 0 by default, which means
+`data.epochs`, and `trainer.lr` is 1e-5 (`sft`) or 1e-6 (`dpo`).
 """
 
 
 def page() -> str:
     """The whole page, as Markdown."""
-    return HEAD + "".join(_section(place, model) for place, model in _tables("", RunConfig))
+    return HEAD + "".join(_section(place, model) for place, model in tables())
+
+
+def tables() -> Iterator[tuple[str, type[BaseModel]]]:
+    """All tables of the page by their dotted place: those of a run, and those of rows alone."""
+    yield from _tables("", RunConfig)
+    yield from _tables("data", DataConfig)
+    yield from _tables("dpo", PreferenceConfig)
 
 
 def _tables(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

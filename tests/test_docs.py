@@ -20,7 +20,7 @@ from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
 from lachesis.environments import loading
 from lachesis.environments.loading import describe, find_environment
-from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.config import ModelConfig, RolloutConfig, SamplingConfig
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order
@@ -28,16 +28,18 @@ from lachesis.rollout.tasks.mixture import Mixture
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec
 from lachesis.trainer.advantages.estimator import ESTIMATORS
-from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
+from lachesis.trainer.config import RunConfig, TrainerConfig, load_config, load_config_of
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
 from lachesis.trainer.run.alerts import RULES
+from lachesis.trainer.tune_config import DpoConfig, SftConfig
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
+CONFIGS: dict[str, type[RunConfig]] = {"train": RunConfig, "sft": SftConfig, "dpo": DpoConfig}
 ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
@@ -92,15 +94,17 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     for key in [word.partition("=")[0] for word in words if word.startswith("--")]:
         parts = key.removeprefix("--").split(".")
-        if name in ("eval", "check", "work") and parts[0] == "config":
+        if name in ("eval", "generate", "check", "work") and parts[0] == "config":
             environment = words[words.index("--environment") + 1] if name == "work" else words[0]
             assert has_key(find_environment(environment).Config, parts[1:]), key
-        elif len(parts) > 1 or (name == "train" and key not in options):
-            assert has_key(RunConfig, parts), key
+        elif name == "eval" and parts[0] == "sampling":
+            assert has_key(SamplingConfig, parts[1:]), key
+        elif len(parts) > 1 or (name in CONFIGS and key not in options):
+            assert has_key(CONFIGS.get(name, RunConfig), parts), key
         else:
             assert key in options, key
-    if name == "train" and words and (ROOT / words[0]).is_file():
-        load_config(ROOT / words[0], [word for word in words[1:] if word != "--inline"])
+    if name in CONFIGS and words and (ROOT / words[0]).is_file():
+        load_config_of(CONFIGS[name], ROOT / words[0], [word for word in words[1:] if word != "--inline"])
 
 
 TARGETS = {
@@ -138,8 +142,8 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
 def test_every_setting_and_file_that_is_named_exists(path: Path) -> None:
     for span in spans(path):
         key = re.fullmatch(r"([a-z_]+(?:\.[a-z_0-9]+)+)(?: = .*)?", span)
-        if key and not span.endswith((".py", ".toml")) and key[1].split(".")[0] in RunConfig.model_fields:
-            assert has_key(RunConfig, key[1].split(".")), span
+        if key and not span.endswith((".py", ".toml")) and key[1].split(".")[0] in DpoConfig.model_fields:
+            assert has_key(DpoConfig, key[1].split(".")), span
         if re.fullmatch(r"[\w-]+(/[\w-]+)*/[\w.-]+\.(py|toml|md)", span):
             assert any((ROOT / folder / span).exists() for folder in ("", *FLOORS)), span
 
@@ -321,6 +325,30 @@ def test_the_estimator_and_the_loss_that_are_shown_train(tmp_path: Path, monkeyp
     trained = [row for row in rows if row["step"] > 0]
     assert any(row["grad_norm"] > 0 for row in trained)
     assert all(row["advantage/most"] in (0.0, 1.0) for row in trained)
+
+
+def test_the_commands_that_are_shown_for_training_rows_make_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "docs" / "generate.md"
+    lines = [line for block in blocks(path, "bash") for line in block.splitlines() if " view " not in line]
+    build_tiny_model(tmp_path / "m", hidden=32, layers=1, context=64)
+    monkeypatch.chdir(tmp_path)
+    cli.main(shlex.split(lines[0])[1:], standalone_mode=False)  # in this process, which has imported torch
+    attempts = tmp_path / "rows" / "arithmetic" / "attempts.jsonl"
+    header, *rows = [json.loads(line) for line in attempts.read_text().splitlines()]
+    for row in rows:  # a random model gets nothing right
+        row["rewards"]["policy"]["components"][0]["score"] = float(row["attempt"] % 2)
+    attempts.write_text("".join(json.dumps(row) + "\n" for row in [header, *rows]))
+    for line in lines[1:]:
+        cli.main(shlex.split(line)[1:], standalone_mode=False)
+    made = {folder.name: json.loads((folder / "manifest.json").read_text()) for folder in (tmp_path / "rows").iterdir()}
+    assert {name: told["kind"] for name, told in made.items()} == {
+        "arithmetic": "messages",
+        "tokens": "tokens",
+        "pairs": "preference",
+    }
+    assert all(told["rows"] for told in made.values())
 
 
 def test_the_rows_that_are_shown_for_verify_are_judged_right(tmp_path: Path) -> None:

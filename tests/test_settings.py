@@ -20,7 +20,7 @@ def test_the_page_is_what_the_config_says(script: dict[str, Any]) -> None:
 
 def test_every_setting_has_a_row_with_a_meaning(script: dict[str, Any]) -> None:
     sections = script["page"]().split("\n## ")[1:]
-    tables = list(script["_tables"]("", script["RunConfig"]))
+    tables = list(script["tables"]())
     assert len(sections) == len(tables) > 10
     for section, (place, model) in zip(sections, tables, strict=True):
         rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -252,8 +252,11 @@ class RunConfig(Settings):
             )
 
 
+Config = TypeVar("Config", bound=RunConfig)
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = (), beside: Path | None = None) -> RunConfig:
-    """Read a run's TOML file and apply ``--part.key value`` overrides.
+    """Read the TOML file of a run of ``lachesis train``, and apply ``--part.key value`` overrides.
 
     Args:
         path: the TOML file.
@@ -263,18 +266,36 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), beside: Path | 
     Raises:
         ConfigError: The file cannot be read, or a key or value is invalid. The message names the nearest key.
     """
+    return load_config_of(RunConfig, path, overrides, beside)
+
+
+def load_config_of(
+    kind: type[Config], path: str | Path, overrides: Sequence[str] = (), beside: Path | None = None
+) -> Config:
+    """Read a TOML file as a config of ``kind``; otherwise as ``load_config``."""
+    values = read_toml(path)
+    if kind is RunConfig and "data" in values:
+        raise ConfigError(f"{path} has the table [data], which lachesis sft and lachesis dpo read; call one of them")
+    if beside is not None:
+        resolve_paths(values, beside)
+    apply_overrides(values, overrides)
+    config = validated(kind, values, str(path))
+    _check(config)
+    return config
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    if beside is not None:
-        resolve_paths(values, beside)
-    apply_overrides(values, overrides)
-    config = validated(RunConfig, values, str(path))
-    _check(config)
-    return config
 
 
 def _check(config: RunConfig) -> None:
@@ -295,8 +316,8 @@ def _check(config: RunConfig) -> None:
             f"trainer.offload works with one rank, and trainer.ranks = {config.trainer.ranks}; leave one of them out"
         )
     sampling = config.rollout.sampling
-    if sampling.top_p < 1 or sampling.top_k:
+    if sampling.top_p < 1 or sampling.top_k or sampling.min_p:
         raise ConfigError(
-            f"training needs rollout.sampling.top_p = 1 and top_k = 0, found {sampling.top_p} and {sampling.top_k}: "
-            "with other values the sampler's logprobs are not the policy's"
+            f"training needs rollout.sampling.top_p = 1, top_k = 0 and min_p = 0, found {sampling.top_p}, "
+            f"{sampling.top_k} and {sampling.min_p}: with other values the sampler's logprobs are not the policy's"
         )

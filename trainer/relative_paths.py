@@ -1,4 +1,4 @@
-"""Paths of environments in a run's TOML: relative to the folder of the TOML, or else to the working directory."""
+"""Paths of environments and rows in a run's TOML: relative to its folder, or else to the working directory."""
 
 import typing
 from pathlib import Path
@@ -9,14 +9,19 @@ from ..verifiers.errors import ConfigError, LachesisError
 
 
 def resolve_paths(values: dict[str, Any], folder: Path) -> None:
-    """Make the paths of the ``environments`` in ``values`` absolute, as far as they exist relative to ``folder``.
+    """Make the paths of ``environments`` and ``data`` absolute, as far as they exist relative to ``folder``.
 
-    These are the file in ``use``, and the settings whose type is a path. What does not exist there stays as it is,
-    relative to the working directory.
+    These are the file in ``use``, the environments' settings whose type is a path, and the files of rows. What does not
+    exist there stays as it is, relative to the working directory.
 
     Raises:
         ConfigError: a path exists in both places, as two different files.
     """
+    data = values.get("data")
+    if isinstance(data, dict):
+        for key in ("path", "validation"):
+            if isinstance(data.get(key), str):
+                data[key] = _resolved(data[key], folder)
     entries = values.get("environments")
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):

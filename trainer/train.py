@@ -1,46 +1,38 @@
 """The training loop: groups, advantages, one policy step, new weights for the engines, and again."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from statistics import fmean
 
 from ..environments.environment import Environment
-from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
 from ..rollout.engines.activity import Interval, busy_share, rounded
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
-from ..verifiers.errors import ConfigError, InfrastructureError
-from ..verifiers.group import Group
+from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.shared import close_sandbox
 from .advantages.estimator import compute_advantages
 from .config import RunConfig
 from .learner.async_learner import AsyncLearner
-from .learner.factory import open_learner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
-from .run.alerts import Alert, Alerts
-from .run.clock import Clock
 from .run.error_log import ErrorLog
 from .run.generation import open_dispatcher, open_mixture, pool_spec
-from .run.held_out import HeldOut
+from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
 from .run.progress import Progress, loading, starting, waiting
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.services import RunServices
-from .run.sinks.sink import RunFacts, Sinks, sample_rows
 from .run.step_record import record_step
 from .run.storage import checkpoint
 from .run.storage.fingerprint import fingerprint
 from .run.storage.folder import RunFolder
-from .run.storage.redaction import redacted
 from .run.storage.run_state import RunState
 from .run.storage.saver import Saver
 from .run.storage.summary import Summary, write_summary
@@ -98,13 +90,10 @@ async def train(
         )
 
 
-class Trainer:
-    """The parts of a run, and the loop over its steps.
+class Trainer(RunLoop):
+    """The loop over steps of an algorithm on groups of rollouts."""
 
-    Attributes:
-        state: the run's position and results so far.
-        learner: the model and its optimizer; calls that take long go through ``compute``.
-    """
+    pool: Pool
 
     def __init__(
         self,
@@ -116,41 +105,26 @@ class Trainer:
         model: ModelConfig,
         state: RunState,
     ) -> None:
-        self.config, self.folder, self.progress, self.pool, self.state = config, folder, progress, pool, state
-        self.resumed = state != RunState()
+        super().__init__(config, environments, folder, progress, pool, model, state)
         self.labels = [environment.label for environment in environments]
-        self.clock = Clock(state, progress.working_on, folder.events)
-        self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
-        self.renderer = renderer = Renderer.load(model.path)
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
         self.compute = AsyncLearner(self.learner, apart=self.services.hosted)
         self.saver = Saver(
-            folder.path, folder.checkpoints, self.compute, renderer, config.trainer.keep, self.services.sealed
+            folder.path, folder.checkpoints, self.compute, self.renderer, config.trainer.keep, self.services.sealed
         )
         self.mixture = open_mixture(config, environments, config.seed)
-        self.demonstrations = Demonstrations(environments, config, renderer)
+        self.demonstrations = Demonstrations(environments, config, self.renderer)
         if state.mixture:
             self.mixture.restore(state.mixture)
         self.dispatcher = open_dispatcher(
             config, self.services.over(pool), self.mixture, state.admitted, self.learn, folder.events
         )
-        self.held_out = HeldOut(environments, config)
         tolerance = config.trainer.probe_tolerance or PROBE_TOLERANCE[config.model.dtype]
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
-        self.alerts = Alerts()
         self.errors = ErrorLog(folder.path)
-        facts = RunFacts(folder.path, config.logging.project, redacted(config.model_dump(mode="json")), self.resumed)
-        self.sinks = Sinks(config.logging.sinks, facts)
-        self.stopped_by: Alert | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether all steps are done, ``eval.stop_at`` is reached, or an alert of ``trainer.stop_on`` was given."""
-        goal, last = self.config.eval.stop_at, self.state.held_out.last
-        reached = goal is not None and last is not None and last >= goal
-        return self.state.step >= self.config.trainer.steps or reached or self.stopped_by is not None
+        self.sinks = self.open_sinks()
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
@@ -240,34 +214,9 @@ class Trainer:
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
         metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
+        metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
         await self.after_step(metrics, record_step(batch.groups, samples, result))
-
-    async def after_step(self, metrics: Metrics, groups: tuple[Group, ...]) -> None:
-        """Log the step, and evaluate and save when that is due."""
-        step, every = self.state.step, self.config.eval.every
-        metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
-        if step == self.config.trainer.steps or (every and step % every == 0):
-            metrics |= await self.evaluate()
-        metrics |= {f"time/{phase}": seconds for phase, seconds in self.clock.phases.items()}
-        self.log_metrics(step, metrics)
-        self.folder.log_trajectories(step, groups)
-        if self.config.logging.samples_every and step % self.config.logging.samples_every == 0:
-            self.sinks.samples(sample_rows(step, groups, self.config.logging.samples))
-        self.progress.update(step, metrics)
-        best = self.state.held_out.best_step == step
-        if self.finished or best or step % self.config.trainer.checkpoint_every == 0:
-            await self.save()
-        await self.saver.check()
-
-    def log_metrics(self, step: int, metrics: Metrics) -> None:
-        """Write a row of metrics, give its finite values to the sinks, and log the alerts that it raises."""
-        self.folder.log_metrics(step, metrics)
-        self.sinks.log(step, {name: float(value) for name, value in metrics.items() if math.isfinite(value)})
-        for alert in self.alerts.seen({"step": step, **metrics}):
-            log.warning("step %d, %s: %s", step, alert.name, alert.text)
-            if alert.name in self.config.trainer.stop_on:
-                self.stopped_by = alert
 
     async def note_activity(self, wait: Interval, seconds: float) -> Metrics:
         """Log when the engines were busy; return which share of the step the trainer waited, and they were busy then.
@@ -289,38 +238,13 @@ class Trainer:
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
-        with self.clock.phase("weight_sync"):
-            metrics = await self.weights.publish(self.state.version + 1)
-        self.state = replace(self.state, version=self.state.version + 1)
-        self.folder.events.note("published", version=self.state.version)
+        metrics = await super().publish()
         self.dispatcher.trained(self.state.version)
         return metrics
 
-    async def evaluate(self) -> Metrics:
-        """Return held-out metrics under the current weights, and put ``eval.metric`` into the state."""
-        metrics = await self.held_out_metrics()
-        self.state = self.state.evaluated(self.held_out.chosen(metrics))
-        return metrics
-
-    async def held_out_metrics(self) -> Metrics:
-        """Return held-out metrics under the current weights; the state stays as it is."""
-        with self.clock.phase("evaluation"):
-            return await self.held_out.evaluate(self.pool, self.state.version)
-
-    async def save(self) -> None:
-        """Begin a checkpoint; training goes on while it is written.
-
-        Raises:
-            InfrastructureError: The disk refuses. Earlier checkpoints stay.
-        """
-        with self.folder.events.span("trainer", phase="checkpoint"):  # what holds the run up; the rest is written later
-            await self.saver.begin(self.snapshot())
-
     def snapshot(self) -> RunState:
         """Return the state with the current position in the tasks and the time that the run has taken."""
-        mixture, services = self.mixture.state, self.services.consumed
-        seconds, phases = self.clock.seconds, dict(self.clock.phases)
-        return replace(self.state, mixture=mixture, services=services, seconds=seconds, phases=phases)
+        return replace(super().snapshot(), mixture=self.mixture.state, services=self.services.consumed)
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Report the result of the next order, in admission order."""
@@ -332,33 +256,9 @@ class Trainer:
         if self.learner.objective.needs_reference:
             self.learner.keep_reference(self.folder.path / "reference")
 
-    def rewind(self) -> None:
-        """Cut off the logs after the state that the run resumes from, and skip weights versions that were published."""
-        rows = self.folder.metrics()
-        if not self.resumed:
-            self.folder.rewind(min((row["step"] for row in rows), default=0) - 1)
-            return
-        self.folder.rewind(self.state.step)
-        self.sinks.rewind(self.state.step)
-        self.alerts = Alerts(self.folder.metrics())
-        newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
-        self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
-
     async def close(self) -> None:
-        """End the checkpoint writer, the dispatcher, the services and the learner."""
+        """End the dispatcher, the services and what every loop has."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
-            closing.callback(self.learner.close)
-            closing.callback(self.compute.close)
+            closing.push_async_callback(super().close)
             closing.push_async_callback(self.services.close)
             closing.push_async_callback(self.dispatcher.close)
-            closing.callback(self.saver.cancel)
-            closing.callback(self.sinks.close)
-
-
-@contextmanager
-def prefix_errors(place: str) -> Iterator[None]:
-    """Begin the message of infrastructure errors with ``place``."""
-    try:
-        yield
-    except InfrastructureError as error:
-        raise InfrastructureError(f"{place}: {error}") from error

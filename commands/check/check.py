@@ -177,8 +177,13 @@ def _print_numbers(console: Console, report: dict[str, Any]) -> None:
     if report.get("milliseconds"):
         table = Table("milliseconds", "p50", "p90", "p99", "max", box=None, header_style="bold")
         for stage, times in report["milliseconds"].items():
-            table.add_row(stage, *(f"{times[name]:.3g}" for name in ("p50", "p90", "p99", "max")))
+            table.add_row(stage, *(_rounded(times[name]) for name in ("p50", "p90", "p99", "max")))
         console.print(table)
+
+
+def _rounded(number: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{number:.3g}" if number < 100 else f"{number:,.0f}"
 
 
 def _with(report: dict[str, Any], finding: Finding) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def command(words: Sequence[str], **options: Any) -> None:
     evaluated together.
 
     Settings of the environments are given as --config.key VALUE; settings of the model, the rollout and the sandbox as
-    --model.key, --rollout.key and --sandbox.key, as in a run's CONFIG. --sampling.top_p and --sampling.top_k work
-    everywhere; with --url, any other --sampling.key is a field of the request, such as min_p or stop. --endpoint.key
+    --model.key, --rollout.key and --sandbox.key, as in a run's CONFIG. --sampling.top_p, top_k, min_p, stop and
+    include_stop work everywhere; with --url, any other --sampling.key is a field of the request. --endpoint.key
     sets headers.NAME, prices.prompt and prices.completion (dollars per million tokens) and key of the endpoint, and
     --agents.NAME.key says how an agent is played that the model does not play.
     """

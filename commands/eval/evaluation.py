@@ -64,6 +64,10 @@ class Entry:
         if self.spec.source:
             environment["source"] = hashlib.blake2b(self.spec.source.encode(), digest_size=8).hexdigest()
         sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        if self.sampling.min_p:
+            sampling["min_p"] = self.sampling.min_p
+        if self.sampling.stop:
+            sampling |= {"stop": list(self.sampling.stop), "include_stop": self.sampling.include_stop}
         return {**environment, "split": self.split, "sampling": sampling}
 
 

@@ -47,9 +47,11 @@ def print_report(
         print(f"{asked - scored} were not scored; run the same command again to retry them", file=sys.stderr)
 
 
-def rounded(estimate: Estimate) -> tuple[str, str]:
-    """A mean and its 95% confidence interval, for people."""
+def rounded(estimate: Estimate, share: bool = False) -> tuple[str, str]:
+    """A mean and its 95% confidence interval, for people; that of a ``share`` stays between 0 and 1."""
     found = interval("", *estimate)
+    if share and found["low"] is not None:
+        found |= {"low": max(0.0, found["low"]), "high": min(1.0, found["high"])}
     mean = "none" if found["mean"] is None else f"{found['mean']:.4f}"
     return mean, "needs two tasks" if found["low"] is None else f"{found['low']:.4f} to {found['high']:.4f}"
 
@@ -57,7 +59,7 @@ def rounded(estimate: Estimate) -> tuple[str, str]:
 def _table(summary: Summary) -> Table:
     table = Table("reward", "mean", "95% interval", box=None, header_style="bold")
     for label, estimate in summary.named().items():
-        table.add_row(label, *rounded(estimate))
+        table.add_row(label, *rounded(estimate, share=label not in summary.means))
     return table
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...environments.loading import describe
 from ...rollout.chats.text_chat import TextPolicy
-from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig
+from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig, SamplingConfig
 from ...rollout.engines.engine import Sampling
 from ...trainer.overrides import parts_of
 from ...verifiers.errors import ConfigError
@@ -96,18 +96,16 @@ def _sampling(given: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Sam
     for name, option in _OPTIONS.items():
         if name in given:
             raise ConfigError(f"--sampling.{name} is the option {option} here; write {option} {given[name]}")
-    known = {"top_p", "top_k"}
-    for name in known & set(given):
-        if isinstance(given[name], bool) or not isinstance(given[name], int | float):
-            raise ConfigError(f"--sampling.{name} is a number, found {given[name]!r:.80}")
+    known = set(SamplingConfig.model_fields) - set(_OPTIONS)
     further = {name: value for name, value in given.items() if name not in known}
     if further and not options["url"]:
         raise ConfigError(
             f"--sampling.{next(iter(further))} needs an endpoint (--url); engines that load the model here take "
-            "--temperature, --max-tokens, --sampling.top_p and --sampling.top_k"
+            f"--temperature, --max-tokens and --sampling.NAME with NAME among {', '.join(sorted(known))}"
         )
-    drawn = {name: given[name] for name in known & set(given)}
-    return Sampling(temperature=options["temperature"], max_tokens=options["max_tokens"], **drawn), further
+    drawn = validated(SamplingConfig, {name: given[name] for name in known & set(given)}, "--sampling")
+    values = {name: getattr(drawn, name) for name in known}
+    return Sampling(temperature=options["temperature"], max_tokens=options["max_tokens"], **values), further
 
 
 def _endpoint(given: Mapping[str, Any], further: Mapping[str, Any], options: Mapping[str, Any]) -> AgentConfig:

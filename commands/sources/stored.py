@@ -1,6 +1,7 @@
 """Stored trajectories with the environments that scored them, of a run or of an evaluation, to score or play again."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,12 +16,14 @@ from ...rollout.orders import EVALUATION, TRAINING
 from ...rollout.store import Stored
 from ...trainer.overrides import parts_of
 from ...trainer.run.storage.reader import TRAJECTORIES, Run
-from ...verifiers.errors import ConfigError
+from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.settings import validated
 from ...verifiers.trajectory import Trajectory
 from .eval_source import EvalSource
-from .trajectory_files import read_header
+from .trajectory_files import eval_lines, read_header
+
+log = logging.getLogger("lachesis")
 
 SEARCHED = 100_000
 """Most tasks of an environment that are drawn to find the numbers of an evaluation's tasks."""
@@ -115,9 +118,13 @@ def _open_eval(path: Path, overrides: Sequence[str]) -> StoredEpisodes:
     source = EvalSource(path.name, path)
 
     def stored(last: bool) -> Iterator[Stored]:
-        for row in sorted(source.rows(), key=lambda row: (row.group, row.attempt)):
-            made = Trajectory.from_json(msgspec.json.decode(source.index.text(row)))
-            yield Stored(0, row.group, row.attempt, made)
+        for line in eval_lines(path):
+            try:
+                made = Trajectory.from_json(msgspec.json.decode(line.text))
+            except (DataError, msgspec.DecodeError) as error:
+                log.warning("%s, group %d, attempt %d: %s; it is left out", path, line.group, line.attempt, error)
+                continue
+            yield Stored(0, line.group, line.attempt, made)
 
     numbers = cache(lambda: _numbers(source, specs))  # a replay needs them, and scoring does not
 

@@ -10,16 +10,16 @@ from tokenizers import Tokenizer
 class TokenTexts:
     """Decodes single tokens with the tokenizer of a model.
 
-    Args:
+    Attributes:
         model: a folder, or a name on the Hugging Face Hub, which is looked up in the local cache only.
     """
 
     def __init__(self, model: str) -> None:
-        self._model = model
+        self.model = model
 
     def __call__(self, ids: Sequence[int]) -> list[str] | None:
         """Return the text of each token; None if the model has no ``tokenizer.json`` here."""
-        tokenizer = _load(self._model)
+        tokenizer = _load(self.model)
         if tokenizer is None:
             return None
         known = {number: tokenizer.decode([number], skip_special_tokens=False) for number in set(ids)}

@@ -1,6 +1,9 @@
 """The files that hold trajectories, read in parts: a run's store and an evaluation's file of scores."""
 
+import hashlib
+import logging
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +12,8 @@ import msgspec
 from ...rollout.store import Frame, TrajectoryStore
 from ...verifiers.errors import DataError
 from ...verifiers.files import whole_lines
+
+log = logging.getLogger("lachesis")
 
 PART = 256
 """Lines of an evaluation in one part."""
@@ -102,19 +107,60 @@ class EvalTrajectories:
 
     def _number(self, line: bytes) -> int:
         try:
-            asked = _task_of(line)
-            task = asked.environment.encode() + bytes(asked.task)
+            asked = _task_of(line).asked
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            task = line  # its row reports what is wrong with it
-        return self._numbers.setdefault(task, len(self._numbers))
+            asked = line  # its row reports what is wrong with it
+        return self._numbers.setdefault(asked, len(self._numbers))
 
 
 class _WithTask(msgspec.Struct):
     environment: str
     task: msgspec.Raw
+    attempt: int = 0
+
+    @property
+    def asked(self) -> bytes:
+        """What lines of one task have in common."""
+        return self.environment.encode() + bytes(self.task)
 
 
 _task_of = msgspec.json.Decoder(_WithTask).decode
+
+
+class PlacedLine(NamedTuple):
+    """A stored trajectory of an evaluation with its place: the task's number, as the viewer counts, and the attempt."""
+
+    group: int
+    attempt: int
+    text: bytes
+
+
+def eval_lines(path: Path) -> Iterator[PlacedLine]:
+    """Yield the lines of an evaluation's file by task and attempt; the last one of an attempt that was made again.
+
+    Only the places of the lines are in memory. A line that is damaged is left out, and logged.
+    """
+    numbers: dict[bytes, int] = {}
+    places: dict[tuple[int, int], int] = {}
+    damaged = offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            if offset and line.endswith(b"\n"):  # after the header, and not cut off
+                try:
+                    found = _task_of(line)
+                    asked, attempt = found.asked, found.attempt
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    asked, attempt = line.rstrip(b"\n"), -1
+                    damaged += 1
+                number = numbers.setdefault(hashlib.blake2b(asked, digest_size=16).digest(), len(numbers))
+                if attempt >= 0:
+                    places[number, attempt] = offset
+            offset += len(line)
+        if damaged:
+            log.warning("%s: %d damaged lines are left out", path, damaged)
+        for (number, attempt), start in sorted(places.items()):
+            file.seek(start)
+            yield PlacedLine(number, attempt, file.readline())
 
 
 def check_files(*paths: Path) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ...verifiers.errors import DataError, LachesisError
 from ..sources.eval_source import EvalSource, compare
-from ..sources.library import Library, Source
+from ..sources.library import Library, Listed, Source
 from ..sources.row import Filter, Row
 from ..sources.run_source import RunSource
+from ..sources.training_rows_source import TrainingRowsSource
 from ..sources.trajectory_page import trajectory_page
 
 LISTED = 200
@@ -40,19 +41,27 @@ class Answers:
         self.library = library
 
     def home(self) -> dict[str, Any]:
-        """Return the state of every run and evaluation, or why it cannot be read."""
+        """Return the state of everything in the library, or why it cannot be read."""
         return {"sources": [_state(source) for source in self.library.sources()]}
 
     def source(self, key: str) -> Source:
-        """Return a source, or raise ``Missing``."""
+        """Return a source of trajectories, or raise ``Missing``."""
         found = self.library.get(key)
-        if found is None:
+        if found is None or isinstance(found, TrainingRowsSource):
             raise Missing(f"there is no run or evaluation {key}; go back to the list")
         return found
 
     def page(self, key: str) -> dict[str, Any]:
-        """Return a run's or an evaluation's own page."""
-        return self.source(key).page()
+        """Return the own page of a run, an evaluation, or training rows."""
+        found = self.library.get(key)
+        return found.page() if isinstance(found, TrainingRowsSource) else self.source(key).page()
+
+    def sample(self, key: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return some training rows, from number ``first`` on."""
+        found = self.library.get(key)
+        if not isinstance(found, TrainingRowsSource):
+            raise Missing(f"there are no training rows {key}; go back to the list")
+        return found.sample(max(0, _whole(query, "first") or 0))
 
     def curves(self, key: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Return the columns ``names`` (separated by commas) of a run's metrics, from row ``since`` on."""
@@ -134,7 +143,7 @@ class Answers:
         return found
 
 
-def _state(source: Source) -> dict[str, Any]:
+def _state(source: Listed) -> dict[str, Any]:
     try:
         return source.state()
     except (LachesisError, OSError) as error:

@@ -1,4 +1,4 @@
-"""``lachesis view``: a page about runs and evaluations."""
+"""``lachesis view``: a page about runs, evaluations and training rows."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from .server import make_app
 
 
 @click.command("view")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN or EVAL or FOLDER]...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN or EVAL or ROWS or FOLDER]...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
@@ -34,10 +34,10 @@ from .server import make_app
     help="With --export: most trajectories of each run or evaluation.",
 )
 def command(paths: Sequence[Path], host: str, port: int, open_page: bool, file: Path | None, trajectories: int) -> None:
-    """Show runs and evaluations as a page that follows them while they are written.
+    """Show runs, evaluations and training rows as a page that follows them while they are written.
 
-    RUN is a run's folder, EVAL a file that eval wrote, and FOLDER is searched for both. Without any, the folders runs
-    and evals are shown.
+    RUN is a run's folder, EVAL a file that eval wrote, ROWS a folder that generate wrote or a file of such rows, and
+    FOLDER is searched for all of them. Without any, the folders runs and evals are shown.
     """
     answers = Answers(Library(paths or _usual()))
     if file is not None:

@@ -9,15 +9,20 @@ from typing import Any
 
 from ...verifiers.errors import LachesisError
 from ...verifiers.files import replace_text
+from ..sources.eval_source import EvalSource
 from ..sources.library import Source
 from ..sources.row import Filter, Row
 from ..sources.run_source import RunSource
+from ..sources.training_rows_source import TrainingRowsSource
 from .answers import Answers, as_json, row_json
 from .server import STATIC
 
 log = logging.getLogger("lachesis")
 
-SCRIPTS = "dom api chart parts curves conversation tokens rows home trajectory timeline run eval main".split()  # noqa: SIM905
+SCRIPTS = [
+    *("dom", "api", "chart", "parts", "curves", "conversation", "tokens", "rows", "home", "trajectory", "timeline"),
+    *("run", "eval", "training_rows", "main"),
+]
 """The page's scripts, each after those that it imports."""
 STYLES = ("vendor/oat.min.css", "vendor/uPlot.min.css", "style.css")
 LIBRARIES = ("vendor/htm-preact.umd.js", "vendor/uPlot.iife.min.js")
@@ -42,13 +47,16 @@ def export(answers: Answers, file: Path, trajectories: int) -> int:
     for source in sources:
         try:
             data[source.key] = answers.page(source.key)
+            if isinstance(source, TrainingRowsSource):
+                data[f"{source.key}/sample"] = answers.sample(source.key, {})
+                continue
             if isinstance(source, RunSource):
                 data[f"{source.key}/curves"] = _thinned(source)
                 data[f"{source.key}/timeline"] = source.timeline.page()
             data |= _trajectories(answers, source, trajectories)
         except (LachesisError, OSError) as error:
             log.warning("%s is not exported as a whole: %s", source.path, error)
-    evals = [source for source in sources if not isinstance(source, RunSource) and source.key in data]
+    evals = [source for source in sources if isinstance(source, EvalSource) and source.key in data]
     for one in evals:
         for other in evals:
             if one is not other:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ...verifiers.boundary import fault_of
+from ...verifiers.boundary import Fault, fault_of
 from ...verifiers.errors import LachesisError
 from ...verifiers.task import Task
 from ...verifiers.trajectory import StopReason, Trajectory
@@ -46,6 +46,8 @@ class Audit:
     budget: float = 600.0
     step: Callable[[str], None] = lambda name: None
     _tally: Tally = field(default_factory=Tally)
+    _tool_faults: dict[str, Fault] = field(default_factory=dict)
+    """What the tools raised in the episode that was played last, by tool."""
 
     async def play(self, tasks: Sequence[Task]) -> None:
         """Let every player play every task, and add the findings to the report."""
@@ -54,7 +56,7 @@ class Audit:
         if why:
             self.report.skipped["gold, truncated, shuffled, mutated, hedged, in_think, guessable, zero_variance"] = why
         flat: list[Task | None] = []
-        with _timed(self.environment, self.report):
+        with _watched(self.environment, self.report, self._tool_faults):
             for number, one in enumerate(shown):
                 if time.perf_counter() > end:
                     self.report.skipped["further tasks"] = f"{number} tasks took all of the {self.budget:g} s"
@@ -78,7 +80,7 @@ class Audit:
         if gold is None:
             return []
         attempts = [gold]
-        self._check_tools(one, gold)
+        self._check_tools(one, gold, dict(self._tool_faults))
         await self._again(one, gold)
         passing = blind or self._check_gold(one, gold)
         players = [BadReply("empty", ("",)), BadReply("echo", (one.task.messages[-1]["content"],))]
@@ -102,6 +104,7 @@ class Audit:
         self.step(f"player {player!r} on task {task.id}")
         environment = self.environment
         seed = episode_seed(self.seed, task, "gold" if player in ("again", "demonstration", "silent") else player)
+        self._tool_faults.clear()
         policies = {agent: ScriptedPolicy((cast or {}).get(agent, script)) for agent in environment.agents}
         try:
             async with asyncio.timeout(self.deadline):
@@ -164,11 +167,14 @@ class Audit:
             )
             self._found("offline", f"{message}: {totals_of(first)} and {totals_of(stored)}", one.task, one.script)
 
-    def _check_tools(self, one: Shown, gold: Trajectory) -> None:
+    def _check_tools(self, one: Shown, gold: Trajectory, faults: Mapping[str, Fault]) -> None:
         """Add a finding if a tool fails in the first player's episode, where nothing should go wrong."""
         for message in (message for said in gold.messages.values() for message in said):
             if message["role"] == "tool" and message.get("error"):
-                told = f"tool {message.get('name', '')!r} failed in the demonstration: {message['content']:.200}"
+                name, content = str(message.get("name", "")), message["content"]
+                fault = faults.get(name)
+                place = f" ({fault.file}, line {fault.line})" if fault and fault.file else ""
+                told = f"tool {name!r} failed in the demonstration: {content:.200}{place}"
                 self._found("tool", told, one.task, one.script, "warning")
                 return
 
@@ -210,8 +216,11 @@ class Audit:
 
 
 @contextmanager
-def _timed(environment: Environment, report: Report) -> Iterator[None]:
-    """Measure how long each ``setup`` and ``run`` of the environment takes."""
+def _watched(environment: Environment, report: Report, faults: dict[str, Fault]) -> Iterator[None]:
+    """Measure how long each ``setup`` and ``run`` of the environment takes, and put what its tools raise in ``faults``.
+
+    Tools turn exceptions into messages for the model, so the trajectory does not say where they were raised.
+    """
 
     def timing(stage: str, function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         @wraps(function)
@@ -221,6 +230,7 @@ def _timed(environment: Environment, report: Report) -> Iterator[None]:
                 await function(episode)
             finally:
                 report.time(stage, time.perf_counter() - start)
+                faults.update(episode.tools.faults)
 
         return timed
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...verifiers.task import Task
+from ...verifiers.text.think import split_reasoning
 
 Script = tuple[str, ...]
 """A player's replies, turn by turn."""
@@ -64,9 +65,10 @@ def bad_replies(shown: Shown, others: Sequence[Shown]) -> Iterator[BadReply]:
         yield BadReply("empty", ("",) * len(script))
         yield BadReply("empty", (" \n",) * len(script))
     yield BadReply("echo", (prompt_text(task),) * len(script))
-    yield BadReply("in_think", tuple(f"<think>\n{said}\n</think>" for said in script))
+    answers = [split_reasoning(said)[1] or said for said in script]  # a </think> in them would end the reasoning
+    yield BadReply("in_think", tuple(f"<think>\n{said}\n</think>" for said in answers))
     if not any("<tool_call" in said or "<function" in said for said in script):  # a call ends reasoning left open
-        yield BadReply("in_think", tuple(f"<think>\n{said}" for said in script))
+        yield BadReply("in_think", tuple(f"<think>\n{said}" for said in answers))
     if len(script) == 1 and (cut := truncated(script[0], answer_text(task.answer))):
         yield BadReply("truncated", (cut,))
     for other in others:

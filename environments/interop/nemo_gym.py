@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from ...verifiers.task import Task
 from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.trajectory import StopReason
 from ..chat import Reply
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..episode import Episode
 from ..metered_chat import LimitReached
 from ..rows.column import Row
@@ -42,6 +42,14 @@ class NemoGym(DatasetEnvironment, Foreign):
         style: Literal["verify", "gymnasium"] = "verify"
         """``verify``: the policy calls the server's tools, and ``/verify`` scores the end. ``gymnasium``: ``/step``
         answers and scores each reply; its rewards add up."""
+
+    example_rows: ClassVar[Examples] = {
+        'url = "http://localhost:8000"': {
+            "id": 1,
+            "responses_create_params": {"input": [{"role": "user", "content": "What is 2 + 2?"}], "tools": []},
+            "expected_answer": "4",
+        }
+    }
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.rows.row import PREFIX
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..rows.column import Row, column, find, first_of, text_column
 
 INSTRUCTION = "Reply with the whole program in one ```{fence} block."
@@ -32,6 +32,38 @@ _ASKS = {
     "call": "Write the Python function `{name}`.",
     "humaneval": "Complete the Python function `{name}`.",
     "mbpp": "Write the Python function `{name}`.",
+}
+
+EXAMPLE_ROWS: dict[str, Row] = {
+    'format = "humaneval"': {
+        "task_id": "own/0",
+        "prompt": 'def double(x: int) -> int:\n    """Return twice x."""\n',
+        "entry_point": "double",
+        "test": "def check(candidate):\n    assert candidate(3) == 6\n",
+        "canonical_solution": "    return 2 * x\n",
+    },
+    'format = "mbpp"': {
+        "task_id": 1,
+        "text": "Write a function that doubles a number.",
+        "test_list": ["assert double(3) == 6", "assert double(0) == 0"],
+        "code": "def double(x):\n    return 2 * x\n",
+    },
+    'format = "stdin", solution = "solution"': {
+        "problem": "Read a number and print twice that number.",
+        "tests": {"inputs": ["3\n"], "outputs": ["6\n"]},
+        "solution": "print(2 * int(input()))",
+    },
+    'format = "call", solution = "solution"': {
+        "problem": "Write a function that doubles a number.",
+        "fn_name": "double",
+        "tests": [{"input": [3], "output": 6}],
+        "solution": "def double(x):\n    return 2 * x\n",
+    },
+    'format = "rows"': {
+        "data_source": "taco",
+        "prompt": [{"role": "user", "content": "Read a number and print twice that number."}],
+        "reward_model": {"style": "rule", "ground_truth": '{"inputs": ["3\\n"], "outputs": ["6\\n"]}'},
+    },
 }
 
 
@@ -87,6 +119,7 @@ class Code(DatasetEnvironment):
                 )
             return self
 
+    example_rows: ClassVar[Examples] = EXAMPLE_ROWS
     needs_sandbox = True  # also if only the tasks' own verifiers run programs
     rubric = Rubric(use("code", format="humaneval"), use("format", weight=0.0, required=False), success="code")
 

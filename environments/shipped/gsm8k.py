@@ -1,13 +1,14 @@
 """GSM8K: grade-school word problems (Cobbe et al., 2021), from a local file or from the Hugging Face Hub."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
 from ...verifiers.errors import DataError
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..rows.column import Row
 
 INSTRUCTION = r"Reason step by step, and put the final number within \boxed{}."
@@ -30,6 +31,9 @@ class Gsm8k(DatasetEnvironment):
         instruction: str = INSTRUCTION
         """Text after each question; none if empty."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {"question": "Tom has 3 apples and buys 2. How many has he?", "answer": "3 + 2 = 5\n#### 5"}
+    }
     rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
 
     def task_of(self, row: Row) -> Task:

@@ -1,12 +1,14 @@
 """Mathematical problems from any dataset with a column for the problem and one for the answer."""
 
+from typing import ClassVar
+
 from ...verifiers.adapters import convention_of, from_row
 from ...verifiers.errors import DataError
 from ...verifiers.math.answer import last_box
 from ...verifiers.math.gold import read_gold
 from ...verifiers.rubric import Rubric, use
 from ...verifiers.task import Task
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..rows.column import Row, column, first_of, prompt_column, text_column
 
 INSTRUCTION = r"Reason step by step, and put the final answer within \boxed{}."
@@ -41,6 +43,13 @@ class MathProblems(DatasetEnvironment):
         instruction: str = INSTRUCTION
         """Text after each problem; none if empty."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {"problem": "What is $2^{10}$?", "answer": "1024"},
+        'question = "chat", answer = "reward_model.ground_truth"': {
+            "chat": [{"role": "user", "content": "What is $2^{10}$?"}],
+            "reward_model": {"ground_truth": "1024"},
+        },
+    }
     rubric = Rubric(use("math"), use("format", weight=0.0, required=False), success="math")
 
     def task_of(self, row: Row) -> Task:

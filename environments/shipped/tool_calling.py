@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -18,7 +18,7 @@ from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.possible_answers import possible_answers
 from ...verifiers.verdict import Verdict, unparseable
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..name_check import known_names
 from ..rows.column import Row, column
 
@@ -30,6 +30,19 @@ _QUESTION, _TOOLS, _ANSWERS = (
     ("function", "tools"),
     ("possible_answers", "ground_truth"),
 )
+
+EXAMPLE_ROW: Row = {
+    "id": "simple_0",
+    "question": "What is the weather in Rome?",
+    "function": [
+        {
+            "name": "weather",
+            "description": "The weather of a city.",
+            "parameters": {"type": "dict", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        }
+    ],
+}
+EXAMPLE_ANSWERS = [{"weather": {"city": ["Rome", "Roma"]}}]
 
 
 class ToolCalling(DatasetEnvironment):
@@ -54,6 +67,7 @@ class ToolCalling(DatasetEnvironment):
             tool_format(name)
             return name
 
+    example_rows: ClassVar[Examples] = {"": {**EXAMPLE_ROW, "possible_answers": EXAMPLE_ANSWERS}}
     rubric = Rubric(use("format", weight=0.0, required=False), success="bfcl")
 
     def __init__(self, **settings: Any) -> None:

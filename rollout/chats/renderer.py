@@ -1,6 +1,7 @@
 """The exact ids of prompts and of a template's text between turns; untrusted text never becomes a control token."""
 
 import copy
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -185,6 +186,10 @@ class Renderer:
             row.pop()
         return self._codec.decode(row)
 
+    def text(self, ids: list[int]) -> str:
+        """The text of ids, all control tokens included."""
+        return self._codec.decode(ids)
+
     def reply(self, text: str) -> Ids:
         """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
@@ -193,6 +198,26 @@ class Renderer:
         end = self._end_of_call if called else self.end_of_turn
         end = self._tokenizer.eos_token_id if end is None else end
         return _frozen([*self._codec.encode(message["content"], marks), end])
+
+    def turn(self, before: Sequence[Message], message: Message, tools: Sequence[dict[str, Any]] = ()) -> Ids | None:
+        """The ids of an assistant's message as the template writes it after its prompt, with the token that ends it.
+
+        The message may have ``tool_calls`` and a reasoning of its own. None if the template does not write its prompt
+        before the message, as templates whose prompt opens ``<think>`` may not.
+
+        Raises:
+            DataError: no or malformed messages, or the template refuses them.
+        """
+        marks = Marks(self._codec)
+        messages, declared = marks.conversation(_key([*before, message], tools))
+        prompt, whole = self._template(messages[:-1], declared), self._template(messages, declared, ask=False)
+        if not whole.startswith(prompt):
+            return None
+        ids = self._codec.encode(whole[len(prompt) :], marks)
+        end = self._end_of_call if message.get("tool_calls") else self.end_of_turn
+        end = self._tokenizer.eos_token_id if end is None else end
+        closes = {end, self.end_of_turn, self._end_of_call, self._closing} - {None}
+        return _frozen([*itertools.takewhile(lambda token: token not in closes, ids), end])
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer and its template into a model's folder."""

@@ -14,10 +14,10 @@ from ...verifiers.endpoint import Endpoint
 from ...verifiers.errors import ConfigError, EngineError, RequestRefused, nearest
 from ...verifiers.message import Message, Role, check_message
 from ...verifiers.segment import Segment
-from ..engines.engine import Sampling
+from ..engines.engine import Sampling, read_stops
 from ..engines.reply_schema import schema_text
 
-_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
+_OVERRIDES = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "schema", "stop", "include_stop")
 
 
 class TextPolicy:
@@ -172,6 +172,8 @@ class TextChat:
         overrides = dict(overrides)
         schema = overrides.pop("schema", None)
         default = self._policy.sampling
+        stops = read_stops(overrides.pop("stop", self._policy.fields.get("stop") or default.stop))
+        include = overrides.pop("include_stop", default.include_stop)
         body: dict[str, Any] = {
             "model": self._policy.model,
             "messages": wire_messages(self._history),
@@ -182,8 +184,12 @@ class TextChat:
             **overrides,
             "max_tokens": min(default.max_tokens, overrides.get("max_tokens", default.max_tokens)),
         }
-        if default.top_k:  # not OpenAI's, but vLLM's and others'
-            body.setdefault("top_k", default.top_k)
+        for name in ("top_k", "min_p"):  # not OpenAI's, but vLLM's and others'
+            if getattr(default, name):
+                body.setdefault(name, getattr(default, name))
+        if stops:
+            body["stop"] = list(stops)
+            body |= {"include_stop_str_in_output": True} if include else {}  # vLLM's and SGLang's, too
         if self._tools:
             body["tools"] = self._tools
         if schema:

@@ -16,12 +16,13 @@ from ...verifiers.segment import Segment
 from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import tool_format
 from ...verifiers.tool_calling.formats.hermes import as_hermes
-from ..engines.engine import Completion, Generator, Request, Sampling
+from ..engines.engine import Completion, Generator, Request, Sampling, read_stops
 from ..engines.reply_schema import schema_text
+from ..engines.stop_strings import cut_at_stop, surplus
 from .renderer import OPENED, Ids, Renderer
 from .strand import Strand
 
-_OVERRIDES = ("temperature", "top_p", "top_k", "max_tokens", "schema")
+_OVERRIDES = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "schema", "stop", "include_stop")
 _NOTHING = Completion(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int32), "length")
 
 
@@ -128,7 +129,7 @@ class TokenChat:
         self._messages.append(check_message({"role": role, "content": content, **extra}))
 
     async def reply(self, **sampling: Any) -> Reply:
-        """Sample a reply; temperature, top_p, top_k, max_tokens and schema may be set for this one.
+        """Sample a reply; what ``Sampling`` has, except for the seed and the stop ids, may be set for this one.
 
         With a JSON schema the whole reply is JSON, so it cannot begin with reasoning.
 
@@ -217,12 +218,14 @@ class TokenChat:
             parts += [closing, rest.tokens]
         if self._strand is not None:
             self._latest = self._strand, slice(prompt.size, self._strand.tokens.size)
+        last = rest or completion
         raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
+        shown = self._renderer.decode(last.tokens, sampling.stop_ids)
+        raw = raw[: len(raw) - surplus(shown, last, self._renderer.text, sampling)]
         content = self._as_hermes(raw)
         self._messages.append({"role": "assistant", "content": content})
         self._told = len(self._messages)
         self._calls += 1
-        last = rest or completion
         sampled = completion.tokens.size + (rest.tokens.size if rest else 0)
         reply = read_reply(content, last.stop, int(sampled), bool(closing.size))
         return replace(reply, raw=raw, prompt_tokens=int(prompt.size))
@@ -282,7 +285,7 @@ class TokenChat:
         completion = await self._policy.engine.generate(request)
         if completion.stop == "abort":
             raise EngineError("the engine aborted the reply; ask again when it is back")
-        return completion
+        return cut_at_stop(completion, self._renderer.text, sampling.stop)
 
     def _prompt(self) -> tuple[Ids, bool]:
         """The next prompt, and whether it begins with the ids so far."""
@@ -327,6 +330,8 @@ class TokenChat:
             if self._thinking.mode == "on":
                 raise ConfigError("a reply with a schema has no room for reasoning: ask with thinking off")
             overrides = {**overrides, "schema": schema_text(schema)}
+        if "stop" in overrides:
+            overrides = {**overrides, "stop": read_stops(overrides["stop"])}
         policy = self._policy.sampling
         most = min(policy.max_tokens, overrides.get("max_tokens", policy.max_tokens))
         stop_ids = tuple(sorted({*self._policy.renderer.stop_ids, *policy.stop_ids}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from .weight_transport.transport import Shipment
 Ids = npt.NDArray[np.int32]
 Logprobs = npt.NDArray[np.float32]
 Stop = Literal["stop", "length", "abort"]
+
+MOST_STOPS, LONGEST_STOP = 64, 1000
+"""Most stop strings of one request, and most characters of one."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Sampling:
         stop_ids: token ids that end the reply; the sampled one is returned as its last token.
         seed: equal requests with equal seeds under equal weights give equal bits, whatever else is running.
         schema: a JSON schema, as text, that constrains the reply token by token; empty for none.
+        min_p: keeps tokens with at least this share of the most probable token's probability; 0 keeps all.
+        stop: texts that end the reply; the token that completes one is returned as its last token.
+        include_stop: whether the reply's text contains the stop string; its tokens do in any case.
     """
 
     temperature: float = 1.0
@@ -37,6 +43,9 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
     seed: int = 0
     schema: str = ""
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+    include_stop: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < 100:
@@ -47,6 +56,32 @@ class Sampling:
             raise DataError(
                 f"top_k is 0 or more and max_tokens 1 or more, found {self.top_k!r} and {self.max_tokens!r}"
             )
+        if not 0 <= self.min_p <= 1:
+            raise DataError(f"min_p is between 0 and 1, found {self.min_p!r}")
+        if self.stop != read_stops(self.stop):
+            raise DataError(f"stop is a tuple of texts, found {self.stop!r:.80}")
+
+
+def read_stops(value: Any) -> tuple[str, ...]:
+    """Stop strings that are given as one text or as a list of them.
+
+    Raises:
+        DataError: they are neither, or empty, or too many or too long.
+    """
+    stops = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else (value,)
+    if len(stops) > MOST_STOPS or not all(map(_is_stop, stops)):
+        raise DataError(
+            f"stop is a text or a list of at most {MOST_STOPS} texts of 1 to {LONGEST_STOP} characters, "
+            f"found {value!r:.80}"
+        )
+    return stops
+
+
+def _is_stop(value: Any) -> bool:
+    """Whether ``value`` is a text that a reply may contain: lone surrogates have no bytes."""
+    return (
+        isinstance(value, str) and 0 < len(value) <= LONGEST_STOP and value.encode("utf-8", "replace").decode() == value
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +111,19 @@ class Completion:
             constrained the reply: under the policy's own distribution after temperature, as a trainer computes them,
             because the schema is no part of the policy.
         versions: int32, the weights version that sampled each token.
-        stop: ``stop`` (a stop id), ``length`` (max_tokens or the context), ``abort``.
+        stop: ``stop`` (a stop id or a stop string), ``length`` (max_tokens or the context), ``abort``.
     """
 
     tokens: Ids
     logprobs: Logprobs
     versions: Ids
     stop: Stop
+
+    def cut(self, count: int) -> Completion:
+        """The first ``count`` tokens, as a completion that a stop string ended."""
+        return Completion(
+            self.tokens[:count].copy(), self.logprobs[:count].copy(), self.versions[:count].copy(), "stop"
+        )
 
 
 @dataclass(frozen=True)

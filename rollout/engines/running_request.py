@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .engine import Completion, Stop
+from .stop_strings import StopWatch
 
 
 class RunningRequest:
@@ -14,20 +15,38 @@ class RunningRequest:
         version: of the weights that sample the next tokens.
         prompt: int32; kept if the logprobs have to be computed again at the end, else None. That is so if a schema
             constrains the reply: the engine's logprobs are then those of the constrained distribution.
+        watch: looks for stop strings; None if there are none.
     """
 
-    def __init__(self, key: int, version: int, prompt: npt.NDArray[np.int32] | None = None) -> None:
+    def __init__(
+        self,
+        key: int,
+        version: int,
+        prompt: npt.NDArray[np.int32] | None = None,
+        watch: StopWatch | None = None,
+    ) -> None:
         self.key, self.prompt = key, prompt
+        self._watch = watch
         self._version = version
         self._tokens: list[int] = []
         self._logprobs: list[npt.NDArray[np.float32]] = []
         self._earlier: list[tuple[int, int]] = []  # versions before this one, and the number of tokens at their end
 
-    def add(self, tokens: list[int], logprobs_NK: npt.NDArray[np.float32] | None) -> None:
-        """Append N sampled tokens, and their logprobs, which are the first of K columns."""
+    def add(self, tokens: list[int], logprobs_NK: npt.NDArray[np.float32] | None) -> bool:
+        """Append N sampled tokens, and their logprobs, which are the first of K columns.
+
+        Returns:
+            Whether a stop string ends the reply; tokens after the one that completes it are left out.
+        """
+        ended = False
+        if self._watch:
+            count = next((place for place, token in enumerate(tokens, 1) if self._watch.add(token)), 0)
+            ended, tokens = count > 0, tokens[: count or None]
+            logprobs_NK = None if logprobs_NK is None else logprobs_NK[: len(tokens)]
         self._tokens += tokens
         if logprobs_NK is not None:
             self._logprobs.append(logprobs_NK)
+        return ended
 
     def set_version(self, version: int) -> None:
         """From the next token on, other weights sample."""

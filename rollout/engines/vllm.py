@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from ...verifiers.errors import ConfigError, EngineError, EngineStale
+from ..models.loading import load_empty_model
 from .device import check_dtype, choose_device
 from .engine import Completion, Engine, EngineInfo, Request, Stop
 from .gpu_memory import MemoryNeed
@@ -17,6 +18,7 @@ from .local import LocalEngine
 from .registry import EngineSetup
 from .request_checks import check_length, check_tokens, check_version
 from .running_request import RunningRequest
+from .stop_strings import watch_of
 from .vllm_process import process_kept, set_environment, stages_shown
 from .vllm_settings import EXACT, WHOLE_PROMPTS, check_build, check_heads, sampling_arguments
 from .weight_transport.layout import Layout, check_layout, layout_of
@@ -130,7 +132,8 @@ class VllmEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
-        running = RunningRequest(key, self._version, request.prompt if request.sampling.schema else None)
+        watch = watch_of(self._path, request.sampling.stop)
+        running = RunningRequest(key, self._version, request.prompt if request.sampling.schema else None, watch)
         arguments, room = sampling_arguments(request.sampling), self._context - len(request.prompt)
         if room < 1:
             self._ended.append((key, running.end("length")))
@@ -247,7 +250,7 @@ class VllmEngine:
         check_dtype(settings["dtype"], torch.cuda.get_device_name(), torch.cuda.get_device_capability())
         if {"quantization", "kv_cache_memory_bytes"} & settings.keys() or not hasattr(torch, settings["dtype"]):
             return  # vLLM alone knows the sizes then
-        gpus, model = settings["tensor_parallel_size"], self._empty_model
+        gpus, model = settings["tensor_parallel_size"], load_empty_model(self._path, torch.float32)
         need = MemoryNeed.of(model, model.config, settings["dtype"], gpus)
         free, total = torch.cuda.mem_get_info()
         need.check(self._context, settings["gpu_memory_utilization"], total, free)
@@ -269,11 +272,14 @@ class VllmEngine:
             running = self._running.get(name)
             if running is None:
                 continue  # a probe, or a request that was aborted while vLLM computed its token
-            running.add(output.new_token_ids, output.new_logprobs.logprobs if output.new_logprobs else None)
+            logprobs = output.new_logprobs.logprobs if output.new_logprobs else None
+            stopped = running.add(output.new_token_ids, logprobs)
             self._generated += len(output.new_token_ids)
-            if output.finished:
+            if stopped and not output.finished:
+                self._engine.engine_core.abort_requests([name])
+            if stopped or output.finished:
                 del self._running[name], self._name_of[running.key]
-                stop: Stop = "stop" if str(output.finish_reason) == "stop" else "length"
+                stop: Stop = "stop" if stopped or str(output.finish_reason) == "stop" else "length"
                 if running.prompt is not None:
                     self._constrained.append((running, stop))
                 else:
@@ -295,18 +301,11 @@ class VllmEngine:
             running.set_version(version)
 
     @functools.cached_property
-    def _empty_model(self) -> Any:
-        """The model as the trainer has it, before vLLM fuses any of its tensors; without memory."""
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        architecture: Any = AutoModelForCausalLM
-        with torch.device("meta"):
-            return architecture.from_config(AutoConfig.from_pretrained(self._path))
-
-    @functools.cached_property
     def _own_layout(self) -> Layout:
-        """The tensors of ``_empty_model``, without types."""
-        return tuple(spec._replace(dtype="") for spec in layout_of(self._empty_model.state_dict()))
+        """The tensors as the trainer has them, before vLLM fuses any, without types."""
+        return tuple(
+            spec._replace(dtype="") for spec in layout_of(load_empty_model(self._path, torch.float32).state_dict())
+        )
 
 
 def open_engine(setup: EngineSetup) -> Engine:

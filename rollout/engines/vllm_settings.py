@@ -36,6 +36,7 @@ def sampling_arguments(sampling: Sampling) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
         "max_tokens": sampling.max_tokens,
         "stop_token_ids": list(sampling.stop_ids),
         "ignore_eos": True,  # only the request's own ids stop it

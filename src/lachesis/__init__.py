@@ -14,14 +14,19 @@ if TYPE_CHECKING:
     from .environments.episode import Episode
     from .environments.limits import Limits
     from .verifiers.case import Case
+    from .verifiers.code.fences import last_code_block
     from .verifiers.errors import LachesisError
     from .verifiers.group import Group
+    from .verifiers.math.extraction import last_box
     from .verifiers.rows.jsonl import read_jsonl
     from .verifiers.rows.row_file import read_rows
     from .verifiers.reward import Reward
     from .verifiers.rubric import Rubric
     from .verifiers.segment import Segment
     from .verifiers.task import Task
+    from .verifiers.text.final_answer import last_tagged
+    from .verifiers.text.json_answer import last_json_object
+    from .verifiers.text.think import split_reasoning
     from .verifiers.trajectory import StopReason, Trajectory
     from .verifiers.use import group_reward, reward, use
     from .verifiers.verdict import Verdict
@@ -44,9 +49,14 @@ _HOME = {
     "Trajectory": "verifiers.trajectory",
     "Verdict": "verifiers.verdict",
     "group_reward": "verifiers.use",
+    "last_box": "verifiers.math.extraction",
+    "last_code_block": "verifiers.code.fences",
+    "last_json_object": "verifiers.text.json_answer",
+    "last_tagged": "verifiers.text.final_answer",
     "read_jsonl": "verifiers.rows.jsonl",
     "read_rows": "verifiers.rows.row_file",
     "reward": "verifiers.use",
+    "split_reasoning": "verifiers.text.think",
     "use": "verifiers.use",
 }
 
@@ -68,9 +78,14 @@ __all__ = [  # in the order of _HOME, which a test holds equal to it
     "Trajectory",
     "Verdict",
     "group_reward",
+    "last_box",
+    "last_code_block",
+    "last_json_object",
+    "last_tagged",
     "read_jsonl",
     "read_rows",
     "reward",
+    "split_reasoning",
     "use",
 ]
 

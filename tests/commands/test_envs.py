@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +12,12 @@ import pytest
 from lachesis.commands import envs as listing
 from lachesis.commands.envs import print_environment, print_verifier, print_verifiers
 from lachesis.commands.verify.rescoring import verify_file
+from lachesis.environments.dataset import DatasetEnvironment
 from lachesis.environments.loading import find_environment, known_environments
 from lachesis.environments.shipped.puzzles.catalogue import FAMILIES, LEVELS
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.registry import known_verifiers, verifier_class
+from lachesis.verifiers.rows.row import check_entries
 from lachesis.verifiers.text.forms import FORMS
 from lachesis.verifiers.text.instructions.constraint import CONSTRAINTS
 
@@ -86,7 +89,9 @@ def test_one_environment_says_what_each_of_its_settings_means(name: str, capsys:
     print_environment(name)
     printed = capsys.readouterr().out
     assert printed.startswith(f"{name}: ")
-    settings = dict(re.findall(r"^  (\w+).*\n      (.+)$", printed.partition("Settings:")[2], re.MULTILINE))
+    settings = dict(
+        re.findall(r"^  (\w+).*\n      (.+)$", printed.partition("Settings:")[2].partition("\nRows ")[0], re.MULTILINE)
+    )
     assert list(settings) == list(find_environment(name).Config.model_fields)
     assert "no description" not in printed
     assert "None" not in printed
@@ -108,3 +113,43 @@ def test_one_family_says_what_each_of_its_parameters_means(
         assert example["verifier"] == name
     with pytest.raises(ConfigError, match="did you mean 'math'"):
         print_verifier("maths")
+
+
+DATASETS = [name for name in known_environments() if issubclass(find_environment(name), DatasetEnvironment)]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_rows_that_are_printed_for_an_environment_are_rows_that_it_reads(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    print_environment(name)
+    printed = capsys.readouterr().out.partition("\nRows ")[2]
+    shown = dict(re.findall(r"^  (\S.*)\n      (.+)$", printed, re.MULTILINE))
+    assert shown
+    environment = find_environment(name)
+    files = {setting.removeprefix("in "): row for setting, row in shown.items() if setting.startswith("in ")}
+    for file, row in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(row)
+    if files:
+        assert len(list(environment(path=tmp_path).tasks("test", 0))) == 1
+        return
+    (tmp_path / "rows").mkdir()
+    for setting, row in shown.items():
+        (tmp_path / "rows" / "test.jsonl").write_text(row)
+        settings = {} if setting == "with these settings" else tomllib.loads(setting.replace(", ", "\n"))
+        made = environment(path=tmp_path / "rows", splits={"test": "test"}, name=None, **settings)
+        (task,) = made.tasks("test", 0)
+        check_entries(task, made.rubric.verifiers)
+
+
+def test_an_environment_without_rows_shows_none_and_one_without_an_example_says_how_to_give_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_environment("arithmetic")
+    assert "Rows" not in capsys.readouterr().out
+    (tmp_path / "bare.py").write_text(
+        "from lachesis.environments.dataset import DatasetEnvironment\nclass Bare(DatasetEnvironment):\n    'Rows.'\n"
+    )
+    print_environment(str(tmp_path / "bare.py"))
+    assert "write one into the attribute example_rows" in capsys.readouterr().out

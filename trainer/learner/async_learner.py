@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
-from .learner import Learner, Metrics, StepResult
+from ..losses.config import PreferenceConfig
+from .learner import Computed, Learner, Metrics, StepResult
+from .pair import Pair
 from .sample import Sample
 
 Arguments = ParamSpec("Arguments")
@@ -42,6 +44,14 @@ class AsyncLearner:
     async def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
         return await self._call(self._learner.supervised_step, samples, lr)
+
+    async def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
+        """As in ``Learner``."""
+        return await self._call(self._learner.preference_step, pairs, config, lr)
+
+    async def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
+        """As in ``Learner``."""
+        return await self._call(self._learner.compute_each, samples)
 
     async def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """As in ``Learner``."""

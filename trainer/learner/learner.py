@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender
+from ..losses.config import PreferenceConfig
 from ..losses.objective import Objective
+from .pair import Pair
 from .sample import Sample
 from .throughput import Scale
 
@@ -28,6 +30,18 @@ class StepResult(NamedTuple):
     metrics: Metrics
     logprobs: list[npt.NDArray[np.float32] | None]
     entropies: list[npt.NDArray[np.float32] | None]
+
+
+class Computed(NamedTuple):
+    """What the model computed of one sample.
+
+    Attributes:
+        logprobs: of each trained token, float32.
+        first: whether each trained token is the most probable one, bool.
+    """
+
+    logprobs: npt.NDArray[np.float32]
+    first: npt.NDArray[np.bool_]
 
 
 class Learner(Protocol):
@@ -54,6 +68,14 @@ class Learner(Protocol):
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """Take one step on the mean cross-entropy of the trained tokens; raises as ``policy_step`` does."""
+        ...
+
+    def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
+        """Take one step on the mean loss of preference pairs; raises as ``policy_step`` does."""
+        ...
+
+    def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
+        """Return what the model computes of each sample's trained tokens; nothing is trained."""
         ...
 
     def keep_reference(self, folder: Path) -> None:

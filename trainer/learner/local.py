@@ -22,11 +22,12 @@ from ...rollout.models.loading import check_context, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
-from ..losses.config import NORMALIZATIONS
+from ..losses.config import NORMALIZATIONS, PreferenceConfig
 from ..losses.objective import Objective
+from ..losses.preference import Preference
 from ..losses.terms import Tokens
 from .device import check_compiler, check_memory, choose_device
-from .learner import Metrics, StepResult
+from .learner import Computed, Metrics, StepResult
 from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
 from .loss_metrics import LossMetrics
 from .offload import Offload
@@ -34,6 +35,7 @@ from .optimizer_state import StateFile
 from .packing.attention import choose_attention
 from .packing.logprobs import LogprobModel
 from .packing.micro_batch import MicroBatch, micro_batches
+from .pair import Pair, pair_terms, samples_of_pairs, summed_logprobs
 from .sample import Sample
 from .sharded.shard_loading import load_shards, open_model
 from .sharded.sharding import Ranks, full_tensor
@@ -125,7 +127,7 @@ class LocalLearner:
         places = {id(one): place for place, one in enumerate(weighed)}
         self._begin_step()
         for micro in self._micro_batches(live):
-            logprobs_N, entropy_N = self._policy(micro, self.objective.needs_entropy)
+            logprobs_N, entropy_N, _ = self._policy(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one
             micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
             tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N, micro.extra_N)
@@ -151,12 +153,51 @@ class LocalLearner:
         """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
         self._begin_step()
-        loss = 0.0
+        loss, right = 0.0, 0.0
         for micro in self._micro_batches(samples):
-            logprobs_N, _ = self._policy(micro)
+            logprobs_N, _, first_N = self._policy(micro)
             torch.autograd.backward(-logprobs_N.sum() / total)
             loss -= float(logprobs_N.detach().sum())
-        return {"loss": self._ranks.sum({"loss": loss})["loss"] / total, "grad_norm": self._optimizer_step(lr)}
+            right += float(first_N.sum())
+        summed = self._ranks.sum({"loss": loss, "token_accuracy": right})
+        metrics = {name: value / total for name, value in summed.items()}
+        return {**metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
+
+    def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
+        """As in ``Learner``.
+
+        A first pass gives the logprobs, and the loss its derivative by the sum over each reply. The second pass weighs
+        the reply's tokens by that. So both replies of a pair need not be in the same micro-batch or on the same rank,
+        which costs one forward pass more.
+        """
+        logprobs = [found.logprobs for found in self.compute_each(samples_of_pairs(pairs))]
+        preference = Preference.of(pair_terms(pairs, summed_logprobs(pairs, logprobs)), config)
+        slopes = zip(pairs, preference.chosen_P.tolist(), preference.rejected_P.tolist(), strict=True)
+        weighed = [
+            replace(sample, weight=slope)
+            for pair, chosen, rejected in slopes
+            for side, slope in ((pair.chosen, chosen), (pair.rejected, rejected))
+            for sample in side
+        ]
+        self._begin_step()
+        for micro in self._micro_batches(weighed):
+            torch.autograd.backward((self._policy(micro)[0] * micro.weights_N).sum())
+        return {**preference.metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
+
+    @torch.no_grad()
+    def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
+        """As in ``Learner``."""
+        apart = [replace(sample) for sample in samples]  # the same sample may be given twice
+        places = {id(sample): place for place, sample in enumerate(apart)}
+        mine: dict[int, Computed] = {}
+        for micro in self._micro_batches(apart):
+            logprobs_N, _, first_N = self._policy(micro)
+            computed_2N = torch.stack([logprobs_N.float(), first_N.float()])
+            for number, (logprobs, first) in _by_sample(micro, computed_2N).items():
+                mine[places[number]] = Computed(logprobs, first > 0)
+        self._ranks.reshard(self._policy)
+        found = {place: one for part in self._ranks.gather(mine) for place, one in part.items()}
+        return [found[place] for place in range(len(apart))]
 
     def keep_reference(self, folder: Path) -> None:
         """As in ``Learner``."""
@@ -183,6 +224,7 @@ class LocalLearner:
         [micro] = micro_batches([sample], self.config.micro_tokens, self.device, flat=kind.flat, apart=kind.apart)
         logprobs_T: npt.NDArray[np.float32] = np.full(tokens.size, np.nan, np.float32)
         logprobs_T[1:] = self._policy(micro)[0].cpu().numpy()
+        self._ranks.reshard(self._policy)
         return logprobs_T
 
     def send(self, sender: WeightSender, version: int) -> Shipment:
@@ -290,7 +332,7 @@ class LocalLearner:
 
 
 def _by_sample(micro: MicroBatch, computed_2N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
-    """Map the ``id()`` of each sample to the logprobs and the entropies of its trained tokens, [2, tokens]."""
+    """Map the ``id()`` of each sample to the two rows of values of its trained tokens, [2, tokens]."""
     ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
     parts = np.split(computed_2N.float().cpu().numpy(), ends, axis=1)[:-1]  # the part after the last end is empty
     return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

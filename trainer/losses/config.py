@@ -1,8 +1,8 @@
-"""Settings of the loss, and the parts of it that they choose by name."""
+"""Settings of the losses, and the parts of them that they choose by name."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...verifiers.plugins import Plugins
 from ...verifiers.settings import Settings
@@ -45,6 +45,13 @@ NORMALIZATIONS: Plugins[Any] = Plugins(
     },
 )
 """Each is a function ``(lengths_S, longest) -> weights_S``."""
+
+PREFERENCE_LOSSES: Plugins[Any] = Plugins(
+    "preference loss",
+    __package__,
+    {"sigmoid": "preference:sigmoid", "sigmoid_norm": "preference:sigmoid_norm", "ipo": "preference:ipo"},
+)
+"""Each is a function ``(PairTerms, PreferenceConfig) -> loss_P``."""
 
 
 class KlConfig(Settings):
@@ -106,3 +113,21 @@ class LossConfig(Settings):
     their group (DAPO)."""
 
     renamed: ClassVar[dict[str, str]] = {"correction": "importance_sampling", "reference": "kl"}
+
+
+class PreferenceConfig(Settings):
+    """The loss of preference pairs."""
+
+    loss: Annotated[str, PREFERENCE_LOSSES.setting] = "sigmoid"
+    """``sigmoid``: DPO. ``sigmoid_norm``: DPO with the mean instead of the sum over a reply's tokens. ``ipo``: squared
+    distance of the margin per token from 1/(2 · ``beta``)."""
+    beta: float = Field(0.1, gt=0)
+    """β. A lower value lets the policy go farther from the reference model."""
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    """Assumed share of pairs whose replies are the wrong way round; ``ipo`` has none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PreferenceConfig":
+        if self.loss == "ipo" and self.label_smoothing:
+            raise ValueError(f"loss = 'ipo' has no label_smoothing, found {self.label_smoothing:g}: leave it out")
+        return self

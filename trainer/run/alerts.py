@@ -43,12 +43,14 @@ class History:
         first: the metrics of the first steps.
         last: the metrics of the last steps.
         held_out: name of a held-out accuracy or reward → (step, value) of every evaluation since the warm start.
+        validation: (step, loss) of every evaluation on validation rows.
         warmed: whether there was a warm start.
     """
 
     first: list[Row] = field(default_factory=list)
     last: deque[Row] = field(default_factory=lambda: deque(maxlen=LAST))
     held_out: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    validation: list[tuple[int, float]] = field(default_factory=list)
     warmed: bool = False
 
     def add(self, row: Row) -> None:
@@ -58,6 +60,8 @@ class History:
         for name, value in row.items() if step >= 0 else ():
             if HELD_OUT.fullmatch(name) and value is not None:
                 self.held_out.setdefault(name, []).append((step, value))
+        if row.get("validation/loss") is not None:
+            self.validation.append((step, row["validation/loss"]))
         if "loss" in row:
             if len(self.first) < FIRST:
                 self.first.append(row)
@@ -96,7 +100,8 @@ class Alerts:
         self._history.add(row)
         if "loss" not in row or len(self._history.last) < LAST:
             return []
-        found = {name: text for name, rule in RULES.items() if (text := rule(self._history))}
+        rules = RULES if "reward/total" in row else {rule.__name__: rule for rule in _WITHOUT_ROLLOUTS}
+        found = {name: text for name, rule in rules.items() if (text := rule(self._history))}
         news = [Alert(name, row.get("step", 0), text) for name, text in found.items() if name not in self._told]
         self._told = set(found)
         self.given += news
@@ -116,6 +121,20 @@ def collapse(history: History) -> str:
         f"{history.metric} fell from {best:.3g} at step {best_step} to {last[-1][1]:.3g}. The best checkpoint is kept. "
         "Continue from it with a lower trainer.lr, with a penalty trainer.loss.kl.coef (0.001 to 0.05), or with a "
         "tighter trainer.loss.clip_high"
+    )
+
+
+def overfitted(history: History) -> str:
+    """The loss on the validation rows is far above its lowest value, twice in a row."""
+    losses = history.validation
+    if len(losses) < 3:
+        return ""
+    best_step, best = min(losses, key=lambda pair: pair[1])
+    if any(value < best + 0.05 * abs(best) + 0.01 for _, value in losses[-2:]):
+        return ""
+    return (
+        f"validation/loss rose from {best:.3g} at step {best_step} to {losses[-1][1]:.3g}: the model learns the rows "
+        "by heart. Use the checkpoint of that step, fewer data.epochs, a lower trainer.lr, or more rows"
     )
 
 
@@ -251,8 +270,12 @@ def engines_idle(history: History) -> str:
     )
 
 
+_WITHOUT_ROLLOUTS = (collapse, overfitted)
+"""The rules that need no rollouts, and so apply to rows as well."""
+
 RULES: dict[str, Callable[[History], str]] = {
     "collapse": collapse,
+    "overfitted": overfitted,
     "reward_hacked": reward_hacked,
     "greedy_only": greedy_only,
     "broken_environment": broken_environment,

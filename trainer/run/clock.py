@@ -15,15 +15,18 @@ class Clock:
 
     Args:
         before: the state that the run resumes from.
-        show: is told each phase that begins; after its end, the run waits for groups (``generation``).
+        show: is told each phase that begins, and after its end what comes between phases.
         events: is told each phase that has ended, and each wait for groups.
+        between: what comes between phases; by default the run waits for groups.
 
     Attributes:
         phases: seconds by phase.
     """
 
-    def __init__(self, before: RunState, show: Callable[[str], None], events: EventLog) -> None:
-        self._before, self._show, self._events = before.seconds, show, events
+    def __init__(
+        self, before: RunState, show: Callable[[str], None], events: EventLog, between: str = "generation"
+    ) -> None:
+        self._before, self._show, self._events, self._between = before.seconds, show, events, between
         self._started = time.perf_counter()
         self.phases = {phase: before.phases.get(phase, 0.0) for phase in PHASES}
 
@@ -42,7 +45,7 @@ class Clock:
                 yield
         finally:
             self.phases[name] += time.perf_counter() - start
-            self._show("generation")
+            self._show(self._between)
 
     def waited(self, seconds: float, scoring: float) -> None:
         """Add a wait for groups that ends now: ``scoring`` seconds to scoring, and the rest to generation."""

@@ -36,7 +36,10 @@ class HeldOut:
             for env in environments
         ]
         max_tokens = config.eval.max_tokens or config.rollout.sampling.max_tokens
-        self._sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        given = config.rollout.sampling
+        self._sampling = Sampling(
+            temperature=0.0, max_tokens=max_tokens, stop=given.stop, include_stop=given.include_stop
+        )
 
     async def evaluate(self, pool: Pool, version: int) -> Metrics:
         """Return mean reward, accuracy and mean scores by label, from one greedy attempt at each task.

@@ -31,6 +31,15 @@ def prepare_model(model: ModelConfig, seed: int, run: Path, resumed: bool) -> Mo
     return scaled_model(model, run) if scaled else model
 
 
+def check_tokens(highest: int, vocabulary: int) -> None:
+    """Raise ``ConfigError`` if the tokenizer gives ids that the model, of ``vocabulary`` tokens, does not have."""
+    if highest >= vocabulary:
+        raise ConfigError(
+            f"the tokenizer gives token {highest}, but its model has only {vocabulary} tokens; give a model with its "
+            "own tokenizer (model.path)"
+        )
+
+
 def _tiny(model: ModelConfig, seed: int, run: Path) -> ModelConfig:
     path = run / "model"
     if not path.exists():

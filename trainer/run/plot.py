@@ -23,7 +23,7 @@ def plot_learning_curve(
 
     Steps below 0 are the supervised warm start; they are moved so that they end where training begins. The axis of the
     accuracy goes from 0 to 1. If the reward leaves this range, it gets its own panel. A run without an accuracy
-    shows its held-out reward instead.
+    shows its held-out reward instead, and a run without rewards its losses.
 
     Args:
         rows: have ``step`` and, where measured, ``heldout/accuracy``, ``heldout/reward`` and ``reward/total``.
@@ -35,6 +35,9 @@ def plot_learning_curve(
     has_accuracy = bool(held_out[1].size)
     if not has_accuracy:
         held_out = _series(rows, HELD_OUT_REWARD)
+    if not (held_out[1].size or reward[1].size):
+        _save_losses(rows, path, title)
+        return
     own_panel = has_accuracy and bool(reward[1].size) and not (reward[1].min() >= 0 and reward[1].max() <= 1)
     figure = Figure(figsize=(8, 6.5 if own_panel else 4.5), dpi=130, layout="constrained")
     panels: list[Axes] = list(figure.subplots(1 + own_panel, 1, sharex=True, squeeze=False)[:, 0])
@@ -54,6 +57,22 @@ def plot_learning_curve(
             panel.legend(frameon=False, loc="best")
     panels[0].set_title(title or "learning curve", loc="left")
     panels[-1].set_xlabel("optimizer step" + (" (warm start below 0)" if first < 0 else ""))
+    figure.savefig(path, format="png")
+
+
+def _save_losses(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+    figure = Figure(figsize=(8, 4.5), dpi=130, layout="constrained")
+    panel = figure.subplots()
+    for name, color, width in (("loss", _ORANGE, 1), ("validation/loss", _BLUE, 2)):
+        steps, values = _series(rows, name)
+        if steps.size:
+            panel.plot(steps, values, color=color, lw=width, label=f"{name} (last: {values[-1]:.3f})")
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(frameon=False, loc="best")
+    panel.set_title(title or "learning curve", loc="left")
+    panel.set_xlabel("optimizer step")
     figure.savefig(path, format="png")
 
 

@@ -30,6 +30,16 @@ _ACTIVITIES = {
 """What the live line calls the phases of a run's clock."""
 
 
+_NUMBERS = {
+    "warm_start/loss": "loss",
+    "loss": "loss",
+    "validation/loss": "validation loss",
+    "token_accuracy": "token accuracy",
+    "rewards/accuracies": "pairs right",
+}
+"""Metric → what a line of progress calls it."""
+
+
 class Phases:
     """Shows what a command is doing now: live on a terminal, and otherwise as plain lines that begin with the time.
 
@@ -157,9 +167,10 @@ class Progress(Phases):
         self._metrics: dict[str, float] = {}
         self._rewards: list[float] = []
 
-    def training(self, done: int) -> None:
-        """Begin the training, of which ``done`` steps are done."""
+    def training(self, done: int, total: int | None = None) -> None:
+        """Begin the training, of which ``done`` steps are done; ``total`` replaces the number of steps."""
         self._every = 1
+        self._steps = self._steps if total is None else total
         self._metrics.pop("warm_start/loss", None)
         self.phase("training", self._steps, done, "step")
 
@@ -246,7 +257,7 @@ def _numbers(metrics: Mapping[str, float]) -> list[str]:
         numbers.append(f"reward {metrics['reward/total']:.3f}" + (f" ({by_label})" if by_label else ""))
     if held_out := next((name for name in ("accuracy", "reward") if f"heldout/{name}" in metrics), ""):
         numbers.append(f"held-out {held_out} {metrics[f'heldout/{held_out}']:.3f}")
-    numbers += [f"loss {metrics[name]:.4f}" for name in ("warm_start/loss", "loss") if name in metrics]
+    numbers += [f"{title} {metrics[name]:.4f}" for name, title in _NUMBERS.items() if name in metrics]
     if "rate/tokens_per_s" in metrics:
         numbers.append(f"tokens/s {metrics['rate/tokens_per_s']:.0f}")
     return numbers

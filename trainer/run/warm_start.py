@@ -16,6 +16,7 @@ from ...verifiers.message import Message
 from ...verifiers.task import Task
 from ..config import RunConfig
 from ..learner.sample import Sample
+from .model import check_tokens
 
 _UNBOUNDED = 1 << 30
 
@@ -59,11 +60,7 @@ class Demonstrations:
             ConfigError: The tokenizer gives ids that the model does not have.
         """
         tokens = probe_text(self._environments[draw.environment], draw.task, self._renderer)
-        if tokens.max() >= vocabulary:
-            raise ConfigError(
-                f"the tokenizer gives token {tokens.max()}, but its model has only {vocabulary} tokens; give a model "
-                "with its own tokenizer (model.path)"
-            )
+        check_tokens(int(tokens.max()), vocabulary)
         return tokens[: self._context - 1]
 
 

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from .whole_programs.languages import LANGUAGES
+
 _PREFIX = r"[ \t]*+(?:(?:[-*+>]|\d{1,3}[.)])[ \t]*+)?"
 _OPENING = re.compile(rf"({_PREFIX})(`{{3,}}+|~{{3,}}+)[ \t]*+([\w+#.-]*+)[^`]*+")
 _OPENING_BEHIND_TEXT = re.compile(r"()[^`]*(`{3})[ \t]*(python3?|py|cpp|c\+\+|javascript|js|bash|sh)")
@@ -123,6 +125,22 @@ def fenced_blocks(text: str) -> list[Block]:
     if opening is not None:
         blocks.append(_block(opening, begin, text[start:], False))
     return blocks
+
+
+def last_code_block(text: str, language: str = "") -> str | None:
+    """The content of the last fenced code block; None if there is none. A block that is never closed counts.
+
+    Args:
+        text: a reply; blocks in its reasoning count too, so give it the text after the reasoning (``split_reasoning``).
+        language: only blocks marked with this language count: ``python``, ``cpp``, ``javascript`` and ``bash`` in all
+            their usual spellings, any other word as it stands after the fence. Empty for all blocks.
+    """
+    word = language.lower()
+    known = LANGUAGES.load(word) if word in LANGUAGES.names else None
+    for block in reversed(fenced_blocks(text)):
+        if not word or (known.owns(block.language) if known else block.language == word):
+            return block.text
+    return None
 
 
 def _closes_behind_code(opening: re.Match[str], line: str) -> int:

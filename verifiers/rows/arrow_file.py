@@ -1,5 +1,6 @@
 """A file of Apache Parquet or Arrow, read row by row as JSON values."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -61,6 +62,7 @@ def _rows(path: Path, schema: "pa.Schema", batches: Iterable["pa.RecordBatch"]) 
     names = schema.names
     if double := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{path}: two columns are named {double!r}; rename one of them")
+    encoded = {field.name: field.type for field in schema if "arrow.json" in str(field.type)}
     number = 0
     for batch in batches:
         try:
@@ -69,7 +71,8 @@ def _rows(path: Path, schema: "pa.Schema", batches: Iterable["pa.RecordBatch"]) 
             raise DataError(_fault(path, batch, number)) from None
         for row in rows:
             number += 1
-            yield number, {name: _as_json(value) for name, value in row.items()}
+            found = {name: _as_json(value) for name, value in row.items()}
+            yield number, found | {name: _decoded(found[name], kind) for name, kind in encoded.items()}
 
 
 def _fault(path: Path, batch: "pa.RecordBatch", before: int) -> str:
@@ -93,6 +96,22 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal | timedelta) else value
+
+
+def _decoded(value: Any, kind: "pa.DataType") -> Any:
+    """``value`` with the texts of Arrow's JSON type parsed; ``datasets`` has it for objects of different keys."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.JsonType) and isinstance(value, str):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, list) and hasattr(kind, "value_type") and pa.types.is_nested(kind):
+        return [_decoded(item, kind.value_type) for item in value]
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        return {field.name: _decoded(value[field.name], field.type) for field in kind}
+    return value
 
 
 def _first_line(error: BaseException) -> str:

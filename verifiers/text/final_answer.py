@@ -2,19 +2,22 @@
 
 from ..math.extraction import last_box
 
-_OPEN, _CLOSE = "<answer>", "</answer>"
 
+def last_tagged(text: str, tag: str = "answer") -> str | None:
+    """The content of the last ``<tag>…</tag>`` that holds no other tag of this name, without white space around it.
 
-def last_tagged(text: str) -> str | None:
-    """The content of the last ``<answer>…</answer>`` that holds no other tag, or None."""
-    end = text.rfind(_CLOSE)
+    None if there is none. The tag counts only as it is spelled here: without attributes, in this case. An answer in
+    the reasoning counts too, so give it the text after the reasoning (``split_reasoning``).
+    """
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    end = text.rfind(closing)
     while end >= 0:
-        start = text.rfind(_OPEN, 0, end)
-        inner = text.rfind(_CLOSE, 0, end)
+        start = text.rfind(opening, 0, end)
+        inner = text.rfind(closing, 0, end)
         if start < 0:
             return None
         if start > inner:
-            return text[start + len(_OPEN) : end].strip()
+            return text[start + len(opening) : end].strip()
         end = inner
     return None
 

@@ -36,7 +36,7 @@ class JsonAnswer:
         """Return ``ok`` 1.0, ``wrong``, or ``unparseable`` if the object or the field is missing."""
         if case.answer is None and not self.field:
             return infra_error("the task has no answer to compare with; repair the dataset")
-        found = last_object(split_reasoning(case.completion)[1])
+        found = last_json_object(split_reasoning(case.completion)[1])
         if found is None:
             return unparseable("the answer contains no JSON object")
         if self.field and self.field not in found:
@@ -47,7 +47,7 @@ class JsonAnswer:
         return wrong(f"expected {case.answer!r:.80}, found {value!r:.80}")
 
 
-def last_object(text: str) -> dict[str, Any] | None:
+def last_json_object(text: str) -> dict[str, Any] | None:
     """Return the last outermost JSON object in ``text``, or None.
 
     Braces that do not open an object are skipped. After more than ``_MAX_TRIES`` of them, or ``_MAX_READ`` characters

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -10,10 +11,10 @@ from ....verifiers.errors import DataError
 from ....verifiers.rows.row_file import read_placed_rows
 from ....verifiers.task import Task
 from ....verifiers.tool_calling.bfcl import CATEGORIES
-from ...dataset import Source
+from ...dataset import Examples, Source
 from ...rows.column import Row
 from ...rows.source import all_files, hub_folder
-from ..tool_calling import ToolCalling
+from ..tool_calling import EXAMPLE_ANSWERS, EXAMPLE_ROW, ToolCalling
 
 _ANSWERS = "possible_answer"
 _ID = re.compile(r"(?:live_)?([a-z_]+?)(?:_python)?_[0-9]")
@@ -34,6 +35,11 @@ class Bfcl(ToolCalling):
         """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder of its files."""
         splits: dict[str, str] = Field(default_factory=lambda: {"test": "test"})
         """The only split; in a folder, it is all files named BFCL_…, with the answers in possible_answer/."""
+
+    example_rows: ClassVar[Examples] = {
+        "in BFCL_v4_simple.json": EXAMPLE_ROW,
+        "in possible_answer/BFCL_v4_simple.json": {"id": EXAMPLE_ROW["id"], "ground_truth": EXAMPLE_ANSWERS},
+    }
 
     def rows(self, source: Source) -> Iterator[tuple[str, Row]]:
         """The rows of single-turn Python files, each with its category and its possible answers."""

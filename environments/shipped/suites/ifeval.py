@@ -1,11 +1,13 @@
 """IFEval (Zhou et al., 2023): prompts with instructions that a program can check."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.rubric import Rubric, use
 from ....verifiers.task import Task
-from ...dataset import DatasetConfig, DatasetEnvironment
+from ...dataset import DatasetConfig, DatasetEnvironment, Examples
 from ...rows.column import Row, column, text_column
 
 
@@ -24,6 +26,14 @@ class IfEval(DatasetEnvironment):
         splits: dict[str, str] = Field(default_factory=lambda: {"test": "train"})
         """The name of the only split."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {
+            "key": 1,
+            "prompt": "Describe Rome in at least 50 words. Do not use any commas.",
+            "instruction_id_list": ["length_constraints:number_words", "punctuation:no_comma"],
+            "kwargs": [{"relation": "at least", "num_words": 50}, {}],
+        }
+    }
     rubric = Rubric(
         use("instruction"),
         use("instruction", label="loose", weight=0.0, mode="loose"),

@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.rows.row import PREFIX
 from ....verifiers.rubric import Rubric, use
 from ....verifiers.task import Task
-from ...dataset import DatasetConfig, DatasetEnvironment, Source
+from ...dataset import DatasetConfig, DatasetEnvironment, Examples, Source
 from ...rows.column import Row, column, find, text_column
 from ...rows.source import all_files, hub_folder
 
@@ -50,6 +50,17 @@ class LiveCodeBench(DatasetEnvironment):
         until: str = ""
         """Last date of contests to use."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {
+            "question_id": "1",
+            "question_content": "Read a number and print twice that number.",
+            "contest_date": "2024-08-01",
+            "starter_code": "",
+            "public_test_cases": '[{"input": "3\\n", "output": "6\\n", "testtype": "stdin"}]',
+            "private_test_cases": '[{"input": "4\\n", "output": "8\\n", "testtype": "stdin"}]',
+            "metadata": "{}",
+        }
+    }
     needs_sandbox = True
     rubric = Rubric(use("format", weight=0.0, required=False), success=f"{PREFIX}code")
 

@@ -1,7 +1,10 @@
 r"""MATH-500 and AIME, asked as in DeepSeek's and Qwen's reports: the problem, then "reason step by step … \boxed{}"."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
+from ...dataset import Examples
 from ..math import MathProblems
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
@@ -24,6 +27,10 @@ class Math500(MathProblems):
         instruction: str = INSTRUCTION
         """Text after each problem; none if empty."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {"problem": "What is $2^{10}$?", "answer": "1024", "level": 1, "subject": "Algebra"}
+    }
+
 
 class Aime(MathProblems):
     """AIME: competition problems whose answers are integers from 0 to 999."""
@@ -37,3 +44,7 @@ class Aime(MathProblems):
         """The name of the only split."""
         instruction: str = INSTRUCTION
         """Text after each problem; none if empty."""
+
+    example_rows: ClassVar[Examples] = {
+        "": {"problem": "What is the remainder of $2^{10}$ divided by 1000?", "answer": "24"}
+    }

@@ -1,7 +1,7 @@
 """GPQA, MMLU and ARC: questions with options, asked and scored as in OpenAI's simple-evals, without examples."""
 
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from ....verifiers.errors import DataError
 from ....verifiers.rubric import Rubric, use
 from ....verifiers.task import Task
 from ....verifiers.text.choices.choice import LABELS
-from ...dataset import DatasetConfig, DatasetEnvironment
+from ...dataset import DatasetConfig, DatasetEnvironment, Examples
 from ...rows.column import Row, column, find, text_column
 
 PROMPT = """\
@@ -44,6 +44,17 @@ class Gpqa(_MultipleChoice):
         splits: dict[str, str] = Field(default_factory=lambda: {"test": "train"})
         """The name of the only split."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {
+            "Question": "Which particle carries the electromagnetic force?",
+            "Correct Answer": "the photon",
+            "Incorrect Answer 1": "the gluon",
+            "Incorrect Answer 2": "the W boson",
+            "Incorrect Answer 3": "the Higgs boson",
+            "Record ID": "rec1",
+        }
+    }
+
     def task_of(self, row: Row) -> Task:
         """The question with its options in a shuffled order, the same each time."""
         question = text_column(row, "Question")
@@ -66,6 +77,15 @@ class Mmlu(_MultipleChoice):
         splits: dict[str, str] = Field(default_factory=lambda: {"train": "auxiliary_train", "test": "test"})
         """The names of the two splits."""
 
+    example_rows: ClassVar[Examples] = {
+        "": {
+            "question": "Which of these is a metal?",
+            "subject": "high_school_chemistry",
+            "choices": ["iron", "glass", "wood", "wool"],
+            "answer": 0,
+        }
+    }
+
     def task_of(self, row: Row) -> Task:
         """The question; its answer is an index from 0 or a letter."""
         right = _index(column(row, "answer"), list(LABELS))
@@ -82,6 +102,15 @@ class Arc(_MultipleChoice):
         """If there is no ``path``: a dataset id on the Hugging Face Hub, or a folder that ``datasets`` can load."""
         name: str | None = "ARC-Challenge"
         """Its configuration: ARC-Challenge or ARC-Easy."""
+
+    example_rows: ClassVar[Examples] = {
+        "": {
+            "id": "own-0",
+            "question": "Which of these is a metal?",
+            "choices": {"text": ["iron", "glass", "wood"], "label": ["A", "B", "C"]},
+            "answerKey": "A",
+        }
+    }
 
     def task_of(self, row: Row) -> Task:
         """The question; its options have letters, whatever labels the row gives them."""

@@ -1,13 +1,14 @@
 """HumanEval and MBPP, asked without examples and with the tests that their authors publish."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ....verifiers.code.suite import read_texts
 from ....verifiers.task import Task
+from ...dataset import Examples
 from ...rows.column import Row, column, text_column
-from ..code import Code
+from ..code import EXAMPLE_ROWS, Code
 
 
 class HumanEval(Code):
@@ -27,6 +28,8 @@ class HumanEval(Code):
             "response should only contain the code for this function."
         )
         """Text before each function."""
+
+    example_rows: ClassVar[Examples] = {"": EXAMPLE_ROWS['format = "humaneval"']}
 
     def task_of(self, row: Row) -> Task:
         """The function's head, after the instruction."""
@@ -48,6 +51,8 @@ class Mbpp(Code):
         """The form of the rows."""
         instruction: str = "You are an expert Python programmer, and here is your task:"
         """Text before each problem."""
+
+    example_rows: ClassVar[Examples] = {"": EXAMPLE_ROWS['format = "mbpp"']}
 
     def task_of(self, row: Row) -> Task:
         """The problem between the instruction and the tests."""

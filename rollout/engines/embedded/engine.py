@@ -34,6 +34,7 @@ from ..engine import Completion, Engine, EngineInfo, Request, Stop
 from ..local import LocalEngine
 from ..registry import EngineSetup
 from ..request_checks import check_length, check_tokens, check_version
+from ..stop_strings import watch_of
 from ..weight_transport.layout import check_layout, layout_of
 from ..weight_transport.transport import Shipment
 from .cache import BLOCK, SlotCache, blocks
@@ -118,6 +119,7 @@ class TorchEngine:
             raise EngineError(f"request key {key} is in use")
         if request.sampling.schema:
             self._constraint(request)  # refused now, if at all
+        watch_of(self._path, request.sampling.stop)
         self._keys.add(key)
         if len(request.prompt) >= self._context:
             self._ended.append((key, _nothing("length")))
@@ -224,7 +226,7 @@ class TorchEngine:
         admitted = [(slot, *self._queue.popleft()) for slot in free[: len(self._queue)]]
         self._prefill((slot, request.prompt[:-1]) for slot, _, request in admitted)
         for slot, key, request in admitted:
-            self._slots.begin(slot, request)
+            self._slots.begin(slot, request, watch_of(self._path, request.sampling.stop))
             self._held.pop(slot, None)
             if request.sampling.schema:
                 self._held[slot] = self._constraint(request)
@@ -279,7 +281,7 @@ class TorchEngine:
             slot: self._held[slot].allowed().to(self.model.device) for slot in self._running if slot in self._held
         }
         logits = self._logits()
-        tokens, logprobs = draw(logits, slots.temperature, slots.top_k, slots.top_p, slots.uniform(), allowed)
+        tokens, logprobs = draw(logits, *slots.sampling, slots.uniform(), allowed)
         if not (logprobs.isfinite() | ~slots.active).all():
             self._cache.clear()
             self._prefixes = [b""] * len(self._prefixes)

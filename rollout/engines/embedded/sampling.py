@@ -1,4 +1,4 @@
-"""Drawing a token from logits: temperature, top-k, top-p, and a uniform random number of the request's own stream."""
+"""Drawing a token from logits: temperature, filters, and a uniform random number of the request's own stream."""
 
 import numpy as np
 import torch
@@ -15,19 +15,21 @@ def draw(
     temperature: torch.Tensor,
     top_k: torch.Tensor,
     top_p: torch.Tensor,
+    min_p: torch.Tensor,
     uniform: torch.Tensor,
     allowed: dict[int, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw one token a row by inverting the distribution function; a row's result depends on that row alone.
 
-    Temperature comes first, then top-k, then top-p, as in vLLM (whose ``processed_logprobs`` these are). Temperature 0
-    takes the most probable token, without filters and with logprobs at temperature 1.
+    Temperature comes first, then min-p, top-k and top-p, as in vLLM (whose ``processed_logprobs`` these are).
+    Temperature 0 takes the most probable token, without filters and with logprobs at temperature 1.
 
     Args:
         logits: float32 ``[rows, vocabulary]``; not changed.
         temperature: float32 ``[rows]``.
         top_k: int64 ``[rows]``; 0 keeps all.
         top_p: float32 ``[rows]``; 1 keeps all.
+        min_p: float32 ``[rows]``; 0 keeps all.
         uniform: float64 ``[rows]`` in [0, 1).
         allowed: row → bool ``[vocabulary]``, the only tokens that may be drawn there; applied before all filters.
 
@@ -40,9 +42,10 @@ def draw(
     whole = {row: scaled[row].log_softmax(-1) for row in allowed or ()}
     for row, tokens in (allowed or {}).items():
         scaled[row].masked_fill_(~tokens, -torch.inf)
-    filtered = ((top_k > 0) | (top_p < 1)) & ~greedy
+    filtered = ((top_k > 0) | (top_p < 1) | (min_p > 0)) & ~greedy
     if filtered.any():
-        scaled[filtered] = keep_top(scaled[filtered], top_k[filtered], top_p[filtered])
+        likely = keep_likely(scaled[filtered], min_p[filtered])
+        scaled[filtered] = keep_top(likely, top_k[filtered], top_p[filtered])
     logprobs = scaled.log_softmax(-1)
     mass = logprobs.exp().cumsum(-1, dtype=torch.float64)
     # A token of probability 0 adds no mass, so `right=True` never lands on it; 1 - 2^-53 times the total is below it.
@@ -52,6 +55,12 @@ def draw(
     for row, own in whole.items():
         picked[row] = own[tokens[row]]
     return tokens, picked
+
+
+def keep_likely(logits: torch.Tensor, min_p: torch.Tensor) -> torch.Tensor:
+    """``logits`` with -inf for tokens below the share ``min_p`` of the most probable token's probability."""
+    least = logits.amax(-1) + min_p.log()
+    return logits.masked_fill(logits < least[:, None], -torch.inf)
 
 
 def keep_top(logits: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ..engine import Completion, Request, Stop
+from ..stop_strings import StopWatch
 from .sampling import uniforms
 
 
@@ -14,7 +15,7 @@ class Slots:
         active: bool, whether a request runs in the slot.
         tokens: int64, the next input token.
         positions: int64, the position of that token.
-        temperature, top_k, top_p: the request's sampling.
+        temperature, top_k, top_p, min_p: the request's sampling.
     """
 
     def __init__(self, count: int, context: int, device: torch.device) -> None:
@@ -25,15 +26,20 @@ class Slots:
         self.active = rows(torch.bool)
         self.tokens, self.positions = rows(torch.int64), rows(torch.int64)
         self.temperature, self.top_k, self.top_p = rows(torch.float32), rows(torch.int64), rows(torch.float32)
+        self.min_p = rows(torch.float32)
         self._every = torch.arange(count, device=device)
         self._counts, self._limits = rows(torch.int64), rows(torch.int64)
         self._stop_ids = rows(torch.int64, 4)
         self._uniforms = rows(torch.float64, context)
         self._sampled, self._versions = rows(torch.int32, context), rows(torch.int32, context)
         self._logprobs = rows(torch.float32, context)
+        self._watches: dict[int, StopWatch] = {}
 
-    def begin(self, slot: int, request: Request) -> None:
-        """Start ``request`` in ``slot``, whose cache holds all of the prompt but its last token."""
+    def begin(self, slot: int, request: Request, watch: StopWatch | None = None) -> None:
+        """Start ``request`` in ``slot``, whose cache holds all of the prompt but its last token.
+
+        ``watch`` looks for the stop strings in its reply.
+        """
         sampling, length = request.sampling, len(request.prompt)
         limit = min(sampling.max_tokens, self.context - length)
         self.active[slot] = True
@@ -44,8 +50,17 @@ class Slots:
         self.temperature[slot] = sampling.temperature
         self.top_k[slot] = sampling.top_k
         self.top_p[slot] = sampling.top_p
+        self.min_p[slot] = sampling.min_p
         self._uniforms[slot, :limit] = uniforms(sampling.seed, limit)
         self._set_stop_ids(slot, sampling.stop_ids)
+        self._watches.pop(slot, None)
+        if watch:
+            self._watches[slot] = watch
+
+    @property
+    def sampling(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Temperature, top-k, top-p and min-p, as ``draw`` takes them."""
+        return self.temperature, self.top_k, self.top_p, self.min_p
 
     def uniform(self) -> torch.Tensor:
         """Each slot's next random number, float64."""
@@ -56,7 +71,7 @@ class Slots:
         return int((self.positions * self.active).max()) + 1
 
     def record(self, tokens: torch.Tensor, logprobs: torch.Tensor, version: int) -> tuple[list[int], list[int]]:
-        """Append the sampled tokens; return the slots that a stop id ended, and those that are full."""
+        """Append the sampled tokens; return the slots that a stop id or string ended, and those that are full."""
         place = self._every, self._counts
         self._sampled[place] = tokens.int()
         self._logprobs[place] = logprobs
@@ -65,6 +80,8 @@ class Slots:
         self.positions += self.active
         self.tokens = torch.where(self.active, tokens, self.tokens)
         stopped = self.active & (tokens[:, None] == self._stop_ids).any(-1)
+        for slot, watch in self._watches.items():
+            stopped[slot] |= watch.add(int(tokens[slot]))
         full = self.active & (self._counts >= self._limits) & ~stopped
         if not (stopped | full).any():
             return [], []
@@ -77,6 +94,7 @@ class Slots:
     def end(self, slot: int, stop: Stop) -> Completion:
         """Free ``slot`` and return its completion."""
         self.active[slot] = False
+        self._watches.pop(slot, None)
         count = int(self._counts[slot])
         tokens, logprobs, versions = (
             tensor[slot, :count].cpu().numpy().copy() for tensor in (self._sampled, self._logprobs, self._versions)

@@ -154,6 +154,10 @@ class AtroposClient:
         }
         if sampling.top_k:
             wanted["top_k"] = sampling.top_k
+        if sampling.min_p:
+            wanted["min_p"] = sampling.min_p
+        if sampling.stop:
+            wanted["stop"] = list(sampling.stop)
         status, body = await self._engine.ask("POST", "/generate", _json(wanted), LONG)
         if status != 200:
             raise EngineError(f"{self._engine.url}/generate answers {status}: {detail(body)}")

@@ -319,8 +319,10 @@ def test_the_context_comes_from_the_model_and_sampling_that_needs_an_endpoint_is
     build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64)
     words = ["eval", "arithmetic", "--config.digits=1", "--model", "model", "--inline", "--tasks", "2"]
     words += ["--max-tokens", "3"]
-    refused(lachesis_here(*words, "--sampling.min_p", "0.1", cwd=tmp_path), "--sampling.min_p needs an endpoint")
-    done = lachesis_here(*words, "--sampling.top_k", "5", cwd=tmp_path)
+    refused(lachesis_here(*words, "--sampling.effort", "9", cwd=tmp_path), "--sampling.effort needs an endpoint")
+    done = lachesis_here(
+        *words, "--sampling.top_k", "5", "--sampling.min_p", "0.1", "--sampling.stop", "x", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "2 of 2 scored" in done.stdout
     assert "prompt tokens and" in done.stdout

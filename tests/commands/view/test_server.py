@@ -111,6 +111,20 @@ def test_a_run_answers_with_curves_rows_groups_and_trajectories(folder: Path) ->
     assert [row["attempt"] for row in trajectory["siblings"]] == [0, 1]
 
 
+def test_training_rows_answer_with_their_manifest_and_a_sample(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "<script>"}], "metadata": {"reward": 1.0}}
+    (tmp_path / "train-00000-of-00001.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "manifest.json").write_text('{"kind": "messages", "rows": 1}')
+    (key,) = keys(tmp_path).values()
+    answers = get(tmp_path, f"/api/{key}", f"/api/{key}/sample", f"/api/{key}/sample?first=-9", f"/api/{key}/rows")
+    assert [status for status, _ in answers] == [200, 200, 200, 404]
+    assert answers[0][1]["manifest"] == {"kind": "messages", "rows": 1}
+    assert answers[1] == answers[2]
+    assert answers[1][1]["rows"][0]["conversations"]["messages"][0]["content"] == "<script>"
+    assert export(Answers(Library([tmp_path])), tmp_path / "shared.html", 10) > 0
+    assert f'"{key}/sample"' in (tmp_path / "shared.html").read_text()
+
+
 def test_two_evaluations_are_compared(folder: Path) -> None:
     named = keys(folder)
     ((status, found),) = get(folder, f"/api/compare/{named['a.jsonl']}/{named['b.jsonl']}")

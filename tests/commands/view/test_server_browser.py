@@ -63,7 +63,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make: Make, write_run: Writ
             [(n, make(f"t{task}", f"<i>{task}</i>", score)) for task in range(5) for n in (0, 1)],
             name,
         )
+    for name, rows in (("hostile-rows", [{"messages": hostile(text)} for text in HOSTILE]), ("token-rows", TOKENS)):
+        (folder / name).mkdir()
+        (folder / name / "train-00000-of-00001.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        kind, left = ("tokens" if rows is TOKENS else "messages"), {HOSTILE[1]: 3}
+        (folder / name / "manifest.json").write_text(json.dumps({"kind": kind, "rows": len(rows), "left_out": left}))
     return folder
+
+
+TOKENS = [{"input_ids": list(range(30 * n + 5)), "labels": [-100, *range(1, 30 * n + 5)]} for n in range(4)]
+
+
+def hostile(text: str) -> list[dict[str, Any]]:
+    call = {"type": "function", "function": {"name": text[:40], "arguments": {text[:40]: text}}}
+    return [
+        {"role": "user", "content": text, "train": False},
+        {"role": "assistant", "content": text, "reasoning_content": text, "tool_calls": [call], "train": True},
+    ]
 
 
 def open_run(page: Any, address: str) -> None:
@@ -182,6 +198,21 @@ def test_hostile_texts_are_only_texts(page: Any, address: str) -> None:
     assert page.evaluate("window.hacked") is None
 
 
+def test_training_rows_are_shown_page_by_page_and_hostile_ones_are_only_texts(page: Any, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("link", name="token-rows").click()
+    page.get_by_text("35 tokens, 34 sampled, 34 trained").wait_for()
+    page.goto(address)
+    page.get_by_role("link", name="hostile-rows").click()
+    page.get_by_text("3 conversations were left out").wait_for()
+    page.get_by_role("heading", name="Row 0", exact=True).wait_for()
+    shown = page.locator(".message.user .text").all_text_contents()
+    for text in HOSTILE[:-1]:
+        assert text in shown
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.hacked") is None
+
+
 def test_an_exported_file_is_the_same_page_without_a_server(
     page: Any, folder: Path, tmp_path: Path, lachesis_here: Callable[..., Any]
 ) -> None:
@@ -206,7 +237,12 @@ def test_axe_finds_nothing_serious(browser: Any, address: str, scheme: str) -> N
     page.get_by_role("link", name="toy-1").first.click()
     page.get_by_role("img", name="Reward").first.wait_for()
     run = page.url
-    evaluation = page.evaluate("fetch('api/home').then((a) => a.json()).then((a) => a.sources.at(-1).key)")
+    evaluation = page.evaluate(
+        "fetch('api/home').then((a) => a.json()).then((a) => a.sources.find((s) => s.kind === 'eval').key)"
+    )
+    rows = page.evaluate(
+        "fetch('api/home').then((a) => a.json()).then((a) => a.sources.find((s) => s.kind === 'rows').key)"
+    )
     views = [
         "",
         "#/",
@@ -215,6 +251,7 @@ def test_axe_finds_nothing_serious(browser: Any, address: str, scheme: str) -> N
         f"{run}/trajectory/2/1",
         f"{run}/group/2",
         f"#/eval/{evaluation}",
+        f"#/rows/{rows}",
     ]
     for view in views:
         page.goto(run if not view else view if view.startswith("http") else address + view)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import math
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,7 @@ def test_a_tool_that_raises_in_the_demonstration_is_named() -> None:
 
     broken = found(audited(Broken()), "tool")
     assert "tool 'look' failed in the demonstration" in broken.message
+    assert re.search(rf"\({re.escape(__file__)}, line \d+\)$", broken.message)
     assert "lamp" in broken.message
     assert broken.severity == "warning"
 

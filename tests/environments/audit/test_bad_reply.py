@@ -65,6 +65,12 @@ def test_no_reply_is_the_perfect_one() -> None:
     assert ("40 and 2 make \\boxed{42 or 52}", "40 and 2 make \\boxed{52 or 42}") in hedges
 
 
+def test_an_answer_is_hidden_in_reasoning_without_the_demonstration_s_own_reasoning_which_would_end_it() -> None:
+    said = Shown(Task("What is 40 + 2?", answer="42"), ("<think>40 and 2</think>42",))
+    hidden = [reply.script for reply in bad_replies(said, []) if reply.kind == "in_think"]
+    assert hidden == [("<think>\n42\n</think>",), ("<think>\n42",)]
+
+
 def test_another_tasks_reply_with_the_same_answer_is_not_wrong() -> None:
     one, same = Task("1 + 1?", answer="2"), Task("3 - 1?", answer="2")
     replies = bad_replies(Shown(one, ("two: 2",)), [Shown(same, ("2",))])

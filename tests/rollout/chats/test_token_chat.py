@@ -107,6 +107,35 @@ async def talk(chat: TokenChat, questions: list[str], **sampling: Any) -> list[A
     return replies
 
 
+@pytest.mark.parametrize("include", [False, True])
+def test_a_stop_string_ends_the_reply_whose_tokens_are_trained_as_they_were_sampled(include: bool) -> None:
+    table = Table(["<answer>64</answer> because", "<answer>7</answer>"], sampling=Sampling(stop=("</answer>",)))
+    chat = table.open()
+    first, second = run(talk(chat, ["21+43=", "3+4="], include_stop=include))
+    assert [first.raw, second.raw] == ["<answer>64" + "</answer>" * include, "<answer>7" + "</answer>" * include]
+    assert (first.stop, second.stop) == ("stop", "stop")
+    (segment,) = chat.segments()
+    sampled = [table.text(segment.tokens[span]) for span in spans_of(segment)]
+    assert sampled == ["<answer>64</answer>", "<answer>7</answer>"]
+    assert chat.breaks == 0
+
+
+def test_a_stop_string_may_be_given_for_one_reply_and_may_be_the_end_of_the_turn() -> None:
+    table = Table(["a.b", "a.b", "a.b"], CHATML)
+    chat = table.open()
+    assert run(talk(chat, ["x"], stop="."))[0].raw == "a"
+    assert run(talk(chat, ["x"], stop=["<|im_end|>"]))[0].raw == "a.b"
+    assert run(talk(chat, ["x"]))[0].raw == "a.b"
+    with pytest.raises(DataError, match="stop is a text or a list"):
+        run(talk(chat, ["x"], stop=[""]))
+
+
+def spans_of(segment: Segment) -> list[slice]:
+    """The runs of sampled tokens."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], segment.sampled, [0]]).astype(int)))
+    return [slice(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
 @every_template
 def test_a_single_turn_is_the_templates_prompt_and_the_sampled_ids(template: str) -> None:
     table = Table(["<think>add</think>64"], template)

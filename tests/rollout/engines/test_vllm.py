@@ -90,6 +90,9 @@ def reference(
     ids = torch.from_numpy(np.concatenate([prompt, tokens]).astype(np.int64))[None]
     with torch.no_grad():
         logits = model(ids).logits[0, len(prompt) - 1 : -1].double() / (sampling.temperature or 1)
+    if sampling.min_p:
+        probabilities = logits.softmax(-1)
+        logits = logits.masked_fill(probabilities < sampling.min_p * probabilities.amax(-1, keepdim=True), -torch.inf)
     if sampling.top_k:
         logits = logits.masked_fill(logits < logits.topk(sampling.top_k).values[:, -1:], -torch.inf)
     if sampling.top_p < 1:
@@ -113,6 +116,7 @@ SAMPLINGS: dict[str, dict[str, float]] = {
     "temperature 0.7": {"temperature": 0.7},
     "top-p 0.9": {"top_p": 0.9},
     "top-k 5": {"top_k": 5},
+    "min-p 0.1": {"min_p": 0.1, "top_p": 0.95},
     "greedy": {"temperature": 0.0},
 }
 
@@ -132,6 +136,24 @@ def test_logprobs_are_a_forward_pass_s_before_and_after_each_update(served: Serv
                 done[key].logprobs, expected, atol=TOLERANCE, err_msg=f"{request.sampling} after update {seed}"
             )
         assert min(completion.logprobs.min() for completion in done.values()) < -2  # far from a flat model
+
+
+def test_a_stop_string_ends_a_reply_at_the_token_that_completes_it(served: Served) -> None:
+    whole = {key: request_of(key, temperature=0.7, min_p=0.01) for key in range(3)}
+    free = finish(served.engine, whole)
+    decode = AutoTokenizer.from_pretrained(served.folder).decode
+    stop = {key: decode(free[key].tokens[4:6]) for key in whole}
+    asked = {key: Request(one.prompt, replace(one.sampling, stop=(stop[key],))) for key, one in whole.items()}
+    done = finish(served.engine, asked)
+    for key, completion in done.items():
+        assert completion.stop == "stop"
+        count = completion.tokens.size
+        assert count <= 6
+        assert stop[key] in decode(completion.tokens)
+        assert stop[key] not in decode(completion.tokens[:-1])
+        assert completion.tokens.tolist() == free[key].tokens[:count].tolist()
+        assert completion.logprobs.tobytes() == free[key].logprobs[:count].tobytes()
+    assert same(finish(served.engine, whole), free)  # nothing of a stopped request is left
 
 
 def test_scores_are_a_forward_pass_s_before_and_after_an_update(served: Served) -> None:

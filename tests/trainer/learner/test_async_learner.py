@@ -35,11 +35,12 @@ def test_a_step_has_the_same_bits_in_the_thread(tmp_path: Path, threads: int) ->
         config = TrainerConfig(threads=threads)
         found = AsyncLearner(LocalLearner(ModelConfig(path=path, context=64), config), apart=apart)
         first = await found.supervised_step(samples(), 1e-3)
-        metrics, logprobs = await found.policy_step(samples(), 1e-3)
+        metrics, *computed = await found.policy_step(samples(), 1e-3)
         probe = await found.compute_logprobs(samples()[0].tokens)
         digest = (await found.send(ObjectStoreSender(), 1)).digest
         found.close()
-        return first, metrics, [part.tolist() for part in logprobs if part is not None], probe[1:].tolist(), digest
+        parts = [part.tolist() for kind in computed for part in kind if part is not None]
+        return first, metrics, parts, probe[1:].tolist(), digest
 
     try:
         assert asyncio.run(trained(apart=True)) == asyncio.run(trained(apart=False))

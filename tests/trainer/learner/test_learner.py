@@ -20,8 +20,9 @@ from lachesis.rollout.workers.pool import InlinePool, PoolSpec
 from lachesis.trainer.advantages.estimator import compute_advantages
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.pair import Pair
 from lachesis.trainer.learner.sample import Sample, samples_of
-from lachesis.trainer.losses.config import LossConfig
+from lachesis.trainer.losses.config import LossConfig, PreferenceConfig
 from lachesis.trainer.losses.objective import Objective
 from lachesis.trainer.losses.terms import Tokens
 from lachesis.verifiers.errors import ConfigError, DataError, InfrastructureError
@@ -353,3 +354,30 @@ def test_scores_are_those_of_a_plain_forward_pass(tiny: str) -> None:
     expected = found.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
     assert np.isnan(logprobs[0])
     assert np.allclose(logprobs[1:], expected.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("micro_tokens", [16384, 24, 1])
+def test_a_preference_step_has_the_gradient_of_the_loss_over_whole_pairs(tiny: str, micro_tokens: int) -> None:
+    pairs = [
+        Pair((sample(1, 9, 1.0),), (sample(2, 4, 1.0), sample(3, 5, 1.0)), (-51.0, -49.0)),
+        Pair((sample(4, 2, 1.0),), (sample(5, 30, 1.0),), (-12.0, -166.0)),
+    ]
+    found = learner(tiny, max_grad_norm=1e9, micro_tokens=micro_tokens)
+    metrics = found.preference_step(pairs, PreferenceConfig(beta=0.7), lr=0.0)
+    taken = gradient(found)
+
+    found.model.zero_grad(set_to_none=False)
+    losses = []
+    for pair in pairs:
+        ratios = []
+        for side, known in zip(pair.sides, pair.reference, strict=True):
+            for number, one in enumerate(side):
+                tokens = torch.from_numpy(one.tokens.astype(np.int64))
+                logits = found.model(input_ids=tokens[None]).logits[0, :-1]
+                logprobs = logits.log_softmax(-1).gather(-1, tokens[1:, None])[:, 0][torch.from_numpy(one.mask[1:])]
+                ratios.append(logprobs.sum() - (known if number == 0 else 0))
+        losses.append(-torch.nn.functional.logsigmoid(0.7 * (ratios[0] - sum(ratios[1:]))))
+    loss = torch.stack(losses).mean()
+    loss.backward()
+    assert metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert (taken - gradient(found)).norm() <= 1e-5 * taken.norm()

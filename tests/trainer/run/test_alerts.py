@@ -21,8 +21,11 @@ HEALTHY: dict[str, Any] = {
     "stop/length": 0.1,
 }
 
+WELL = {"heldout/accuracy": 0.6, "validation/loss": 1.0}
+
 SICK = {
     "collapse": {"heldout/accuracy": 0.08},
+    "overfitted": {"validation/loss": 1.2},
     "reward_hacked": {"heldout/accuracy": 0.45, "reward/total": 0.9},
     "greedy_only": {"reward/total": 0.05, "heldout/reward": 0.6},
     "broken_environment": {"attempts/raised": 0.2},
@@ -45,7 +48,7 @@ def history(name: str) -> list[dict[str, Any]]:
     if name == "greedy_only":
         before = [{"step": -1, "warm_start/loss": 1.0}, {"step": 0, "heldout/reward": 0.6}]
         return [*before, *[{**HEALTHY, "reward/total": 0.05}] * (LAST - 1)]
-    return [{**HEALTHY, "heldout/accuracy": 0.6}] * 20
+    return [{**HEALTHY, **WELL}] * 20
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -53,7 +56,7 @@ def test_an_alert_is_given_once_when_its_condition_has_held_and_again_when_it_co
     assert given(Alerts(), 20) == []
     alerts = Alerts(history(name))
     (text,) = given(alerts, 3 * LAST, **SICK[name])
-    assert given(alerts, 3 * LAST, **{"heldout/accuracy": 0.6}) == []
+    assert given(alerts, 3 * LAST, **WELL) == []
     (again,) = given(alerts, 3 * LAST, **SICK[name])
     assert again == text
     assert [alert.name for alert in alerts.given] == [name, name]
@@ -129,3 +132,10 @@ def test_an_alert_says_its_step_and_an_unknown_name_is_refused_with_the_nearest(
     assert [(alert.name, alert.step) for alert in alerts.given] == [("replies_cut_off", LAST)]
     with pytest.raises(ConfigError, match="no alert 'colapse'; did you mean 'collapse'"):
         validated(TrainerConfig, {"stop_on": ["colapse"]}, "trainer")
+
+
+def test_rows_of_tuning_have_the_alerts_that_need_no_rollouts() -> None:
+    alerts = Alerts()
+    losses = [1.0, 0.9, 0.8, 0.9, 0.95, 1.0, 1.1]
+    rows = [{"step": step, "loss": 0.1, "validation/loss": loss} for step, loss in enumerate(losses)]
+    assert [(alert.name, alert.step) for row in rows for alert in alerts.seen(row)] == [("overfitted", 4)]

@@ -29,3 +29,10 @@ def test_the_last_answer_is_found(text: str, found: str | None) -> None:
 def test_many_tags_are_read_in_linear_time() -> None:
     assert last_tagged("</answer>" * 200_000) is None
     assert last_tagged("<answer>" * 200_000) is None
+
+
+def test_any_tag_can_be_read_and_only_as_it_is_spelled() -> None:
+    text = "<move>a1</move> no, <move> b2 </move> <Move>c3</Move> <move x=1>d4</move>"
+    assert last_tagged(text, "move") == "b2"
+    assert last_tagged(text) is None
+    assert last_tagged("<a.*>1</a.*>", "a.*") == "1"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.task import Task
-from lachesis.verifiers.text.json_answer import JsonAnswer, last_object
+from lachesis.verifiers.text.json_answer import JsonAnswer, last_json_object
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 
@@ -52,13 +52,13 @@ def test_no_text_raises(text: str) -> None:
 @pytest.mark.parametrize("unit", ["{", '{"a":', '{"a":[', '{"a":1,', "{}", '{"', '[{"a":'])
 def test_a_hundred_kilobytes_of_anything_are_read_in_time(unit: str) -> None:
     start = time.monotonic()
-    last_object(unit * (100_000 // len(unit)))
+    last_json_object(unit * (100_000 // len(unit)))
     assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("end", ["", "x", "1]" + "}" * 900])
 def test_a_megabyte_inside_of_what_is_no_object_is_not_read_again_for_each_brace(end: str) -> None:
     start = time.process_time()
-    found = last_object('{"a":' * 900 + "[" + "1," * 450_000 + end)
+    found = last_json_object('{"a":' * 900 + "[" + "1," * 450_000 + end)
     assert found is None
     assert time.process_time() - start < 5

@@ -18,7 +18,7 @@ LOGITS = 1 << 27
 
 
 class LogprobModel(nn.Module):
-    """Computes logprobs and entropies of a micro-batch's trained tokens.
+    """Computes logprobs and entropies of a micro-batch's trained tokens, and which of them are the most probable.
 
     If the logits of all tokens would be more than ``LOGITS`` numbers, the output layer runs over a part of the tokens
     at a time, and again in the backward pass.
@@ -62,8 +62,9 @@ class LogprobModel(nn.Module):
             if gradient_checkpointing:
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
-    def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the logprobs [N] of the trained tokens, and the entropies [N] of their distributions, in nats.
+    def forward(self, micro: MicroBatch, differentiate: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logprobs [N] of the trained tokens, the entropies [N] of their distributions in nats, and
+        whether each token is the most probable one, bool [N].
 
         Args:
             micro: the micro-batch.
@@ -87,17 +88,18 @@ class LogprobModel(nn.Module):
                 checkpoint(self._compute, *chunk, differentiate, use_reentrant=False)
                 for chunk in zip(*parts, strict=True)
             ]
-        logprobs, entropies = zip(*computed, strict=True)
-        return torch.cat(logprobs), torch.cat(entropies)
+        logprobs, entropies, first = zip(*computed, strict=True)
+        return torch.cat(logprobs), torch.cat(entropies), torch.cat(first)
 
     def _compute(
         self, hidden_ND: Tensor, targets_N: Tensor, temperatures_N: Tensor, differentiate: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         logits_NV = self._logits(hidden_ND).float() / temperatures_N[:, None]
         all_NV = logits_NV.log_softmax(-1)
         with torch.set_grad_enabled(differentiate and torch.is_grad_enabled()):
             entropy_N = -(all_NV.exp() * all_NV).sum(-1)
-        return all_NV.gather(-1, targets_N[:, None])[:, 0].clone(), entropy_N  # FSDP does not take a view
+        logprobs_N = all_NV.gather(-1, targets_N[:, None])[:, 0].clone()  # FSDP does not take a view
+        return logprobs_N, entropy_N, logprobs_N.detach() == all_NV.detach().amax(-1)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self._head(hidden)

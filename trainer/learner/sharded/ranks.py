@@ -15,9 +15,11 @@ from ....rollout.engines.own_code import OwnCode
 from ....rollout.engines.weight_transport.transport import Shipment, WeightSender
 from ....verifiers.errors import InfrastructureError, LachesisError
 from ...config import TrainerConfig
+from ...losses.config import PreferenceConfig
 from ...losses.objective import Objective
-from ..learner import Metrics, StepResult
+from ..learner import Computed, Metrics, StepResult
 from ..local import LocalLearner
+from ..pair import Pair
 from ..sample import Sample
 from ..throughput import Scale
 
@@ -100,6 +102,16 @@ class RankedLearner:
         """As in ``Learner``; the samples are put into the object store once, for all ranks."""
         metrics: Metrics = self.call("supervised_step", ray.put(samples), lr)[0]
         return metrics
+
+    def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
+        """As in ``Learner``; the pairs are put into the object store once, for all ranks."""
+        metrics: Metrics = self.call("preference_step", ray.put(pairs), config, lr)[0]
+        return metrics
+
+    def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
+        """As in ``Learner``; the samples are put into the object store once, for all ranks."""
+        found: list[Computed] = self.call("compute_each", ray.put(samples))[0]
+        return found
 
     def send(self, sender: WeightSender, version: int) -> Shipment:
         """As in ``Learner``."""

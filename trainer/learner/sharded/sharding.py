@@ -48,11 +48,18 @@ class Ranks:
             sharded.set_force_sum_reduction_for_comms(True)
         register_fsdp_forward_method(model, "check")
 
-    @staticmethod
-    def check(model: LogprobModel) -> None:
+    def check(self, model: LogprobModel) -> None:
         """Check a sharded model; all ranks must call this at the same time."""
         model.check()
-        cast(FSDPModule, model).reshard()  # else its outermost parameters stay gathered, and would be trained as such
+        self.reshard(model)
+
+    def reshard(self, model: LogprobModel) -> None:
+        """Drop the outermost parameters, which stay gathered after a pass without gradients.
+
+        Else they would be trained as such, and their shards would get no gradient.
+        """
+        if self.size > 1:
+            cast(FSDPModule, model).reshard()
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sum the numbers over all ranks, by key. All ranks must have the same keys."""

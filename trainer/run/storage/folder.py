@@ -110,13 +110,14 @@ class RunFolder:
         path = self.path / "fingerprint.json"
         if path.exists():
             found = differences(read_json(path, "delete it; then nothing is compared"), fingerprint)
+            what = "rows" if all(one.startswith("rows.") for one in found) else "environments"
             if found and not changed:
                 raise ConfigError(
-                    f"the environments have changed since {self.path} was started: {'; '.join(found)}. Undo the "
-                    "changes, start a new run, or continue all the same with --changed"
+                    f"the {what} have changed since {self.path} was started: {'; '.join(found)}. Undo the changes, "
+                    "start a new run, or continue all the same with --changed"
                 )
             for difference in found:
-                logging.getLogger("lachesis").warning("resumed with a changed environment: %s", difference)
+                logging.getLogger("lachesis").warning("resumed with a changed %s: %s", what[:-1], difference)
         with _writing(self.path):
             replace_text(path, json.dumps(fingerprint, indent=1) + "\n")
 

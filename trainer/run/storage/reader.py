@@ -11,7 +11,8 @@ from ....rollout.store import Stored, TrajectoryStore
 from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.files import whole_lines
 from ....verifiers.rows.jsonl import json_object, read_json
-from ...config import RunConfig, load_config
+from ...config import RunConfig, load_config_of
+from ...tune_config import kind_of
 from .checkpoint import sealed
 
 log = logging.getLogger("lachesis")
@@ -70,7 +71,7 @@ class Run:
         Raises:
             ConfigError: The config or an override is invalid.
         """
-        return load_config(self.path / CONFIG, overrides)
+        return load_config_of(kind_of(self.path / CONFIG), self.path / CONFIG, overrides)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all rows of ``metrics.jsonl``, one for each step, in order; a damaged line is left out, and logged."""

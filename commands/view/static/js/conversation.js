@@ -10,7 +10,7 @@ export function Conversation({ messages }) {
 
 function Message({ message }) {
   const policy = message.role === "assistant" && !message.given;
-  const note = message.given ? "an example, not sampled" : message.role === "tool" ? [message.name, message.error ? "failed" : ""].filter(Boolean).join(", ") : "";
+  const note = message.untrained ? "not trained" : message.given ? "an example, not sampled" : message.role === "tool" ? [message.name, message.error ? "failed" : ""].filter(Boolean).join(", ") : "";
   return html`<li class=${`message ${message.role}`} data-policy=${policy}>
     <header><strong>${message.role}</strong> <small>${note}</small></header>
     ${policy ? html`<${Reply} text=${message.content} />` : html`<${Text} text=${message.content} />`}
@@ -42,5 +42,5 @@ function Picture({ url }) {
 function Call({ call }) {
   const asked = call.function ?? call;
   const given = typeof asked.arguments === "string" ? asked.arguments : JSON.stringify(asked.arguments, null, 1);
-  return html`<div class="call"><strong>calls ${asked.name}</strong><pre>${given}</pre></div>`;
+  return html`<div class="call"><strong>calls ${asked.name}</strong><pre tabindex="0">${given}</pre></div>`;
 }

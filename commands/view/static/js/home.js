@@ -13,13 +13,15 @@ export function Home() {
   const listed = answer.sources.filter((source) => source.path.toLowerCase().includes(text.toLowerCase()));
   const runs = listed.filter((source) => source.kind === "run").sort((one, other) => other.changed - one.changed);
   const evals = listed.filter((source) => source.kind === "eval").sort((one, other) => other.changed - one.changed);
+  const rows = listed.filter((source) => source.kind === "rows").sort((one, other) => other.changed - one.changed);
   return html`
     <${Failure} error=${error} />
     <${Title}>Runs and evaluations<//>
     ${answer.sources.length > 10 ? html`<div class="bar"><label>name or folder <input type="search" value=${text} onInput=${(event) => setText(event.target.value)} /></label></div>` : ""}
     ${runs.length ? html`<${Runs} runs=${runs} chosen=${chosen} toggle=${toggle} />` : ""}
     ${evals.length ? html`<${Evals} evals=${evals} chosen=${chosen} toggle=${toggle} />` : ""}
-    ${runs.length || evals.length ? "" : html`<p>${text ? "No name contains this text." : "There is nothing here yet. This list is read again every three seconds."}</p>`}`;
+    ${rows.length ? html`<${TrainingRowsList} rows=${rows} />` : ""}
+    ${listed.length ? "" : html`<p>${text ? "No name contains this text." : "There is nothing here yet. This list is read again every three seconds."}</p>`}`;
 }
 
 function Runs({ runs, chosen, toggle }) {
@@ -42,6 +44,17 @@ function Runs({ runs, chosen, toggle }) {
     ? html`<a class="button" href=${link(["curves", ...compared])}>Compare ${compared.length} runs</a>`
     : html`<small>Choose two or more to compare their curves.</small>`}</p>
   </section>`;
+}
+
+function TrainingRowsList({ rows }) {
+  return html`<section aria-labelledby="training-rows">
+    <h2 id="training-rows">Training rows</h2>
+    <div class="table" tabindex="0" role="group" aria-label="table"><table>
+      <thead><tr><th scope="col">rows</th><th scope="col">kind</th><th scope="col">number</th><th scope="col">written</th><th scope="col">size</th></tr></thead>
+      <tbody>${rows.map((one) => html`<tr key=${one.key}>
+        <td><a href=${link(["rows", one.key])} title=${one.path}>${one.name}</a></td>
+        ${one.error ? html`<td colspan="4" class="error">${one.error}</td>` : html`<td>${one.rows_are}</td><td>${number(one.rows)}</td><td>${ago(one.changed)}</td><td>${bytes(one.bytes)}</td>`}</tr>`)}
+      </tbody></table></div></section>`;
 }
 
 function Evals({ evals, chosen, toggle }) {

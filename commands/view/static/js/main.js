@@ -5,12 +5,14 @@ import { html, render, useEffect, useRef, useState } from "./dom.js";
 import { Eval, EvalComparison } from "./eval.js";
 import { Home } from "./home.js";
 import { Comparison, Run } from "./run.js";
+import { TrainingRows } from "./training_rows.js";
 import { Group, Trajectory } from "./trajectory.js";
 
 function View({ parts, query }) {
   const [kind, source, view, group, attempt] = parts;
   if (kind === "curves") return html`<${Comparison} sources=${parts.slice(1)} />`;
   if (kind === "compare") return html`<${EvalComparison} one=${source} other=${view} />`;
+  if (kind === "rows") return html`<${TrainingRows} source=${source} query=${query} />`;
   if (kind !== "run" && kind !== "eval") return html`<${Home} />`;
   if (view === "trajectory") return html`<${Trajectory} kind=${kind} source=${source} group=${group} attempt=${attempt} query=${query} />`;
   if (view === "group") return html`<${Group} kind=${kind} source=${source} group=${group} query=${query} />`;
@@ -26,7 +28,7 @@ function Page() {
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
     <header class="top"><nav aria-label="where you are">
       <a href=${link([])}><strong>Lachesis</strong></a>
-      ${source && (kind === "run" || kind === "eval") ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source])}>${named(source)}</a>` : ""}
+      ${source && (kind === "run" || kind === "eval" || kind === "rows") ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source])}>${named(source)}</a>` : ""}
       ${view === "trajectory" || view === "group" ? html` <span aria-hidden="true">›</span> <a href=${link([kind, source, "rows"], Object.fromEntries(query))}>trajectories</a>` : ""}
     </nav><${Theme} /></header>
     <main id="main" tabindex="-1" ref=${main}><${View} parts=${parts} query=${query} /></main>`;

@@ -143,8 +143,8 @@ def test_only_allowed_tokens_are_drawn_and_other_rows_are_as_before() -> None:
     uniform = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
     allowed = torch.zeros(10, dtype=torch.bool)
     allowed[[2, 7]] = True
-    tokens, logprobs = draw(logits, ones, zeros, ones, uniform, {1: allowed})
-    before, plain = draw(logits, ones, zeros, ones, uniform)
+    tokens, logprobs = draw(logits, ones, zeros, ones, 0 * ones, uniform, {1: allowed})
+    before, plain = draw(logits, ones, zeros, ones, 0 * ones, uniform)
     assert tokens[1] in (2, 7)
     assert logprobs[1] == logits[1].log_softmax(-1)[tokens[1]]
     assert (tokens[[0, 2]] == before[[0, 2]]).all()

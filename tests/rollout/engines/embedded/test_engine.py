@@ -1,5 +1,6 @@
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from transformers import (
 )
 
 from lachesis.rollout.engines.embedded.engine import TorchEngine
-from lachesis.rollout.engines.embedded.sampling import draw, keep_top, uniforms
+from lachesis.rollout.engines.embedded.sampling import draw, keep_likely, keep_top, uniforms
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
@@ -216,12 +217,14 @@ def test_each_token_is_exact_under_the_version_that_sampled_it() -> None:
 def test_the_sampler_draws_tokens_as_often_as_their_probability_says() -> None:
     draws = 20_000
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -2.0, -3.0]).expand(draws, 6)
-    for top_k, top_p, expected_support in ((0, 1.0, 6), (3, 1.0, 3), (0, 0.8, 2)):
+    filters = ((0, 1.0, 0.0, 6), (3, 1.0, 0.0, 3), (0, 0.8, 0.0, 2), (0, 1.0, 0.05, 3), (2, 1.0, 0.05, 2))
+    for top_k, top_p, min_p, expected_support in filters:
         tokens, logprobs = draw(
             logits,
             torch.full((draws,), 0.8),
             torch.full((draws,), top_k),
             torch.full((draws,), top_p),
+            torch.full((draws,), min_p),
             torch.cat([uniforms(seed, 10) for seed in range(draws // 10)]),
         )
         counts = torch.bincount(tokens, minlength=6).double()
@@ -237,13 +240,15 @@ def test_the_sampler_draws_tokens_as_often_as_their_probability_says() -> None:
 def test_a_token_of_no_probability_is_never_drawn() -> None:
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]).expand(4, 5)
     uniform = torch.tensor([0.0, 0.5, 1 - 2.0**-53, 0.25], dtype=torch.float64)
-    tokens, _ = draw(logits, torch.ones(4), torch.zeros(4, dtype=torch.int64), torch.ones(4), uniform)
+    tokens, _ = draw(logits, torch.ones(4), torch.zeros(4, dtype=torch.int64), torch.ones(4), torch.zeros(4), uniform)
     assert tokens.tolist() == [1, 3, 3, 1]
 
 
 def test_the_most_probable_token_survives_every_filter() -> None:
     kept = keep_top(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([1]), torch.tensor([1e-9]))
     assert kept.isfinite().tolist() == [[False, True, False]]
+    likely = keep_likely(torch.tensor([[0.0, 3.0, 3.0]]), torch.tensor([1.0]))
+    assert likely.isfinite().tolist() == [[False, True, True]]
 
 
 def test_a_stream_is_a_prefix_of_a_longer_one_and_seeds_differ() -> None:
@@ -448,3 +453,27 @@ def test_a_folder_without_a_model_is_one_clear_line(tmp_path: Path) -> None:
             with pytest.raises(ConfigError, match="that can be loaded") as caught:
                 load(path)
             assert "\n" not in str(caught.value)
+
+
+def test_a_stop_string_ends_a_reply_and_changes_no_bits_of_it_or_of_the_others(tmp_path: Path) -> None:
+    folder = str(build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=64))
+    decode = load_tokenizer(folder).decode
+    engine = TorchEngine.from_path(folder, slots=4, context=64)
+    asked = [Request(ids(5 + key, key) % 256, Sampling(max_tokens=20, seed=key, min_p=0.001 * key)) for key in range(4)]
+    free = serve(engine, asked)
+    stops = [str(decode(completion.tokens[6:8])) for completion in free]
+    stopping = [
+        Request(one.prompt, replace(one.sampling, stop=(stop, "never")) if key % 2 else one.sampling)
+        for key, (one, stop) in enumerate(zip(asked, stops, strict=True))
+    ]
+    done = serve(engine, stopping)
+    assert_same_bits(done[::2], free[::2])
+    for completion, whole, stop in list(zip(done, free, stops, strict=True))[1::2]:
+        count = completion.tokens.size
+        assert_same_bits([completion], [whole.cut(count)])
+        assert count <= 8
+        assert stop in decode(completion.tokens)
+        assert stop not in decode(completion.tokens[:-1])
+    assert_same_bits(serve(engine, asked), free)  # a slot forgets the stop strings of its last request
+    with pytest.raises(EngineError, match="tokenizer"):
+        TorchEngine(tiny(), slots=4).add(0, stopping[1])

@@ -77,7 +77,7 @@ def results(
     model.zero_grad(set_to_none=True)
     found: dict[float, Any] = {}
     for micro in micro_batches(samples, 512, CPU, flat=attention.flat, apart=attention.apart):
-        logprobs_N, _ = policy(micro)
+        logprobs_N, _, _ = policy(micro)
         if logprobs_N.requires_grad:
             (logprobs_N * micro.advantages_N).sum().backward()
         for mark in micro.advantages_N.unique():
@@ -292,7 +292,7 @@ def test_bfloat16_over_weights_in_float32_reaches_the_kernels_as_bfloat16(attent
     policy = LogprobModel(model, torch.bfloat16, attention=attention)
     with torch.no_grad():
         for micro in micro_batches(samples, 512, CPU, flat=True, apart=attention.apart):
-            logprobs_N, _ = policy(micro)
+            logprobs_N, _, _ = policy(micro)
             for mark in micro.advantages_N.unique():
                 part = logprobs_N[micro.advantages_N == mark]
                 assert torch.allclose(part, wide[float(mark)], atol=0.05)

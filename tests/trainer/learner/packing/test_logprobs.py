@@ -72,7 +72,7 @@ def plain(model: PreTrainedModel, micro: MicroBatch) -> torch.Tensor:
 )
 def test_models_that_scale_or_cap_their_logits_are_scored_as_they_score_themselves(config: Any) -> None:
     model, micro = model_of(config), batch()
-    logprobs, entropies = LogprobModel(model, torch.float32)(micro)
+    logprobs, entropies, _ = LogprobModel(model, torch.float32)(micro)
     assert torch.allclose(logprobs, plain(model, micro), atol=1e-5)
     assert (entropies > 0).all()
 
@@ -115,7 +115,7 @@ def test_no_tensor_of_all_tokens_and_the_vocabulary_is_ever_made(
         learner = LocalLearner(ModelConfig(path=str(tmp_path / "m"), context=64), TrainerConfig())
         Largest.numel = 0
         with Largest():
-            logprobs, entropies = learner._policy(micro, True)
+            logprobs, entropies, _ = learner._policy(micro, True)
             (logprobs.sum() + entropies.sum()).backward()
         sizes.append(Largest.numel)
         grads = [parameter.grad.flatten() for parameter in learner.model.parameters() if parameter.grad is not None]

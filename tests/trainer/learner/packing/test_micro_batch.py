@@ -85,7 +85,7 @@ def packed(learner: LocalLearner, samples: Sequence[Sample], micro_tokens: int =
     ]
     found: dict[Any, torch.Tensor] = {}
     for micro in micro_batches(marked, micro_tokens, CPU):
-        logprobs, _ = learner._policy(micro)
+        logprobs, _, _ = learner._policy(micro)
         for number in micro.advantages_N.unique():
             chosen = micro.advantages_N == number
             found[int(number)] = logprobs[chosen]

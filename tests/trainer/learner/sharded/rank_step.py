@@ -18,8 +18,10 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner, Metrics
 from lachesis.trainer.learner.packing.micro_batch import ROW
+from lachesis.trainer.learner.pair import Pair, samples_of_pairs
 from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.learner.sharded.sharding import full_tensor
+from lachesis.trainer.losses.config import PreferenceConfig
 
 SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 16384},
@@ -30,6 +32,8 @@ SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 64, "lora": {"rank": 4}, "moved": True},
     {"micro_tokens": 64, "moved": True, "loss": {"kl": {"coef": 0.1, "apply_to": "reward"}}},
     {"micro_tokens": 64, "dtype": "bfloat16", "lora": {"rank": 4}, "moved": True},
+    {"micro_tokens": 64, "pairs": True},
+    {"micro_tokens": 64, "probed": True},
 ]
 """Settings of one step. The first three are one formula."""
 
@@ -52,21 +56,36 @@ BATCH = [
 """Unequal lengths, prompts shared and not, one beyond a row, one that teaches nothing."""
 
 
+PAIRS = [
+    Pair((sample(20, 9, 1.0),), (sample(21, 14, 1.0),), (-50.0, -70.0)),
+    Pair((sample(22, 3, 1.0, prompt=30),), (sample(23, 40, 1.0, prompt=30), sample(24, 5, 1.0)), (-10.0, -200.0)),
+    Pair((sample(25, 100, 1.0),), (sample(26, 2, 1.0, prompt=9),), (-560.0, -12.0)),
+]
+"""Preference pairs whose replies rarely share a micro-batch or a rank."""
+
+
 def stepped(
     tiny: str, settings: dict[str, Any], batch: list[Sample], folder: Path
 ) -> tuple[Metrics, npt.NDArray[np.float64], int]:
     """Metrics and gradient of a step, and how many logprobs came back; before it one that moves ``moved`` weights."""
-    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved")}
+    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved", "pairs", "probed")}
     model = ModelConfig(path=tiny, context=1024, dtype=settings.get("dtype", "float32"))
     learner = LocalLearner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
     if learner.objective.needs_reference:
         learner.keep_reference(folder / "reference")
     if settings.get("moved"):  # without which an adapter's product is 0, and a divergence too
         learner.policy_step(BATCH[:2], lr=1e-3)
-    metrics, logprobs = learner.policy_step(batch, lr=0.0)
+    if settings.get("probed"):  # as after each publication
+        learner.compute_logprobs(BATCH[0].tokens)
+    if settings.get("pairs"):
+        metrics = learner.preference_step(PAIRS, PreferenceConfig(beta=0.5), lr=0.0)
+        scored = len(learner.compute_each(samples_of_pairs(PAIRS)))
+    else:
+        result = learner.policy_step(batch, lr=0.0)
+        metrics, scored = result.metrics, sum(found is not None for found in result.logprobs)
     grads = [full_tensor(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
     gradient = torch.cat([grad.flatten() for grad in grads]).double().numpy()
-    return metrics, gradient, sum(found is not None for found in logprobs)
+    return metrics, gradient, scored
 
 
 def step(rank: int, size: int, port: int, tiny: str, out: str) -> None:

@@ -1,0 +1,1 @@
+"""``lachesis generate``: training rows from an environment, a run or an evaluation."""
