@@ -7,7 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
@@ -353,6 +357,55 @@ def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> No
     ((row, score),) = examples_of(made["EndsWith"])
     assert asyncio.run(Line(1, json.dumps(row).encode()).verify()).score == score == 1.0
     assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).verify()).score == 0.0
+
+
+def test_the_snippets_about_dataforge_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "docs" / "dataforge.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made: dict[str, Any] = {}
+    with endpoint() as url:
+        exec("\n".join(blocks(path, "python")).replace("http://localhost:8000/v1", url), made)
+        assert made["graph"].mermaid() == blocks(path, "mermaid")[0]
+        rows = [json.loads(line) for line in Path("tasks.jsonl").read_text().splitlines()]
+        assert {call["agent"] for row in rows for call in row["info"]["forge"]["calls"]} == {"policy", "helper"}
+        questions = made["Questions"]()
+        (task,) = questions.tasks("test", 0)
+        attempt = asyncio.run(questions.attempt(task, {"policy": ["What is ice?"], "helper": ["It melts."]}))
+        assert attempt.rewards["policy"].success
+    (toml,) = blocks(path, "toml")
+    Path("run.toml").write_text(toml)
+    assert load_config("run.toml").environments[0].config["answer"] == "info.reference"
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """The URL of an endpoint that asks a question, or judges well."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            nonce = re.search(r"VERDICT ([0-9a-f]{16}): X", body)
+            said = f"VERDICT {nonce[1]}: 10" if nonce else f"What about {len(body)} and {hash(body) % 1000}?"
+            choice = {"message": {"content": said}, "finish_reason": "stop"}
+            answer = json.dumps({"choices": [choice]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_one_that_is_tested(
