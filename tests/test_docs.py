@@ -11,6 +11,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import GenericAlias
@@ -36,13 +37,20 @@ from lachesis.trainer.config import RunConfig, TrainerConfig, load_config
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
 from lachesis.trainer.run.alerts import RULES
+from lachesis.verifiers.judges.judge import Judge
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
-ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
+ENDLESS = {
+    "serve",
+    "serve-reward",
+    "serve-sandbox",
+    "view",
+    "work",
+}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -99,6 +107,8 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
         if name in ("eval", "check", "work") and parts[0] == "config":
             environment = words[words.index("--environment") + 1] if name == "work" else words[0]
             assert has_key(find_environment(environment).Config, parts[1:]), key
+        elif name == "calibrate" and parts[0] == "judge":
+            assert parts[1] == "verifier" or parts[1] in {field.name for field in fields(Judge)}, key
         elif len(parts) > 1 or (name == "train" and key not in options):
             assert has_key(RunConfig, parts), key
         else:
@@ -188,15 +198,11 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: 
     assert tested.returncode == 0, tested.stdout
 
     lines = [line for block in blocks(readme, "bash") for line in block.splitlines()]
-    said = {}
-    for line in lines:
-        if line.startswith("echo "):
-            subprocess.run(line, shell=True, cwd=tmp_path, check=True)
-        ours = line.startswith("lachesis ") and shlex.split(line)[1] not in ENDLESS
-        if ours and not any(word in line for word in ELSEWHERE):
-            small = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
-            small += training if line.startswith("lachesis train") and "mine.py" in line else ""
-            said.setdefault((shlex.split(line)[1], "mine" in line), lachesis(line + small, tmp_path))
+    rows = [{"prompt": "Hi", "completion": f"Hello {number}", "label": number % 2 == 0} for number in range(8)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with endpoint() as url:
+        (tmp_path / "judge.toml").write_text(f'url = "{url}"\nmodel = "m"\nrubric = "r"\ncache = "judges.sqlite"\n')
+        said = run_all(lines, training, tmp_path)
     assert {name for name, _ in said} == set(cli.commands) - ENDLESS
     (rate,) = re.findall(r"(?m)^ accuracy +(\d\.\d+)", said["eval", True])
     assert float(rate) >= least
@@ -206,6 +212,20 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: 
     files = {name.strip("/").replace("step-N", "step-000030") for name in folder_table(readme)}
     assert len(files) > 8
     assert [name for name in files if not (tmp_path / "runs" / "backwards-1" / name).exists()] == []
+
+
+def run_all(lines: list[str], training: str, folder: Path) -> dict[tuple[str, bool], str]:
+    """What each command printed, by its name and whether the line names the example's file; some are made small."""
+    said: dict[tuple[str, bool], str] = {}
+    for line in lines:
+        if line.startswith("echo "):
+            subprocess.run(line, shell=True, cwd=folder, check=True)
+        ours = line.startswith("lachesis ") and shlex.split(line)[1] not in ENDLESS
+        if ours and not any(word in line for word in ELSEWHERE):
+            small = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
+            small += training if line.startswith("lachesis train") and "mine.py" in line else ""
+            said.setdefault((shlex.split(line)[1], "mine" in line), lachesis(line + small, folder))
+    return said
 
 
 def folder_table(readme: Path) -> list[str]:
