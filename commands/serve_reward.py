@@ -31,8 +31,8 @@ from .listening import listen
 def command(model: str, host: str, port: int, device: str, batch: int, context: int) -> None:
     """Serve the reward model MODEL for the verifier reward_model.
 
-    MODEL is a folder or a Hub id with a sequence classifier of transformers. Requests go to /classify, as vLLM has it. SIGTERM and Ctrl-C end the
-    server.
+    MODEL is a folder or a Hub id with a sequence classifier of transformers. Requests go to /classify, as vLLM has it.
+    SIGTERM and Ctrl-C end the server.
     """
     if not is_loopback(host):
         raise ConfigError(f"--host {host} can be reached from outside, and this server has no keys; vLLM's has them")
