@@ -41,6 +41,8 @@ def command(words: Sequence[str], method: str, out: Path | None) -> None:
     params = _read_judge(Path(plain[1])) if len(plain) == 2 else {}
     params = parts_of(overrides, judge=params)["judge"]
     name = params.pop("verifier", "judge")
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"-o {out}: there is no folder {out.parent}; make it first")
     judge: Any = make_verifier(name, params)
     if not hasattr(judge, "identity"):
         raise ConfigError(f"verifier {name!r} is no judge; set judge.verifier to judge or reward_model")

@@ -66,7 +66,7 @@ class EpisodeAsk:
         """The reply of the node's agent."""
         chat = self._episode.chat(node.agent)
         system = self._system.setdefault(node.agent, list(chat.messages))
-        chat.rewrite([*system, *messages])
+        chat.rewrite(_with_one_system([*system, *messages]))
         return await chat.reply(**node.sampling)
 
 
@@ -83,3 +83,11 @@ class DemonstrationAsk:
         said = node.demonstration(record)
         self.replies.setdefault(node.agent, []).append(said)
         return read_reply(said, stop="stop", tokens=0)
+
+
+def _with_one_system(messages: list[Message]) -> list[Message]:
+    """The messages with two system messages at their beginning joined; many chat templates take only one."""
+    if [message["role"] for message in messages[:2]] != ["system", "system"]:
+        return messages
+    first, second, *rest = messages
+    return [{"role": "system", "content": f"{first['content']}\n\n{second['content']}"}, *rest]

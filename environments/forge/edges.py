@@ -78,7 +78,8 @@ class _Plan:
         """The edges on which every node gets what it takes; raises ``ConfigError`` for a graph that is not sound."""
         known: dict[str, Fields] = {SOURCE: self.points[SOURCE].gives}  # the fields that the record has after a point
         kept: list[tuple[str, str]] = []
-        for point in self._in_order(wanted):
+        order = self._in_order(wanted)
+        for point in order:
             before = [one for one, other in wanted if other == point and one in known]
             for one in before:
                 if lacking := _lacking(self.points[point].takes, known[one]):
@@ -87,7 +88,7 @@ class _Plan:
                     kept.append((one, point))
             if fitting := [known[one] for one, other in kept if other == point]:
                 known[point] = {**_common(fitting), **self.points[point].gives}
-        for name in self.points:
+        for name in order:  # the first one is the reason why those after it are not reached
             if name not in known:
                 raise ConfigError(f"{self.where}: {self._unreachable(name, known)}")
         self._refuse_dead_ends(kept)

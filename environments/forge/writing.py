@@ -1,6 +1,7 @@
 """A file of tasks that walks made: rows that datasets read, in order, and continued after a kill."""
 
 import asyncio
+import fcntl
 import hashlib
 import itertools
 import json
@@ -175,7 +176,10 @@ class _File:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.truncate(self._path, self._end)  # without a line that a kill cut off
+        except BlockingIOError:
+            raise ConfigError(f"another process writes {self._path}; wait for it, or choose another file") from None
         except OSError as error:
             raise ConfigError(f"cannot write {self._path}: {error.strerror}; choose another file") from None
 

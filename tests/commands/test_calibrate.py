@@ -101,6 +101,7 @@ def test_bad_input_is_refused_in_one_line(labels: Path, tmp_path: Path, lachesis
         (["labels.jsonl", "--judge.verifier", "exact"], "verifier 'exact' is no judge"),
         (["labels.jsonl", "--judge.verifier", "judgge", *judge], "did you mean 'judge'"),
         (["labels.jsonl", "--judge.model", "m"], "cannot be made with"),
+        (["labels.jsonl", *judge, "-o", "gone/c.json"], "there is no folder gone; make it first"),
         (["gone.jsonl", *judge], "cannot read gone.jsonl"),
         (["broken.toml", *judge], "line 1"),
     ):

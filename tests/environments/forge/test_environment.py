@@ -203,6 +203,19 @@ def test_all_calls_of_one_policy_are_samples_of_their_own() -> None:
         alone.demonstration(task)
 
 
+def test_the_system_prompts_of_the_run_and_of_a_node_are_one_message() -> None:
+    asks = ModelNode(
+        name="asks", takes={"text": str}, gives={"instruction": str, "answer": str}, prompt="{text}", system="Ask.",
+        read=lambda text, record: {"instruction": text, "answer": text},
+    )  # fmt: skip
+    graph = Graph(name="g", takes={"text": str}, gives=asks.gives, nodes=[asks])
+    made = type("Told", (ForgeEnvironment,), {"graph": graph, "rubric": Rubric(use("number"))})
+    environment = made(system_prompt="Be brief.")
+    attempt = asyncio.run(environment.attempt(environment.task_of({"text": "Hi"}), ["3"]))
+    assert attempt.messages["policy"][0] == {"role": "system", "content": "Be brief.\n\nAsk."}
+    assert [message["role"] for message in attempt.messages["policy"]] == ["system", "user", "assistant"]
+
+
 def test_an_environment_without_a_usable_graph_is_refused() -> None:
     function = Graph(name="f", takes={"text": str}, gives={"word": str}, nodes=[pick])
     with pytest.raises(ConfigError, match="must give 'instruction' as text"):

@@ -162,6 +162,10 @@ def test_edges_may_be_listed_where_derived_ones_would_form_a_cycle() -> None:
             ),
             "no walk comes to 'e', because on no path the record has all of 'question' \\(text\\), 'x' \\(text\\)",
         ),
+        (
+            lambda: graph(C, step("b", {"facts": str}, {"question": str}), A),
+            "no walk comes to 'b', because it takes 'facts' as text",
+        ),
         (lambda: graph(A, B, gives={"answer": str}), "no walk can end, because nothing gives the field 'answer'"),
         (lambda: graph(A, B, C, edges={"source": ["a"], "a": ["c"]}), "the edge a → c cannot be: c takes 'question'"),
         (lambda: graph(A, B, C, edges={"source": ["a"], "a": ["b"], "b": ["c"]}), "no walk can end, because no edge"),

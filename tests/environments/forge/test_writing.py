@@ -113,6 +113,17 @@ def test_rows_of_another_graph_or_seed_are_not_mixed(tmp_path: Path) -> None:
         write(tmp_path / "a.jsonl" / "b.jsonl")
 
 
+def test_two_writers_of_one_file_are_kept_apart(tmp_path: Path) -> None:
+    @node(takes={"a": int}, gives={"instruction": str, "answer": str})
+    async def nested(record: dict[str, Any], rng: Random) -> dict[str, Any]:
+        with pytest.raises(ConfigError, match=r"another process writes .*a.jsonl"):
+            await write_tasks(graph, [], tmp_path / "a.jsonl")
+        return {"instruction": "x", "answer": "x"}
+
+    graph = Graph(name="g", takes={"a": int}, gives=nested.gives, nodes=[nested])
+    assert write(tmp_path / "a.jsonl", [{"a": 1}], graph, rubric=None, walks=1).rows == 1
+
+
 def test_a_document_that_does_not_fit_is_named_by_its_number(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="document 1: the document does not fit graph 'doubles': field 'a' is a whole"):
         write(tmp_path / "a.jsonl", [{"a": 1}, {"a": "2"}], walks=1)
