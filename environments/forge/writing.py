@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from ...verifiers.boundary import Boundary
-from ...verifiers.errors import ConfigError, DataError, InfrastructureError
+from ...verifiers.errors import ConfigError, DataError, InfrastructureError, RequestRefused
 from ...verifiers.rows.jsonl import json_object
 from ...verifiers.rubric import Rubric
 from ...verifiers.task import Task
@@ -35,7 +35,8 @@ class Written:
         walks: how many there were.
         rows: how many made a row.
         lost: why the others made none → how many; ``dead_end at PLACE``, ``postcondition at PLACE``, ``raised``,
-            ``rubric`` (not a success) or ``duplicate`` (the same instruction as an earlier row).
+            ``refused`` (an endpoint does not take the text), ``rubric`` (not a success) or ``duplicate`` (the same
+            instruction as an earlier row).
         examples: the same keys → the reason of the first.
     """
 
@@ -135,8 +136,11 @@ class _Made:
 
 
 async def _made(graph: Graph, document: Record, rng: Random, ask: Ask, rubric: Rubric | None) -> _Made:
-    with Boundary(passing=(ConfigError, DataError, InfrastructureError)) as outcome:
-        walk = await graph.walk(document, rng, ask)
+    try:
+        with Boundary(passing=(ConfigError, DataError, InfrastructureError)) as outcome:
+            walk = await graph.walk(document, rng, ask)
+    except RequestRefused as refused:  # this text alone; the next document may be taken
+        return _Made(lost="refused", reason=str(refused))
     if outcome.fault:
         return _Made(lost="raised", reason=str(outcome.fault))
     if not walk.finished:

@@ -165,6 +165,8 @@ async def endpoint(*statuses: int) -> AsyncIterator[tuple[str, list[Any]]]:
         asked.append(body)
         if broken:
             return web.Response(status=broken.pop(0))
+        if "forbidden" in body["messages"][-1]["content"]:
+            return web.Response(status=400)
         said = f"{len(body['messages'][-1]['content'].split())} words?"
         return web.json_response({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]})
 
@@ -187,13 +189,14 @@ def test_models_behind_endpoints_are_asked_with_seeds_of_the_walk_and_an_outage_
     graph = Graph(name="g", takes={"text": str}, gives={"instruction": str, "answer": str}, nodes=[asks, replies])
     documents = [{"text": "x " * number} for number in (1, 2, 3)]
 
-    async def session(path: Path, *statuses: int) -> list[Any]:
+    async def session(path: Path, *statuses: int, refused: int = 0) -> list[Any]:
         async with endpoint(*statuses) as (url, asked):
             one = TextPolicy(url, "small", Sampling(max_tokens=50), tries=1)
             other = TextPolicy(url, "large", Sampling(max_tokens=50), tries=1)
             async with one, other:
                 policies = {"policy": one, "helper": other}
-                await write_tasks(graph, documents, path, policies=policies, concurrency=1, keep_calls=True)
+                report = await write_tasks(graph, documents, path, policies=policies, concurrency=1, keep_calls=True)
+                assert report.lost["refused"] == refused
             return asked
 
     asked = asyncio.run(session(tmp_path / "a.jsonl"))
@@ -208,6 +211,10 @@ def test_models_behind_endpoints_are_asked_with_seeds_of_the_walk_and_an_outage_
     with pytest.raises(InfrastructureError, match="HTTP 500"):
         asyncio.run(session(tmp_path / "b.jsonl", *[500] * 6))
     assert rows(tmp_path / "b.jsonl") == []
+    documents[1:1] = [{"text": "forbidden"}]
+    asyncio.run(session(tmp_path / "c.jsonl", refused=1))
+    assert [row["info"]["forge"]["document"] for row in rows(tmp_path / "c.jsonl")] == [0, 2, 3]
+    del documents[1]
     again = asyncio.run(session(tmp_path / "b.jsonl"))
     assert [body["seed"] for body in again] == [body["seed"] for body in asked]
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
