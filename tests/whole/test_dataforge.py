@@ -1,4 +1,4 @@
-"""A policy learns from all its calls in a walk: the first writes a digit down, the second reads only what was written."""
+"""A policy learns from all its calls in a walk: one writes a digit down, the next reads only what was written."""
 
 import json
 import os
