@@ -64,7 +64,7 @@ class _Plan:
                 raise ConfigError(f"{self.where}: the followers of {one!r} are a list of names, found {others!r:.80}")
             for other in others:
                 for end, never in ((one, TARGET), (other, SOURCE)):
-                    if end not in self.points:
+                    if not isinstance(end, str) or end not in self.points:
                         raise ConfigError(
                             f"{self.where}: no node is called {end!r:.80}; {nearest(str(end), self.points)}"
                         )

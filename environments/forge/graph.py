@@ -38,6 +38,8 @@ class Graph(Node):
         super().__post_init__()
         if not self.takes:
             raise ConfigError(f"graph {self.name!r} takes nothing; name the fields of its documents")
+        if not isinstance(self.nodes, list | tuple):
+            raise ConfigError(f"graph {self.name!r}: nodes is a list, found {self.nodes!r:.80}; write nodes=[…]")
         for node in self.nodes:
             if not isinstance(node, Node):
                 raise ConfigError(f"graph {self.name!r}: {node!r:.80} is no node; mark the function with @node(…)")

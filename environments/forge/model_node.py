@@ -92,7 +92,9 @@ class ModelNode(Node):
 
     def _check_template(self, text: str) -> None:
         try:
-            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+            parts = list(string.Formatter().parse(text))
+            parts += [part for _, _, form, _ in parts if form for part in string.Formatter().parse(form)]
+            names = [name for _, name, _, _ in parts if name is not None]
         except ValueError as error:
             raise ConfigError(
                 f"node {self.name!r}: the prompt {text!r:.60} has {error}; write {{{{ for a brace"

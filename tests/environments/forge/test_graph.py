@@ -173,6 +173,8 @@ def test_edges_may_be_listed_where_derived_ones_would_form_a_cycle() -> None:
         (lambda: graph(A, edges={"a": ["source"]}), "no edge leads into source or out of target"),
         (lambda: graph(A, edges={"a": "target"}), "the followers of 'a' are a list of names, found 'target'"),
         (lambda: graph(A, edges=["a"]), "edges are a table"),
+        (lambda: graph(A, edges={"source": [["a"]]}), r"no node is called \['a'\]"),
+        (lambda: Graph(name="g", takes={"text": str}, gives={"x": str}, nodes=A), "nodes is a list, found"),  # type: ignore[arg-type]
         (
             lambda: graph(A, B, C, edges={"source": ["a"], "a": ["b"], "b": ["a", "c"], "c": ["target"]}),
             "form a cycle, but a walk must end; remove one of these edges",

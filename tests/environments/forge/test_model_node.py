@@ -98,6 +98,7 @@ def test_a_prompt_may_be_a_function_that_returns_messages() -> None:
     [
         ({"prompt": "{fact}"}, "the prompt has {fact}, which is not in its takes"),
         ({"prompt": "{text.__class__}"}, "which is not in its takes"),
+        ({"prompt": "{text:>{size}}"}, "the prompt has {size}, which is not in its takes"),
         ({"prompt": "{"}, "write {{ for a brace"),
         ({"prompt": 3}, "the prompt is text or a function"),
         ({"gives": {"a": str, "b": str}}, "without `read` a model node gives one field, a text"),
