@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Entry] = {
         "generate.command", "Make training rows of an environment's episodes, or of those in a run or an evaluation."
     ),
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
+    "calibrate": Entry("calibrate", "Calibrate a judge or a reward model on the replies in LABELS."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
     "view": Entry(
         "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
@@ -44,6 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
     "serve-sandbox": Entry("serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
+    "serve-reward": Entry("serve_reward", "Serve the reward model MODEL for the verifier reward_model."),
     "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
     "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),

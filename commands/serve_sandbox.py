@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from aiohttp import web
 
 from ..rollout.service.body import is_loopback
 from ..trainer.overrides import sandbox_settings
@@ -17,6 +15,7 @@ from ..verifiers.sandbox.backends import open_sandbox
 from ..verifiers.sandbox.remote.server import make_runner
 from ..verifiers.sandbox.remote.service import TOKEN
 from .arguments import PASS_ON
+from .listening import listen
 
 _MIB = 1 << 20
 
@@ -55,7 +54,7 @@ def command(words: Sequence[str], host: str, port: int, cert: Path | None, key: 
     try:
         facts = f"{sandbox.name} at level {sandbox.level.name.lower()}, {settings.jobs} jobs at the same time"
         runner = make_runner(sandbox, settings.jobs, token, max_body * _MIB)
-        asyncio.run(_serve(runner, host, port, tls, facts))
+        asyncio.run(listen(runner, host, port, facts, tls))
     finally:
         sandbox.close()
 
@@ -71,22 +70,3 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"cannot use --cert {cert} with --key {key}: {error}; check both files") from None
     return context
-
-
-async def _serve(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, facts: str) -> None:
-    """Answer until a signal comes."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-        shown = f"[{host}]" if ":" in host else host
-        scheme = "https" if tls else "http"
-        print(f"listening on {scheme}://{shown}:{runner.addresses[0][1]}; {facts}", flush=True)
-        await stop.wait()
-    finally:
-        await runner.cleanup()

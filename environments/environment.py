@@ -66,6 +66,8 @@ class Environment:
     rubric: Rubric = Rubric()
     played: ClassVar[bool] = True
     """Whether its tasks are played here; if not, its groups come from outside, and it has no held-out tasks."""
+    untrained: ClassVar[frozenset[str]] = frozenset()
+    """Agents whose replies are never trained on, whatever a run's config says."""
     needs_sandbox: ClassVar[bool] = False
     """Whether its own methods run the policy's programs in a sandbox; verifiers declare this for themselves."""
 

@@ -26,6 +26,7 @@ BUILT_IN = {
     "calculator": "calculator.environment:Calculator",
     "code": "code:Code",
     "decomposition": "decomposition.environment:Decomposition",
+    "document_questions": "document_questions.environment:DocumentQuestions",
     "gpqa": "suites.multiple_choice:Gpqa",
     "gsm8k": "gsm8k:Gsm8k",
     "humaneval": "suites.programs:HumanEval",

@@ -5,10 +5,13 @@ import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny models are slower, and differ, with more
 
+import asyncio
+import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
@@ -125,3 +128,53 @@ def built_in_verifiers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     ours = {name: registry.verifier_class(name) for name in registry.BUILT_IN.names}
     monkeypatch.setattr(registry, "_CLASSES", ours)
+
+
+@pytest.fixture(scope="session")
+def serve_forever() -> Callable[..., AbstractContextManager[str]]:
+    """``with serve_forever(runner) as url``: an HTTP server in a thread of its own."""
+
+    @contextmanager
+    def serve(runner: Any) -> Iterator[str]:
+        from aiohttp import web
+
+        async def start() -> None:
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(start(), loop).result()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def tiny_reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random sequence classifier with one output and a chat template."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForSequenceClassification
+
+    from lachesis.rollout.models.loading import save_tokenizer
+    from lachesis.rollout.models.tiny import build_tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("reward_model")
+    tokenizer = build_tiny_tokenizer(512)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    config = Qwen3Config(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, num_labels=1, **sizes, **heads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = Qwen3ForSequenceClassification(config)
+        model.score.weight.data.mul_(20)  # so that outputs differ, in sign too
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder

@@ -7,7 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
@@ -33,6 +38,7 @@ from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.losses.config import LOSSES
 from lachesis.trainer.run.alerts import RULES
 from lachesis.trainer.tune_config import DpoConfig, SftConfig
+from lachesis.verifiers.judges.judge import Judge
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
 
@@ -40,7 +46,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
 CONFIGS: dict[str, type[RunConfig]] = {"train": RunConfig, "sft": SftConfig, "dpo": DpoConfig}
-ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
+ENDLESS = {"serve", "serve-reward", "serve-sandbox", "view", "work"}  # run until they are stopped, in their own tests
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -99,6 +105,8 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
             assert has_key(find_environment(environment).Config, parts[1:]), key
         elif name == "eval" and parts[0] == "sampling":
             assert has_key(SamplingConfig, parts[1:]), key
+        elif name == "calibrate" and parts[0] == "judge":
+            assert parts[1] == "verifier" or parts[1] in {field.name for field in fields(Judge)}, key
         elif len(parts) > 1 or (name in CONFIGS and key not in options):
             assert has_key(CONFIGS.get(name, RunConfig), parts), key
         else:
@@ -188,15 +196,11 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: 
     assert tested.returncode == 0, tested.stdout
 
     lines = [line for block in blocks(readme, "bash") for line in block.splitlines()]
-    said = {}
-    for line in lines:
-        if line.startswith("echo "):
-            subprocess.run(line, shell=True, cwd=tmp_path, check=True)
-        ours = line.startswith("lachesis ") and shlex.split(line)[1] not in ENDLESS
-        if ours and not any(word in line for word in ELSEWHERE):
-            small = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
-            small += training if line.startswith("lachesis train") and "mine.py" in line else ""
-            said.setdefault((shlex.split(line)[1], "mine" in line), lachesis(line + small, tmp_path))
+    rows = [{"prompt": "Hi", "completion": f"Hello {number}", "label": number % 2 == 0} for number in range(8)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with endpoint() as url:
+        (tmp_path / "judge.toml").write_text(f'url = "{url}"\nmodel = "m"\nrubric = "r"\ncache = "judges.sqlite"\n')
+        said = run_all(lines, training, tmp_path)
     assert {name for name, _ in said} == set(cli.commands) - ENDLESS
     (rate,) = re.findall(r"(?m)^ accuracy +(\d\.\d+)", said["eval", True])
     assert float(rate) >= least
@@ -206,6 +210,20 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, training: str, least: 
     files = {name.strip("/").replace("step-N", "step-000030") for name in folder_table(readme)}
     assert len(files) > 8
     assert [name for name in files if not (tmp_path / "runs" / "backwards-1" / name).exists()] == []
+
+
+def run_all(lines: list[str], training: str, folder: Path) -> dict[tuple[str, bool], str]:
+    """What each command printed, by its name and whether the line names the example's file; some are made small."""
+    said: dict[tuple[str, bool], str] = {}
+    for line in lines:
+        if line.startswith("echo "):
+            subprocess.run(line, shell=True, cwd=folder, check=True)
+        ours = line.startswith("lachesis ") and shlex.split(line)[1] not in ENDLESS
+        if ours and not any(word in line for word in ELSEWHERE):
+            small = " --trainer.steps 1 --trainer.prompts 2" if "gsm8k.toml" in line else ""
+            small += training if line.startswith("lachesis train") and "mine.py" in line else ""
+            said.setdefault((shlex.split(line)[1], "mine" in line), lachesis(line + small, folder))
+    return said
 
 
 def folder_table(readme: Path) -> list[str]:
@@ -381,6 +399,55 @@ def test_the_settings_and_the_verifier_that_are_shown_work(tmp_path: Path) -> No
     ((row, score),) = examples_of(made["EndsWith"])
     assert asyncio.run(Line(1, json.dumps(row).encode()).verify()).score == score == 1.0
     assert asyncio.run(Line(1, json.dumps(row | {"params": {}}).encode()).verify()).score == 0.0
+
+
+def test_the_snippets_about_dataforge_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ROOT / "docs" / "dataforge.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made: dict[str, Any] = {}
+    with endpoint() as url:
+        exec("\n".join(blocks(path, "python")).replace("http://localhost:8000/v1", url), made)
+        assert made["graph"].mermaid() == blocks(path, "mermaid")[0]
+        rows = [json.loads(line) for line in Path("tasks.jsonl").read_text().splitlines()]
+        assert {call["agent"] for row in rows for call in row["info"]["forge"]["calls"]} == {"policy", "helper"}
+        questions = made["Questions"]()
+        (task,) = questions.tasks("test", 0)
+        attempt = asyncio.run(questions.attempt(task, {"policy": ["What is ice?"], "helper": ["It melts."]}))
+        assert attempt.rewards["policy"].success
+    (toml,) = blocks(path, "toml")
+    Path("run.toml").write_text(toml)
+    assert load_config("run.toml").environments[0].config["answer"] == "info.reference"
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """The URL of an endpoint that asks a question, or judges well."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            nonce = re.search(r"VERDICT ([0-9a-f]{16}): X", body)
+            said = f"VERDICT {nonce[1]}: 10" if nonce else f"What about {len(body)} and {hash(body) % 1000}?"
+            choice = {"message": {"content": said}, "finish_reason": "stop"}
+            answer = json.dumps({"choices": [choice]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_one_that_is_tested(

@@ -20,13 +20,16 @@ log = logging.getLogger(__name__)
 MAX_ANSWER = 32 << 20
 """Longest body of an answer, in bytes after decompression: a megabyte of gzip may hold gigabytes."""
 
+CLASSIFY = "/classify"
+"""The route of sequence classifiers, which is beside ``/v1``."""
+
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _REFUSED = frozenset({400, 413, 422})
 _OVERFLOW = ("context_length_exceeded", "maximum context length", "context window")
 
 
 class Endpoint:
-    """Sends chat completion requests to one URL, or to several of the same model in turn.
+    """Sends chat completion requests, or others, to one URL, or to several of the same model in turn.
 
     After a passing failure, the next URL is asked. It holds no connections, so that several event loops may share it.
 
@@ -39,6 +42,7 @@ class Endpoint:
         backoff: seconds before the first URL is asked again, doubled each time; ``Retry-After`` is obeyed up to a
             minute.
         headers: further headers of every request; a value ``$NAME`` is read from the environment variable NAME.
+        route: where requests go, below the URL; ``/classify`` goes beside ``/v1``, as vLLM has it.
 
     Raises:
         ConfigError: a URL is not one of an endpoint, or a header's environment variable is not set.
@@ -53,8 +57,9 @@ class Endpoint:
         tries: int,
         backoff: float,
         headers: Mapping[str, str] | None = None,
+        route: str = "/chat/completions",
     ) -> None:
-        self._targets = [_target(one) for one in ([url] if isinstance(url, str) else url)]
+        self._targets = [_target(one, route) for one in ([url] if isinstance(url, str) else url)]
         self._headers = {name: _from_environment(name, value) for name, value in (headers or {}).items()}
         self._key_variable = key_variable
         self._deadline = deadline
@@ -73,7 +78,7 @@ class Endpoint:
         body: dict[str, Any],
         before_try: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any]:
-        """The endpoint's answer to one request.
+        """The endpoint's answer to one request, a JSON object.
 
         Args:
             session: the connections.
@@ -158,13 +163,15 @@ class _PassingError(Exception):
         self.wait = wait
 
 
-def _target(url: str) -> str:
-    """Where requests to the API at ``url`` go."""
+def _target(url: str, route: str) -> str:
+    """Where requests to ``route`` of the API at ``url`` go."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(f"the URL of an endpoint is http(s)://host[:port]/v1, found {without_secrets(url)!r}")
+    if route == CLASSIFY:
+        return url.rstrip("/").removesuffix("/v1") + route
     base = url.rstrip("/") if parts.path.strip("/") else url.rstrip("/") + "/v1"
-    return f"{base}/chat/completions"
+    return base + route
 
 
 def _from_environment(name: str, value: str) -> str:

@@ -72,6 +72,7 @@ BUILT_IN = Plugins[MakeVerifier](
         "regex": "text.pattern:Regex",
         "relative_length": "text.peers:RelativeLength",
         "repetition": "text.repetition:Repetition",
+        "reward_model": "judges.reward_model:RewardModel",
         "rouge": "text.similarity:Rouge",
         "set": "text.collection:SetAnswer",
         "sql": "sql.result:Sql",

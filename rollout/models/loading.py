@@ -12,6 +12,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
@@ -32,6 +33,25 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
     except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
         # no folder or files; an unknown architecture; weights of another shape, or cut off
         raise ConfigError(_refusal(path, "causal language model", error)) from error
+    return cast(PreTrainedModel, model.to(device).eval())
+
+
+def load_sequence_classifier(path: str, dtype: torch.dtype | str, device: str | torch.device) -> PreTrainedModel:
+    """The sequence classifier in folder (or of Hub id) ``path``, in eval mode.
+
+    Raises:
+        ConfigError: there is no such model, or its outputs have no weights, as in a language model.
+    """
+    loads: Any = AutoModelForSequenceClassification.from_pretrained
+    try:
+        model, found = loads(path, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
+        raise ConfigError(_refusal(path, "sequence classifier", error)) from error
+    if lacking := sorted(found["missing_keys"]):
+        raise ConfigError(
+            f"{path!r} has no weights for {', '.join(lacking)[:160]}, so its outputs would be random; give a reward "
+            "model or another sequence classifier, not a language model"
+        )
     return cast(PreTrainedModel, model.to(device).eval())
 
 

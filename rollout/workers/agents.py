@@ -31,6 +31,8 @@ class AgentPolicies:
             if agent not in environment.agents:
                 raise ConfigError(f"{environment.label} has no agent {agent!r}; {nearest(agent, environment.agents)}")
         self._agents = {agent: agents.get(agent, AgentConfig()) for agent in environment.agents}
+        for agent in environment.untrained & self._agents.keys():
+            self._agents[agent] = self._agents[agent].model_copy(update={"trainable": False})
         self._endpoints: dict[tuple[str, Sampling], TextPolicy] = {}
 
     @property

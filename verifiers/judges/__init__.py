@@ -1,1 +1,1 @@
-"""Language models as judges: verifiers that ask an OpenAI-compatible endpoint for their verdict."""
+"""Language models as judges, and reward models: verifiers that ask an endpoint for their verdict."""

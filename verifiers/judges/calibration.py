@@ -96,7 +96,8 @@ def calibrate(
         raise ConfigError(f"calibration needs {LEAST} accepted and {LEAST} refused replies or more, found {kinds}")
     x, y = np.asarray(scores, dtype=float), np.asarray(labels, dtype=int)
     fitted = _fit(dict(judge), x, y, method)
-    found = asdict(fitted) | {"labels": len(y), "before": measure(x >= threshold, y), "after": _held_out(x, y, method)}
+    after = measure(np.asarray(held_out(scores, labels, method)) >= 0.5, y)
+    found = asdict(fitted) | {"labels": len(y), "before": measure(x >= threshold, y), "after": after}
     return Calibration(**found)
 
 
@@ -154,13 +155,17 @@ def _fit(judge: dict[str, Any], x: Any, y: Any, method: str) -> Calibration:
     return Calibration(judge, method, slope=float(model.coef_[0, 0]), intercept=float(model.intercept_[0]))
 
 
-def _held_out(x: Any, y: Any, method: str) -> Agreement:
-    """The agreement at 0.5 if each reply is scored by a calibration that did not see its label."""
+def held_out(scores: Sequence[float], labels: Sequence[bool], method: str) -> list[float]:
+    """The probability of each reply by a calibration that did not see its label (cross-validation).
+
+    The arguments are those of ``calibrate``, which has checked them.
+    """
     from sklearn.model_selection import StratifiedKFold
 
+    x, y = np.asarray(scores, dtype=float), np.asarray(labels, dtype=int)
     folds = min(FOLDS, int(y.sum()), int((1 - y).sum()))
-    decisions = np.zeros(len(y), dtype=bool)
+    found = np.zeros(len(y))
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(x[:, None], y):
         fitted = _fit({}, x[train], y[train], method)
-        decisions[test] = [fitted.apply(score) >= 0.5 for score in x[test]]
-    return measure(decisions, y)
+        found[test] = [fitted.apply(score) for score in x[test]]
+    return [float(probability) for probability in found]

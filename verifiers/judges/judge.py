@@ -92,6 +92,11 @@ class Judge(JudgeSettings):
             raise DataError(f"the task's info has no text {self.rubric_from!r}, which the judge's rubric_from names")
 
     @property
+    def pass_mark(self) -> float:
+        """The least score that passes."""
+        return self.threshold
+
+    @property
     def answers(self) -> Answers:
         """The possible answers."""
         low, high = self.scale

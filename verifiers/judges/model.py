@@ -8,7 +8,6 @@ import secrets
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,7 +20,7 @@ from .answers import read_verdict
 from .cache import Spent
 from .prompt import VERSION, Question
 from .settings import JudgeSettings
-from .slots import Slots
+from .slots import Slots, slots_of
 
 Result = TypeVar("Result")
 
@@ -85,7 +84,7 @@ class JudgeModel:
         self._settings = settings
         self._number = number
         self._cache = settings.file
-        self._slots = _slots(url, model, settings.concurrency)
+        self._slots = slots_of(url, model, settings.concurrency)
 
     async def ask(self, session: aiohttp.ClientSession, question: Question, *blamed: str) -> Answer:
         """The judge's answer, from the cache if it is there.
@@ -215,12 +214,6 @@ def _flight(name: str) -> Slots:
     """The slot of one question, so that it is not asked twice at the same time."""
     with _flights_lock:
         return _flights.setdefault(name, Slots(1))
-
-
-@lru_cache(maxsize=256)
-def _slots(url: str, model: str, number: int) -> Slots:
-    """The slots of one model in this process."""
-    return Slots(number)
 
 
 def _used(usage: Any, body: dict[str, Any], content: str) -> Spent:

@@ -104,10 +104,10 @@ class JudgeSettings:
             raise ConfigError(f"a judge's cache is the path of a file, found {self.cache!r:.80}")
 
 
-def check_number(name: str, value: Any, least: float) -> None:
+def check_number(name: str, value: Any, least: float, owner: str = "judge") -> None:
     """Raise ``ConfigError`` if ``value`` is not a finite number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-        raise ConfigError(f"a judge's {name} is a number of at least {least:g}, found {value!r:.80}")
+        raise ConfigError(f"a {owner}'s {name} is a number of at least {least:g}, found {value!r:.80}")
 
 
 def _table(name: str, value: Any) -> Mapping[Any, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections import deque
+from functools import lru_cache
 from types import TracebackType
 
 
@@ -55,6 +56,12 @@ class Slots:
             except RuntimeError:  # the loop is closed
                 continue
             return
+
+
+@lru_cache(maxsize=256)
+def slots_of(url: str, model: str, number: int) -> Slots:
+    """The slots of one model in this process."""
+    return Slots(number)
 
 
 def _wake(turn: "asyncio.Future[None]") -> None:

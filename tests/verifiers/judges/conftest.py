@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -72,28 +72,13 @@ class JudgeServer:
 
 
 @pytest.fixture(scope="module")
-def running_server() -> Iterator[JudgeServer]:
-    server, loop, started = JudgeServer(), asyncio.new_event_loop(), threading.Event()
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", server.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        started.set()
-        return runner
-
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    started.wait()
-    yield server
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def running_server(serve_forever: Callable[..., AbstractContextManager[str]]) -> Iterator[JudgeServer]:
+    server = JudgeServer()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.answer)
+    with serve_forever(web.AppRunner(app)) as url:
+        server.url = f"{url}/v1"
+        yield server
 
 
 @pytest.fixture

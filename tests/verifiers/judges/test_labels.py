@@ -53,7 +53,7 @@ def test_the_code_of_the_document_runs(
     server.script = wordy
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    _, code = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    _, code, _ = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     exec(code.replace("http://localhost:8000/v1", server.url), {})
     assert json.loads((tmp_path / "calibration.json").read_text())["labels"] == 40
     assert (tmp_path / "lachesis" / "judges.sqlite").exists()

@@ -1,0 +1,1 @@
+"""DataForge: tasks made by random walks through graphs of small transformations."""

@@ -1,0 +1,1 @@
+"""Questions about short documents, which the policy both asks and answers: an example of DataForge."""
