@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
     "calibrate": Entry("calibrate", "Calibrate a judge or a reward model on the replies in LABELS."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
+    "gateway": Entry("gateway", "Serve a model to agent programs through a URL and a key, and record them."),
     "view": Entry(
         "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
     ),
