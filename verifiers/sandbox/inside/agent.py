@@ -33,6 +33,7 @@ class Setup(NamedTuple):
         container: whether the agent runs in a container, which has its own namespaces and memory limit.
         network: whether jobs may use the network.
         path: folders of Python packages that jobs may import.
+        folders: folders that jobs may read at their own paths.
         filters: machine → ``full``, ``unlocked`` and ``single`` → BPF program in base64. ``single`` allows no child
             processes, and like ``unlocked`` no locks and watches of files.
     """
@@ -40,6 +41,7 @@ class Setup(NamedTuple):
     container: bool
     network: bool
     path: list[str]
+    folders: list[str]
     filters: dict[str, dict[str, str]]
 
 
@@ -160,7 +162,7 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
             inside = os.fork()
             if not inside:
                 kernel.die_with_parent()
-                shared = root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib"], setup.path)
+                shared = root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib", *setup.folders], setup.path)
                 if shared:
                     missing["private files"] = shared
                 if not setup.network:
