@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....verifiers.message import Message
 from ...engines.engine import Completion, Ids
+from .prefixes import Key, Prefixes, digest_of
 
 if TYPE_CHECKING:  # it imports transformers, which the service does without
     from ...chats.renderer import Renderer
@@ -94,61 +95,13 @@ class Opening:
     def route(self) -> int:
         """Equal for all turns of one conversation, so that one engine serves them."""
         first = self.before.chain()[0].context if self.before else self.context
-        return int.from_bytes(_digest(first.tobytes())[:6], "big")
+        return int.from_bytes(digest_of(first.tobytes())[:6], "big")
 
     @property
     def version(self) -> int:
         """The weights version of the latest reply, which later replies must not fall behind; 0 for none."""
         versions = self.before.completion.versions if self.before else np.empty(0, np.int32)
         return int(versions[-1]) if versions.size else 0
-
-
-class Key(NamedTuple):
-    """What is left of a sequence of bytes in an index."""
-
-    digest: bytes
-    length: int
-
-    @classmethod
-    def of(cls, data: bytes) -> Key:
-        """The key of ``data``."""
-        return cls(_digest(data), len(data))
-
-
-class Prefixes:
-    """Turns by a sequence of bytes, found again by any longer sequence that begins with it."""
-
-    def __init__(self) -> None:
-        self._turns: dict[Key, dict[Turn, None]] = {}
-        self._lengths: Counter[int] = Counter()
-
-    def add(self, key: Key, turn: Turn) -> None:
-        """Put ``turn`` under ``key``."""
-        self._turns.setdefault(key, {})[turn] = None
-        self._lengths[key.length] += 1
-
-    def remove(self, key: Key, turn: Turn) -> None:
-        """Take ``turn``, which is under ``key``, away again."""
-        del self._turns[key][turn]
-        if not self._turns[key]:
-            del self._turns[key]
-        self._lengths[key.length] -= 1
-        if not self._lengths[key.length]:
-            del self._lengths[key.length]
-
-    def at(self, key: Key) -> list[Turn]:
-        """The turns under exactly ``key``, the oldest first."""
-        return list(self._turns.get(key, ()))
-
-    def beginning(self, data: bytes) -> Iterator[list[Turn]]:
-        """The turns under each prefix of ``data``, the longest prefix first."""
-        whole, done, found = hashlib.blake2b(digest_size=16), 0, []
-        for length in sorted(length for length in self._lengths if length <= len(data)):
-            whole.update(data[done:length])
-            done = length
-            if turns := self._turns.get(Key(whole.digest(), length)):
-                found.append(list(turns))
-        return reversed(found)
 
 
 @dataclass
@@ -193,9 +146,9 @@ class Conversations:
         self.counts = Counts()
         self.bytes = 0
         self._most, self._most_bytes = most, most_bytes
-        self._turns: OrderedDict[Turn, list[tuple[Prefixes, Key]]] = OrderedDict()
-        self._by_ids, self._by_prompt, self._by_root = Prefixes(), Prefixes(), Prefixes()
-        self._by_reading, self._by_messages = Prefixes(), Prefixes()
+        self._turns: OrderedDict[Turn, list[tuple[Prefixes[Turn], Key]]] = OrderedDict()
+        self._by_ids, self._by_prompt, self._by_root = Prefixes[Turn](), Prefixes[Turn](), Prefixes[Turn]()
+        self._by_reading, self._by_messages = Prefixes[Turn](), Prefixes[Turn]()
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -288,8 +241,9 @@ class Conversations:
             return renderer.prompt(told, tools)
         place, turn = latest
         self._touch(turn)
-        ended = bool(turn.completion.tokens[-1:].tolist() == [renderer.end_of_turn])
-        bridge = renderer.bridge(told[:place], str(told[place]["content"]), ended, told[place + 1 :], tools)
+        last = turn.completion.tokens[-1:].tolist()
+        end = last[0] if last and last[0] in renderer.stop_ids else None
+        bridge = renderer.bridge(told[:place], str(told[place]["content"]), end, told[place + 1 :], tools)
         if bridge is None:
             self.counts.broken += 1
             return renderer.prompt(told, tools)
@@ -341,7 +295,3 @@ def message_keys(messages: Sequence[Message], tools: Sequence[dict[str, Any]], v
 
 def _reading(turn: Turn) -> Key:
     return Key.of(json.dumps([[each.context_text, each.text] for each in turn.chain()]).encode())
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()

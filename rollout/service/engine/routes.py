@@ -19,6 +19,7 @@ from ....verifiers.tool_calling.formats.hermes import OPEN, read_hermes
 from ...engines.engine import Generator, Ids
 from ..body import BodyLimits, read_body
 from .conversations import Conversations, message_keys
+from .replies import in_hermes_form
 from .requests import (
     ChatWanted,
     Refusal,
@@ -119,7 +120,7 @@ class _Door:
         samples = await self.sampler.sample_from(opening, wanted, self.sampler.context)
         choices = []
         for number, sample in enumerate(samples):
-            reply = _reply(sample.shown, bool(tools))
+            reply = _reply(sample.shown, renderer.call_format, tools)
             calls = "tool_calls" in reply
             choices.append(
                 {
@@ -274,12 +275,13 @@ def _error(status: int, message: str, code: str | None = None, param: str | None
     return web.json_response(body, status=status, headers={"Retry-After": _RETRY_AFTER} if status == 503 else None)
 
 
-def _reply(shown: str, tools: bool) -> dict[str, Any]:
+def _reply(shown: str, call_format: str, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A sampled text as an assistant's message in OpenAI's form; calls are taken out if all of them can be read."""
-    calls = read_hermes(shown).calls if tools else ()
+    text = in_hermes_form(shown, call_format, tools) if tools else shown
+    calls = read_hermes(text).calls if tools else ()
     if not calls or any(call.error for call in calls):
         return {"role": "assistant", "content": shown}
-    before = shown[: max(shown.find(OPEN, shown.rfind("</think>") + 1), shown.find(OPEN))]
+    before = text[: max(text.find(OPEN, text.rfind("</think>") + 1), text.find(OPEN))]
     return {
         "role": "assistant",
         "content": before or None,

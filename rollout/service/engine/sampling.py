@@ -28,11 +28,13 @@ class Sample:
         completion: what was sampled, up to the token that completed the stop string.
         shown: its text, without what stopped it.
         finish: ``stop`` or ``length``.
+        cut: how many sampled tokens after the stop string are not in ``completion``.
     """
 
     completion: Completion
     shown: str
     finish: str
+    cut: int = 0
 
     @property
     def ids(self) -> list[int]:
@@ -109,56 +111,82 @@ class Sampler:
 
     async def sample_from(self, opening: Opening, wanted: Wanted, default: int) -> list[Sample]:
         """Sample ``wanted.n`` times, without remembering it."""
-        single = [ids for ids in map(self.renderer.written, map(clean, wanted.stop)) if ids.size == 1]
-        stop_ids = {*self.renderer.stop_ids, *wanted.stop_token_ids, *(int(ids[0]) for ids in single)}
-        seed = secrets.randbits(62) if wanted.seed is None else wanted.seed
+        if wanted.seed is None:
+            wanted = wanted.model_copy(update={"seed": secrets.randbits(62)})
+        room = self.context - int(opening.prompt.size)
+        most = min(room, wanted.max_tokens or default)
         version = max(self.version(), opening.version)
-        requests = [
-            Request(
-                opening.prompt,
-                Sampling(
-                    wanted.temperature,
-                    wanted.top_p,
-                    max(0, wanted.top_k),
-                    min(self.context - int(opening.prompt.size), wanted.max_tokens or default),
-                    tuple(sorted(stop_ids)),
-                    _seed(seed, number),
-                    wanted.schema_text,
-                ),
-                version,
-                opening.route,
-            )
-            for number in range(wanted.n)
-        ]
-        try:
-            completions = await asyncio.gather(*map(self.generator.generate, requests))
-        except EngineError as error:
-            if wanted.schema_text and not isinstance(error, EngineLost):  # an engine refuses what it cannot hold to
-                raise Refusal(str(error), param="response_format") from None
-            raise
-        return [self._cut(completion, wanted) for completion in completions]
+        return await draw(self.generator, self.renderer, opening.prompt, wanted, most, version, opening.route)
 
-    def _cut(self, completion: Completion, wanted: Wanted) -> Sample:
-        """The completion up to the token that completed a stop string."""
-        if completion.stop == "abort":
-            raise EngineError("the engine was told to abort the reply; ask again")
-        ids = completion.tokens
-        text = self.renderer.decode(ids, ())
-        found = [(text.find(stop), stop) for stop in map(clean, wanted.stop) if stop in text]
-        if not found:
-            shown = self.renderer.decode(ids, (*self.renderer.stop_ids, *wanted.stop_token_ids))
-            return Sample(completion, shown, completion.stop)
-        at, stop = min(found)
-        least, most = 1, int(ids.size)  # the fewest tokens whose text has the stop string
-        while least < most:
-            middle = (least + most) // 2
-            if stop in self.renderer.decode(ids[:middle], ()):
-                most = middle
-            else:
-                least = middle + 1
-        logprobs, versions = completion.logprobs[:most].copy(), completion.versions[:most].copy()
-        cut = Completion(ids[:most].copy(), logprobs, versions, "stop")
-        return Sample(cut, text[: at + len(stop)] if wanted.include_stop_str_in_output else text[:at], "stop")
+
+async def draw(
+    generator: Generator, renderer: Renderer, prompt: Ids, wanted: Wanted, most: int, version: int, route: int
+) -> list[Sample]:
+    """Sample ``wanted.n`` times from one prompt, each up to its first stop string.
+
+    Args:
+        generator: what samples.
+        renderer: the model's.
+        prompt: the ids.
+        wanted: how to sample; its ``seed`` counts as 0 if it is missing.
+        most: tokens of one sample.
+        version: the lowest weights version that may serve.
+        route: as in ``Request``.
+
+    Raises:
+        Refusal: the engine cannot hold a reply to the schema.
+        InfrastructureError: the engine failed.
+    """
+    single = [ids for ids in map(renderer.written, map(clean, wanted.stop)) if ids.size == 1]
+    stop_ids = {*renderer.stop_ids, *wanted.stop_token_ids, *(int(ids[0]) for ids in single)}
+    requests = [
+        Request(
+            prompt,
+            Sampling(
+                wanted.temperature,
+                wanted.top_p,
+                max(0, wanted.top_k),
+                most,
+                tuple(sorted(stop_ids)),
+                _seed(wanted.seed or 0, number),
+                wanted.schema_text,
+            ),
+            version,
+            route,
+        )
+        for number in range(wanted.n)
+    ]
+    try:
+        completions = await asyncio.gather(*map(generator.generate, requests))
+    except EngineError as error:
+        if wanted.schema_text and not isinstance(error, EngineLost):  # an engine refuses what it cannot hold to
+            raise Refusal(str(error), param="response_format") from None
+        raise
+    return [_cut(renderer, completion, wanted) for completion in completions]
+
+
+def _cut(renderer: Renderer, completion: Completion, wanted: Wanted) -> Sample:
+    """The completion up to the token that completed a stop string."""
+    if completion.stop == "abort":
+        raise EngineError("the engine was told to abort the reply; ask again")
+    ids = completion.tokens
+    text = renderer.decode(ids, ())
+    found = [(text.find(stop), stop) for stop in map(clean, wanted.stop) if stop in text]
+    if not found:
+        shown = renderer.decode(ids, (*renderer.stop_ids, *wanted.stop_token_ids))
+        return Sample(completion, shown, completion.stop)
+    at, stop = min(found)
+    least, most = 1, int(ids.size)  # the fewest tokens whose text has the stop string
+    while least < most:
+        middle = (least + most) // 2
+        if stop in renderer.decode(ids[:middle], ()):
+            most = middle
+        else:
+            least = middle + 1
+    logprobs, versions = completion.logprobs[:most].copy(), completion.versions[:most].copy()
+    cut = Completion(ids[:most].copy(), logprobs, versions, "stop")
+    shown = text[: at + len(stop)] if wanted.include_stop_str_in_output else text[:at]
+    return Sample(cut, shown, "stop", int(ids.size) - most)
 
 
 def _seed(seed: int, number: int) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lachesis.rollout.engines.engine import Completion, Request
-from lachesis.rollout.service.engine.conversations import Conversations, Key, Prefixes, Turn, message_keys
+from lachesis.rollout.service.engine.conversations import Conversations, Turn, message_keys
 
 Rooms = Callable[..., Any]
 
@@ -172,21 +172,8 @@ def test_what_is_forgotten_leaves_nothing_behind(room: Rooms) -> None:
     for other in range(20):
         remembered(memory, [other % 5], [66, other])
     for index in (memory._by_ids, memory._by_prompt, memory._by_root, memory._by_reading, memory._by_messages):
-        assert sum(map(len, index._turns.values())) <= 2
+        assert sum(map(len, index._values.values())) <= 2
         assert sum(index._lengths.values()) <= 2
-
-
-def test_prefixes_are_found_longest_first(room: Rooms) -> None:
-    memory = room().memory
-    one, two = remembered(memory, [1], [2]), remembered(memory, [1], [3])
-    index = Prefixes()
-    for data, turn in (b"ab", one), (b"abcd", two), (b"ac", one):
-        index.add(Key.of(data), turn)
-    assert list(index.beginning(b"abcde")) == [[two], [one]]
-    assert list(index.beginning(b"abc")) == [[one]]
-    index.remove(Key.of(b"ab"), one)
-    assert list(index.beginning(b"abc")) == []
-    assert index.at(Key.of(b"ac")) == [one]
 
 
 def test_the_key_of_a_conversation_tells_apart_messages_tools_and_variants() -> None:

@@ -1,0 +1,1 @@
+"""The gateway: an HTTP endpoint through which agent programs of any kind use the policy, with exact tokens."""

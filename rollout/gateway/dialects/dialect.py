@@ -1,0 +1,78 @@
+"""The protocol of dialects, and how events are written to a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ...service.engine.requests import Refusal, Wanted, read_wanted
+from ..call import Answer, Call
+
+
+class Dialect(Protocol):
+    """One API, spoken at one path."""
+
+    paths: tuple[str, ...]
+    """Where it is spoken."""
+    ping: bytes
+    """Keeps a stream open while the model thinks."""
+
+    def read(self, body: dict[str, Any]) -> Call:
+        """The call that a request's JSON object makes; raises ``Refusal``."""
+        ...
+
+    def write(self, call: Call, answer: Answer) -> dict[str, Any]:
+        """The JSON object of an answer."""
+        ...
+
+    def events(self, call: Call, answer: Answer) -> Iterator[bytes]:
+        """The answer as a stream of events."""
+        ...
+
+    def error(self, refusal: Refusal) -> dict[str, Any]:
+        """The JSON object of an error."""
+        ...
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        """The error in a stream that has begun."""
+        ...
+
+
+COMMENT = b": ping\n\n"
+"""A comment, which every client of server-sent events ignores."""
+
+_SAMPLING = frozenset(
+    "model n temperature top_p top_k stop seed logprobs top_logprobs max_tokens max_completion_tokens stop_token_ids "
+    "include_stop_str_in_output return_token_ids response_format presence_penalty frequency_penalty "
+    "repetition_penalty min_p logit_bias".split()
+)
+
+
+def event(data: Any, name: str = "") -> bytes:
+    """One server-sent event with JSON in it."""
+    text = data if isinstance(data, str) else json.dumps(data)
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {text}\n\n".encode()
+
+
+def read_sampling(body: dict[str, Any], **changed: Any) -> Wanted:
+    """How a request samples, from the fields that have OpenAI's names; ``changed`` has other dialects' fields."""
+    fields = {name: body[name] for name in _SAMPLING if name in body}
+    return read_wanted(Wanted, fields | changed)
+
+
+def read_list(body: dict[str, Any], name: str, default: list[Any] | None = None) -> list[dict[str, Any]]:
+    """The list of objects in a field; raises ``Refusal``."""
+    found = body.get(name)
+    found = default if found is None else found
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise Refusal(f"{name}: a list of objects is needed, found {found!r:.80}", param=name)
+    return found
+
+
+def openai_error(refusal: Refusal) -> dict[str, Any]:
+    """An error as OpenAI writes it."""
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kind = kinds.get(refusal.status, "invalid_request_error" if refusal.status < 500 else "server_error")
+    return {"error": {"message": str(refusal), "type": kind, "param": refusal.param, "code": refusal.code}}

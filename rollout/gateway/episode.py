@@ -1,0 +1,312 @@
+"""One episode of the gateway: a key, limits, live control, and everything that its agents asked and were answered."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from ...verifiers.errors import InfrastructureError
+from ...verifiers.message import Message
+from ...verifiers.secrets import REDACTED
+from ...verifiers.trajectory import POLICY, StopReason
+from ..chats.text_chat import TextPolicy
+from ..chats.token_chat import TokenPolicy
+from ..engines.engine import Sampling
+from ..service.engine.requests import Refusal, Wanted
+from .call import Answer, Call, Choice
+from .moderation import MODERATED, Hook, Moderation
+from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of
+from .text_player import TextPlayer
+from .token_player import TokenPlayer
+from .tree import Tree
+
+_REMEMBERED = 256
+"""So many of the latest answers can be given again to a client that retries."""
+
+
+@dataclass(frozen=True)
+class GatewayLimits:
+    """Limits of one episode; a call beyond one of them is refused, and the episode goes on."""
+
+    turns: int = 256
+    """The most calls that are answered."""
+    tokens: int = 1 << 20
+    """The most sampled tokens of all replies together."""
+    at_once: int = 64
+    """The most calls at a time."""
+    waiting: float = 600.0
+    """The most seconds for which a call waits while the episode is paused."""
+
+
+class Opened:
+    """An open episode; ``Gateway.open`` makes it.
+
+    Attributes:
+        url: of the gateway, ends before ``/v1``.
+        key: the API key that agents send; it is never logged.
+        model: the name of the model.
+    """
+
+    def __init__(
+        self,
+        policy: TokenPolicy | TextPolicy,
+        *,
+        url: str,
+        model: str,
+        agent: str = POLICY,
+        seed: tuple[int, ...] = (0,),
+        limits: GatewayLimits | None = None,
+        moderation: Hook | str | None = None,
+        own_sampling: bool = True,
+        forget: Callable[[Opened], None] = lambda opened: None,
+    ) -> None:
+        self.url, self.key, self.model = url, f"sk-lachesis-{secrets.token_urlsafe(32)}", model
+        self.own_sampling = own_sampling
+        self._agent, self._limits = agent, limits or GatewayLimits()
+        self._player: TokenPlayer | TextPlayer = (
+            TextPlayer(policy, seed) if isinstance(policy, TextPolicy) else TokenPlayer(policy, agent, seed)
+        )
+        self._sampling: Sampling = policy.sampling
+        self._moderation = Moderation(moderation) if moderation else None
+        self._forget = forget
+        self._tree = Tree()
+        self._answers: OrderedDict[bytes, _Given] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        self._sampled = self._reserved = 0
+        self._running: set[asyncio.Task[object]] = set()
+        self._freed = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        self._reached: StopReason = StopReason.DONE
+        self._failure = ""
+        self._recording: Recording | None = None
+
+    def __repr__(self) -> str:
+        return f"Opened({self.url!r}, {self.model!r}, {self._counts['calls']} calls)"
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and completion together; 0 if it is not known."""
+        return self._player.context
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._recording is not None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation of the main agent so far."""
+        return tuple(_without(self.key, message) for message in main_messages(self._tree))
+
+    def check_model(self, name: str) -> None:
+        """Refuse another model's name; an empty one is taken."""
+        if name not in ("", self.model):
+            message = f"the model {name!r:.80} does not exist here; this is {self.model!r}"
+            raise Refusal(message, status=404, code="model_not_found", param="model")
+
+    def pause(self) -> None:
+        """Let new calls wait until ``resume``; those that run go on."""
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        """Answer the calls that wait."""
+        self._resumed.set()
+
+    async def close(self) -> Recording:
+        """End the episode, cancel its calls, and return what it leaves; a second call returns the same."""
+        if self._recording is None:
+            self._recording = Recording()  # takes no more calls from here on
+            self._forget(self)
+            running = [task for task in self._running if task is not asyncio.current_task()]
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.wait(running)
+            self._recording = self._record()
+        return self._recording
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to a call.
+
+        Raises:
+            Refusal: it is refused; the message says why.
+            InfrastructureError: the engine or the moderation hook failed.
+        """
+        if len(self._running) >= self._limits.at_once:
+            raise Refusal(
+                f"this episode has {self._limits.at_once} calls at a time; wait for one", status=429, code="busy"
+            )
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            answer = await self._answer(call)
+            self._failure = ""
+            return answer
+        except asyncio.CancelledError:
+            self._counts["cancelled"] += 1
+            if self.closed and not task.cancelling() > 1:  # closed while it ran: the client is told
+                task.uncancel()
+                raise _closed() from None
+            raise
+        except Refusal:
+            self._counts["refused"] += 1
+            raise
+        except InfrastructureError as error:
+            self._counts["refused"] += 1
+            self._failure = str(error)
+            raise
+        finally:
+            self._running.discard(task)
+
+    def delivered(self, call: Call, *, whole: bool) -> None:
+        """Note whether the agent was given its answer; a reply that it never saw is not trained."""
+        given = self._answers.get(call.digest)
+        if given is None:
+            return
+        given.delivered = given.delivered or whole
+        for choice in given.answer.choices:
+            if given.delivered and choice.node and choice.node.untrained == UNDELIVERED:
+                choice.node.untrained = ""
+
+    async def _answer(self, call: Call) -> Answer:
+        await self._wait_until_resumed()
+        given = self._answers.get(call.digest)
+        if given and (call.retried or given.delivered is False):
+            self._counts["retried"] += 1
+            return given.answer
+        if self._moderation:
+            call = await self._moderation.request(call)
+        most = await self._admit(call.wanted)
+        try:
+            call = replace(call, wanted=self._own(call.wanted))
+            choices, prompts = await self._player.answer(call, self._tree, most)
+        finally:
+            self._reserved -= most
+            self._counts["running"] -= 1
+            self._freed.set()
+        for choice in choices:
+            if choice.node and not choice.node.untrained:
+                choice.node.untrained = UNDELIVERED  # until the agent was given it
+        self._counts["calls"] += 1
+        self._sampled += sum(choice.node.sampled if choice.node else 0 for choice in choices)
+        self._sampled += sum(choice.counted[1] for choice in choices)
+        return await self._given(call, choices, prompts)
+
+    async def _given(self, call: Call, choices: list[Choice], prompts: list[list[int]]) -> Answer:
+        """The answer with what moderation makes of the choices, to be given again if the client retries."""
+        read = sum(map(len, prompts)) or max((choice.counted[0] for choice in choices), default=0)
+        written = sum(len(choice.ids) or choice.counted[1] for choice in choices)
+        moderated = [await self._moderated(call, choice) for choice in choices] if self._moderation else choices
+        answer = Answer(
+            secrets.token_hex(12), int(time.time()), self.model, tuple(moderated), read, written, (prompts or [[]])[0]
+        )
+        self._answers[call.digest] = _Given(answer)
+        self._answers.move_to_end(call.digest)
+        while len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
+        return answer
+
+    async def _moderated(self, call: Call, choice: Choice) -> Choice:
+        assert self._moderation is not None
+        node = choice.node
+        assert node is not None
+        try:
+            other = await self._moderation.reply(call, choice)
+        except BaseException:
+            self._tree.rewrite(node, Choice(""), MODERATED)
+            raise
+        if other is None:
+            return choice
+        self._tree.rewrite(node, other, MODERATED)
+        return other
+
+    async def _wait_until_resumed(self) -> None:
+        try:
+            await asyncio.wait_for(self._resumed.wait(), self._limits.waiting)
+        except TimeoutError:
+            raise Refusal("this episode is paused; ask again later", status=503, code="episode_paused") from None
+        if self.closed:
+            raise _closed()
+
+    async def _admit(self, wanted: Wanted) -> int:
+        """The tokens that the replies to a call may have, reserved for it."""
+        limits = self._limits
+        if self._counts["calls"] + self._counts["running"] >= limits.turns:
+            self._reached = StopReason.TURNS
+            raise _over(f"this episode has had its {limits.turns} turns")
+        self._counts["running"] += 1
+        try:
+            while (left := limits.tokens - self._sampled - self._reserved) <= 0 < self._reserved:
+                self._freed.clear()
+                await self._freed.wait()
+        except BaseException:
+            self._counts["running"] -= 1
+            raise
+        if left <= 0:
+            self._counts["running"] -= 1
+            self._reached = StopReason.LENGTH
+            raise _over(f"this episode has had its {limits.tokens} tokens")
+        most = min(left, wanted.n * min(self._sampling.max_tokens, wanted.max_tokens or self._sampling.max_tokens))
+        self._reserved += most
+        return most
+
+    def _own(self, wanted: Wanted) -> Wanted:
+        """How to sample: as the policy does, unless the agent may choose."""
+        if not self.own_sampling:
+            return wanted
+        own = self._sampling
+        return wanted.model_copy(update={"temperature": own.temperature, "top_p": own.top_p, "top_k": own.top_k})
+
+    def _record(self) -> Recording:
+        segments, untrained, began = segments_of(self._tree, self._agent)
+        trained = sum(int(segment.mask.sum()) for segment in segments)
+        sampled = sum(node.sampled for node in self._tree.nodes)
+        counts = {name: self._counts[name] for name in ("calls", "retried", "cancelled", "refused")}
+        proof = Proof(**counts, sampled=sampled, trained=trained, untrained=dict(untrained), began=dict(began))
+        if not proof.complete:
+            raise InfrastructureError(f"the gateway lost track of sampled tokens: {proof}; please report this")
+        branches = tuple(
+            replace(branch, messages=tuple(_without(self.key, message) for message in branch.messages))
+            for branch in branches_of(self._tree)
+        )
+        metrics = {f"gateway/{name}": float(count) for name, count in counts.items()}
+        metrics |= {"gateway/sampled": float(self._sampled), "gateway/trained": float(trained)}
+        metrics |= {"gateway/branches": float(len(branches)), "gateway/segments": float(len(segments))}
+        return Recording(self.messages, branches, tuple(segments), proof, self._reached, self._failure, metrics)
+
+
+@dataclass
+class _Given:
+    """An answer, and whether the agent was given it."""
+
+    answer: Answer
+    delivered: bool | None = None
+    """None while it is on its way."""
+
+
+def _closed() -> Refusal:
+    return Refusal("this episode is closed", status=403, code="episode_closed")
+
+
+def _over(message: str) -> Refusal:
+    return Refusal(f"{message}; it takes no more calls", status=403, code="budget_exceeded")
+
+
+def _without(key: str, message: Message) -> Message:
+    """The message without the key, which a program may print."""
+    return cast("Message", _redacted(key, message)) if key in str(message) else message
+
+
+def _redacted(key: str, value: object) -> object:
+    if isinstance(value, str):
+        return value.replace(key, REDACTED)
+    if isinstance(value, dict):
+        return {name: _redacted(key, inner) for name, inner in value.items()}
+    return [_redacted(key, inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,255 @@
+"""The conversations of one episode as a tree of replies, in which each call finds the reply that it continues."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...verifiers.message import Message
+from ..chats.text_chat import raw_text
+from ..engines.engine import Completion, Ids
+from ..service.engine.prefixes import Key, Prefixes
+from .call import Call, Choice, as_message, canonical
+
+OPENING, CONVERSATION, FORK = "opening", "conversation", "fork"
+REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
+"""Why a segment began: the first call, another conversation, a second reply to the same conversation, a history that
+the agent changed, a template that cannot bridge, or another temperature."""
+
+_NO_IDS = np.empty(0, np.int32)
+
+
+@dataclass(eq=False)
+class Node:
+    """One reply.
+
+    Attributes:
+        number: its place in the order in which replies came.
+        lineage: 0 for the agent that called first, 1 and so on for its subagents.
+        parent: the reply that its conversation continues, message for message.
+        before: the reply whose ids its prompt begins with.
+        context: the ids of the prompt after those of ``before``.
+        completion: what was sampled; None if the model is behind a URL.
+        cut: how many tokens were sampled after the stop string and are not in ``completion``.
+        temperature: of the sampling; greedy counts as 1, like its logprobs.
+        began: why a segment begins here, unless it continues the one of ``before``.
+        record: the conversation with the reply, each reply as the model wrote it, with calls in Hermes' form.
+        message: the reply as the agent was given it.
+        text: the whole text of the reply, with the beginning that the template wrote.
+        seed: of the sampling; orders siblings.
+        place: the key of the conversation before the reply; empty if the prompt has no messages.
+        untrained: why it is not trained; empty if it is.
+        version: of the weights, for replies that continue it.
+        size: number of ids up to its end.
+    """
+
+    number: int
+    lineage: int
+    parent: Node | None
+    before: Node | None
+    context: Ids
+    completion: Completion | None
+    cut: int
+    temperature: float
+    began: str
+    record: tuple[Message, ...]
+    message: Message
+    text: str
+    seed: int
+    place: bytes = b""
+    untrained: str = ""
+    size: int = 0
+
+    @property
+    def sampled(self) -> int:
+        """How many tokens were sampled for it."""
+        return (int(self.completion.tokens.size) if self.completion else 0) + self.cut
+
+    @property
+    def version(self) -> int:
+        """The weights version of its last token; 0 without tokens."""
+        versions = self.completion.versions if self.completion else _NO_IDS
+        return int(versions[-1]) if versions.size else 0
+
+    def chain(self) -> Iterator[Node]:
+        """The replies whose ids come before this one's, this one first."""
+        node: Node | None = self
+        while node is not None:
+            yield node
+            node = node.before
+
+    def prompt(self) -> Ids:
+        """All ids of the prompt."""
+        return np.concatenate([*([self.before.ids()] if self.before else []), self.context])
+
+    def ids(self) -> Ids:
+        """All ids up to the end of the reply."""
+        parts = [(node.context, node.completion.tokens if node.completion else _NO_IDS) for node in self.chain()]
+        return np.concatenate([part for pair in reversed(parts) for part in pair])
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """A call, placed in the tree.
+
+    Attributes:
+        keys: one for the conversation up to and with each message, and one for the empty conversation before them.
+        known: the replies among the messages, by their position; only those whose whole conversation is unchanged.
+        lineage: as in ``Node``.
+        began: why a segment begins here if the prompt does not continue one.
+        record: the conversation, as in ``Node``.
+    """
+
+    keys: list[bytes]
+    known: dict[int, Node]
+    lineage: int
+    began: str
+    record: tuple[Message, ...]
+
+    @property
+    def latest(self) -> tuple[int, Node] | None:
+        """The last known reply and its position."""
+        return max(self.known.items(), key=lambda item: item[0], default=None)
+
+
+@dataclass
+class Tree:
+    """All replies of one episode."""
+
+    nodes: list[Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._by_messages: dict[bytes, list[Node]] = {}
+        self._by_reply: dict[str, Node] = {}
+        self._by_ids: Prefixes[Node] = Prefixes()
+        self._roots: list[tuple[str, str]] = []  # how each lineage began
+
+    def open(self, call: Call) -> Opening:
+        """Place a call with messages: each known reply among them, and what the rest is."""
+        told = [canonical(message) for message in call.messages]
+        keys = [_start(call)]
+        known: dict[int, Node] = {}
+        for position, (message, text) in enumerate(zip(call.messages, told, strict=True)):
+            keys.append(chained(keys[-1], text))
+            if message["role"] == "assistant" and (found := self._by_messages.get(keys[-1])):
+                known[position] = _with_ids_of(message, found)
+        replies = [text for text, message in zip(told, call.messages, strict=True) if message["role"] == "assistant"]
+        latest = known[max(known)] if known else None
+        similar = latest or next((self._by_reply[text] for text in reversed(replies) if text in self._by_reply), None)
+        lineage = similar.lineage if similar else self._lineage_of(call.messages)
+        place = max(known) if known else -1
+        new = list(zip(call.messages, told, strict=True))[place + 1 :]
+        record = (*(latest.record if latest else ()), *(self._as_record(*pair) for pair in new))
+        rewritten = any(message["role"] == "assistant" for message in call.messages[place + 1 :])
+        if rewritten or (similar and not latest):
+            began = REWRITTEN
+        else:
+            began = FORK if latest else CONVERSATION if self.nodes else OPENING
+        return Opening(keys, known, lineage, began, record)
+
+    def place_ids(self, prompt: Ids) -> Node | None:
+        """The reply with the longest ids that ``prompt`` begins with."""
+        found: Iterator[list[Node]] = self._by_ids.beginning(prompt.tobytes())
+        return next((nodes[-1] for nodes in found), None)
+
+    def remember(self, node: Node) -> None:
+        """Add a reply, to be found by its ids and by its messages."""
+        self.nodes.append(node)
+        if node.completion is not None:
+            ids = node.ids()
+            node.size = int(ids.size)
+            self._by_ids.add(Key.of(ids.tobytes()), node)
+        text = canonical(node.message)
+        self._by_reply[text] = node
+        if node.place:
+            self._by_messages.setdefault(chained(node.place, text), []).append(node)
+
+    def rewrite(self, node: Node, choice: Choice, reason: str) -> None:
+        """Note that the agent is given another reply than was sampled, or none: it is not trained."""
+        node.untrained = reason
+        old = canonical(node.message)
+        if self._by_reply.get(old) is node:
+            del self._by_reply[old]
+        if node.place:
+            self._by_messages[chained(node.place, old)].remove(node)
+        if node.completion is not None:
+            self._by_ids.remove(Key.of(node.ids().tobytes()), node)
+        node.message = as_message(choice)
+        node.record = (*node.record[:-1], _given(node.message))
+        self._by_reply[canonical(node.message)] = node
+
+    def leaves(self) -> list[Node]:
+        """The replies that no other continues, message for message, in the order in which they came."""
+        continued = {id(node.parent) for node in self.nodes}
+        return [node for node in self.nodes if id(node) not in continued]
+
+    def in_order(self) -> list[Node]:
+        """Every reply after the one before it, in an order that does not depend on which of two calls came first."""
+        children: dict[int, list[Node]] = {}
+        for node in self.nodes:
+            children.setdefault(id(node.before) if node.before else 0, []).append(node)
+        ordered, waiting = [], sorted(children.get(0, []), key=lambda node: (node.lineage != 0, node.seed))[::-1]
+        while waiting:
+            node = waiting.pop()
+            ordered.append(node)
+            waiting += sorted(children.get(id(node), []), key=lambda child: child.seed)[::-1]
+        return ordered
+
+    def kind_of_prompt(self, before: Node | None) -> str:
+        """Why a segment begins at a prompt without messages that goes on from ``before``."""
+        return FORK if before else CONVERSATION if self.nodes else OPENING
+
+    def lineage_of_ids(self, before: Node | None, prompt: str) -> int:
+        """The lineage of a prompt without messages."""
+        return before.lineage if before else self._lineage_of([{"role": "user", "content": prompt}])
+
+    def _lineage_of(self, messages: Sequence[Message]) -> int:
+        """The lineage of a conversation without known replies: that which began like it, or a new one.
+
+        Programs add to their system prompt when they compact a conversation.
+        """
+        role, text = messages[0]["role"], messages[0]["content"]
+        for lineage, (other, begun) in enumerate(self._roots):
+            longer = role == "system" and text and begun and (text.startswith(begun) or begun.startswith(text))
+            if role == other and (text == begun or longer):
+                return lineage
+        self._roots.append((role, text))
+        return len(self._roots) - 1
+
+    def _as_record(self, message: Message, text: str) -> Message:
+        """A message as ``Trajectory.messages`` has it."""
+        if message["role"] != "assistant":
+            return message
+        same = self._by_reply.get(text)
+        return same.record[-1] if same else _given(message)
+
+
+def chained(key: bytes, text: str) -> bytes:
+    """The key of the conversation with ``key`` and one more message."""
+    return hashlib.blake2b(key + text.encode(), digest_size=16).digest()
+
+
+def _start(call: Call) -> bytes:
+    """The key of an empty conversation, which tells apart tools and options of the template."""
+    options = json.dumps([call.thinking, list(call.tools)], sort_keys=True)
+    return hashlib.blake2b(options.encode(), digest_size=16).digest()
+
+
+def _with_ids_of(message: Message, found: list[Node]) -> Node:
+    """Of several equal replies the one whose calls have the ids of the message; else the latest."""
+
+    def ids(said: Message) -> list[Any]:
+        return [call["id"] for call in said.get("tool_calls", ())]
+
+    return next((node for node in reversed(found) if ids(node.message) == ids(message)), found[-1])
+
+
+def _given(message: Message) -> Message:
+    """An assistant's message that the policy did not write."""
+    calls = {"tool_calls": message.get("tool_calls", [])}
+    return {"role": "assistant", "content": raw_text({"content": message["content"], **calls}), "given": True}
