@@ -89,6 +89,8 @@ class Episode:
     def chat(self, agent: str = POLICY) -> Chat:
         """The agent's conversation, the same at every call; at first it holds only the system prompt, if any."""
         self._check_agent(agent)
+        if agent in self._recorded:
+            raise ConfigError(f"a program had the conversation of agent {agent!r} in this episode; it cannot chat too")
         if agent not in self._chats:
             schemas = self.tools.schemas if self._config.show_tools else []
             inner = self._policies[agent].open(agent, self.seed, schemas, self.thinking)
@@ -120,7 +122,8 @@ class Episode:
             try:
                 yield server
             finally:
-                self._recorded[agent] = await server.recorded()
+                self._recorded[agent] = recorded = await server.recorded()
+                self.artifacts.setdefault("model", {})[agent] = dict(recorded.proof)
 
     async def call_tools(self, chat: Chat, calls: Sequence[ToolCall]) -> None:
         """Carry out ``calls`` in order and add their results to ``chat``."""

@@ -4,10 +4,10 @@ import base64
 import binascii
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -19,7 +19,7 @@ from ...verifiers.sandbox.job import MIB
 from ...verifiers.sandbox.job import Limits as JobLimits
 from ...verifiers.sandbox.protocol import Sandbox
 from ...verifiers.sandbox.shared import shared_sandbox
-from ...verifiers.secrets import without_secrets
+from ...verifiers.secrets import REDACTED, without_secrets
 from ...verifiers.task import Task
 from ...verifiers.trajectory import Trajectory
 from ...verifiers.verdict import Verdict, wrong
@@ -30,6 +30,7 @@ from ..rows.column import Row, column, prompt_column
 from .grading import Grading
 from .program import Program, Ran, check_name, run_program
 
+Names = TypeVar("Names")
 VARIABLES = {
     "OPENAI_BASE_URL": "{url}/v1",
     "OPENAI_API_BASE": "{url}/v1",
@@ -51,7 +52,7 @@ class AgentProgram(DatasetEnvironment):
         """How the program is started, what it may use, and what of it is judged."""
 
         command: tuple[str, ...] = Field(min_length=1)
-        """The program and its arguments; {task}, {url}, {key}, {model}, {work} and {home} are replaced."""
+        """The program and its arguments; {task}, {url}, {key}, {model}, {python} and {home} are replaced."""
         variables: dict[str, str] = Field(default_factory=dict)
         """Environment variables, besides those with the URL and the key that OpenAI's and Anthropic's clients read."""
         templates: dict[str, str] = Field(default_factory=dict)
@@ -87,17 +88,14 @@ class AgentProgram(DatasetEnvironment):
         limits: Limits = Limits(turns=64, seconds=1800.0)
         """Limits of an episode; ``seconds`` includes the time for which a program waits for a free sandbox."""
 
-        @field_validator("keep")
+        @field_validator("keep", "templates")
         @classmethod
-        def _plain(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-            _check_names(names)
+        def _relative(cls, names: Names) -> Names:
+            try:
+                _check_names(names)
+            except DataError as error:
+                raise ValueError(str(error)) from None
             return names
-
-        @field_validator("templates")
-        @classmethod
-        def _plain_keys(cls, files: dict[str, str]) -> dict[str, str]:
-            _check_names(files)
-            return files
 
     rubric = Rubric(success="solved", deadline=120.0)
     needs_sandbox = True
@@ -136,7 +134,10 @@ class AgentProgram(DatasetEnvironment):
             raise DataError(f"'tests' is the source of a Python program, found {tests!r:.80}")
         if tests is None and row.get("answer") is None:
             raise DataError("the row has neither 'tests' nor 'answer', so nothing can be judged")
-        info: dict[str, Any] = {"keep": list(row.get("keep") or [])}
+        keep = row.get("keep") or []
+        if isinstance(keep, str) or not isinstance(keep, Sequence):
+            raise DataError(f"'keep' is a list of names, found {keep!r:.80}")
+        info: dict[str, Any] = {"keep": list(keep)}
         _check_names(info["keep"])
         for name in ("files", "given"):
             files = row.get(name) or {}
@@ -231,9 +232,10 @@ def _check_names(names: Any) -> None:
 
 def _as_json(content: bytes, key: str) -> Any:
     """A file's content as text, or in base64 if it is none."""
+    if key:
+        content = content.replace(key.encode(), REDACTED.encode())
     try:
-        text = content.decode()
-        return text.replace(key, "<redacted>") if key else text
+        return content.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(content).decode()}
 

@@ -28,8 +28,8 @@ class Program:
         command: the program and its arguments.
         environment: environment variables.
         templates: name → text of files such as configurations.
-        values: what ``{name}`` in command, environment and templates stands for; ``url``, ``work`` and ``home`` are
-            added in the sandbox.
+        values: what ``{name}`` in command, environment and templates stands for; ``url``, ``python``, ``work``
+            and ``home`` are added in the sandbox.
         files: name → content; ``~/`` begins a name in the home folder, others are in the working folder.
         keep: names or patterns of the files that are kept.
         seconds: how long it may run.

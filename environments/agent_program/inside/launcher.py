@@ -302,12 +302,14 @@ def main() -> None:
     os.makedirs(WORK, exist_ok=True)
     os.makedirs(HOME, exist_ok=True)
     forwarder = Forwarder() if spec["forward"] else None
-    values = {**spec["values"], "home": os.path.abspath(HOME), "work": os.path.abspath(WORK)}
+    values = {**spec["values"], "home": os.path.abspath(HOME), "work": os.path.abspath(WORK), "python": sys.executable}
     if forwarder is not None:
         values["url"] = forwarder.url
     templates = {name: fill(text, values).encode() for name, text in spec["templates"].items()}
     write_files([*spec["names"], *templates], [*blobs, *templates.values()])
-    environment = {"HOME": values["home"], **{name: fill(text, values) for name, text in spec["environment"].items()}}
+    search = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"  # so that it finds python3
+    environment = {"HOME": values["home"], "PATH": search}
+    environment |= {name: fill(text, values) for name, text in spec["environment"].items()}
     command = [fill(word, values) for word in spec["command"]]
     code, ended = run(command, environment, spec["seconds"], forwarder)
     kept, refused = kept_files(spec["keep"], spec["most"])
