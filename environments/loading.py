@@ -47,6 +47,12 @@ BUILT_IN = {
 }
 """Name → module and class in ``shipped/``."""
 
+WITH_PROGRAMS = {
+    "agent_program": "agent_program.environment:AgentProgram",
+    "harbor": "harbor.environment:Harbor",
+}
+"""Name → module and class in this folder, for environments in which an agent program plays."""
+
 FROM_OUTSIDE = {"service": "service:Service"}
 """The same, for environments that are not played here: only ``lachesis train`` can use them."""
 
@@ -104,7 +110,9 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 def known_environments() -> list[str]:
     """The names of shipped and installed environments."""
-    return sorted({*BUILT_IN, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted(
+        {*BUILT_IN, *WITH_PROGRAMS, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))}
+    )
 
 
 def find_environment(name: str) -> type[Environment]:
@@ -113,9 +121,10 @@ def find_environment(name: str) -> type[Environment]:
     Raises:
         ConfigError: nothing has that name, or it does not import; the message names the nearest name.
     """
-    if shipped := (BUILT_IN | FROM_OUTSIDE).get(name):
-        module, _, class_name = shipped.partition(":")
-        return _pick(import_module(f".shipped.{module}", __package__), class_name, name)
+    shipped = {known: f"shipped.{place}" for known, place in (BUILT_IN | FROM_OUTSIDE).items()} | WITH_PROGRAMS
+    if name in shipped:
+        module, _, class_name = shipped[name].partition(":")
+        return _pick(import_module(f".{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _checked(entry.load(), name)

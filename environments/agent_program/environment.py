@@ -23,6 +23,7 @@ from ...verifiers.secrets import REDACTED, without_secrets
 from ...verifiers.task import Task
 from ...verifiers.trajectory import Trajectory
 from ...verifiers.verdict import Verdict, wrong
+from ..audit.finding import Finding
 from ..dataset import DatasetConfig, DatasetEnvironment
 from ..episode import Episode
 from ..limits import Limits
@@ -44,8 +45,9 @@ VARIABLES = {
 class AgentProgram(DatasetEnvironment):
     """A program with a task, files and a model behind a URL, which is the policy; graded in another sandbox.
 
-    A row has a prompt, and either ``answer`` or ``tests`` (Python source, see ``Grading``); it may have ``files`` and
-    ``keep``. An attempt is a success if the tests pass, or if the verifier accepts the answer.
+    A row has a prompt, and either ``answer`` or ``tests`` (Python source, see ``Grading``). It may have ``files``,
+    ``keep``, and ``solution``: files that pass, for ``lachesis check``. An attempt is a success if the tests pass, or if
+    the verifier accepts the answer.
     """
 
     class Config(DatasetConfig):
@@ -110,10 +112,10 @@ class AgentProgram(DatasetEnvironment):
     async def solved(self, case: Case) -> Verdict:
         """Whether the task's tests pass in another sandbox, or the verifier accepts the answer."""
         tests = case.task.info.get("tests")
-        files = _read_files(case.artifacts.get("files", {}))
+        files = read_files(case.artifacts.get("files", {}))
         printed = str(case.artifacts.get("program", {}).get("stdout", ""))
         if tests is not None:
-            given = _read_files(case.task.info.get("given", {}))
+            given = read_files(case.task.info.get("given", {}))
             return await Grading(tests, files, given, printed, self.config.grading_seconds).verdict(case.sandbox)
         source = self.config.answer_from
         if source == "reply":
@@ -139,13 +141,15 @@ class AgentProgram(DatasetEnvironment):
             raise DataError(f"'keep' is a list of names, found {keep!r:.80}")
         info: dict[str, Any] = {"keep": list(keep)}
         _check_names(info["keep"])
-        for name in ("files", "given"):
+        for name in ("files", "given", "solution"):
             files = row.get(name) or {}
+            if not files:
+                continue
             if not isinstance(files, Mapping):
                 raise DataError(f"'{name}' is an object of names and texts, found {files!r:.80}")
             _check_names(files)
             info[name] = dict(files)
-            _read_files(info[name])
+            read_files(info[name])
         if tests is not None:
             info["tests"] = tests
         answer = None if tests is not None else column(row, "answer")
@@ -154,19 +158,40 @@ class AgentProgram(DatasetEnvironment):
     async def run(self, episode: Episode) -> None:
         """Run the program, with the policy as its model."""
         if self.config.network == "off":
-            ran = await run_program(self._sandbox(), self.program(episode.task), "")
+            ran = await run_program(self._sandbox(episode.task), self.program(episode.task), "")
             self._leave(episode, ran, "")
             return
         async with episode.model_server() as server:
             program = self.program(episode.task, key=server.key, model=server.model)
-            ran = await run_program(self._sandbox(), program, server.url)
+            ran = await run_program(self._sandbox(episode.task), program, server.url)
         self._leave(episode, ran, server.key)
+
+    async def audit_task(self, task: Task) -> list[Finding]:
+        """What is wrong with the task, for ``lachesis check``: nothing must not pass, and the solution must."""
+        findings = []
+        nothing = replace(self.program(task), command=("{python}", "-c", ""))
+        ran = await run_program(self._sandbox(task), nothing)
+        if (await self._judged(task, ran.files)).passed:
+            findings.append(Finding("empty", "a program that does nothing passes", tasks=(task.id,)))
+        solution = task.info.get("solution")
+        if solution is not None:
+            verdict = await self._judged(task, read_files(solution))
+            if not verdict.passed:
+                findings.append(Finding("gold", f"its solution does not pass: {verdict.reason}", tasks=(task.id,)))
+            given = read_files(task.info.get("files", {}))
+            for name in sorted(name for name, content in read_files(solution).items() if content in given.values()):
+                findings.append(Finding("leak", f"{name!r} of the solution is among its files", tasks=(task.id,)))
+        return findings
+
+    async def _judged(self, task: Task, files: Mapping[str, bytes]) -> Verdict:
+        artifacts = {"files": {name: as_json(content) for name, content in files.items()}}
+        return await self.solved(Case(Trajectory(task, artifacts=artifacts)))
 
     def program(self, task: Task, **values: str) -> Program:
         """The program for ``task``; ``values`` are the key and the model's name."""
         config = self.config
         text = "\n\n".join(message["content"] for message in task.messages)
-        files = _read_files(task.info.get("files", {}))
+        files = read_files(task.info.get("files", {}))
         if config.task_file:
             files[config.task_file] = text.encode(errors="replace")
         return Program(
@@ -176,8 +201,8 @@ class AgentProgram(DatasetEnvironment):
             {"task": text, **values},
             files,
             (*config.keep, *task.info.get("keep", ())),
-            config.seconds,
-            self._job_limits(),
+            seconds=config.seconds,
+            limits=self._job_limits(),
         )
 
     def _job_limits(self) -> JobLimits:
@@ -191,14 +216,18 @@ class AgentProgram(DatasetEnvironment):
             output=16 * MIB,
         )
 
-    def _sandbox(self) -> Sandbox:
+    def _sandbox(self, task: Task) -> Sandbox:
         """The sandbox of the programs. Grading has another one, so that it never waits for them."""
+        return shared_sandbox(**self._changes())
+
+    def _changes(self) -> dict[str, Any]:
+        """How that sandbox differs from the configured one."""
         config = self.config
         size = config.parallel or max(2, os.cpu_count() or 2)
         changes: dict[str, Any] = {"folders": config.folders, "network": config.network == "open", "size": size}
         changes |= {"backend": "docker", "image": config.image} if config.image else {}
         changes |= {"backend": "process"} if config.folders else {}
-        return shared_sandbox(**changes)
+        return changes
 
     def _leave(self, episode: Episode, ran: Ran, key: str) -> None:
         """Leave what is judged in the artifacts, without the key."""
@@ -212,7 +241,7 @@ class AgentProgram(DatasetEnvironment):
             "reason": execution.reason,
             **{name: without_secrets(text[-200_000:], key) for name, text in said.items()},
         }
-        episode.artifacts["files"] = {name: _as_json(content, key) for name, content in ran.files.items()}
+        episode.artifacts["files"] = {name: as_json(content, key) for name, content in ran.files.items()}
         episode.metric("program/seconds", execution.usage.wall)
         episode.metric("program/failed", float(ran.exit_code != 0))
 
@@ -230,7 +259,7 @@ def _check_names(names: Any) -> None:
         check_name(name)
 
 
-def _as_json(content: bytes, key: str) -> Any:
+def as_json(content: bytes, key: str = "") -> Any:
     """A file's content as text, or in base64 if it is none."""
     if key:
         content = content.replace(key.encode(), REDACTED.encode())
@@ -240,7 +269,7 @@ def _as_json(content: bytes, key: str) -> Any:
         return {"base64": base64.b64encode(content).decode()}
 
 
-def _read_files(files: Mapping[str, Any]) -> dict[str, bytes]:
+def read_files(files: Mapping[str, Any]) -> dict[str, bytes]:
     """Name → content of files that are texts, or objects with ``base64``.
 
     Raises:

@@ -30,8 +30,9 @@ class Program:
         templates: name → text of files such as configurations.
         values: what ``{name}`` in command, environment and templates stands for; ``url``, ``python``, ``work``
             and ``home`` are added in the sandbox.
-        files: name → content; ``~/`` begins a name in the home folder, others are in the working folder.
+        files: name → content; names are absolute, in the home folder (``~/``), or in the folder ``work`` of the job.
         keep: names or patterns of the files that are kept.
+        folder: where it starts; empty for ``work``.
         seconds: how long it may run.
         limits: the limits of its job; the one on time follows from ``seconds``.
     """
@@ -42,12 +43,13 @@ class Program:
     values: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
+    folder: str = ""
     seconds: float = 300.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         for name in (*self.files, *self.templates, *self.keep):
-            check_name(name)
+            check_name(name.removeprefix("/"))
 
     def job(self, forward: bool) -> Job:
         """The job that runs it; ``forward`` opens a port on which it reaches the model's server."""
@@ -59,6 +61,7 @@ class Program:
             "values": dict(self.values),
             "names": list(self.files),
             "keep": list(self.keep),
+            "folder": self.folder,
             "seconds": self.seconds,
             "most": max(0, self.limits.output - _HEADER_BYTES),
             "forward": forward,
@@ -145,7 +148,7 @@ def _files(program: Program, names: list[str], sizes: list[int], content: bytes)
 
 def _declared(program: Program, name: str) -> bool:
     try:
-        check_name(name)
-    except DataError:
+        check_name(name.removeprefix("/"))
+    except (DataError, AttributeError):
         return False
     return any(fnmatch.fnmatchcase(name, pattern.replace("**/", "*")) for pattern in program.keep)

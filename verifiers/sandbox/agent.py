@@ -61,7 +61,14 @@ def program() -> bytes:
     return len(text).to_bytes(8, "big") + text
 
 
-def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = (), folders: tuple[Path, ...] = ()) -> bytes:
+def setup(
+    *,
+    container: bool,
+    network: bool,
+    packages: tuple[Path, ...] = (),
+    folders: tuple[Path, ...] = (),
+    writable: tuple[str, ...] = (),
+) -> bytes:
     """The frame that tells an agent how to confine its jobs."""
     filters = {
         machine: {
@@ -77,6 +84,7 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = (), fo
         "network": network,
         "path": path,
         "folders": [str(folder) for folder in folders],
+        "writable": list(writable),
         "filters": filters,
     }
     return wire.frame(wire.SETUP, json.dumps(told).encode())

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import ConfigError, SandboxLost
 from . import agent
@@ -101,11 +101,13 @@ class ProcessLauncher:
         network: whether jobs may use the network.
         packages: folders of Python packages that jobs may import.
         folders: folders that jobs may read at their own paths.
+        writable: further folders that each job may write.
     """
 
     network: bool = False
     packages: tuple[Path, ...] = ()
     folders: tuple[Path, ...] = ()
+    writable: tuple[str, ...] = ()
     name: str = "process"
 
     @property
@@ -119,7 +121,13 @@ class ProcessLauncher:
             connection = ProcessConnection(self.command)
             connection.send(
                 agent.program()
-                + agent.setup(container=False, network=self.network, packages=self.packages, folders=self.folders)
+                + agent.setup(
+                    container=False,
+                    network=self.network,
+                    packages=self.packages,
+                    folders=self.folders,
+                    writable=self.writable,
+                )
             )
         except OSError as error:
             raise SandboxLost(f"no agent can be started: {error}") from None
@@ -141,7 +149,10 @@ def open_process_sandbox(settings: SandboxSettings) -> AgentPool:
         _check_packages(folder)
     for folder in settings.folders:
         _check_folder(folder)
-    launcher = ProcessLauncher(settings.network, settings.packages, tuple(map(Path.resolve, settings.folders)))
+    for path in settings.writable:
+        _check_writable(path)
+    folders = tuple(folder.resolve() for folder in settings.folders)
+    launcher = ProcessLauncher(settings.network, settings.packages, folders, settings.writable)
     return AgentPool(launcher, settings.jobs, settings.most_starts)
 
 
@@ -154,6 +165,15 @@ def _check_folder(folder: Path) -> None:
             f"sandbox.folders names {str(folder)!r}, a place where a job has files of its own "
             f"({', '.join((*_SYSTEM, *_OWN))}) or the whole machine; move the folder to another place"
         )
+
+
+def _check_writable(path: str) -> None:
+    taken = (*_SYSTEM, *_OWN, "/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc")
+    folder = PurePosixPath(path)
+    if str(folder) != path or ".." in folder.parts or not folder.is_absolute() or path == "/":
+        raise ConfigError(f"sandbox.writable names {path!r:.80}; give absolute paths such as /app")
+    if any(folder.is_relative_to(place) for place in taken):
+        raise ConfigError(f"sandbox.writable names {path!r:.80}, which is in a folder of the system; name another one")
 
 
 def _check_packages(folder: Path) -> None:

@@ -25,7 +25,7 @@ MOST_LINKS = 64
 """The most connections at one time."""
 MOST_WAITING = 32 << 20
 """The most bytes that one connection may leave waiting."""
-MOST_FILES = 256
+MOST_FILES = 1000
 """The most files that are kept."""
 WORK, HOME, KEPT = "work", "home", "kept.bin"
 """The working folder and the home folder of the program, and the file with the kept files, in the job's folder."""
@@ -43,7 +43,7 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def place(name: str) -> str:
-    """The path of a declared file: ``~/`` begins a name in the home folder, others are in the working folder."""
+    """The path of a declared file: absolute, in the home folder (``~/``), or in the working folder."""
     return os.path.abspath(os.path.join(HOME, name[2:]) if name.startswith("~/") else os.path.join(WORK, name))
 
 
@@ -54,6 +54,8 @@ def write_files(names: Iterable[str], contents: Iterable[bytes]) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(content)
+        if content.startswith(b"#!"):
+            os.chmod(path, 0o755)
 
 
 def kept_files(patterns: Iterable[str], most: int) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -63,7 +65,7 @@ def kept_files(patterns: Iterable[str], most: int) -> tuple[dict[str, bytes], di
     for pattern in patterns:
         mark, base = ("~/", HOME) if pattern.startswith("~/") else ("", WORK)
         for path in sorted(glob.iglob(place(pattern), recursive=True, include_hidden=True)):
-            name = mark + os.path.relpath(path, base)
+            name = path if pattern.startswith("/") else mark + os.path.relpath(path, base)
             if name in kept or os.path.isdir(path):
                 continue
             try:
@@ -274,11 +276,13 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return re.sub(f"{{({marks})}}", lambda found: values[found[1]], text)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], seconds: float, forwarder: Forwarder | None) -> Any:
+def run(
+    command: Sequence[str], folder: str, environment: Mapping[str, str], seconds: float, forwarder: Forwarder | None
+) -> Any:
     """Run the program until it ends or ``seconds`` have passed; return (exit code or None, how it ended)."""
     try:
         child = subprocess.Popen(
-            command, cwd=WORK, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, start_new_session=True
+            command, cwd=folder, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, start_new_session=True
         )
     except (OSError, ValueError) as error:
         print(f"the program {command[0]!r} cannot be started: {error}", file=sys.stderr, flush=True)
@@ -311,7 +315,9 @@ def main() -> None:
     environment = {"HOME": values["home"], "PATH": search}
     environment |= {name: fill(text, values) for name, text in spec["environment"].items()}
     command = [fill(word, values) for word in spec["command"]]
-    code, ended = run(command, environment, spec["seconds"], forwarder)
+    folder = spec["folder"] or WORK
+    os.makedirs(folder, exist_ok=True)
+    code, ended = run(command, folder, environment, spec["seconds"], forwarder)
     kept, refused = kept_files(spec["keep"], spec["most"])
     sizes = [len(content) for content in kept.values()]
     head = json.dumps({"exit": code, "ended": ended, "names": list(kept), "refused": refused, "sizes": sizes}).encode()

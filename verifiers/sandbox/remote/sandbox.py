@@ -240,6 +240,6 @@ def open_remote_sandbox(settings: SandboxSettings) -> RemoteSandbox:
 
 def refuse_local_settings(settings: SandboxSettings, reason: str) -> None:
     """Raise ``ConfigError`` for settings that a sandbox on another machine does not take."""
-    for name in ("packages", "folders", "image"):
+    for name in ("packages", "folders", "writable", "image"):
         if getattr(settings, name) != type(settings).model_fields[name].default:
             raise ConfigError(f"sandbox.{name} has no effect on backend {settings.backend!r}: {reason}; remove it")
