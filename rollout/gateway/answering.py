@@ -64,12 +64,19 @@ def _read(request: web.Request, opened: Opened, dialect: Dialect, body: bytes) -
     if not isinstance(given, dict):
         raise Refusal("the body is a JSON object")
     if opened.own_sampling:
-        given = {name: value for name, value in given.items() if name not in _OWN}
+        given = _without_sampling(given)
     call = dialect.read(given)
     opened.check_model(call.wanted.model)
     digest = hashlib.blake2b(request.path.encode() + b"\0" + body, digest_size=16).digest()
     retries = request.headers.get("x-stainless-retry-count", "0")
     return replace(call, digest=digest, retried=retries not in ("", "0"))
+
+
+def _without_sampling(given: dict[str, Any]) -> dict[str, Any]:
+    """The body without what the policy decides."""
+    kept = {name: value for name, value in given.items() if name not in _OWN}
+    inner = kept.get("sampling_params")
+    return {**kept, "sampling_params": _without_sampling(inner)} if isinstance(inner, dict) else kept
 
 
 async def _whole(

@@ -29,6 +29,9 @@ class Call:
         prompts: prompts of the dialects without messages, each as text or as ids.
         stream: whether the answer is a stream of events.
         usage: whether a stream ends with the number of tokens.
+        instructed: whether the first message is the system prompt of this call alone.
+        previous: id of the answer whose conversation the messages continue; empty if they are the whole conversation.
+        kept: whether a later call may name the answer as ``previous``.
         digest: of the request; equal requests have equal digests.
         retried: whether the client says that it sends this request again.
     """
@@ -40,6 +43,9 @@ class Call:
     prompts: tuple[str | list[int], ...] = ()
     stream: bool = False
     usage: bool = False
+    instructed: bool = False
+    previous: str = ""
+    kept: bool = False
     digest: bytes = b""
     retried: bool = False
 

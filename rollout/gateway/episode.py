@@ -18,7 +18,7 @@ from ..chats.text_chat import TextPolicy
 from ..chats.token_chat import TokenPolicy
 from ..engines.engine import Sampling
 from ..service.engine.requests import Refusal, Wanted
-from .call import Answer, Call, Choice
+from .call import Answer, Call, Choice, as_message
 from .moderation import MODERATED, Hook, Moderation
 from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of
 from .text_player import TextPlayer
@@ -76,6 +76,7 @@ class Opened:
         self._forget = forget
         self._tree = Tree()
         self._answers: OrderedDict[bytes, _Given] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._sampled = self._reserved = 0
         self._running: set[asyncio.Task[object]] = set()
@@ -181,6 +182,7 @@ class Opened:
         if given and (call.retried or given.delivered is False):
             self._counts["retried"] += 1
             return given.answer
+        call = self._with_previous(call)
         if self._moderation:
             call = await self._moderation.request(call)
         most = await self._admit(call.wanted)
@@ -209,9 +211,24 @@ class Opened:
         )
         self._answers[call.digest] = _Given(answer)
         self._answers.move_to_end(call.digest)
-        while len(self._answers) > _REMEMBERED:
-            self._answers.popitem(last=False)
+        if call.kept and call.messages:
+            own = call.messages[1:] if call.instructed else call.messages
+            self._kept[answer.id] = (*own, as_message(answer.choices[0]))
+        for remembered in (self._answers, self._kept):
+            while len(remembered) > _REMEMBERED:
+                remembered.popitem(last=False)
         return answer
+
+    def _with_previous(self, call: Call) -> Call:
+        """The call with the messages of the conversation that it continues by name."""
+        if not call.previous:
+            return call
+        if call.previous not in self._kept:
+            message = f"the response {call.previous[:40]!r} is not known here; send the whole conversation"
+            raise Refusal(message, code="previous_response_not_found", param="previous_response_id")
+        first = 1 if call.instructed else 0
+        messages = (*call.messages[:first], *self._kept[call.previous], *call.messages[first:])
+        return replace(call, messages=messages)
 
     async def _moderated(self, call: Call, choice: Choice) -> Choice:
         assert self._moderation is not None

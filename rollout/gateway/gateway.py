@@ -19,11 +19,15 @@ from ..service.body import BodyLimits
 from ..service.engine.requests import Refusal
 from .answering import answered
 from .dialects.chat_completions import ChatCompletions
+from .dialects.completions import Completions
 from .dialects.dialect import Dialect, openai_error
+from .dialects.messages import Messages
+from .dialects.responses import Responses
+from .dialects.token_ids import TokenIds
 from .episode import GatewayLimits, Opened
 from .moderation import Hook
 
-DIALECTS: tuple[Dialect, ...] = (ChatCompletions(),)
+DIALECTS: tuple[Dialect, ...] = (ChatCompletions(), Responses(), Messages(), Completions(), TokenIds())
 """Every API that the gateway speaks."""
 
 _CLOSED = 10_000

@@ -197,7 +197,7 @@ class Tree:
         while waiting:
             node = waiting.pop()
             ordered.append(node)
-            waiting += sorted(children.get(id(node), []), key=lambda child: child.seed)[::-1]
+            waiting += sorted(children.get(id(node), []), key=lambda child: (child.began != FORK, child.seed))[::-1]
         return ordered
 
     def kind_of_prompt(self, before: Node | None) -> str:

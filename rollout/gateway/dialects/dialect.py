@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from ...service.engine.requests import Refusal, Wanted, read_wanted
@@ -42,11 +42,10 @@ class Dialect(Protocol):
 COMMENT = b": ping\n\n"
 """A comment, which every client of server-sent events ignores."""
 
-_SAMPLING = frozenset(
-    "model n temperature top_p top_k stop seed logprobs top_logprobs max_tokens max_completion_tokens stop_token_ids "
-    "include_stop_str_in_output return_token_ids response_format presence_penalty frequency_penalty "
-    "repetition_penalty min_p logit_bias".split()
-)
+_SAMPLING = ("model", "n", "temperature", "top_p", "top_k", "stop", "seed", "logprobs", "top_logprobs")
+_LENGTHS = ("max_tokens", "max_completion_tokens", "stop_token_ids", "include_stop_str_in_output", "return_token_ids")
+_REFUSED = ("presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "logit_bias", "echo", "suffix")
+_FIELDS = (*_SAMPLING, *_LENGTHS, *_REFUSED, "response_format")
 
 
 def event(data: Any, name: str = "") -> bytes:
@@ -56,9 +55,9 @@ def event(data: Any, name: str = "") -> bytes:
     return f"{head}data: {text}\n\n".encode()
 
 
-def read_sampling(body: dict[str, Any], **changed: Any) -> Wanted:
+def read_sampling(body: Mapping[Any, Any], **changed: Any) -> Wanted:
     """How a request samples, from the fields that have OpenAI's names; ``changed`` has other dialects' fields."""
-    fields = {name: body[name] for name in _SAMPLING if name in body}
+    fields = {name: body[name] for name in _FIELDS if name in body}
     return read_wanted(Wanted, fields | changed)
 
 
@@ -69,6 +68,18 @@ def read_list(body: dict[str, Any], name: str, default: list[Any] | None = None)
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise Refusal(f"{name}: a list of objects is needed, found {found!r:.80}", param=name)
     return found
+
+
+def text_of(place: str, content: Any) -> str:
+    """The text of a content, which is text or a list of parts with text; raises ``Refusal`` for images and such."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        raise Refusal(f"{place}: text alone is taken here, found {content!r:.80}", param=place)
+    return "".join(part["text"] for part in parts)
 
 
 def openai_error(refusal: Refusal) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Wanted(BaseModel):
         return ""
 
 
-W = TypeVar("W", bound=Wanted)
+W = TypeVar("W", bound=BaseModel)
 
 
 class ChatWanted(Wanted):

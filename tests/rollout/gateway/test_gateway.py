@@ -1,0 +1,193 @@
+"""The gateway over HTTP: keys, errors in each dialect's form, heartbeats, clients that leave, sockets."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+
+from lachesis.rollout.gateway.episode import GatewayLimits
+from lachesis.rollout.gateway.gateway import Gateway
+from lachesis.verifiers.errors import ConfigError, EngineError
+
+from .conftest import Engine, check_exact, until, user
+
+Engines = Callable[..., Engine]
+HELLO = {"model": "policy", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64}
+BODIES = {
+    "/v1/chat/completions": HELLO,
+    "/v1/messages": HELLO,
+    "/v1/responses": {"model": "policy", "input": "hello"},
+    "/v1/completions": {"model": "policy", "prompt": "hello"},
+    "/inference/v1/generate": {"model": "policy", "token_ids": [66, 67], "sampling_params": {"max_tokens": 9}},
+}
+
+
+async def post(opened: Any, path: str, body: Any, key: str | None = None) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {opened.key if key is None else key}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(opened.url + path, json=body) as answer:
+        return answer.status, await answer.json()
+
+
+def message_of(path: str, answer: Any) -> str:
+    """The error's message, in the dialect's own form."""
+    if path == "/v1/messages":
+        assert answer["type"] == "error"
+        assert set(answer["error"]) == {"type", "message"}
+    else:
+        assert set(answer["error"]) == {"message", "type", "param", "code"}
+    return str(answer["error"]["message"])
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_every_dialect_answers_and_says_its_errors_in_its_own_form(engine: Engines, path: str) -> None:
+    table, body = engine(context=256), BODIES[path]
+    long = {"messages": [user("long " * 500)], "input": "long " * 500, "prompt": "long " * 500, "token_ids": [66] * 999}
+
+    async def talk() -> None:
+        async with Gateway() as gateway:
+            async with gateway.open(table.policy, limits=GatewayLimits(turns=1)) as opened:
+                status, answer = await post(opened, path, {**body, **{k: v for k, v in long.items() if k in body}})
+                assert (status, "context" in message_of(path, answer)) == (400, True)
+                assert (await post(opened, path, body))[0] == 200
+                for wrong, expected, words in (
+                    ({**body, "model": "other"}, 404, "does not exist"),
+                    (body, 403, "1 turns"),
+                    ([], 400, "object"),
+                    ({}, 400, ""),
+                ):
+                    status, answer = await post(opened, path, wrong)
+                    assert (status, words in message_of(path, answer)) == (expected, True), answer
+                status, answer = await post(opened, path, body, key="wrong")
+                assert (status, message_of(path, answer)) == (401, "the API key is wrong")
+            status, answer = await post(opened, path, body)
+            assert (status, message_of(path, answer)) == (403, "this episode is closed")
+        check_exact(table, await opened.close())
+
+    asyncio.run(talk())
+
+
+def test_models_tell_the_context(engine: Engines) -> None:
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(engine().policy, model="org/name") as opened:
+            client = openai.AsyncOpenAI(base_url=f"{opened.url}/v1", api_key=opened.key)
+            assert [model.id async for model in client.models.list()] == ["org/name"]
+            async with aiohttp.ClientSession(headers={"x-api-key": opened.key}) as session:
+                async with session.get(f"{opened.url}/v1/models/org/name") as answer:
+                    assert (await answer.json())["context_length"] == 8192
+                async with session.get(f"{opened.url}/v1/models/other") as answer:
+                    assert answer.status == 404
+                async with session.post(f"{opened.url}/api/show", json={}) as answer:
+                    assert answer.status == 404
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_a_stream_is_kept_open_by_heartbeats_and_tells_of_a_late_error(engine: Engines, path: str) -> None:
+    table = engine()
+    table.gate.clear()
+
+    async def talk() -> None:
+        async with Gateway(heartbeat=0.01) as gateway, gateway.open(table.policy) as opened:
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": f"Bearer {opened.key}"}) as session,
+                session.post(opened.url + path, json={**BODIES[path], "stream": True}) as answer,
+            ):
+                assert "ping" in (await answer.content.readuntil(b"\n\n")).decode()
+                table.say = failing
+                table.gate.set()
+                rest = (await answer.read()).decode()
+            assert "no engine" in rest
+            assert (await opened.close()).failure == "no engine"
+
+    def failing(request: Any) -> str:
+        raise EngineError("no engine")
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_ends_its_generation_and_its_retry_counts_once(engine: Engines, stream: bool) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        async with Gateway(heartbeat=0.01) as gateway, gateway.open(table.policy) as opened:
+            table.gate.clear()
+            leaving = asyncio.create_task(post(opened, "/v1/chat/completions", {**HELLO, "stream": stream}))
+            await until(lambda: table.begun)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            await until(lambda: opened._counts["cancelled"])
+            table.gate.set()
+            assert (await post(opened, "/v1/chat/completions", HELLO))[0] == 200
+            recording = await opened.close()
+            assert (recording.proof.calls, recording.proof.cancelled) == (1, 1)
+            check_exact(table, recording)
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+def test_a_unix_socket_reaches_the_gateway(engine: Engines, tmp_path: Path) -> None:
+    path = tmp_path / "gateway"
+    path.touch()  # of a gateway that was killed
+
+    async def talk() -> None:
+        async with Gateway(socket=path) as gateway, gateway.open(engine().policy) as opened:
+            connector = aiohttp.UnixConnector(str(path))
+            headers = {"Authorization": f"Bearer {opened.key}"}
+            async with (
+                aiohttp.ClientSession(connector=connector, headers=headers) as session,
+                session.post("http://gateway/v1/chat/completions", json=HELLO) as answer,
+            ):
+                assert answer.status == 200
+
+    asyncio.run(talk())
+
+
+def test_an_address_that_is_taken_is_a_clear_error(engine: Engines) -> None:
+    async def talk() -> None:
+        async with Gateway() as gateway:
+            with pytest.raises(ConfigError, match=r"cannot listen at 127\.0\.0\.1"):
+                await Gateway(port=int(gateway.url.rpartition(":")[2])).start()
+
+    asyncio.run(talk())
+
+
+def test_no_key_is_logged_or_recorded(engine: Engines, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(engine().policy) as opened:
+            said = [user(f"my key is {opened.key}")]
+            await post(opened, "/v1/chat/completions", {**HELLO, "messages": said})
+            await post(opened, "/v1/chat/completions", {"broken": opened.key})
+            recording = await opened.close()
+            assert "my key is <redacted>" in str(recording.messages)
+            assert opened.key not in caplog.text + repr(opened) + str(recording.messages) + str(recording.branches)
+
+    asyncio.run(talk())
+
+
+def test_an_agent_that_floods_harms_only_its_own_episode(engine: Engines) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        limits = GatewayLimits(at_once=2)
+        async with (
+            Gateway() as gateway,
+            gateway.open(table.policy, limits=limits) as flooding,
+            gateway.open(table.policy) as other,
+        ):
+            table.gate.clear()
+            posts = [asyncio.create_task(post(flooding, "/v1/chat/completions", HELLO)) for _ in range(20)]
+            await until(lambda: sum(task.done() for task in posts) == 18)
+            table.gate.set()
+            assert (await post(other, "/v1/chat/completions", HELLO))[0] == 200
+            assert sorted(status for status, _ in await asyncio.gather(*posts)) == [200] * 2 + [429] * 18
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
