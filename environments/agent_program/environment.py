@@ -46,8 +46,8 @@ class AgentProgram(DatasetEnvironment):
     """A program with a task, files and a model behind a URL, which is the policy; graded in another sandbox.
 
     A row has a prompt, and either ``answer`` or ``tests`` (Python source, see ``Grading``). It may have ``files``,
-    ``keep``, and ``solution``: files that pass, for ``lachesis check``. An attempt is a success if the tests pass, or if
-    the verifier accepts the answer.
+    ``keep``, and ``solution``: files that pass, for ``lachesis check``. An attempt is a success if the tests pass, or
+    if the verifier accepts the answer.
     """
 
     class Config(DatasetConfig):
