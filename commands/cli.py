@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "eval": Entry("eval.command", "Evaluate a model on environments."),
     "compare": Entry("compare", "Compare the evaluations A and B task by task."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
+    "gateway": Entry("gateway", "Serve a model to agent programs through a URL and a key, and record them."),
     "view": Entry("view.command", "Show runs and evaluations as a page that follows them while they are written."),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),

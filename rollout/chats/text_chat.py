@@ -80,16 +80,21 @@ class TextPolicy:
             raise ConfigError("an endpoint cannot keep config.thinking.budget: set it to 0, or load the model")
         return TextChat(self, seed, tools, thinking=thinking)
 
-    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """The endpoint's answer to one chat completion request.
 
         Raises:
-            EngineError: the request was refused, or failed in every try; the episode is then unscored, never scored 0.
+            RequestRefused: the endpoint does not take the request.
+            EngineError: it failed in every try; the episode is then unscored, never scored 0.
         """
         if self._session is None:
             self._session = self.endpoint.session()
+        return await self.endpoint.complete(self._session, body)
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer as in ``ask``; that to a request which exceeds the context is an empty reply that was cut off."""
         try:
-            return await self.endpoint.complete(self._session, body)
+            return await self.ask(body)
         except RequestRefused as refused:
             if refused.overflow:
                 return {"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}

@@ -105,6 +105,20 @@ class Opened:
         """The conversation of the main agent so far."""
         return tuple(_without(self.key, message) for message in main_messages(self._tree))
 
+    @property
+    def answered(self) -> int:
+        """How many calls were answered so far."""
+        return self._counts["calls"]
+
+    @property
+    def sampled(self) -> int:
+        """How many tokens were sampled so far; for a model behind a URL, as the endpoint counts them."""
+        return self._sampled
+
+    def recording(self) -> Recording:
+        """What the episode would leave now; it goes on."""
+        return self._recording or self._record()
+
     def check_model(self, name: str) -> None:
         """Refuse another model's name; an empty one is taken."""
         if name not in ("", self.model):

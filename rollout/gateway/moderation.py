@@ -81,8 +81,9 @@ class Moderation:
             raise InfrastructureError(f"the moderation hook failed: {type(error).__name__}") from error
         if said is None:
             return {}
-        if not isinstance(said, dict) or not set(said) <= {"refuse", "messages", "reply"}:
-            raise InfrastructureError("the moderation hook returns None or an object with refuse, messages or reply")
+        may = "messages" if shown["stage"] == "request" else "reply"
+        if not isinstance(said, dict) or not set(said) <= {"refuse", may}:
+            raise InfrastructureError(f"of a {shown['stage']}, the moderation hook returns None, or refuse or {may}")
         if said.get("refuse") is not None:
             raise Refusal(str(said["refuse"]), status=403, code="content_policy")
         return said

@@ -51,7 +51,7 @@ class TextPlayer:
         most = max(1, most // call.wanted.n)
         seeds = [self._number(opening, number, place) for place in range(call.wanted.n)]
         try:
-            answers = await asyncio.gather(*(self.policy.complete(self._body(call, most, seed)) for seed in seeds))
+            answers = await asyncio.gather(*(self.policy.ask(self._body(call, most, seed)) for seed in seeds))
             choices = [self._read(answer) for answer in answers]
         except RequestRefused as error:
             taken.discard(number)
