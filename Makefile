@@ -17,6 +17,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
+export LACHESIS_HERMES_PYTHON ?= $(abspath $(wildcard .venv-agents/hermes/bin/python))
+export LACHESIS_MINI_SWE_PYTHON ?= $(abspath $(wildcard .venv-agents/mini-swe/bin/python))
 
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
@@ -32,7 +34,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos clean
+.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos agents clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +50,8 @@ test: setup ## all tests but the slow ones, in three processes; skips are counte
 
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's
 	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
+
+agents: .venv-agents/.installed ## install hermes-agent and mini-swe-agent, each on its own, for the tests
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -93,6 +97,13 @@ $(VENV)/.made:
 .venv-atropos/.installed: Makefile
 	$(PYTHON) -m venv .venv-atropos
 	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 'transformers<5' pytest requests
+	@touch $@
+
+.venv-agents/.installed: Makefile
+	$(PYTHON) -m venv .venv-agents/hermes
+	.venv-agents/hermes/bin/python -m pip --disable-pip-version-check -qq install hermes-agent==0.19.0
+	$(PYTHON) -m venv .venv-agents/mini-swe
+	.venv-agents/mini-swe/bin/python -m pip --disable-pip-version-check -qq install mini-swe-agent==2.4.6
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

@@ -21,7 +21,7 @@ from ...verifiers.sandbox.protocol import Sandbox
 from ...verifiers.sandbox.shared import shared_sandbox
 from ...verifiers.secrets import REDACTED, without_secrets
 from ...verifiers.task import Task
-from ...verifiers.trajectory import Trajectory
+from ...verifiers.trajectory import POLICY, Trajectory
 from ...verifiers.verdict import Verdict, wrong
 from ..audit.finding import Finding
 from ..dataset import DatasetConfig, DatasetEnvironment
@@ -165,6 +165,13 @@ class AgentProgram(DatasetEnvironment):
             program = self.program(episode.task, key=server.key, model=server.model)
             ran = await run_program(self._sandbox(episode.task), program, server.url)
         self._leave(episode, ran, server.key)
+        said = episode.artifacts["model"][POLICY]
+        if not said["calls"] and not said["refused"] and (ran.ended == "not started" or ran.exit_code):
+            printed = episode.artifacts["program"]
+            raise ConfigError(
+                f"the program ended with exit code {ran.exit_code} before it asked the model; it said: "
+                f"{(printed['stderr'] or printed['stdout']).strip()[-600:]}"
+            )
 
     async def audit_task(self, task: Task) -> list[Finding]:
         """What is wrong with the task, for ``lachesis check``: nothing must not pass, and the solution must."""

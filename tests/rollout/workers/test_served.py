@@ -127,6 +127,12 @@ def test_an_episode_whose_engine_failed_is_not_scored(tmp_path: Path) -> None:
     assert "the engine is broken" in outcome.reason
 
 
+def test_a_program_that_ends_before_it_asks_the_model_is_a_failure_with_what_it_said(tmp_path: Path) -> None:
+    outcome = Table(tmp_path).play("sys.exit('no model is configured')")
+    assert not isinstance(outcome, Group)
+    assert "exit code 1 before it asked the model; it said: no model is configured" in outcome.reason
+
+
 def test_a_program_that_hangs_forks_or_dies_harms_only_its_own_episode(tmp_path: Path) -> None:
     table = Table(tmp_path, seconds=4.0, processes=16, parallel=4)
     outcome = table.play(
