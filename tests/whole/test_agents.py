@@ -1,6 +1,7 @@
 """Real agent programs, unmodified, from their own virtual environments: played in the sandbox, and exact in tokens."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -68,7 +69,7 @@ def program(python: str, name: str, *arguments: str, **settings: Any) -> AgentPr
 def check_exact(trajectory: Trajectory, sampled: list[list[int]]) -> None:
     """Every sampled id is trained exactly once, in the order in which it was sampled."""
     trained = [segment.tokens[np.flatnonzero(segment.mask)].tolist() for segment in trajectory.segments]
-    assert sum(trained, []) == sum(sampled, [])
+    assert list(itertools.chain(*trained)) == list(itertools.chain(*sampled))
     proof = trajectory.artifacts["model"]["policy"]
     assert (proof["sampled"], proof["untrained"]) == (sum(map(len, sampled)), {})
 

@@ -11,7 +11,7 @@ import pytest
 
 from lachesis.environments.agent_program.environment import AgentProgram
 from lachesis.rollout.chats.renderer import Renderer
-from lachesis.rollout.config import RolloutConfig
+from lachesis.rollout.config import AgentConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
@@ -64,19 +64,19 @@ class Table:
         self.sampled.append([*self.tokenizer.encode(text, add_special_tokens=False), self.tokenizer.eos_token_id])
         return self.sampled[-1]
 
-    def play(self, program: str, attempts: int = 1, **row: Any) -> Outcome:
+    async def run(self, program: str, attempts: int = 1, **row: Any) -> Outcome:
         row = {"prompt": "the task", "answer": "reply 1", "files": {"agent.py": CLIENT + program}, **row}
         task = self.environment.task_of(row)
         assert task is not None
         order = Order(0, 0, task, attempts, (0, 0), Sampling(max_tokens=32))
 
-        async def run() -> Outcome:
-            try:
-                return (await self.worker.run([order]))[0]
-            finally:
-                await self.worker.close()
+        try:
+            return (await self.worker.run([order]))[0]
+        finally:
+            await self.worker.close()
 
-        return asyncio.run(run())
+    def play(self, program: str, attempts: int = 1, **row: Any) -> Outcome:
+        return asyncio.run(self.run(program, attempts, **row))
 
 
 def test_a_program_in_the_sandbox_talks_to_the_policy_and_its_tokens_are_exact(tmp_path: Path) -> None:
@@ -93,6 +93,22 @@ print(ask(user(sys.argv[1]), first, user("again"))["content"])
     assert trajectory.metrics["turns"] == trajectory.metrics["gateway/calls"] == 2
     assert trajectory.artifacts["program"]["stdout"] == "reply 1\n"
     assert trajectory.artifacts["model"]["policy"]["untrained"] == {}
+    assert trajectory.rewards["policy"].total == 1.0
+
+
+def test_a_model_behind_a_url_plays_too_and_its_conversation_is_recorded(tmp_path: Path, endpoint: Any) -> None:
+    table = Table(tmp_path)
+
+    async def run() -> Outcome:
+        async with endpoint("reply 1") as (url, _):
+            table.worker._agents = [{"policy": AgentConfig(url=url, model="elsewhere")}]
+            return await table.run('print(ask(user("hello"))["content"])')
+
+    outcome = asyncio.run(run())
+    assert isinstance(outcome, Group), outcome
+    (trajectory,) = outcome.trajectories
+    assert [message["content"] for message in trajectory.messages["policy"]] == ["hello", "reply 1"]
+    assert trajectory.segments == ()
     assert trajectory.rewards["policy"].total == 1.0
 
 
