@@ -4,6 +4,7 @@ import base64
 import binascii
 import math
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,10 @@ class AgentProgram(DatasetEnvironment):
         """How the program is started, what it may use, and what of it is judged."""
 
         command: tuple[str, ...] = Field(min_length=1)
-        """The program and its arguments; {task}, {url}, {key}, {model}, {python} and {home} are replaced."""
+        """The program and its arguments; a text is split as by a shell.
+
+        {task}, {url}, {key}, {model}, {python} and {home} are replaced.
+        """
         variables: dict[str, str] = Field(default_factory=dict)
         """Environment variables, besides those with the URL and the key that OpenAI's and Anthropic's clients read."""
         templates: dict[str, str] = Field(default_factory=dict)
@@ -89,6 +93,11 @@ class AgentProgram(DatasetEnvironment):
         """How many programs run at one time in one process of Lachesis; others wait. 0 means one for each CPU."""
         limits: Limits = Limits(turns=64, seconds=1800.0)
         """Limits of an episode; ``seconds`` includes the time for which a program waits for a free sandbox."""
+
+        @field_validator("command", mode="before")
+        @classmethod
+        def _split(cls, command: Any) -> Any:
+            return tuple(shlex.split(command)) if isinstance(command, str) else command
 
         @field_validator("keep", "templates")
         @classmethod
