@@ -40,6 +40,7 @@ BUILT_IN = {
     "puzzles": "puzzles.environment:Puzzles",
     "reasoning_gym": "reasoning_gym.environment:ReasoningGym",
     "schema_repair": "schema_repair.environment:SchemaRepair",
+    "skills": "skills.environment:Skills",
     "skill_distillation": "skill_distillation.environment:SkillDistillation",
     "sql": "sql.environment:Sql",
     "tic_tac_toe": "tic_tac_toe.environment:TicTacToe",
