@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lachesis.environments.agent_program.environment import AgentProgram
 from lachesis.environments.environment import Split
+from lachesis.environments.limits import Limits
 from lachesis.verifiers.case import Case
 from lachesis.verifiers.rubric import Rubric, reward
 from lachesis.verifiers.task import Task
@@ -35,12 +36,17 @@ class Letters(AgentProgram):
         templates: dict[str, str] = {"~/.hermes/config.yaml": CONFIG, "~/.hermes/SOUL.md": "Answer."}  # noqa: RUF012
         folders: tuple[Path, ...] = (HOME,)
         memory: int = 2048
+        limits: Limits = Limits(turns=1, seconds=1800.0)
 
     rubric = Rubric(success=0.9)
 
     @reward()
     async def letters(self, case: Case) -> float:
-        """The share of the reply's characters that are lower-case letters."""
+        """The share of the reply's characters that are lower-case letters.
+
+        A reply of a random model seldom ends by itself. Hermes Agent then asks for more, which the limit of one turn
+        refuses.
+        """
         said = case.completion
         return sum(character.isascii() and character.islower() for character in said) / max(8, len(said))
 

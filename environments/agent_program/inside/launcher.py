@@ -69,6 +69,8 @@ def kept_files(patterns: Iterable[str], most: int) -> tuple[dict[str, bytes], di
             if name in kept or os.path.isdir(path):
                 continue
             try:
+                if not name.isprintable():
+                    raise OSError("its name is not plain text")
                 if len(kept) >= MOST_FILES:
                     raise OSError(f"there are more than {MOST_FILES} files")
                 kept[name] = read_file(path, most - sum(map(len, kept.values())))
@@ -309,7 +311,7 @@ def main() -> None:
     values = {**spec["values"], "home": os.path.abspath(HOME), "work": os.path.abspath(WORK), "python": sys.executable}
     if forwarder is not None:
         values["url"] = forwarder.url
-    templates = {name: fill(text, values).encode() for name, text in spec["templates"].items()}
+    templates = {name: fill(text, values).encode(errors="replace") for name, text in spec["templates"].items()}
     write_files([*spec["names"], *templates], [*blobs, *templates.values()])
     search = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"  # so that it finds python3
     environment = {"HOME": values["home"], "PATH": search}

@@ -44,6 +44,15 @@ for name in ("src/a.py", "src/deep/ö/b.py", "src/c.txt", "secret.py"):
     assert files == {"src/a.py": "src/a.py", "src/deep/ö/b.py": "src/deep/ö/b.py"}
 
 
+def test_a_file_whose_name_is_no_text_costs_only_itself(attempt: Attempt) -> None:
+    program = (
+        "for name in (b'a.txt', bytes([255]) + b'.txt', b'new' + bytes([10]) + b'.txt'): open(name, 'w').write('x')"
+    )
+    done = attempt(program, {"answer": "", "keep": ["*.txt"]}).artifacts
+    assert done["files"] == {"a.txt": "x"}
+    assert len(done["program"]["refused"]) == 2
+
+
 def test_what_was_written_before_the_time_was_up_is_judged(attempt: Attempt) -> None:
     program = "open('answer.txt', 'w').write('42')\nprint('working', flush=True)\nwhile True: pass"
     done = attempt(program, {"answer": "42", "keep": ["answer.txt"]}, answer_from="answer.txt", seconds=1.0)
@@ -84,6 +93,14 @@ def test_words_in_braces_are_replaced_once(attempt: Attempt) -> None:
     )
     said = done.artifacts["program"]["stdout"]
     assert said == "['what is {key}, {home}?'] <{unknown}/box/home> {what is {key}, {home}?}\n"
+
+
+def test_text_that_is_no_unicode_and_a_task_that_is_too_long_end_only_the_program(attempt: Attempt) -> None:
+    command = ["{python}", "agent.py", "{task}"]
+    row = {"answer": "x", "prompt": "a\ud800b"}
+    assert "ended" in attempt("print(1)", row, command=command, templates={"~/.c": "{task}"}).artifacts["program"]
+    done = attempt("print(1)", {"answer": "x", "prompt": "a" * 200_000}, command=command)
+    assert "Argument list too long" in done.artifacts["program"]["stderr"]
 
 
 def test_without_a_network_nothing_is_reached(attempt: Attempt) -> None:

@@ -17,9 +17,10 @@ from lachesis.rollout.engines.scripted import ScriptedEngine
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.workers.worker import GroupWorker
-from lachesis.verifiers.errors import EngineError
+from lachesis.verifiers.errors import EngineError, LachesisError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.sandbox.settings import SandboxSettings
+from lachesis.verifiers.sandbox.shared import shared_sandbox
 from lachesis.verifiers.trajectory import StopReason
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process sandbox needs Linux")
@@ -94,6 +95,17 @@ print(ask(user(sys.argv[1]), first, user("again"))["content"])
     assert trajectory.artifacts["program"]["stdout"] == "reply 1\n"
     assert trajectory.artifacts["model"]["policy"]["untrained"] == {}
     assert trajectory.rewards["policy"].total == 1.0
+
+
+def test_a_program_in_a_container_reaches_the_policy_too(tmp_path: Path) -> None:
+    try:
+        shared_sandbox(backend="docker")
+    except LachesisError as error:
+        pytest.skip(f"no Docker sandbox: {error}")
+    table = Table(tmp_path, image="lachesis-sandbox", parallel=2)
+    outcome = table.play('ask(user("a"))\nprint(ask(user("b"))["content"])')
+    assert isinstance(outcome, Group), outcome
+    assert outcome.trajectories[0].artifacts["program"]["stdout"] == "reply 1\n"
 
 
 def test_a_model_behind_a_url_plays_too_and_its_conversation_is_recorded(tmp_path: Path, endpoint: Any) -> None:

@@ -84,6 +84,11 @@ def test_files_of_another_form_are_refused_with_the_reason(
     assert total(done) == 0.0
 
 
+def test_procedures_that_leave_no_letter_are_not_drawn() -> None:
+    for task in islice(Skills(difficulty=[4]).tasks("train", 0), 2000):
+        assert all(result for _, result in task.info["later"])
+
+
 def test_no_family_of_the_test_split_is_trained_on(skills: Skills) -> None:
     test = {task.prompt for task in skills.tasks("test", 0)}
     assert len(test) == 16
