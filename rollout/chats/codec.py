@@ -13,6 +13,10 @@ from ...verifiers.message import Message, check_message
 # itself has them replaced by placeholders too, so that they are never mistaken for placeholders.
 _PLACEHOLDERS = range(0xF0000, 0xFFFFE)
 _PRIVATE = "[\U000f0000-\U0010ffff]"
+SEPARATOR = "\n"
+"""Between the messages and the tools of a conversation's key; JSON on one line has none."""
+
+_REMEMBERED_TOOLS = 64
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
 _SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
 _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
@@ -44,6 +48,7 @@ class Codec:
         self._heads = tuple({text[:end] for text in texts for end in range(1, len(text))})
         self._tails = tuple({text[start:] for text in texts for start in range(1, len(text))})
         self._inside = "\n".join(texts)
+        self.marked_tools: dict[str, tuple[list[Any], dict[str, str]]] = {}
 
     def encode(self, marked: str, marks: "Marks") -> list[int]:
         """The ids of a rendering; exactly the control tokens that ``marked`` contains become control tokens."""
@@ -90,8 +95,22 @@ class Marks:
 
     def conversation(self, key: str) -> tuple[list[dict[str, Any]], list[Any]]:
         """The messages and tools of ``key`` with placeholders in them."""
-        messages, tools = json.loads(key)
-        return [self._message(check_message(message)) for message in messages], self._value(tools)
+        messages, tools = key.split(SEPARATOR)
+        schemas = self._marked_tools(tools)
+        return [self._message(check_message(message)) for message in json.loads(messages)], schemas
+
+    def _marked_tools(self, key: str) -> list[Any]:
+        """The tools; they are remembered with their placeholders, as every call of an agent has the same ones."""
+        if self._placeholder_of:  # these would not be those that are remembered
+            return self._value(json.loads(key))  # type: ignore[no-any-return]
+        remembered = self._codec.marked_tools
+        if key not in remembered:
+            marked = self._value(json.loads(key))
+            if len(remembered) >= _REMEMBERED_TOOLS:
+                remembered.clear()
+            remembered[key] = marked, dict(self._placeholder_of)
+        schemas, self._placeholder_of = remembered[key][0], dict(remembered[key][1])
+        return schemas
 
     def restore(self, marked: str) -> str:
         """The text that ``marked`` stands for."""

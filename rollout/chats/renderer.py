@@ -18,7 +18,7 @@ from ...verifiers.text.think import split_reasoning
 from ...verifiers.tool_calling.formats.format import format_of_template, tool_format
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.loading import load_tokenizer, save_tokenizer
-from .codec import Codec, Marks
+from .codec import SEPARATOR, Codec, Marks
 
 Ids = npt.NDArray[np.int32]
 
@@ -248,7 +248,7 @@ class Renderer:
 def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
     try:
         shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
-        return json.dumps([shown, list(tools)])
+        return f"{json.dumps(shown)}{SEPARATOR}{json.dumps(list(tools))}"
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"messages and tool schemas are JSON: {error}") from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
+from ..engines.engine import Ids
 from ..service.engine.requests import Wanted
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Answer:
         choices: the replies: ``n`` for each prompt.
         prompt_tokens: of all prompts.
         completion_tokens: of all choices.
-        prompt_ids: the ids of the first prompt; empty if the model is behind a URL.
+        prompt_ids: int32, the ids of the first prompt; empty if the model is behind a URL.
     """
 
     id: str
@@ -108,7 +109,7 @@ class Answer:
     choices: tuple[Choice, ...]
     prompt_tokens: int
     completion_tokens: int
-    prompt_ids: list[int] = field(default_factory=list)
+    prompt_ids: Ids
 
 
 def with_reasoning(reasoning: str, content: str) -> str:

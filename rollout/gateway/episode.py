@@ -16,14 +16,14 @@ from ...verifiers.secrets import REDACTED
 from ...verifiers.trajectory import POLICY, StopReason
 from ..chats.text_chat import TextPolicy
 from ..chats.token_chat import TokenPolicy
-from ..engines.engine import Sampling
+from ..engines.engine import Ids, Sampling
 from ..service.engine.requests import Refusal, Wanted
 from .call import Answer, Call, Choice, as_message
 from .moderation import MODERATED, Hook, Moderation
 from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of
 from .text_player import TextPlayer
 from .token_player import TokenPlayer
-from .tree import Tree
+from .tree import NO_IDS, Tree
 
 _REMEMBERED = 256
 """So many of the latest answers can be given again to a client that retries."""
@@ -215,13 +215,19 @@ class Opened:
         self._sampled += sum(choice.counted[1] for choice in choices)
         return await self._given(call, choices, prompts)
 
-    async def _given(self, call: Call, choices: list[Choice], prompts: list[list[int]]) -> Answer:
+    async def _given(self, call: Call, choices: list[Choice], prompts: list[Ids]) -> Answer:
         """The answer with what moderation makes of the choices, to be given again if the client retries."""
-        read = sum(map(len, prompts)) or max((choice.counted[0] for choice in choices), default=0)
+        read = sum(int(ids.size) for ids in prompts) or max((choice.counted[0] for choice in choices), default=0)
         written = sum(len(choice.ids) or choice.counted[1] for choice in choices)
         moderated = [await self._moderated(call, choice) for choice in choices] if self._moderation else choices
         answer = Answer(
-            secrets.token_hex(12), int(time.time()), self.model, tuple(moderated), read, written, (prompts or [[]])[0]
+            secrets.token_hex(12),
+            int(time.time()),
+            self.model,
+            tuple(moderated),
+            read,
+            written,
+            (prompts or [NO_IDS])[0],
         )
         self._answers[call.digest] = _Given(answer)
         self._answers.move_to_end(call.digest)

@@ -8,15 +8,14 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from ...verifiers.errors import EngineError, RequestRefused
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
 from ..chats.text_chat import TextPolicy, raw_text
+from ..engines.engine import Ids
 from ..service.engine.requests import Refusal, Wanted
 from .call import Call, Choice, ToolUse, as_message
-from .tree import Node, Opening, Tree
+from .tree import NO_IDS, Node, Opening, Tree
 
 
 class TextPlayer:
@@ -35,7 +34,7 @@ class TextPlayer:
         self._seed = seed
         self._taken: dict[bytes, set[int]] = {}
 
-    async def answer(self, call: Call, tree: Tree, most: int) -> tuple[list[Choice], list[list[int]]]:
+    async def answer(self, call: Call, tree: Tree, most: int) -> tuple[list[Choice], list[Ids]]:
         """The replies to a call; as in ``TokenPlayer``, but without ids.
 
         Raises:
@@ -120,7 +119,7 @@ class TextPlayer:
         said: Message = {"role": "assistant", "content": raw}
         parent = opening.latest[1] if opening.latest else None
         node = Node(
-            len(tree.nodes), opening.lineage, parent, None, np.empty(0, np.int32), None, 0, 1.0, opening.began,
+            len(tree.nodes), opening.lineage, parent, None, NO_IDS, None, 0, 1.0, opening.began,
             (*opening.record, said), message, raw, seed, opening.keys[-1],
         )  # fmt: skip
         tree.remember(node)

@@ -60,7 +60,7 @@ class TokenPlayer:
         """Most tokens of prompt and completion together."""
         return self.policy.context
 
-    async def answer(self, call: Call, tree: Tree, most: int) -> tuple[list[Choice], list[list[int]]]:
+    async def answer(self, call: Call, tree: Tree, most: int) -> tuple[list[Choice], list[Ids]]:
         """The replies to a call, and the ids of its prompts.
 
         Args:
@@ -79,7 +79,7 @@ class TokenPlayer:
         for number, (prompt, (seed, samples)) in enumerate(zip(prompts, drawn, strict=True)):
             for place, sample in enumerate(samples):
                 choices.append(self._remember(tree, call, prompt, number, sample, seed + place))
-        return choices, [prompt.ids.tolist() for prompt in prompts]
+        return choices, [prompt.ids for prompt in prompts]
 
     async def _draw(self, prompt: _Prompt, wanted: Wanted, most: int) -> tuple[int, list[Sample]]:
         """The seed and the samples; a call that ends without samples leaves its seed to the next with its prompt."""

@@ -21,7 +21,7 @@ REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
 """Why a segment began: the first call, another conversation, a second reply to the same conversation, a history that
 the agent changed, a template that cannot bridge, or another temperature."""
 
-_NO_IDS = np.empty(0, np.int32)
+NO_IDS = np.empty(0, np.int32)
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class Node:
     @property
     def version(self) -> int:
         """The weights version of its last token; 0 without tokens."""
-        versions = self.completion.versions if self.completion else _NO_IDS
+        versions = self.completion.versions if self.completion else NO_IDS
         return int(versions[-1]) if versions.size else 0
 
     def chain(self) -> Iterator[Node]:
@@ -89,7 +89,7 @@ class Node:
 
     def ids(self) -> Ids:
         """All ids up to the end of the reply."""
-        parts = [(node.context, node.completion.tokens if node.completion else _NO_IDS) for node in self.chain()]
+        parts = [(node.context, node.completion.tokens if node.completion else NO_IDS) for node in self.chain()]
         return np.concatenate([part for pair in reversed(parts) for part in pair])
 
 

@@ -48,7 +48,7 @@ class ChatCompletions:
             }
             for index, choice in enumerate(answer.choices)
         ]
-        ids = {"prompt_token_ids": answer.prompt_ids} if call.wanted.return_token_ids else {}
+        ids = {"prompt_token_ids": answer.prompt_ids.tolist()} if call.wanted.return_token_ids else {}
         return {**_head("chat.completion", answer), "choices": choices, "usage": _usage(answer), **ids}
 
     def events(self, call: Call, answer: Answer) -> Iterator[bytes]:

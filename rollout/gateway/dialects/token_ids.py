@@ -52,7 +52,7 @@ class TokenIds:
         ]
         read, written = answer.prompt_tokens, answer.completion_tokens
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        head = {"request_id": answer.id, "model": answer.model, "prompt_token_ids": answer.prompt_ids}
+        head = {"request_id": answer.id, "model": answer.model, "prompt_token_ids": answer.prompt_ids.tolist()}
         return {**head, "choices": choices, "usage": usage}
 
     def events(self, call: Call, answer: Answer) -> Iterator[bytes]:

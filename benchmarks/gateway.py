@@ -1,0 +1,166 @@
+"""The agent gateway beyond the engine's time: 100 agents at a time that use tools, among up to 1,000 open episodes.
+
+The agents run in a process of their own. Each conversation has 8 calls with 17 tools, as those of Hermes Agent. The
+engine takes a second for each reply, whatever it is asked. The limit is an aiohttp server that waits as long and
+answers with constant JSON.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from statistics import fmean, quantiles
+from typing import Any
+
+import numpy as np
+from aiohttp import ClientSession, TCPConnector, web
+
+from lachesis.rollout.chats.renderer import Renderer
+from lachesis.rollout.chats.token_chat import TokenPolicy
+from lachesis.rollout.engines.engine import Completion, Request, Sampling
+from lachesis.rollout.gateway.gateway import Gateway
+from lachesis.rollout.models.tiny import build_tiny_tokenizer
+
+AGENTS, TURNS, EPISODES = 100, 8, (100, 1000)
+ENGINE = 1.0  # seconds of one reply
+CONTEXT = 1 << 17
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": f"tool_{number}",
+            "description": "Does something useful with a file, and says what it did. " * 4,
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}, "text": {"type": "string"}}},
+        },
+    }
+    for number in range(17)
+]
+CALL = '<tool_call>\n{"name": "tool_1", "arguments": {"path": "a"}}\n</tool_call>'
+SYSTEM = "You are an agent that uses its tools to do what it is asked. " * 50
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Milliseconds.
+
+    Attributes:
+        mean: of a call beyond the engine's time.
+        slow: the same of the 99th percentile.
+        cpu: of the server's process a call.
+    """
+
+    mean: float
+    slow: float
+    cpu: float
+
+
+class WaitingEngine:
+    """Answers every request with the same call of a tool, after a second."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.ids = renderer.reply(CALL)
+
+    async def generate(self, request: Request) -> Completion:
+        await asyncio.sleep(ENGINE)
+        logprobs, versions = np.full(self.ids.size, -1, np.float32), np.zeros(self.ids.size, np.int32)
+        return Completion(self.ids, logprobs, versions, "stop")
+
+
+def rows() -> Iterator[tuple[str, float, str, float]]:
+    """The figures; the limit is a bare server."""
+    bare = asyncio.run(measure(bare_server()))
+    for episodes in EPISODES:
+        ours = asyncio.run(measure(gateway(episodes)))
+        among = f"{AGENTS} agents, {episodes:,} open episodes"
+        yield f"a call beyond the engine, {among}", ours.mean, "ms", bare.mean
+        yield f"its 99th percentile, {among}", ours.slow, "ms", bare.slow
+        yield f"CPU of a call, {among}", ours.cpu, "ms", bare.cpu
+
+
+@asynccontextmanager
+async def gateway(episodes: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """A gateway with open episodes, each of which has answered a call."""
+    renderer = Renderer(build_tiny_tokenizer(context=CONTEXT))
+    policy = TokenPolicy(WaitingEngine(renderer), renderer, Sampling(max_tokens=256), context=CONTEXT)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Gateway())
+        opened = [await stack.enter_async_context(server.open(policy, seed=(0, n, 0))) for n in range(episodes)]
+        idle = [one.key for one in opened[AGENTS:]]
+        async with ClientSession(connector=TCPConnector(limit=50)) as session:
+            await asyncio.gather(*(call(session, server.url, key, talk(n)) for n, key in enumerate(idle)))
+        yield server.url, [one.key for one in opened[:AGENTS]]
+
+
+@asynccontextmanager
+async def bare_server() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that reads a request's JSON and answers with a constant."""
+    used = {"id": "c", "type": "function", "function": {"name": "tool_1", "arguments": '{"path": "a"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [used]}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.json()
+        await asyncio.sleep(ENGINE)
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield "http://{}:{}".format(*runner.addresses[0][:2]), ["key"] * AGENTS
+    await runner.cleanup()
+
+
+async def measure(server: Any) -> Measured:
+    """Let the agents play against the server."""
+    async with server as (url, keys):
+        begun = time.process_time()
+        command = [sys.executable, "-m", "benchmarks.gateway", url, *keys]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+        cpu = time.process_time() - begun
+    seconds = json.loads(out)
+    beyond = [1e3 * (one - ENGINE) for one in seconds]
+    return Measured(fmean(beyond), quantiles(beyond, n=100)[-1], 1e3 * cpu / len(seconds))
+
+
+def talk(number: int) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": f"Do the task {number}. " * 20}]
+
+
+async def call(session: ClientSession, url: str, key: str, messages: list[Any]) -> Any:
+    """The reply to a conversation."""
+    body = {"model": "policy", "messages": messages, "tools": TOOLS}
+    headers = {"Authorization": f"Bearer {key}"}
+    async with session.post(f"{url}/v1/chat/completions", json=body, headers=headers) as response:
+        assert response.status == 200, await response.text()
+        return (await response.json())["choices"][0]["message"]
+
+
+async def agent(session: ClientSession, url: str, key: str, number: int) -> list[float]:
+    """Play one conversation, begun at a time of its own, and return the seconds of each call."""
+    messages, seconds = talk(number), []
+    await asyncio.sleep(ENGINE * number / AGENTS)
+    for _ in range(TURNS):
+        begun = time.perf_counter()
+        reply = await call(session, url, key, messages)
+        seconds.append(time.perf_counter() - begun)
+        result = {"role": "tool", "tool_call_id": reply["tool_calls"][0]["id"], "content": "the file has a line\n" * 10}
+        messages += [reply, result]
+    return seconds
+
+
+async def main(url: str, keys: list[str]) -> None:
+    """Play all agents, and print the seconds of each call as JSON."""
+    async with ClientSession(connector=TCPConnector(limit=0)) as session:
+        played = await asyncio.gather(*(agent(session, url, key, number) for number, key in enumerate(keys)))
+    print(json.dumps([one for seconds in played for one in seconds]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))
