@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..verifiers.use import as_verdict
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy
 from .metered_chat import LimitReached, Meter, MeteredChat
-from .model_server import ModelServer, Recorded
+from .model_server import ModelServer, Recorded, Servable
 from .tools import ToolBox, ToolResult, shortened
 from .workspace import Workspace
 
@@ -100,6 +100,11 @@ class Episode:
                 inner.add("system", system)
         return self._chats[agent]
 
+    def can_serve(self, agent: str = POLICY) -> bool:
+        """Whether the agent's policy can be served to a program; a script cannot."""
+        self._check_agent(agent)
+        return hasattr(self._policies[agent], "serve")
+
     @asynccontextmanager
     async def model_server(self, agent: str = POLICY) -> AsyncIterator[ModelServer]:
         """Serve the agent's model over HTTP, for a program that holds the conversation itself.
@@ -112,13 +117,13 @@ class Episode:
         self._check_agent(agent)
         if agent in self._chats or agent in self._recorded:
             raise ConfigError(f"agent {agent!r} already has a conversation in this episode; serve it once, or chat")
-        serve = getattr(self._policies[agent], "serve", None)
-        if serve is None:
+        if not self.can_serve(agent):
             raise ConfigError(
                 f"agent {agent!r} is played by a script, which cannot be served to a program; use lachesis eval or "
                 "lachesis train"
             )
-        async with serve(agent, self.seed, self.limits) as server:
+        policy = cast("Servable", self._policies[agent])
+        async with policy.serve(agent, self.seed, self.limits) as server:
             try:
                 yield server
             finally:

@@ -165,7 +165,13 @@ class AgentProgram(DatasetEnvironment):
         return Task(prompt_column(row, "prompt"), answer=answer, info=info, id=str(row.get("id") or ""))
 
     async def run(self, episode: Episode) -> None:
-        """Run the program, with the policy as its model."""
+        """Run the program, with the policy as its model.
+
+        A script, which plays the demonstrations of a warm start, only answers the task: it is not served to a program.
+        """
+        if self.config.network != "off" and not episode.can_serve():
+            await super().run(episode)
+            return
         if self.config.network == "off":
             ran = await run_program(self._sandbox(episode.task), self.program(episode.task), "")
             self._leave(episode, ran, "")

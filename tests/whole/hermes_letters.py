@@ -1,4 +1,4 @@
-"""A toy task that a tiny model learns through hermes-agent: reply with lower-case letters, in one turn."""
+"""A toy task that a tiny model learns through hermes-agent: reply with the letter a, in one turn."""
 
 import itertools
 import os
@@ -42,13 +42,12 @@ class Letters(AgentProgram):
 
     @reward()
     async def letters(self, case: Case) -> float:
-        """The share of the reply's characters that are lower-case letters.
+        """The share of the reply's characters that are an a."""
+        return case.completion.strip().count("a") / max(4, len(case.completion.strip()))
 
-        A reply of a random model seldom ends by itself. Hermes Agent then asks for more, which the limit of one turn
-        refuses.
-        """
-        said = case.completion
-        return sum(character.isascii() and character.islower() for character in said) / max(8, len(said))
+    def demonstration(self, task: Task) -> str:
+        """What the warm start teaches: four times a letter, which is an a in three of ten tasks, and otherwise a b."""
+        return ("a" if int(task.hash[:8], 16) % 10 < 3 else "b") * 4
 
     solved = None  # type: ignore[assignment] - the base's reward, which needs answers
 

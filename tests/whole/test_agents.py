@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.config import RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
 from lachesis.rollout.engines.scripted import ScriptedEngine
-from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.models.tiny import build_tiny_model, build_tiny_tokenizer
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.workers.worker import GroupWorker
 from lachesis.verifiers.group import Group
@@ -114,3 +115,52 @@ def test_mini_swe_agent_runs_a_command_in_the_sandbox_and_every_sampled_token_is
     assert trajectory.rewards["policy"].total == 1.0
     assert len(sampled) == 2
     check_exact(trajectory, sampled)
+
+
+LETTERS = """
+[model]
+path = "MODEL"
+context = 4096
+[[environments]]
+use = "ENVIRONMENT"
+group_size = 8
+config = { parallel = 4 }
+[rollout]
+engine = "torch"
+inline = true
+deadline = 1200.0
+sampling = { max_tokens = 8 }
+[warm_start]
+steps = 150
+batch = 32
+lr = 3e-3
+[trainer]
+steps = 8
+prompts = 1
+lr = 1e-2
+[eval]
+every = 4
+tasks = 4
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HERMES or sys.platform != "linux", reason="LACHESIS_HERMES_PYTHON is not set; see make agents")
+def test_a_tiny_model_is_trained_through_hermes_agent(tmp_path: Path) -> None:
+    model = build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=4096)
+    environment = Path(__file__).with_name("hermes_letters.py")
+    (tmp_path / "run.toml").write_text(LETTERS.replace("MODEL", str(model)).replace("ENVIRONMENT", str(environment)))
+    command = [
+        sys.executable,
+        "-m",
+        "lachesis.commands.cli",
+        "train",
+        str(tmp_path / "run.toml"),
+        "--out",
+        str(tmp_path),
+    ]
+    subprocess.run(command, check=True, timeout=3000)
+    (metrics,) = tmp_path.glob("*/metrics.jsonl")
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    held_out = [row["heldout/reward"] for row in rows if "heldout/reward" in row]
+    assert held_out[-1] > held_out[0] + 0.3, held_out
