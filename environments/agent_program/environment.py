@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from ...verifiers.case import Case
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.registry import make_verifier
 from ...verifiers.rubric import Rubric, reward
-from ...verifiers.sandbox.job import MIB
+from ...verifiers.sandbox.job import MIB, MOST_SECONDS, Level
 from ...verifiers.sandbox.job import Limits as JobLimits
 from ...verifiers.sandbox.protocol import Sandbox
 from ...verifiers.sandbox.shared import shared_sandbox
@@ -230,7 +229,7 @@ class AgentProgram(DatasetEnvironment):
     def _job_limits(self) -> JobLimits:
         config = self.config
         return JobLimits(
-            cpu=math.ceil(config.seconds) * 4.0,
+            cpu=min(config.seconds * 4, MOST_SECONDS),
             memory=config.memory * MIB,
             processes=config.processes,
             file_size=config.disk * MIB,
@@ -240,7 +239,7 @@ class AgentProgram(DatasetEnvironment):
 
     def _sandbox(self, task: Task) -> Sandbox:
         """The sandbox of the programs. Grading has another one, so that it never waits for them."""
-        return shared_sandbox(**self._changes())
+        return strong(shared_sandbox(**self._changes()))
 
     def _changes(self) -> dict[str, Any]:
         """How that sandbox differs from the configured one."""
@@ -266,6 +265,20 @@ class AgentProgram(DatasetEnvironment):
         episode.artifacts["files"] = {name: as_json(content, key) for name, content in ran.files.items()}
         episode.metric("program/seconds", execution.usage.wall)
         episode.metric("program/failed", float(ran.exit_code != 0))
+
+
+def strong(sandbox: Sandbox) -> Sandbox:
+    """``sandbox``, if a program in it may start others.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if sandbox.level < Level.STRONG:
+        raise ConfigError(
+            f"an agent program starts other processes, which needs a sandbox of level strong; {sandbox.name} holds "
+            f"{sandbox.level.name.lower()} only: run as root, or use Docker (see lachesis doctor)"
+        )
+    return sandbox
 
 
 def _saying(case: Case, text: str) -> Trajectory:

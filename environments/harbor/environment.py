@@ -13,7 +13,7 @@ from ...verifiers.sandbox.protocol import Sandbox
 from ...verifiers.sandbox.shared import shared_sandbox
 from ...verifiers.task import Task
 from ...verifiers.verdict import Verdict, passed, wrong
-from ..agent_program.environment import VARIABLES, AgentProgram, as_json, read_files
+from ..agent_program.environment import VARIABLES, AgentProgram, as_json, read_files, strong
 from ..agent_program.program import Program, run_program
 from ..audit.finding import Finding
 from ..rows.column import Row
@@ -155,7 +155,7 @@ class Harbor(AgentProgram):
             raise ConfigError(f"{self.label}: Harbor tasks are played without containers; leave image out")
         tops = {_top(path) for path in (task.info["folder"], *task.info["files"], *task.info["artifacts"])}
         writable = tuple(sorted(tops | {LOGS, TESTS, SOLUTION} - {""}))
-        return shared_sandbox(**{**changes, "backend": "process", "writable": writable})
+        return strong(shared_sandbox(**{**changes, "backend": "process", "writable": writable}))
 
 
 def _folders(top: Path) -> Iterator[Path]:
