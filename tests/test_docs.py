@@ -14,15 +14,19 @@ from typing import Any, get_args, get_origin
 
 import numpy as np
 import pytest
+from aiohttp import ClientSession
 from pydantic import BaseModel
 
 from lachesis.commands.cli import cli
 from lachesis.commands.verify.line import Line
 from lachesis.environments import loading
 from lachesis.environments.loading import describe, find_environment
+from lachesis.rollout.chats.renderer import Renderer
+from lachesis.rollout.chats.token_chat import TokenPolicy
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Sampling
-from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.engines.scripted import ScriptedEngine
+from lachesis.rollout.models.tiny import build_tiny_model, build_tiny_tokenizer
 from lachesis.rollout.orders import Order
 from lachesis.rollout.tasks.mixture import Mixture
 from lachesis.rollout.workers.open_pool import open_pool
@@ -38,7 +42,7 @@ from lachesis.verifiers.rows.example import examples_of
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
-ENDLESS = {"serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
+ENDLESS = {"gateway", "serve", "serve-sandbox", "view", "work"}  # run until they are stopped; their own tests do that
 ELSEWHERE = ("Qwen/", "http://")  # commands with these need what a test does not have, and are read only
 
 
@@ -383,6 +387,27 @@ def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_
     shown_options = set(re.findall(r"--((?:env|openai)\.\w+)", blocks(path, "bash")[1]))
     tested = (ROOT / "tests" / "whole" / "test_atropos.py").read_text()
     assert shown_options <= set(re.findall(r'"((?:env|openai)\.\w+)": ', tested))
+
+
+def test_the_gateways_page_plays_a_program() -> None:
+    (source,) = blocks(ROOT / "docs" / "gateway.md", "python")
+    made: dict[str, Any] = {}
+    exec(source, made)
+    renderer = Renderer(build_tiny_tokenizer())
+    engine = ScriptedEngine(lambda request: renderer.reply("4").tolist(), context=512)
+
+    async def program(variables: dict[str, str]) -> None:
+        headers = {"Authorization": f"Bearer {variables['OPENAI_API_KEY']}"}
+        body = {"model": "policy", "messages": [{"role": "user", "content": "2 + 2?"}]}
+        async with (
+            ClientSession(headers=headers) as session,
+            session.post(f"{variables['OPENAI_BASE_URL']}/chat/completions", json=body) as answer,
+        ):
+            assert (await answer.json())["choices"][0]["message"]["content"] == "4"
+
+    recording = asyncio.run(made["play"](TokenPolicy(engine, renderer, Sampling(), context=512), program))
+    assert recording.proof.trained == 2
+    assert [message["content"] for message in recording.messages] == ["2 + 2?", "4"]
 
 
 def test_every_alert_is_in_a_table() -> None:

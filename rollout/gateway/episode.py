@@ -29,6 +29,10 @@ _REMEMBERED = 256
 """So many of the latest answers can be given again to a client that retries."""
 
 
+_PATIENCE = 10.0
+"""Seconds that a cancelled call may take to end."""
+
+
 @dataclass(frozen=True)
 class GatewayLimits:
     """Limits of one episode; a call beyond one of them is refused, and the episode goes on."""
@@ -86,6 +90,7 @@ class Opened:
         self._reached: StopReason = StopReason.DONE
         self._failure = ""
         self._recording: Recording | None = None
+        self._closing: asyncio.Task[Recording] | None = None
 
     def __repr__(self) -> str:
         return f"Opened({self.url!r}, {self.model!r}, {self._counts['calls']} calls)"
@@ -98,7 +103,7 @@ class Opened:
     @property
     def closed(self) -> bool:
         """Whether it takes no more calls."""
-        return self._recording is not None
+        return self._closing is not None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -135,15 +140,18 @@ class Opened:
 
     async def close(self) -> Recording:
         """End the episode, cancel its calls, and return what it leaves; a second call returns the same."""
-        if self._recording is None:
-            self._recording = Recording()  # takes no more calls from here on
+        if self._closing is None:
             self._forget(self)
-            running = [task for task in self._running if task is not asyncio.current_task()]
-            for task in running:
-                task.cancel()
-            if running:
-                await asyncio.wait(running)
-            self._recording = self._record()
+            self._closing = asyncio.create_task(self._close())
+        return await asyncio.shield(self._closing)
+
+    async def _close(self) -> Recording:
+        running = [*self._running]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_PATIENCE)
+        self._recording = self._record()
         return self._recording
 
     async def answer(self, call: Call) -> Answer:

@@ -61,7 +61,7 @@ class Gateway:
     ) -> None:
         self.url = ""
         self._host, self._port, self._socket = host, port, socket
-        self._heartbeat, self._limits = heartbeat, limits or BodyLimits()
+        self._heartbeat, self._limits = heartbeat, limits or BodyLimits(bytes=16 << 20)
         self._open: dict[bytes, Opened] = {}
         self._closed: OrderedDict[bytes, None] = OrderedDict()
         self._runner: web.AppRunner | None = None
@@ -92,7 +92,7 @@ class Gateway:
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
             if self._socket is not None:
-                Path(self._socket).unlink(missing_ok=True)  # noqa: ASYNC240 - of a gateway that was killed
+                _remove_stale(Path(self._socket))
                 await web.UnixSite(self._runner, str(self._socket)).start()
         except OSError as error:
             await self._runner.cleanup()
@@ -189,6 +189,12 @@ class Gateway:
         except Refusal as refusal:
             return web.json_response(openai_error(refusal), status=refusal.status)
         return web.json_response(_entry(opened))
+
+
+def _remove_stale(socket: Path) -> None:
+    """Remove the socket of a gateway that was killed, and nothing else."""
+    if socket.is_socket():
+        socket.unlink()
 
 
 def _entry(opened: Opened) -> dict[str, object]:

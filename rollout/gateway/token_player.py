@@ -15,6 +15,7 @@ from ...verifiers.errors import DataError
 from ...verifiers.json_data.text import to_text
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
+from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..chats.renderer import OPENED, Ids, Renderer
 from ..chats.token_chat import TokenPolicy
@@ -23,6 +24,9 @@ from ..service.engine.requests import Refusal, Wanted, clean, for_template
 from ..service.engine.sampling import Sample, draw
 from .call import Call, Choice, ToolUse, as_message
 from .tree import TEMPLATE, Node, Opening, Tree
+
+_LONGEST_TOKEN = 64
+"""Characters that no token exceeds on average."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,7 @@ class TokenPlayer:
         """The ids of the latest known reply and a bridge; else the conversation rendered anew."""
         thinking, policy = call.thinking, self.policy.renderer
         renderer = policy if thinking is None else policy.thinking(thinking)
+        self._check_length(call)
         self._check_tools(renderer, call)
         opening = tree.open(call)
         told: list[Message] = for_template(call.messages)
@@ -148,6 +153,17 @@ class TokenPlayer:
         except DataError as error:
             raise Refusal(str(error), param="messages") from None
 
+    def _check_length(self, call: Call) -> None:
+        """Refuse what is far beyond the context before it is rendered, which would hold up other episodes."""
+        most = _LONGEST_TOKEN * self.context
+        if sum(len(message["content"]) for message in call.messages) > most or len(call.messages) > self.context:
+            raise Refusal(
+                f"the conversation is longer than this model's maximum context length of {self.context} tokens; "
+                "shorten it",
+                code="context_length_exceeded",
+                param="messages",
+            )
+
     def _check_tools(self, renderer: Renderer, call: Call) -> None:
         """Refuse tools that the template would silently leave out."""
         if not call.tools:
@@ -156,6 +172,8 @@ class TokenPlayer:
         if key not in self._places_of_tools:
             asked: list[Message] = [{"role": "user", "content": "x"}]
             try:
+                if renderer.call_format != "hermes":
+                    declarations(list(call.tools))  # so that every reply can be read
                 shown = not np.array_equal(renderer.prompt(asked, call.tools), renderer.prompt(asked))
             except DataError as error:
                 raise Refusal(str(error), param="tools") from None
@@ -166,6 +184,9 @@ class TokenPlayer:
     def _of(self, tree: Tree, prompt: str | list[int]) -> _Prompt:
         """A prompt without messages, with what the tokenizer itself puts before a text."""
         renderer = self.policy.renderer
+        if len(prompt) > _LONGEST_TOKEN * self.context:
+            message = f"the prompt is longer than this model's maximum context length of {self.context} tokens"
+            raise Refusal(message, code="context_length_exceeded", param="prompt")
         if isinstance(prompt, str):
             ids, begin = renderer.written(clean(prompt)), renderer.begin
             ids = ids if np.array_equal(ids[: begin.size], begin) else np.concatenate([begin, ids])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...service.engine.requests import Refusal, read_messages
-from ..call import Answer, Call, Choice, with_reasoning
+from ..call import Answer, Call, Choice, ToolUse, with_reasoning
 from .dialect import event, read_list, read_sampling, text_of
 
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -136,8 +136,17 @@ def _blocks(choice: Choice) -> list[dict[str, Any]]:
     if choice.content:
         blocks.append({"type": "text", "text": choice.content})
     for used in choice.calls:
-        blocks.append({"type": "tool_use", "id": used.id, "name": used.name, "input": json.loads(used.arguments)})
+        blocks.append({"type": "tool_use", "id": used.id, "name": used.name, "input": _input(used)})
     return blocks
+
+
+def _input(used: ToolUse) -> dict[str, Any]:
+    """The arguments as an object; an endpoint may have passed on what is none."""
+    try:
+        value = json.loads(used.arguments)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"arguments": used.arguments}
 
 
 def _pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,7 +1,9 @@
 """The gateway over HTTP: keys, errors in each dialect's form, heartbeats, clients that leave, sockets."""
 
 import asyncio
+import json
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,7 +136,8 @@ def test_a_client_that_leaves_ends_its_generation_and_its_retry_counts_once(engi
 
 def test_a_unix_socket_reaches_the_gateway(engine: Engines, tmp_path: Path) -> None:
     path = tmp_path / "gateway"
-    path.touch()  # of a gateway that was killed
+    with socket.socket(socket.AF_UNIX) as killed:  # as a gateway leaves it that was killed
+        killed.bind(str(path))
 
     async def talk() -> None:
         async with Gateway(socket=path) as gateway, gateway.open(engine().policy) as opened:
@@ -145,6 +148,89 @@ def test_a_unix_socket_reaches_the_gateway(engine: Engines, tmp_path: Path) -> N
                 session.post("http://gateway/v1/chat/completions", json=HELLO) as answer,
             ):
                 assert answer.status == 200
+
+    asyncio.run(talk())
+
+
+def test_a_file_where_the_socket_should_be_stays(engine: Engines, tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="cannot listen"):
+        asyncio.run(Gateway(socket=path).start())
+    assert path.read_text() == "mine"
+
+
+def test_an_episode_that_is_closed_twice_at_once_leaves_one_recording(engine: Engines) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            await post(opened, "/v1/chat/completions", HELLO)
+            table.gate.clear()
+            late = asyncio.create_task(post(opened, "/v1/chat/completions", HELLO))
+            await until(lambda: table.begun == 2)
+            one, other = await asyncio.gather(opened.close(), opened.close())
+            assert one is other
+            assert (one.proof.calls, one.proof.cancelled) == (1, 1)
+            assert (await late)[0] == 403
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+def test_calls_wait_while_an_episode_is_paused(engine: Engines) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        limits = GatewayLimits(waiting=0.01)
+        async with Gateway() as gateway, gateway.open(table.policy, limits=limits) as short:
+            short.pause()
+            assert (await post(short, "/v1/chat/completions", HELLO))[0] == 503
+            async with gateway.open(table.policy) as opened:
+                opened.pause()
+                waiting = asyncio.create_task(post(opened, "/v1/chat/completions", HELLO))
+                await until(lambda: opened._running)
+                assert table.begun == 0
+                opened.resume()
+                assert (await waiting)[0] == 200
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+HOSTILE = [b"", b"{", b"[" * 100_000, b"null", b'{"messages": [null]}', b'{"messages": [{"role": []}]}']
+HOSTILE += [b'{"messages": 7, "input": 7, "prompt": 7, "token_ids": 7}', b"\xff\xfe", b'{"stream": true}']
+HOSTILE += [
+    json.dumps({**HELLO, "input": "x", "prompt": "x", "token_ids": [1], name: value}).encode()
+    for name, value in (
+        ("tools", [7]),
+        ("tools", [{}]),
+        ("model", {}),
+        ("n", 10**9),
+        ("max_tokens", -1),
+        ("response_format", {"type": []}),
+        ("text", {"format": {"type": []}}),
+        ("sampling_params", 7),
+        ("messages", [{"role": "user", "content": [{"type": "image_url"}]}]),
+        ("messages", [{"role": "assistant", "tool_calls": [{}]}, {"role": "tool", "content": {}}]),
+        ("input", [{"type": []}, {"type": "reasoning", "encrypted_content": "lachesis:%"}]),
+        ("token_ids", [2**31]),
+        ("messages", [{"role": "user", "content": "x" * 600_000}]),
+    )
+]
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_no_body_is_the_servers_error(engine: Engines, path: str) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            headers = {"Authorization": f"Bearer {opened.key}"}
+            async with aiohttp.ClientSession(headers=headers) as session:
+                for body in HOSTILE:
+                    async with session.post(opened.url + path, data=body) as answer:
+                        assert answer.status in (200, 400), (body[:80], await answer.text())
+                        assert answer.status == 200 or message_of(path, await answer.json()), body[:80]
+            check_exact(table, await opened.close())
 
     asyncio.run(talk())
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from lachesis.rollout.engines.engine import Completion, Request
 from lachesis.verifiers.errors import DeadlineExceeded, EngineError
+from lachesis.verifiers.tool_calling.call import ToolCall
+from lachesis.verifiers.tool_calling.formats.format import tool_format
 
 Rooms = Callable[..., Any]
 HELLO = [{"role": "user", "content": "hello"}]
@@ -398,3 +400,32 @@ def test_the_routes_start_without_torch() -> None:
     program = f"import sys, lachesis.rollout.service.engine.routes; print({heavy})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_reply_that_was_cut_off_is_continued_with_the_end_of_its_turn(room: Rooms) -> None:
+    table = room(["the answer is 4", "yes"], ends=False, whole=True)
+
+    async def talk() -> None:
+        async with table.client() as client:
+            first = await table.chat(client, HELLO, max_tokens=3)
+            said = first["choices"][0]["message"]
+            await table.chat(client, [*HELLO, said, {"role": "user", "content": "more"}])
+
+    asyncio.run(talk())
+    text = table.renderer.decode(table.engine.requests[1].prompt)
+    assert text.count("<|im_end|>") == text.count("<|im_start|>") - 1
+
+
+def test_calls_are_read_in_the_form_of_the_models_template(room: Rooms) -> None:
+    call = tool_format("glm45").write_calls([ToolCall("look", {"at": "x"})])
+    table = room([f"I look.\n{call}"], whole=True)
+    table.renderer.call_format = "glm45"
+    ((_, answer),) = posted(table, "/v1/chat/completions", chat(tools=[TOOL]))
+    (choice,) = answer["choices"]
+    function = choice["message"]["tool_calls"][0]["function"]
+    assert (choice["finish_reason"], function["name"], json.loads(function["arguments"])) == (
+        "tool_calls",
+        "look",
+        {"at": "x"},
+    )
+    assert choice["message"]["content"].strip() == "I look."
