@@ -146,11 +146,11 @@ CHEATS = {
         except OSError: pass
         """,
     "it forks until it cannot": """
-        import os
+        import os, time
         try:
             while True:
                 if os.fork() == 0:
-                    while True: pass
+                    time.sleep(60)
         except OSError: pass
         """,
 }

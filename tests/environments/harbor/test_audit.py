@@ -21,18 +21,21 @@ def test_a_sound_task_has_no_finding(make_task: Any) -> None:
     assert kinds(make_task()) == []
 
 
+@pytest.mark.slow
 def test_a_task_whose_oracle_fails_and_one_that_nothing_passes_are_found(make_task: Any) -> None:
     assert kinds(make_task("a", **{"solution__solve.sh": "#!/bin/bash\nfalse\n"})) == ["gold"]
     passing = make_task("b", **{"tests__test.sh": "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\n"})
     assert "empty" in kinds(passing)
 
 
+@pytest.mark.slow
 def test_the_answer_in_the_image_is_found(make_task: Any) -> None:
     dockerfile = "FROM x\nWORKDIR /app\nCOPY . .\n"
     left = make_task(**{"environment__Dockerfile": dockerfile, "environment__.old": "[1, 2, 3, 7, 12, 40, 1000000]"})
     assert kinds(left) == ["leak"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_answer_in_the_history_is_found(packed: bool, make_task: Any) -> None:
     folder = make_task(**{"environment__Dockerfile": "FROM x\nWORKDIR /app\nCOPY . .\n"})
@@ -54,6 +57,7 @@ def test_the_answer_in_the_history_is_found(packed: bool, make_task: Any) -> Non
     assert kinds(folder) == ["leak"]
 
 
+@pytest.mark.slow
 def test_tests_that_run_what_the_agent_left_let_it_write_the_reward(make_task: Any) -> None:
     runs = "#!/bin/bash\npython3 -c 'import json' || true\ncd /app; python3 -c 'import sys, sitecustomize'\n"
     shared = make_task(**{"tests__test.sh": runs, "task.toml": "", "solution__solve.sh": "#!/bin/bash\n"})

@@ -97,6 +97,7 @@ print(ask(user(sys.argv[1]), first, user("again"))["content"])
     assert trajectory.rewards["policy"].total == 1.0
 
 
+@pytest.mark.slow
 def test_a_program_in_a_container_reaches_the_policy_too(tmp_path: Path) -> None:
     try:
         shared_sandbox(backend="docker")
@@ -161,6 +162,7 @@ def test_a_program_that_ends_before_it_asks_the_model_is_a_failure_with_what_it_
     assert "exit code 1 before it asked the model; it said: no model is configured" in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_program_that_hangs_forks_or_dies_harms_only_its_own_episode(tmp_path: Path) -> None:
     table = Table(tmp_path, seconds=4.0, processes=16, parallel=4)
     outcome = table.play(
