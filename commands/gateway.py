@@ -1,5 +1,7 @@
 """``lachesis gateway``: a URL and a key through which any agent program uses a model, and what it did, recorded."""
 
+from __future__ import annotations
+
 import asyncio
 import fcntl
 import json
@@ -8,18 +10,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from ..rollout.chats.text_chat import TextPolicy
-from ..rollout.chats.token_chat import TokenPolicy
-from ..rollout.config import ModelConfig, RolloutConfig
 from ..rollout.engines.engine import Sampling
-from ..rollout.gateway.episode import GatewayLimits, Opened
-from ..rollout.gateway.gateway import Gateway
 from ..rollout.models.source import check_source, longest_context
-from ..rollout.workers.pool import PoolSpec
 from ..verifiers.errors import ConfigError, InfrastructureError
 from ..verifiers.files import replace_text, whole_lines
 from ..verifiers.message import is_reply
@@ -27,6 +23,11 @@ from ..verifiers.secrets import without_secrets
 from ..verifiers.task import Task
 from ..verifiers.trajectory import POLICY, Trajectory
 from .terminal import one_line, show_status
+
+if TYPE_CHECKING:  # they import torch and transformers, for which the command's help does not wait
+    from ..rollout.chats.text_chat import TextPolicy
+    from ..rollout.chats.token_chat import TokenPolicy
+    from ..rollout.gateway.episode import Opened
 
 _SAVE = 2.0
 """Seconds between two looks at whether the recording has to be written again."""
@@ -65,6 +66,9 @@ def command(**options: Any) -> None:
 
 async def _serve(options: dict[str, Any]) -> None:
     """Answer until a signal comes."""
+    from ..rollout.gateway.episode import GatewayLimits
+    from ..rollout.gateway.gateway import Gateway
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -96,13 +100,18 @@ async def _serve(options: dict[str, Any]) -> None:
 @asynccontextmanager
 async def _policy(options: dict[str, Any]) -> AsyncIterator[TokenPolicy | TextPolicy]:
     """The model, loaded or behind its URL."""
+    from ..rollout.chats.text_chat import TextPolicy
+
     temperature = 1.0 if options["temperature"] is None else options["temperature"]
     sampling = Sampling(temperature, max_tokens=options["max_tokens"])
     if options["url"]:
         async with TextPolicy(options["url"], options["model"], sampling) as endpoint:
             yield endpoint
         return
-    from ..rollout.chats.renderer import Renderer  # it imports transformers, which a model behind a URL does without
+    from ..rollout.chats.renderer import Renderer
+    from ..rollout.chats.token_chat import TokenPolicy
+    from ..rollout.config import ModelConfig, RolloutConfig
+    from ..rollout.workers.pool import PoolSpec
 
     check_source(options["model"])
     context = options["context"] or min(longest_context(options["model"]) or 32768, 32768)
@@ -114,7 +123,7 @@ async def _policy(options: dict[str, Any]) -> AsyncIterator[TokenPolicy | TextPo
         await engine.close()
 
 
-async def _save(opened: Opened, recording: "RecordingFile", stop: asyncio.Event) -> None:
+async def _save(opened: Opened, recording: RecordingFile, stop: asyncio.Event) -> None:
     """Write the recording again whenever a call was answered, so that little is lost if the process is killed."""
     saved = 0
     while not stop.is_set():

@@ -96,7 +96,7 @@ async def _whole(
     except ConnectionError:
         pass
     finally:
-        opened.delivered(call, whole=whole)
+        opened.delivered(call, answer, whole=whole)
     return response
 
 
@@ -132,7 +132,7 @@ async def _stream(
     except ConnectionError:
         pass
     finally:
-        opened.delivered(call, whole=whole)
+        opened.delivered(call, answer, whole=whole)
     return response
 
 

@@ -5,29 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 from ...verifiers.errors import InfrastructureError
 from ...verifiers.message import Message
-from ...verifiers.secrets import REDACTED
 from ...verifiers.trajectory import POLICY, StopReason
 from ..chats.text_chat import TextPolicy
 from ..chats.token_chat import TokenPolicy
 from ..engines.engine import Ids, Sampling
 from ..service.engine.requests import Refusal, Wanted
-from .call import Answer, Call, Choice, as_message
+from .answers import Answers
+from .call import Answer, Call, Choice
 from .moderation import MODERATED, Hook, Moderation
-from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of
+from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of, without_key
 from .text_player import TextPlayer
 from .token_player import TokenPlayer
 from .tree import NO_IDS, Tree
-
-_REMEMBERED = 256
-"""So many of the latest answers can be given again to a client that retries."""
-
 
 _PATIENCE = 10.0
 """Seconds that a cancelled call may take to end."""
@@ -79,8 +74,7 @@ class Opened:
         self._moderation = Moderation(moderation) if moderation else None
         self._forget = forget
         self._tree = Tree()
-        self._answers: OrderedDict[bytes, _Given] = OrderedDict()
-        self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self._answers = Answers()
         self._counts: Counter[str] = Counter()
         self._sampled = self._reserved = 0
         self._running: set[asyncio.Task[object]] = set()
@@ -108,7 +102,7 @@ class Opened:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation of the main agent so far."""
-        return tuple(_without(self.key, message) for message in main_messages(self._tree))
+        return tuple(without_key(self.key, message) for message in main_messages(self._tree))
 
     @property
     def answered(self) -> int:
@@ -188,23 +182,16 @@ class Opened:
         finally:
             self._running.discard(task)
 
-    def delivered(self, call: Call, *, whole: bool) -> None:
+    def delivered(self, call: Call, answer: Answer, *, whole: bool) -> None:
         """Note whether the agent was given its answer; a reply that it never saw is not trained."""
-        given = self._answers.get(call.digest)
-        if given is None:
-            return
-        given.delivered = given.delivered or whole
-        for choice in given.answer.choices:
-            if given.delivered and choice.node and choice.node.untrained == UNDELIVERED:
-                choice.node.untrained = ""
+        self._answers.delivered(call, answer, whole=whole)
 
     async def _answer(self, call: Call) -> Answer:
         await self._wait_until_resumed()
-        given = self._answers.get(call.digest)
-        if given and (call.retried or given.delivered is False):
+        if again := self._answers.again(call):
             self._counts["retried"] += 1
-            return given.answer
-        call = self._with_previous(call)
+            return again
+        call = self._answers.whole(call)
         if self._moderation:
             call = await self._moderation.request(call)
         most = await self._admit(call.wanted)
@@ -237,26 +224,8 @@ class Opened:
             written,
             (prompts or [NO_IDS])[0],
         )
-        self._answers[call.digest] = _Given(answer)
-        self._answers.move_to_end(call.digest)
-        if call.kept and call.messages:
-            own = call.messages[1:] if call.instructed else call.messages
-            self._kept[answer.id] = (*own, as_message(answer.choices[0]))
-        for remembered in (self._answers, self._kept):
-            while len(remembered) > _REMEMBERED:
-                remembered.popitem(last=False)
+        self._answers.remember(call, answer)
         return answer
-
-    def _with_previous(self, call: Call) -> Call:
-        """The call with the messages of the conversation that it continues by name."""
-        if not call.previous:
-            return call
-        if call.previous not in self._kept:
-            message = f"the response {call.previous[:40]!r} is not known here; send the whole conversation"
-            raise Refusal(message, code="previous_response_not_found", param="previous_response_id")
-        first = 1 if call.instructed else 0
-        messages = (*call.messages[:first], *self._kept[call.previous], *call.messages[first:])
-        return replace(call, messages=messages)
 
     async def _moderated(self, call: Call, choice: Choice) -> Choice:
         assert self._moderation is not None
@@ -318,7 +287,7 @@ class Opened:
         if not proof.complete:
             raise InfrastructureError(f"the gateway lost track of sampled tokens: {proof}; please report this")
         branches = tuple(
-            replace(branch, messages=tuple(_without(self.key, message) for message in branch.messages))
+            replace(branch, messages=tuple(without_key(self.key, message) for message in branch.messages))
             for branch in branches_of(self._tree)
         )
         metrics = {f"gateway/{name}": float(count) for name, count in counts.items()}
@@ -327,31 +296,9 @@ class Opened:
         return Recording(self.messages, branches, tuple(segments), proof, self._reached, self._failure, metrics)
 
 
-@dataclass
-class _Given:
-    """An answer, and whether the agent was given it."""
-
-    answer: Answer
-    delivered: bool | None = None
-    """None while it is on its way."""
-
-
 def _closed() -> Refusal:
     return Refusal("this episode is closed", status=403, code="episode_closed")
 
 
 def _over(message: str) -> Refusal:
     return Refusal(f"{message}; it takes no more calls", status=403, code="budget_exceeded")
-
-
-def _without(key: str, message: Message) -> Message:
-    """The message without the key, which a program may print."""
-    return cast("Message", _redacted(key, message)) if key in str(message) else message
-
-
-def _redacted(key: str, value: object) -> object:
-    if isinstance(value, str):
-        return value.replace(key, REDACTED)
-    if isinstance(value, dict):
-        return {name: _redacted(key, inner) for name, inner in value.items()}
-    return [_redacted(key, inner) for inner in value] if isinstance(value, list) else value

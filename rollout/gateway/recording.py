@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ...verifiers.message import Message
+from ...verifiers.secrets import REDACTED
 from ...verifiers.segment import Segment
 from ...verifiers.trajectory import StopReason
 from ..chats.strand import Strand
@@ -150,3 +151,16 @@ def main_messages(tree: Tree) -> tuple[Message, ...]:
     given = [node for node in tree.nodes if node.untrained != UNDELIVERED]
     first = min((node.lineage for node in given), default=0)
     return next((node.record for node in reversed(given) if node.lineage == first), ())
+
+
+def without_key(key: str, message: Message) -> Message:
+    """The message without the key, which a program may print."""
+    return cast("Message", _redacted(key, message)) if key in str(message) else message
+
+
+def _redacted(key: str, value: object) -> object:
+    if isinstance(value, str):
+        return value.replace(key, REDACTED)
+    if isinstance(value, dict):
+        return {name: _redacted(key, inner) for name, inner in value.items()}
+    return [_redacted(key, inner) for inner in value] if isinstance(value, list) else value

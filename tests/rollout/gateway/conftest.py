@@ -109,7 +109,7 @@ async def ask(episode: Opened, messages: list[Any], *, retried: bool = False, **
     digest = hashlib.sha256(body.encode()).digest()
     call = replace(CHAT.read(json.loads(body)), digest=digest, retried=retried)
     answer = await episode.answer(call)
-    episode.delivered(call, whole=True)
+    episode.delivered(call, answer, whole=True)
     return dict(json.loads(json.dumps(CHAT.write(call, answer))))
 
 

@@ -16,7 +16,7 @@ from lachesis.rollout.gateway.episode import GatewayLimits
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.verifiers.errors import ConfigError, EngineError
 
-from .conftest import Engine, check_exact, until, user
+from .conftest import CHAT, Engine, check_exact, until, user
 
 Engines = Callable[..., Engine]
 HELLO = {"model": "policy", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64}
@@ -175,6 +175,40 @@ def test_an_episode_that_is_closed_twice_at_once_leaves_one_recording(engine: En
             assert (await late)[0] == 403
 
     asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+def test_equal_calls_at_the_same_time_are_all_trained(engine: Engines) -> None:
+    table = engine()
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            table.gate.clear()
+            posts = [asyncio.create_task(post(opened, "/v1/chat/completions", HELLO)) for _ in range(8)]
+            await until(lambda: table.begun == 8)
+            table.gate.set()
+            assert [status for status, _ in await asyncio.gather(*posts)] == [200] * 8
+            recording = await opened.close()
+            assert (len(recording.segments), recording.proof.untrained) == (8, {})
+            check_exact(table, recording)
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+def test_an_answer_that_did_not_arrive_is_given_again(engine: Engines) -> None:
+    table = engine(lines=["one", "two"])
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            call = CHAT.read(HELLO)
+            lost = await opened.answer(call)
+            opened.delivered(call, lost, whole=False)
+            assert opened.recording().proof.untrained == {"not delivered": table.returned[0][1].tokens.size}
+            assert await opened.answer(call) is lost
+            opened.delivered(call, lost, whole=True)
+            recording = await opened.close()
+            assert (recording.proof.calls, recording.proof.retried, recording.proof.untrained) == (1, 1, {})
+
+    asyncio.run(talk())
 
 
 def test_calls_wait_while_an_episode_is_paused(engine: Engines) -> None:
