@@ -19,6 +19,9 @@ export OMP_NUM_THREADS ?= 1
 export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
 export LACHESIS_HERMES_PYTHON ?= $(abspath $(wildcard .venv-agents/hermes/bin/python))
 export LACHESIS_MINI_SWE_PYTHON ?= $(abspath $(wildcard .venv-agents/mini-swe/bin/python))
+export LACHESIS_VERIFIERS_V0_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v0/bin/python))
+export LACHESIS_VERIFIERS_V1_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v1/bin/python))
+export LACHESIS_OPENENV_PYTHON ?= $(abspath $(wildcard .venv-interop/openenv/bin/python))
 
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
@@ -34,7 +37,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos agents clean
+.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos agents interop clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +55,8 @@ atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atropos
 	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
 
 agents: .venv-agents/.installed ## install hermes-agent and mini-swe-agent, each on its own, for the tests
+
+interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and openenv-core, 2 GB, for the tests of their adapters
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -104,6 +109,13 @@ $(VENV)/.made:
 	.venv-agents/hermes/bin/python -m pip --disable-pip-version-check -qq install hermes-agent==0.19.0
 	$(PYTHON) -m venv .venv-agents/mini-swe
 	.venv-agents/mini-swe/bin/python -m pip --disable-pip-version-check -qq install mini-swe-agent==2.4.6
+	@touch $@
+
+.venv-interop/.installed: Makefile
+	for name in verifiers-v0 verifiers-v1 openenv; do $(PYTHON) -m venv .venv-interop/$$name || exit 1; done
+	.venv-interop/verifiers-v0/bin/python -m pip --disable-pip-version-check -qq install verifiers==0.1.14
+	.venv-interop/verifiers-v1/bin/python -m pip --disable-pip-version-check -qq install verifiers==0.4.0 uv
+	.venv-interop/openenv/bin/python -m pip --disable-pip-version-check -qq install openenv-core==0.3.0
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

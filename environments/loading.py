@@ -54,8 +54,16 @@ WITH_PROGRAMS = {
 }
 """Name → module and class in this folder, for environments in which an agent program plays."""
 
+FOREIGN = {
+    "gymnasium": "gymnasium:Gymnasium",
+    "nemo_gym": "nemo_gym:NemoGym",
+    "openenv": "openenv:OpenEnv",
+    "verifiers": "verifiers.environment:Verifiers",
+}
+"""Name → module and class in ``interop/``: adapters to environments of other frameworks."""
+
 FROM_OUTSIDE = {"service": "service:Service"}
-"""The same, for environments that are not played here: only ``lachesis train`` can use them."""
+"""The same as ``BUILT_IN``, for environments that are not played here: only ``lachesis train`` can use them."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,8 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 def known_environments() -> list[str]:
     """The names of shipped and installed environments."""
-    return sorted(
-        {*BUILT_IN, *WITH_PROGRAMS, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))}
-    )
+    ours = {*BUILT_IN, *FOREIGN, *WITH_PROGRAMS, *FROM_OUTSIDE}
+    return sorted({*ours, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def find_environment(name: str) -> type[Environment]:
@@ -122,10 +129,11 @@ def find_environment(name: str) -> type[Environment]:
     Raises:
         ConfigError: nothing has that name, or it does not import; the message names the nearest name.
     """
-    shipped = {known: f"shipped.{place}" for known, place in (BUILT_IN | FROM_OUTSIDE).items()} | WITH_PROGRAMS
-    if name in shipped:
-        module, _, class_name = shipped[name].partition(":")
-        return _pick(import_module(f".{module}", __package__), class_name, name)
+    places = (("shipped.", BUILT_IN | FROM_OUTSIDE), ("interop.", FOREIGN), ("", WITH_PROGRAMS))
+    for folder, entries in places:
+        if name in entries:
+            module, _, class_name = entries[name].partition(":")
+            return _pick(import_module(f".{folder}{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _checked(entry.load(), name)
