@@ -17,6 +17,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
+export LACHESIS_HERMES_PYTHON ?= $(abspath $(wildcard .venv-agents/hermes/bin/python))
+export LACHESIS_MINI_SWE_PYTHON ?= $(abspath $(wildcard .venv-agents/mini-swe/bin/python))
 export LACHESIS_VERIFIERS_V0_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v0/bin/python))
 export LACHESIS_VERIFIERS_V1_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v1/bin/python))
 export LACHESIS_OPENENV_PYTHON ?= $(abspath $(wildcard .venv-interop/openenv/bin/python))
@@ -35,7 +37,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos interop clean
+.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos agents interop clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +53,8 @@ test: setup ## all tests but the slow ones, in three processes; skips are counte
 
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's
 	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
+
+agents: .venv-agents/.installed ## install hermes-agent and mini-swe-agent, each on its own, for the tests
 
 interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and openenv-core, 2 GB, for the tests of their adapters
 
@@ -98,6 +102,13 @@ $(VENV)/.made:
 .venv-atropos/.installed: Makefile
 	$(PYTHON) -m venv .venv-atropos
 	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 'transformers<5' pytest requests
+	@touch $@
+
+.venv-agents/.installed: Makefile
+	$(PYTHON) -m venv .venv-agents/hermes
+	.venv-agents/hermes/bin/python -m pip --disable-pip-version-check -qq install hermes-agent==0.19.0
+	$(PYTHON) -m venv .venv-agents/mini-swe
+	.venv-agents/mini-swe/bin/python -m pip --disable-pip-version-check -qq install mini-swe-agent==2.4.6
 	@touch $@
 
 .venv-interop/.installed: Makefile

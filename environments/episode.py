@@ -3,10 +3,11 @@
 import copy
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from ..verifiers.use import as_verdict
 from ..verifiers.verdict import Total, Verdict
 from .chat import Chat, Policy
 from .metered_chat import LimitReached, Meter, MeteredChat
+from .model_server import ModelServer, Recorded, Servable
 from .tools import ToolBox, ToolResult, shortened
 from .workspace import Workspace
 
@@ -68,6 +70,7 @@ class Episode:
         self._policies = policies
         self._owned = owned
         self._chats: dict[str, MeteredChat] = {}
+        self._recorded: dict[str, Recorded] = {}
         self._rewards: dict[str, tuple[Component, ...]] = {}
         self._steps: dict[tuple[str, str], _Steps] = {}
         self._metrics: dict[str, float] = {}
@@ -86,6 +89,8 @@ class Episode:
     def chat(self, agent: str = POLICY) -> Chat:
         """The agent's conversation, the same at every call; at first it holds only the system prompt, if any."""
         self._check_agent(agent)
+        if agent in self._recorded:
+            raise ConfigError(f"a program had the conversation of agent {agent!r} in this episode; it cannot chat too")
         if agent not in self._chats:
             schemas = self.tools.schemas if self._config.show_tools else []
             inner = self._policies[agent].open(agent, self.seed, schemas, self.thinking)
@@ -94,6 +99,36 @@ class Episode:
             if system := "\n\n".join(filter(None, (self._config.system_prompt, instruction))):
                 inner.add("system", system)
         return self._chats[agent]
+
+    def can_serve(self, agent: str = POLICY) -> bool:
+        """Whether the agent's policy can be served to a program; a script cannot."""
+        self._check_agent(agent)
+        return hasattr(self._policies[agent], "serve")
+
+    @asynccontextmanager
+    async def model_server(self, agent: str = POLICY) -> AsyncIterator[ModelServer]:
+        """Serve the agent's model over HTTP, for a program that holds the conversation itself.
+
+        At the end of the block, the conversation and its segments become the agent's part of this episode.
+
+        Raises:
+            ConfigError: the agent already has a conversation, or its policy cannot be served.
+        """
+        self._check_agent(agent)
+        if agent in self._chats or agent in self._recorded:
+            raise ConfigError(f"agent {agent!r} already has a conversation in this episode; serve it once, or chat")
+        if not self.can_serve(agent):
+            raise ConfigError(
+                f"agent {agent!r} is played by a script, which cannot be served to a program; use lachesis eval or "
+                "lachesis train"
+            )
+        policy = cast("Servable", self._policies[agent])
+        async with policy.serve(agent, self.seed, self.limits) as server:
+            try:
+                yield server
+            finally:
+                self._recorded[agent] = recorded = await server.recorded()
+                self.artifacts.setdefault("model", {})[agent] = dict(recorded.proof)
 
     async def call_tools(self, chat: Chat, calls: Sequence[ToolCall]) -> None:
         """Carry out ``calls`` in order and add their results to ``chat``."""
@@ -166,7 +201,10 @@ class Episode:
     @property
     def unanswered(self) -> str:
         """Why a reply never came although the environment went on without it; usually empty."""
-        return next((why for chat in self._chats.values() for why in chat.meter.unanswered.values()), "")
+        failures = (recorded.failure for recorded in self._recorded.values() if recorded.failure)
+        return next(
+            (why for chat in self._chats.values() for why in chat.meter.unanswered.values()), next(failures, "")
+        )
 
     def _check_agent(self, agent: str) -> None:
         if agent not in self._policies:
@@ -195,11 +233,16 @@ class Episode:
         self, environment: str, stop: StopReason, error: str | None, timings: Mapping[str, float]
     ) -> Trajectory:
         """The record of this episode; its only rewards are those that the episode itself gave."""
+        recorded = self._recorded.values()
         segments: list[Segment] = [segment for chat in self._chats.values() for segment in chat.segments()]
+        segments += [segment for record in recorded for segment in record.segments]
+        if stop is StopReason.DONE:
+            stop = next((record.stop for record in recorded if record.stop is not StopReason.DONE), stop)
         if stop is StopReason.DONE and any(chat.meter.last_stop == "length" for chat in self._chats.values()):
             stop = StopReason.LENGTH
         counts = {
-            "turns": sum(chat.meter.turns for chat in self._chats.values()),
+            "turns": sum(chat.meter.turns for chat in self._chats.values())
+            + sum(record.metrics.get("gateway/calls", 0.0) for record in recorded),
             "tool_calls": self._tool_calls,
             "segments": len(segments),
             "template_breaks": sum(chat.breaks for chat in self._chats.values()),
@@ -208,15 +251,22 @@ class Episode:
             counts["forced_closings"] = sum(chat.meter.forced for chat in self._chats.values())
         if self._config.thinking.mode == "mixed":
             counts["thinking"] = int(self.thinking.mode == "on")
+        messages = {agent: tuple(chat.messages) for agent, chat in self._chats.items()}
+        served = {name: number for record in recorded for name, number in record.metrics.items()}
         return Trajectory(
             task=self._asked,
             environment=environment,
-            messages={agent: tuple(chat.messages) for agent, chat in self._chats.items()},
+            messages=messages | {agent: record.messages for agent, record in self._recorded.items()},
             segments=tuple(segments),
             artifacts=self.artifacts,
             stop=stop,
             error=error,
-            metrics={**{name: float(count) for name, count in counts.items()}, **self._usage(), **self._metrics},
+            metrics={
+                **{name: float(count) for name, count in counts.items()},
+                **self._usage(),
+                **served,
+                **self._metrics,
+            },
             timings=timings,
             rewards=self._given(),
         )

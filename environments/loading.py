@@ -41,6 +41,7 @@ BUILT_IN = {
     "puzzles": "puzzles.environment:Puzzles",
     "reasoning_gym": "reasoning_gym.environment:ReasoningGym",
     "schema_repair": "schema_repair.environment:SchemaRepair",
+    "skills": "skills.environment:Skills",
     "skill_distillation": "skill_distillation.environment:SkillDistillation",
     "sql": "sql.environment:Sql",
     "tic_tac_toe": "tic_tac_toe.environment:TicTacToe",
@@ -48,16 +49,22 @@ BUILT_IN = {
 }
 """Name → module and class in ``shipped/``."""
 
+WITH_PROGRAMS = {
+    "agent_program": "agent_program.environment:AgentProgram",
+    "harbor": "harbor.environment:Harbor",
+}
+"""Name → module and class in this folder, for environments in which an agent program plays."""
+
 FOREIGN = {
     "gymnasium": "gymnasium:Gymnasium",
     "nemo_gym": "nemo_gym:NemoGym",
     "openenv": "openenv:OpenEnv",
     "verifiers": "verifiers.environment:Verifiers",
 }
-"""The same in ``interop/``: adapters to environments of other frameworks."""
+"""Name → module and class in ``interop/``: adapters to environments of other frameworks."""
 
 FROM_OUTSIDE = {"service": "service:Service"}
-"""The same, for environments that are not played here: only ``lachesis train`` can use them."""
+"""The same as ``BUILT_IN``, for environments that are not played here: only ``lachesis train`` can use them."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 def known_environments() -> list[str]:
     """The names of shipped and installed environments."""
-    return sorted({*BUILT_IN, *FOREIGN, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    ours = {*BUILT_IN, *FOREIGN, *WITH_PROGRAMS, *FROM_OUTSIDE}
+    return sorted({*ours, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def find_environment(name: str) -> type[Environment]:
@@ -122,10 +130,11 @@ def find_environment(name: str) -> type[Environment]:
     Raises:
         ConfigError: nothing has that name, or it does not import; the message names the nearest name.
     """
-    for folder, entries in (("shipped", BUILT_IN | FROM_OUTSIDE), ("interop", FOREIGN)):
+    places = (("shipped.", BUILT_IN | FROM_OUTSIDE), ("interop.", FOREIGN), ("", WITH_PROGRAMS))
+    for folder, entries in places:
         if name in entries:
             module, _, class_name = entries[name].partition(":")
-            return _pick(import_module(f".{folder}.{module}", __package__), class_name, name)
+            return _pick(import_module(f".{folder}{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _checked(entry.load(), name)

@@ -280,6 +280,22 @@ def test_the_settings_shown_for_engines_load(tmp_path: Path) -> None:
         assert load_config(tmp_path / "run.toml").rollout.engine == "vllm"
 
 
+def test_the_settings_and_the_row_shown_for_agent_programs_work(tmp_path: Path) -> None:
+    path = ROOT / "docs" / "agents.md"
+    program, harbor = blocks(path, "toml")
+    (row,) = blocks(path, "json")
+    (tmp_path / "run.toml").write_text(program + harbor)
+    (tmp_path / "tasks.jsonl").write_text(row)
+    (entry, other) = load_config(tmp_path / "run.toml").environments
+    (tmp_path / "tasks").mkdir()
+    assert other.spec().build().config.command[0] == entry.spec().build().config.command[0]
+    (task,) = (
+        entry.spec().environment_class()(path=tmp_path / "tasks.jsonl", command="agent", held_out=0).tasks("test", 0)
+    )
+    assert task.info["keep"] == ["add.py"]
+    assert task.info["solution"]["add.py"].startswith("print(")
+
+
 def test_the_engine_and_the_weight_transport_that_are_shown_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

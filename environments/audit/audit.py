@@ -26,6 +26,11 @@ from .tally import Tally
 _FAILED = (StopReason.ENVIRONMENT_ERROR, StopReason.INFRA_ERROR)
 
 
+def audited_by_itself(environment: Environment) -> bool:
+    """Whether the environment has ``async def audit_task(task) -> list[Finding]``."""
+    return hasattr(environment, "audit_task")
+
+
 @dataclass
 class Audit:
     """One audit of one environment.
@@ -52,6 +57,9 @@ class Audit:
     async def play(self, tasks: Sequence[Task]) -> None:
         """Let every player play every task, and add the findings to the report."""
         end = time.perf_counter() + self.budget
+        if audited_by_itself(self.environment):
+            await self._ask_environment(tasks, end)
+            return
         shown, why = demonstrations(self.environment, tasks, self.report, self.step)
         if why:
             self.report.skipped["gold, truncated, shuffled, mutated, hedged, in_think, guessable, zero_variance"] = why
@@ -66,6 +74,19 @@ class Audit:
             self.report.players = {player: (plays, None) for player, plays in self._tally.played.items()}
         else:
             self._tally.conclude(self.report, flat)
+
+    async def _ask_environment(self, tasks: Sequence[Task], end: float) -> None:
+        """Let the environment audit its own tasks, as those do in which a program plays and not a script."""
+        self.report.skipped["scripted players"] = "an agent program plays here; its tasks are audited without a model"
+        for number, task in enumerate(tasks):
+            if time.perf_counter() > end:
+                self.report.skipped["further tasks"] = f"{number} tasks took all of the {self.budget:g} s"
+                return
+            self.step(f"the audit of task {task.id}")
+            try:
+                self.report.add(await self.environment.audit_task(task))  # type: ignore[attr-defined]
+            except LachesisError as error:
+                self.report.add([Finding("raises", str(error), tasks=(task.id,))])
 
     async def _play_task(self, number: int, one: Shown, shown: Sequence[Shown], blind: bool) -> list[Task | None]:
         """Play one task with all players.

@@ -35,6 +35,7 @@ KINDS = {
     "in_think": "an answer that is only inside <think> passes",
     "guessable": "random replies pass more often than not",
     "zero_variance": "perfect and bad replies earn the same",
+    "reward": "an agent program can write its own reward",
     "tokens": "token ids differ from what the template renders, or sampled text is encoded again",
     "template": "the chat template changes turns after they were sampled, or cannot continue from them",
 }

@@ -19,6 +19,7 @@ from ..config import AgentConfig, RolloutConfig
 from ..engines.engine import Generator
 from ..orders import Failure, Order, Outcome
 from .agents import AgentPolicies
+from .served import ServedPolicies
 
 if TYPE_CHECKING:  # these import transformers, which agents behind URLs do without
     from ..chats.renderer import Renderer
@@ -60,6 +61,7 @@ class GroupWorker:
         self._context = context
         self._agents = agents
         self._policies: dict[int, AgentPolicies] = {}
+        self._served = ServedPolicies()
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """Make all groups at once; each ends exactly once, as a group or as a failure."""
@@ -126,7 +128,8 @@ class GroupWorker:
         )
 
     async def close(self) -> None:
-        """Close the connections to endpoints."""
+        """Close the gateway, and the connections to endpoints."""
+        await self._served.close()
         for policies in self._policies.values():
             await policies.close()
 
@@ -137,7 +140,8 @@ class GroupWorker:
 
     async def _attempt(self, environment: Environment, order: Order, number: int) -> Trajectory:
         """One scored trajectory; played again with the same seed if it could not be scored and retries are left."""
-        policies = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
+        players = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
+        policies = {agent: self._served.policy(player) for agent, player in players.items()}
         seed = (*order.seed, order.index, number)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)

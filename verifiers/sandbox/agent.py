@@ -61,7 +61,14 @@ def program() -> bytes:
     return len(text).to_bytes(8, "big") + text
 
 
-def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) -> bytes:
+def setup(
+    *,
+    container: bool,
+    network: bool,
+    packages: tuple[Path, ...] = (),
+    folders: tuple[Path, ...] = (),
+    writable: tuple[str, ...] = (),
+) -> bytes:
     """The frame that tells an agent how to confine its jobs."""
     filters = {
         machine: {
@@ -72,5 +79,12 @@ def setup(*, container: bool, network: bool, packages: tuple[Path, ...] = ()) ->
         for machine in MACHINES
     }
     path = [os.path.realpath(folder) for folder in packages]  # as a job sees them
-    told = {"container": container, "network": network, "path": path, "filters": filters}
+    told = {
+        "container": container,
+        "network": network,
+        "path": path,
+        "folders": [str(folder) for folder in folders],
+        "writable": list(writable),
+        "filters": filters,
+    }
     return wire.frame(wire.SETUP, json.dumps(told).encode())

@@ -31,6 +31,10 @@ class Connection(Protocol):
         """Send all of ``data``. Raises ``OSError`` if the agent does not read it."""
         ...
 
+    def fileno(self) -> int:
+        """A descriptor for ``select``; it is readable when bytes have arrived."""
+        ...
+
     def receive(self, seconds: float) -> bytes:
         """Receive some bytes, none at the end of the stream. Raises ``OSError``: ``TimeoutError`` after ``seconds``."""
         ...
@@ -137,6 +141,10 @@ class Agent:
             self.close()
             raise AgentLost(str(error)) from None
 
+    def fileno(self) -> int:
+        """The descriptor of its connection."""
+        return self._connection.fileno()
+
     @property
     def holds_frame(self) -> bool:
         """Whether a whole frame has been received that was not read yet."""
@@ -196,6 +204,10 @@ class Conversation:
         if len(line) > self._job.limits.output or b"\n" in line:
             raise ValueError(f"a line of at most {self._job.limits.output} bytes was expected, found {len(line)}")
         self.write(line + b"\n")
+
+    def fileno(self) -> int:
+        """The descriptor of the agent's connection."""
+        return self._agent.fileno()
 
     def write(self, data: bytes) -> None:
         """Send bytes that need not be whole lines."""

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import ConfigError, SandboxLost
 from . import agent
@@ -18,6 +18,7 @@ from .pool import AgentPool
 from .settings import SandboxSettings
 
 _SYSTEM = ("/proc", "/sys", "/dev")
+_OWN = ("/tmp", "/var/tmp", "/box", "/run", "/packages")
 SEND_SECONDS = 60.0
 _EXIT_SECONDS = 2.0
 
@@ -39,6 +40,10 @@ class ProcessConnection:
                 cwd="/",
                 start_new_session=True,  # so that Ctrl-C reaches only Lachesis
             )
+
+    def fileno(self) -> int:
+        """For ``select``."""
+        return self._socket.fileno()
 
     @property
     def pid(self) -> int:
@@ -95,10 +100,14 @@ class ProcessLauncher:
     Attributes:
         network: whether jobs may use the network.
         packages: folders of Python packages that jobs may import.
+        folders: folders that jobs may read at their own paths.
+        writable: further folders that each job may write.
     """
 
     network: bool = False
     packages: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    writable: tuple[str, ...] = ()
     name: str = "process"
 
     @property
@@ -111,7 +120,14 @@ class ProcessLauncher:
         try:
             connection = ProcessConnection(self.command)
             connection.send(
-                agent.program() + agent.setup(container=False, network=self.network, packages=self.packages)
+                agent.program()
+                + agent.setup(
+                    container=False,
+                    network=self.network,
+                    packages=self.packages,
+                    folders=self.folders,
+                    writable=self.writable,
+                )
             )
         except OSError as error:
             raise SandboxLost(f"no agent can be started: {error}") from None
@@ -125,13 +141,39 @@ def open_process_sandbox(settings: SandboxSettings) -> AgentPool:
     """Open the sandbox of processes on this machine.
 
     Raises:
-        ConfigError: this is not Linux, or ``settings.packages`` names a folder that jobs could not use.
+        ConfigError: this is not Linux, or ``packages`` or ``folders`` name a folder that jobs could not use.
     """
     if sys.platform != "linux":
         raise ConfigError(f"the process sandbox needs Linux, this is {sys.platform}; use Docker")
     for folder in settings.packages:
         _check_packages(folder)
-    return AgentPool(ProcessLauncher(settings.network, settings.packages), settings.jobs, settings.most_starts)
+    for folder in settings.folders:
+        _check_folder(folder)
+    for path in settings.writable:
+        _check_writable(path)
+    folders = tuple(folder.resolve() for folder in settings.folders)
+    launcher = ProcessLauncher(settings.network, settings.packages, folders, settings.writable)
+    return AgentPool(launcher, settings.jobs, settings.most_starts)
+
+
+def _check_folder(folder: Path) -> None:
+    found = folder.resolve()
+    if not folder.is_absolute() or not found.is_dir():
+        raise ConfigError(f"sandbox.folders names {str(folder)!r}; give the absolute path of an existing folder")
+    if found == found.parent or any(found.is_relative_to(place) for place in (*_SYSTEM, *_OWN)):
+        raise ConfigError(
+            f"sandbox.folders names {str(folder)!r}, a place where a job has files of its own "
+            f"({', '.join((*_SYSTEM, *_OWN))}) or the whole machine; move the folder to another place"
+        )
+
+
+def _check_writable(path: str) -> None:
+    taken = (*_SYSTEM, *_OWN, "/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc")
+    folder = PurePosixPath(path)
+    if str(folder) != path or ".." in folder.parts or not folder.is_absolute() or path == "/":
+        raise ConfigError(f"sandbox.writable names {path!r:.80}; give absolute paths such as /app")
+    if any(folder.is_relative_to(place) for place in taken):
+        raise ConfigError(f"sandbox.writable names {path!r:.80}, which is in a folder of the system; name another one")
 
 
 def _check_packages(folder: Path) -> None:

@@ -46,6 +46,10 @@ class Session(Protocol):
         """Send bytes that need not be whole lines, without waiting for an answer; raises like ``ask``."""
         ...
 
+    def fileno(self) -> int:
+        """A descriptor for ``select`` that is readable if ``receive`` may find bytes; -1 if the caller has to poll."""
+        ...
+
     def close(self) -> None:
         """Let the job read end of file on its channel; it has two more seconds to end."""
         ...

@@ -28,6 +28,10 @@ class SandboxSettings(Settings):
     """The Docker image, which must contain Python. ``lachesis doctor --build-image`` makes the default one."""
     packages: tuple[Path, ...] = ()
     """Folders of Python packages that jobs may import. Only for ``process``: a Docker image has its own packages."""
+    folders: tuple[Path, ...] = ()
+    """Folders that jobs may read at their own paths, such as a virtual environment. Only for ``process``."""
+    writable: tuple[str, ...] = ()
+    """Folders such as ``/app`` that each job may write, besides /box and /tmp; empty at first. Only for ``process``."""
     network: bool = False
     """Whether jobs may use the network."""
     url: str = ""

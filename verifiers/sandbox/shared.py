@@ -1,7 +1,8 @@
-"""The sandbox that all verifiers of this process share; it opens on first use."""
+"""The sandboxes that all users in this process share; each opens on first use."""
 
 import os
 import threading
+from typing import Any
 
 from ..errors import LachesisError
 from . import backends
@@ -10,12 +11,12 @@ from .settings import SandboxSettings
 
 _lock = threading.Lock()
 _settings = SandboxSettings()
-_sandbox: Sandbox | None = None
-_failure: LachesisError | None = None
+_sandboxes: dict[SandboxSettings, Sandbox] = {}
+_failures: dict[SandboxSettings, LachesisError] = {}
 
 
 def configure_sandbox(settings: SandboxSettings) -> None:
-    """Use ``settings`` from now on; an open sandbox with other settings is closed."""
+    """Use ``settings`` from now on; open sandboxes with other settings are closed."""
     global _settings
     with _lock:
         changed, _settings = settings != _settings, settings
@@ -23,39 +24,40 @@ def configure_sandbox(settings: SandboxSettings) -> None:
         close_sandbox()
 
 
-def shared_sandbox() -> Sandbox:
-    """The sandbox of this process.
+def shared_sandbox(**changes: Any) -> Sandbox:
+    """The sandbox of this process, or a second one whose settings differ from the configured ones by ``changes``.
 
     Raises:
         ConfigError: no sandbox reaches the required level; the message says how to get one. The same error is raised
             without another try until ``configure_sandbox`` or ``close_sandbox`` is called.
     """
-    global _sandbox, _failure
     with _lock:
-        if _failure is not None:
-            raise _failure
-        if _sandbox is None:
+        settings = _settings.model_copy(update=changes) if changes else _settings
+        if settings in _failures:
+            raise _failures[settings]
+        if settings not in _sandboxes:
             try:
-                _sandbox = backends.open_sandbox(_settings)
+                _sandboxes[settings] = backends.open_sandbox(settings)
             except LachesisError as error:
-                _failure = error
+                _failures[settings] = error
                 raise
-        return _sandbox
+        return _sandboxes[settings]
 
 
 def close_sandbox() -> None:
-    """Close the sandbox of this process; the next use opens a new one."""
-    global _sandbox, _failure
+    """Close the sandboxes of this process; the next use opens new ones."""
     with _lock:
-        closing, _sandbox, _failure = _sandbox, None, None
-    if closing is not None:
-        closing.close()
+        closing = list(_sandboxes.values())
+        _sandboxes.clear()
+        _failures.clear()
+    for sandbox in closing:
+        sandbox.close()
 
 
 def _reset_after_fork() -> None:
-    """In a forked child: drop the sandbox, whose pipes belong to the parent."""
-    global _sandbox, _lock
-    _lock, _sandbox = threading.Lock(), None
+    """In a forked child: drop the sandboxes, whose pipes belong to the parent."""
+    global _sandboxes, _lock
+    _lock, _sandboxes = threading.Lock(), {}
 
 
 os.register_at_fork(after_in_child=_reset_after_fork)

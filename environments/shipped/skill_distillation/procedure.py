@@ -34,10 +34,10 @@ CHANGES: dict[str, Change] = {
     "reverse": Change("Write the letters backwards", lambda word: word[::-1]),
     "drop_vowels": Change("Remove all vowels", lambda word: "".join(x for x in word if x not in VOWELS)),
     "double_vowels": Change("Write each vowel twice", lambda word: "".join(x * (1 + (x in VOWELS)) for x in word)),
-    "swap_ends": Change("Swap the first letter and the last", lambda word: word[-1] + word[1:-1] + word[0]),
+    "swap_ends": Change("Swap the first letter and the last", lambda word: word[-1:] + word[1:-1] + word[:1]),
     "sort": Change("Put the letters in the order of the alphabet", lambda word: "".join(sorted(word))),
     "every_second": Change("Keep only the 1st, 3rd, 5th letter and so on", lambda word: word[::2]),
-    "first_again": Change("Add the first letter again at the end", lambda word: word + word[0]),
+    "first_again": Change("Add the first letter again at the end", lambda word: word + word[:1]),
     "halves": Change(
         "Put the second half before the first; a middle letter belongs to the second",
         lambda word: word[len(word) // 2 :] + word[: len(word) // 2],

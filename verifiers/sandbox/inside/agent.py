@@ -33,6 +33,8 @@ class Setup(NamedTuple):
         container: whether the agent runs in a container, which has its own namespaces and memory limit.
         network: whether jobs may use the network.
         path: folders of Python packages that jobs may import.
+        folders: folders that jobs may read at their own paths.
+        writable: further folders that each job may write.
         filters: machine → ``full``, ``unlocked`` and ``single`` → BPF program in base64. ``single`` allows no child
             processes, and like ``unlocked`` no locks and watches of files.
     """
@@ -40,6 +42,8 @@ class Setup(NamedTuple):
     container: bool
     network: bool
     path: list[str]
+    folders: list[str]
+    writable: list[str]
     filters: dict[str, dict[str, str]]
 
 
@@ -78,7 +82,7 @@ def _serve(setup: Setup, group: Group | None, confined: bool, missing: dict[str,
     writable = () if namespaces else (*root.WRITABLE, "/var/tmp") if confined else (folder,)
     path = (*sys.path, *_package_path(setup, namespaces))
     traces = network.Traces() if confined and not setup.network else None
-    environment = JobEnvironment(namespaces, folder, writable, path, group, traces)
+    environment = JobEnvironment(namespaces, folder, writable, path, group, traces, tuple(setup.writable))
     send_to_parent(wire.READY, json.dumps({"missing": missing}).encode())
     kernel.show_in_proc(own_user=False)
     number = 0
@@ -160,7 +164,9 @@ def _enter_namespaces(setup: Setup, group: Cgroup | None, missing: dict[str, str
             inside = os.fork()
             if not inside:
                 kernel.die_with_parent()
-                shared = root.build([f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib"], setup.path)
+                shared = root.build(
+                    [f"{sys.base_prefix}/bin", f"{sys.base_prefix}/lib", *setup.folders], setup.path, setup.writable
+                )
                 if shared:
                     missing["private files"] = shared
                 if not setup.network:

@@ -44,21 +44,23 @@ class InitProcess:
 
     Args:
         pipes: the pipe ends to the supervisor and for the program.
-        has_namespaces: whether this process is in a new PID namespace, and may make a mount namespace.
+        own: the further folders to make for the job in a mount namespace; None if this process is not in a new PID
+            namespace, and may not make a mount namespace.
         folder: the working directory of the job.
         confinement: the rights that the program loses.
     """
 
-    def __init__(self, pipes: Pipes, has_namespaces: bool, folder: str, confinement: Confinement) -> None:
-        self._pipes, self._has_namespaces, self._folder, self._confinement = pipes, has_namespaces, folder, confinement
+    def __init__(self, pipes: Pipes, own: tuple[str, ...] | None, folder: str, confinement: Confinement) -> None:
+        self._pipes, self._own, self._folder, self._confinement = pipes, own, folder, confinement
+        self._has_namespaces = own is not None
 
     def run(self, path: tuple[str, ...]) -> Program:
         """Fork the program's process and return in it, confined; the init process itself ends inside this call."""
         try:
             kernel.die_with_parent()
-            if self._has_namespaces:
+            if self._own is not None:
                 kernel.unshare(kernel.CLONE_NEWNS)
-                root.mount_for_job()
+                root.mount_for_job(self._own)
             else:
                 kernel.adopt_orphans()
             program = os.fork()

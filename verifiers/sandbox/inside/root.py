@@ -29,8 +29,10 @@ _FILES = 20_000
 """How many files and folders a job may have at one time."""
 
 
-def build(folders: Iterable[str], packages: Iterable[str]) -> str:
+def build(folders: Iterable[str], packages: Iterable[str], writable: Iterable[str] = ()) -> str:
     """Move this process to a new root with the system, ``folders``, and ``packages`` in ``PACKAGES``.
+
+    ``writable`` are further folders for ``mount_for_job``.
 
     Needs a new mount namespace and a new PID namespace. Returns why a job could lock or watch a file of the host there,
     empty if none could. Raises ``OSError`` if the kernel refuses.
@@ -51,7 +53,7 @@ def build(folders: Iterable[str], packages: Iterable[str]) -> str:
         shared = _show(fd, _STAGE + path, path in divided) or shared
         os.close(fd)
     _write_settings()
-    for path in ("/proc", _MEMORY, *WRITABLE):
+    for path in ("/proc", _MEMORY, *WRITABLE, *writable):
         os.makedirs(_STAGE + path, exist_ok=True)
     os.symlink("/tmp", _make_parent(_STAGE + "/var/tmp"))
     kernel.mount("proc", _STAGE + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
@@ -64,11 +66,11 @@ def build(folders: Iterable[str], packages: Iterable[str]) -> str:
     return shared
 
 
-def mount_for_job() -> None:
+def mount_for_job(writable: Iterable[str] = ()) -> None:
     """Mount /proc of this PID namespace and the writable folders; needs a new mount namespace."""
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     kernel.mount("tmpfs", _MEMORY, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _options(_DISK))
-    for target, name in WRITABLE.items():
+    for target, name in {**WRITABLE, **{path: f"own-{number}" for number, path in enumerate(writable)}}.items():
         source = f"{_MEMORY}/{name}"
         os.mkdir(source)
         os.chmod(source, 0o1777)

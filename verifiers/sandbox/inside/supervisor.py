@@ -38,6 +38,7 @@ class JobEnvironment(NamedTuple):
         path: the folders of Python modules.
         group: the cgroup, None if there is none.
         traces: of the network that only these jobs use, None if they share it with others.
+        own: further folders that are made for each job, if it has namespaces.
     """
 
     namespaces: bool
@@ -46,6 +47,7 @@ class JobEnvironment(NamedTuple):
     path: tuple[str, ...]
     group: Group | None
     traces: Traces | None
+    own: tuple[str, ...] = ()
 
 
 class _Stream:
@@ -88,9 +90,9 @@ class Supervisor:
         if not self._init_pid:
             for fd in self._own_ends:
                 os.close(fd)
-            return InitProcess(job_ends, self._environment.namespaces, self._environment.folder, self._confinement).run(
-                self._environment.path
-            )
+            environment = self._environment
+            own = environment.own if environment.namespaces else None
+            return InitProcess(job_ends, own, environment.folder, self._confinement).run(environment.path)
         try:
             for fd in job_ends:
                 if fd != self._stdin:

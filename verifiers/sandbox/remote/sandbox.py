@@ -172,6 +172,10 @@ class _RemoteSession:
         """Return what the job has written, after at most ``seconds``."""
         return self._call(messages.RECEIVE, str(seconds).encode())
 
+    def fileno(self) -> int:
+        """None: the caller has to poll."""
+        return -1
+
     def close(self) -> None:
         """Let the job read end of file on its channel."""
         self._call(messages.CLOSE)
@@ -236,6 +240,6 @@ def open_remote_sandbox(settings: SandboxSettings) -> RemoteSandbox:
 
 def refuse_local_settings(settings: SandboxSettings, reason: str) -> None:
     """Raise ``ConfigError`` for settings that a sandbox on another machine does not take."""
-    for name in ("packages", "image"):
+    for name in ("packages", "folders", "writable", "image"):
         if getattr(settings, name) != type(settings).model_fields[name].default:
             raise ConfigError(f"sandbox.{name} has no effect on backend {settings.backend!r}: {reason}; remove it")

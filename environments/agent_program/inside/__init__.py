@@ -1,0 +1,1 @@
+"""Programs that run in the sandbox, as source text; nothing imports them."""
