@@ -147,8 +147,10 @@ def _print_tokens(console: Console, number: int, segment: Page, context: bool) -
     console.print(
         f"\nsegment {number} of {segment['agent']}, {len(segment['ids'])} tokens, {kind}{begins}", markup=False
     )
-    table = Table("", "id", "text", "mask", "sampler", "trainer", "version", "advantage", box=None, header_style="bold")
-    for column in (0, 1, 4, 5, 6, 7):
+    table = Table(
+        "", "id", "text", "mask", "sampler", "trainer", "entropy", "version", "advantage", box=None, header_style="bold"
+    )
+    for column in (0, 1, 4, 5, 6, 7, 8):
         table.columns[column].justify = "right"
     for row in _tokens(segment, context):
         table.add_row(*row)
@@ -164,7 +166,7 @@ def _tokens(segment: Page, context: bool) -> Iterator[list[str | Text]]:
         if sampled or forced or context:
             mask = " ".join(["forced"] * forced + (["trained"] if trained else ["sampled"] if sampled else []))
             text = "" if segment["texts"] is None else quoted(segment["texts"][place])
-            columns = (segment[name] for name in ("sampler", "trainer", "versions", "advantages"))
+            columns = (segment[name] for name in ("sampler", "trainer", "entropies", "versions", "advantages"))
             yield [str(place), str(token), Text(text), mask, *(_shown(column, place) for column in columns)]
 
 

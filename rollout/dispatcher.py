@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
 from .engines.engine import Sampling
-from .orders import TRAINING, Failure, Order, Outcome, Passed
+from .event_log import EventLog
+from .orders import TRAINING, Failure, Order, Outcome, Passed, facts_of
 from .tasks.mixture import Draw
 from .workers.pool import GroupMaker
 
@@ -26,12 +27,14 @@ class Step:
         seconds: the time for which the trainer waited.
         failures: groups that could not be made; others were admitted in their place.
         passed_over: groups without variance; others were admitted in their place, too.
+        ages: seconds from the admission of each group until it was handed out.
     """
 
     groups: tuple[Group, ...]
     seconds: float
     failures: tuple[Failure, ...]
     passed_over: tuple[Group, ...] = ()
+    ages: tuple[float, ...] = ()
 
 
 class Dispatcher:
@@ -52,6 +55,7 @@ class Dispatcher:
         learn: is called with the outcome of each order, in admission order.
         max_resampled: most groups without variance in whose place a step admits others (dynamic sampling: DAPO,
             arXiv:2503.14476); after that many they are taken as they come.
+        events: is told of each admission, of how each group ended, and when it was handed out.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Dispatcher:
         on_failure: str = "retry",
         learn: Callable[[Outcome | Passed], None] = lambda outcome: None,
         max_resampled: int = 0,
+        events: EventLog | None = None,
     ) -> None:
         self._pool = pool
         self._draws = iter(draws)
@@ -79,6 +84,8 @@ class Dispatcher:
         self._on_failure = on_failure
         self._learn = learn
         self._max_resampled = max_resampled
+        self._events = events or EventLog()
+        self._admitted_at: dict[int, float] = {}
         self._outcomes: dict[int, asyncio.Future[Outcome | Passed]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
@@ -105,11 +112,14 @@ class Dispatcher:
         groups: list[Group] = []
         failures: list[Failure] = []
         passed_over: list[Group] = []
+        ages: list[float] = []
         in_a_row = 0
         while len(groups) < self._prompts:
             self._admit()
             outcome = await self._outcomes[self._consumed]
             del self._outcomes[self._consumed]
+            age = time.perf_counter() - self._admitted_at.pop(self._consumed)
+            self._events.note("consumed", group=self._consumed, age=round(age, 3))
             self._consumed += 1
             self._learn(outcome)
             if isinstance(outcome, Passed):
@@ -120,6 +130,7 @@ class Dispatcher:
                     passed_over.append(outcome)
                     continue
                 groups.append(outcome)
+                ages.append(age)
                 self._untrained += 1
                 continue
             failures.append(outcome)
@@ -128,7 +139,8 @@ class Dispatcher:
                 log.warning("group %d was not made: %s", outcome.index, outcome.reason)
             if self._on_failure == "fail" or in_a_row >= self._prompts:
                 raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
-        return Step(tuple(groups), time.perf_counter() - start, tuple(failures), tuple(passed_over))
+        waited = time.perf_counter() - start
+        return Step(tuple(groups), waited, tuple(failures), tuple(passed_over), tuple(ages))
 
     async def close(self) -> None:
         """Cancel all groups that are under way."""
@@ -146,6 +158,8 @@ class Dispatcher:
             orders = [self._order(index, next(self._draws)) for index in chunk]
             for order in orders:
                 self._outcomes[order.index] = asyncio.get_running_loop().create_future()
+                self._admitted_at[order.index] = time.perf_counter()
+            self._events.note("admitted", version=self.version, **facts_of(orders))
             task = asyncio.create_task(self._run(orders))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -169,4 +183,24 @@ class Dispatcher:
                     self._outcomes[order.index].set_exception(error)
             raise
         for outcome in outcomes:
+            self._note_end(outcome)
             self._outcomes[outcome.index].set_result(outcome)
+
+    def _note_end(self, outcome: Outcome | Passed) -> None:
+        if isinstance(outcome, Failure):
+            self._events.note("failed", group=outcome.index, reason=outcome.reason[:300])
+        elif isinstance(outcome, Group):
+            versions = version_range(outcome)
+            self._events.note("made", group=outcome.index, attempts=len(outcome.trajectories), versions=versions)
+
+
+def version_range(group: Group) -> list[int]:
+    """The lowest and the highest weights version that sampled a token of ``group``; empty if none was sampled."""
+    found = [
+        int(version)
+        for trajectory in group.trajectories
+        for segment in trajectory.segments
+        if segment.sampled.any()
+        for version in (segment.versions[segment.sampled].min(), segment.versions[segment.sampled].max())
+    ]
+    return [min(found), max(found)] if found else []

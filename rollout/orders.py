@@ -1,7 +1,10 @@
 """Orders for groups, and their outcomes: a group, or the reason why there is none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..verifiers.boundary import Fault
 from ..verifiers.group import Group
 from ..verifiers.task import Task
 from .engines.engine import Sampling
@@ -32,10 +35,17 @@ class Order:
 
 @dataclass(frozen=True)
 class Failure:
-    """A group that could not be made: unscored, never a reward of 0."""
+    """A group that could not be made: unscored, never a reward of 0.
+
+    Attributes:
+        index: the admission index.
+        reason: why, in one line.
+        faults: exceptions of user code in its attempts, one for each place.
+    """
 
     index: int
     reason: str
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,13 @@ class Passed:
 
 
 Outcome = Group | Failure
+
+
+def facts_of(orders: Sequence[Order]) -> dict[str, Any]:
+    """What the event log says of orders: the first and the last admission index, and a purpose other than training."""
+    purpose = {"purpose": "evaluation"} if orders[0].seed[1:2] == (EVALUATION,) else {}
+    return {"groups": [orders[0].index, orders[-1].index], **purpose}
+
 
 TRAINING, EVALUATION = 0, 1
 """The purposes: the second number of an order's ``seed``."""

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from statistics import fmean
 
 from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
+from ..rollout.engines.activity import Interval, busy_share, rounded
 from ..rollout.models.loading import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
@@ -80,7 +82,7 @@ async def train(
         close_sandbox()  # the workers open their own
     progress.phase(starting(config.rollout))
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
-        pool = open_pool(pool_spec(config, model))
+        pool = open_pool(pool_spec(config, model), folder.events)
         closing.push_async_callback(pool.close)
         closing.callback(progress.phase, "stopping")
         progress.phase(loading(config.trainer.compile))
@@ -117,7 +119,7 @@ class Trainer:
         self.config, self.folder, self.progress, self.pool, self.state = config, folder, progress, pool, state
         self.resumed = state != RunState()
         self.labels = [environment.label for environment in environments]
-        self.clock = Clock(state, progress.working_on)
+        self.clock = Clock(state, progress.working_on, folder.events)
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = renderer = Renderer.load(model.path)
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
@@ -129,7 +131,9 @@ class Trainer:
         self.demonstrations = Demonstrations(environments, config, renderer)
         if state.mixture:
             self.mixture.restore(state.mixture)
-        self.dispatcher = open_dispatcher(config, self.services.over(pool), self.mixture, state.admitted, self.learn)
+        self.dispatcher = open_dispatcher(
+            config, self.services.over(pool), self.mixture, state.admitted, self.learn, folder.events
+        )
         self.held_out = HeldOut(environments, config)
         tolerance = config.trainer.probe_tolerance or PROBE_TOLERANCE[config.model.dtype]
         first_task = next(open_mixture(config, environments, config.seed))
@@ -150,6 +154,7 @@ class Trainer:
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
+        self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
         self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
@@ -209,6 +214,7 @@ class Trainer:
     async def step(self) -> None:
         """Take one step of the algorithm."""
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
+        begun_at = time.time()
         batch = await self.dispatcher.next_step()
         metrics = {**step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
@@ -233,8 +239,9 @@ class Trainer:
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
+        metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
-        await self.after_step(metrics, record_step(batch.groups, samples, result.logprobs))
+        await self.after_step(metrics, record_step(batch.groups, samples, result))
 
     async def after_step(self, metrics: Metrics, groups: tuple[Group, ...]) -> None:
         """Log the step, and evaluate and save when that is due."""
@@ -262,11 +269,30 @@ class Trainer:
             if alert.name in self.config.trainer.stop_on:
                 self.stopped_by = alert
 
+    async def note_activity(self, wait: Interval, seconds: float) -> Metrics:
+        """Log when the engines were busy; return which share of the step the trainer waited, and they were busy then.
+
+        Args:
+            wait: when the trainer waited for groups.
+            seconds: what the step took.
+        """
+        activity = await self.pool.activity()
+        for engine, busy in enumerate(activity):
+            if busy:
+                self.folder.events.note("engine", engine=engine, t=busy[0][0], busy=rounded(busy))
+        self.folder.events.note("step", step=self.state.step, version=self.state.version)
+        self.folder.events.flush()
+        metrics = {"rate/trainer_waiting": (wait[1] - wait[0]) / seconds}
+        if activity:
+            metrics["rate/engines_busy"] = fmean(busy_share(busy, [wait]) for busy in activity)
+        return metrics
+
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
         with self.clock.phase("weight_sync"):
             metrics = await self.weights.publish(self.state.version + 1)
         self.state = replace(self.state, version=self.state.version + 1)
+        self.folder.events.note("published", version=self.state.version)
         self.dispatcher.trained(self.state.version)
         return metrics
 
@@ -287,7 +313,8 @@ class Trainer:
         Raises:
             InfrastructureError: The disk refuses. Earlier checkpoints stay.
         """
-        await self.saver.begin(self.snapshot())
+        with self.folder.events.span("trainer", phase="checkpoint"):  # what holds the run up; the rest is written later
+            await self.saver.begin(self.snapshot())
 
     def snapshot(self) -> RunState:
         """Return the state with the current position in the tasks and the time that the run has taken."""

@@ -4,6 +4,9 @@ import asyncio
 import sysconfig
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -66,7 +69,26 @@ class Boundary:
         if error is None or isinstance(error, self._passing) or interrupts(error, trace, self._cancelling):
             return False
         self.error, self.fault = error, fault_of(error, self._home)
+        if (found := _collected.get()) is not None:
+            found.setdefault((self.fault.file, self.fault.line), self.fault)
         return True
+
+
+_collected: ContextVar[dict[tuple[str, int], Fault] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collect_faults() -> Iterator[dict[tuple[str, int], Fault]]:
+    """Collect the first fault of each place, by file and line, that a boundary catches while the body runs.
+
+    Tasks that the body starts count, because they inherit its context.
+    """
+    found: dict[tuple[str, int], Fault] = {}
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
 
 
 def interrupts(error: BaseException, trace: TracebackType | None, before: int) -> bool:

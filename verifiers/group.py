@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from .boundary import Fault
 from .errors import DataError
 from .reward import success_rate
 from .task import Task
@@ -35,6 +36,7 @@ class Group:
         attempts: the number of each attempt, 0 or more and rising; by default 0, 1, …; needed if some attempts were
             left out.
         lost: the attempts that were left out.
+        faults: exceptions of user code in any of the attempts, one for each place; they are not stored with the group.
     """
 
     index: int
@@ -42,6 +44,7 @@ class Group:
     trajectories: tuple[Trajectory, ...]
     attempts: tuple[int, ...] = ()
     lost: tuple[Lost, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trajectories:

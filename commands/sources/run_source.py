@@ -15,6 +15,7 @@ from ...trainer.run.error_log import ERRORS, ErrorLog
 from ...trainer.run.storage.reader import CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, Mark, Run
 from ...verifiers.errors import LachesisError
 from .row_index import RowIndex
+from .timeline import Timeline
 from .token_texts import TokenTexts
 from .trajectory_files import RunTrajectories, check_files
 
@@ -27,6 +28,11 @@ class RunSource:
     Args:
         key: how links name it.
         path: the folder.
+
+    Attributes:
+        run: reads its files.
+        index: finds its trajectories.
+        timeline: reads its events.
     """
 
     kind = "run"
@@ -35,6 +41,7 @@ class RunSource:
         self.key, self.path = key, path
         self.run = Run(path)
         self.index = RowIndex(RunTrajectories(path / TRAJECTORIES))
+        self.timeline = Timeline(path)
         self._curves = Curves()
         self._generation = 0
         self._mark = Mark()

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...trainer.run.step_record import ADVANTAGE, TRAINER
+from ...trainer.run.step_record import ADVANTAGE, ENTROPY, TRAINER
 from ...verifiers.reward import Reward
 from ...verifiers.segment import Segment
 from ...verifiers.trajectory import Trajectory
@@ -90,6 +90,7 @@ def segment_json(segment: Segment, texts: Texts, parent: tuple[int, int] | None)
         "sampler": _column(segment.logprobs),
         "trainer": _column(segment.extra.get(TRAINER)),
         "versions": [version if version >= 0 else None for version in segment.versions.tolist()],
+        "entropies": _column(segment.extra.get(ENTROPY)),
         "advantages": _column(segment.extra.get(ADVANTAGE, segment.advantages)),
     }
 

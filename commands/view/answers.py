@@ -71,6 +71,14 @@ class Answers:
         since = min(_whole(query, "since") or 0, len(curves.steps))
         return {**curves.chosen(names, since), "alerts": curves.alerts, "alive": run.run.alive()}
 
+    def timeline(self, key: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return the timeline of a run's steps ``first`` to ``last``."""
+        return self._run(key).timeline.page(_whole(query, "first"), _whole(query, "last"))
+
+    def trace(self, key: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Return the same as Chrome trace events."""
+        return self._run(key).timeline.trace(_whole(query, "first"), _whole(query, "last"))
+
     def rows(self, key: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Return the trajectories that the query chooses, with the counts that its form offers."""
         index = self.source(key).index

@@ -19,7 +19,8 @@ from .server import STATIC
 
 log = logging.getLogger("lachesis")
 
-SCRIPTS = "dom api chart parts curves conversation tokens rows home trajectory run eval training_rows main".split()  # noqa: SIM905
+_ORDER = "dom api chart parts curves conversation tokens rows home trajectory timeline run eval training_rows main"
+SCRIPTS = _ORDER.split()
 """The page's scripts, each after those that it imports."""
 STYLES = ("vendor/oat.min.css", "vendor/uPlot.min.css", "style.css")
 LIBRARIES = ("vendor/htm-preact.umd.js", "vendor/uPlot.iife.min.js")
@@ -49,6 +50,7 @@ def export(answers: Answers, file: Path, trajectories: int) -> int:
                 continue
             if isinstance(source, RunSource):
                 data[f"{source.key}/curves"] = _thinned(source)
+                data[f"{source.key}/timeline"] = source.timeline.page()
             data |= _trajectories(answers, source, trajectories)
         except (LachesisError, OSError) as error:
             log.warning("%s is not exported as a whole: %s", source.path, error)

@@ -53,6 +53,8 @@ def make_app(answers: Answers, token: str = "") -> web.Application:
             web.get("/api/{key}", pages.answer(lambda r: answers.page(*_names(r, "key")))),
             web.get("/api/{key}/curves", pages.answer(lambda r: answers.curves(r.match_info["key"], r.query))),
             web.get("/api/{key}/sample", pages.answer(lambda r: answers.sample(r.match_info["key"], r.query))),
+            web.get("/api/{key}/timeline", pages.answer(lambda r: answers.timeline(r.match_info["key"], r.query))),
+            web.get("/api/{key}/trace", pages.answer(lambda r: answers.trace(r.match_info["key"], r.query))),
             web.get("/api/{key}/rows", pages.answer(lambda r: answers.rows(r.match_info["key"], r.query))),
             web.get(
                 r"/api/{key}/groups/{group:\d{1,18}}",

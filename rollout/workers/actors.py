@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...verifiers.boundary import Boundary
 from ...verifiers.errors import EngineError, LachesisError
+from ..engines.activity import Activity, Interval
 from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
@@ -35,6 +36,7 @@ class EngineActor:
         handler = logging.FileHandler(warnings, delay=True)  # no file without a warning
         handler.setLevel(logging.WARNING)
         logging.getLogger("lachesis").addHandler(handler)
+        self._activity = Activity()
         self._engine: Engine | LachesisError
         try:
             self._engine = spec.build_engine()
@@ -50,7 +52,7 @@ class EngineActor:
 
     async def generate_many(self, requests: list[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
         """Continue many prompts; see the function of that name."""
-        async for answers in generate_many(self.engine, requests):
+        async for answers in generate_many(self.engine, requests, self._activity):
             yield answers
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
@@ -68,6 +70,10 @@ class EngineActor:
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
         return await self.engine.info()
+
+    async def activity(self) -> list[Interval]:
+        """When the engine had requests since the last call."""
+        return self._activity.take()
 
     async def close(self) -> None:
         """As in ``Engine``."""
@@ -101,15 +107,22 @@ class WorkerActor:
         return os.getpid()
 
 
-async def generate_many(engine: Engine, requests: Sequence[tuple[int, Request]]) -> AsyncIterator[list[Answer]]:
+async def generate_many(
+    engine: Engine, requests: Sequence[tuple[int, Request]], activity: Activity
+) -> AsyncIterator[list[Answer]]:
     """Continue many prompts on ``engine``; yield the answers as they come, several at a time.
 
     The error of one request is its own answer. A caller that stops listening ends the other requests.
+
+    Args:
+        engine: the engine.
+        requests: the prompts, each under the caller's key.
+        activity: counts the requests while they run.
     """
     answers: asyncio.Queue[Answer] = asyncio.Queue()
 
     async def answer(key: int, request: Request) -> None:
-        with Boundary(passing=()) as outcome:
+        with activity.request(), Boundary(passing=()) as outcome:
             answers.put_nowait((key, await engine.generate(request)))
         if isinstance(outcome.error, EngineError):
             answers.put_nowait((key, outcome.error))

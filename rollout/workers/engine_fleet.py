@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from ...verifiers.errors import EngineError, EngineLost
+from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Ids, Logprobs
 from ..engines.weight_transport.transport import Shipment
+from ..event_log import EventLog
 from .remote import RemoteEngine
 
 log = logging.getLogger("lachesis")
@@ -26,6 +28,7 @@ class EngineFleet:
         engines: handles on them; there may be none.
         deadline: seconds that a call or a weight update may take.
         store: puts a shipment where the engines can reach it; what it returns is passed to their ``update``.
+        events: is told which engines were silent, replaced, and given the weights again.
     """
 
     WATCH = 0.5
@@ -33,8 +36,15 @@ class EngineFleet:
     PATIENCE = 120.0
     """Seconds after which an engine that answers nothing is killed, and so replaced."""
 
-    def __init__(self, engines: Sequence[RemoteEngine], deadline: float, store: Callable[[Shipment], Any]) -> None:
+    def __init__(
+        self,
+        engines: Sequence[RemoteEngine],
+        deadline: float,
+        store: Callable[[Shipment], Any],
+        events: EventLog | None = None,
+    ) -> None:
         self._engines, self._deadline, self._store = engines, deadline, store
+        self._events = events or EventLog()
         self._locks = [asyncio.Lock() for _ in engines]
         self._shipment: Shipment | None = None
         self._stored: Any = None
@@ -64,6 +74,12 @@ class EngineFleet:
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
         return await self._ask_all(lambda engine: engine.info())
+
+    async def activity(self) -> list[list[Interval]]:
+        """As in ``Pool``."""
+        asked = (engine.activity(deadline=5.0) for engine in self._engines)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [[] if isinstance(answer, BaseException) else answer for answer in answers]
 
     async def pids(self) -> list[int]:
         """Process ids of the engines that live."""
@@ -120,10 +136,14 @@ class EngineFleet:
                     silent_since.pop(number, None)
                     behind = self._shipment is not None and info.version < self._shipment.version
                     if behind and await self._refit(number) and self._shipment:
+                        self._events.note("engine_refitted", engine=number, version=self._shipment.version)
                         log.info("engine %d was given weights version %d again", number, self._shipment.version)
                 except EngineLost as lost:
+                    if number not in silent_since:
+                        self._events.note("engine_lost", engine=number, reason=str(lost))
                     since = silent_since.setdefault(number, time.monotonic())
                     if time.monotonic() - since > self.PATIENCE:
+                        self._events.note("engine_replaced", engine=number)
                         log.warning("engine %d is replaced: %s", number, lost)
                         engine.kill(restart=True)
                         silent_since[number] = time.monotonic()

@@ -10,12 +10,14 @@ from typing import Protocol
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..config import AgentConfig, ModelConfig, RolloutConfig
+from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
-from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs
+from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
-from ..orders import Order, Outcome, Passed
+from ..event_log import EventLog
+from ..orders import Order, Outcome, Passed, facts_of
 from .agents import AgentPolicies
 from .worker import GroupWorker
 
@@ -131,23 +133,52 @@ class Pool(GroupMaker, Protocol):
         """The kind and state of every engine that lives."""
         ...
 
+    async def activity(self) -> list[list[Interval]]:
+        """When each engine had requests since the last call; empty for an engine that does not answer."""
+        ...
+
     async def close(self) -> None:
         """End all engines, workers and their processes."""
         ...
 
 
-class InlinePool:
-    """One worker, and one engine if any agent needs it, in this process: no Ray, no threads."""
+class ObservedEngine:
+    """The part of an engine that chats use, with its busy time.
 
-    def __init__(self, spec: PoolSpec) -> None:
-        self._spec = spec
+    Args:
+        engine: the engine.
+        activity: counts its requests.
+    """
+
+    def __init__(self, engine: Engine, activity: Activity) -> None:
+        self._engine, self._activity = engine, activity
+
+    async def generate(self, request: Request) -> Completion:
+        """As in ``Engine``."""
+        with self._activity.request():
+            return await self._engine.generate(request)
+
+
+class InlinePool:
+    """One worker, and one engine if any agent needs it, in this process: no Ray, no threads.
+
+    Args:
+        spec: what they are built from.
+        events: is told which groups the worker made.
+    """
+
+    def __init__(self, spec: PoolSpec, events: EventLog | None = None) -> None:
+        self._spec, self._events = spec, events or EventLog()
         self._engines = [spec.build_engine()] if spec.needs_engine else []
-        self._router = Router(self._engines, spec.rollout.deadline)
+        self._activities = [Activity() for _ in self._engines]
+        observed = [ObservedEngine(*pair) for pair in zip(self._engines, self._activities, strict=True)]
+        self._router = Router(observed, spec.rollout.deadline)
         self._worker = spec.build_worker(self._router)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
-        return await self._worker.run(orders)
+        with self._events.span("worker", worker=0, **facts_of(orders)):
+            return await self._worker.run(orders)
 
     def generator(self) -> Generator:
         """As in ``Pool``."""
@@ -174,6 +205,10 @@ class InlinePool:
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
         return [await engine.info() for engine in self._engines]
+
+    async def activity(self) -> list[list[Interval]]:
+        """As in ``Pool``."""
+        return [activity.take() for activity in self._activities]
 
     async def close(self) -> None:
         """As in ``Pool``."""

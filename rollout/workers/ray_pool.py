@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender
+from ..event_log import EventLog
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .pool import PoolSpec
@@ -14,16 +16,21 @@ from .worker_fleet import WorkerFleet
 
 
 class RayPool:
-    """Engines and workers as Ray actors; without a cluster to join, Ray is started on this machine."""
+    """Engines and workers as Ray actors; without a cluster to join, Ray is started on this machine.
 
-    def __init__(self, spec: PoolSpec) -> None:
+    Args:
+        spec: what they are built from.
+        events: is told which worker made which groups, and what was lost and replaced.
+    """
+
+    def __init__(self, spec: PoolSpec, events: EventLog | None = None) -> None:
         self._spec = spec
         config = spec.rollout
         number = config.engines if spec.needs_engine else 0
         self._started_ray = start_ray(config.address, number + config.workers)
         engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
-        self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)])
-        self._engines = EngineFleet(engines, config.deadline, store)
+        self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)], events)
+        self._engines = EngineFleet(engines, config.deadline, store, events)
         self._router = Router(engines, config.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
@@ -53,6 +60,10 @@ class RayPool:
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
         return await self._engines.infos()
+
+    async def activity(self) -> list[list[Interval]]:
+        """As in ``Pool``."""
+        return await self._engines.activity()
 
     async def engine_pids(self) -> list[int]:
         """Process ids of the engines that live."""

@@ -19,6 +19,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost, LachesisError
 from ...verifiers.files import whole_lines
+from ..engines.activity import Interval
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
 from ..engines.weight_transport.transport import Shipment
@@ -107,6 +108,11 @@ class RemoteEngine:
         """As in ``Engine``."""
         info: EngineInfo = await self._ask("info", deadline=deadline)
         return info
+
+    async def activity(self, deadline: float | None = None) -> list[Interval]:
+        """When the engine had requests since the last call."""
+        intervals: list[Interval] = await self._ask("activity", deadline=deadline)
+        return intervals
 
     async def pid(self) -> int:
         """The process id, once the engine is built."""

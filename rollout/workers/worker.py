@@ -9,7 +9,7 @@ from ...environments.environment import Environment
 from ...environments.loading import EnvironmentSpec
 from ...environments.play import home_of, play
 from ...environments.turn_advantages import with_all_advantages
-from ...verifiers.boundary import Boundary
+from ...verifiers.boundary import Boundary, collect_faults
 from ...verifiers.errors import EnvironmentFault, InfrastructureError
 from ...verifiers.group import Group, Lost
 from ...verifiers.sandbox.settings import SandboxSettings
@@ -23,6 +23,10 @@ from .agents import AgentPolicies
 if TYPE_CHECKING:  # these import transformers, which agents behind URLs do without
     from ..chats.renderer import Renderer
     from ..chats.token_chat import TokenPolicy
+
+
+MOST_FAULTS = 5
+"""Most exceptions of user code that travel with a group."""
 
 
 class GroupWorker:
@@ -59,7 +63,13 @@ class GroupWorker:
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """Make all groups at once; each ends exactly once, as a group or as a failure."""
-        return await asyncio.gather(*(self._group(order) for order in orders))
+        return await asyncio.gather(*(self._with_faults(order) for order in orders))
+
+    async def _with_faults(self, order: Order) -> Outcome:
+        """A group, or its failure, with the exceptions of user code that occurred on the way."""
+        with collect_faults() as found:
+            outcome = await self._group(order)
+        return replace(outcome, faults=tuple(found.values())[:MOST_FAULTS]) if found else outcome
 
     async def _group(self, order: Order) -> Outcome:
         environment = self.environments[order.environment]

@@ -5,22 +5,28 @@ import logging
 import time
 from collections.abc import Sequence
 
-from ..orders import Failure, Order, Outcome
+from ..event_log import EventLog
+from ..orders import Failure, Order, Outcome, facts_of
 from .remote import RemoteWorker, WorkerLost
 
 log = logging.getLogger("lachesis")
 
 
 class WorkerFleet:
-    """Equal workers in actors that Ray restarts."""
+    """Equal workers in actors that Ray restarts.
+
+    Args:
+        workers: handles on them.
+        events: is told which worker made which groups, and which were lost.
+    """
 
     TRIES_ALONE = 3
     """How many workers may be lost over an order that goes alone."""
     RESTART = 10.0
     """Seconds in which a worker that was lost is asked last."""
 
-    def __init__(self, workers: Sequence[RemoteWorker]) -> None:
-        self._workers = workers
+    def __init__(self, workers: Sequence[RemoteWorker], events: EventLog | None = None) -> None:
+        self._workers, self._events = workers, events or EventLog()
         self._load = [0] * len(workers)
         self._down_until = [0.0] * len(workers)
 
@@ -55,9 +61,11 @@ class WorkerFleet:
         """The outcomes by one worker; ``WorkerLost`` if it died or hangs."""
         self._load[chosen] += len(orders)
         try:
-            return await self._workers[chosen].run(orders)
+            with self._events.span("worker", worker=chosen, **facts_of(orders)):
+                return await self._workers[chosen].run(orders)
         except WorkerLost as lost:
             self._down_until[chosen] = time.monotonic() + self.RESTART
+            self._events.note("worker_lost", worker=chosen, reason=str(lost))
             log.warning("environment worker %d %s; its groups are made again", chosen, lost)
             raise
         finally:

@@ -22,10 +22,12 @@ class StepResult(NamedTuple):
         metrics: loss, gradient norm and so on.
         logprobs: for each sample, the trainer's logprob of each trained token before the step, float32; None if the
             sample was left out because it teaches nothing.
+        entropies: likewise, the entropy of the distribution that each of these tokens was drawn from, in nats.
     """
 
     metrics: Metrics
     logprobs: list[npt.NDArray[np.float32] | None]
+    entropies: list[npt.NDArray[np.float32] | None]
 
 
 class Learner(Protocol):

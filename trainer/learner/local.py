@@ -115,7 +115,7 @@ class LocalLearner:
         """
         if not samples:
             nothing = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
-            return StepResult({**LossMetrics().metrics(), **nothing}, [])
+            return StepResult({**LossMetrics().metrics(), **nothing}, [], [])
         lengths = [int(sample.mask.sum()) for sample in samples]
         scales = self._normalize(lengths, self.longest)
         weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
@@ -132,7 +132,8 @@ class LocalLearner:
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
             loss_metrics.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
-            found |= {places[number]: part for number, part in _by_sample(micro, logprobs_N.detach()).items()}
+            computed_2N = torch.stack([logprobs_N.detach(), entropy_N.detach()])
+            found |= {places[number]: part for number, part in _by_sample(micro, computed_2N).items()}
         for part in self._ranks.gather(found):
             found |= part
         metrics = {
@@ -142,7 +143,9 @@ class LocalLearner:
             "tokens/trained": float(sum(lengths)),
             "tokens/forward": float(sum(sample.tokens.size for sample in live)),
         }
-        return StepResult(metrics, [found.get(place) for place in range(len(weighed))])
+        computed = [found.get(place) for place in range(len(weighed))]
+        logprobs, entropies = ([None if one is None else one[row] for one in computed] for row in (0, 1))
+        return StepResult(metrics, logprobs, entropies)
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
@@ -286,8 +289,8 @@ class LocalLearner:
         return norm
 
 
-def _by_sample(micro: MicroBatch, logprobs_N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
-    """Map the ``id()`` of each sample to the logprobs of its trained tokens."""
+def _by_sample(micro: MicroBatch, computed_2N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
+    """Map the ``id()`` of each sample to the logprobs and the entropies of its trained tokens, [2, tokens]."""
     ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
-    parts = np.split(logprobs_N.float().cpu().numpy(), ends)[:-1]  # the part after the last end is empty
+    parts = np.split(computed_2N.float().cpu().numpy(), ends, axis=1)[:-1]  # the part after the last end is empty
     return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

@@ -15,6 +15,9 @@ FIRST, LAST = 5, 5
 HELD_OUT = re.compile(r"heldout/(?:.+/)?(?:accuracy|reward)")
 """Held-out results of the run, and of each environment where there are several."""
 
+SHORT_WAIT = 2.0
+"""Seconds a step for which a trainer may wait with idle engines; toy runs have steps that are hardly longer."""
+
 Row = Mapping[str, Any]
 
 
@@ -234,6 +237,20 @@ def mostly_clipped(history: History) -> str:
     )
 
 
+def engines_idle(history: History) -> str:
+    """The trainer waits for groups while the engines have nothing to do."""
+    waits = [(row.get("rate/trainer_waiting") or 0.0) * (row.get("time/step") or 0.0) for row in history.last]
+    waiting = fmean(row.get("rate/trainer_waiting") or 0.0 for row in history.last)
+    busy = history.mean(history.last, "rate/engines_busy")
+    if busy is None or busy > 0.3 or waiting < 0.5 or fmean(waits) < SHORT_WAIT:
+        return ""
+    return (
+        f"the trainer waits for groups {waiting:.0%} of the time, and engines are idle in {1 - busy:.0%} of that: "
+        "environments, tools or verifiers are slow. See the timeline in `lachesis view` and time/scoring; raise "
+        "rollout.workers, rollout.threads or trainer.prompts, or overlap with rollout.staleness"
+    )
+
+
 RULES: dict[str, Callable[[History], str]] = {
     "collapse": collapse,
     "reward_hacked": reward_hacked,
@@ -245,6 +262,7 @@ RULES: dict[str, Callable[[History], str]] = {
     "mismatch_rises": mismatch_rises,
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
+    "engines_idle": engines_idle,
 }
 """Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 

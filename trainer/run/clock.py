@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ...rollout.event_log import EventLog
 from .storage.run_state import RunState
 
 PHASES = ("generation", "scoring", "update", "weight_sync", "evaluation", "warm_start")
@@ -15,13 +16,14 @@ class Clock:
     Args:
         before: the state that the run resumes from.
         show: is told each phase that begins; after its end, the run waits for groups (``generation``).
+        events: is told each phase that has ended, and each wait for groups.
 
     Attributes:
         phases: seconds by phase.
     """
 
-    def __init__(self, before: RunState, show: Callable[[str], None]) -> None:
-        self._before, self._show = before.seconds, show
+    def __init__(self, before: RunState, show: Callable[[str], None], events: EventLog) -> None:
+        self._before, self._show, self._events = before.seconds, show, events
         self._started = time.perf_counter()
         self.phases = {phase: before.phases.get(phase, 0.0) for phase in PHASES}
 
@@ -36,12 +38,14 @@ class Clock:
         start = time.perf_counter()
         self._show(name)
         try:
-            yield
+            with self._events.span("trainer", phase=name):
+                yield
         finally:
             self.phases[name] += time.perf_counter() - start
             self._show("generation")
 
     def waited(self, seconds: float, scoring: float) -> None:
-        """Add a wait for groups: ``scoring`` seconds to scoring, and the rest to generation."""
+        """Add a wait for groups that ends now: ``scoring`` seconds to scoring, and the rest to generation."""
+        self._events.note("trainer", phase="waiting", t=time.time() - seconds, seconds=round(seconds, 4))
         self.phases["generation"] += max(0.0, seconds - scoring)
         self.phases["scoring"] += scoring

@@ -31,6 +31,7 @@ class Problem:
         count: attempts, or groups that could not be made.
         first: the first step with it.
         last: the last step with it.
+        traceback: of the first exception there, if it is known.
     """
 
     what: str
@@ -39,6 +40,7 @@ class Problem:
     count: int = 0
     first: int = 0
     last: int = 0
+    traceback: str = ""
 
     def __str__(self) -> str:
         where = f" at {self.file}:{self.line}" if self.file else ""
@@ -75,6 +77,11 @@ class ErrorLog:
         reasons += [failure.reason for failure in failures]
         for reason in reasons:
             self._count(step, problem_of(reason))
+        made: list[Group | Failure] = [*groups, *failures]
+        for fault in (fault for one in made for fault in one.faults):
+            problem = self._problems.get(f"{fault.file}:{fault.line}")
+            if problem and not problem.traceback:
+                problem.traceback = fault.traceback
         if reasons:
             replace_text(self._path, json.dumps({"problems": [asdict(one) for one in self.problems]}, indent=1) + "\n")
 

@@ -7,6 +7,7 @@ from ...environments.environment import Environment
 from ...rollout.config import ModelConfig
 from ...rollout.dispatcher import Dispatcher
 from ...rollout.engines.engine import Sampling
+from ...rollout.event_log import EventLog
 from ...rollout.orders import Outcome, Passed
 from ...rollout.tasks.mixture import Mixture
 from ...rollout.workers.pool import GroupMaker, PoolSpec
@@ -37,7 +38,12 @@ def open_mixture(config: RunConfig, environments: Sequence[Environment], seed: i
 
 
 def open_dispatcher(
-    config: RunConfig, pool: GroupMaker, mixture: Mixture, start: int, learn: Callable[[Outcome | Passed], None]
+    config: RunConfig,
+    pool: GroupMaker,
+    mixture: Mixture,
+    start: int,
+    learn: Callable[[Outcome | Passed], None],
+    events: EventLog,
 ) -> Dispatcher:
     """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
     rollout, prompts = config.rollout, config.trainer.prompts
@@ -53,4 +59,5 @@ def open_dispatcher(
         on_failure=rollout.on_failure,
         learn=learn,
         max_resampled=int(config.trainer.dynamic_sampling * prompts),
+        events=events,
     )

@@ -6,7 +6,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-from ...rollout.dispatcher import Step
+from ...rollout.dispatcher import Step, version_range
 from ...verifiers.group import Group
 from ...verifiers.segment import Segment
 from ...verifiers.trajectory import StopReason, Trajectory
@@ -29,6 +29,8 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
         "groups/passed_over": float(len(step.passed_over)),
         **loss_metrics(step.groups),
         "staleness": float(version_age(step.groups, version)),
+        "time/group_median": float(np.median(step.ages)) if step.ages else 0.0,
+        "time/group_most": max(step.ages, default=0.0),
     }
     if len(labels) > 1:
         for label in labels:
@@ -107,13 +109,7 @@ def _by_label(attempts: Iterable[Trajectory]) -> dict[str, list[float]]:
 
 def version_age(groups: Sequence[Group], version: int) -> int:
     """Return how many versions behind ``version`` the oldest sampled token is."""
-    versions = [
-        int(segment.versions[segment.sampled].min())
-        for group in groups
-        for attempt in group.trajectories
-        for segment in attempt.segments
-        if segment.sampled.any()
-    ]
+    versions = [first for group in groups for first in version_range(group)[:1]]
     return version - min(versions, default=version)
 
 

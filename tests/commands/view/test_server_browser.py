@@ -2,10 +2,7 @@
 
 import fcntl
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,6 @@ from lachesis.verifiers.trajectory import Trajectory
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the browser tests need axe")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the browser tests need Chromium (apt install chromium)")
 
 Make = Callable[..., Trajectory]
 Write = Callable[..., Path]
@@ -86,45 +80,6 @@ def hostile(text: str) -> list[dict[str, Any]]:
         {"role": "user", "content": text, "train": False},
         {"role": "assistant", "content": text, "reasoning_content": text, "tool_calls": [call], "train": True},
     ]
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    words = [sys.executable, "-m", "lachesis.commands.cli", "view", str(folder), "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.terminate()
-            assert process.wait(20) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page that may ask nobody but this machine, and on which nothing may go wrong."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url) else None)
-    yield page
-    assert wrong == []
-    context.close()
-
-
-def is_foreign(url: str) -> bool:
-    return not url.startswith(("http://127.0.0.1", "file:", "data:"))
 
 
 def open_run(page: Any, address: str) -> None:

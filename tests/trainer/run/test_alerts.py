@@ -32,6 +32,7 @@ SICK = {
     "mismatch_rises": {"mismatch_kl": 0.02},
     "replies_cut_off": {"stop/length": 0.8},
     "mostly_clipped": {"clip_fraction": 0.7},
+    "engines_idle": {"rate/engines_busy": 0.1, "rate/trainer_waiting": 0.8, "time/step": 10.0},
 }
 
 

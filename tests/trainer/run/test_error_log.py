@@ -1,9 +1,11 @@
 """Errors of episodes are counted by place, survive a resume, and are bounded."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from lachesis.rollout.orders import Failure
 from lachesis.trainer.run.error_log import MOST, ErrorLog, problem_of
+from lachesis.verifiers.boundary import Fault
 from lachesis.verifiers.group import Group, Lost
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import StopReason, Trajectory
@@ -31,6 +33,17 @@ def test_errors_of_one_place_are_one_problem_whatever_they_say(tmp_path: Path) -
     again = ErrorLog(tmp_path)
     again.note(5, [group("KeyError: 'c' (/x/toy.py, line 7)")])
     assert str(again.problems[0]) == "3 × KeyError: 'a' at /x/toy.py:7 (steps 1 to 5)"
+
+
+def test_a_place_has_the_traceback_of_its_first_exception_and_no_other(tmp_path: Path) -> None:
+    reason = "KeyError: 'a' (/x/toy.py, line 7)"
+    fault = Fault("KeyError: 'a'", "/x/toy.py", 7, "Traceback: one")
+    elsewhere = Fault("KeyError: 'a'", "/x/toy.py", 8, "Traceback: other")
+    log = ErrorLog(tmp_path)
+    log.note(1, [replace(group(reason), faults=(elsewhere, fault))])
+    log.note(2, [], [Failure(3, reason, (replace(fault, traceback="Traceback: later"),))])
+    assert [problem.traceback for problem in ErrorLog(tmp_path).problems] == ["Traceback: one"]
+    assert log.problems[0].count == 2
 
 
 def test_a_run_without_errors_leaves_no_file_and_a_damaged_one_is_begun_again(tmp_path: Path) -> None:

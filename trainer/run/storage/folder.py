@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import tomli_w
 
+from ....rollout.event_log import EVENTS, EventLog
 from ....rollout.store import TrajectoryStore
 from ....verifiers.errors import ConfigError, InfrastructureError
 from ....verifiers.files import replace_text
@@ -30,6 +31,8 @@ class RunFolder:
 
     Attributes:
         path: the folder.
+        trajectories: the store of its trajectories.
+        events: what engines, workers and the trainer did, for the timeline.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +40,7 @@ class RunFolder:
         self._lock = _locked(path)
         self.checkpoints.mkdir(exist_ok=True)
         self.trajectories = TrajectoryStore(path / TRAJECTORIES)
+        self.events = EventLog(path / EVENTS)
         self._metrics = (path / METRICS).open("a", buffering=1)
         self._log = logging.FileHandler(path / "log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -160,6 +164,7 @@ class RunFolder:
         """Close every file and unlock the folder."""
         with _writing(self.path):
             self._metrics.close()
+            self.events.close()
             logging.getLogger("lachesis").removeHandler(self._log)
             self._log.close()
             self._lock.close()

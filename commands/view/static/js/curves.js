@@ -26,6 +26,8 @@ const CHARTS = [
   { title: "Learning rate", match: /^lr$/ },
   { title: "Staleness", match: /^staleness$/, unit: "versions", rare: true },
   { title: "Speed", match: /^rate\/.*tokens_per_s$/, unit: "tokens per second" },
+  { title: "Who waits", match: /^rate\/(trainer_waiting|engines_busy)$/, unit: "share of the step that the trainer waits, and of that wait that engines work", absent: 0 },
+  { title: "Age of groups", match: /^time\/group_(median|most)$/, unit: "seconds from admission to the step" },
   { title: "Where the time goes", times: true, unit: "seconds per step, stacked" },
   { title: "Episodes", match: /^episode\//, first: "episode/turns" },
 ];

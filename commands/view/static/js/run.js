@@ -5,16 +5,18 @@ import { Charts, shownNames, useCurves } from "./curves.js";
 import { bytes, html, number, useEffect, useState } from "./dom.js";
 import { Failure, State, Tabs, Title } from "./parts.js";
 import { Rows } from "./rows.js";
+import { Timeline } from "./timeline.js";
 
 export function Run({ source, view, query }) {
   const { answer, error } = useAnswer(source, 3000);
   if (!answer) return html`<${Failure} error=${error} />`;
-  const tabs = [["", "Curves"], ["rows", "Trajectories"], ["config", "Config and summary"]];
+  const tabs = [["", "Curves"], ["rows", "Trajectories"], ["timeline", "Timeline"], ["config", "Config and summary"]];
   return html`
     <${Failure} error=${error} />
     <${Title}>${answer.name} <${State} state=${answer.state} /><//>
     <${Tabs} tabs=${tabs} view=${view} address=${(name) => link(["run", source, ...(name ? [name] : [])])} />
     ${view === "rows" ? html`<${Rows} kind="run" source=${source} query=${query} steps=${answer.trajectory_steps} live=${answer.state === "running"} />`
+    : view === "timeline" ? html`<${Timeline} source=${source} query=${query} />`
     : view === "config" ? html`<${Config} run=${answer} />`
     : html`<${Overview} run=${answer} />`}`;
 }
@@ -40,7 +42,8 @@ function Overview({ run }) {
         ${alerts.slice(0, 20).map((alert) => html`<a href=${link(["run", run.key, "rows"], { step: alert.step })}>step ${alert.step}</a> `)}
         <strong>${alerts[0].name}</strong>: ${alerts[0].text}</li>`)}</ul></section>` : ""}
     ${run.problems.length ? html`<section aria-labelledby="problems"><h2 id="problems">What went wrong in episodes</h2>
-      <ul>${run.problems.slice(0, 12).map((one) => html`<li key=${one.text}>${one.text}</li>`)}</ul></section>` : ""}
+      <ul>${run.problems.slice(0, 12).map((one) => html`<li key=${one.text}>${one.traceback
+        ? html`<details><summary>${one.text}</summary><pre tabindex="0">${one.traceback}</pre></details>` : one.text}</li>`)}</ul></section>` : ""}
     <div class="bar"><h2>Curves</h2>
       <label>mean of the last <input type="number" min="1" max="500" value=${smooth} onInput=${(event) => setSmooth(Math.max(1, Number(event.target.value) || 1))} /> values</label>
       ${warmed ? html`<label><input type="checkbox" checked=${warm} onChange=${() => setWarm(!warm)} /> with the warm start</label>` : ""}

@@ -6,6 +6,7 @@ const COLOURINGS = {
   training: "what is trained",
   sampler: "logprob when sampled",
   advantages: "advantage",
+  entropies: "entropy",
   difference: "trainer against sampler",
   versions: "weights version",
 };
@@ -71,7 +72,7 @@ function background(value, most, colouring) {
   if (value === null || value === undefined || colouring === "training") return "";
   if (colouring === "versions") return `hsl(${(value * 67) % 360} 70% 50% / 0.3)`;
   const strength = Math.min(1, Math.abs(value) / most) * 0.6;
-  const positive = colouring === "sampler" ? false : value > 0;
+  const positive = colouring === "sampler" || colouring === "entropies" ? false : value > 0;
   return positive ? `rgb(46 139 87 / ${strength})` : `rgb(217 115 26 / ${strength})`;
 }
 
@@ -81,6 +82,7 @@ function Legend({ colouring, most, shown }) {
     training: "Underlined tokens were trained, dotted ones sampled and not trained, grey ones are context.",
     sampler: `The stronger the colour, the less likely the token was; the strongest is a logprob of ${number(-most)}.`,
     advantages: `Green tokens were made more likely, orange ones less likely; the strongest has an advantage of ±${number(most)}.`,
+    entropies: `The stronger the colour, the less sure the trainer's policy was of the token; the strongest has ${number(most)} nats.`,
     difference: `Green: the trainer gives the token a higher logprob than the sampler did, orange: a lower one; at most ${number(most)}.`,
     versions: `Each colour is a version of the weights: ${versions.join(", ")}.`,
   }[colouring];
@@ -92,6 +94,7 @@ function described(segment, at) {
   const add = (label, value) => { if (value !== null && value !== undefined) parts.push(`${label} ${number(value)}`); };
   add("sampler's logprob", segment.sampler?.[at]);
   add("trainer's logprob", segment.trainer?.[at]);
+  add("entropy", segment.entropies?.[at]);
   add("advantage", segment.advantages?.[at]);
   add("version", segment.versions[at]);
   if (segment.forced?.[at]) parts.push("forced");
@@ -101,9 +104,9 @@ function described(segment, at) {
 
 function TokenTable({ segment }) {
   return html`<div class="table" tabindex="0" role="group" aria-label="table"><table>
-    <thead><tr>${["place", "id", "text", "kind", "sampler", "trainer", "advantage", "version"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+    <thead><tr>${["place", "id", "text", "kind", "sampler", "trainer", "entropy", "advantage", "version"].map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
     <tbody>${segment.ids.map((id, at) => html`<tr key=${at}><td>${at}</td><td>${id}</td><td><code>${segment.texts ? JSON.stringify(segment.texts[at]) : ""}</code></td>
       <td>${segment.forced?.[at] ? "forced, " : ""}${segment.trained[at] ? "trained" : segment.sampled[at] ? "sampled" : "context"}</td>
-      <td>${number(segment.sampler?.[at])}</td><td>${number(segment.trainer?.[at])}</td><td>${number(segment.advantages?.[at])}</td><td>${number(segment.versions[at])}</td></tr>`)}
+      <td>${number(segment.sampler?.[at])}</td><td>${number(segment.trainer?.[at])}</td><td>${number(segment.entropies?.[at])}</td><td>${number(segment.advantages?.[at])}</td><td>${number(segment.versions[at])}</td></tr>`)}
     </tbody></table></div>`;
 }

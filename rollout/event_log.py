@@ -1,0 +1,79 @@
+"""The event log of a run: what engines, workers and the trainer did, in order, one line of JSON for each event."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+EVENTS = "events.jsonl"
+"""The file's name in a run's folder."""
+
+
+class EventLog:
+    """Appends events to a file; without a path it keeps nothing.
+
+    Each event has its ``event`` (a name), ``t`` (seconds since 1970 when it happened or, where it took time, when it
+    began), ``seconds`` where it took time, and facts of its own. Lines reach the file at ``flush``, so a killed run
+    loses the events of its last step. Events are for people: a disk that refuses them does not end a run.
+
+    Args:
+        path: the file; an incomplete last line, which a crash left, is ended first.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file: IO[str] | None = None
+        if path is not None:
+            torn = path.is_file() and not _ends_whole(path)
+            self._file = path.open("a", encoding="utf-8")
+            self._file.write("\n" * torn)
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Add an event that happens now, or at the time ``t`` among ``facts``, which are JSON."""
+        if self._file is None:
+            return
+        when = round(facts.pop("t", time.time()), 4)
+        with self._kept():
+            self._file.write(json.dumps({"t": when, "event": event, **facts}) + "\n")
+
+    @contextmanager
+    def span(self, event: str, **facts: Any) -> Iterator[None]:
+        """Add an event that takes as long as the body."""
+        begun, start = time.time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.note(event, t=begun, seconds=round(time.perf_counter() - start, 4), **facts)
+
+    def flush(self) -> None:
+        """Hand the events to the operating system."""
+        if self._file is not None:
+            with self._kept():
+                self._file.flush()
+
+    def close(self) -> None:
+        """Write what is left, and end."""
+        self.flush()
+        self._end()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """End the log if the disk refuses what the body writes."""
+        try:
+            yield
+        except OSError:
+            self._end()
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - 1))
+        return file.read() in (b"", b"\n")
