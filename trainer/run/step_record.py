@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...verifiers.group import Group
-from ..learner.learner import StepResult
 from ..learner.sample import Sample
+
+if TYPE_CHECKING:  # it imports torch, which the viewer does without
+    from ..learner.learner import StepResult
 
 TRAINER, ADVANTAGE, ENTROPY = "trainer_logprobs", "advantages", "entropies"
 """Names in ``Segment.extra``: the trainer's logprob of each token before the step (NaN if it was not computed), the
@@ -15,7 +18,7 @@ token's advantage (NaN if the token was not trained), and the entropy in nats of
 drawn from (to three decimals; NaN if it was not computed)."""
 
 
-def record_step(groups: Sequence[Group], samples: Sequence[Sample], result: StepResult) -> tuple[Group, ...]:
+def record_step(groups: Sequence[Group], samples: Sequence[Sample], result: "StepResult") -> tuple[Group, ...]:
     """Return the groups with the step's numbers in the segments that were trained.
 
     Args:
