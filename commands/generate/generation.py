@@ -44,7 +44,7 @@ def generate(words: Sequence[str], overrides: Sequence[str], recipe: Recipe, opt
     """
     out: Path = options["out"]
     stored = [is_stored(word) for word in words]
-    if not words:
+    if not words or "" in words:
         raise ConfigError("generate needs an environment to play, or a run or an evaluation to read")
     if any(stored) and not all(stored):
         raise ConfigError(
@@ -101,7 +101,7 @@ class _Making:
             self.taken = {candidate.place: candidate for candidate in chosen}
         return {
             "kind": recipe.kind,
-            "model": open_source(self.sources[0].path).texts.model if self.sources else "",
+            "model": open_source(self.sources[0].path).texts.model,
             "sources": [str(source.path) for source in self.sources],
             "selection": asdict(recipe.selection),
             **({"pairing": asdict(recipe.pairing)} if recipe.kind == "preference" else {}),

@@ -35,6 +35,8 @@ def attempts_at(words: Sequence[str]) -> list[StoredEpisodes]:
         path = Path(word)
         if path.is_dir() and not (path / CONFIG).is_file():
             paths = [source.path for source in Library([path]).sources() if source.kind in ("run", "eval")]
+            if not paths:
+                raise ConfigError(f"{word} holds rows, but no run and no evaluation to make others of; name another")
         else:
             paths = [path]
         for one in paths:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # these import torch, which readers of the names below do wit
     from ..learner.learner import StepResult
     from ..learner.sample import Sample
 
+if TYPE_CHECKING:  # it imports torch, which the viewer does without
+    from ..learner.learner import StepResult
+
 TRAINER, ADVANTAGE, ENTROPY = "trainer_logprobs", "advantages", "entropies"
 """Names in ``Segment.extra``: the trainer's logprob of each token before the step (NaN if it was not computed), the
 token's advantage (NaN if the token was not trained), and the entropy in nats of the trainer's distribution that it was

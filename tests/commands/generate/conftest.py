@@ -48,13 +48,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model ``m``, its script and a suite of the calculator."""
     folder = tmp_path_factory.mktemp("generate")
     build_tiny_model(folder / "m", hidden=32, layers=1, context=1024)
+    (folder / "rows_alone").mkdir()
+    (folder / "rows_alone" / "manifest.json").write_text('{"kind": "messages", "rows": 0}')
     (folder / f"script_{folder.name.replace('-', '_')}.py").write_text(SCRIPT)
     return folder
 
 
 @pytest.fixture
 def generate(folder: Path, lachesis_here: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs ``lachesis generate`` over 6 tasks of the calculator, with further words."""
+    """Runs ``lachesis generate`` over 6 tasks of the calculator, with further words; ``tokens`` has been made."""
     script = next(folder.glob("script_*.py")).stem
     playing = ["calculator", "--model", "m", "--engine", "scripted", f"--rollout.engine_options.script={script}:speak"]
     playing += ["--tasks", "6", "--attempts", "4", "--inline", "--model.context", "1024"]
@@ -62,6 +64,9 @@ def generate(folder: Path, lachesis_here: Callable[..., Any]) -> Callable[..., A
     def run(*words: str, played: bool = True) -> Any:
         return lachesis_here("generate", *(playing if played else []), *words, cwd=folder)
 
+    if not (folder / "tokens").exists():
+        done = run("--out", "tokens", "--rows", "tokens", "--deduplicate", "none")
+        assert done.returncode == 0, done.stderr
     return run
 
 

@@ -135,6 +135,8 @@ def test_tokens_are_packed_into_shards_of_parquet(folder: Path, generate: Genera
     ("words", "parts"),
     [
         ([], ["needs an environment"]),
+        ([""], ["needs an environment"]),
+        (["rows_alone"], ["rows_alone holds rows, but no run and no evaluation"]),
         (["calculator"], ["no trajectories are stored at calculator", "--model"]),
         (["nothing"], ["nothing"]),
         (["tokens", "calculator"], ["tokens is read and calculator is played"]),

@@ -27,9 +27,7 @@ MARKED = """{%- for message in messages -%}
 
 def made(generate: Generate, folder: Path, out: str, *words: str) -> Any:
     """The rows of a generation, as ``datasets`` loads them."""
-    if not (folder / "played").exists():
-        assert generate("--out", "played").returncode == 0
-    done = generate("played", "--out", out, *words, played=False)
+    done = generate("tokens", "--out", out, *words, played=False)
     assert done.returncode == 0, done.stderr
     return datasets.load_dataset(str(folder / out), split="train", cache_dir=str(folder / "cache"))
 
