@@ -17,6 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 export OMP_NUM_THREADS ?= 1
 export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
+export LACHESIS_VERIFIERS_V0_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v0/bin/python))
+export LACHESIS_VERIFIERS_V1_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v1/bin/python))
+export LACHESIS_OPENENV_PYTHON ?= $(abspath $(wildcard .venv-interop/openenv/bin/python))
 
 # `make train ENGINE=vllm` brings its engine along: vLLM for CPU, unless a vLLM or a GPU is here.
 GPU := $(if $(filter vllm,$(ENGINE)),$(shell nvidia-smi -L 2>/dev/null))
@@ -32,7 +35,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos clean
+.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos interop clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +51,8 @@ test: setup ## all tests but the slow ones, in three processes; skips are counte
 
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's
 	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
+
+interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and openenv-core, 2 GB, for the tests of their adapters
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -93,6 +98,13 @@ $(VENV)/.made:
 .venv-atropos/.installed: Makefile
 	$(PYTHON) -m venv .venv-atropos
 	.venv-atropos/bin/python -m pip --disable-pip-version-check -qq install atroposlib==0.4.0 'transformers<5' pytest requests
+	@touch $@
+
+.venv-interop/.installed: Makefile
+	for name in verifiers-v0 verifiers-v1 openenv; do $(PYTHON) -m venv .venv-interop/$$name || exit 1; done
+	.venv-interop/verifiers-v0/bin/python -m pip --disable-pip-version-check -qq install verifiers==0.1.14
+	.venv-interop/verifiers-v1/bin/python -m pip --disable-pip-version-check -qq install verifiers==0.4.0 uv
+	.venv-interop/openenv/bin/python -m pip --disable-pip-version-check -qq install openenv-core==0.3.0
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made

@@ -47,6 +47,14 @@ BUILT_IN = {
 }
 """Name → module and class in ``shipped/``."""
 
+FOREIGN = {
+    "gymnasium": "gymnasium:Gymnasium",
+    "nemo_gym": "nemo_gym:NemoGym",
+    "openenv": "openenv:OpenEnv",
+    "verifiers": "verifiers.environment:Verifiers",
+}
+"""The same in ``interop/``: adapters to environments of other frameworks."""
+
 FROM_OUTSIDE = {"service": "service:Service"}
 """The same, for environments that are not played here: only ``lachesis train`` can use them."""
 
@@ -104,7 +112,7 @@ def describe(use: str, **fields: Any) -> EnvironmentSpec:
 
 def known_environments() -> list[str]:
     """The names of shipped and installed environments."""
-    return sorted({*BUILT_IN, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *FOREIGN, *FROM_OUTSIDE, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
 
 
 def find_environment(name: str) -> type[Environment]:
@@ -113,9 +121,10 @@ def find_environment(name: str) -> type[Environment]:
     Raises:
         ConfigError: nothing has that name, or it does not import; the message names the nearest name.
     """
-    if shipped := (BUILT_IN | FROM_OUTSIDE).get(name):
-        module, _, class_name = shipped.partition(":")
-        return _pick(import_module(f".shipped.{module}", __package__), class_name, name)
+    for folder, entries in (("shipped", BUILT_IN | FROM_OUTSIDE), ("interop", FOREIGN)):
+        if name in entries:
+            module, _, class_name = entries[name].partition(":")
+            return _pick(import_module(f".{folder}.{module}", __package__), class_name, name)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             return _checked(entry.load(), name)

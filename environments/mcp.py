@@ -99,7 +99,7 @@ class McpConnection:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([self._task], timeout=GRACE)
         if self.server.command:
-            await asyncio.to_thread(_end_processes, self._mark)
+            await asyncio.to_thread(end_processes, _MARK, self._mark)
 
     async def _keep(self, ready: "asyncio.Future[list[Any]]") -> None:
         from mcp import Client, StdioServerParameters
@@ -191,9 +191,9 @@ def _text(part: Any) -> str:
     return f"[{part.type}]"
 
 
-def _end_processes(mark: str) -> None:
-    """Kill the processes that a server has left behind, on systems with ``/proc``; they may fork meanwhile."""
-    wanted = f"{_MARK}={mark}".encode()
+def end_processes(variable: str, mark: str) -> None:
+    """Kill the processes that have ``mark`` in ``variable``, on systems with ``/proc``; they may fork meanwhile."""
+    wanted = f"{variable}={mark}".encode()
     for _ in range(3):
         found = False
         for entry in Path("/proc").glob("[0-9]*"):

@@ -107,10 +107,12 @@ class ToolBox:
         for source in sources:
             if isinstance(source, McpServer):
                 self._connections.append(source.connect())
+            elif isinstance(source, Tool):
+                self._add([source])
             else:
                 self._add(make_tool(function) for function in _functions(source))
         self._inline = inline
-        self._thread: _Thread | None = None
+        self._thread: EpisodeThread | None = None
 
     async def open(self) -> None:
         """Connect to the servers, and add their tools."""
@@ -157,7 +159,7 @@ class ToolBox:
             value = tool.function(**arguments)
         else:
             if self._thread is None:
-                self._thread = _Thread()
+                self._thread = EpisodeThread()
             value = await asyncio.wrap_future(self._thread.submit(lambda: tool.function(**arguments)))
         return await value if inspect.isawaitable(value) else value  # a wrapped async function
 
@@ -169,8 +171,11 @@ class ToolBox:
             await asyncio.gather(*(connection.close() for connection in self._connections))
 
 
-class _Thread:
-    """A thread that runs calls in order. It is a daemon, so a tool that hangs does not keep the process alive."""
+class EpisodeThread:
+    """A thread that runs the calls of one episode in order.
+
+    It is a daemon, so a call that hangs does not keep the process alive.
+    """
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()

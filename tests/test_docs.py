@@ -374,3 +374,22 @@ def test_the_run_for_environments_of_atropos_loads_and_the_command_shown_is_the_
 def test_every_alert_is_in_a_table() -> None:
     _, _, table = (ROOT / "docs" / "training.md").read_text().partition("\n| alert |")
     assert re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE) == list(RULES)
+
+
+def test_the_game_for_gymnasium_is_evaluated_and_the_runs_with_other_frameworks_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "docs" / "interop.md"
+    (game,), (command,), runs = blocks(path, "python"), blocks(path, "bash"), blocks(path, "toml")
+    (tmp_path / "guessing.py").write_text(game)
+    build_tiny_model(tmp_path / "runs" / "model", hidden=32, layers=1, context=512)
+    assert re.search(r"(?m)^ accuracy +\d", lachesis(command.strip(), tmp_path))
+    (tmp_path / "example.jsonl").write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    used = []
+    for run in runs:
+        (tmp_path / "run.toml").write_text(run)
+        (entry,) = load_config(tmp_path / "run.toml").environments
+        used.append(entry.use)
+        assert entry.spec().build().rubric.success == 1.0
+    assert set(used) == set(loading.FOREIGN)

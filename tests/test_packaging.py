@@ -26,6 +26,7 @@ USED_INDIRECTLY = {
 MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson", "scikit-learn": "sklearn"}
 EXTRAS = (
     "calibration",
+    "gymnasium",
     "hub",
     "ifbench",
     "json",

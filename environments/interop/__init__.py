@@ -1,0 +1,1 @@
+"""Adapters to environments that were written for other frameworks."""

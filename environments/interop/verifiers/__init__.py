@@ -1,0 +1,1 @@
+"""Environments of PrimeIntellect's package ``verifiers``, run by their own Python."""
