@@ -115,13 +115,20 @@ def pack_group(group: Group) -> bytes:
     """The group as bytes, all of it but its index and the label of its environment.
 
     Raises:
-        DataError: a number in it is not finite, or an array is of a type that is not sent.
+        DataError: a number in it is not finite, an array is of a type that is not sent, or the name of an agent or of
+            an array is no Unicode text.
     """
     attempts = [
         _PackedAttempt(number, _packed_record(attempt), [_packed_segment(segment) for segment in attempt.segments])
         for number, attempt in zip(group.attempts, group.trajectories, strict=True)
     ]
-    return MAGIC + msgspec.msgpack.encode(_PackedGroup(_to_json(group.task.to_json()), attempts))
+    try:
+        return MAGIC + msgspec.msgpack.encode(_PackedGroup(_to_json(group.task.to_json()), attempts))
+    except UnicodeEncodeError as error:  # texts of a model are in JSON, which can hold these too
+        name = error.object
+        raise DataError(
+            f"the name {name!r:.40} has half of a surrogate pair; name agents and arrays otherwise"
+        ) from None
 
 
 def unpack_group(

@@ -1,6 +1,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from lachesis.verifiers.verdict import Verdict
 from .conftest import altered, group
 
 TEXT = st.text(st.characters(), max_size=8)  # half of a surrogate pair too, as a model may write
+NAMES = st.text(max_size=8)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -40,7 +42,7 @@ def segments(draw: st.DrawFn, agent: str, given_advantages: bool) -> Segment:
     sampled[0], sampled[-1] = False, True
     mask = sampled & (rng.random(size) < 0.8)
     mask[-1] = True
-    extra = {name: rng.integers(0, 2, size).astype(draw(EXTRA)) for name in draw(st.lists(TEXT, max_size=2))}
+    extra = {name: rng.integers(0, 2, size).astype(draw(EXTRA)) for name in draw(st.lists(NAMES, max_size=2))}
     versions = np.sort(rng.integers(0, 9, size)).astype(np.int32)
     return Segment(
         rng.integers(0, 2**31 - 1, size).astype(np.int32),
@@ -257,3 +259,11 @@ def test_what_is_no_json_is_not_sent() -> None:
     timed = Group(0, good.task, (Trajectory(good.task, timings={"x": float("nan")}, rewards=first.rewards), second))
     with pytest.raises(DataError, match="JSON only"):
         pack_group(timed)
+
+
+def test_an_array_whose_name_is_no_text_is_not_sent() -> None:
+    good = group()
+    first = good.trajectories[0]
+    segment = replace(first.segments[0], extra={"\ud800": np.zeros(len(first.segments[0].tokens))})
+    with pytest.raises(DataError, match="surrogate"):
+        pack_group(Group(0, good.task, (replace(first, segments=(segment,)),)))
