@@ -184,7 +184,8 @@ class Dispatcher:
             raise
         for outcome in outcomes:
             self._note_end(outcome)
-            self._outcomes[outcome.index].set_result(outcome)
+            if not self._outcomes[outcome.index].done():  # else a stop has cancelled the wait for it
+                self._outcomes[outcome.index].set_result(outcome)
 
     def _note_end(self, outcome: Outcome | Passed) -> None:
         if isinstance(outcome, Failure):

@@ -143,8 +143,7 @@ class Trainer(RunLoop):
         await self.services.start()
         for label, address in self.services.addresses.items():
             self.progress.note(f"{label}: waiting for groups at {address}")
-        while not self.finished:
-            await self.step()
+        await self.take_steps()
         self.progress.phase("writing the last checkpoint and the summary")
         await self.saver.wait()
         self.state = self.snapshot()
@@ -206,6 +205,7 @@ class Trainer(RunLoop):
             if self.config.rollout.sleep:
                 await self.pool.sleep()
             begun = time.perf_counter()
+            self.settled = None
             result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)

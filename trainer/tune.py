@@ -162,8 +162,7 @@ class Tuner(RunLoop):
             self.progress.training(self.state.step, self.config.trainer.steps)
         else:
             await self.begin()
-        while not self.finished:
-            await self.step()
+        await self.take_steps()
         self.progress.phase("writing the last checkpoint and the summary")
         await self.saver.wait()
         self.state = self.snapshot()
@@ -187,6 +186,7 @@ class Tuner(RunLoop):
         forward = float(sum(sample.tokens.size for sample in samples))
         lr = learning_rate(self.config.trainer, self.state.step)
         with self.clock.phase("update"), prefix_errors(f"step {number}"):
+            self.settled = None
             metrics = await self.tuning.step(examples, lr)
         seconds = time.perf_counter() - start
         metrics |= {

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -24,7 +24,7 @@ from ...verifiers.task import Task
 from ...verifiers.trajectory import POLICY, Trajectory
 from ...verifiers.verdict import Verdict, wrong
 from ..audit.finding import Finding
-from ..dataset import DatasetConfig, DatasetEnvironment
+from ..dataset import DatasetConfig, DatasetEnvironment, Examples
 from ..episode import Episode
 from ..limits import Limits
 from ..rows.column import Row, column, prompt_column
@@ -49,6 +49,15 @@ class AgentProgram(DatasetEnvironment):
     ``keep``, and ``solution``: files that pass, for ``lachesis check``. An attempt is a success if the tests pass, or
     if the verifier accepts the answer.
     """
+
+    example_rows: ClassVar[Examples] = {
+        'command = "agent {task}"': {
+            "prompt": "Write add.py, which adds the numbers on its standard input.",
+            "keep": ["add.py"],
+            "tests": "assert run('python3', 'add.py', stdin='1 2').stdout.strip() == '3'",
+            "solution": {"add.py": "print(sum(map(int, input().split())))"},
+        }
+    }
 
     class Config(DatasetConfig):
         """How the program is started, what it may use, and what of it is judged."""

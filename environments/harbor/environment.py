@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from ...verifiers.case import Case
 from ...verifiers.errors import ConfigError, DataError
@@ -16,6 +16,7 @@ from ...verifiers.verdict import Verdict, passed, wrong
 from ..agent_program.environment import VARIABLES, AgentProgram, as_json, read_files, strong
 from ..agent_program.program import Program, run_program
 from ..audit.finding import Finding
+from ..dataset import Examples
 from ..rows.column import Row
 from .audit import TaskAudit
 from .task_folder import LOGS, SOLUTION, TESTS, is_task, read_task
@@ -30,6 +31,9 @@ class Harbor(AgentProgram):
     The tests run in another sandbox, into which the task's artifacts are copied; if a task lets its tests share the
     agent's container, its whole working folder is copied. An attempt is a success if the tests give a reward of 1.
     """
+
+    example_rows: ClassVar[Examples] = {}
+    """Its tasks are folders."""
 
     class Config(AgentProgram.Config):
         """Which tasks to use; ``path`` is a task, or a folder of tasks."""

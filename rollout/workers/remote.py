@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import logging
 import os
+import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,8 +42,11 @@ def start_ray(address: str, actors: int) -> bool:
     """
     if ray.is_initialized():
         return False
+    handler = signal.getsignal(signal.SIGTERM)
     here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
     ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
     return True
 
 

@@ -115,7 +115,11 @@ def test_one_family_says_what_each_of_its_parameters_means(
         print_verifier("maths")
 
 
-DATASETS = [name for name in known_environments() if issubclass(find_environment(name), DatasetEnvironment)]
+DATASETS = [
+    name
+    for name in known_environments()
+    if issubclass(find_environment(name), DatasetEnvironment) and name != "harbor"  # which reads folders
+]
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -112,6 +112,58 @@ def test_a_stop_ends_cleanly_with_the_last_checkpoint_kept(
     assert last.startswith("lachesis: stopped; last checkpoint: runs/toy-1/checkpoints/step-")
 
 
+WAITS = """
+import asyncio, pathlib
+from lachesis.environments.shipped.arithmetic import Arithmetic
+
+
+class Waits(Arithmetic):
+    async def run(self, episode):
+        await super().run(episode)
+        steps = pathlib.Path("runs/toy-1/metrics.jsonl").read_text().count('"step": 2,')
+        if steps and not pathlib.Path("go").exists() and episode.seed[1] == 0:  # while it trains
+            pathlib.Path("waiting").touch()
+            await asyncio.sleep(1000)
+"""
+
+
+def test_a_stop_while_groups_are_made_leaves_a_checkpoint_of_the_last_step_and_the_run_goes_on_as_if_undisturbed(
+    config: Path, lachesis: Callable[..., Any], wait_for: Callable[..., Any]
+) -> None:
+    folder = config.parent
+    (folder / "waits.py").write_text(WAITS)
+    config.write_text(config.read_text().replace('use = "arithmetic"', 'use = "waits.py"'))
+    words = ["--trainer.steps=4", "--trainer.checkpoint_every=100", "--rollout.staleness=0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lachesis.commands.cli", "train", "toy.toml", "--inline", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: (folder / "waiting").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.strip().endswith("lachesis train --resume runs/toy-1 continues")
+    assert (folder / "runs" / "toy-1" / "checkpoints" / "step-000002" / "manifest.json").exists()
+    (folder / "go").touch()
+    assert lachesis("train", "--resume", "runs/toy-1", "--inline", cwd=folder).returncode == 0
+    assert lachesis("train", "toy.toml", "--inline", *words, cwd=folder).returncode == 0
+    rows = [(folder / "runs" / name / "metrics.jsonl").read_text().splitlines() for name in ("toy-1", "toy-2")]
+    stopped, undisturbed = ([untimed(json.loads(row)) for row in lines] for lines in rows)
+    assert stopped == undisturbed
+
+
+def untimed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics without what depends on time, and without versions, which are never used twice."""
+    return {
+        name: value
+        for name, value in row.items()
+        if not name.startswith(("time/", "rate/", "memory/")) and name != "version"
+    }
+
+
 PROGRAMS = """
 from lachesis import Environment, Rubric, Task, use
 class Programs(Environment):

@@ -208,7 +208,10 @@ def test_the_configs_for_gpus_run_on_a_cpu_with_a_tiny_model_from_a_folder(
     assert abs(summary["mismatch_kl"]) < 1e-2  # in bfloat16
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))
+TUNING = {"sft.toml", "dpo.toml"}  # train on rows
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in CONFIGS.glob("*.toml")} - TUNING))
 def test_every_shipped_config_loads(name: str) -> None:
     config = load_config(CONFIGS / name)
     assert config.trainer.steps > 0

@@ -1,5 +1,6 @@
 """What the loops of all commands that train have in common: model, logs, held-out tasks and checkpoints."""
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,9 @@ from .weight_sync import WeightSync
 
 log = logging.getLogger("lachesis")
 
+LAST_CHECKPOINT = 120.0
+"""Most seconds that a run which is stopped takes for the checkpoint of its last step."""
+
 
 class RunLoop:
     """The parts of a run, and what is done with them beside its steps.
@@ -41,6 +45,7 @@ class RunLoop:
         pool: plays the environments; None if there are none.
         weights: gives the engines of the pool new weights.
         stopped_by: the alert that ended the run.
+        settled: the position after the last step; None while a step changes the weights.
     """
 
     compute: AsyncLearner
@@ -48,6 +53,9 @@ class RunLoop:
     sinks: Sinks
     weights: WeightSync
     stopped_by: Alert | None = None
+    settled: RunState | None = None
+    saved = -1
+    """The step of the newest checkpoint of this process."""
     between = "generation"
     """What a run does between the phases of its clock."""
 
@@ -81,6 +89,25 @@ class RunLoop:
         goal, last = self.config.eval.stop_at, self.state.held_out.last
         reached = goal is not None and last is not None and last >= goal
         return self.state.step >= self.config.trainer.steps or reached or self.stopped_by is not None
+
+    async def step(self) -> None:
+        """Take one step. ``settled`` is None from the moment on at which the weights may change."""
+        raise NotImplementedError
+
+    async def take_steps(self) -> None:
+        """Take steps until the run is finished. A stop between two updates leaves a checkpoint of the last step."""
+        try:
+            while not self.finished:
+                await self.step()
+                self.settled = self.snapshot()
+                await asyncio.sleep(0)  # steps without a wait would never notice a stop
+        except asyncio.CancelledError:
+            if self.settled and self.settled.step > self.saved:
+                self.progress.phase("stopping: writing a checkpoint; a second Ctrl-C ends at once")
+                async with asyncio.timeout(LAST_CHECKPOINT):
+                    await self.saver.begin(self.settled)
+                    await self.saver.wait()
+            raise
 
     async def after_step(self, metrics: Metrics, groups: tuple[Group, ...] = ()) -> None:
         """Log the step, and evaluate and save when that is due."""
@@ -137,6 +164,7 @@ class RunLoop:
         """
         with self.folder.events.span("trainer", phase="checkpoint"):  # what holds the run up; the rest is written later
             await self.saver.begin(self.snapshot())
+        self.saved = self.state.step
 
     def snapshot(self) -> RunState:
         """Return the state with the time that the run has taken."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.files import replace_text
 from ....verifiers.rows.jsonl import read_json
 from .run_state import FILE, RunState
+
+log = logging.getLogger("lachesis")
 
 MANIFEST = "manifest.json"
 
@@ -68,6 +71,8 @@ def to_resume(folder: Path) -> Path | None:
         ConfigError: there are complete checkpoints, and all are damaged or of another version.
     """
     newest, found = sealed(folder), latest(folder)
+    for path in newest[: newest.index(found)] if found else ():
+        log.warning("the run goes on from %s, because a newer checkpoint is damaged: %s", found, damage(path))
     if newest and found is None:
         raise ConfigError(
             f"no checkpoint in {folder} can be read: {damage(newest[0])}; restore one of them from a backup, or begin "
