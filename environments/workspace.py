@@ -12,7 +12,7 @@ _PROGRAM, _FILES = "__program__.py", "__files__.tar"
 _START = f"""
 import os, runpy, sys, tarfile
 with tarfile.open({_FILES!r}) as files:
-    files.extractall(".", filter="data")
+    files.extractall(".", **({{"filter": "data"}} if hasattr(tarfile, "data_filter") else {{}}))  # Python 3.11.4
 os.remove({_FILES!r})
 sys.argv = [{_PROGRAM!r}]
 sys.path.insert(0, ".")
