@@ -143,7 +143,8 @@ class Audit:
                 scored = await environment.score_trajectory(played)
             self.report.time("verify", time.perf_counter() - start)
         except TimeoutError as error:
-            fault = fault_of(error.__cause__ or error, home_of(environment))
+            # where the episode waited; before Python 3.11.4 it is only the context of the timeout
+            fault = fault_of(error.__cause__ or error.__context__ or error, home_of(environment))
             place = f" ({fault.file}, line {fault.line})" if fault.file else ""
             self._found("hang", f"an episode took more than {self.deadline:g} s{place}", task, script)
             return None

@@ -255,7 +255,7 @@ def test_what_is_broken_is_found_by_its_name(environment: type[Environment], kin
 def test_an_exception_and_a_hang_are_named_with_file_and_line(
     environment: type[Environment], kind: str, line: str
 ) -> None:
-    message = found(audited(environment(), 1, deadline=0.5), kind).message
+    message = found(audited(environment(), 1, deadline=0.1), kind).message
     source = Path(__file__).read_text().splitlines()
     place = f"{__file__}, line "
     assert place in message, message
