@@ -115,11 +115,11 @@ def test_the_timeline_shows_who_waits_for_whom(opened: Any, folder: Path) -> Non
 def test_tokens_have_their_entropy(opened: Any, folder: Path) -> None:
     computed = next(
         stored
-        for stored in Run(folder / "runs" / "main-1").trajectories()
+        for stored in Run(folder / "runs" / "calculator-1").trajectories()
         if any(ENTROPY in segment.extra for segment in stored.trajectory.segments)
     )
-    opened.get_by_role("link", name="main-1").first.click()
-    opened.get_by_role("heading", name="main-1").wait_for()
+    opened.get_by_role("link", name="calculator-1").first.click()
+    opened.get_by_role("heading", name="calculator-1").wait_for()
     opened.goto(f"{opened.url}/trajectory/{computed.group}/{computed.attempt}")
     opened.get_by_label("colour by").select_option("entropies")
     opened.get_by_text("the strongest has").first.wait_for()
