@@ -131,7 +131,7 @@ def test_a_hostile_value_takes_no_time(value: Any) -> None:
     reply = read_reply(line, 0)
     assert not same_value(reply.wire, encode({"a": 1}), 0.0)
     assert not same_value(reply.wire, encode([1] * 30_000), 0.0)
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 3.0  # the square of these sizes would be minutes
 
 
 @given(json_values)
