@@ -68,4 +68,4 @@ def test_a_long_output_takes_no_time(found: str) -> None:
     for compare in COMPARISONS:
         difference(found, found + "1", compare, 0.1)
         difference(found, "2 " * 50_000, compare, 0.1)
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 4

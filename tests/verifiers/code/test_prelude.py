@@ -50,4 +50,4 @@ def test_an_empty_program_stays_empty() -> None:
 def test_hostile_text_takes_no_time(piece: str) -> None:
     start = time.process_time()
     with_prelude(piece * (200_000 // len(piece)))
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 4

@@ -148,7 +148,7 @@ def test_no_text_raises(text: str, name: str) -> None:
 def test_a_hostile_text_takes_no_time(text: str) -> None:
     start = time.process_time()
     extract_program(text, ["solve"])
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 4
 
 
 CPP_SOURCE = '#include <cstdio>\nint main() { puts("1"); }\n'

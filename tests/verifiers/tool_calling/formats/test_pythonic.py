@@ -134,4 +134,4 @@ def test_a_hundred_kilobytes_of_anything_are_read_in_time(unit: str) -> None:
     for begin in ("[f(a=", '[f(a="', "[f(a='x"):
         start = time.process_time()
         PYTHONIC.read(begin + unit * (99_000 // len(unit)))
-        assert time.process_time() - start < 2
+        assert time.process_time() - start < 4
