@@ -45,7 +45,7 @@ def start_ray(address: str, actors: int) -> bool:
     handler = signal.getsignal(signal.SIGTERM)
     here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
     ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
-    if threading.current_thread() is threading.main_thread():
+    if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
     return True
 

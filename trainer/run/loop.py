@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from ...environments.environment import Environment
@@ -104,9 +104,10 @@ class RunLoop:
         except asyncio.CancelledError:
             if self.settled and self.settled.step > self.saved:
                 self.progress.phase("stopping: writing a checkpoint; a second Ctrl-C ends at once")
-                async with asyncio.timeout(LAST_CHECKPOINT):
-                    await self.saver.begin(self.settled)
-                    await self.saver.wait()
+                with suppress(TimeoutError):  # the checkpoints before it stay
+                    async with asyncio.timeout(LAST_CHECKPOINT):
+                        await self.saver.begin(self.settled)
+                        await self.saver.wait()
             raise
 
     async def after_step(self, metrics: Metrics, groups: tuple[Group, ...] = ()) -> None:
