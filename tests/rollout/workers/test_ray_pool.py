@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from ray.exceptions import OwnerDiedError, RaySystemError
@@ -147,8 +148,17 @@ def test_a_stopped_worker_holds_up_no_other_caller_of_the_engine(
     with_pool(smaller(spec, deadline=600), stop_and_ask)
 
 
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def raylet_and_its_like() -> list[str]:
+    """The command lines of all processes that this one has started."""
+    return [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+
+
 def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
-    """The same with one worker: each actor imports torch, which takes seconds."""
+    """The same with one worker: each engine imports torch, which takes seconds."""
     update = {"engines": engines, "workers": 1, **settings}
     return replace(spec, rollout=spec.rollout.model_copy(update=update))
 
@@ -177,6 +187,9 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
     async def use(pool: RayPool) -> None:
         await pool.publish(weights)
         assert await run_in_chunks(pool, orders) == expected
+        assert {has_torch(pid) for pid in await pool.worker_pids()} == {False}
+        assert {has_torch(pid) for pid in await pool.engine_pids()} == {True}
+        assert not [name for name in raylet_and_its_like() if "dashboard.py" in name or "monitor.py" in name]
 
         engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
         running = asyncio.create_task(run_in_chunks(pool, orders * 20))
