@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from ray.exceptions import OwnerDiedError, RaySystemError
@@ -63,8 +62,7 @@ def expected(spec: PoolSpec, weights: Shipment, orders: list[Order]) -> list[tup
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     yield
-    children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
-    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children()]
     assert not [name for name in names if "ray" in name or "gcs" in name], names
 
 
@@ -152,9 +150,13 @@ def has_torch(pid: int) -> bool:
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
-def raylet_and_its_like() -> list[str]:
-    """The command lines of all processes that this one has started."""
-    return [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+def children(pid: int | str = "self") -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def started() -> list[str]:
+    """The command lines of Ray's processes that this one has started."""
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in children()]
 
 
 def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
@@ -189,7 +191,7 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
         assert await run_in_chunks(pool, orders) == expected
         assert {has_torch(pid) for pid in await pool.worker_pids()} == {False}
         assert {has_torch(pid) for pid in await pool.engine_pids()} == {True}
-        assert not [name for name in raylet_and_its_like() if "dashboard.py" in name or "monitor.py" in name]
+        assert not [name for name in started() if "dashboard.py" in name or "monitor.py" in name]
 
         engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
         running = asyncio.create_task(run_in_chunks(pool, orders * 20))
