@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..event_log import EventLog
 from ..orders import Failure, Order, Outcome, facts_of
+from .loads import Loads
 from .remote import RemoteWorker, WorkerLost
 
 log = logging.getLogger("lachesis")
@@ -27,7 +28,7 @@ class WorkerFleet:
 
     def __init__(self, workers: Sequence[RemoteWorker], events: EventLog | None = None) -> None:
         self._workers, self._events = workers, events or EventLog()
-        self._load = [0] * len(workers)
+        self._load = Loads(len(workers))
         self._down_until = [0.0] * len(workers)
 
     async def run(self, orders: Sequence[Order], tries: int = 2) -> list[Outcome]:
@@ -72,5 +73,4 @@ class WorkerFleet:
             self._load[chosen] -= len(orders)
 
     def _least_loaded(self) -> int:
-        now = time.monotonic()
-        return min(range(len(self._workers)), key=lambda worker: (self._down_until[worker] > now, self._load[worker]))
+        return self._load.least(self._down_until, time.monotonic())
