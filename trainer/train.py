@@ -10,7 +10,7 @@ from statistics import fmean
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
 from ..rollout.engines.activity import Interval, busy_share, rounded
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool

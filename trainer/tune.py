@@ -10,7 +10,7 @@ from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
 from ..rollout.config import ModelConfig
 from ..rollout.event_log import EventLog
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.sandbox.shared import close_sandbox

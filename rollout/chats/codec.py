@@ -25,14 +25,17 @@ _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
 class Codec:
     """Encodes and decodes text, with control tokens and without.
 
+    Args:
+        definition: the tokenizer as JSON, as the package ``tokenizers`` writes it.
+
     Attributes:
         control: matches a control token in a rendering, with the white space that belongs to it.
         spelled: matches tokens that untrusted text must not yield.
         special: matches tokens that an assistant's own text must not yield.
     """
 
-    def __init__(self, backend: Tokenizer) -> None:
-        state = json.loads(backend.to_str())
+    def __init__(self, definition: str) -> None:
+        state = json.loads(definition)
         state |= {"truncation": None, "padding": None}
         self._backend = Tokenizer.from_str(json.dumps(state))
         controls = [token for token in state["added_tokens"] if token["content"].strip()]
@@ -104,13 +107,14 @@ class Marks:
         if self._placeholder_of:  # these would not be those that are remembered
             return self._value(json.loads(key))  # type: ignore[no-any-return]
         remembered = self._codec.marked_tools
-        if key not in remembered:
+        found = remembered.get(key)
+        if found is None:
             marked = self._value(json.loads(key))
             if len(remembered) >= _REMEMBERED_TOOLS:
-                remembered.clear()
-            remembered[key] = marked, dict(self._placeholder_of)
-        schemas, self._placeholder_of = remembered[key][0], dict(remembered[key][1])
-        return schemas
+                remembered.clear()  # another thread may do the same, so nothing is read from there again
+            found = remembered[key] = marked, dict(self._placeholder_of)
+        self._placeholder_of = dict(found[1])
+        return found[0]
 
     def restore(self, marked: str) -> str:
         """The text that ``marked`` stands for."""

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
+from ..chats.chat_tokenizer import ChatTokenizer
+from ..chats.renderer import Renderer
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
@@ -33,6 +35,8 @@ class PoolSpec:
         version: the weights version of the model's files; -1 if the trainer will send the first weights.
         sandbox: settings of the sandbox in which verifiers run programs.
         agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
+        tokenizer: the model's, with which workers in other processes need neither transformers nor torch; None is
+            loaded from ``model.path``.
     """
 
     model: ModelConfig
@@ -41,6 +45,7 @@ class PoolSpec:
     version: int = -1
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     agents: tuple[dict[str, AgentConfig], ...] = ()
+    tokenizer: ChatTokenizer | None = None
 
     @cached_property
     def needs_engine(self) -> bool:
@@ -76,15 +81,23 @@ class PoolSpec:
         here = rollout.inline and built_in and rollout.gpus_per_engine <= 1  # vLLM on several GPUs has more processes
         return AutoSender(EnginePlace(os.getpid() if here else None, built_in and rollout.device != "cpu"))
 
+    def for_workers(self) -> "PoolSpec":
+        """The same with the tokenizer, which is loaded in this process."""
+        return replace(self, tokenizer=ChatTokenizer.load(self.model.path)) if self.needs_engine else self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a renderer does not travel."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @cached_property
+    def _renderer(self) -> Renderer | None:
+        """One for all workers of this process, on whichever threads; None if the policy plays no agent."""
+        return Renderer(self.tokenizer or ChatTokenizer.load(self.model.path)) if self.needs_engine else None
+
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
-        renderer = None
-        if self.needs_engine:
-            from ..chats.renderer import Renderer
-
-            renderer = Renderer.load(self.model.path)
         return GroupWorker(
-            self.environments, engine, renderer, self.rollout, self.model.context, self.sandbox, self.agents
+            self.environments, engine, self._renderer, self.rollout, self.model.context, self.sandbox, self.agents
         )
 
 

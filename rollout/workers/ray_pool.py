@@ -29,7 +29,8 @@ class RayPool:
         number = config.engines if spec.needs_engine else 0
         self._started_ray = start_ray(config.address, number + config.workers)
         engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
-        self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)], events)
+        played = spec.for_workers()
+        self._workers = WorkerFleet([RemoteWorker.start(played, engines) for _ in range(config.workers)], events)
         self._engines = EngineFleet(engines, config.deadline, store, events)
         self._router = Router(engines, config.deadline)
 

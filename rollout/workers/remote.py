@@ -44,10 +44,31 @@ def start_ray(address: str, actors: int) -> bool:
         return False
     handler = signal.getsignal(signal.SIGTERM)
     here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    with _without_helpers():
+        logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        ray.init(address=address or "local", **logs, **({} if address else here))
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
     return True
+
+
+@contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Keep a Ray that starts meanwhile from starting its autoscaler, its log reader and its dashboard.
+
+    Nobody uses them here, and they take 160 MiB and some seconds. ``ray.init`` has no setting for it, and
+    ``include_dashboard`` only makes the dashboard smaller. A version of Ray without these methods starts what it likes.
+    """
+    node: Any = getattr(getattr(getattr(ray, "_private", None), "node", None), "Node", None)
+    names = [name for name in ("start_monitor", "start_log_monitor", "start_api_server") if hasattr(node, name)]
+    kept = {name: getattr(node, name) for name in names}
+    for name in names:
+        setattr(node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(node, name, method)
 
 
 def stop_ray() -> None:
