@@ -21,7 +21,7 @@ from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.workers.answer_desk import Answer
-from lachesis.rollout.workers.engine_fleet import EngineFleet
+from lachesis.rollout.workers.engine_fleet import EngineFleet, Seat
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.rollout.workers.remote import RemoteEngine
@@ -103,14 +103,14 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
     spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refit, odd = EngineFleet._refit, [RuntimeError("odd")]
+    fit, odd = EngineFleet._fit, [RuntimeError("odd")]
 
-    async def refit_at_last(fleet: EngineFleet, number: int) -> bool:
-        if fleet._shipment is not None and odd and asyncio.current_task() is fleet._supervisor:
+    async def fit_at_last(fleet: EngineFleet, seat: Seat) -> None:
+        if seat.member.restarts and odd:
             raise odd.pop()
-        return await refit(fleet, number)
+        await fit(fleet, seat)
 
-    monkeypatch.setattr(EngineFleet, "_refit", refit_at_last)
+    monkeypatch.setattr(EngineFleet, "_fit", fit_at_last)
 
     async def kill_all_and_score(pool: RayPool) -> None:
         await pool.publish(weights)
