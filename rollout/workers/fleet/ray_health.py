@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ....verifiers.errors import InfrastructureError
+from ..remote import first_line
 from .off_loop import off_loop
 from .state import Member
 
@@ -91,7 +92,7 @@ class RayHealth:
                 )
                 return
             except Exception as error:  # noqa: BLE001 - Ray says in many ways that it is gone
-                self.gone(f"Ray is gone from this machine: {str(error).splitlines()[0] if str(error) else error!r}")
+                self.gone(f"Ray is gone from this machine: {first_line(error)}")
                 return
             self._compare(nodes)
             await asyncio.sleep(self.EVERY)
