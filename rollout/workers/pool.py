@@ -15,6 +15,7 @@ from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
 from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
+from ..engines.probe import Probe
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
@@ -124,13 +125,16 @@ class Pool(GroupMaker, Protocol):
         """The trainer's side of the weight transport, for ``publish``."""
         ...
 
-    async def publish(self, shipment: Shipment) -> None:
-        """Give the weights to every engine that lives, and check that they arrived whole.
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
+        """Give the weights to the engines, and check that they arrived whole and, with a probe, that they have effect.
 
-        Engines that come back later get them before they serve requests.
+        Engines that are late or come back later get them, and are checked, before they serve requests.
+
+        Returns:
+            The largest gap of the probe's logprobs; 0 without a probe.
 
         Raises:
-            EngineError: a digest is wrong, or no engine took the weights in time.
+            EngineError: a digest or a logprob is wrong, or no engine took the weights in time.
         """
         ...
 
@@ -148,6 +152,10 @@ class Pool(GroupMaker, Protocol):
 
     async def activity(self) -> list[list[Interval]]:
         """When each engine had requests since the last call; empty for an engine that does not answer."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """The share of engines and workers in each state, and their restarts since the last call; empty without Ray."""
         ...
 
     async def close(self) -> None:
@@ -201,10 +209,12 @@ class InlinePool:
         """As in ``Pool``."""
         return self._spec.open_sender()
 
-    async def publish(self, shipment: Shipment) -> None:
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
         for engine in self._engines:
             shipment.check_delivery(await engine.update(shipment), "the engine")
+        found = await self.compute_logprobs(probe.tokens) if probe else []
+        return max((probe.check(logprobs, shipment.version) for logprobs in found), default=0.0) if probe else 0.0
 
     async def sleep(self) -> None:
         """As in ``Pool``."""
@@ -222,6 +232,10 @@ class InlinePool:
     async def activity(self) -> list[list[Interval]]:
         """As in ``Pool``."""
         return [activity.take() for activity in self._activities]
+
+    def metrics(self) -> dict[str, float]:
+        """As in ``Pool``."""
+        return {}
 
     async def close(self) -> None:
         """As in ``Pool``."""
