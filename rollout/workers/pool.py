@@ -9,6 +9,8 @@ from typing import Protocol
 
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
+from ..cluster.config import ClusterConfig
+from ..cluster.demand import Actors
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
@@ -33,6 +35,9 @@ class PoolSpec:
         version: the weights version of the model's files; -1 if the trainer will send the first weights.
         sandbox: settings of the sandbox in which verifiers run programs.
         agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
+        cluster: the machines on which Ray places the actors.
+        ranks: ranks of the trainer that need room on them; 0 if the trainer is in the process of the run.
+        gpus_per_rank: GPUs of each of them.
     """
 
     model: ModelConfig
@@ -41,6 +46,9 @@ class PoolSpec:
     version: int = -1
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     agents: tuple[dict[str, AgentConfig], ...] = ()
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    ranks: int = 0
+    gpus_per_rank: float = 0.0
 
     @cached_property
     def needs_engine(self) -> bool:
@@ -49,6 +57,12 @@ class PoolSpec:
             return True
         pairs = zip(self.environments, self.agents, strict=True)
         return any(AgentPolicies(spec.build(), agents).need_engine for spec, agents in pairs)
+
+    @property
+    def actors(self) -> Actors:
+        """How many actors the run has on Ray, and their GPUs."""
+        engines = self.rollout.engines if self.needs_engine else 0
+        return Actors(engines, self.rollout.workers, self.ranks, self.rollout.gpus_per_engine, self.gpus_per_rank)
 
     def build_engine(self) -> Engine:
         """One engine; needs the engine's packages."""

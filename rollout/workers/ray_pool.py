@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
 from ..engines.router import Router
@@ -11,7 +12,7 @@ from ..event_log import EventLog
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .pool import PoolSpec
-from .remote import RemoteEngine, RemoteWorker, start_ray, stop_ray, store
+from .remote import RemoteEngine, RemoteWorker, store
 from .worker_fleet import WorkerFleet
 
 
@@ -26,10 +27,17 @@ class RayPool:
     def __init__(self, spec: PoolSpec, events: EventLog | None = None) -> None:
         self._spec = spec
         config = spec.rollout
-        number = config.engines if spec.needs_engine else 0
-        self._started_ray = start_ray(config.address, number + config.workers)
-        engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
-        self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)], events)
+        self._session = Session(spec.cluster, spec.actors)
+        gpus, worker_gpus = config.gpus_per_engine, spec.cluster.workers.gpus
+        seats = self._session.seat
+        engines = [
+            RemoteEngine.start(spec, f"engine {place}", seats("engines", place, gpus))
+            for place in range(spec.actors.engines)
+        ]
+        workers = [
+            RemoteWorker.start(spec, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
+        ]
+        self._workers = WorkerFleet(workers, events)
         self._engines = EngineFleet(engines, config.deadline, store, events)
         self._router = Router(engines, config.deadline)
 
@@ -76,7 +84,6 @@ class RayPool:
     async def close(self) -> None:
         """As in ``Pool``."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
-            if self._started_ray:
-                closing.callback(stop_ray)
+            closing.callback(self._session.close)
             closing.push_async_callback(self._engines.close)
             closing.callback(self._workers.close)

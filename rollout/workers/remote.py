@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,24 +30,17 @@ from .actors import EngineActor, WorkerActor
 from .answer_desk import Answer
 from .pool import PoolSpec
 
-OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
+OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
 """Of every actor: Ray restarts it as often as it dies, and does not repeat the calls that were lost."""
 
 
-def start_ray(address: str, actors: int) -> bool:
-    """Join the cluster at ``address``, or start Ray on this machine with a CPU for each actor.
-
-    Returns:
-        False if this process had started Ray before.
-    """
-    if ray.is_initialized():
-        return False
+def start_ray(cpus: int) -> None:
+    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
     handler = signal.getsignal(signal.SIGTERM)
-    here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    cpus = max(cpus, os.cpu_count() or 1)
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
-    return True
 
 
 def stop_ray() -> None:
@@ -194,11 +187,11 @@ class RemoteEngine:
             waiting.set_result(answer)
 
     @classmethod
-    def start(cls, spec: PoolSpec, label: str) -> "RemoteEngine":
-        """Start an actor that hosts an engine."""
+    def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
+        """Start an actor that hosts an engine, with the options ``seat`` that place it."""
         actor: Any = ray.remote(EngineActor)
         name = f"lachesis-engine-{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine)
+        started = actor.options(**OPTIONS, **seat, name=name)
         handle = started.remote(spec, warnings_of(name))
         return cls(handle, spec.rollout.deadline, label, name)
 
@@ -240,10 +233,10 @@ class RemoteWorker:
         self._actor, self._deadline = actor, deadline
 
     @classmethod
-    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine]) -> "RemoteWorker":
-        """Start an actor that hosts a worker, whose requests go to ``engines``."""
+    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine], seat: Mapping[str, Any]) -> "RemoteWorker":
+        """Start an actor that hosts a worker, whose requests go to ``engines``; the options ``seat`` place it."""
         actor: Any = ray.remote(WorkerActor)
-        return cls(actor.options(**OPTIONS).remote(spec, engines), spec.rollout.deadline)
+        return cls(actor.options(**OPTIONS, **seat).remote(spec, engines), spec.rollout.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``GroupWorker``.
