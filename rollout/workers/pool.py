@@ -11,6 +11,8 @@ from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
 from ..chats.chat_tokenizer import ChatTokenizer
 from ..chats.renderer import Renderer
+from ..cluster.config import ClusterConfig
+from ..cluster.demand import Actors
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
@@ -38,6 +40,9 @@ class PoolSpec:
         agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
         tokenizer: the model's, with which workers in other processes need neither transformers nor torch; None is
             loaded from ``model.path``.
+        cluster: the machines on which Ray places the actors.
+        ranks: ranks of the trainer that need room on them; 0 if the trainer is in the process of the run.
+        gpus_per_rank: GPUs of each of them.
     """
 
     model: ModelConfig
@@ -47,6 +52,9 @@ class PoolSpec:
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     agents: tuple[dict[str, AgentConfig], ...] = ()
     tokenizer: ChatTokenizer | None = None
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    ranks: int = 0
+    gpus_per_rank: float = 0.0
 
     @cached_property
     def needs_engine(self) -> bool:
@@ -55,6 +63,12 @@ class PoolSpec:
             return True
         pairs = zip(self.environments, self.agents, strict=True)
         return any(AgentPolicies(spec.build(), agents).need_engine for spec, agents in pairs)
+
+    @property
+    def actors(self) -> Actors:
+        """How many actors the run has on Ray, and their GPUs."""
+        engines = self.rollout.engines if self.needs_engine else 0
+        return Actors(engines, self.rollout.workers, self.ranks, self.rollout.gpus_per_engine, self.gpus_per_rank)
 
     def build_engine(self) -> Engine:
         """One engine; needs the engine's packages."""

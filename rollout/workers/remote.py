@@ -9,7 +9,8 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from .fleet.keeper import ActorLost, ActorSilent, Pulse
 from .fleet.off_loop import off_loop
 from .pool import PoolSpec
 
-OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
+OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
 """Of every actor: Ray restarts it as often as it dies, and does not repeat the calls that were lost."""
 PULSE: dict[str, Any] = {"concurrency_group": "pulse"}
 """Of calls that are answered by a thread of their own."""
@@ -39,22 +40,15 @@ KILLING = 20.0
 """Seconds in which Ray must have taken the order to end a process: it has none to wait for."""
 
 
-def start_ray(address: str, actors: int) -> bool:
-    """Join the cluster at ``address``, or start Ray on this machine with a CPU for each actor.
-
-    Returns:
-        False if this process had started Ray before.
-    """
-    if ray.is_initialized():
-        return False
+def start_ray(cpus: int) -> None:
+    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
     handler = signal.getsignal(signal.SIGTERM)
-    here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
+    cpus = max(cpus, os.cpu_count() or 1)
+    logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _without_helpers():
-        logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        ray.init(address=address or "local", **logs, **({} if address else here))
+        ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
-    return True
 
 
 @contextmanager
@@ -305,11 +299,11 @@ class RemoteEngine(RemoteActor):
             waiting.set_result(answer)
 
     @classmethod
-    def start(cls, spec: PoolSpec, label: str) -> "RemoteEngine":
-        """Start an actor that hosts an engine."""
+    def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
+        """Start an actor that hosts an engine, with the options ``seat`` that place it."""
         actor = cls.class_of(EngineActor)
         name = f"lachesis-engine-{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine)
+        started = actor.options(**OPTIONS, **seat, name=name)
         handle = started.remote(spec, warnings_of(name))
         return cls(handle, spec.rollout.deadline, label, name)
 

@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 
+from ....rollout.cluster.delivery import model_here, named_node
+from ....rollout.cluster.placement import rank_seat
 from ....rollout.config import ModelConfig
 from ....rollout.engines.own_code import OwnCode
 from ....rollout.engines.weight_transport.transport import Shipment, WeightSender
@@ -44,7 +46,8 @@ class Rank:
         """Connect to the other ranks and load the model; return its vocabulary and scale."""
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, init_method=f"tcp://{address}", rank=self._rank, world_size=self._size)
-        self._learner = LocalLearner(model, config, longest)
+        with named_node():
+            self._learner = LocalLearner(model_here(model), config, longest)
         return self._learner.vocabulary, self._learner.scale
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
@@ -78,8 +81,10 @@ class RankedLearner:
         self.objective = Objective(config.loss)
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         actor: Any = ray.remote(Rank)
-        options = {"num_cpus": 0, "num_gpus": config.gpus_per_rank}
-        self._ranks = [actor.options(**options).remote(rank, config.ranks) for rank in range(config.ranks)]
+        gpus = config.gpus_per_rank
+        self._ranks = [
+            actor.options(**rank_seat(rank, gpus)).remote(rank, config.ranks) for rank in range(config.ranks)
+        ]
         address = self._get([self._ranks[0].address.remote()])[0]
         joined = self._get([rank.join.remote(address, model, config, longest) for rank in self._ranks])
         self.vocabulary: int
