@@ -28,6 +28,7 @@ from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
 from .actors import EngineActor, WorkerActor
 from .answer_desk import Answer
+from .leftovers import leave, sign, take_away
 from .pool import PoolSpec
 
 OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
@@ -44,7 +45,12 @@ def start_ray(address: str, actors: int) -> bool:
         return False
     handler = signal.getsignal(signal.SIGTERM)
     here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    sign()
+    begun: Any = ray.init(
+        address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here)
+    )
+    if not address:
+        leave(Path(begun.address_info["session_dir"]))
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
     return True
@@ -53,6 +59,7 @@ def start_ray(address: str, actors: int) -> bool:
 def stop_ray() -> None:
     """Leave the cluster; a Ray that was started on this machine ends."""
     ray.shutdown()
+    take_away()
 
 
 def store(shipment: Shipment) -> Any:
