@@ -7,7 +7,7 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +75,14 @@ def leave(folder: Path) -> None:
 
 
 def take_away() -> None:
-    """Remove the temporary folder that this process has noted, unless ``LACHESIS_DEBUG`` is set."""
+    """Remove the temporary folder that this process has noted, unless ``LACHESIS_DEBUG`` is set.
+
+    Processes that still have a file open in it, such as those that were stopped, are ended.
+    """
     if note := _own_note():
         with suppress(OSError, ValueError, KeyError, TypeError):
             folder = Path(json.loads(note.read_text(encoding="utf-8"))["folder"])
+            _end_all(lambda: _processes(lambda entry: _has_open(entry, [str(folder)])), 10.0)
             if not os.environ.get("LACHESIS_DEBUG"):
                 shutil.rmtree(folder, ignore_errors=True)
             note.unlink()
@@ -93,17 +97,10 @@ def clean(patience: float = 10.0) -> list[str]:
     Args:
         patience: most seconds to wait until the processes have ended.
     """
-    found: list[str] = []
     notes = dict(_notes_of_the_dead())
-    end = time.monotonic() + patience
-    while orphans := dict(_orphans([str(folder) for folder in notes.values()])):
-        found += [line for pid, name in orphans.items() if (line := f"process {pid} ({name})") not in found]
-        for pid in orphans:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > end:
-            break
-        time.sleep(0.05)
+    folders = [str(folder) for folder in notes.values()]
+    ended = _end_all(lambda: _processes(lambda entry: _is_marked(entry) or _has_open(entry, folders)), patience)
+    found = [f"process {pid} ({name})" for pid, name in ended.items()]
     for note, folder in notes.items():
         if _is_own(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,13 +121,26 @@ def _notes_of_the_dead() -> Iterator[tuple[Path, Path]]:
                 yield note, noted
 
 
-def _orphans(folders: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Number and name of each process that has the mark of a dead driver, or a file open in one of ``folders``."""
+def _end_all(find: Callable[[], Iterator[tuple[int, str]]], patience: float) -> dict[int, str]:
+    """Kill the processes that ``find`` finds until it finds none; return their numbers and names."""
+    found: dict[int, str] = {}
+    end = time.monotonic() + patience
+    while (here := dict(find())) and time.monotonic() < end:
+        found |= here
+        for pid in here:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return found
+
+
+def _processes(belongs: Callable[[Path], bool]) -> Iterator[tuple[int, str]]:
+    """Number and name of each other process of this user whose folder in /proc satisfies ``belongs``."""
     for entry in _PROC.glob("[0-9]*"):
         with suppress(OSError):
             if entry.stat().st_uid != os.geteuid() or int(entry.name) == os.getpid():
                 continue
-            if _start_of(int(entry.name)) is not None and (_is_marked(entry) or _has_open(entry, folders)):
+            if _start_of(int(entry.name)) is not None and belongs(entry):
                 yield int(entry.name), (entry / "comm").read_text(errors="replace").strip()
 
 
