@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,12 @@ class EventLog:
 
     Args:
         path: the file; an incomplete last line, which a crash left, is ended first.
+
+    Attributes:
+        told: is told the name of each event.
     """
+
+    told: Callable[[str], None] | None = None
 
     def __init__(self, path: Path | None = None) -> None:
         self._file: IO[str] | None = None
@@ -31,6 +36,8 @@ class EventLog:
 
     def note(self, event: str, **facts: Any) -> None:
         """Add an event that happens now, or at the time ``t`` among ``facts``, which are JSON."""
+        if self.told:
+            self.told(event)
         if self._file is None:
             return
         when = round(facts.pop("t", time.time()), 4)

@@ -30,6 +30,7 @@ from .actors import EngineActor, PulsedActor
 from .answer_desk import Answer, AnswerDesk
 from .fleet.keeper import ActorLost, ActorSilent, Pulse
 from .fleet.off_loop import off_loop
+from .leftovers import leave, sign, take_away
 from .pool import PoolSpec
 
 OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
@@ -45,8 +46,10 @@ def start_ray(cpus: int) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     cpus = max(cpus, os.cpu_count() or 1)
     logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    sign()
     with _without_helpers():
-        ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+        begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+    leave(Path(begun.address_info["session_dir"]))
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
 
@@ -73,6 +76,7 @@ def _without_helpers() -> Iterator[None]:
 def stop_ray() -> None:
     """Leave the cluster; a Ray that was started on this machine ends."""
     ray.shutdown()
+    take_away()
 
 
 def look_at_ray() -> list[dict[str, Any]]:
