@@ -27,6 +27,7 @@ from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
 from .run.progress import Progress, loading, starting, waiting
+from .run.replay.history import start_facts
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.services import RunServices
 from .run.step_record import record_step
@@ -128,7 +129,7 @@ class Trainer(RunLoop):
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
-        self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
+        self.folder.events.note("started", step=self.state.step, resumed=self.resumed, **start_facts(self.config))
         self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
@@ -169,9 +170,7 @@ class Trainer(RunLoop):
         tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
-                batch = [
-                    sample for _ in range(settings.batch) for sample in await self.demonstrations.samples(next(tasks))
-                ]
+                batch = await self.demonstrations.batch(tasks, settings.batch)
                 row = {"warm_start/loss": (await self.compute.supervised_step(batch, settings.lr))["loss"]}
             if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
@@ -209,6 +208,7 @@ class Trainer(RunLoop):
             result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
+        self.folder.events.note("trained", step=number, lr=lr, groups=[group.index for group in batch.groups])
         sampled = self.state.tokens_generated + int(metrics["tokens/sampled"])
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
