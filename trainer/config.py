@@ -162,7 +162,7 @@ class LoggingConfig(Settings):
 
 
 class EvalConfig(Settings):
-    """Held-out evaluation during training: greedy, one attempt at each task."""
+    """Held-out evaluation during training: greedy, one attempt at each task, while the next groups are made."""
 
     every: int = Field(20, ge=0)
     """Steps between evaluations. With 0, only the start and the end are evaluated."""

@@ -109,7 +109,7 @@ class Trainer(RunLoop):
         super().__init__(config, environments, folder, progress, pool, model, state)
         self.labels = [environment.label for environment in environments]
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
-        self.compute = AsyncLearner(self.learner, apart=self.services.hosted)
+        self.compute = AsyncLearner(self.learner, apart=self.services.hosted or not config.rollout.inline)
         self.saver = Saver(
             folder.path, folder.checkpoints, self.compute, self.renderer, config.trainer.keep, self.services.sealed
         )
@@ -174,10 +174,11 @@ class Trainer(RunLoop):
                 row = {"warm_start/loss": (await self.compute.supervised_step(batch, settings.lr))["loss"]}
             if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
-                row |= await self.held_out_metrics()
+                with self.clock.phase("evaluation"):
+                    row |= await self.measure()
             self.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
             self.progress.update(taken, row)
-            value = self.held_out.chosen(row) if evaluated else None
+            value = self.value(row) if evaluated else None
             if settings.target is not None and value is not None and value >= settings.target:
                 break
         self.learner.reset_optimizer()
@@ -239,7 +240,7 @@ class Trainer(RunLoop):
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
         metrics = await super().publish()
-        self.dispatcher.trained(self.state.version)
+        self.dispatcher.trained(self.state.version, steps_left=self.config.trainer.steps - self.state.step)
         return metrics
 
     def snapshot(self) -> RunState:

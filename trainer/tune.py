@@ -205,24 +205,24 @@ class Tuner(RunLoop):
         self.folder.events.flush()
         await self.after_step(metrics)
 
-    async def evaluate(self) -> Metrics:
-        """Return the metrics on the validation rows and the held-out tasks, and put the one that counts into the state.
-
-        That is ``eval.metric`` if there are environments, and otherwise the loss on the validation rows, as a negative
-        number, because the state keeps the highest value as the best.
-        """
+    async def measure(self) -> Metrics:
+        """Return the metrics on the validation rows and the held-out tasks."""
         metrics: Metrics = {}
         if self.validation:
-            with self.clock.phase("evaluation"):
-                found = await self.tuning.evaluate(self.validation)
+            found = await self.tuning.evaluate(self.validation)
             metrics |= {f"{VALIDATION}{name}": value for name, value in found.items()}
         if self.pool is not None:
             metrics |= await self.publish()
-            metrics |= await self.held_out_metrics()
-            self.state = self.state.evaluated(self.held_out.chosen(metrics))
-        elif self.validation:
-            self.state = self.state.evaluated(-metrics[f"{VALIDATION}loss"])
-        return metrics
+        return metrics | await super().measure()
+
+    def value(self, metrics: Metrics) -> float | None:
+        """Return ``eval.metric``; without environments, the loss on the validation rows.
+
+        The loss is a negative number, because the state keeps the highest value as the best.
+        """
+        if self.pool is None and self.validation:
+            return -metrics[f"{VALIDATION}loss"]
+        return super().value(metrics)
 
     def results(self) -> Summary:
         """Return what the summary has beside that of every run."""

@@ -139,9 +139,15 @@ class RunFolder:
         """Return the rows of ``metrics.jsonl`` in order, without a last line that a crash cut off."""
         return read_metrics(self.path / METRICS)
 
-    def rewind(self, step: int) -> None:
-        """Remove what was logged after ``step``, so that a resumed run's logs have no gaps and no duplicates."""
-        kept = [row for row in self.metrics() if row["step"] <= step]
+    def rewind(self, step: int, rows: int | None = None) -> None:
+        """Remove what was logged after ``step``, so that a resumed run's logs have no gaps and no duplicates.
+
+        Args:
+            step: the last whose trajectories stay.
+            rows: the last whose metrics stay, if that is another one.
+        """
+        last = step if rows is None else rows
+        kept = [row for row in self.metrics() if row["step"] <= last]
         target = self.path / METRICS
         with _writing(self.path):
             self._metrics.close()
