@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
         "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
     ),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
+    "control": Entry("control", "Show or steer the run in the folder RUN while it trains."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry(
         "replay.command", "Play recorded replies again, or train a run's recorded batches again, and show differences."

@@ -21,6 +21,7 @@ from .config import RunConfig
 from .learner.async_learner import AsyncLearner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
+from .run.control.config import STEERABLE
 from .run.error_log import ErrorLog
 from .run.generation import open_dispatcher, open_mixture, pool_spec
 from .run.loop import RunLoop, prefix_errors
@@ -95,6 +96,7 @@ class Trainer(RunLoop):
     """The loop over steps of an algorithm on groups of rollouts."""
 
     pool: Pool
+    steerable = tuple(STEERABLE)
 
     def __init__(
         self,
@@ -130,6 +132,7 @@ class Trainer(RunLoop):
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
         self.folder.events.note("started", step=self.state.step, resumed=self.resumed, **start_facts(self.config))
+        self.control.listen()
         self.progress.phase(waiting(self.config.rollout))
         await self.weights.check_vocabulary(self.learner.vocabulary)
         if self.resumed:
@@ -251,6 +254,15 @@ class Trainer(RunLoop):
         """Report the result of the next order, in admission order."""
         self.mixture.learn(outcome)
         self.services.learn(outcome)
+
+    def reconfigure(self, config: RunConfig) -> None:
+        """As in ``RunLoop``; new limits hold for the groups that are admitted from now on."""
+        super().reconfigure(config)
+        self.dispatcher.change(
+            staleness=config.rollout.staleness,
+            max_tokens=config.rollout.sampling.max_tokens,
+            steps_left=config.trainer.steps - self.state.step,
+        )
 
     def keep_reference(self) -> None:
         """Freeze the policy after the warm start, if the loss has a KL penalty against it."""
