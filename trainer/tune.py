@@ -156,6 +156,7 @@ class Tuner(RunLoop):
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
         self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
+        self.control.listen()
         if self.pool is not None:
             self.progress.phase(waiting(self.config.rollout))
             await self.weights.check_vocabulary(self.learner.vocabulary)
