@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.weight_transport.layout import Layout, layout_of
+from ...rollout.engines.weight_transport.adapters import Adapters
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship, ship_each
 from ...rollout.models.loading import check_context, load_empty_model
@@ -28,10 +29,11 @@ from ..losses.preference import Preference
 from ..losses.terms import Tokens
 from .device import check_compiler, check_memory, choose_device
 from .learner import Computed, Metrics, StepResult
-from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
+from .lora import adapt, base_digest, merged_state
 from .loss_metrics import LossMetrics
 from .offload import Offload
 from .optimizer_state import StateFile
+from .outgoing_weights import adapters_alone, whole_weights
 from .packing.attention import choose_attention
 from .packing.logprobs import LogprobModel
 from .packing.micro_batch import MicroBatch, micro_batches
@@ -227,29 +229,20 @@ class LocalLearner:
         self._ranks.reshard(self._policy)
         return logprobs_T
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
-        once = {name for name, _ in self.model.named_parameters()}  # tied parameters have one name here
-        again = {name for name, _ in self.model.named_parameters(remove_duplicate=False)} - once
-        tensors = ((name, self._sent(one)) for name, one in merged_tensors(self.model) if name not in again)
+        alone = adapters and self.config.lora.rank > 0
+        layout, tensors = adapters_alone(self.model) if alone else whole_weights(self.model, self.dtype)
+        said = Adapters(self._base_digest, self.config.lora.alpha / self.config.lora.rank) if alone else None
         if self._first:
-            return ship_each(sender, version, self._layout(again), tensors)
+            return replace(ship_each(sender, version, layout, tensors), adapters=said)
         for _ in tensors:
             pass
         return ship(ObjectStoreSender(), version, {})
 
-    def _sent(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
-
-    def _layout(self, without: set[str]) -> Layout:
-        """The layout of what is sent, all of it but the names ``without``; nothing is gathered for it."""
-        parts = {usual_name(name): part for name, part in self.model.state_dict().items() if ADAPTER not in name}
-        empty = {
-            name: self._sent(torch.empty(part.shape, dtype=part.dtype, device="meta"))
-            for name, part in parts.items()
-            if name not in without
-        }
-        return layout_of(empty)
+    @cached_property
+    def _base_digest(self) -> str:
+        return base_digest(self.model, self.dtype)
 
     def save(self, folder: Path) -> None:
         """As in ``Learner``."""

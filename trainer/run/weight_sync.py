@@ -48,7 +48,8 @@ class WeightSync:
         Raises:
             EngineError: A checksum or the probe's logprobs differ.
         """
-        await self._pool.publish(await self._learner.send(self._pool.sender(), version))
+        adapters = all(info.adapters for info in await self._pool.infos())
+        await self._pool.publish(await self._learner.send(self._pool.sender(), version, adapters))
         expected = (await self._learner.compute_logprobs(self._probe))[1:]
         answers = await self._pool.compute_logprobs(self._probe)
         gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN if any value is NaN

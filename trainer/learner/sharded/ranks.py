@@ -113,11 +113,11 @@ class RankedLearner:
         found: list[Computed] = self.call("compute_each", ray.put(samples))[0]
         return found
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``."""
         with OwnCode("rollout.weight_transport: pickling its sender"):
             stored = ray.put(sender)
-        shipment: Shipment = self.call("send", stored, version)[0]
+        shipment: Shipment = self.call("send", stored, version, adapters)[0]
         return shipment
 
     def saved(self) -> bool:
