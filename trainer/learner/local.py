@@ -19,7 +19,7 @@ from ...rollout.config import ModelConfig
 from ...rollout.engines.weight_transport.adapters import Adapters
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship, ship_each
-from ...rollout.models.loading import check_context, load_empty_model
+from ...rollout.models.loading import check_context, leave_cudnn_attention, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
@@ -27,7 +27,7 @@ from ..losses.config import NORMALIZATIONS, PreferenceConfig
 from ..losses.objective import Objective
 from ..losses.preference import Preference
 from ..losses.terms import Tokens
-from .device import check_compiler, check_memory, choose_device
+from .device import check_compiler, check_memory, choose_device, memory_told
 from .learner import Computed, Metrics, StepResult
 from .lora import adapt, base_digest, merged_state
 from .loss_metrics import LossMetrics
@@ -75,8 +75,7 @@ class LocalLearner:
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
         self.device = choose_device(config, self.dtype)
-        # cuDNN compiles a plan for each new shape, about a second each; this holds for backward passes and threads too
-        torch.backends.cuda.enable_cudnn_sdp(False)
+        leave_cudnn_attention()
         self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
         if self.device.type == "cuda":
@@ -111,6 +110,7 @@ class LocalLearner:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[Future[Any]] = []
 
+    @memory_told
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``. Without any samples the weights stay as they are.
 
@@ -151,6 +151,7 @@ class LocalLearner:
         logprobs, entropies = ([None if one is None else one[row] for one in computed] for row in (0, 1))
         return StepResult(metrics, logprobs, entropies)
 
+    @memory_told
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
@@ -165,6 +166,7 @@ class LocalLearner:
         metrics = {name: value / total for name, value in summed.items()}
         return {**metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
 
+    @memory_told
     def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
         """As in ``Learner``.
 
@@ -186,6 +188,7 @@ class LocalLearner:
             torch.autograd.backward((self._policy(micro)[0] * micro.weights_N).sum())
         return {**preference.metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
 
+    @memory_told
     @torch.no_grad()
     def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
         """As in ``Learner``."""
@@ -217,6 +220,7 @@ class LocalLearner:
         """As in ``Learner``."""
         self.optimizer.state.clear()
 
+    @memory_told
     @torch.no_grad()
     def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """As in ``Learner``."""

@@ -28,9 +28,10 @@ import torch
 from transformers import PreTrainedModel
 
 from ....verifiers.errors import ConfigError, EngineError
-from ...models.loading import check_context, load_model
+from ...models.loading import check_context, load_empty_model, load_model
 from ..device import check_dtype, choose_device
 from ..engine import Completion, Engine, EngineInfo, Request, Stop
+from ..gpu_memory import MemoryNeed
 from ..local import LocalEngine
 from ..registry import EngineSetup
 from ..request_checks import check_length, check_tokens, check_version
@@ -329,6 +330,9 @@ def open_engine(setup: EngineSetup) -> Engine:
     if device == "cuda":
         check_dtype(setup.dtype, torch.cuda.get_device_name(), torch.cuda.get_device_capability())
         log.warning("%s", SLOW_ON_GPU)
+        empty = load_empty_model(setup.path, torch.float32)
+        need = MemoryNeed.of(empty, empty.config, setup.dtype)
+        need.check_slots(setup.slots, blocks(setup.context), torch.cuda.mem_get_info()[0])
     core = TorchEngine.from_path(
         setup.path,
         dtype=setup.dtype,

@@ -23,6 +23,7 @@ from lachesis.trainer.learner.config import LoraConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.weight_sync import WeightSync
+from lachesis.verifiers.errors import ConfigError
 
 PROBE = np.arange(5, 45, dtype=np.int32)
 OWN_ENGINE = """
@@ -119,3 +120,20 @@ def test_an_engine_that_was_killed_gets_base_and_newest_adapters(path: str) -> N
         assert asyncio.run(asyncio.wait_for(session(), 300)) < 1e-4
     finally:
         ray.shutdown()
+
+
+def test_an_engine_with_another_vocabulary_than_the_trainer_is_refused(path: str, tmp_path: Path) -> None:
+    learner = learner_of(str(build_tiny_model(tmp_path, hidden=32, layers=1, words=["hello"], context=64)), 0)
+
+    async def session() -> None:
+        pool = open_pool(spec_of(path, inline=True))
+        try:
+            sync = WeightSync(pool, AsyncLearner(learner, apart=False), PROBE, 1e-3)
+            await sync.check_vocabulary(learner.vocabulary)
+        finally:
+            await pool.close()
+
+    with pytest.raises(
+        ConfigError, match=r"a torch engine has a vocabulary of \d+ tokens, and the trainer's .* of \d+"
+    ):
+        asyncio.run(session())
