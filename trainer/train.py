@@ -134,7 +134,7 @@ class Trainer(RunLoop):
         self.folder.events.note("started", step=self.state.step, resumed=self.resumed, **start_facts(self.config))
         self.control.listen()
         self.progress.phase(waiting(self.config.rollout))
-        await self.weights.check_vocabulary(self.learner.vocabulary)
+        await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
         self.progress.phase("publishing the weights")

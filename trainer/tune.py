@@ -159,7 +159,7 @@ class Tuner(RunLoop):
         self.control.listen()
         if self.pool is not None:
             self.progress.phase(waiting(self.config.rollout))
-            await self.weights.check_vocabulary(self.learner.vocabulary)
+            await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.progress.training(self.state.step, self.config.trainer.steps)
         else:

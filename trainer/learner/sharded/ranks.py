@@ -146,11 +146,10 @@ class RankedLearner:
         found: list[Computed] = self.call("compute_each", Once(samples))[0]
         return found
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``."""
-        shipment: Shipment = self.call("send", Once(sender, "rollout.weight_transport: pickling its sender"), version)[
-            0
-        ]
+        once = Once(sender, "rollout.weight_transport: pickling its sender")
+        shipment: Shipment = self.call("send", once, version, adapters)[0]
         return shipment
 
     def saved(self) -> bool:
