@@ -1,5 +1,6 @@
 """The audit of a Harbor task: only its oracle passes, no answer is left behind, and no agent writes its reward."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -103,12 +104,17 @@ class TaskAudit:
         ]
 
     async def _hostile(self) -> list[Finding]:
-        found = []
-        for what, source in HOSTILE.items():
-            if (await self.environment.verdict(self.task, await self._left(source))).passed:
-                cure = "declare artifacts and a separate verifier, and let no test import or run what the agent left"
-                found.append(self._finding("reward", f"an agent that {what} earns the reward; {cure}"))
-        return found
+        earned = await asyncio.gather(*(self._earns(script) for script in HOSTILE.values()))
+        cure = "declare artifacts and a separate verifier, and let no test import or run what the agent left"
+        return [
+            self._finding("reward", f"an agent that {what} earns the reward; {cure}")
+            for what, earns in zip(HOSTILE, earned, strict=True)
+            if earns
+        ]
+
+    async def _earns(self, script: str) -> bool:
+        verdict = await self.environment.verdict(self.task, await self._left(script))
+        return verdict.passed
 
     async def _left(self, script: str) -> Left:
         """What a shell program leaves."""

@@ -123,7 +123,7 @@ class Harbor(AgentProgram):
         else:
             program = replace(program, files={**left.files, **program.files})
             ran = await run_program(self._own_sandbox(task, {}), program)
-        return _verdict(ran.files, ran.execution.stdout[-2000:] + ran.execution.stderr[-2000:])
+        return read_reward(ran.files, ran.execution.stdout[-2000:] + ran.execution.stderr[-2000:])
 
     def in_docker(self, task: Task) -> DockerTask | None:
         """The task in Docker; None if it is played without containers."""
@@ -232,22 +232,21 @@ def _plain_variables(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if "${" not in value}
 
 
-def _verdict(files: Mapping[str, bytes], printed: str) -> Verdict:
+def read_reward(files: Mapping[str, bytes], printed: str) -> Verdict:
     """The reward that the tests wrote, as Harbor reads it: reward.json first, then reward.txt."""
     as_object, as_text = (files.get(name) for name in _REWARDS)
     try:
         if as_object is not None:
             said = json.loads(as_object)
-            values = said if isinstance(said, dict) else {"reward": said}
-            if not all(isinstance(value, int | float) for value in values.values()):
-                raise ValueError(said)
-            numbers = {str(name): float(value) for name, value in values.items()}
+            numbers = {name: float(value) for name, value in said.items() if isinstance(value, int | float)}
+            if len(numbers) < len(said) or not all(map(math.isfinite, numbers.values())):
+                raise ValueError("it is no object of numbers")
             score = numbers.get("reward", sum(numbers.values()) / len(numbers))
         elif as_text is not None:
             score = float(as_text.decode())
         else:
             return wrong("the tests wrote no reward", printed=printed)
-    except (ValueError, TypeError, ZeroDivisionError, RecursionError):
+    except (ValueError, AttributeError, ArithmeticError, RecursionError):
         return wrong("the tests wrote a reward that is no number", printed=printed)
     if not math.isfinite(score):
         return wrong(f"the tests wrote the reward {score}", printed=printed)
