@@ -19,7 +19,19 @@ from lachesis.verifiers.sandbox.docker.image import build_image
 from lachesis.verifiers.trajectory import Trajectory
 
 BASE = "lachesis-harbor-test-base:latest"
-PROGRAMS = ("bash", "cat", "chmod", "dd", "find", "ln", "ls", "mkdir", "rm", "sh", "sleep")
+PROGRAMS = (
+    *("bash", "cat", "chmod", "cp", "date", "dd", "env", "find", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv"),
+    *("ps", "rm", "sh", "sleep", "stat", "tail", "touch", "tr", "uname"),
+)
+LIBRARIES = (
+    "librt.so.1",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libutil.so.1",
+    "libz.so.1",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +71,8 @@ def files_of_programs() -> set[str]:
         listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
         libraries = {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
         found |= {f"/usr/bin/{program}", f"/bin/{program}", *libraries}
+    (libc,) = [name for name in found if Path(name).name == "libc.so.6"]
+    found |= {str(Path(libc).with_name(library)) for library in LIBRARIES}
     return {name for name in found if Path(name).exists()}
 
 
