@@ -23,7 +23,7 @@ from ..service.engine.replies import in_hermes_form
 from ..service.engine.requests import Refusal, Wanted, clean, for_template
 from ..service.engine.sampling import Sample, draw
 from .call import Call, Choice, ToolUse, as_message
-from .tree import TEMPLATE, Node, Opening, Tree
+from .tree import TEMPLATE, Node, Opening, Tree, hash_after
 
 _LONGEST_TOKEN = 64
 """Characters that no token exceeds on average."""
@@ -57,7 +57,7 @@ class TokenPlayer:
         self.policy = policy
         self._agent, self._seed = agent, seed
         self._taken: dict[bytes, set[int]] = {}  # prompt → numbers of the calls with it
-        self._places_of_tools: dict[bytes, bool] = {}
+        self._places_of_tools: dict[tuple[bool | None, str], bool] = {}
 
     @property
     def context(self) -> int:
@@ -96,13 +96,15 @@ class TokenPlayer:
                 param="messages",
             )
         most = min(room, most, wanted.max_tokens or room)
-        digest = hashlib.blake2b(prompt.ids.tobytes(), digest_size=16).digest()
+        before = prompt.before
+        new = prompt.ids[before.size if before else 0 :]
+        digest = hash_after(before.hashed if before else None, new).digest()
         taken = self._taken.setdefault(digest, set())
         number = next(number for number in range(len(taken) + 1) if number not in taken)
         taken.add(number)
         source = [[int(part) for part in self._seed], self._agent, digest.hex(), number]
         seed = int.from_bytes(hashlib.blake2b(json.dumps(source).encode(), digest_size=8).digest(), "big") >> 1
-        version = max(self.policy.version, prompt.before.version if prompt.before else 0)
+        version = max(self.policy.version, before.version if before else 0)
         try:
             seeded = wanted.model_copy(update={"seed": seed})
             renderer, engine = prompt.renderer, self.policy.engine
@@ -118,9 +120,10 @@ class TokenPlayer:
         self._check_length(call)
         self._check_tools(renderer, call)
         opening = tree.open(call)
-        told: list[Message] = for_template(call.messages)
+        told = list(opening.messages)
         for position, node in opening.known.items():
             told[position] = {"role": "assistant", "content": node.text}
+        told = for_template(told)
         begun = OPENED if renderer.begins_open else ""
         ids, began = self._continued(renderer, opening, told, call)
         latest = opening.latest
@@ -142,14 +145,14 @@ class TokenPlayer:
         assert node.completion is not None
         last = node.completion.tokens[-1:].tolist()
         end = last[0] if last and last[0] in renderer.stop_ids else None
-        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.tools)
+        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.schemas)
         if bridge is None:
             return None, TEMPLATE
         return np.concatenate([node.ids(), bridge]), opening.began
 
     def _rendered(self, renderer: Renderer, told: Sequence[Message], call: Call) -> Ids:
         try:
-            return renderer.prompt(told, call.tools)
+            return renderer.prompt(told, call.schemas)
         except DataError as error:
             raise Refusal(str(error), param="messages") from None
 
@@ -168,13 +171,13 @@ class TokenPlayer:
         """Refuse tools that the template would silently leave out."""
         if not call.tools:
             return
-        key = json.dumps([call.thinking, call.tools]).encode()
+        key = call.thinking, call.schemas.text
         if key not in self._places_of_tools:
             asked: list[Message] = [{"role": "user", "content": "x"}]
             try:
                 if renderer.call_format != "hermes":
                     declarations(list(call.tools))  # so that every reply can be read
-                shown = not np.array_equal(renderer.prompt(asked, call.tools), renderer.prompt(asked))
+                shown = not np.array_equal(renderer.prompt(asked, call.schemas), renderer.prompt(asked))
             except DataError as error:
                 raise Refusal(str(error), param="tools") from None
             self._places_of_tools[key] = shown
