@@ -61,6 +61,10 @@ class TextPlayer:
             raise
         return [self._remember(tree, opening, choice, seed) for choice, seed in zip(choices, seeds, strict=True)], []
 
+    def count(self, call: Call) -> int:
+        """Refuse: the tokenizer is not known here. Programs that are told 404 estimate the number."""
+        raise Refusal("the tokens of a model behind a URL cannot be counted here", status=404)
+
     def _number(self, opening: Opening, number: int, place: int) -> int:
         """A seed in 31 bits, as endpoints take it."""
         source = [[int(part) for part in self._seed], opening.keys[-1].hex(), number, place]

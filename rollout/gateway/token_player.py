@@ -85,6 +85,15 @@ class TokenPlayer:
                 choices.append(self._remember(tree, call, prompt, number, sample, seed + place))
         return choices, [prompt.ids for prompt in prompts]
 
+    def count(self, call: Call) -> int:
+        """The tokens of the prompt that the conversation would have as a new one.
+
+        Raises:
+            Refusal: the call cannot be served.
+        """
+        renderer = self._renderer(call)
+        return int(self._rendered(renderer, for_template(call.messages), call).size)
+
     async def _draw(self, prompt: _Prompt, wanted: Wanted, most: int) -> tuple[int, list[Sample]]:
         """The seed and the samples; a call that ends without samples leaves its seed to the next with its prompt."""
         room = self.context - int(prompt.ids.size)
@@ -115,10 +124,7 @@ class TokenPlayer:
 
     def _of_messages(self, call: Call, tree: Tree) -> _Prompt:
         """The ids of the latest known reply and a bridge; else the conversation rendered anew."""
-        thinking, policy = call.thinking, self.policy.renderer
-        renderer = policy if thinking is None else policy.thinking(thinking)
-        self._check_length(call)
-        self._check_tools(renderer, call)
+        renderer = self._renderer(call)
         opening = tree.open(call)
         told = list(opening.messages)
         for position, node in opening.known.items():
@@ -134,6 +140,14 @@ class TokenPlayer:
             before = tree.place_ids(ids)
         parent = latest[1] if latest else None
         return _Prompt(ids, renderer, parent, before, opening.lineage, began, opening.record, opening.keys[-1], begun)
+
+    def _renderer(self, call: Call) -> Renderer:
+        """The renderer for a call, whose messages and tools it can render; raises ``Refusal``."""
+        thinking, policy = call.thinking, self.policy.renderer
+        renderer = policy if thinking is None else policy.thinking(thinking)
+        self._check_length(call)
+        self._check_tools(renderer, call)
+        return renderer
 
     def _continued(
         self, renderer: Renderer, opening: Opening, told: list[Message], call: Call
