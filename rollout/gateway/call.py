@@ -129,7 +129,8 @@ def canonical(message: Message) -> str:
     programs change them when they send a reply back, and none of them means to edit it.
     """
     if message["role"] != "assistant":
-        return json.dumps([message["role"], message["content"], message.get("name")])
+        shown = [message["role"], message["content"], message.get("name")]
+        return json.dumps([*shown, message["parts"]] if "parts" in message else shown)  # type: ignore[typeddict-item]
     reasoning, answer = split_reasoning(message["content"])
     calls = [call["function"] for call in message.get("tool_calls", ())]
     used = [[function["name"], _sorted(function["arguments"])] for function in calls]

@@ -15,6 +15,7 @@ from ..chats.text_chat import TextPolicy, raw_text
 from ..engines.engine import Ids
 from ..service.engine.requests import Refusal, Wanted
 from .call import Call, Choice, ToolUse, as_message
+from .dialects.contents import with_parts
 from .tree import NO_IDS, Node, Opening, Tree
 
 
@@ -132,7 +133,9 @@ class TextPlayer:
 
 def _wire(message: Message) -> dict[str, Any]:
     """A message as endpoints expect it: reasoning in a field of its own."""
-    if message["role"] != "assistant" or "think>" not in message["content"]:
+    if message["role"] != "assistant":
+        return with_parts(message)
+    if "think>" not in message["content"]:
         return dict(message)
     reasoning, content = split_reasoning(message["content"])
     return {**message, "content": content, "reasoning_content": reasoning}

@@ -23,6 +23,7 @@ from ..service.engine.replies import in_hermes_form
 from ..service.engine.requests import Refusal, Wanted, clean, for_template
 from ..service.engine.sampling import Sample, draw
 from .call import Call, Choice, ToolUse, as_message
+from .dialects.contents import require_text
 from .tree import TEMPLATE, Node, Opening, Tree, hash_after
 
 _LONGEST_TOKEN = 64
@@ -145,6 +146,7 @@ class TokenPlayer:
         """The renderer for a call, whose messages and tools it can render; raises ``Refusal``."""
         thinking, policy = call.thinking, self.policy.renderer
         renderer = policy if thinking is None else policy.thinking(thinking)
+        require_text(call.messages)
         self._check_length(call)
         self._check_tools(renderer, call)
         return renderer

@@ -16,6 +16,7 @@ from ..chats.text_chat import raw_text
 from ..engines.engine import Completion, Ids
 from ..service.engine.prefixes import Key, Prefixes
 from .call import Call, Choice, as_message, canonical
+from .dialects.contents import without_parts
 
 OPENING, CONVERSATION, FORK = "opening", "conversation", "fork"
 REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
@@ -248,7 +249,7 @@ class Tree:
     def _as_record(self, message: Message) -> Message:
         """A message as ``Trajectory.messages`` has it."""
         if message["role"] != "assistant":
-            return message
+            return without_parts(message)
         same = self._by_reply.get(canonical(message))
         return same.record[-1] if same else _given(message)
 
