@@ -27,6 +27,7 @@ from lachesis.rollout.engines.router import Router
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.tasks.mixture import Mixture, Portion
+from lachesis.rollout.workers.fleet.keeper import Pulse
 from lachesis.rollout.workers.worker import GroupWorker
 from lachesis.rollout.workers.worker_fleet import WorkerFleet
 from lachesis.verifiers.sandbox.settings import SandboxSettings
@@ -93,13 +94,22 @@ class HeldEngine:
 
 
 class HereWorker:
-    """A worker without an actor around it."""
+    """A worker without an actor around it, which its fleet asks for its pulse like any other."""
 
     def __init__(self, worker: GroupWorker) -> None:
         self._worker = worker
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         return await self._worker.run(orders)
+
+    async def hello(self, deadline: float) -> Pulse:
+        return Pulse(os.getpid())
+
+    async def pulse(self, deadline: float) -> Pulse:
+        return Pulse(os.getpid())
+
+    async def kill(self, restart: bool) -> None:
+        raise AssertionError("a worker was given up")
 
 
 async def figures(engines: int, staleness: int) -> dict[str, float]:
@@ -138,6 +148,8 @@ async def figures(engines: int, staleness: int) -> dict[str, float]:
         dispatcher.trained(step + 1)
     spent = time.process_time() - began
     await dispatcher.close()
+    for keeping in fleet._keeping:  # ``close`` would end the workers' processes
+        keeping.cancel()
     return {"us": 1e6 * spent / ((STEPS - 1) * prompts * ATTEMPTS), "kb": in_flight / (window * ATTEMPTS)}
 
 

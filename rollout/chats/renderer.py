@@ -20,6 +20,8 @@ from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.tokenizer import load_tokenizer, save_tokenizer
 from .chat_tokenizer import ChatTokenizer, generation_stops
 from .codec import SEPARATOR, Codec, Marks
+from .schemas import Schemas
+from .stand_in import Trust, stand_in
 
 if TYPE_CHECKING:  # it imports torch, which workers do without
     from transformers import PreTrainedTokenizerBase
@@ -85,6 +87,7 @@ class Renderer:
     def _forget(self) -> None:
         self._prompt = lru_cache(maxsize=512)(self._render_prompt)
         self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._trust = Trust()
         self._generation: str | None = None
 
     def thinking(self, on: bool) -> "Renderer":
@@ -163,6 +166,10 @@ class Renderer:
         A sampled stop token ends the turn, so the bridge leaves out the template's own. If the template's token opens
         the next turn, and the reply ended with another (a call that ended as if a question followed), it cannot bridge.
 
+        Rendering all of a long conversation for each of its turns would take ever longer. So the bridge is made with a
+        short stand-in for ``before`` and one of the tools. It is compared with the bridge of the whole conversation
+        the first time that a conversation of this shape is bridged, and ever more rarely after that.
+
         Args:
             before: the conversation up to the reply.
             reply: the reply, raw.
@@ -170,7 +177,18 @@ class Renderer:
             new: the messages after the reply.
             tools: JSON schemas.
         """
-        return self._bridge(_key(before, tools), _sentinels(reply), end, _key(new, ()))
+        tools = Schemas.of(tools)
+        sentinels, after = _sentinels(reply), _key(new, ())
+        short = stand_in(before, new, len(tools))
+        shape = short and (short.shape, sentinels, tools.text)
+        if short is None or not self._trust.trusts(shape):
+            return self._bridge(_key(before, tools), sentinels, end, after)
+        bridge = self._bridge(_key(short.messages, tools.first), sentinels, end, after)
+        if bridge is not None and not self._trust.due(shape):
+            return bridge
+        whole = self._bridge(_key(before, tools), sentinels, end, after)
+        self._trust.compared(shape, equal=_equal(bridge, whole))
+        return whole
 
     def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
         """The text of sampled ids and of control tokens among them, without a stop token (``stop_ids``) at the end."""
@@ -273,9 +291,10 @@ class Renderer:
 def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
     try:
         shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
-        return f"{json.dumps(shown)}{SEPARATOR}{json.dumps(list(tools))}"
+        told = json.dumps(shown)
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"messages and tool schemas are JSON: {error}") from None
+        raise DataError(f"messages are JSON: {error}") from None
+    return f"{told}{SEPARATOR}{Schemas.of(tools).text}"
 
 
 def _sentinels(reply: str) -> str:
@@ -293,6 +312,10 @@ def _after_sentinels(whole: str, reply: str, position: int) -> str | None:
         if not position or whole.count(sentinel) != 1:
             return None
     return whole[position:]
+
+
+def _equal(one: Ids | None, other: Ids | None) -> bool:
+    return np.array_equal(one, other) if one is not None and other is not None else one is other
 
 
 def _frozen(ids: Sequence[int]) -> Ids:

@@ -30,7 +30,34 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
     except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
         # no folder or files; an unknown architecture; weights of another shape, or cut off
         raise ConfigError(refusal(path, "causal language model", error)) from error
-    return cast(PreTrainedModel, model.to(device).eval())
+    return _placed(model, path, device)
+
+
+def _placed(model: Any, path: str, device: str | torch.device) -> PreTrainedModel:
+    """The model on its device, ready to compute rows of any shape.
+
+    Raises:
+        ConfigError: the device has too little memory.
+    """
+    leave_cudnn_attention()
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    try:
+        return cast(PreTrainedModel, model.to(device).eval())
+    except torch.OutOfMemoryError as error:
+        free, total = torch.cuda.mem_get_info(device)
+        most = free / size * model.num_parameters()
+        raise ConfigError(
+            f"{path!r} has {size / 2**30:.1f} GiB of weights, and {free / 2**30:.1f} of {total / 2**30:.1f} GiB are "
+            f"free on {device}: give a model of at most {most / 1e9:.2g} billion parameters, or use another GPU"
+        ) from error
+
+
+def leave_cudnn_attention() -> None:
+    """Keep torch from cuDNN's attention, which compiles a plan for each new shape, about a second each.
+
+    It holds for this process, with its threads and backward passes.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def load_sequence_classifier(path: str, dtype: torch.dtype | str, device: str | torch.device) -> PreTrainedModel:
@@ -49,7 +76,7 @@ def load_sequence_classifier(path: str, dtype: torch.dtype | str, device: str | 
             f"{path!r} has no weights for {', '.join(lacking)[:160]}, so its outputs would be random; give a reward "
             "model or another sequence classifier, not a language model"
         )
-    return cast(PreTrainedModel, model.to(device).eval())
+    return _placed(model, path, device)
 
 
 def load_empty_model(path: str, dtype: torch.dtype) -> PreTrainedModel:
