@@ -170,7 +170,7 @@ class VllmEngine:
         return self._running.pop(name).end("abort")
 
     def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
-        """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
+        """Logprob of each token given those before it; NaN first. It goes before all requests that wait.
 
         Raises:
             EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
@@ -187,6 +187,7 @@ class VllmEngine:
         if len(tokens) > 1:
             params = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
             self._probe = self._submit(tokens, params)
+            self._put_first(self._probe)
             while self._prompt_logprobs is None:
                 self._advance()
             logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
@@ -263,6 +264,13 @@ class VllmEngine:
         made = self._engine.input_processor.process_inputs(name, tokens_input(tokens.tolist()), params, tasks)
         self._engine.engine_core.add_request(made)
         return name
+
+    def _put_first(self, name: str) -> None:
+        """Let a request go before all that wait; after an update these are all, as it sends running ones back."""
+        scheduler = self._engine.engine_core.engine_core.scheduler
+        request = scheduler.requests[name]
+        scheduler.waiting.remove_request(request)
+        scheduler.waiting.prepend_request(request)
 
     def _advance(self) -> None:
         for output in self._engine.engine_core.get_output().outputs:

@@ -37,7 +37,7 @@ def choose_device(config: TrainerConfig, dtype: torch.dtype) -> torch.device:
         built = "" if torch.version.cuda else f" (torch {torch.__version__} is built without CUDA)"
         found = f"{count} GPUs" if count else f"no GPU{built}"
         raise ConfigError(f'trainer.device = "{name}", but torch finds {found} here; set trainer.device = "auto"')
-    if config.ranks > 1 and config.gpus_per_rank < 1:
+    if config.ranks > 1 and config.gpus_per_rank <= 0.5:  # more than half of a GPU is not given out twice
         raise ConfigError(
             f"trainer.ranks = {config.ranks} would share one GPU, because trainer.gpus_per_rank = "
             f'{config.gpus_per_rank:g}; set it to 1, or trainer.device = "cpu"'

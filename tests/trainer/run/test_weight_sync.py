@@ -12,6 +12,7 @@ import ray
 
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
+from lachesis.rollout.engines.probe import Probe
 from lachesis.rollout.engines.weight_transport.transport import Shipment
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.workers.open_pool import open_pool
@@ -68,6 +69,7 @@ def step(learner: LocalLearner) -> None:
 async def publish(pool: Pool, learner: LocalLearner, versions: int) -> list[float]:
     """Train and publish ``versions`` times; return the gaps between engine and trainer."""
     sync = WeightSync(pool, AsyncLearner(learner, apart=False), PROBE, 1e-3)
+    await sync.meet_engines(learner.vocabulary)
     gaps = []
     for version in range(versions):
         step(learner)
@@ -84,9 +86,9 @@ def test_adapters_go_alone_if_they_are_trained_and_the_engine_takes_them(
     shipped: list[Shipment] = []
 
     class Seen(InlinePool):
-        async def publish(self, shipment: Shipment) -> None:
+        async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
             shipped.append(shipment)
-            await super().publish(shipment)
+            return await super().publish(shipment, probe)
 
     async def session() -> list[float]:
         pool = Seen(spec_of(path, inline=True, engine="own_engine:Engine" if engine == "own" else engine))
@@ -129,7 +131,7 @@ def test_an_engine_with_another_vocabulary_than_the_trainer_is_refused(path: str
         pool = open_pool(spec_of(path, inline=True))
         try:
             sync = WeightSync(pool, AsyncLearner(learner, apart=False), PROBE, 1e-3)
-            await sync.check_vocabulary(learner.vocabulary)
+            await sync.meet_engines(learner.vocabulary)
         finally:
             await pool.close()
 
