@@ -67,4 +67,5 @@ def words() -> tuple[str, ...]:
             text = tokenizer.apply_chat_template([dict(one) for one in messages], tools=tools, tokenize=False)
             pieces = {text[start:end] for _, (start, end) in split(text)}
             found |= {piece for piece in pieces if not any(char.isdigit() or char.isspace() for char in piece[1:])}
-    return tuple(sorted(piece for piece in found if piece.strip(" " + LETTERS) and not piece[0].isdigit()))
+    whole = (piece for piece in found if piece.strip(" " + LETTERS) and not piece[0].isdigit())
+    return tuple(sorted(whole, key=lambda piece: (-len(piece), piece)))  # the longest first, so that none is split
