@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ...verifiers.errors import nearest
+from .head_of_line import head_of_line
 
 FIRST, LAST = 5, 5
 """Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
@@ -286,6 +287,7 @@ RULES: dict[str, Callable[[History], str]] = {
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
     "engines_idle": engines_idle,
+    "head_of_line": head_of_line,
 }
 """Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 
