@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...verifiers.errors import LachesisError
+from ..cluster.delivery import enter_files, model_here, named_node
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
@@ -89,7 +91,9 @@ class EngineActor(PulsedActor):
         self._desk = AnswerDesk(self._activity)
         self._engine: Engine | LachesisError
         try:
-            self._engine = spec.build_engine()
+            with named_node():
+                enter_files()
+                self._engine = replace(spec, model=model_here(spec.model)).build_engine()
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
 
@@ -149,11 +153,26 @@ class WorkerActor(PulsedActor):
         sys.stdout, sys.stderr = LimitedStream(sys.stdout), LimitedStream(sys.stderr)
         router = Router(engines, spec.rollout.deadline)
         watchdog = Watchdog(spec.rollout.blocking)
-        self._threads = WorkerThreads(spec.build_worker, router, spec.rollout.threads, watchdog)
+        self._threads: WorkerThreads | LachesisError
+        try:
+            with named_node():
+                enter_files()
+                here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
+                self._threads = WorkerThreads(here.build_worker, router, spec.rollout.threads, watchdog)
+        except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
+            self._threads = error
 
     async def run(self, orders: list[Order]) -> list[Outcome]:
-        """As in ``GroupWorker``."""
+        """As in ``GroupWorker``; raises what the constructor raised."""
+        if isinstance(self._threads, LachesisError):
+            raise self._threads
         return await self._threads.run(orders)
+
+    async def pid(self) -> int:
+        """The process id, once the worker is built; raises what the constructor raised."""
+        if isinstance(self._threads, LachesisError):
+            raise self._threads
+        return os.getpid()
 
 
 def use_one_thread() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
 from ..engines.probe import Probe
@@ -13,7 +14,7 @@ from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .fleet.ray_health import RayHealth
 from .pool import PoolSpec
-from .remote import RemoteEngine, leave_ray, look_at_ray, start_ray, stop_ray, store
+from .remote import RemoteEngine, leave_ray, look_at_ray, store
 from .remote_worker import RemoteWorker
 from .worker_fleet import WorkerFleet
 
@@ -29,10 +30,17 @@ class RayPool:
     def __init__(self, spec: PoolSpec, events: EventLog | None = None) -> None:
         self._spec = spec
         config = spec.rollout
-        number = config.engines if spec.needs_engine else 0
-        self._started_ray = start_ray(config.address, number + config.workers)
-        engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
-        workers = [RemoteWorker.start(spec, engines) for _ in range(config.workers)]
+        self._session = Session(spec.cluster, spec.actors)
+        gpus, worker_gpus = config.gpus_per_engine, spec.cluster.workers.gpus
+        seats = self._session.seat
+        engines = [
+            RemoteEngine.start(spec, f"engine {place}", seats("engines", place, gpus))
+            for place in range(spec.actors.engines)
+        ]
+        played = spec.for_workers()
+        workers = [
+            RemoteWorker.start(played, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
+        ]
         self._ray = RayHealth(lambda: [*self._engines.members, *self._workers.members], look_at_ray, leave_ray)
         self._workers = WorkerFleet(
             workers, events, blocking=config.blocking, deadline=config.deadline, gone=self._ray.gone
@@ -87,6 +95,6 @@ class RayPool:
     async def close(self) -> None:
         """As in ``Pool``."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
-            closing.push_async_callback(self._ray.close, stop_ray if self._started_ray else None)
+            closing.push_async_callback(self._ray.close, self._session.close)
             closing.push_async_callback(self._engines.close)
             closing.push_async_callback(self._workers.close)

@@ -9,7 +9,8 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from .actors import EngineActor, PulsedActor
 from .answer_desk import Answer, AnswerDesk
 from .fleet.keeper import ActorLost, ActorSilent, Pulse
 from .fleet.off_loop import off_loop
+from .leftovers import leave, sign, take_away
 from .pool import PoolSpec
 
-OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
+OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
 """Of every actor: Ray restarts it as often as it dies, and does not repeat the calls that were lost."""
 PULSE: dict[str, Any] = {"concurrency_group": "pulse"}
 """Of calls that are answered by a thread of their own."""
@@ -39,25 +41,42 @@ KILLING = 20.0
 """Seconds in which Ray must have taken the order to end a process: it has none to wait for."""
 
 
-def start_ray(address: str, actors: int) -> bool:
-    """Join the cluster at ``address``, or start Ray on this machine with a CPU for each actor.
-
-    Returns:
-        False if this process had started Ray before.
-    """
-    if ray.is_initialized():
-        return False
+def start_ray(cpus: int) -> None:
+    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
     handler = signal.getsignal(signal.SIGTERM)
-    here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    cpus = max(cpus, os.cpu_count() or 1)
+    logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    sign()
+    with _without_helpers():
+        begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+    leave(Path(begun.address_info["session_dir"]))
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
-    return True
+
+
+@contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Keep a Ray that starts meanwhile from starting its autoscaler, its log reader and its dashboard.
+
+    Nobody uses them here, and they take 160 MiB and some seconds. ``ray.init`` has no setting for it, and
+    ``include_dashboard`` only makes the dashboard smaller. A version of Ray without these methods starts what it likes.
+    """
+    node: Any = getattr(getattr(getattr(ray, "_private", None), "node", None), "Node", None)
+    names = [name for name in ("start_monitor", "start_log_monitor", "start_api_server") if hasattr(node, name)]
+    kept = {name: getattr(node, name) for name in names}
+    for name in names:
+        setattr(node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(node, name, method)
 
 
 def stop_ray() -> None:
     """Leave the cluster; a Ray that was started on this machine ends."""
     ray.shutdown()
+    take_away()
 
 
 def look_at_ray() -> list[dict[str, Any]]:
@@ -284,11 +303,11 @@ class RemoteEngine(RemoteActor):
             waiting.set_result(answer)
 
     @classmethod
-    def start(cls, spec: PoolSpec, label: str) -> "RemoteEngine":
-        """Start an actor that hosts an engine."""
+    def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
+        """Start an actor that hosts an engine, with the options ``seat`` that place it."""
         actor = cls.class_of(EngineActor)
         name = f"lachesis-engine-{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine)
+        started = actor.options(**OPTIONS, **seat, name=name)
         handle = started.remote(spec, warnings_of(name))
         return cls(handle, spec.rollout.deadline, label, name)
 

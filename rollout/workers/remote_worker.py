@@ -1,7 +1,7 @@
 """A handle on an environment worker in a Ray actor."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,10 +30,10 @@ class RemoteWorker(RemoteActor):
         self._deadline = deadline
 
     @classmethod
-    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine]) -> "RemoteWorker":
-        """Start an actor that hosts a worker, whose requests go to ``engines``."""
+    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine], seat: Mapping[str, Any]) -> "RemoteWorker":
+        """Start an actor that hosts a worker, whose requests go to ``engines``; the options ``seat`` place it."""
         actor = cls.class_of(WorkerActor)
-        return cls(actor.options(**OPTIONS).remote(spec, engines), spec.rollout.deadline)
+        return cls(actor.options(**OPTIONS, **seat).remote(spec, engines), spec.rollout.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``GroupWorker``; the deadline of a group begins anew with each worker that plays it.

@@ -26,9 +26,10 @@ class WeightSync:
     def __init__(self, pool: Pool, learner: AsyncLearner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
         self._pool, self._learner = pool, learner
         self._probe, self._tolerance = probe, tolerance
+        self._adapters = False
 
-    async def check_vocabulary(self, vocabulary: int) -> None:
-        """Compare the vocabularies of engines and trainer.
+    async def meet_engines(self, vocabulary: int) -> None:
+        """Compare the vocabularies of engines and trainer, and see whether the engines take adapters alone.
 
         Args:
             vocabulary: of the trainer's model.
@@ -36,7 +37,9 @@ class WeightSync:
         Raises:
             ConfigError: The vocabulary of an engine has another size than the trainer's.
         """
-        for info in await self._pool.infos():
+        infos = await self._pool.infos()
+        self._adapters = all(info.adapters for info in infos)
+        for info in infos:
             if info.vocabulary != vocabulary:
                 raise ConfigError(
                     f"a {info.name} engine has a vocabulary of {info.vocabulary} tokens, and the trainer's model one "
@@ -50,6 +53,6 @@ class WeightSync:
             EngineError: A checksum or the probe's logprobs differ, or no engine took the weights in time.
         """
         probe = Probe(self._probe, await self._learner.compute_logprobs(self._probe), self._tolerance)
-        shipment = await self._learner.send(self._pool.sender(), version)
+        shipment = await self._learner.send(self._pool.sender(), version, self._adapters)
         gap = await self._pool.publish(shipment, probe)
         return {"probe_gap": gap, "version": float(version), **self._pool.metrics()}

@@ -70,13 +70,12 @@ class RayHealth:
         finally:
             task.cancel()
 
-    async def close(self, stop: Callable[[], None] | None) -> None:
-        """End the watch, and Ray by ``stop``, if this process has started it."""
+    async def close(self, stop: Callable[[], None]) -> None:
+        """End the watch, and leave or end Ray by ``stop``, unless Ray was given up."""
         self._watch.cancel()
         if not self._failure.done():
             with suppress(TimeoutError):
-                if stop:
-                    await off_loop(stop, self._deadline)
+                await off_loop(stop, self._deadline)
                 return
         self._leave()
         atexit.register(_kill_all, _own_ray_processes())  # not yet: Ray ends a process whose raylet is killed

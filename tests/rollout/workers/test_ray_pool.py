@@ -65,8 +65,7 @@ def expected(spec: PoolSpec, weights: Shipment, orders: list[Order]) -> list[tup
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     yield
-    children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
-    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children()]
     assert not [name for name in names if "ray" in name or "gcs" in name], names
 
 
@@ -150,8 +149,21 @@ def test_a_stopped_worker_holds_up_no_other_caller_of_the_engine(
     with_pool(smaller(spec, deadline=600), stop_and_ask)
 
 
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def children(pid: int | str = "self") -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def started() -> list[str]:
+    """The command lines of Ray's processes that this one has started."""
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in children()]
+
+
 def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
-    """The same with one worker: each actor imports torch, which takes seconds."""
+    """The same with one worker: each engine imports torch, which takes seconds."""
     update = {"engines": engines, "workers": 1, **settings}
     return replace(spec, rollout=spec.rollout.model_copy(update=update))
 
@@ -188,6 +200,9 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
         [logprobs, _] = await pool.compute_logprobs(tokens)
         probe = Probe(tokens, logprobs, 1e-3)
         assert await run_in_chunks(pool, orders) == expected
+        assert {has_torch(pid) for pid in await pool.worker_pids()} == {False}
+        assert {has_torch(pid) for pid in await pool.engine_pids()} == {True}
+        assert not [name for name in started() if "dashboard.py" in name or "monitor.py" in name]
 
         engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
         running = asyncio.create_task(run_in_chunks(pool, orders * 20))

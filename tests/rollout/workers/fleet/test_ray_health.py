@@ -58,7 +58,7 @@ def test_what_ray_raises_ends_the_run_in_one_line() -> None:
         with pytest.raises(InfrastructureError, match=r"gone from this machine: the GCS is gone; continue") as told:
             await health.guard(forever())
         assert "\n" not in str(told.value)
-        await health.close(None)
+        await health.close(lambda: None)
 
     asyncio.run(session())
 
@@ -76,7 +76,7 @@ def test_a_lost_node_is_told_once_with_its_address_and_what_was_on_it(
         health = RayHealth(lambda: members, lambda: looks.pop(0) if len(looks) > 1 else looks[0], lambda: None)
         while len(looks) > 1:  # noqa: ASYNC110 - it looks on its own
             await asyncio.sleep(0.01)
-        await health.close(None)
+        await health.close(lambda: None)
 
     with caplog.at_level(logging.WARNING, "lachesis"):
         asyncio.run(session())
