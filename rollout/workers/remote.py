@@ -226,9 +226,9 @@ class RemoteEngine(RemoteActor):
         """As in ``Engine``."""
         await self._ask("sleep", deadline=self._deadline)
 
-    async def info(self) -> EngineInfo:
+    async def info(self, deadline: float | None = None) -> EngineInfo:
         """As in ``Engine``."""
-        info: EngineInfo = await self._ask("info", deadline=self._deadline)
+        info: EngineInfo = await self._ask("info", deadline=deadline or self._deadline)
         return info
 
     async def activity(self, deadline: float) -> list[Interval]:
