@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
@@ -112,6 +112,20 @@ class Dispatcher:
         self.version = version
         if steps_left is not None:
             self._window = min(self._staleness + 1, steps_left) * self._prompts
+        if self._begun:
+            self._admit()
+
+    def change(self, *, staleness: int, max_tokens: int, steps_left: int) -> None:
+        """Take other limits for the groups that are admitted from now on; those under way keep theirs.
+
+        Args:
+            staleness: S.
+            max_tokens: the most tokens of a reply.
+            steps_left: steps that follow.
+        """
+        self._sampling = replace(self._sampling, max_tokens=max_tokens)
+        self._staleness = staleness
+        self._window = min(staleness + 1, steps_left) * self._prompts
         if self._begun:
             self._admit()
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from ..verifiers.errors import DataError
+
 EVENTS = "events.jsonl"
 """The file's name in a run's folder."""
 
@@ -77,6 +79,32 @@ class EventLog:
         if file is not None:
             with suppress(OSError):
                 file.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log in order; lines that are damaged or incomplete are left out.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if (event := event_of(line)) is not None:
+                    yield event
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; restore it from a backup") from None
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """Return the event of a line; None if the line is damaged."""
+    try:
+        event = json.loads(line)
+        if isinstance(event, dict) and isinstance(event["event"], str) and isinstance(event["t"], int | float):
+            return event
+    except (ValueError, KeyError, RecursionError):
+        pass
+    return None
 
 
 def _ends_whole(path: Path) -> bool:

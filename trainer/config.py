@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
+from ..rollout.cluster.config import ClusterConfig
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.engines.registry import ENGINES
 from ..rollout.engines.weight_transport.transport import TRANSPORTS
@@ -24,6 +25,7 @@ from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZA
 from .overrides import apply_overrides
 from .relative_paths import resolve_paths
 from .run.alerts import known_alerts
+from .run.control.config import ControlConfig
 from .run.sinks.sink import SINKS
 
 
@@ -209,6 +211,10 @@ class RunConfig(Settings):
     """Held-out evaluation."""
     logging: LoggingConfig = LoggingConfig()
     """Where the run's numbers go beside its own folder."""
+    cluster: ClusterConfig = ClusterConfig()
+    """The machines on which Ray places engines, workers and ranks."""
+    control: ControlConfig = ControlConfig()
+    """What ``lachesis control`` may change while the run trains."""
     sandbox: SandboxSettings = SandboxSettings()
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 

@@ -29,6 +29,7 @@ from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.event_log import EVENTS
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.orders import EVALUATION, Order, Outcome
+from lachesis.rollout.store import TrajectoryStore
 from lachesis.rollout.workers import open_pool
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
@@ -387,6 +388,39 @@ def test_staleness_is_bounded_and_in_one_process_changes_no_bit_from_run_to_run(
     assert max(row["staleness"] for row in rows_of(first) if row["step"] > 0) == 1
     assert rows_of(first) == rows_of(second)
     assert weights_of(first) == weights_of(second)
+
+
+LATE = """
+import asyncio
+from lachesis.environments.shipped.arithmetic import Arithmetic
+
+class Late(Arithmetic):
+    async def run(self, episode):
+        await asyncio.sleep(min(0.5, 0.01 * episode.rng.paretovariate(1.2)))
+        await super().run(episode)
+"""
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 3])
+def test_with_a_long_tail_of_durations_groups_are_trained_in_order_and_no_token_is_too_old(
+    tmp_path: Path, staleness: int
+) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    entry = {"use": str(tmp_path / "late.py"), "group_size": 4, "config": {"digits": 1}}
+    parts = {"environments": [entry], "rollout": {"staleness": staleness}, "trainer": {"steps": 10}, "eval": {}}
+    run, _ = train(configured(tmp_path, **parts, warm_start={"steps": 0}))
+    stored = list(TrajectoryStore(run / "trajectories.jsonl.zst").read())
+    assert list(dict.fromkeys(row.group for row in stored)) == list(range(10 * 4))
+    assert [row.step for row in stored] == [1 + row.group // 4 for row in stored]
+    published = {row["step"]: int(row["version"]) for row in rows_of(run) if row["step"] > 0}
+    ages = [
+        published[row.step] - 1 - int(version)
+        for row in stored
+        for segment in row.trajectory.segments
+        for version in segment.versions[segment.sampled]
+    ]
+    assert min(ages) >= 0
+    assert max(ages) == staleness
 
 
 @pytest.mark.parametrize("staleness", [0, 2])

@@ -18,6 +18,8 @@ from ..learner.async_learner import AsyncLearner
 from ..learner.factory import open_learner
 from .alerts import Alert, Alerts
 from .clock import Clock
+from .control.config import ALWAYS
+from .control.control import Control
 from .held_out import HeldOut
 from .metrics import Metrics
 from .progress import Progress
@@ -72,6 +74,8 @@ class RunLoop:
     stopping = False
     settled: RunState | None = None
     evaluation: Evaluation | None = None
+    steerable: Sequence[str] = ALWAYS
+    """The settings that ``lachesis control`` can change."""
     between = "generation"
     """What a run does between the phases of its clock."""
 
@@ -93,6 +97,7 @@ class RunLoop:
         self.renderer = Renderer.load(model.path)
         self.held_out = HeldOut(environments, config)
         self.alerts = Alerts()
+        self.control = Control(self)
 
     def open_sinks(self) -> Sinks:
         """Open the sinks of ``logging.sinks``."""
@@ -102,10 +107,15 @@ class RunLoop:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, ``eval.stop_at`` is reached, or an alert of ``trainer.stop_on`` was given."""
+        """Whether all steps are done, ``eval.stop_at`` is reached, or an alert or a command ended the run."""
         goal, last = self.config.eval.stop_at, self.state.held_out.last
         reached = goal is not None and last is not None and last >= goal
-        return self.state.step >= self.config.trainer.steps or reached or self.stopped_by is not None
+        return (
+            self.state.step >= self.config.trainer.steps
+            or reached
+            or self.stopped_by is not None
+            or self.control.stopped
+        )
 
     async def step(self) -> None:
         """Take one step. ``settled`` is None from the moment on at which the weights may change."""
@@ -131,6 +141,7 @@ class RunLoop:
         self.settled = self.snapshot()
         while not self.stopping:
             await self._end_evaluation()
+            await self.control.attend()
             if self.finished or self.stopping:
                 return
             await self.step()
@@ -244,6 +255,26 @@ class RunLoop:
             await self.saver.begin(self.snapshot())
         self.saved = self.state.step
 
+    async def save_between(self) -> bool:
+        """Begin a checkpoint between two steps, unless the last one has one; return whether it was begun."""
+        if self.state.step <= self.saved:
+            return False
+        self.settled = None  # a stop waits for it
+        try:
+            await self.save()
+        finally:
+            self.settled = self.snapshot()
+        return True
+
+    def reconfigure(self, config: RunConfig) -> None:
+        """Go on with ``config``, which differs in settings that are ``steerable``; ``--resume`` continues with it.
+
+        Raises:
+            InfrastructureError: The disk refuses the new ``config.toml``. The run goes on with the old config.
+        """
+        self.folder.write_config(config)
+        self.config = config
+
     def snapshot(self) -> RunState:
         """Return the state with the time that the run has taken."""
         return replace(self.state, seconds=self.clock.seconds, phases=dict(self.clock.phases))
@@ -270,6 +301,7 @@ class RunLoop:
             closing.callback(self.compute.close)
             closing.callback(self.saver.cancel)
             closing.callback(self.sinks.close)
+            closing.push_async_callback(self.control.close)
 
 
 @contextmanager

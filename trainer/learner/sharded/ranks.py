@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from ray.exceptions import RayError, RayTaskError
 
+from ....rollout.cluster.delivery import model_here, named_node
+from ....rollout.cluster.placement import rank_seat
 from ....rollout.config import ModelConfig
 from ....rollout.engines.own_code import OwnCode
 from ....rollout.engines.weight_transport.transport import Shipment, WeightSender
@@ -50,7 +52,8 @@ class Rank:
         patience = timedelta(seconds=FIRST)  # for the others; the driver's own deadlines are shorter
         place: dict[str, Any] = {"init_method": f"tcp://{address}", "rank": self._rank, "world_size": self._size}
         dist.init_process_group(backend, timeout=patience, **place)
-        self._learner = LocalLearner(model, config, longest)
+        with named_node():
+            self._learner = LocalLearner(model_here(model), config, longest)
         return self._learner.vocabulary, self._learner.scale
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
@@ -106,8 +109,10 @@ class RankedLearner:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self._deadlines = Deadlines()
         actor: Any = ray.remote(Rank)
-        options = {"num_cpus": 0, "num_gpus": config.gpus_per_rank}
-        self._ranks = [actor.options(**options).remote(rank, config.ranks) for rank in range(config.ranks)]
+        gpus = config.gpus_per_rank
+        self._ranks = [
+            actor.options(**rank_seat(rank, gpus)).remote(rank, config.ranks) for rank in range(config.ranks)
+        ]
         address = self._get("address", lambda: [self._ranks[0].address.remote()])[0]
         joined = self._get("join", lambda: [rank.join.remote(address, model, config, longest) for rank in self._ranks])
         self.vocabulary: int
@@ -141,11 +146,10 @@ class RankedLearner:
         found: list[Computed] = self.call("compute_each", Once(samples))[0]
         return found
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``."""
-        shipment: Shipment = self.call("send", Once(sender, "rollout.weight_transport: pickling its sender"), version)[
-            0
-        ]
+        once = Once(sender, "rollout.weight_transport: pickling its sender")
+        shipment: Shipment = self.call("send", once, version, adapters)[0]
         return shipment
 
     def saved(self) -> bool:
