@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -195,7 +195,7 @@ def inline(
     )
     runs.start("train", config)
     for target in moments(rng, number, steps):
-        wait(lambda least=target: newest_step(run) >= least or runs.ended(), "progress")  # type: ignore[misc]
+        wait(lambda least=target: newest_step(run) >= least or runs.ended(), "progress")
         if runs.ended():
             break
         fault, before = rng.choice(INLINE), newest_step(run)
@@ -214,7 +214,7 @@ def inline(
         if report.wrong:
             return report
         runs.start("train", "--resume", run)
-        wait(lambda before=before: newest_step(run) > before or runs.ended(), "progress")  # type: ignore[misc]
+        wait(lambda before=before: newest_step(run) > before or runs.ended(), "progress")
         injected.seconds = round(time.monotonic() - at, 1)
     code = runs.wait()
     report.wrong = f"exit code {code}" if code else Result.of(run).differs(expected)
@@ -309,7 +309,9 @@ class Supervised:
         return [one.pid for one in self.seen if one.alive]
 
 
-def on_ray(seed: int, folder: Path, expected: Result, number: int = FAULTS_A_RUN) -> Report:
+def on_ray(
+    seed: int, folder: Path, expected: Result, number: int = FAULTS_A_RUN, faults: Sequence[str] = tuple(ON_RAY)
+) -> Report:
     """A supervised run on Ray, parts of which are killed and stopped."""
     rng, begun, report = random.Random(f"ray {seed}"), time.monotonic(), Report("ray", seed)
     supervised = Supervised(folder)
@@ -318,16 +320,16 @@ def on_ray(seed: int, folder: Path, expected: Result, number: int = FAULTS_A_RUN
             wait(
                 lambda least=target: newest_step(supervised.run) >= least or supervised.process.poll() is not None,
                 "progress",
-            )  # type: ignore[misc]
+            )
             if supervised.process.poll() is not None:
                 break
-            fault, before, at = rng.choice(ON_RAY), newest_step(supervised.run), time.monotonic()
+            fault, before, at = rng.choice(faults), newest_step(supervised.run), time.monotonic()
             report.faults.append(injected := Injected(fault, before))
             supervised.inject(fault, rng)
             wait(
                 lambda before=before: newest_step(supervised.run) > before or finished(supervised),
                 f"step after {fault}",
-            )  # type: ignore[misc]
+            )
             injected.seconds = round(time.monotonic() - at, 1)
         code = supervised.process.wait(DEADLINE)
         report.wrong = f"exit code {code}" if code else Result.of(supervised.run).differs(expected)
