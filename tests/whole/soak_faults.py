@@ -262,7 +262,7 @@ class Supervised:
 
     def start(self) -> None:
         words = ["--resume", str(self.run)] if (self.run / "config.toml").exists() else [str(self._config)]
-        command = [sys.executable, "-m", "lachesis.commands.cli", "train", *words, "--supervise", "--patience", "20"]
+        command = [sys.executable, "-m", "lachesis.commands.cli", "train", *words, "--supervise", "--patience", "30"]
         with (self._folder / "ray.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
