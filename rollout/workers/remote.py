@@ -87,8 +87,12 @@ def look_at_ray() -> list[dict[str, Any]]:
 
 
 def leave_ray() -> None:
-    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends."""
+    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends.
+
+    What it has left on this machine is removed then.
+    """
     atexit.unregister(ray.shutdown)
+    atexit.register(take_away)  # not yet: Ray ends a process whose raylet is killed
 
 
 def store(shipment: Shipment) -> Any:
