@@ -42,8 +42,11 @@ COMMANDS: Mapping[str, Entry] = {
         "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
     ),
     "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
+    "control": Entry("control", "Show or steer the run in the folder RUN while it trains."),
     "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
-    "replay": Entry("replay", "Play recorded replies again and show which results have changed."),
+    "replay": Entry(
+        "replay.command", "Play recorded replies again, or train a run's recorded batches again, and show differences."
+    ),
     "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
     "serve-sandbox": Entry("serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
     "serve-reward": Entry("serve_reward", "Serve the reward model MODEL for the verifier reward_model."),

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
@@ -79,7 +79,9 @@ class Dispatcher:
         self._seed = (seed, TRAINING)
         self._sampling = sampling
         self._prompts = prompts
+        self._staleness = staleness
         self._window = (staleness + 1) * prompts
+        self._begun = False
         self._chunk = math.ceil(prompts / chunks)
         self._on_failure = on_failure
         self._learn = learn
@@ -97,10 +99,35 @@ class Dispatcher:
         """The admission index of the next group to be consumed."""
         return self._consumed
 
-    def trained(self, version: int) -> None:
-        """Note that the last step's groups are trained on, and that the engines hold the weights ``version``."""
+    def trained(self, version: int, steps_left: int | None = None) -> None:
+        """Note that the last step's groups are trained on, and that the engines hold the weights ``version``.
+
+        Groups of the next steps are admitted at once, from the first step on.
+
+        Args:
+            version: of the engines' weights.
+            steps_left: steps that follow, so that no groups are made for later ones; None if that is unknown.
+        """
         self._untrained = 0
         self.version = version
+        if steps_left is not None:
+            self._window = min(self._staleness + 1, steps_left) * self._prompts
+        if self._begun:
+            self._admit()
+
+    def change(self, *, staleness: int, max_tokens: int, steps_left: int) -> None:
+        """Take other limits for the groups that are admitted from now on; those under way keep theirs.
+
+        Args:
+            staleness: S.
+            max_tokens: the most tokens of a reply.
+            steps_left: steps that follow.
+        """
+        self._sampling = replace(self._sampling, max_tokens=max_tokens)
+        self._staleness = staleness
+        self._window = min(staleness + 1, steps_left) * self._prompts
+        if self._begun:
+            self._admit()
 
     async def next_step(self) -> Step:
         """Wait for P groups.
@@ -114,6 +141,7 @@ class Dispatcher:
         passed_over: list[Group] = []
         ages: list[float] = []
         in_a_row = 0
+        self._begun = True
         while len(groups) < self._prompts:
             self._admit()
             outcome = await self._outcomes[self._consumed]

@@ -2,10 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from ..verifiers.errors import DataError
 
 EVENTS = "events.jsonl"
 """The file's name in a run's folder."""
@@ -20,7 +22,12 @@ class EventLog:
 
     Args:
         path: the file; an incomplete last line, which a crash left, is ended first.
+
+    Attributes:
+        told: is told the name of each event.
     """
+
+    told: Callable[[str], None] | None = None
 
     def __init__(self, path: Path | None = None) -> None:
         self._file: IO[str] | None = None
@@ -31,6 +38,8 @@ class EventLog:
 
     def note(self, event: str, **facts: Any) -> None:
         """Add an event that happens now, or at the time ``t`` among ``facts``, which are JSON."""
+        if self.told:
+            self.told(event)
         if self._file is None:
             return
         when = round(facts.pop("t", time.time()), 4)
@@ -70,6 +79,32 @@ class EventLog:
         if file is not None:
             with suppress(OSError):
                 file.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log in order; lines that are damaged or incomplete are left out.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if (event := event_of(line)) is not None:
+                    yield event
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; restore it from a backup") from None
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """Return the event of a line; None if the line is damaged."""
+    try:
+        event = json.loads(line)
+        if isinstance(event, dict) and isinstance(event["event"], str) and isinstance(event["t"], int | float):
+            return event
+    except (ValueError, KeyError, RecursionError):
+        pass
+    return None
 
 
 def _ends_whole(path: Path) -> bool:

@@ -25,6 +25,7 @@ from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZA
 from .overrides import apply_overrides
 from .relative_paths import resolve_paths
 from .run.alerts import known_alerts
+from .run.control.config import ControlConfig
 from .run.sinks.sink import SINKS
 
 
@@ -163,7 +164,7 @@ class LoggingConfig(Settings):
 
 
 class EvalConfig(Settings):
-    """Held-out evaluation during training: greedy, one attempt at each task."""
+    """Held-out evaluation during training: greedy, one attempt at each task, while the next groups are made."""
 
     every: int = Field(20, ge=0)
     """Steps between evaluations. With 0, only the start and the end are evaluated."""
@@ -212,6 +213,8 @@ class RunConfig(Settings):
     """Where the run's numbers go beside its own folder."""
     cluster: ClusterConfig = ClusterConfig()
     """The machines on which Ray places engines, workers and ranks."""
+    control: ControlConfig = ControlConfig()
+    """What ``lachesis control`` may change while the run trains."""
     sandbox: SandboxSettings = SandboxSettings()
     """The sandbox in which verifiers and tools run programs that the model wrote."""
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
 from ..rollout.engines.activity import Interval, busy_share, rounded
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
@@ -21,12 +21,14 @@ from .config import RunConfig
 from .learner.async_learner import AsyncLearner
 from .learner.sample import samples_of
 from .learner.schedule import learning_rate
+from .run.control.config import STEERABLE
 from .run.error_log import ErrorLog
 from .run.generation import open_dispatcher, open_mixture, pool_spec
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
 from .run.progress import Progress, loading, starting, waiting
+from .run.replay.history import start_facts
 from .run.sandbox_check import check_sandbox, warn_if_weak
 from .run.services import RunServices
 from .run.step_record import record_step
@@ -94,6 +96,7 @@ class Trainer(RunLoop):
     """The loop over steps of an algorithm on groups of rollouts."""
 
     pool: Pool
+    steerable = tuple(STEERABLE)
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class Trainer(RunLoop):
         super().__init__(config, environments, folder, progress, pool, model, state)
         self.labels = [environment.label for environment in environments]
         self.services = RunServices(environments, config, folder.path, lambda: self.state, self.learner.vocabulary)
-        self.compute = AsyncLearner(self.learner, apart=self.services.hosted)
+        self.compute = AsyncLearner(self.learner, apart=self.services.hosted or not config.rollout.inline)
         self.saver = Saver(
             folder.path, folder.checkpoints, self.compute, self.renderer, config.trainer.keep, self.services.sealed
         )
@@ -128,9 +131,10 @@ class Trainer(RunLoop):
 
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
-        self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
+        self.folder.events.note("started", step=self.state.step, resumed=self.resumed, **start_facts(self.config))
+        self.control.listen()
         self.progress.phase(waiting(self.config.rollout))
-        await self.weights.check_vocabulary(self.learner.vocabulary)
+        await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
         self.progress.phase("publishing the weights")
@@ -169,16 +173,15 @@ class Trainer(RunLoop):
         tasks = open_mixture(self.config, self.mixture.environments, self.config.seed + 1, played=True)
         for taken in range(1, settings.steps + 1):
             with self.clock.phase("warm_start"), prefix_errors(f"warm start, step {taken}"):
-                batch = [
-                    sample for _ in range(settings.batch) for sample in await self.demonstrations.samples(next(tasks))
-                ]
+                batch = await self.demonstrations.batch(tasks, settings.batch)
                 row = {"warm_start/loss": (await self.compute.supervised_step(batch, settings.lr))["loss"]}
             if evaluated := taken % settings.every == 0 or taken == settings.steps:
                 await self.publish()
-                row |= await self.held_out_metrics()
+                with self.clock.phase("evaluation"):
+                    row |= await self.measure()
             self.log_metrics(taken - settings.steps - 1, row)  # step 0 is the state after the warm start
             self.progress.update(taken, row)
-            value = self.held_out.chosen(row) if evaluated else None
+            value = self.value(row) if evaluated else None
             if settings.target is not None and value is not None and value >= settings.target:
                 break
         self.learner.reset_optimizer()
@@ -209,6 +212,7 @@ class Trainer(RunLoop):
             result = await self.compute.policy_step(samples, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
+        self.folder.events.note("trained", step=number, lr=lr, groups=[group.index for group in batch.groups])
         sampled = self.state.tokens_generated + int(metrics["tokens/sampled"])
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
@@ -239,7 +243,7 @@ class Trainer(RunLoop):
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""
         metrics = await super().publish()
-        self.dispatcher.trained(self.state.version)
+        self.dispatcher.trained(self.state.version, steps_left=self.config.trainer.steps - self.state.step)
         return metrics
 
     def snapshot(self) -> RunState:
@@ -250,6 +254,15 @@ class Trainer(RunLoop):
         """Report the result of the next order, in admission order."""
         self.mixture.learn(outcome)
         self.services.learn(outcome)
+
+    def reconfigure(self, config: RunConfig) -> None:
+        """As in ``RunLoop``; new limits hold for the groups that are admitted from now on."""
+        super().reconfigure(config)
+        self.dispatcher.change(
+            staleness=config.rollout.staleness,
+            max_tokens=config.rollout.sampling.max_tokens,
+            steps_left=config.trainer.steps - self.state.step,
+        )
 
     def keep_reference(self) -> None:
         """Freeze the policy after the warm start, if the loss has a KL penalty against it."""

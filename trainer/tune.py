@@ -11,7 +11,7 @@ from ..rollout.chats.renderer import Renderer
 from ..rollout.cluster.demand import Actors
 from ..rollout.config import ModelConfig
 from ..rollout.event_log import EventLog
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.sandbox.shared import close_sandbox
@@ -156,9 +156,10 @@ class Tuner(RunLoop):
     async def run(self) -> None:
         """Train until the run is finished and its last checkpoint is written."""
         self.folder.events.note("started", step=self.state.step, resumed=self.resumed)
+        self.control.listen()
         if self.pool is not None:
             self.progress.phase(waiting(self.config.rollout))
-            await self.weights.check_vocabulary(self.learner.vocabulary)
+            await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.progress.training(self.state.step, self.config.trainer.steps)
         else:
@@ -206,24 +207,24 @@ class Tuner(RunLoop):
         self.folder.events.flush()
         await self.after_step(metrics)
 
-    async def evaluate(self) -> Metrics:
-        """Return the metrics on the validation rows and the held-out tasks, and put the one that counts into the state.
-
-        That is ``eval.metric`` if there are environments, and otherwise the loss on the validation rows, as a negative
-        number, because the state keeps the highest value as the best.
-        """
+    async def measure(self) -> Metrics:
+        """Return the metrics on the validation rows and the held-out tasks."""
         metrics: Metrics = {}
         if self.validation:
-            with self.clock.phase("evaluation"):
-                found = await self.tuning.evaluate(self.validation)
+            found = await self.tuning.evaluate(self.validation)
             metrics |= {f"{VALIDATION}{name}": value for name, value in found.items()}
         if self.pool is not None:
             metrics |= await self.publish()
-            metrics |= await self.held_out_metrics()
-            self.state = self.state.evaluated(self.held_out.chosen(metrics))
-        elif self.validation:
-            self.state = self.state.evaluated(-metrics[f"{VALIDATION}loss"])
-        return metrics
+        return metrics | await super().measure()
+
+    def value(self, metrics: Metrics) -> float | None:
+        """Return ``eval.metric``; without environments, the loss on the validation rows.
+
+        The loss is a negative number, because the state keeps the highest value as the best.
+        """
+        if self.pool is None and self.validation:
+            return -metrics[f"{VALIDATION}loss"]
+        return super().value(metrics)
 
     def results(self) -> Summary:
         """Return what the summary has beside that of every run."""

@@ -132,7 +132,7 @@ class Evaluation:
         played = tuple(self.players(environment.agents) for environment in environments)
         settings = self.settings
         specs = tuple(entry.spec for entry in self.entries)
-        pool = PoolSpec(settings, self.rollout, specs, 0, self.sandbox, played, self.cluster)
+        pool = PoolSpec(settings, self.rollout, specs, 0, self.sandbox, played, cluster=self.cluster)
         if self.context or not pool.needs_engine:
             return pool
         longest = longest_context(self.model) or settings.context

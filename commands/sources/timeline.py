@@ -1,12 +1,11 @@
 """The timeline of a run: what its trainer, workers and engines did in a range of steps, from its event log."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...rollout.event_log import EVENTS
+from ...rollout.event_log import EVENTS, event_of
 from ...verifiers.files import whole_lines
 
 MOST_STEPS = 50
@@ -16,9 +15,8 @@ MOST_SPANS = 20_000
 
 FAULTS = {
     "worker_lost": "worker {worker} was lost: {reason}",
-    "engine_lost": "engine {engine} does not answer: {reason}",
-    "engine_replaced": "engine {engine} is replaced",
-    "engine_refitted": "engine {engine} was given weights version {version} again",
+    "engine_state": "engine {engine} is {state}: {reason}",
+    "worker_state": "worker {worker} is {state}: {reason}",
     "failed": "group {group} was not made: {reason}",
 }
 """Events that something went wrong, and how the timeline words them."""
@@ -131,7 +129,7 @@ class Timeline:
         for line in lines:
             offset += len(line) + 1
             if b'"event": "step"' in line or b'"event": "started"' in line:
-                event = _event(line)
+                event = event_of(line)
                 if event is None or type(event.get("step")) is not int:
                     continue
                 while self._places and self._places[-1].step >= event["step"]:
@@ -143,7 +141,7 @@ class Timeline:
         with self._path.open("rb") as file:
             file.seek(begin)
             for line in file.read(end - begin).split(b"\n"):
-                if (event := _event(line)) is not None:
+                if (event := event_of(line)) is not None:
                     yield event
 
 
@@ -167,14 +165,3 @@ def spans_of(event: dict[str, Any]) -> Iterator[tuple[str, float, float, str, st
 def _order(lane: str) -> tuple[int, int]:
     kind, _, number = lane.partition(" ")
     return ["trainer", "engine", "worker"].index(kind), int(number or 0)
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    """An event of a line; None if the line is damaged."""
-    try:
-        event = json.loads(line)
-        if isinstance(event, dict) and isinstance(event["event"], str) and isinstance(event["t"], int | float):
-            return event
-    except (ValueError, KeyError, RecursionError):
-        pass
-    return None

@@ -6,13 +6,16 @@ from contextlib import AsyncExitStack
 from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
+from ..engines.probe import Probe
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..event_log import EventLog
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
+from .fleet.ray_health import RayHealth
 from .pool import PoolSpec
-from .remote import RemoteEngine, RemoteWorker, store
+from .remote import RemoteEngine, leave_ray, look_at_ray, store
+from .remote_worker import RemoteWorker
 from .worker_fleet import WorkerFleet
 
 
@@ -34,16 +37,20 @@ class RayPool:
             RemoteEngine.start(spec, f"engine {place}", seats("engines", place, gpus))
             for place in range(spec.actors.engines)
         ]
+        played = spec.for_workers()
         workers = [
-            RemoteWorker.start(spec, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
+            RemoteWorker.start(played, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
         ]
-        self._workers = WorkerFleet(workers, events)
-        self._engines = EngineFleet(engines, config.deadline, store, events)
+        self._ray = RayHealth(lambda: [*self._engines.members, *self._workers.members], look_at_ray, leave_ray)
+        self._workers = WorkerFleet(
+            workers, events, blocking=config.blocking, deadline=config.deadline, gone=self._ray.gone
+        )
+        self._engines = EngineFleet(engines, config.deadline, store, events, self._ray.gone)
         self._router = Router(engines, config.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
-        return await self._workers.run(orders)
+        return await self._ray.guard(self._workers.run(orders))
 
     def generator(self) -> Generator:
         """As in ``Pool``."""
@@ -53,25 +60,29 @@ class RayPool:
         """As in ``Pool``."""
         return self._spec.open_sender()
 
-    async def publish(self, shipment: Shipment) -> None:
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
-        await self._engines.publish(shipment)
+        return await self._ray.guard(self._engines.publish(shipment, probe))
 
     async def sleep(self) -> None:
         """As in ``Pool``."""
-        await self._engines.sleep()
+        await self._ray.guard(self._engines.sleep())
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
-        return await self._engines.compute_logprobs(tokens, temperature)
+        return await self._ray.guard(self._engines.compute_logprobs(tokens, temperature))
 
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
-        return await self._engines.infos()
+        return await self._ray.guard(self._engines.infos())
 
     async def activity(self) -> list[list[Interval]]:
         """As in ``Pool``."""
         return await self._engines.activity()
+
+    def metrics(self) -> dict[str, float]:
+        """As in ``Pool``."""
+        return {**self._engines.metrics(), **self._workers.metrics()}
 
     async def engine_pids(self) -> list[int]:
         """Process ids of the engines that live."""
@@ -84,6 +95,6 @@ class RayPool:
     async def close(self) -> None:
         """As in ``Pool``."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
-            closing.callback(self._session.close)
+            closing.push_async_callback(self._ray.close, self._session.close)
             closing.push_async_callback(self._engines.close)
-            closing.callback(self._workers.close)
+            closing.push_async_callback(self._workers.close)

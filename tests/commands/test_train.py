@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from lachesis.rollout.orders import EVALUATION, TRAINING
+
 ENVIRONMENT = """
 from lachesis import Environment, Task
 class Own(Environment):
@@ -120,20 +122,21 @@ from lachesis.environments.shipped.arithmetic import Arithmetic
 class Waits(Arithmetic):
     async def run(self, episode):
         await super().run(episode)
-        steps = pathlib.Path("runs/toy-1/metrics.jsonl").read_text().count('"step": 2,')
-        if steps and not pathlib.Path("go").exists() and episode.seed[1] == 0:  # while it trains
+        steps = pathlib.Path("runs/toy-1/metrics.jsonl").read_text().count('"step": STEP,')
+        if steps and not pathlib.Path("go").exists() and episode.seed[1] == PURPOSE:
             pathlib.Path("waiting").touch()
             await asyncio.sleep(1000)
 """
 
 
+@pytest.mark.parametrize(("purpose", "logged", "every"), [(TRAINING, 2, 3), (EVALUATION, 1, 2)])
 def test_a_stop_while_groups_are_made_leaves_a_checkpoint_of_the_last_step_and_the_run_goes_on_as_if_undisturbed(
-    config: Path, lachesis: Callable[..., Any], wait_for: Callable[..., Any]
+    config: Path, lachesis: Callable[..., Any], wait_for: Callable[..., Any], purpose: int, logged: int, every: int
 ) -> None:
     folder = config.parent
-    (folder / "waits.py").write_text(WAITS)
+    (folder / "waits.py").write_text(WAITS.replace("PURPOSE", str(purpose)).replace("STEP", str(logged)))
     config.write_text(config.read_text().replace('use = "arithmetic"', 'use = "waits.py"'))
-    words = ["--trainer.steps=4", "--trainer.checkpoint_every=100", "--rollout.staleness=0"]
+    words = ["--trainer.steps=4", "--trainer.checkpoint_every=100", f"--eval.every={every}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lachesis.commands.cli", "train", "toy.toml", "--inline", *words],
         cwd=folder,

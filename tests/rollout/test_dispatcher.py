@@ -84,6 +84,25 @@ def test_orders_are_never_older_than_the_staleness_when_trained(staleness: int) 
     assert max(trained_at[index] - version_of[index] for index in range(24)) == staleness
 
 
+def test_other_limits_hold_for_the_groups_that_are_admitted_afterwards() -> None:
+    pool = SlowPool()
+
+    async def ahead() -> list[int]:
+        dispatch, seen = dispatcher(pool, staleness=1), []
+        for version, staleness in enumerate((3, 0, 0, 0, 0, 0), start=1):
+            await dispatch.next_step()
+            dispatch.trained(version)
+            dispatch.change(staleness=staleness, max_tokens=10 + version, steps_left=9)
+            await asyncio.sleep(0)
+            seen.append(len(pool.orders) - 4 * version)
+        await dispatch.close()
+        return seen
+
+    assert asyncio.run(ahead()) == [16, 16, 12, 8, 4, 4]
+    limits = [order.sampling.max_tokens for order in pool.orders]
+    assert limits == [Sampling().max_tokens] * 12 + [11] * 12 + [15] * 4
+
+
 def test_a_failed_group_is_replaced_and_reported() -> None:
     steps = asyncio.run(consume(dispatcher(SlowPool(failing=frozenset({1, 2}))), 2))
     assert [group.index for group in steps[0].groups] == [0, 3, 4, 5]

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,10 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.engine import EngineInfo
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import ship
+from lachesis.rollout.event_log import EVENTS
 from lachesis.rollout.models.loading import load_model
+from lachesis.rollout.orders import EVALUATION, Order, Outcome
+from lachesis.rollout.store import TrajectoryStore
 from lachesis.rollout.workers import open_pool
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.rollout.workers.ray_pool import RayPool
@@ -38,6 +41,7 @@ from lachesis.trainer.run.progress import Progress
 from lachesis.trainer.run.storage.checkpoint import MANIFEST, latest
 from lachesis.trainer.run.storage.folder import RunFolder
 from lachesis.verifiers.errors import ConfigError, EngineError, InfrastructureError
+from lachesis.verifiers.group import Group
 
 Row = dict[str, Any]
 
@@ -384,6 +388,70 @@ def test_staleness_is_bounded_and_in_one_process_changes_no_bit_from_run_to_run(
     assert max(row["staleness"] for row in rows_of(first) if row["step"] > 0) == 1
     assert rows_of(first) == rows_of(second)
     assert weights_of(first) == weights_of(second)
+
+
+LATE = """
+import asyncio
+from lachesis.environments.shipped.arithmetic import Arithmetic
+
+class Late(Arithmetic):
+    async def run(self, episode):
+        await asyncio.sleep(min(0.5, 0.01 * episode.rng.paretovariate(1.2)))
+        await super().run(episode)
+"""
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 3])
+def test_with_a_long_tail_of_durations_groups_are_trained_in_order_and_no_token_is_too_old(
+    tmp_path: Path, staleness: int
+) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    entry = {"use": str(tmp_path / "late.py"), "group_size": 4, "config": {"digits": 1}}
+    parts = {"environments": [entry], "rollout": {"staleness": staleness}, "trainer": {"steps": 10}, "eval": {}}
+    run, _ = train(configured(tmp_path, **parts, warm_start={"steps": 0}))
+    stored = list(TrajectoryStore(run / "trajectories.jsonl.zst").read())
+    assert list(dict.fromkeys(row.group for row in stored)) == list(range(10 * 4))
+    assert [row.step for row in stored] == [1 + row.group // 4 for row in stored]
+    published = {row["step"]: int(row["version"]) for row in rows_of(run) if row["step"] > 0}
+    ages = [
+        published[row.step] - 1 - int(version)
+        for row in stored
+        for segment in row.trajectory.segments
+        for version in segment.versions[segment.sampled]
+    ]
+    assert min(ages) >= 0
+    assert max(ages) == staleness
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_evaluation_uses_its_own_version_while_groups_of_the_next_step_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleness: int
+) -> None:
+    evaluated: list[tuple[int, set[int]]] = []
+    run = InlinePool.run
+
+    async def observed(pool: InlinePool, orders: Sequence[Order]) -> list[Outcome]:
+        outcomes = await run(pool, orders)
+        if orders[0].seed[1] == EVALUATION:
+            groups = [group for group in outcomes if isinstance(group, Group)]
+            segments = [segment for group in groups for one in group.trajectories for segment in one.segments]
+            evaluated.append((orders[0].version, {int(v) for one in segments for v in one.versions[one.sampled]}))
+        return outcomes
+
+    monkeypatch.setattr(InlinePool, "run", observed)
+    parts = {"rollout": {"staleness": staleness}, "trainer": {"steps": 8}, "eval": {"every": 1}}
+    folder, _ = train(configured(tmp_path, **parts))
+    assert len(evaluated) >= 9
+    assert all(versions == {version} for version, versions in evaluated)
+    events = [json.loads(line) for line in (folder / EVENTS).read_text().splitlines()]
+    spans = [(one["t"], one["t"] + one["seconds"], "purpose" in one) for one in events if one["event"] == "worker"]
+    beside = [
+        (begin, end)
+        for begin, end, evaluates in spans
+        if evaluates and any(other[0] < end and begin < other[1] for other in spans if not other[2])
+    ]
+    assert len(beside) >= 7 - 2 * staleness  # none before the first step, nor when the last steps' groups are made
+    assert [row["heldout/accuracy"] is not None for row in rows_of(folder) if row["step"] >= 0] == 9 * [True]
 
 
 def test_groups_under_way_end_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

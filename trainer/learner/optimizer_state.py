@@ -9,11 +9,13 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from ...verifiers.errors import ConfigError
+from ...verifiers.errors import ConfigError, DataError
 
 FOLDER = "state"
 """Name of the folder in a checkpoint."""
@@ -75,3 +77,23 @@ class StateFile:
             for moment in MOMENTS:
                 if moment in self._optimizer.state.get(parameter, {}):
                     yield f"{moment}/{name}", self._optimizer.state[parameter][moment]
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors that ``StateFile.save`` wrote into ``folder``, on the CPU, without a model.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    path = folder / FOLDER
+    try:
+        saved = FileSystemReader(path).read_metadata().state_dict_metadata
+        state = {
+            name: torch.empty(entry.size, dtype=entry.properties.dtype)
+            for name, entry in saved.items()
+            if isinstance(entry, TensorStorageMetadata)
+        }
+        load(state, checkpoint_id=path, no_dist=True)
+    except (OSError, CheckpointException) as error:
+        raise DataError(f"{path} cannot be read ({error!r:.200}); restore it from a backup") from None
+    return state

@@ -92,6 +92,11 @@ class Phases:
         else:
             self.note(text)
 
+    @property
+    def doing(self) -> str:
+        """What the command does now."""
+        return self._activity or self._phase
+
     def activity(self, text: str) -> None:
         """Show what happens within a step; plain lines leave it out."""
         self._activity = text

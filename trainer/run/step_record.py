@@ -12,13 +12,13 @@ if TYPE_CHECKING:  # these import torch, which readers of the names below do wit
     from ..learner.learner import StepResult
     from ..learner.sample import Sample
 
-if TYPE_CHECKING:  # it imports torch, which the viewer does without
-    from ..learner.learner import StepResult
-
 TRAINER, ADVANTAGE, ENTROPY = "trainer_logprobs", "advantages", "entropies"
 """Names in ``Segment.extra``: the trainer's logprob of each token before the step (NaN if it was not computed), the
 token's advantage (NaN if the token was not trained), and the entropy in nats of the trainer's distribution that it was
 drawn from (to three decimals; NaN if it was not computed)."""
+
+RECORDED = frozenset({TRAINER, ADVANTAGE, ENTROPY})
+"""These names; the loss of the step did not see them."""
 
 
 def record_step(groups: Sequence[Group], samples: "Sequence[Sample]", result: "StepResult") -> tuple[Group, ...]:

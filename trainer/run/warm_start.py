@@ -1,6 +1,6 @@
 """The supervised samples of the warm start, made of the environments' demonstrations."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Demonstrations:
                 f"{self._context}; raise it, or set warm_start.steps = 0"
             )
         return samples
+
+    async def batch(self, draws: Iterator[Draw], size: int) -> list[Sample]:
+        """Return the samples of the demonstrations of the next ``size`` tasks."""
+        return [sample for _ in range(size) for sample in await self.samples(next(draws))]
 
     def probe(self, draw: Draw, vocabulary: int) -> Ids:
         """Return the tokens of a prompt and the first reply of its demonstration, cut to the context.

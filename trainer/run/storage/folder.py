@@ -14,7 +14,7 @@ from typing import IO, Any
 import tomli_w
 
 from ....rollout.event_log import EVENTS, EventLog
-from ....rollout.store import TrajectoryStore
+from ....rollout.store import TrajectoryStore, listed
 from ....verifiers.errors import ConfigError, InfrastructureError
 from ....verifiers.files import replace_text
 from ....verifiers.group import Group
@@ -139,15 +139,34 @@ class RunFolder:
         """Return the rows of ``metrics.jsonl`` in order, without a last line that a crash cut off."""
         return read_metrics(self.path / METRICS)
 
-    def rewind(self, step: int) -> None:
-        """Remove what was logged after ``step``, so that a resumed run's logs have no gaps and no duplicates."""
-        kept = [row for row in self.metrics() if row["step"] <= step]
+    def rewind(self, step: int, rows: int | None = None) -> None:
+        """Remove what was logged after ``step``, so that a resumed run's logs have no gaps and no duplicates.
+
+        Args:
+            step: the last whose trajectories stay.
+            rows: the last whose metrics stay, if that is another one.
+        """
+        last = step if rows is None else rows
+        kept = [row for row in self.metrics() if row["step"] <= last]
         target = self.path / METRICS
         with _writing(self.path):
             self._metrics.close()
             replace_text(target, "".join(json.dumps(row) + "\n" for row in kept))
             self._metrics = target.open("a", buffering=1)
             self.trajectories.rewind(step)
+        steps = {row["step"] for row in kept}
+        trained = {row["step"] for row in kept if "tokens/sampled" in row and row["step"] <= step}
+        self._warn_of_holes(self.trajectories.path, trained - set(self.trajectories.steps))
+        self._warn_of_holes(target, set(range(1, last + 1)) - steps)
+
+    def _warn_of_holes(self, file: Path, missing: set[int]) -> None:
+        """Say which steps a file has lost, for example because it was cut off while the run was not under way."""
+        if missing:
+            logging.getLogger("lachesis").warning(
+                "%s lacks %s; the run goes on, and does not make them again. Only a backup has them",
+                file,
+                listed(sorted(missing)),
+            )
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json`` atomically."""

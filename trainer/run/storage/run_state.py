@@ -57,6 +57,7 @@ class RunState:
         services: label of an environment → number of the last group that was consumed of its service.
         seconds: wall-clock time of the run so far.
         phases: seconds by phase.
+        unlogged: the metrics of the last step if its evaluation had not ended; a resumed run evaluates, and logs them.
     """
 
     step: int = 0
@@ -69,6 +70,7 @@ class RunState:
     services: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     phases: Mapping[str, float] = field(default_factory=dict)
+    unlogged: Mapping[str, float] | None = None
 
     def evaluated(self, value: float | None) -> "RunState":
         """Return the state after an evaluation of the current weights; None for a run without held-out tasks."""

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lachesis.commands.cli import cli
-from lachesis.commands.replay import record, replay
+from lachesis.commands.replay.episodes import record, replay
 from lachesis.verifiers.errors import ConfigError, DataError
 
-GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.jsonl"))
+GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("*.jsonl"))
 
 SOURCE = """
 from lachesis import Environment, Rubric, Task, use

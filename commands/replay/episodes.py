@@ -1,69 +1,39 @@
-"""``lachesis replay``: recorded replies played again through the environment as it is now, and the differences."""
+"""Recorded replies, played again through the environment as it is now, and the differences."""
 
 import asyncio
 import itertools
 import json
 import random
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
-from ..environments.audit.bad_reply import random_reply
-from ..environments.chat import ScriptedPolicy
-from ..environments.environment import Environment, scripts, tasks_of
-from ..environments.loading import EnvironmentSpec, describe
-from ..environments.play import play
-from ..trainer.overrides import parts_of
-from ..trainer.run.progress import counting
-from ..trainer.run.storage.reader import TRAJECTORIES
-from ..trainer.run.storage.redaction import redacted
-from ..verifiers.errors import ConfigError, DataError
-from ..verifiers.message import is_reply
-from ..verifiers.reward import Reward
-from ..verifiers.rows.jsonl import read_jsonl
-from ..verifiers.sandbox.settings import SandboxSettings
-from ..verifiers.sandbox.shared import configure_sandbox
-from ..verifiers.task import Task
-from ..verifiers.trajectory import StopReason, Trajectory
-from .arguments import PASS_ON, split_one
-from .in_order import in_order
-from .sources.stored import holds_episodes, open_episodes
-from .terminal import printable
+from ...environments.audit.bad_reply import random_reply
+from ...environments.chat import ScriptedPolicy
+from ...environments.environment import Environment, scripts, tasks_of
+from ...environments.loading import EnvironmentSpec, describe
+from ...environments.play import play
+from ...trainer.run.progress import counting
+from ...trainer.run.storage.reader import TRAJECTORIES
+from ...trainer.run.storage.redaction import redacted
+from ...verifiers.errors import ConfigError, DataError
+from ...verifiers.message import is_reply
+from ...verifiers.reward import Reward
+from ...verifiers.rows.jsonl import read_jsonl
+from ...verifiers.sandbox.settings import SandboxSettings
+from ...verifiers.sandbox.shared import configure_sandbox
+from ...verifiers.task import Task
+from ...verifiers.trajectory import StopReason, Trajectory
+from ..in_order import in_order
+from ..sources.stored import holds_episodes, open_episodes
+from ..terminal import printable
 
 SHOWN = 100
 """Most characters of a value that a difference shows."""
-
-
-@click.command("replay", context_settings=PASS_ON)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="FILE [--config.key VALUE]...")
-@click.option(
-    "--record",
-    "source",
-    metavar="SOURCE",
-    help="Write FILE instead, from an environment, a run's folder or an evaluation.",
-)
-@click.option("--tasks", type=click.IntRange(1), default=16, show_default=True, help="With --record: tasks to record.")
-@click.option("--jobs", type=click.IntRange(1), default=16, show_default=True, help="Episodes played at the same time.")
-def command(words: Sequence[str], source: str | None, tasks: int, jobs: int) -> None:
-    """Play recorded replies again and show which results have changed.
-
-    FILE is a recording, which --record writes, a run's folder, or an evaluation's file. The replies are played with the
-    environment as it is now, and every difference is shown. The exit code is 1 if there are any.
-    """
-    file, overrides = split_one(words, "FILE")
-    config = parts_of(overrides, config={})["config"]
-    if source:
-        click.echo(f"{record(Path(file), source, tasks, config)} episodes recorded in {file}")
-        return
-    if config:
-        raise ConfigError("settings are part of the recording; give --config.key together with --record")
-    sys.exit(1 if replay(Path(file), jobs) else 0)
 
 
 @dataclass(frozen=True)

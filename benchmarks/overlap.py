@@ -1,0 +1,134 @@
+"""Training steps an hour by staleness, with engines and a trainer that wait as long as GPUs would compute.
+
+The whole loop runs on Ray: two engines of 64 slots with decode steps of 15 ms, 16 groups of 8 replies a step, and
+updates of 1.5 s. Replies of 1 to 256 tokens with a long tail are compared with two limits: engines that are never idle,
+and the rule of admission without any overhead, which a small simulation gives. Replies that take as long as an update,
+and environments that wait, are compared with the run without staleness.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from lachesis.rollout.config import ModelConfig
+from lachesis.rollout.event_log import EVENTS
+from lachesis.trainer import train as training
+from lachesis.trainer.config import RunConfig, TrainerConfig
+from lachesis.trainer.learner.learner import StepResult
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.loss_metrics import LossMetrics
+from lachesis.trainer.learner.sample import Sample
+from lachesis.trainer.run import loop
+from lachesis.trainer.run.progress import Progress
+from lachesis.trainer.run.storage.folder import RunFolder
+
+from ._device import DECODE, length
+
+ENGINES, SLOTS, UPDATE = 2, 64, 1.5
+PROMPTS, ATTEMPTS = 16, 8
+STEPS, SKIPPED = 16, 4
+
+Lengths = dict[str, float]
+"""Arguments of ``length``."""
+
+TAIL: Lengths = {"typical": 150, "spread": 0.8, "most": 256}
+EQUAL: Lengths = {"typical": 100, "spread": 0.0, "most": 100}
+SHORT: Lengths = {"typical": 5, "spread": 0.5, "most": 20}
+
+
+def rows() -> Iterator[tuple[str, float, str, float]]:
+    tokens = PROMPTS * ATTEMPTS * fmean(length(seed, **TAIL) for seed in range(20_000))
+    never_idle = max(UPDATE, tokens * DECODE / (ENGINES * SLOTS))
+    for staleness in (0, 1, 2, 4):
+        rate, name = 3600 / measured(staleness, TAIL), f"steps with staleness {staleness}, against"
+        yield f"{name} engines that are never idle", rate, "/h", 3600 / never_idle
+        yield f"{name} the same rule without overhead", rate, "/h", 3600 / simulated(staleness, TAIL)
+    together, apart = measured(0, EQUAL), measured(1, EQUAL)
+    yield "steps with staleness 1 and updates as long as replies, against 0", 3600 / apart, "/h", 3600 / together
+    waiting = "benchmarks._device:Waiting"
+    together, apart = measured(0, SHORT, waiting), measured(2, SHORT, waiting)
+    yield "steps with staleness 2 and environments that wait, against 0", 3600 / apart, "/h", 3600 / together
+
+
+def measured(staleness: int, lengths: Lengths, environment: str = "arithmetic") -> float:
+    """Seconds a step takes in a whole run on Ray."""
+    with tempfile.TemporaryDirectory() as out:
+        config = RunConfig.model_validate(
+            {
+                "out": out,
+                "environments": [{"use": environment, "group_size": ATTEMPTS}],
+                "model": {"context": 512, "tiny": {"hidden": 32, "layers": 1}},
+                "rollout": {
+                    "engine": "benchmarks._device:DeviceEngine",
+                    "engine_options": lengths,
+                    "engines": ENGINES,
+                    "workers": 2,
+                    "slots": SLOTS,
+                    "staleness": staleness,
+                    "sampling": {"max_tokens": lengths["most"]},
+                },
+                "warm_start": {"steps": 0},
+                "trainer": {"steps": STEPS, "prompts": PROMPTS, "probe_tolerance": 1e9, "checkpoint_every": 10_000},
+                "eval": {"every": 0, "tasks": 1},
+                "logging": {"sinks": []},
+            }
+        )
+        loop.open_learner = DeviceLearner
+        folder = RunFolder.create(config)
+        try:
+            progress = Progress(STEPS, quiet=True)
+            asyncio.run(training.train(config, config.build_environments(), folder, progress))
+        finally:
+            folder.close()
+        events = [json.loads(line) for line in (folder.path / EVENTS).read_text().splitlines()]
+        ends = [event["t"] for event in events if event["event"] == "published"][1:]
+        return (ends[-1] - ends[SKIPPED]) / (len(ends) - 1 - SKIPPED)
+
+
+class DeviceLearner(LocalLearner):
+    """A ``Learner`` whose policy steps wait as long as a GPU would compute, and change nothing."""
+
+    def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int) -> None:
+        super().__init__(model, config, longest)
+
+    def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
+        """As in ``Learner``."""
+        time.sleep(UPDATE)
+        tokens = float(sum(sample.tokens.size for sample in samples))
+        metrics = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": tokens, "tokens/forward": tokens}
+        nothing = [None] * len(samples)
+        return StepResult({**LossMetrics().metrics(), **metrics}, list(nothing), list(nothing))
+
+
+def simulated(staleness: int, lengths: Lengths, steps: int = 60, skipped: int = 10) -> float:
+    """Seconds a step takes if nothing but decoding and updates takes time."""
+    queues: list[deque[list[int]]] = [deque() for _ in range(ENGINES)]  # [tokens left, group]
+    slots: list[list[list[int]]] = [[] for _ in range(ENGINES)]
+    missing: dict[int, int] = {}
+    admitted = consumed = untrained = step = 0
+    now = begun = update_end = 0.0
+    while step < steps:
+        if update_end and now >= update_end:
+            update_end, untrained, step = 0.0, 0, step + 1
+            begun = now if step == skipped else begun
+        for group in range(admitted, consumed - untrained + (staleness + 1) * PROMPTS):
+            seeds = range(group * ATTEMPTS, (group + 1) * ATTEMPTS)
+            queues[group % ENGINES].extend([length(seed, **lengths), group] for seed in seeds)
+            missing[group], admitted = ATTEMPTS, group + 1
+        for number, queue in enumerate(queues):
+            while queue and len(slots[number]) < SLOTS:
+                slots[number].append(queue.popleft())
+            for request in slots[number]:
+                request[0] -= 1
+                missing[request[1]] -= not request[0]
+            slots[number] = [request for request in slots[number] if request[0]]
+        now += DECODE
+        while not update_end and untrained < PROMPTS and not missing.get(consumed, 1):
+            consumed, untrained = consumed + 1, untrained + 1
+        if untrained == PROMPTS and not update_end:
+            update_end = now + UPDATE
+    return (now - begun) / (steps - skipped)

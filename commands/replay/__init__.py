@@ -1,0 +1,1 @@
+"""``lachesis replay``: recorded replies played again, and recorded batches trained again."""
