@@ -142,7 +142,9 @@ def test_files_and_models_that_only_this_machine_has_reach_a_node_by_content(
         assert sent.is_relative_to(cache)
         assert sorted(file.name for file in sent.iterdir()) == ["config.json", "weights"]
         assert (sent / "weights").read_bytes() == (at_home / "model" / "weights").read_bytes()
+        (sent / "weights").unlink()  # somebody tidies up
         assert ray.get(place.model.remote("model", cache)) == str(sent)
+        assert (sent / "weights").stat().st_size == 100
         full = str(at_home / "model")
         assert ray.get(place.model.remote(full, cache)) == full  # the same content is there
         assert ray.get(place.model.remote("someone/on-the-hub", cache)) == "someone/on-the-hub"
