@@ -19,8 +19,9 @@ FAULTS = {
     "engine_replaced": "engine {engine} is replaced",
     "engine_refitted": "engine {engine} was given weights version {version} again",
     "failed": "group {group} was not made: {reason}",
+    "control": "lachesis control: {text}",
 }
-"""Events that something went wrong, and how the timeline words them."""
+"""Events that something went wrong or was changed, and how the timeline words them."""
 
 
 class Place(NamedTuple):
