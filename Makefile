@@ -19,6 +19,7 @@ export OMP_NUM_THREADS ?= 1
 export LACHESIS_ATROPOS_PYTHON ?= $(abspath $(wildcard .venv-atropos/bin/python))
 export LACHESIS_HERMES_PYTHON ?= $(abspath $(wildcard .venv-agents/hermes/bin/python))
 export LACHESIS_MINI_SWE_PYTHON ?= $(abspath $(wildcard .venv-agents/mini-swe/bin/python))
+export LACHESIS_HARBOR_PYTHON ?= $(abspath $(wildcard .venv-agents/harbor/bin/python))
 export LACHESIS_VERIFIERS_V0_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v0/bin/python))
 export LACHESIS_VERIFIERS_V1_PYTHON ?= $(abspath $(wildcard .venv-interop/verifiers-v1/bin/python))
 export LACHESIS_OPENENV_PYTHON ?= $(abspath $(wildcard .venv-interop/openenv/bin/python))
@@ -54,7 +55,7 @@ test: setup ## all tests but the slow ones, in three processes; skips are counte
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's
 	$(if $(ENVIRONMENTS),$(BIN)/python -m scripts.atropos $(ENVIRONMENTS) $(ARGS))
 
-agents: .venv-agents/.installed ## install hermes-agent and mini-swe-agent, each on its own, for the tests
+agents: .venv-agents/.installed ## install hermes-agent, mini-swe-agent and, with Python 3.12, harbor, each on its own, for the tests
 
 interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and openenv-core, 2 GB, for the tests of their adapters
 
@@ -109,6 +110,8 @@ $(VENV)/.made:
 	.venv-agents/hermes/bin/python -m pip --disable-pip-version-check -qq install hermes-agent==0.19.0
 	$(PYTHON) -m venv .venv-agents/mini-swe
 	.venv-agents/mini-swe/bin/python -m pip --disable-pip-version-check -qq install mini-swe-agent==2.4.6
+	for python in python3.14 python3.13 python3.12; do $$python -m venv .venv-agents/harbor 2>/dev/null && break; done; true
+	[ ! -x .venv-agents/harbor/bin/python ] || .venv-agents/harbor/bin/python -m pip --disable-pip-version-check -qq install harbor==0.25.0
 	@touch $@
 
 .venv-interop/.installed: Makefile

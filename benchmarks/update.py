@@ -17,6 +17,7 @@ from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig
+from lachesis.trainer.learner.config import LoraConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.learner.packing.attention import dense_mask
 from lachesis.trainer.learner.packing.micro_batch import micro_batches
@@ -43,6 +44,27 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     )
     yield "weight update, packed, checked, in", 1e3 * publish, "ms", 1e3 * limit
     yield from transport()
+    yield from adapters()
+
+
+def adapters() -> Iterator[tuple[str, float, str, float]]:
+    """Adapters of rank 16 alone, beside all weights: bytes, and seconds from the trainer until the engine has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(build_tiny_model(Path(folder), hidden=768, layers=12, heads=12, kv_heads=6, context=64))
+        model = ModelConfig(path=path, context=64)
+        learner = LocalLearner(model, TrainerConfig(lora=LoraConfig(rank=16)))
+        taking, whole = (TorchEngine.from_path(path, slots=4, context=64) for _ in range(2))
+        sizes, versions = dict[bool, int](), iter(range(1, 1000))
+
+        def publish(engine: TorchEngine, alone: bool) -> None:
+            shipment = learner.send(ObjectStoreSender(), next(versions), adapters=alone)
+            sizes[alone] = shipment.payload.nbytes
+            shipment.check_delivery(engine.update(shipment), "the benchmark")
+
+        alone, merged = seconds(lambda: publish(taking, True), lambda: publish(whole, False), rounds=5)
+    count = f"{learner.model.num_parameters() / 1e9:.1f}B"
+    yield f"LoRA of rank 16, {count}: sent, beside all weights", sizes[True] / 1e6, "MB", sizes[False] / 1e6
+    yield f"LoRA of rank 16, {count}: published, beside all", alone, "s", merged
 
 
 def transport() -> Iterator[tuple[str, float, str, float]]:

@@ -10,9 +10,11 @@ import click
 
 from ..environments.environment import Environment, Split, endless
 from ..rollout.models.source import check_source
+from ..rollout.workers.leftovers import clean, sign
 from ..trainer.config import RunConfig, load_config_of
 from ..trainer.datasets.row_files import row_files
 from ..trainer.run.sandbox_check import check_sandbox
+from ..trainer.run.supervision.heartbeat import Heartbeat
 from ..trainer.tune_config import DpoConfig, SftConfig, TuneConfig, kind_of
 from ..verifiers.errors import ConfigError
 from ..verifiers.secrets import REDACTED
@@ -94,10 +96,37 @@ def run(config: RunConfig, resumption: Resumption, start: Callable[[], Start], s
         start: imports the trainer's loop, which takes seconds.
         splits: the splits of which each environment must have a task.
     """
+    heartbeat = Heartbeat.of_environment()
+    try:
+        summary, folder = _run(config, resumption, start, splits, heartbeat)
+    except Exception as error:
+        heartbeat.failed(error)
+        raise
+    report(summary, folder)
+    if summary["stopped_by"]:
+        click.echo(
+            f"ended by the alert {summary['stopped_by']} (trainer.stop_on); the best checkpoint is that of step "
+            f"{summary['heldout_best_step']}",
+            err=True,
+        )
+        sys.exit(STOPPED)
+
+
+def _run(
+    config: RunConfig,
+    resumption: Resumption,
+    start: Callable[[], Start],
+    splits: Sequence[Split],
+    heartbeat: Heartbeat,
+) -> tuple[dict[str, Any], Path]:
+    """Run a trainer in a folder; return its summary and the folder."""
     from ..trainer.run.progress import Progress  # only now: a wrong config is refused at once
 
     name = click.get_current_context().info_name
     with Progress(config.trainer.steps) as progress:
+        if found := clean():
+            progress.note(f"removed what a killed run had left behind: {', '.join(found)}")
+        sign()
         progress.phase("checking the config, the environments and the sandbox")
         environments = checked_environments(config, splits)
         progress.phase("importing torch")
@@ -108,23 +137,22 @@ def run(config: RunConfig, resumption: Resumption, start: Callable[[], Start], s
         trainer = start()
         folder = RunFolder.open(resumption.folder) if resumption.folder else RunFolder.create(config)
         progress.note(f"run: {folder.path}")
+        heartbeat.in_folder(folder.path)
+        folder.events.told = heartbeat.event
+        if heartbeat.restarted:
+            folder.events.note("restarted", reason=heartbeat.restarted)
         resume = resumption.folder is not None
+        run = trainer(config, environments, folder, progress, resume, resumption.changed)
+        waits = any(not environment.played for environment in environments)
         try:
-            summary = asyncio.run(trainer(config, environments, folder, progress, resume, resumption.changed))
+            summary = asyncio.run(heartbeat.during(run, waits))
         except KeyboardInterrupt:
             last = latest(folder.checkpoints)
             cure = f"; lachesis {name} --resume {folder.path} continues" if last else ""
             raise KeyboardInterrupt(f"stopped; last checkpoint: {last or 'none'}{cure}") from None
         finally:
             folder.close()
-    report(summary, folder.path)
-    if summary["stopped_by"]:
-        click.echo(
-            f"ended by the alert {summary['stopped_by']} (trainer.stop_on); the best checkpoint is that of step "
-            f"{summary['heldout_best_step']}",
-            err=True,
-        )
-        sys.exit(STOPPED)
+    return summary, folder.path
 
 
 def tune_on(kind: type[TuneConfig], words: Sequence[str], inline: bool, resumption: Resumption) -> None:

@@ -115,7 +115,7 @@ def command(
 def _atropos_client(url: str, engine: str, tokenizer: str, rollout: RolloutConfig, **options: Any) -> "AtroposClient":
     from ..rollout.chats.renderer import Renderer
     from ..rollout.engines.engine import Sampling
-    from ..rollout.models.loading import load_tokenizer
+    from ..rollout.models.tokenizer import load_tokenizer
     from ..rollout.service.remote_workers.atropos_client import AtroposClient
 
     sampling = Sampling(**rollout.sampling.model_dump())

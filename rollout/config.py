@@ -1,7 +1,7 @@
 """Settings of the model, of engines and of workers."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -163,8 +163,6 @@ class RolloutConfig(Settings):
     ``nccl`` between GPUs, ``object_store`` through shared memory, ``folder`` through files; ``auto`` chooses."""
     weight_folder: str = ""
     """Folder of all machines of the run, for the weights that ``weight_transport = "folder"`` writes."""
-    address: str = ""
-    """The Ray cluster to join (``auto`` or host:port). If empty, Ray is started on this machine."""
     inline: bool = False
     """Run everything in this process, without Ray or threads, so that breakpoints work."""
     sampling: SamplingConfig = SamplingConfig()
@@ -179,6 +177,8 @@ class RolloutConfig(Settings):
     """Seconds for which environment code may block its thread without an ``await`` before it is interrupted."""
     deadline: float = Field(600.0, gt=0)
     """Seconds that a group, an engine call or a weight update may take."""
+
+    renamed: ClassVar[dict[str, str]] = {"address": "cluster.address"}
 
     @model_validator(mode="after")
     def _consistent(self) -> "RolloutConfig":

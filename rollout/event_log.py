@@ -24,9 +24,11 @@ class EventLog:
         path: the file; an incomplete last line, which a crash left, is ended first.
 
     Attributes:
+        told: is told the name of each event.
         watch: is called with the name and the facts of each event that takes time, and entered while it lasts.
     """
 
+    told: Callable[[str], None] | None = None
     watch: Callable[[str, Mapping[str, Any]], AbstractContextManager[None]] | None = None
 
     def __init__(self, path: Path | None = None) -> None:
@@ -38,6 +40,8 @@ class EventLog:
 
     def note(self, event: str, **facts: Any) -> None:
         """Add an event that happens now, or at the time ``t`` among ``facts``, which are JSON."""
+        if self.told:
+            self.told(event)
         if self._file is None:
             return
         when = round(facts.pop("t", time.time()), 4)

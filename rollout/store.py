@@ -66,11 +66,15 @@ class TrajectoryStore:
 
     Args:
         path: the ``.jsonl.zst`` file, beside which ``<path>.index`` is kept. Both may be missing.
+
+    Attributes:
+        lost: the steps of the index that the file no longer has, because it was cut off after they were written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.index_path = self.path.with_name(self.path.name + ".index")
+        self.lost: list[int] = []
         self._frames = self._load()
         self._repaired = False
 
@@ -136,6 +140,8 @@ class TrajectoryStore:
                 is raised after all that can be read.
         """
         damages: list[DataError] = []
+        if gone := [one for one in self.lost if step in (None, one)]:
+            damages.append(DataError(f"{self.path} was cut off and has lost {listed(gone)}; {CURE}"))
         for frame in self._frames:
             if step in (None, frame.step) and (group is None or frame.first <= group <= frame.last):
                 yield from self._rows(frame, group, damages)
@@ -182,10 +188,14 @@ class TrajectoryStore:
             return []
         size = self.path.stat().st_size
         frames: list[Frame] = []
+        cut: list[Frame] = []  # the file was longer when their lines were written
         end = 0
         for frame in self._indexed():
-            if frame.offset != end or frame.offset + frame.length > size:
+            if frame.offset != end + sum(one.length for one in cut):
                 break
+            if cut or frame.offset + frame.length > size:
+                cut.append(frame)
+                continue
             frames.append(frame)
             end += frame.length
         if size > end:
@@ -196,6 +206,7 @@ class TrajectoryStore:
             except OSError as error:
                 raise DataError(f"cannot read {self.path}: {error.strerror}; {CURE}") from None
             frames.extend(_scan(rest, end, self.path))
+        self.lost = [frame.step for frame in cut if frame.step not in {other.step for other in frames}]
         return frames
 
     def _indexed(self) -> Iterator[Frame]:
@@ -213,11 +224,24 @@ class TrajectoryStore:
         if self._repaired or not self.path.exists():
             return
         surplus = self.path.stat().st_size - self._end
-        if surplus > 0:
+        replace_text(self.index_path, "".join(json.dumps(frame._asdict()) + "\n" for frame in self._frames))
+        if surplus > 0:  # after the index, which would else name steps that the file has not
             log.warning("%s: dropped %d bytes after step %s", self.path, surplus, self.steps[-1:] or "none")
             os.truncate(self.path, self._end)
-        replace_text(self.index_path, "".join(json.dumps(frame._asdict()) + "\n" for frame in self._frames))
+        self.lost = []
         self._repaired = True
+
+
+def listed(steps: Sequence[int]) -> str:
+    """Steps for people: ``step 3``, or ``steps 3 to 5, 9``."""
+    runs: list[list[int]] = []
+    for step in sorted(set(steps)):
+        if runs and step == runs[-1][-1] + 1:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    names = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"step{'s' * (len(set(steps)) != 1)} {', '.join(names)}"
 
 
 def _scan(data: bytes, offset: int, path: Path) -> Iterator[Frame]:

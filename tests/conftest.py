@@ -163,8 +163,8 @@ def tiny_reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import Qwen3Config, Qwen3ForSequenceClassification
 
-    from lachesis.rollout.models.loading import save_tokenizer
     from lachesis.rollout.models.tiny import build_tiny_tokenizer
+    from lachesis.rollout.models.tokenizer import save_tokenizer
 
     folder = tmp_path_factory.mktemp("reward_model")
     tokenizer = build_tiny_tokenizer(512)

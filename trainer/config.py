@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from ..environments.environment import Environment
 from ..environments.loading import EnvironmentSpec, describe
+from ..rollout.cluster.config import ClusterConfig
 from ..rollout.config import AgentConfig, ModelConfig, RolloutConfig
 from ..rollout.engines.registry import ENGINES
 from ..rollout.engines.weight_transport.transport import TRANSPORTS
@@ -210,6 +211,8 @@ class RunConfig(Settings):
     """Held-out evaluation."""
     logging: LoggingConfig = LoggingConfig()
     """Where the run's numbers go beside its own folder."""
+    cluster: ClusterConfig = ClusterConfig()
+    """The machines on which Ray places engines, workers and ranks."""
     control: ControlConfig = ControlConfig()
     """What ``lachesis control`` may change while the run trains."""
     sandbox: SandboxSettings = SandboxSettings()

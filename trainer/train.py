@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
 from ..rollout.engines.activity import Span, rounded
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
@@ -135,7 +135,7 @@ class Trainer(RunLoop):
         self.folder.events.note("started", step=self.state.step, resumed=self.resumed, **start_facts(self.config))
         self.control.listen()
         self.progress.phase(waiting(self.config.rollout))
-        await self.weights.check_vocabulary(self.learner.vocabulary)
+        await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.keep_reference()
         self.progress.phase("publishing the weights")

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..environments.environment import Environment
 from ..rollout.chats.renderer import Renderer
+from ..rollout.cluster.demand import Actors
 from ..rollout.config import ModelConfig
 from ..rollout.event_log import EventLog
-from ..rollout.models.loading import load_tokenizer
+from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.sandbox.shared import close_sandbox
@@ -158,7 +159,7 @@ class Tuner(RunLoop):
         self.control.listen()
         if self.pool is not None:
             self.progress.phase(waiting(self.config.rollout))
-            await self.weights.check_vocabulary(self.learner.vocabulary)
+            await self.weights.meet_engines(self.learner.vocabulary)
         if self.resumed:
             self.progress.training(self.state.step, self.config.trainer.steps)
         else:
@@ -261,10 +262,10 @@ def _open_pool(
 
 def _start_ray(config: TuneConfig, closing: AsyncExitStack) -> None:
     """Start Ray for the ranks of the trainer, which the pool of a run with environments does."""
-    from ..rollout.workers.remote import start_ray, stop_ray
+    from ..rollout.cluster.session import Session
 
-    if start_ray(config.rollout.address, config.trainer.ranks):
-        closing.callback(stop_ray)
+    actors = Actors(ranks=config.trainer.ranks, gpus_per_rank=config.trainer.gpus_per_rank)
+    closing.callback(Session(config.cluster, actors).close)
 
 
 async def _nothing(state: RunState) -> None:

@@ -17,8 +17,8 @@ import torch
 import transformers
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from lachesis.rollout.models.loading import save_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.models.tokenizer import save_tokenizer
 
 from . import sizes
 from .sizes import Sizes

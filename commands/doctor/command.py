@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,22 +15,36 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...verifiers.errors import LachesisError
+from ...verifiers.errors import ConfigError, LachesisError
 from ...verifiers.sandbox.backends import LOCAL, open_backend
 from ...verifiers.sandbox.docker.image import build_image as build_docker_image
 from ...verifiers.sandbox.job import Level
 from ...verifiers.sandbox.settings import SandboxSettings
+from ..arguments import PASS_ON, split
 from .finding import GIB, Finding
 from .gpu import gather, gpu_findings, shared_memory
 
 _COLOURS = {"ok": "green", "warn": "yellow", "missing": "red"}
 
 
-@click.command("doctor")
+@click.command("doctor", context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("--cluster", metavar="CONFIG", help="Examine the cluster of this run instead of this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--build-image", is_flag=True, help="First build the Docker sandbox's image from this machine's Python.")
-def command(as_json: bool, build_image: bool) -> None:
-    """Show what this machine can run, what is missing, and how to get it."""
+def command(words: tuple[str, ...], cluster: str | None, as_json: bool, build_image: bool) -> None:
+    """Show what this machine can run, what is missing, and how to get it.
+
+    With --cluster, show the nodes of a run's cluster, whether they have what the run needs, and whether it has room.
+    --part.key VALUE then replaces settings of CONFIG, as in lachesis train. The exit code is 1 if anything is missing.
+    """
+    plain, overrides = split(words)
+    if plain or (overrides and cluster is None):
+        raise ConfigError(f"doctor takes no {[*plain, *overrides][0]!r}; lachesis doctor --help shows the usage")
+    if cluster is not None:
+        findings = _of_cluster(cluster, overrides)
+        print_findings(findings, as_json)
+        sys.exit(any(finding.state == "missing" for finding in findings))
     if build_image:
         build_docker_image(report=lambda line: click.echo(line, err=True))
     print_findings(examine(), as_json)
@@ -39,6 +54,16 @@ def examine() -> list[Finding]:
     """Examine everything; this imports torch and runs jobs in each sandbox, which takes seconds."""
     machine = [_python(), *_torch(), _ray(), _vllm(), _cores(), _memory(), _disk(Path.cwd())]
     return [*machine, *_sandboxes()]
+
+
+def _of_cluster(path: str, overrides: list[str]) -> list[Finding]:
+    """The findings about the cluster of the run that a config describes."""
+    from ...trainer.config import load_config
+    from ...trainer.run.generation import pool_spec
+    from .cluster import examine_cluster
+
+    config = load_config(path, overrides, Path(path).parent)
+    return examine_cluster(config, pool_spec(config, config.model))
 
 
 def print_findings(findings: list[Finding], as_json: bool = False) -> None:

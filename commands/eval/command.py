@@ -52,11 +52,11 @@ def command(words: Sequence[str], **options: Any) -> None:
     (use, and if wanted label, config, rubric, split, tasks, attempts, temperature, max_tokens). Several ENV are
     evaluated together.
 
-    Settings of the environments are given as --config.key VALUE; settings of the model, the rollout and the sandbox as
-    --model.key, --rollout.key and --sandbox.key, as in a run's CONFIG. --sampling.top_p, top_k, min_p, stop and
-    include_stop work everywhere; with --url, any other --sampling.key is a field of the request. --endpoint.key
-    sets headers.NAME, prices.prompt and prices.completion (dollars per million tokens) and key of the endpoint, and
-    --agents.NAME.key says how an agent is played that the model does not play.
+    Settings of the environments are given as --config.key VALUE; settings of the model, the rollout, the sandbox and
+    the cluster as --model.key, --rollout.key, --sandbox.key and --cluster.key, as in a run's CONFIG. --sampling.top_p,
+    top_k, min_p, stop and include_stop work everywhere; with --url, any other --sampling.key is a field of the request.
+    --endpoint.key sets headers.NAME, prices.prompt and prices.completion (dollars per million tokens) and key of the
+    endpoint, and --agents.NAME.key says how an agent is played that the model does not play.
     """
     environments, overrides = split(words)
     if not environments:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ...environments.environment import Environment, tasks_of
 from ...environments.loading import EnvironmentSpec
+from ...rollout.cluster.config import ClusterConfig
 from ...rollout.config import AgentConfig, ModelConfig, PriceConfig, RolloutConfig
 from ...rollout.engines.engine import Sampling
 from ...rollout.evaluation import evaluate
@@ -85,6 +86,7 @@ class Evaluation:
         endpoint: where the model answers; without a ``url``, it is loaded here.
         agents: how agents are played that the model does not play.
         sandbox: where verifiers run programs.
+        cluster: where engines and workers run.
     """
 
     entries: tuple[Entry, ...]
@@ -96,6 +98,7 @@ class Evaluation:
     endpoint: AgentConfig = field(default_factory=AgentConfig)
     agents: Mapping[str, AgentConfig] = field(default_factory=dict)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     def header(self) -> dict[str, Any]:
         """What a file of scores must agree on to be continued; settings of speed are not part of it."""
@@ -128,7 +131,8 @@ class Evaluation:
         """The pool that makes the attempts; with an endpoint, that model plays all agents and no engine is opened."""
         played = tuple(self.players(environment.agents) for environment in environments)
         settings = self.settings
-        pool = PoolSpec(settings, self.rollout, tuple(entry.spec for entry in self.entries), 0, self.sandbox, played)
+        specs = tuple(entry.spec for entry in self.entries)
+        pool = PoolSpec(settings, self.rollout, specs, 0, self.sandbox, played, cluster=self.cluster)
         if self.context or not pool.needs_engine:
             return pool
         longest = longest_context(self.model) or settings.context

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...environments.loading import describe
 from ...rollout.chats.text_chat import TextPolicy
+from ...rollout.cluster.config import ClusterConfig
 from ...rollout.config import AgentConfig, ModelConfig, RolloutConfig, SamplingConfig
 from ...rollout.engines.engine import Sampling
 from ...trainer.overrides import parts_of
@@ -26,13 +27,14 @@ def evaluation_of(words: Sequence[str], overrides: Sequence[str], options: Mappi
     Args:
         words: environments, and suite files, which end in ``.toml``.
         overrides: ``--config.key``, ``--model.key``, ``--rollout.key``, ``--sampling.key``, ``--endpoint.key``,
-            ``--agents.NAME.key`` and ``--sandbox.key`` with their values.
+            ``--agents.NAME.key``, ``--sandbox.key`` and ``--cluster.key`` with their values.
         options: the command's options by name.
 
     Raises:
         ConfigError: a setting is unknown or not possible.
     """
-    parts = parts_of(overrides, config={}, model={}, rollout={}, sampling={}, endpoint={}, agents={}, sandbox={})
+    names = ("config", "model", "rollout", "sampling", "endpoint", "agents", "sandbox", "cluster")
+    parts = parts_of(overrides, **{name: {} for name in names})
     if not options["model"]:
         raise ConfigError("eval needs --model: a folder or Hub id, or with --url the endpoint's name for the model")
     if "rope" in parts["model"]:
@@ -53,6 +55,7 @@ def evaluation_of(words: Sequence[str], overrides: Sequence[str], options: Mappi
         endpoint=endpoint,
         agents=_agents(parts["agents"]),
         sandbox=validated(SandboxSettings, parts["sandbox"], "--sandbox"),
+        cluster=validated(ClusterConfig, parts["cluster"], "--cluster"),
     )
     for config in (endpoint, *evaluation.agents.values()):
         if config.url:  # a malformed URL is refused before anything starts

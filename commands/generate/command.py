@@ -109,7 +109,7 @@ def command(words: Sequence[str], **options: Any) -> None:
     FOLDER is searched for both; nothing is played then.
 
     Settings are given as for eval: --config.key, --model.key, --rollout.key, --sampling.key, --endpoint.key,
-    --agents.NAME.key and --sandbox.key.
+    --agents.NAME.key, --sandbox.key and --cluster.key.
     """
     plain, overrides = split(words)
     generate(plain, overrides, recipe_of(options), options)

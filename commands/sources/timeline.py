@@ -15,9 +15,8 @@ MOST_SPANS = 20_000
 
 FAULTS = {
     "worker_lost": "worker {worker} was lost: {reason}",
-    "engine_lost": "engine {engine} does not answer: {reason}",
-    "engine_replaced": "engine {engine} is replaced",
-    "engine_refitted": "engine {engine} was given weights version {version} again",
+    "engine_state": "engine {engine} is {state}: {reason}",
+    "worker_state": "worker {worker} is {state}: {reason}",
     "failed": "group {group} was not made: {reason}",
     "control": "lachesis control: {text}",
 }

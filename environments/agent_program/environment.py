@@ -181,12 +181,12 @@ class AgentProgram(DatasetEnvironment):
             await super().run(episode)
             return
         if self.config.network == "off":
-            ran = await run_program(self._sandbox(episode.task), self.program(episode.task), "")
+            ran = await self._ran(episode.task, self.program(episode.task), "")
             self._leave(episode, ran, "")
             return
         async with episode.model_server() as server:
             program = self.program(episode.task, key=server.key, model=server.model)
-            ran = await run_program(self._sandbox(episode.task), program, server.url)
+            ran = await self._ran(episode.task, program, server.url)
         self._leave(episode, ran, server.key)
         said = episode.artifacts["model"][POLICY]
         if not said["calls"] and not said["refused"] and (ran.ended == "not started" or ran.exit_code):
@@ -246,6 +246,10 @@ class AgentProgram(DatasetEnvironment):
             output=16 * MIB,
         )
 
+    async def _ran(self, task: Task, program: Program, url: str) -> Ran:
+        """Run ``program``, which reaches the model's server at ``url``, and nothing if it is empty."""
+        return await run_program(self._sandbox(task), program, url)
+
     def _sandbox(self, task: Task) -> Sandbox:
         """The sandbox of the programs. Grading has another one, so that it never waits for them."""
         return strong(shared_sandbox(**self._changes()))
@@ -272,6 +276,8 @@ class AgentProgram(DatasetEnvironment):
             **{name: without_secrets(text[-200_000:], key) for name, text in said.items()},
         }
         episode.artifacts["files"] = {name: as_json(content, key) for name, content in ran.files.items()}
+        if ran.removed:
+            episode.artifacts["removed"] = list(ran.removed)
         episode.metric("program/seconds", execution.usage.wall)
         episode.metric("program/failed", float(ran.exit_code != 0))
 

@@ -3,7 +3,7 @@
 import asyncio
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +81,7 @@ class Ran:
         files: name → content of the kept files.
         refused: name → why a file was not kept.
         execution: of the job.
+        removed: declared paths of a task's image that the program removed; only known in Docker.
     """
 
     exit_code: int | None
@@ -88,6 +89,7 @@ class Ran:
     files: Mapping[str, bytes]
     refused: Mapping[str, str]
     execution: Execution
+    removed: tuple[str, ...] = ()
 
 
 async def run_program(sandbox: Sandbox, program: Program, url: str = "") -> Ran:
@@ -121,6 +123,15 @@ def check_name(name: str) -> None:
         )
 
 
+def is_declared(name: str, keep: Iterable[str]) -> bool:
+    """Whether ``name`` is one of the names in ``keep``, or matches one of its patterns."""
+    try:
+        check_name(name.removeprefix("/"))
+    except (DataError, AttributeError):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern.replace("**/", "*")) for pattern in keep)
+
+
 def _read(program: Program, execution: Execution) -> Ran:
     """Read what the launcher left. The program may have written it instead, so nothing in it is relied on."""
     try:
@@ -139,16 +150,8 @@ def _read(program: Program, execution: Execution) -> Ran:
 def _files(program: Program, names: list[str], sizes: list[int], content: bytes) -> list[tuple[str, bytes]]:
     files, at = [], 0
     for name, size in zip(names, sizes, strict=True):
-        if type(size) is not int or not 0 <= size <= len(content) - at or not _declared(program, name):
+        if type(size) is not int or not 0 <= size <= len(content) - at or not is_declared(name, program.keep):
             raise ValueError(f"{name!r:.80} is not a declared file")
         files.append((name, content[at : at + size]))
         at += size
     return files
-
-
-def _declared(program: Program, name: str) -> bool:
-    try:
-        check_name(name.removeprefix("/"))
-    except (DataError, AttributeError):
-        return False
-    return any(fnmatch.fnmatchcase(name, pattern.replace("**/", "*")) for pattern in program.keep)

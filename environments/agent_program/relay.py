@@ -2,15 +2,31 @@
 
 import socket
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from ...verifiers.errors import SandboxLost
-from ...verifiers.sandbox.protocol import Session
 from .inside.launcher import Links, wait
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS, _POLL_SECONDS = 1.0, 0.01
 """How long the relay waits at a time if the sandbox can wake it, and if it has to ask."""
+
+
+class Channel(Protocol):
+    """The channel to a launcher: of a sandbox's session, or of a container."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raises ``SessionEnded`` or ``OSError`` if the other end is gone."""
+        ...
+
+    def receive(self, seconds: float) -> bytes:
+        """Wait at most ``seconds`` for bytes; return them, or none. Raises ``SessionEnded`` at the end."""
+        ...
+
+    def fileno(self) -> int:
+        """A descriptor for ``select``; -1 if the caller has to poll."""
+        ...
 
 
 def connector(url: str) -> Callable[[], socket.socket]:
@@ -31,7 +47,7 @@ class Relay:
         self._connect = connect
         self.started = False
 
-    def run(self, session: Session) -> None:
+    def run(self, session: Channel) -> None:
         """Carry bytes until the job ends, which raises ``SessionEnded``; return if the job breaks the protocol.
 
         Raises:

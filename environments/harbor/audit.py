@@ -1,5 +1,6 @@
 """The audit of a Harbor task: only its oracle passes, no answer is left behind, and no agent writes its reward."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -7,7 +8,8 @@ from typing import TYPE_CHECKING
 from ...verifiers.task import Task
 from ..agent_program.environment import read_files
 from ..audit.finding import Finding
-from .history import texts_in_history
+from .docker.task import Left
+from .history import places_of, texts_in_history
 
 if TYPE_CHECKING:
     from .environment import Harbor
@@ -15,8 +17,13 @@ if TYPE_CHECKING:
 _SHORTEST = 16
 """The fewest bytes of a text that counts as left behind; shorter ones are found by accident."""
 
+_REWARDS = """
+mkdir -p /logs/verifier
+echo 1 > /logs/verifier/reward.txt
+echo '{"reward": 1}' > /logs/verifier/reward.json
+"""
 _WRITES = """
-import os, sys
+import os
 def reward():
     for name, text in (("reward.txt", "1"), ("reward.json", '{"reward": 1}')):
         try:
@@ -30,20 +37,24 @@ _AT_EXIT = f"{_WRITES}\nimport atexit\natexit.register(reward)\n"
 _PYTEST = f"{_WRITES}\ndef pytest_sessionfinish(session, exitstatus):\n    reward()\n    os._exit(0)\n"
 
 HOSTILE = {
-    "writes the reward file itself": _WRITES,
-    "leaves a conftest.py that writes the reward": f"open('conftest.py', 'w').write({_PYTEST!r})",
+    "writes the reward file itself": _REWARDS,
+    "leaves a conftest.py that writes the reward": f"cat > conftest.py <<'END'\n{_PYTEST}\nEND\n",
     "leaves modules that write the reward when they are imported": f"""
-import os
-for name in ("sitecustomize.py", "usercustomize.py", "pytest.py", "json.py"):
-    open(name, "w").write({_AT_EXIT!r})
-for folder, _, names in os.walk("."):
-    for name in names:
-        if name.endswith(".py"):
-            with open(os.path.join(folder, name), "a") as file:
-                file.write({_AT_EXIT!r})
+for name in sitecustomize usercustomize pytest json; do cat > "$name.py" <<'END'
+{_AT_EXIT}
+END
+done
+find . -name '*.py' ! -name json.py -exec sh -c 'cat json.py >> "$1"' sh {{}} ';'
+""",
+    "leaves scripts that write the reward when they are run": f"""
+for name in test.sh run.sh run_tests.sh Makefile; do [ -e "$name" ] && cat >> "$name" <<'END'
+{_REWARDS}
+END
+done
+true
 """,
 }
-"""Programs that want the reward without the work."""
+"""Shell programs that want the reward without the work."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,13 @@ class TaskAudit:
         Raises:
             SandboxLost: the sandbox failed.
         """
-        nothing = await self._left("")
+        nothing = await self._left(":")
         found = []
         if (await self.environment.verdict(self.task, nothing)).passed:
             found.append(self._finding("empty", "doing nothing passes; its tests have to fail before the work is done"))
         return found + await self._oracle(nothing) + await self._hostile()
 
-    async def _oracle(self, nothing: Mapping[str, bytes]) -> list[Finding]:
+    async def _oracle(self, nothing: Left) -> list[Finding]:
         if not self.task.info["solution"]:
             message = "it has no solution/solve.sh, so nothing shows that it can be solved"
             return [replace(self._finding("gold", message), severity="warning")]
@@ -77,32 +88,37 @@ class TaskAudit:
             found.append(
                 self._finding("gold", f"the oracle does not pass: {verdict.reason}. Its tests printed: {printed}")
             )
-        made = {name: content for name, content in left.items() if nothing.get(name) != content}
-        return found + self._leaks({**made, **read_files(self.task.info["solution"])})
+        made = {name: content for name, content in left.files.items() if nothing.files.get(name) != content}
+        return found + await self._leaks({**made, **read_files(self.task.info["solution"])})
 
-    def _leaks(self, secret: Mapping[str, bytes]) -> list[Finding]:
-        """Files of the solution, or that it makes, in what the agent is given or in its history."""
+    async def _leaks(self, secret: Mapping[str, bytes]) -> list[Finding]:
+        """Files of the solution, or that it makes, in what the agent is given, in its image, or in their history."""
         given = read_files(self.task.info["files"])
-        places = [*given.items(), *texts_in_history(given)]
-        found = []
-        for name, content in secret.items():
-            text = content.strip()
-            place = next((place for place, other in places if len(text) >= _SHORTEST and text in other), None)
-            if place is not None:
-                found.append(self._finding("leak", f"the content of {name} is in {place}, which the agent can read"))
-        return found
+        sought = {name: text for name, content in secret.items() if len(text := content.strip()) >= _SHORTEST}
+        found = dict(places_of(sought, [*given.items(), *texts_in_history(given)]))
+        if in_docker := self.environment.in_docker(self.task):
+            found = {**await in_docker.search(sought), **found}
+        return [
+            self._finding("leak", f"the content of {name} is in {place}, which the agent can read")
+            for name, place in sorted(found.items())
+        ]
 
     async def _hostile(self) -> list[Finding]:
-        found = []
-        for what, source in HOSTILE.items():
-            if (await self.environment.verdict(self.task, await self._left(source))).passed:
-                cure = "declare artifacts and a separate verifier, and let no test import or run what the agent left"
-                found.append(self._finding("reward", f"an agent that {what} earns the reward; {cure}"))
-        return found
+        earned = await asyncio.gather(*(self._earns(script) for script in HOSTILE.values()))
+        cure = "declare artifacts and a separate verifier, and let no test import or run what the agent left"
+        return [
+            self._finding("reward", f"an agent that {what} earns the reward; {cure}")
+            for what, earns in zip(HOSTILE, earned, strict=True)
+            if earns
+        ]
 
-    async def _left(self, source: str) -> dict[str, bytes]:
-        """The artifacts that a Python program leaves."""
-        program = replace(self.environment.program(self.task), command=("{python}", "-c", source), templates={})
+    async def _earns(self, script: str) -> bool:
+        verdict = await self.environment.verdict(self.task, await self._left(script))
+        return verdict.passed
+
+    async def _left(self, script: str) -> Left:
+        """What a shell program leaves."""
+        program = replace(self.environment.program(self.task), command=("/bin/sh", "-c", script), templates={})
         return await self.environment.left_by(self.task, program)
 
     def _finding(self, kind: str, message: str) -> Finding:

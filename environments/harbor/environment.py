@@ -2,9 +2,13 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from ...verifiers.case import Case
 from ...verifiers.errors import ConfigError, DataError
@@ -14,21 +18,23 @@ from ...verifiers.sandbox.shared import shared_sandbox
 from ...verifiers.task import Task
 from ...verifiers.verdict import Verdict, passed, wrong
 from ..agent_program.environment import VARIABLES, AgentProgram, as_json, read_files, strong
-from ..agent_program.program import Program, run_program
+from ..agent_program.program import Program, Ran, run_program
 from ..audit.finding import Finding
 from ..dataset import Examples
 from ..rows.column import Row
 from .audit import TaskAudit
-from .task_folder import LOGS, SOLUTION, TESTS, is_task, read_task
+from .docker.requirements import Requirements
+from .docker.task import DockerTask, Left
+from .task_folder import LOGS, SOLUTION, TESTS, WORK, is_task, read_task
 
 _REWARDS = f"{LOGS}/verifier/reward.json", f"{LOGS}/verifier/reward.txt"
 _MOST_SECONDS = 86_000.0
 
 
 class Harbor(AgentProgram):
-    """Tasks in Harbor's format, played without containers: an agent program in a sandbox with the task's files.
+    """Tasks in Harbor's format: an agent program in a container of the task's image, or in a sandbox with its files.
 
-    The tests run in another sandbox, into which the task's artifacts are copied; if a task lets its tests share the
+    The tests run in another one, into which the task's artifacts are copied; if a task lets its tests share the
     agent's container, its whole working folder is copied. An attempt is a success if the tests give a reward of 1.
     """
 
@@ -38,8 +44,16 @@ class Harbor(AgentProgram):
     class Config(AgentProgram.Config):
         """Which tasks to use; ``path`` is a task, or a folder of tasks."""
 
+        docker: bool = False
+        """Whether tasks are played in Docker containers of their images; otherwise in the sandbox, without images."""
         skip_run: bool = False
-        """Whether to play tasks although the RUN instructions of their Dockerfile are left out."""
+        """Without Docker: whether to play tasks although the RUN instructions of their Dockerfile are left out."""
+
+        @model_validator(mode="after")
+        def _has_no_image(self) -> Self:
+            if self.image:
+                raise ValueError("Harbor tasks name their images themselves; leave image out, and set docker = true")
+            return self
 
     def source_of(self, name: str) -> tuple[Path, ...]:
         """The folders of the tasks."""
@@ -58,7 +72,7 @@ class Harbor(AgentProgram):
 
     def task_of(self, row: Row) -> Task:
         """The task in a folder; everything that an attempt needs goes into its ``info``."""
-        found = read_task(Path(row["folder"]))
+        found = read_task(Path(row["folder"]), self.config.docker)
         if found.prepared.left_out and not self.config.skip_run:
             raise DataError(
                 f"its Dockerfile runs {found.prepared.left_out[0]!r:.60}, which a sandbox without containers does not; "
@@ -74,35 +88,62 @@ class Harbor(AgentProgram):
             "seconds": [found.agent_seconds, found.verifier_seconds],
             "variables": [{**found.prepared.variables, **agent}, verifier, solution],
         }
+        if found.docker is not None:
+            info["docker"] = found.docker.to_json()
         return Task(found.instruction, info=info, id=found.name)
 
     @reward()
     async def solved(self, case: Case) -> Verdict:
-        """Whether the task's tests give a reward of 1, in another sandbox."""
-        return await self.verdict(case.task, read_files(case.artifacts.get("files", {})))
+        """Whether the task's tests give a reward of 1, in another container or sandbox."""
+        artifacts = case.artifacts
+        return await self.verdict(
+            case.task, Left(read_files(artifacts.get("files", {})), tuple(artifacts.get("removed", ())))
+        )
 
-    async def verdict(self, task: Task, artifacts: Mapping[str, bytes]) -> Verdict:
-        """Run the tests over the files that an agent left.
+    async def verdict(self, task: Task, left: Left) -> Verdict:
+        """Run the tests over what an agent left.
 
         Raises:
-            SandboxLost: the sandbox failed.
+            SandboxLost: the sandbox or the Docker daemon failed.
         """
         info = task.info
-        replaced = tuple(f"{path}/" for path in info["artifacts"])
-        files = {name: content for name, content in read_files(info["files"]).items() if not name.startswith(replaced)}
-        files |= {**artifacts, **read_files(info["tests"])}
-        files = {name: content for name, content in files.items() if name not in _REWARDS}
+        tests = {**self._unchanged(task), **read_files(info["tests"]), f"{LOGS}/verifier/.keep": b""}
+        left = replace(left, files={name: content for name, content in left.files.items() if name not in _REWARDS})
         program = Program(
             ("bash", f"{TESTS}/test.sh"),
             {**info["variables"][0], **info["variables"][1]},
-            files={**files, f"{LOGS}/verifier/.keep": b""},
+            files={name: content for name, content in tests.items() if name not in _REWARDS},
             keep=_REWARDS,
             folder=info["folder"],
             seconds=min(info["seconds"][1], self.config.grading_seconds),
             limits=self._job_limits(),
         )
-        ran = await run_program(self._own_sandbox(task, {}), program)
-        return _verdict(ran.files, ran.execution.stdout[-2000:] + ran.execution.stderr[-2000:])
+        if in_docker := self.in_docker(task):
+            ran = await in_docker.judge(program, left)
+        else:
+            program = replace(program, files={**left.files, **program.files})
+            ran = await run_program(self._own_sandbox(task, {}), program)
+        return read_reward(ran.files, ran.execution.stdout[-2000:] + ran.execution.stderr[-2000:])
+
+    def in_docker(self, task: Task) -> DockerTask | None:
+        """The task in Docker; None if it is played without containers."""
+        if "docker" not in task.info:
+            return None
+        top = (self.config.path or Path()).expanduser()
+        return DockerTask(
+            top if is_task(top) else top / task.id,
+            Requirements.from_json(task.info["docker"]),
+            self.config.parallel or max(2, os.cpu_count() or 2),
+            self.config.network == "open",
+            self.config.folders,
+        )
+
+    def _unchanged(self, task: Task) -> dict[str, bytes]:
+        """The agent's files that are given to the tests as they were, because what it left of them is not copied."""
+        if WORK in task.info["artifacts"]:
+            return {}
+        replaced = tuple(f"{path}/" for path in task.info["artifacts"])
+        return {name: text for name, text in read_files(task.info["files"]).items() if not name.startswith(replaced)}
 
     def program(self, task: Task, **values: str) -> Program:
         """The agent's program, in the working folder of the task, without tests and solution."""
@@ -142,21 +183,25 @@ class Harbor(AgentProgram):
             limits=self._job_limits(),
         )
 
-    async def left_by(self, task: Task, program: Program) -> dict[str, bytes]:
-        """The artifacts that ``program`` leaves, without a model."""
-        return dict((await run_program(self._own_sandbox(task, {}), program)).files)
+    async def left_by(self, task: Task, program: Program) -> Left:
+        """What ``program`` leaves, without a model."""
+        in_docker = self.in_docker(task)
+        ran = await (in_docker.work(program) if in_docker else run_program(self._own_sandbox(task, {}), program))
+        return Left(ran.files, ran.removed)
 
     async def audit_task(self, task: Task) -> list[Finding]:
         """What is wrong with the task, for ``lachesis check``."""
         return await TaskAudit(self, task).findings()
+
+    async def _ran(self, task: Task, program: Program, url: str) -> Ran:
+        in_docker = self.in_docker(task)
+        return await (in_docker.work(program, url) if in_docker else super()._ran(task, program, url))
 
     def _sandbox(self, task: Task) -> Sandbox:
         return self._own_sandbox(task, self._changes())
 
     def _own_sandbox(self, task: Task, changes: Mapping[str, Any]) -> Sandbox:
         """A sandbox in which a job can write to the folders that the format names."""
-        if self.config.image:
-            raise ConfigError(f"{self.label}: Harbor tasks are played without containers; leave image out")
         tops = {_top(path) for path in (task.info["folder"], *task.info["files"], *task.info["artifacts"])}
         writable = tuple(sorted(tops | {LOGS, TESTS, SOLUTION} - {""}))
         return strong(shared_sandbox(**{**changes, "backend": "process", "writable": writable}))
@@ -187,20 +232,21 @@ def _plain_variables(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if "${" not in value}
 
 
-def _verdict(files: Mapping[str, bytes], printed: str) -> Verdict:
+def read_reward(files: Mapping[str, bytes], printed: str) -> Verdict:
     """The reward that the tests wrote, as Harbor reads it: reward.json first, then reward.txt."""
     as_object, as_text = (files.get(name) for name in _REWARDS)
     try:
         if as_object is not None:
             said = json.loads(as_object)
-            values = said if isinstance(said, dict) else {"reward": said}
-            numbers = {str(name): float(value) for name, value in values.items()}
+            numbers = {name: float(value) for name, value in said.items() if isinstance(value, int | float)}
+            if len(numbers) < len(said) or not all(map(math.isfinite, numbers.values())):
+                raise ValueError("it is no object of numbers")
             score = numbers.get("reward", sum(numbers.values()) / len(numbers))
         elif as_text is not None:
             score = float(as_text.decode())
         else:
             return wrong("the tests wrote no reward", printed=printed)
-    except (ValueError, TypeError, ZeroDivisionError, RecursionError):
+    except (ValueError, AttributeError, ArithmeticError, RecursionError):
         return wrong("the tests wrote a reward that is no number", printed=printed)
     if not math.isfinite(score):
         return wrong(f"the tests wrote the reward {score}", printed=printed)

@@ -1,7 +1,7 @@
 """The texts in the history of the Git repositories among some files, also of branches and stashes that are gone."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 MOST_BYTES = 64 << 20
 """The most bytes to which the objects are unpacked."""
@@ -20,6 +20,15 @@ def texts_in_history(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
             if left < 0:
                 return
             yield name, text
+
+
+def places_of(sought: Mapping[str, bytes], places: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
+    """(name, place) for the first place that contains each text."""
+    left = dict(sought)
+    for place, content in places:
+        for name in [name for name, text in left.items() if text in content]:
+            del left[name]
+            yield name, place
 
 
 def _loose(content: bytes) -> Iterator[bytes]:

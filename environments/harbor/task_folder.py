@@ -4,6 +4,7 @@ The format: ``harbor/models/task`` of the package ``harbor`` 0.26, schema versio
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ...verifiers.errors import DataError
+from .docker.requirements import Requirements, read_requirements
 from .dockerfile import Prepared, files_below, read_dockerfile
 
 TESTS, SOLUTION, LOGS, PUBLISHED = "/tests", "/solution", "/logs", "/logs/artifacts"
+WORK = "{work}"
+"""Stands for the working folder of an image, which is known when the image is there."""
 _SEPARATE = "separate"
+_UNSUPPORTED = frozenset({"gpus", "tpu", "mcp_servers", "healthcheck"})
+_CANARY = re.compile(r"\A(?:(?:<!--.*canary.*-->|#.*canary.*)\s*\n)+\s*", re.IGNORECASE)
+"""Lines that benchmarks put above an instruction, so that texts made from it are recognized; no agent sees them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class TaskFolder:
         agent_seconds: how long the agent may work.
         verifier_seconds: how long the tests may take.
         variables: environment variables of agent and tests, of the tests alone, and of the oracle alone.
+        docker: what its containers need; None if it is played without containers. In containers, ``prepared`` has the
+            files that are added to an image, relative to its working folder.
     """
 
     name: str
@@ -44,6 +53,7 @@ class TaskFolder:
     variables: tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]] = field(
         default_factory=lambda: ({}, {}, {})
     )
+    docker: Requirements | None = None
 
 
 def is_task(folder: Path) -> bool:
@@ -51,8 +61,8 @@ def is_task(folder: Path) -> bool:
     return (folder / "task.toml").is_file()
 
 
-def read_task(folder: Path) -> TaskFolder:
-    """Read the task in ``folder``.
+def read_task(folder: Path, in_docker: bool = False) -> TaskFolder:
+    """Read the task in ``folder``, to be played in containers or without.
 
     Raises:
         DataError: a file is missing, or the task needs what is not supported; the message says what.
@@ -64,23 +74,43 @@ def read_task(folder: Path) -> TaskFolder:
         raise DataError(f"{folder} is no Harbor task: {error}") from None
     parts = {name: _table(folder, config, name) for name in ("environment", "agent", "verifier", "solution")}
     _refuse_unsupported(folder, config, parts)
-    tests = files_below(folder / "tests", TESTS)
-    if f"{TESTS}/test.sh" not in tests:
+    separate = parts["verifier"].get("environment_mode") == _SEPARATE or "environment" in parts["verifier"]
+    docker = read_requirements(folder, parts, separate) if in_docker else None
+    tests = {} if docker is not None and docker.bundled else files_below(folder / "tests", TESTS)
+    if f"{TESTS}/test.sh" not in tests and not (docker is not None and docker.bundled):
         raise DataError(f"{folder} has no tests/test.sh, so nothing can be judged")
-    prepared = read_dockerfile(folder / "environment")
-    if workdir := parts["environment"].get("workdir"):
-        prepared.folder = str(workdir)
+    prepared = _prepared(folder, parts["environment"], docker)
     return TaskFolder(
         folder.name,
-        instruction,
+        _CANARY.sub("", instruction),
         prepared,
         tests,
         files_below(folder / "solution", SOLUTION),
-        _artifacts(folder, config, parts["verifier"], prepared.folder),
+        _artifacts(folder, config, separate, prepared.folder or WORK),
         _seconds(folder, parts["agent"], 600.0),
         _seconds(folder, parts["verifier"], 600.0),
         (*(_texts(folder, parts[name]) for name in ("environment", "verifier", "solution")),),  # type: ignore[arg-type]
+        docker,
     )
+
+
+def _prepared(folder: Path, environment: Mapping[str, Any], docker: Requirements | None) -> Prepared:
+    """What has to be prepared without containers; in a container, the files that Harbor adds to a named image."""
+    if docker is None:
+        if environment.get("docker_image"):
+            raise DataError(
+                f"{folder} needs the image {environment['docker_image']!r:.80}, and a sandbox without containers has "
+                "no images; set docker = true"
+            )
+        prepared = read_dockerfile(folder / "environment")
+    else:
+        prepared = Prepared(folder="")
+        named = not docker.image.context and not (folder / "environment" / "Dockerfile").exists()
+        if named:
+            prepared.files = files_below(folder / "environment", "")
+    if workdir := environment.get("workdir"):
+        prepared.folder = str(workdir)
+    return prepared
 
 
 def _table(folder: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -96,15 +126,21 @@ def _refuse_unsupported(folder: Path, config: Mapping[str, Any], parts: Mapping[
         raise DataError(f"{folder}: tasks of several steps are not supported")
     if environment.get("os", "linux") != "linux":
         raise DataError(f"{folder}: tasks for {environment['os']!r} are not supported, only for Linux")
-    if (folder / "environment" / "docker-compose.yaml").exists():
-        raise DataError(f"{folder}: tasks of several containers are not supported")
-    if environment.get("gpus") or environment.get("mcp_servers"):
-        raise DataError(f"{folder}: tasks with GPUs or MCP servers are not supported")
+    for place in ("environment", "tests"):
+        for name in ("docker-compose.yaml", "docker-compose.yml", "compose.yaml"):
+            if (folder / place / name).exists():
+                raise DataError(
+                    f"{folder}/{place}/{name}: tasks of several containers are not supported; only a Dockerfile or an "
+                    "image is"
+                )
+    if found := sorted(_UNSUPPORTED & {name for name, value in environment.items() if value}):
+        raise DataError(f"{folder}/task.toml: [environment] asks for {', '.join(found)}, which is not supported")
+    if parts["verifier"].get("collect"):
+        raise DataError(f"{folder}/task.toml: [[verifier.collect]] is not supported")
 
 
-def _artifacts(folder: Path, config: Mapping[str, Any], verifier: Mapping[str, Any], workdir: str) -> tuple[str, ...]:
+def _artifacts(folder: Path, config: Mapping[str, Any], separate: bool, workdir: str) -> tuple[str, ...]:
     """The declared artifacts; a task whose tests share the agent's container gets its whole working folder too."""
-    separate = verifier.get("environment_mode") == _SEPARATE or "environment" in verifier
     paths = [PUBLISHED] if separate else [PUBLISHED, workdir]
     declared = config.get("artifacts") or []
     if not isinstance(declared, list):

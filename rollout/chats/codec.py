@@ -2,12 +2,14 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from ...verifiers.errors import DataError
 from ...verifiers.message import Message, check_message
+from .stand_in import Trust
 
 # Placeholders are private-use characters: no template strips, splits or escapes them. A text that holds such characters
 # itself has them replaced by placeholders too, so that they are never mistaken for placeholders.
@@ -16,7 +18,9 @@ _PRIVATE = "[\U000f0000-\U0010ffff]"
 SEPARATOR = "\n"
 """Between the messages and the tools of a conversation's key; JSON on one line has none."""
 
-_REMEMBERED_TOOLS = 64
+_REMEMBERED_TOOLS, _REMEMBERED_PIECES = 64, 512
+_REMEMBERED_LENGTHS = range(256, 1 << 16)
+"""Characters of the texts that are worth remembering, and small enough."""
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
 _SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
 _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
@@ -25,14 +29,17 @@ _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
 class Codec:
     """Encodes and decodes text, with control tokens and without.
 
+    Args:
+        definition: the tokenizer as JSON, as the package ``tokenizers`` writes it.
+
     Attributes:
         control: matches a control token in a rendering, with the white space that belongs to it.
         spelled: matches tokens that untrusted text must not yield.
         special: matches tokens that an assistant's own text must not yield.
     """
 
-    def __init__(self, backend: Tokenizer) -> None:
-        state = json.loads(backend.to_str())
+    def __init__(self, definition: str) -> None:
+        state = json.loads(definition)
         state |= {"truncation": None, "padding": None}
         self._backend = Tokenizer.from_str(json.dumps(state))
         controls = [token for token in state["added_tokens"] if token["content"].strip()]
@@ -49,17 +56,51 @@ class Codec:
         self._tails = tuple({text[start:] for text in texts for start in range(1, len(text))})
         self._inside = "\n".join(texts)
         self.marked_tools: dict[str, tuple[list[Any], dict[str, str]]] = {}
+        self._ids_of_piece = lru_cache(maxsize=_REMEMBERED_PIECES)(self._encoded)
+        self._pieces = Trust()
+        self.is_plain = lru_cache(maxsize=_REMEMBERED_PIECES)(self._is_plain)
 
     def encode(self, marked: str, marks: "Marks") -> list[int]:
         """The ids of a rendering; exactly the control tokens that ``marked`` contains become control tokens."""
         expected = [self._id_of[control.strip()] for control in self.control.findall(marked)]
-        ids: list[int] = self._backend.encode(marks.restore(marked), add_special_tokens=False).ids
+        ids = self._by_pieces(marked, marks)
         if [token for token in ids if token in self._ids] == expected:
             return ids
         ids = []
         for index, piece in enumerate(self.control.split(marked)):
             ids += [self._id_of[piece.strip()]] if index % 2 else self._as_text(marks.restore(piece))
         return ids
+
+    def _by_pieces(self, marked: str, marks: "Marks") -> list[int]:
+        """The ids of a rendering as the tokenizer makes them; long texts between control tokens are remembered.
+
+        Conversations have their system prompt and their earlier messages in common. Most tokenizers encode the text
+        before a control token and the text after it by themselves. Whether this one does is tested by comparison.
+        """
+        pieces = self.control.split(marked)
+        if not self._pieces.trusts("") or not any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2]):
+            return self._encoded(marks.restore(marked))
+        ids: list[int] = []
+        short = ""
+        for index, piece in enumerate(pieces):
+            if index % 2 == 0 and len(piece) in _REMEMBERED_LENGTHS:
+                ids += self._encoded(short)
+                ids += self._ids_of_piece(marks.restore(piece))
+                short = ""
+            else:
+                short += marks.restore(piece)
+        ids += self._encoded(short)
+        if self._pieces.due(""):
+            whole = self._encoded(marks.restore(marked))
+            self._pieces.compared("", equal=ids == whole)
+            return whole
+        return ids
+
+    def _encoded(self, text: str) -> list[int]:
+        return list(self._backend.encode(text, add_special_tokens=False).ids) if text else []
+
+    def _is_plain(self, text: str, pattern: re.Pattern[str]) -> bool:
+        return Marks(self).changes_nothing_of(text, pattern)
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids, including the text of control tokens."""
@@ -104,13 +145,18 @@ class Marks:
         if self._placeholder_of:  # these would not be those that are remembered
             return self._value(json.loads(key))  # type: ignore[no-any-return]
         remembered = self._codec.marked_tools
-        if key not in remembered:
+        found = remembered.get(key)
+        if found is None:
             marked = self._value(json.loads(key))
             if len(remembered) >= _REMEMBERED_TOOLS:
-                remembered.clear()
-            remembered[key] = marked, dict(self._placeholder_of)
-        schemas, self._placeholder_of = remembered[key][0], dict(remembered[key][1])
-        return schemas
+                remembered.clear()  # another thread may do the same, so nothing is read from there again
+            found = remembered[key] = marked, dict(self._placeholder_of)
+        self._placeholder_of = dict(found[1])
+        return found[0]
+
+    def changes_nothing_of(self, text: str, pattern: re.Pattern[str]) -> bool:
+        """Whether these marks, which are new, have no placeholder for anything in ``text``."""
+        return self._marked(text, pattern, edges=True) == text and not self._placeholder_of
 
     def restore(self, marked: str) -> str:
         """The text that ``marked`` stands for."""
@@ -140,6 +186,11 @@ class Marks:
 
     def _text(self, text: str, pattern: re.Pattern[str], edges: bool = True) -> str:
         """``text`` with a placeholder for each match, and for a first or last character that could complete a match."""
+        if len(text) in _REMEMBERED_LENGTHS and self._codec.is_plain(text, pattern):
+            return text
+        return self._marked(text, pattern, edges)
+
+    def _marked(self, text: str, pattern: re.Pattern[str], edges: bool) -> str:
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates have no bytes
         text = pattern.sub(lambda match: self._placeholder(match[0]), text)

@@ -6,20 +6,25 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from jinja2 import TemplateError
-from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.text.think import split_reasoning
 from ...verifiers.tool_calling.formats.format import format_of_template, tool_format
 from ...verifiers.tool_calling.formats.hermes import read_hermes
-from ..models.loading import load_tokenizer, save_tokenizer
+from ..models.tokenizer import load_tokenizer, save_tokenizer
+from .chat_tokenizer import ChatTokenizer, generation_stops
 from .codec import SEPARATOR, Codec, Marks
+from .schemas import Schemas
+from .stand_in import Trust, stand_in
+
+if TYPE_CHECKING:  # it imports torch, which workers do without
+    from transformers import PreTrainedTokenizerBase
 
 Ids = npt.NDArray[np.int32]
 
@@ -39,7 +44,7 @@ class Renderer:
     ``<tool_call>`` are tokens, and only special tokens (end of turn, start of a role) are taken for text.
 
     Args:
-        tokenizer: a fast tokenizer with a chat template.
+        tokenizer: a fast tokenizer with a chat template, of transformers or as plain data.
         stop_ids: further ids that end a turn, for example those of the generation config.
         options: further variables for the template, such as ``enable_thinking``.
 
@@ -58,33 +63,31 @@ class Renderer:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "PreTrainedTokenizerBase | ChatTokenizer",
         *,
         stop_ids: Iterable[int] = (),
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        if not tokenizer.is_fast:
-            raise ConfigError(f"{tokenizer.name_or_path!r} has no fast tokenizer (tokenizer.json); convert it first")
-        if not tokenizer.chat_template:
-            raise ConfigError(f"tokenizer {tokenizer.name_or_path!r} has no chat template; choose an instruct model")
-        self.call_format = format_of_template(str(tokenizer.chat_template))
         self._tokenizer = tokenizer
+        self._data = data = tokenizer if isinstance(tokenizer, ChatTokenizer) else ChatTokenizer.of(tokenizer)
+        self.call_format = format_of_template(data.tools_template)
         self._options = dict(options or {})
-        self._codec = Codec(tokenizer.backend_tokenizer)
+        self._codec = Codec(data.definition)
         self._variants: dict[bool, Renderer] = {}
         self._forget()
         self._closing = self._control_after()
         self.end_of_turn = self._control_after({"role": "user", "content": "x"})
         called = self._control_after({"role": "tool", "name": "x", "content": "x"})
         self._end_of_call = called if self._closing is None and called is not None else self.end_of_turn
-        found = {self.end_of_turn, self._end_of_call, tokenizer.eos_token_id, *stop_ids} - {None}
-        self.stop_ids: tuple[int, ...] = tuple(sorted(found))
-        self.vocabulary = len(tokenizer)
-        self.begin = _frozen(_put_before(tokenizer))
+        found = {self.end_of_turn, self._end_of_call, data.eos, *data.stop_ids, *stop_ids}
+        self.stop_ids: tuple[int, ...] = tuple(sorted(token for token in found if token is not None))
+        self.vocabulary = data.vocabulary
+        self.begin = _frozen(data.begin)
 
     def _forget(self) -> None:
         self._prompt = lru_cache(maxsize=512)(self._render_prompt)
         self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._trust = Trust()
         self._generation: str | None = None
 
     def thinking(self, on: bool) -> "Renderer":
@@ -133,14 +136,7 @@ class Renderer:
     @classmethod
     def load(cls, model: str, *, options: Mapping[str, Any] | None = None) -> "Renderer":
         """The renderer of a model's folder or Hub name, with the stop ids of its generation config."""
-        tokenizer = load_tokenizer(model)
-        try:
-            eos = GenerationConfig.from_pretrained(model).eos_token_id
-        except OSError:  # it has none
-            eos = None
-        return cls(
-            tokenizer, stop_ids=eos if isinstance(eos, list) else [eos] if eos is not None else (), options=options
-        )
+        return cls(load_tokenizer(model), stop_ids=generation_stops(model), options=options)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> Ids:
         """The ids of a conversation with the generation prompt after it, read-only.
@@ -170,6 +166,10 @@ class Renderer:
         A sampled stop token ends the turn, so the bridge leaves out the template's own. If the template's token opens
         the next turn, and the reply ended with another (a call that ended as if a question followed), it cannot bridge.
 
+        Rendering all of a long conversation for each of its turns would take ever longer. So the bridge is made with a
+        short stand-in for ``before`` and one of the tools. It is compared with the bridge of the whole conversation
+        the first time that a conversation of this shape is bridged, and ever more rarely after that.
+
         Args:
             before: the conversation up to the reply.
             reply: the reply, raw.
@@ -177,7 +177,18 @@ class Renderer:
             new: the messages after the reply.
             tools: JSON schemas.
         """
-        return self._bridge(_key(before, tools), _sentinels(reply), end, _key(new, ()))
+        tools = Schemas.of(tools)
+        sentinels, after = _sentinels(reply), _key(new, ())
+        short = stand_in(before, new, len(tools))
+        shape = short and (short.shape, sentinels, tools.text)
+        if short is None or not self._trust.trusts(shape):
+            return self._bridge(_key(before, tools), sentinels, end, after)
+        bridge = self._bridge(_key(short.messages, tools.first), sentinels, end, after)
+        if bridge is not None and not self._trust.due(shape):
+            return bridge
+        whole = self._bridge(_key(before, tools), sentinels, end, after)
+        self._trust.compared(shape, equal=_equal(bridge, whole))
+        return whole
 
     def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
         """The text of sampled ids and of control tokens among them, without a stop token (``stop_ids``) at the end."""
@@ -195,9 +206,7 @@ class Renderer:
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
         called = read_hermes(text).calls or tool_format(self.call_format).read(text).calls
-        end = self._end_of_call if called else self.end_of_turn
-        end = self._tokenizer.eos_token_id if end is None else end
-        return _frozen([*self._codec.encode(message["content"], marks), end])
+        return _frozen([*self._codec.encode(message["content"], marks), self._end(bool(called))])
 
     def turn(self, before: Sequence[Message], message: Message, tools: Sequence[dict[str, Any]] = ()) -> Ids | None:
         """The ids of an assistant's message as the template writes it after its prompt, with the token that ends it.
@@ -214,13 +223,26 @@ class Renderer:
         if not whole.startswith(prompt):
             return None
         ids = self._codec.encode(whole[len(prompt) :], marks)
-        end = self._end_of_call if message.get("tool_calls") else self.end_of_turn
-        end = self._tokenizer.eos_token_id if end is None else end
+        end = self._end(bool(message.get("tool_calls")))
         closes = {end, self.end_of_turn, self._end_of_call, self._closing} - {None}
         return _frozen([*itertools.takewhile(lambda token: token not in closes, ids), end])
 
+    def _end(self, called: bool) -> int:
+        """The token that ends a reply, with calls or without."""
+        end = self._end_of_call if called else self.end_of_turn
+        end = self._data.eos if end is None else end
+        if end is None:
+            raise DataError(f"neither the chat template nor the tokenizer of {self._data.name!r} ends a turn")
+        return end
+
     def save(self, folder: Path) -> None:
-        """Write the tokenizer and its template into a model's folder."""
+        """Write the tokenizer and its template into a model's folder.
+
+        Raises:
+            ConfigError: this renderer was made of plain data.
+        """
+        if isinstance(self._tokenizer, ChatTokenizer):
+            raise ConfigError(f"only the process that loaded the tokenizer {self._tokenizer.name!r} can save it")
         save_tokenizer(self._tokenizer, folder)
 
     def _render_prompt(self, key: str) -> Ids:
@@ -252,11 +274,7 @@ class Renderer:
         if not messages:
             raise DataError("an empty conversation has no prompt; add a message first")
         try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    messages, tools=tools or None, add_generation_prompt=ask, tokenize=False, **self._options
-                )
-            )
+            return self._data.render(messages, tools, ask, self._options)
         except (TemplateError, TypeError) as error:  # the latter for what the template does to its variables
             raise DataError(f"the chat template refuses the conversation: {error}") from None
 
@@ -273,9 +291,10 @@ class Renderer:
 def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
     try:
         shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
-        return f"{json.dumps(shown)}{SEPARATOR}{json.dumps(list(tools))}"
+        told = json.dumps(shown)
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"messages and tool schemas are JSON: {error}") from None
+        raise DataError(f"messages are JSON: {error}") from None
+    return f"{told}{SEPARATOR}{Schemas.of(tools).text}"
 
 
 def _sentinels(reply: str) -> str:
@@ -295,13 +314,11 @@ def _after_sentinels(whole: str, reply: str, position: int) -> str | None:
     return whole[position:]
 
 
-def _put_before(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The special tokens that the tokenizer puts before a text by itself."""
-    bare, whole = (tokenizer("x", add_special_tokens=special)["input_ids"] for special in (False, True))
-    return whole[: whole.index(bare[0])] if bare and bare[0] in whole else []
+def _equal(one: Ids | None, other: Ids | None) -> bool:
+    return np.array_equal(one, other) if one is not None and other is not None else one is other
 
 
-def _frozen(ids: list[int]) -> Ids:
+def _frozen(ids: Sequence[int]) -> Ids:
     array = np.asarray(ids, dtype=np.int32)
     array.flags.writeable = False
     return array

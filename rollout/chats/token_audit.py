@@ -19,7 +19,7 @@ from ...verifiers.task import Task
 from ...verifiers.trajectory import Trajectory
 from ..engines.engine import Request, Sampling
 from ..engines.scripted import ScriptedEngine
-from ..models.loading import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 from .renderer import Ids, Renderer
 from .token_chat import TokenChat, TokenPolicy
 

@@ -20,6 +20,7 @@ from ..engines.engine import Completion, Generator, Request, Sampling, read_stop
 from ..engines.reply_schema import schema_text
 from ..engines.stop_strings import cut_at_stop, surplus
 from .renderer import OPENED, Ids, Renderer
+from .schemas import Schemas
 from .strand import Strand
 
 _OVERRIDES = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "schema", "stop", "include_stop")
@@ -93,7 +94,7 @@ class TokenChat:
         self._beginning = self._renderer.beginning(on) if switched else ""
         self._agent = agent
         self._seed = seed
-        self._tools = tools
+        self._tools = Schemas.of(tools)
         self._messages: list[Message] = []
         self._sampled: dict[str, str] = {}  # the content of a reply → its text as sampled, where these differ
         self._told = 0  # the number of messages that the strand's ids contain

@@ -137,6 +137,7 @@ class EngineInfo:
         vocabulary: rows of the output layer.
         tokens_generated: since it started.
         details: further facts for logs, by name.
+        adapters: whether ``update`` takes adapters alone, and adds them to the weights in the model's folder.
     """
 
     name: str
@@ -145,6 +146,7 @@ class EngineInfo:
     vocabulary: int = 0
     tokens_generated: int = 0
     details: dict[str, str] = field(default_factory=dict)
+    adapters: bool = False
 
 
 class Generator(Protocol):

@@ -74,6 +74,24 @@ class MemoryNeed:
                 f"{gib(self.token * context)} for a context of {context} tokens; {larger}{self._smaller(int(allowed))}"
             )
 
+    def check_slots(self, slots: int, context: int, free: int) -> None:
+        """Compare the need of an engine that reserves the whole context of every slot with ``free`` bytes of a GPU.
+
+        Raises:
+            ConfigError: it does not fit; the message says what would.
+        """
+        room, each = free - self.weights - WORKING, self.token * context
+        if slots * each <= room:
+            return
+        fits, tokens = max(0, room) // each, max(0, room) // (slots * self.token) // 16 * 16
+        cures = [f"rollout.slots to {fits}"] * (fits >= 4) + [f"model.context to {tokens}"] * (tokens >= 16)
+        raise ConfigError(
+            f"the torch engine needs {gib(self.weights + WORKING + slots * each)} of the GPU: {gib(self.weights)} of "
+            f"weights, about {gib(WORKING)} to work in, and {gib(slots * each)} for rollout.slots = {slots} with a "
+            f"context of {context} tokens; {gib(free)} are free, so "
+            + (f"set {' or '.join(cures)} at most" if cures else "take a smaller model, or a larger GPU")
+        )
+
     def _smaller(self, room: int) -> str:
         """What would fit into ``room`` bytes."""
         tokens = (room - self.weights - WORKING) // self.token

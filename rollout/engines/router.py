@@ -1,9 +1,10 @@
 """Spreads requests over several engines by their route, and goes on to the next engine if one is lost."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
-from ...verifiers.errors import DeadlineExceeded, EngineLost
+from ...verifiers.errors import DeadlineExceeded, EngineLost, EngineStale
 from .engine import Completion, Generator, Request
 
 
@@ -19,10 +20,13 @@ class Router:
 
     RETRY = 0.2
     """Seconds between two rounds in which every engine was lost."""
+    REST = 5.0
+    """Seconds for which an engine that was lost is asked last: to find out again costs each request some seconds."""
 
     def __init__(self, engines: Sequence[Generator], deadline: float) -> None:
         self._engines = engines
         self._deadline = deadline
+        self._resting: dict[int, float] = {}  # until when
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt on the first engine that answers.
@@ -34,14 +38,28 @@ class Router:
         try:
             async with asyncio.timeout(self._deadline):
                 while True:
-                    for offset in range(len(self._engines)):
-                        engine = self._engines[(request.route + offset) % len(self._engines)]
+                    for number in self._turns(request.route):
                         try:
-                            return await engine.generate(request)
+                            return await self._engines[number].generate(request)
+                        except EngineStale as error:  # it says so at once, so it needs no rest
+                            last = error
                         except EngineLost as error:
                             last = error
+                            self._resting[number] = time.monotonic() + self.REST
                     await asyncio.sleep(self.RETRY)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"no engine answered within {self._deadline:g} s (rollout.deadline): {last}"
             ) from last
+
+    def _turns(self, route: int) -> Iterator[int]:
+        """The engines in the order in which they are asked: from the route's own on, those that rest last."""
+        count, begun = len(self._engines), time.monotonic()
+        resting = []
+        for offset in range(count):
+            number = (route + offset) % count
+            if self._resting.get(number, 0.0) > begun:
+                resting.append(number)
+            else:
+                yield number
+        yield from resting

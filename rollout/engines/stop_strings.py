@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ...verifiers.errors import EngineError
 from ..chats.codec import Codec
-from ..models.loading import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 from .engine import Completion, Sampling
 
 Decode = Callable[[list[int]], str]
@@ -106,4 +106,4 @@ def watch_of(path: str, stops: Sequence[str]) -> StopWatch | None:
 @lru_cache(maxsize=4)
 def _codec(path: str) -> Codec:
     tokenizer: Any = load_tokenizer(path)
-    return Codec(tokenizer.backend_tokenizer)
+    return Codec(tokenizer.backend_tokenizer.to_str())

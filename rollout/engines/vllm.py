@@ -1,6 +1,5 @@
 """The vLLM engine: vLLM's scheduler and model in this process, advanced step by step by plain calls."""
 
-import functools
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -19,9 +18,10 @@ from .registry import EngineSetup
 from .request_checks import check_length, check_tokens, check_version
 from .running_request import RunningRequest
 from .stop_strings import watch_of
+from .vllm_folder import ModelFolder
 from .vllm_process import process_kept, set_environment, stages_shown
 from .vllm_settings import EXACT, WHOLE_PROMPTS, check_build, check_heads, sampling_arguments
-from .weight_transport.layout import Layout, check_layout, layout_of
+from .weight_transport.base_weights import BaseWeights
 from .weight_transport.transport import Shipment
 
 
@@ -106,6 +106,7 @@ class VllmEngine:
                 self._engine: Any = LLMEngine.from_vllm_config(config)
             except (ValueError, TypeError, OSError, AssertionError, RuntimeError) as error:
                 raise ConfigError(f"vLLM cannot serve {path} with these settings: {error}") from error
+        self._folder = ModelFolder(path, dtype, extra or {}, sleep)
         self._model_config = config.model_config
         self._vocabulary = int(config.model_config.get_vocab_size())
         self._version = version
@@ -169,7 +170,7 @@ class VllmEngine:
         return self._running.pop(name).end("abort")
 
     def compute_logprobs(self, tokens: npt.NDArray[np.int32], temperature: float = 1.0) -> npt.NDArray[np.float32]:
-        """Logprob of each token given those before it; NaN first. Running requests advance meanwhile.
+        """Logprob of each token given those before it; NaN first. It goes before all requests that wait.
 
         Raises:
             EngineError: a temperature other than 1, which vLLM does not apply to prompts, or more than the context.
@@ -186,29 +187,28 @@ class VllmEngine:
         if len(tokens) > 1:
             params = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
             self._probe = self._submit(tokens, params)
+            self._put_first(self._probe)
             while self._prompt_logprobs is None:
                 self._advance()
             logprobs[1:], self._prompt_logprobs = self._prompt_logprobs, None
         return logprobs
 
     def update(self, shipment: Shipment) -> str:
-        """Load Hugging Face tensors into the running model and drop every cache of the old ones.
+        """Load Hugging Face tensors, or the folder's with adapters added, and drop every cache of the old ones.
 
         Returns:
             The digest of what arrived; if it is wrong at any rank, that one, and the engine has no weights until the
             next update. It proves the delivery only, since vLLM fuses tensors; a probe of logprobs proves the effect.
 
         Raises:
-            EngineError: a tensor is unknown, missing, or of another shape; the old weights then stay.
+            EngineError: the shipment does not fit (``ModelFolder.base_for``); the old weights then stay.
         """
-        tied = {"lm_head.weight"} if self._model_config.hf_text_config.tie_word_embeddings else set()
-        arriving = tuple(spec._replace(dtype="") for spec in shipment.layout)  # vLLM converts types
-        check_layout(arriving, self._own_layout, optional=tied)
+        base = self._folder.base_for(shipment)
         self._drain()
         self._set_version(-1)  # until all of it has arrived
         if self._asleep:
             self._engine.wake_up(["weights"])
-        digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment,))
+        digests: list[str] = self._engine.collective_rpc(load_weights, args=(shipment, base))
         if self._asleep:
             self._engine.wake_up(["kv_cache"])
             self._asleep = False
@@ -235,7 +235,8 @@ class VllmEngine:
         from vllm.platforms import current_platform
 
         details = {"vllm": __version__, "device": current_platform.device_type, "dtype": str(self._model_config.dtype)}
-        return EngineInfo("vllm", self._version, self._context, self._vocabulary, self._generated, details)
+        counts = self._version, self._context, self._vocabulary, self._generated
+        return EngineInfo("vllm", *counts, details, adapters=self._folder.base is not None)
 
     def close(self) -> None:
         """Give back memory and processes; torch.distributed of this process is shut down too."""
@@ -263,6 +264,13 @@ class VllmEngine:
         made = self._engine.input_processor.process_inputs(name, tokens_input(tokens.tolist()), params, tasks)
         self._engine.engine_core.add_request(made)
         return name
+
+    def _put_first(self, name: str) -> None:
+        """Let a request go before all that wait; after an update these are all, as it sends running ones back."""
+        scheduler = self._engine.engine_core.engine_core.scheduler
+        request = scheduler.requests[name]
+        scheduler.waiting.remove_request(request)
+        scheduler.waiting.prepend_request(request)
 
     def _advance(self) -> None:
         for output in self._engine.engine_core.get_output().outputs:
@@ -300,13 +308,6 @@ class VllmEngine:
         for running in self._running.values():
             running.set_version(version)
 
-    @functools.cached_property
-    def _own_layout(self) -> Layout:
-        """The tensors as the trainer has them, before vLLM fuses any, without types."""
-        return tuple(
-            spec._replace(dtype="") for spec in layout_of(load_empty_model(self._path, torch.float32).state_dict())
-        )
-
 
 def open_engine(setup: EngineSetup) -> Engine:
     """The engine in this process, tensor parallel over its GPUs if they are several."""
@@ -325,9 +326,10 @@ def open_engine(setup: EngineSetup) -> Engine:
     return LocalEngine(core)
 
 
-def load_weights(worker: Any, shipment: Shipment) -> str:
+def load_weights(worker: Any, shipment: Shipment, base: BaseWeights | None) -> str:
     """Run in each vLLM worker: load the tensors, pack again what vLLM 0.29 leaves stale on a CPU, return the digest.
 
+    Adapters are added to ``base`` on the worker's device; the tensors that vLLM fuses with these weights come along.
     vLLM's own reload packs linear layers again, but not an output layer that is tied to the embedding: its matrix
     product would go on using the copy that was packed at the start.
     """
@@ -336,7 +338,11 @@ def load_weights(worker: Any, shipment: Shipment) -> str:
     from vllm.platforms import current_platform
 
     receiver = shipment.open()
-    worker.reload_weights(weights_iterator=receiver.receive(shipment))
+    arriving = receiver.receive(shipment)
+    if base:
+        adapters = ((name, tensor.to(worker.device)) for name, tensor in arriving)
+        arriving = base.merged(shipment, adapters, beside=True)
+    worker.reload_weights(weights_iterator=arriving)
     if current_platform.is_cpu():
         for layer in worker.get_model().modules():
             if isinstance(layer, ParallelLMHead):

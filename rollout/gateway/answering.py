@@ -20,6 +20,9 @@ from .dialects.dialect import Dialect
 from .episode import Opened
 
 _RETRY_AFTER = {429: "1", 503: "1"}
+_SILENT = 5
+"""After so many heartbeats an answer that is no stream begins, with white space, which JSON may begin with."""
+_JSON = "application/json"
 _STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _OWN = ("temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty")
 
@@ -35,7 +38,7 @@ def answered(
         episode: finds the episode of a request; raises ``Refusal``.
         dialect: what the client speaks.
         limits: of a body.
-        heartbeat: seconds between pings.
+        heartbeat: seconds between the pings of a stream; other answers have white space after five times as long.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -49,7 +52,7 @@ def answered(
         try:
             if call.stream:
                 return await _stream(request, opened, dialect, call, task, heartbeat)
-            return await _whole(request, opened, dialect, call, task)
+            return await _whole(request, opened, dialect, call, task, _SILENT * heartbeat)
         finally:
             if not task.done():
                 task.cancel()
@@ -79,18 +82,52 @@ def _without_sampling(given: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "sampling_params": _without_sampling(inner)} if isinstance(inner, dict) else kept
 
 
+def counted(episode: Callable[[web.Request], Opened], dialect: Dialect, limits: BodyLimits) -> Handler:
+    """The handler that counts the tokens of what a request of the dialect would ask, as Anthropic's API does.
+
+    Args:
+        episode: as in ``answered``.
+        dialect: what the client speaks.
+        limits: of a body.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            opened = episode(request)
+            call = _read(request, opened, dialect, await read_body(request, limits))
+            return web.json_response({"input_tokens": opened.count(call)})
+        except _BAD as error:
+            return _error(dialect, _refusal(error))
+
+    return handle
+
+
 async def _whole(
-    request: web.Request, opened: Opened, dialect: Dialect, call: Call, task: asyncio.Task[Answer]
+    request: web.Request, opened: Opened, dialect: Dialect, call: Call, task: asyncio.Task[Answer], silent: float
 ) -> web.StreamResponse:
+    """Send the answer in one piece; programs and proxies that would give up are sent white space before it."""
+    begun: web.StreamResponse | None = None
+    while not (await asyncio.wait([task], timeout=silent))[0]:
+        if not begun:
+            begun = web.StreamResponse(headers={"Content-Type": _JSON})
+            await begun.prepare(request)
+        await begun.write(b"\n")  # raises if the client is gone
     try:
-        answer = await task
+        answer = task.result()
     except _BAD as error:
-        return _error(dialect, _refusal(error))
+        if not begun:
+            return _error(dialect, _refusal(error))
+        if request.transport:  # the status was sent: to a client, this is a lost connection, and it asks again
+            request.transport.abort()
+        return begun
     body = json.dumps(dialect.write(call, answer)).encode()
-    response = web.Response(body=body, content_type="application/json")
+    response = begun or web.Response(body=body, headers={"Content-Type": _JSON})
     whole = False
     try:
-        await response.prepare(request)
+        if begun:
+            await begun.write(body)
+        else:
+            await response.prepare(request)
         await response.write_eof()
         whole = _connected(request)
     except ConnectionError:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
+from ..chats.schemas import Schemas
 from ..engines.engine import Ids
 from ..service.engine.requests import Wanted
 
 if TYPE_CHECKING:
     from .tree import Node
-
-Tools = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Call:
 
     wanted: Wanted
     messages: tuple[Message, ...] = ()
-    tools: Tools = ()
+    tools: tuple[dict[str, Any], ...] = ()
     thinking: bool | None = None
     prompts: tuple[str | list[int], ...] = ()
     stream: bool = False
@@ -49,6 +49,11 @@ class Call:
     kept: bool = False
     digest: bytes = b""
     retried: bool = False
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        """The tools; the same object for every call that has the same ones."""
+        return Schemas.interned(self.tools)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,8 @@ def canonical(message: Message) -> str:
     programs change them when they send a reply back, and none of them means to edit it.
     """
     if message["role"] != "assistant":
-        return json.dumps([message["role"], message["content"], message.get("name")])
+        shown = [message["role"], message["content"], message.get("name")]
+        return json.dumps([*shown, message["parts"]] if "parts" in message else shown)  # type: ignore[typeddict-item]
     reasoning, answer = split_reasoning(message["content"])
     calls = [call["function"] for call in message.get("tool_calls", ())]
     used = [[function["name"], _sorted(function["arguments"])] for function in calls]

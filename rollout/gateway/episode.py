@@ -182,6 +182,14 @@ class Opened:
         finally:
             self._running.discard(task)
 
+    def count(self, call: Call) -> int:
+        """The tokens of a call's conversation as the template renders it, without any call of the model.
+
+        Raises:
+            Refusal: they cannot be counted.
+        """
+        return self._player.count(self._answers.whole(call))
+
     def delivered(self, call: Call, answer: Answer, *, whole: bool) -> None:
         """Note whether the agent was given its answer; a reply that it never saw is not trained."""
         self._answers.delivered(call, answer, whole=whole)

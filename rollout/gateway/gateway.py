@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,7 @@ from ..chats.text_chat import TextPolicy
 from ..chats.token_chat import TokenPolicy
 from ..service.body import BodyLimits
 from ..service.engine.requests import Refusal
-from .answering import answered
+from .answering import Handler, answered, counted
 from .dialects.chat_completions import ChatCompletions
 from .dialects.completions import Completions
 from .dialects.dialect import Dialect, openai_error
@@ -26,6 +27,7 @@ from .dialects.responses import Responses
 from .dialects.token_ids import TokenIds
 from .episode import GatewayLimits, Opened
 from .moderation import Hook
+from .refusals import Refusals
 
 DIALECTS: tuple[Dialect, ...] = (ChatCompletions(), Responses(), Messages(), Completions(), TokenIds())
 """Every API that the gateway speaks."""
@@ -43,8 +45,10 @@ class Gateway:
         host: the address to listen at; by default only this machine can reach it.
         port: the TCP port; 0 for any that is free.
         socket: the path of a Unix socket to listen at too, for sandboxes without a network. At most about 100 bytes.
-        heartbeat: seconds between the pings of a stream while the model thinks.
+        heartbeat: seconds between the pings of a stream while the model thinks; an answer that is no stream begins
+            with white space after five times as long.
         limits: of a request's body.
+        refusals: how long refusals wait that are repeated.
 
     Attributes:
         url: ends before ``/v1``.
@@ -58,10 +62,12 @@ class Gateway:
         socket: str | Path | None = None,
         heartbeat: float = 5.0,
         limits: BodyLimits | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.url = ""
         self._host, self._port, self._socket = host, port, socket
         self._heartbeat, self._limits = heartbeat, limits or BodyLimits(bytes=16 << 20)
+        self._refusals = refusals or Refusals()
         self._open: dict[bytes, Opened] = {}
         self._closed: OrderedDict[bytes, None] = OrderedDict()
         self._runner: web.AppRunner | None = None
@@ -82,9 +88,11 @@ class Gateway:
         app = web.Application()
         for dialect in DIALECTS:
             for path in dialect.paths:
-                app.router.add_post(path, answered(self.episode, dialect, self._limits, self._heartbeat))
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/models/{name:.+}", self._model)
+                handler = answered(self.episode, dialect, self._limits, self._heartbeat)
+                app.router.add_post(path, self._patient(handler))
+        app.router.add_post("/v1/messages/count_tokens", self._patient(counted(self.episode, Messages(), self._limits)))
+        app.router.add_get("/v1/models", self._patient(self._models))
+        app.router.add_get("/v1/models/{name:.+}", self._patient(self._model))
         self._runner = web.AppRunner(
             app, access_log=None, auto_decompress=False, handler_cancellation=True, shutdown_timeout=1.0
         )
@@ -157,9 +165,7 @@ class Gateway:
         Raises:
             Refusal: the key is missing or wrong, or its episode is closed.
         """
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        key = token.strip() if kind.lower() == "bearer" else ""
-        key = key or request.headers.get("x-api-key", "").strip()
+        key = _key(request)
         digest = _digest(key)
         if opened := self._open.get(digest):
             return opened
@@ -167,6 +173,25 @@ class Gateway:
             raise Refusal("this episode is closed", status=403, code="episode_closed")
         message = "the API key is wrong" if key else "an API key is needed: Authorization: Bearer KEY, or x-api-key"
         raise Refusal(message, status=401, code="invalid_api_key")
+
+    def _patient(self, handler: Handler) -> Handler:
+        """The handler, whose refusals wait before they are sent if there are many."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            response = await handler(request)
+            source = self._source(request)
+            if response.status < 400:
+                self._refusals.forget(source)
+            elif seconds := self._refusals.delay(source, response.status):
+                await asyncio.sleep(seconds)
+            return response
+
+        return handle
+
+    def _source(self, request: web.Request) -> Hashable:
+        """Who asks: the episode, if the request has a key that is or was one's; else an address."""
+        digest = _digest(_key(request))
+        return digest if digest in self._open or digest in self._closed else request.remote
 
     def _forget(self, opened: Opened) -> None:
         digest = _digest(opened.key)
@@ -189,6 +214,13 @@ class Gateway:
         except Refusal as refusal:
             return web.json_response(openai_error(refusal), status=refusal.status)
         return web.json_response(_entry(opened))
+
+
+def _key(request: web.Request) -> str:
+    """The key that a request has, or nothing."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = token.strip() if kind.lower() == "bearer" else ""
+    return key or request.headers.get("x-api-key", "").strip()
 
 
 def _remove_stale(socket: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import aiohttp
 
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.secrets import without_secrets
-from ..service.engine.requests import Refusal, read_messages
+from ..service.engine.requests import Refusal
 from .call import Call, Choice, as_message
+from .dialects.contents import read_conversation, with_parts
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any] | None] | None]
 """Takes ``{"stage": "request" or "reply", "messages": […], "reply": {…}}``, in OpenAI's form, and returns None to let
@@ -46,7 +47,9 @@ class Moderation:
             Refusal: the hook refuses it.
             InfrastructureError: the hook failed.
         """
-        shown = list(call.messages) or [{"role": "user", "content": str(prompt)} for prompt in call.prompts]
+        shown = [with_parts(message) for message in call.messages] or [
+            {"role": "user", "content": str(prompt)} for prompt in call.prompts
+        ]
         said = await self._ask({"stage": "request", "messages": shown})
         messages = said.get("messages")
         if messages is None:
@@ -55,7 +58,7 @@ class Moderation:
             raise InfrastructureError("the moderation hook's messages are not a list of messages")
         if not call.messages:
             raise Refusal("the moderation hook rewrote a prompt without messages", status=403, code="content_policy")
-        return replace(call, messages=tuple(read_messages(messages)))
+        return replace(call, messages=tuple(read_conversation(messages)))
 
     async def reply(self, call: Call, choice: Choice) -> Choice | None:
         """Another choice if the hook rewrote this one; None if it lets it pass.
@@ -64,8 +67,8 @@ class Moderation:
             Refusal: the hook refuses it.
             InfrastructureError: the hook failed.
         """
-        shown: Sequence[Any] = call.messages
-        said = await self._ask({"stage": "reply", "messages": list(shown), "reply": dict(as_message(choice))})
+        shown = [with_parts(message) for message in call.messages]
+        said = await self._ask({"stage": "reply", "messages": shown, "reply": dict(as_message(choice))})
         text = said.get("reply")
         if text is None:
             return None

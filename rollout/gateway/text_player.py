@@ -15,6 +15,7 @@ from ..chats.text_chat import TextPolicy, raw_text
 from ..engines.engine import Ids
 from ..service.engine.requests import Refusal, Wanted
 from .call import Call, Choice, ToolUse, as_message
+from .dialects.contents import with_parts
 from .tree import NO_IDS, Node, Opening, Tree
 
 
@@ -60,6 +61,10 @@ class TextPlayer:
             taken.discard(number)
             raise
         return [self._remember(tree, opening, choice, seed) for choice, seed in zip(choices, seeds, strict=True)], []
+
+    def count(self, call: Call) -> int:
+        """Refuse: the tokenizer is not known here. Programs that are told 404 estimate the number."""
+        raise Refusal("the tokens of a model behind a URL cannot be counted here", status=404)
 
     def _number(self, opening: Opening, number: int, place: int) -> int:
         """A seed in 31 bits, as endpoints take it."""
@@ -128,7 +133,9 @@ class TextPlayer:
 
 def _wire(message: Message) -> dict[str, Any]:
     """A message as endpoints expect it: reasoning in a field of its own."""
-    if message["role"] != "assistant" or "think>" not in message["content"]:
+    if message["role"] != "assistant":
+        return with_parts(message)
+    if "think>" not in message["content"]:
         return dict(message)
     reasoning, content = split_reasoning(message["content"])
     return {**message, "content": content, "reasoning_content": reasoning}

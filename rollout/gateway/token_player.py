@@ -23,7 +23,8 @@ from ..service.engine.replies import in_hermes_form
 from ..service.engine.requests import Refusal, Wanted, clean, for_template
 from ..service.engine.sampling import Sample, draw
 from .call import Call, Choice, ToolUse, as_message
-from .tree import TEMPLATE, Node, Opening, Tree
+from .dialects.contents import require_text
+from .tree import TEMPLATE, Node, Opening, Tree, hash_after
 
 _LONGEST_TOKEN = 64
 """Characters that no token exceeds on average."""
@@ -57,7 +58,7 @@ class TokenPlayer:
         self.policy = policy
         self._agent, self._seed = agent, seed
         self._taken: dict[bytes, set[int]] = {}  # prompt → numbers of the calls with it
-        self._places_of_tools: dict[bytes, bool] = {}
+        self._places_of_tools: dict[tuple[bool | None, str], bool] = {}
 
     @property
     def context(self) -> int:
@@ -85,6 +86,15 @@ class TokenPlayer:
                 choices.append(self._remember(tree, call, prompt, number, sample, seed + place))
         return choices, [prompt.ids for prompt in prompts]
 
+    def count(self, call: Call) -> int:
+        """The tokens of the prompt that the conversation would have as a new one.
+
+        Raises:
+            Refusal: the call cannot be served.
+        """
+        renderer = self._renderer(call)
+        return int(self._rendered(renderer, for_template(call.messages), call).size)
+
     async def _draw(self, prompt: _Prompt, wanted: Wanted, most: int) -> tuple[int, list[Sample]]:
         """The seed and the samples; a call that ends without samples leaves its seed to the next with its prompt."""
         room = self.context - int(prompt.ids.size)
@@ -96,13 +106,15 @@ class TokenPlayer:
                 param="messages",
             )
         most = min(room, most, wanted.max_tokens or room)
-        digest = hashlib.blake2b(prompt.ids.tobytes(), digest_size=16).digest()
+        before = prompt.before
+        new = prompt.ids[before.size if before else 0 :]
+        digest = hash_after(before.hashed if before else None, new).digest()
         taken = self._taken.setdefault(digest, set())
         number = next(number for number in range(len(taken) + 1) if number not in taken)
         taken.add(number)
         source = [[int(part) for part in self._seed], self._agent, digest.hex(), number]
         seed = int.from_bytes(hashlib.blake2b(json.dumps(source).encode(), digest_size=8).digest(), "big") >> 1
-        version = max(self.policy.version, prompt.before.version if prompt.before else 0)
+        version = max(self.policy.version, before.version if before else 0)
         try:
             seeded = wanted.model_copy(update={"seed": seed})
             renderer, engine = prompt.renderer, self.policy.engine
@@ -113,14 +125,12 @@ class TokenPlayer:
 
     def _of_messages(self, call: Call, tree: Tree) -> _Prompt:
         """The ids of the latest known reply and a bridge; else the conversation rendered anew."""
-        thinking, policy = call.thinking, self.policy.renderer
-        renderer = policy if thinking is None else policy.thinking(thinking)
-        self._check_length(call)
-        self._check_tools(renderer, call)
+        renderer = self._renderer(call)
         opening = tree.open(call)
-        told: list[Message] = for_template(call.messages)
+        told = list(opening.messages)
         for position, node in opening.known.items():
             told[position] = {"role": "assistant", "content": node.text}
+        told = for_template(told)
         begun = OPENED if renderer.begins_open else ""
         ids, began = self._continued(renderer, opening, told, call)
         latest = opening.latest
@@ -132,6 +142,15 @@ class TokenPlayer:
         parent = latest[1] if latest else None
         return _Prompt(ids, renderer, parent, before, opening.lineage, began, opening.record, opening.keys[-1], begun)
 
+    def _renderer(self, call: Call) -> Renderer:
+        """The renderer for a call, whose messages and tools it can render; raises ``Refusal``."""
+        thinking, policy = call.thinking, self.policy.renderer
+        renderer = policy if thinking is None else policy.thinking(thinking)
+        require_text(call.messages)
+        self._check_length(call)
+        self._check_tools(renderer, call)
+        return renderer
+
     def _continued(
         self, renderer: Renderer, opening: Opening, told: list[Message], call: Call
     ) -> tuple[Ids | None, str]:
@@ -142,14 +161,14 @@ class TokenPlayer:
         assert node.completion is not None
         last = node.completion.tokens[-1:].tolist()
         end = last[0] if last and last[0] in renderer.stop_ids else None
-        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.tools)
+        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.schemas)
         if bridge is None:
             return None, TEMPLATE
         return np.concatenate([node.ids(), bridge]), opening.began
 
     def _rendered(self, renderer: Renderer, told: Sequence[Message], call: Call) -> Ids:
         try:
-            return renderer.prompt(told, call.tools)
+            return renderer.prompt(told, call.schemas)
         except DataError as error:
             raise Refusal(str(error), param="messages") from None
 
@@ -168,13 +187,13 @@ class TokenPlayer:
         """Refuse tools that the template would silently leave out."""
         if not call.tools:
             return
-        key = json.dumps([call.thinking, call.tools]).encode()
+        key = call.thinking, call.schemas.text
         if key not in self._places_of_tools:
             asked: list[Message] = [{"role": "user", "content": "x"}]
             try:
                 if renderer.call_format != "hermes":
                     declarations(list(call.tools))  # so that every reply can be read
-                shown = not np.array_equal(renderer.prompt(asked, call.tools), renderer.prompt(asked))
+                shown = not np.array_equal(renderer.prompt(asked, call.schemas), renderer.prompt(asked))
             except DataError as error:
                 raise Refusal(str(error), param="tools") from None
             self._places_of_tools[key] = shown

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..chats.text_chat import raw_text
 from ..engines.engine import Completion, Ids
 from ..service.engine.prefixes import Key, Prefixes
 from .call import Call, Choice, as_message, canonical
+from .dialects.contents import without_parts
 
 OPENING, CONVERSATION, FORK = "opening", "conversation", "fork"
 REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
@@ -22,6 +24,8 @@ REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
 the agent changed, a template that cannot bridge, or another temperature."""
 
 NO_IDS = np.empty(0, np.int32)
+_REMEMBERED = 8
+"""So many of the latest conversations of an episode are compared with a call before it is read anew."""
 
 
 @dataclass(eq=False)
@@ -46,6 +50,7 @@ class Node:
         untrained: why it is not trained; empty if it is.
         version: of the weights, for replies that continue it.
         size: number of ids up to its end.
+        hashed: of all ids up to its end.
     """
 
     number: int
@@ -63,7 +68,13 @@ class Node:
     seed: int
     place: bytes = b""
     untrained: str = ""
-    size: int = 0
+    size: int = field(init=False)
+    hashed: hashlib.blake2b = field(init=False)
+
+    def __post_init__(self) -> None:
+        tokens = self.completion.tokens if self.completion else NO_IDS
+        self.size = (self.before.size if self.before else 0) + int(self.context.size) + int(tokens.size)
+        self.hashed = hash_after(hash_after(self.before.hashed if self.before else None, self.context), tokens)
 
     @property
     def sampled(self) -> int:
@@ -98,6 +109,7 @@ class Opening:
     """A call, placed in the tree.
 
     Attributes:
+        messages: the conversation.
         keys: one for the conversation up to and with each message, and one for the empty conversation before them.
         known: the replies among the messages, by their position; only those whose whole conversation is unchanged.
         lineage: as in ``Node``.
@@ -105,6 +117,7 @@ class Opening:
         record: the conversation, as in ``Node``.
     """
 
+    messages: tuple[Message, ...]
     keys: list[bytes]
     known: dict[int, Node]
     lineage: int
@@ -128,29 +141,43 @@ class Tree:
         self._by_reply: dict[str, Node] = {}
         self._by_ids: Prefixes[Node] = Prefixes()
         self._roots: list[tuple[str, str]] = []  # how each lineage began
+        self._latest: list[tuple[tuple[Message, ...], list[bytes]]] = []  # conversations and their keys
 
     def open(self, call: Call) -> Opening:
         """Place a call with messages: each known reply among them, and what the rest is."""
-        told = [canonical(message) for message in call.messages]
-        keys = [_start(call)]
+        messages, keys = self._keyed(call)
         known: dict[int, Node] = {}
-        for position, (message, text) in enumerate(zip(call.messages, told, strict=True)):
-            keys.append(chained(keys[-1], text))
-            if message["role"] == "assistant" and (found := self._by_messages.get(keys[-1])):
+        for position, message in enumerate(messages):
+            if message["role"] == "assistant" and (found := self._by_messages.get(keys[position + 1])):
                 known[position] = _with_ids_of(message, found)
-        replies = [text for text, message in zip(told, call.messages, strict=True) if message["role"] == "assistant"]
         latest = known[max(known)] if known else None
-        similar = latest or next((self._by_reply[text] for text in reversed(replies) if text in self._by_reply), None)
-        lineage = similar.lineage if similar else self._lineage_of(call.messages)
-        place = max(known) if known else -1
-        new = list(zip(call.messages, told, strict=True))[place + 1 :]
-        record = (*(latest.record if latest else ()), *(self._as_record(*pair) for pair in new))
-        rewritten = any(message["role"] == "assistant" for message in call.messages[place + 1 :])
+        similar = latest or self._similar(messages)
+        lineage = similar.lineage if similar else self._lineage_of(messages)
+        new = messages[max(known) + 1 if known else 0 :]
+        record = (*(latest.record if latest else ()), *map(self._as_record, new))
+        rewritten = any(message["role"] == "assistant" for message in new)
         if rewritten or (similar and not latest):
             began = REWRITTEN
         else:
             began = FORK if latest else CONVERSATION if self.nodes else OPENING
-        return Opening(keys, known, lineage, began, record)
+        return Opening(messages, keys, known, lineage, began, record)
+
+    def _keyed(self, call: Call) -> tuple[tuple[Message, ...], list[bytes]]:
+        """The messages of a call and their keys; those that an earlier call had too are taken from there."""
+        messages, keys, shared = call.messages, [_start(call.thinking, call.schemas.text)], 0
+        for told, known in self._latest:
+            if known[0] == keys[0] and (common := _common(told, call.messages)) > shared:
+                messages, keys, shared = (*told[:common], *call.messages[common:]), known[: common + 1], common
+        for message in messages[shared:]:
+            keys.append(chained(keys[-1], canonical(message)))
+        kept = [one for one in self._latest if one[0] != messages[: len(one[0])]]
+        self._latest = [(messages, keys), *kept][:_REMEMBERED]
+        return messages, keys
+
+    def _similar(self, messages: Sequence[Message]) -> Node | None:
+        """The node with the latest reply among the messages that is known from any conversation."""
+        replies = (canonical(message) for message in reversed(messages) if message["role"] == "assistant")
+        return next((self._by_reply[text] for text in replies if text in self._by_reply), None)
 
     def place_ids(self, prompt: Ids) -> Node | None:
         """The reply with the longest ids that ``prompt`` begins with."""
@@ -161,9 +188,7 @@ class Tree:
         """Add a reply, to be found by its ids and by its messages."""
         self.nodes.append(node)
         if node.completion is not None:
-            ids = node.ids()
-            node.size = int(ids.size)
-            self._by_ids.add(Key.of(ids.tobytes()), node)
+            self._by_ids.add(_key_of(node), node)
         text = canonical(node.message)
         self._by_reply[text] = node
         if node.place:
@@ -178,7 +203,7 @@ class Tree:
         if node.place:
             self._by_messages[chained(node.place, old)].remove(node)
         if node.completion is not None:
-            self._by_ids.remove(Key.of(node.ids().tobytes()), node)
+            self._by_ids.remove(_key_of(node), node)
         node.message = as_message(choice)
         node.record = (*node.record[:-1], _given(node.message))
         self._by_reply[canonical(node.message)] = node
@@ -221,11 +246,11 @@ class Tree:
         self._roots.append((role, text))
         return len(self._roots) - 1
 
-    def _as_record(self, message: Message, text: str) -> Message:
+    def _as_record(self, message: Message) -> Message:
         """A message as ``Trajectory.messages`` has it."""
         if message["role"] != "assistant":
-            return message
-        same = self._by_reply.get(text)
+            return without_parts(message)
+        same = self._by_reply.get(canonical(message))
         return same.record[-1] if same else _given(message)
 
 
@@ -234,10 +259,30 @@ def chained(key: bytes, text: str) -> bytes:
     return hashlib.blake2b(key + text.encode(), digest_size=16).digest()
 
 
-def _start(call: Call) -> bytes:
+def hash_after(before: hashlib.blake2b | None, ids: Ids) -> hashlib.blake2b:
+    """The hash of the ids that ``before`` is the hash of, and of ``ids`` after them."""
+    hashed = before.copy() if before else hashlib.blake2b(digest_size=16)
+    hashed.update(np.ascontiguousarray(ids, np.int32).tobytes())
+    return hashed
+
+
+def _key_of(node: Node) -> Key:
+    return Key(node.hashed.digest(), node.size * NO_IDS.itemsize)
+
+
+@lru_cache(maxsize=256)
+def _start(thinking: bool | None, tools: str) -> bytes:
     """The key of an empty conversation, which tells apart tools and options of the template."""
-    options = json.dumps([call.thinking, list(call.tools)], sort_keys=True)
+    options = json.dumps([thinking, json.loads(tools)], sort_keys=True)
     return hashlib.blake2b(options.encode(), digest_size=16).digest()
+
+
+def _common(told: Sequence[Message], messages: Sequence[Message]) -> int:
+    """How many messages two conversations begin with in common."""
+    if told == messages[: len(told)]:
+        return len(told)
+    pairs = enumerate(zip(told, messages, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(told), len(messages)))
 
 
 def _with_ids_of(message: Message, found: list[Node]) -> Node:
@@ -246,6 +291,8 @@ def _with_ids_of(message: Message, found: list[Node]) -> Node:
     def ids(said: Message) -> list[Any]:
         return [call["id"] for call in said.get("tool_calls", ())]
 
+    if len(found) == 1:
+        return found[0]
     return next((node for node in reversed(found) if ids(node.message) == ids(message)), found[-1])
 
 

@@ -1,9 +1,7 @@
-"""Loading models and tokenizers from Hugging Face folders, with one clear line if that fails; writing tokenizers."""
+"""Loading models from Hugging Face folders, with one clear line if that fails."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,13 +11,12 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 
 from ...verifiers.errors import ConfigError
+from .tokenizer import refusal
 
 
 def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> PreTrainedModel:
@@ -32,8 +29,35 @@ def load_model(path: str, dtype: torch.dtype, device: str | torch.device) -> Pre
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
         # no folder or files; an unknown architecture; weights of another shape, or cut off
-        raise ConfigError(_refusal(path, "causal language model", error)) from error
-    return cast(PreTrainedModel, model.to(device).eval())
+        raise ConfigError(refusal(path, "causal language model", error)) from error
+    return _placed(model, path, device)
+
+
+def _placed(model: Any, path: str, device: str | torch.device) -> PreTrainedModel:
+    """The model on its device, ready to compute rows of any shape.
+
+    Raises:
+        ConfigError: the device has too little memory.
+    """
+    leave_cudnn_attention()
+    size = sum(parameter.nbytes for parameter in model.parameters())
+    try:
+        return cast(PreTrainedModel, model.to(device).eval())
+    except torch.OutOfMemoryError as error:
+        free, total = torch.cuda.mem_get_info(device)
+        most = free / size * model.num_parameters()
+        raise ConfigError(
+            f"{path!r} has {size / 2**30:.1f} GiB of weights, and {free / 2**30:.1f} of {total / 2**30:.1f} GiB are "
+            f"free on {device}: give a model of at most {most / 1e9:.2g} billion parameters, or use another GPU"
+        ) from error
+
+
+def leave_cudnn_attention() -> None:
+    """Keep torch from cuDNN's attention, which compiles a plan for each new shape, about a second each.
+
+    It holds for this process, with its threads and backward passes.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def load_sequence_classifier(path: str, dtype: torch.dtype | str, device: str | torch.device) -> PreTrainedModel:
@@ -46,13 +70,13 @@ def load_sequence_classifier(path: str, dtype: torch.dtype | str, device: str | 
     try:
         model, found = loads(path, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:
-        raise ConfigError(_refusal(path, "sequence classifier", error)) from error
+        raise ConfigError(refusal(path, "sequence classifier", error)) from error
     if lacking := sorted(found["missing_keys"]):
         raise ConfigError(
             f"{path!r} has no weights for {', '.join(lacking)[:160]}, so its outputs would be random; give a reward "
             "model or another sequence classifier, not a language model"
         )
-    return cast(PreTrainedModel, model.to(device).eval())
+    return _placed(model, path, device)
 
 
 def load_empty_model(path: str, dtype: torch.dtype) -> PreTrainedModel:
@@ -69,7 +93,7 @@ def load_empty_model(path: str, dtype: torch.dtype) -> PreTrainedModel:
         with suppress(OSError):  # few folders lack one
             model.generation_config = GenerationConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(_refusal(path, "causal language model", error)) from error
+        raise ConfigError(refusal(path, "causal language model", error)) from error
     return cast(PreTrainedModel, model.eval())
 
 
@@ -91,34 +115,6 @@ def _parameters_on_meta() -> Iterator[None]:
         kind.register_parameter = register
 
 
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in folder (or of Hub id) ``path``.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(_refusal(path, "tokenizer", error)) from error
-    return cast(PreTrainedTokenizerBase, tokenizer)
-
-
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Write a tokenizer so that transformers 4 can read it too; many environments and engines still use that.
-
-    Transformers 5 reads the names that transformers 4 has, and not the other way round.
-    """
-    tokenizer.save_pretrained(folder)
-    path = Path(folder) / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    if settings.get("tokenizer_class") == "TokenizersBackend":
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    if isinstance(settings.get("extra_special_tokens"), list):
-        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
-    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def check_context(model: PreTrainedModel, context: int) -> None:
     """Raise ``ConfigError`` unless ``model`` can attend to all of ``context`` tokens in every layer."""
     config = model.config.get_text_config()
@@ -132,8 +128,3 @@ def check_context(model: PreTrainedModel, context: int) -> None:
             f"only full attention is computed here, found {sorted(kinds)} with a window of {window} tokens in "
             f"{config.model_type}; lower model.context to the window"
         )
-
-
-def _refusal(path: str, kind: str, error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0]
-    return f"{path!r} holds no {kind} that can be loaded ({reason:.160}); give a folder with config.json, or a Hub id"

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from ...verifiers.errors import DataError
-from .loading import load_sequence_classifier, load_tokenizer
+from .loading import load_sequence_classifier
+from .tokenizer import load_tokenizer
 
 Conversation = Sequence[Mapping[str, Any]]
 

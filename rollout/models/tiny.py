@@ -9,7 +9,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from ...verifiers.errors import ConfigError
-from .loading import save_tokenizer
+from .tokenizer import save_tokenizer
 
 TEMPLATE = Path(__file__).parent / "templates" / "hermes.jinja"
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

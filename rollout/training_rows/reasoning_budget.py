@@ -6,7 +6,7 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from ...verifiers.errors import ConfigError
-from ..models.loading import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)

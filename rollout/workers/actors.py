@@ -1,25 +1,79 @@
 """The insides of Ray actors: one hosts an engine, the other an environment worker."""
 
+import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...verifiers.errors import LachesisError
+from ..cluster.delivery import enter_files, model_here, named_node
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
 from ..orders import Order, Outcome
 from .answer_desk import Answer, AnswerDesk
+from .fleet.keeper import Pulse
 from .log_limit import LimitedStream
 from .pool import PoolSpec
 from .threads import WorkerThreads
 from .watchdog import Watchdog
 
 
-class EngineActor:
+class LoopClock:
+    """Tells other threads for how long an event loop has taken no turn."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked: float | None = None
+
+    def attach(self) -> None:
+        """Watch the running event loop from now on."""
+        self._loop = asyncio.get_running_loop()
+
+    def stalled(self) -> float:
+        """Seconds since the loop was asked for a turn that it has not taken yet."""
+        if self._loop is None:
+            return 0.0
+        if self._asked is None:
+            self._asked = time.monotonic()
+            self._loop.call_soon_threadsafe(self._turned)
+            return 0.0
+        return time.monotonic() - self._asked
+
+    def _turned(self) -> None:
+        self._asked = None
+
+
+class PulsedActor:
+    """An actor that a keeper can look after; ``pulse`` has a thread of its own, the concurrency group ``pulse``."""
+
+    def __init__(self) -> None:
+        self._clock = LoopClock()
+
+    async def hello(self, own_node: Callable[[], str]) -> Pulse:
+        """Return who this process is, once the actor is built.
+
+        Args:
+            own_node: returns the Ray id of the node that this process is on.
+        """
+        self._clock.attach()
+        return Pulse(os.getpid(), node=own_node())
+
+    async def pulse(self) -> Pulse:
+        """Return whether the event loop of the other methods takes turns."""
+        return Pulse(os.getpid(), self._clock.stalled())
+
+    async def pid(self) -> int:
+        """The process id, once the actor is built."""
+        return os.getpid()
+
+
+class EngineActor(PulsedActor):
     """Hosts one engine of any kind.
 
     Args:
@@ -28,6 +82,7 @@ class EngineActor:
     """
 
     def __init__(self, spec: PoolSpec, warnings: Path) -> None:
+        super().__init__()
         use_one_thread()
         handler = logging.FileHandler(warnings, delay=True)  # no file without a warning
         handler.setLevel(logging.WARNING)
@@ -36,7 +91,9 @@ class EngineActor:
         self._desk = AnswerDesk(self._activity)
         self._engine: Engine | LachesisError
         try:
-            self._engine = spec.build_engine()
+            with named_node():
+                enter_files()
+                self._engine = replace(spec, model=model_here(spec.model)).build_engine()
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
 
@@ -55,9 +112,16 @@ class EngineActor:
         """As in ``Engine``."""
         return await self.engine.compute_logprobs(tokens, temperature)
 
-    async def update(self, shipment: Shipment) -> str:
-        """As in ``Engine``."""
-        return await self.engine.update(shipment)
+    async def refit(self, shipment: Shipment, probe: Ids | None) -> tuple[str, Logprobs | None]:
+        """Take new weights, and compute the logprobs of ``probe`` with them before any request goes on.
+
+        Returns:
+            The digest of what arrived, and the logprobs; None without a probe, or if the digest is wrong.
+        """
+        digest = await self.engine.update(shipment)
+        if probe is None or digest != shipment.digest:
+            return digest, None
+        return digest, await self.engine.compute_logprobs(probe)
 
     async def sleep(self) -> None:
         """As in ``Engine``."""
@@ -75,12 +139,8 @@ class EngineActor:
         """As in ``Engine``."""
         await self.engine.close()
 
-    async def pid(self) -> int:
-        """The process id, once the engine is built."""
-        return os.getpid()
 
-
-class WorkerActor:
+class WorkerActor(PulsedActor):
     """Hosts one environment worker, on several threads.
 
     Args:
@@ -89,17 +149,29 @@ class WorkerActor:
     """
 
     def __init__(self, spec: PoolSpec, engines: Sequence[Generator]) -> None:
+        super().__init__()
         sys.stdout, sys.stderr = LimitedStream(sys.stdout), LimitedStream(sys.stderr)
         router = Router(engines, spec.rollout.deadline)
         watchdog = Watchdog(spec.rollout.blocking)
-        self._threads = WorkerThreads(spec.build_worker, router, spec.rollout.threads, watchdog)
+        self._threads: WorkerThreads | LachesisError
+        try:
+            with named_node():
+                enter_files()
+                here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
+                self._threads = WorkerThreads(here.build_worker, router, spec.rollout.threads, watchdog)
+        except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
+            self._threads = error
 
     async def run(self, orders: list[Order]) -> list[Outcome]:
-        """As in ``GroupWorker``."""
+        """As in ``GroupWorker``; raises what the constructor raised."""
+        if isinstance(self._threads, LachesisError):
+            raise self._threads
         return await self._threads.run(orders)
 
     async def pid(self) -> int:
-        """The process id, once the worker is built."""
+        """The process id, once the worker is built; raises what the constructor raised."""
+        if isinstance(self._threads, LachesisError):
+            raise self._threads
         return os.getpid()
 
 

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ...environments.chat import Policy
 from ...environments.environment import Environment
 from ...verifiers.errors import ConfigError, nearest
 from ..chats.text_chat import TextPolicy
+from ..chats.token_chat import TokenPolicy
 from ..config import AgentConfig
 from ..engines.engine import Sampling
-
-if TYPE_CHECKING:  # it imports transformers, which agents behind URLs do without
-    from ..chats.token_chat import TokenPolicy
 
 
 class AgentPolicies:
@@ -45,7 +42,7 @@ class AgentPolicies:
         """Whether any agent is played by the policy rather than through a URL."""
         return not all(config.url for config in self._agents.values())
 
-    def policies(self, trained: "TokenPolicy | None", sampling: Sampling) -> dict[str, Policy]:
+    def policies(self, trained: TokenPolicy | None, sampling: Sampling) -> dict[str, Policy]:
         """The policy of each agent.
 
         Args:
@@ -54,7 +51,7 @@ class AgentPolicies:
         """
         return {agent: self._policy(agent, config, trained, sampling) for agent, config in self._agents.items()}
 
-    def _policy(self, agent: str, config: AgentConfig, trained: "TokenPolicy | None", sampling: Sampling) -> Policy:
+    def _policy(self, agent: str, config: AgentConfig, trained: TokenPolicy | None, sampling: Sampling) -> Policy:
         sampling = config.sampled(sampling)
         if config.url:
             key = (agent, sampling)

@@ -4,13 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from ...verifiers.errors import EngineError, EngineLost
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Ids, Logprobs
+from ..engines.probe import Probe
 from ..engines.weight_transport.transport import Shipment
 from ..event_log import EventLog
+from .fleet.keeper import Keeper, Limits
+from .fleet.off_loop import off_loop
+from .fleet.patience import Patience
+from .fleet.state import Event, Member, State, state_metrics
 from .remote import RemoteEngine
 
 log = logging.getLogger("lachesis")
@@ -18,23 +26,68 @@ log = logging.getLogger("lachesis")
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights that engines need to serve: the shipment, its reference in the object store, and their probe."""
+
+    shipment: Shipment
+    stored: Any
+    probe: Probe | None
+
+
+class Seat:
+    """One engine of the fleet, and what it was last sent.
+
+    Attributes:
+        engine: the handle.
+        member: its state.
+        keeper: looks after it.
+        error: why it refused the current weights; None if it did not.
+        gap: of the probe of its last refit.
+        refitting: the task that sends it weights.
+    """
+
+    keeper: Keeper
+
+    def __init__(self, engine: RemoteEngine, member: Member) -> None:
+        self.engine, self.member = engine, member
+        self.gap = 0.0
+        self.error: Exception | None = None
+        self.refitting: asyncio.Task[None] | None = None
+        self._held = (-1, 0)
+
+    def holds(self, version: int, starts: int, gap: float) -> None:
+        """Note that a refit with ``version`` succeeded, in the process that was the ``starts``-th."""
+        self._held, self.gap = (version, starts), gap
+
+    @property
+    def version(self) -> int:
+        """The weights version of its last refit; -1 if its process has had none."""
+        version, starts = self._held
+        return version if starts == self.member.starts else -1
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a publication waits for it: it answers, or is being started for the first time."""
+        return self.member.up or (self.member.state is State.RESTARTING and not self.member.restarts)
+
+
 class EngineFleet:
     """Equal engines in actors that Ray restarts.
 
-    A restarted engine has no weights, and refuses requests until the supervisor has sent it the current ones. Make it
-    while an event loop runs.
+    A restarted engine has no weights, and refuses requests until it was refitted: sent the current weights, with the
+    right digest and the right logprobs of the probe. Make the fleet while an event loop runs.
 
     Args:
         engines: handles on them; there may be none.
         deadline: seconds that a call or a weight update may take.
-        store: puts a shipment where the engines can reach it; what it returns is passed to their ``update``.
-        events: is told which engines were silent, replaced, and given the weights again.
+        store: puts a shipment where the engines can reach it; what it returns is passed to their ``refit``.
+        events: is told of each change of an engine's state.
+        gone: is told why, if Ray no longer does what it is asked.
     """
 
-    WATCH = 0.5
-    """Seconds between two looks at the engines."""
-    PATIENCE = 120.0
-    """Seconds after which an engine that answers nothing is killed, and so replaced."""
+    SILENCE = 15.0
+    """Seconds without an answer after which an engine's process is killed, if the deadline is long enough."""
 
     def __init__(
         self,
@@ -42,26 +95,86 @@ class EngineFleet:
         deadline: float,
         store: Callable[[Shipment], Any],
         events: EventLog | None = None,
+        gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._engines, self._deadline, self._store = engines, deadline, store
-        self._events = events or EventLog()
-        self._locks = [asyncio.Lock() for _ in engines]
-        self._shipment: Shipment | None = None
-        self._stored: Any = None
-        self._supervisor = asyncio.create_task(self._watch())
+        self._deadline, self._store = deadline, store
+        self._weights: Weights | None = None
+        self._publications = Patience(floor=10.0, ceiling=deadline, factor=3)
+        self._changed = asyncio.Event()
+        self._counted = 0
+        self._told: dict[int, str] = {}
+        self._limits = Limits.of(min(self.SILENCE, max(5.0, deadline / 4)), deadline)
+        self._seats = [Seat(engine, Member("engine", n, events or EventLog())) for n, engine in enumerate(engines)]
+        for number, seat in enumerate(self._seats):
+            fit = partial(self._fit, seat)
+            seat.keeper = Keeper(
+                seat.engine, seat.member, f"engine {number}", self._limits, fit, gone, self._changed.set
+            )
+        self._keeping = [asyncio.create_task(seat.keeper.tend()) for seat in self._seats]
+        self._keeping.append(asyncio.create_task(self._pass_warnings_on()))
 
-    async def publish(self, shipment: Shipment) -> None:
+    @property
+    def members(self) -> list[Member]:
+        """The state of each engine."""
+        return [seat.member for seat in self._seats]
+
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
-        self._shipment, self._stored = shipment, self._store(shipment)
-        end = time.monotonic() + self._deadline
-        while self._engines:
-            numbers = range(len(self._engines))
-            taken, lost = _sorted(await asyncio.gather(*map(self._refit, numbers), return_exceptions=True))
-            if taken:
-                return
-            if time.monotonic() > end:
-                raise EngineError(f"no engine took weights version {shipment.version} in time: {lost[0]}")
-            await asyncio.sleep(self.WATCH)
+        if not self._seats:
+            return 0.0
+        begun = time.monotonic()
+        try:
+            stored = await off_loop(lambda: self._store(shipment), self._deadline)
+        except TimeoutError:
+            raise EngineError(
+                f"Ray's object store did not take weights version {shipment.version} within {self._deadline:g} s "
+                "(rollout.deadline); see whether memory and /dev/shm are full, and continue with --resume"
+            ) from None
+        self._weights = Weights(shipment, stored, probe)
+        starting = not all(seat.member.up for seat in self._seats)
+        for seat in self._seats:
+            seat.error = None
+            if seat.member.up:
+                self._begin_refit(seat)
+        late = await self._until_taken(shipment.version, begun)
+        for seat in late:
+            self._excuse(seat, time.monotonic() - begun)
+        if not late and not starting:
+            self._publications.note(time.monotonic() - begun)
+        return max((seat.gap for seat in self._seats if seat.version == shipment.version), default=0.0)
+
+    async def _until_taken(self, version: int, begun: float) -> list[Seat]:
+        """Wait until the engines hold ``version``; return those that are late, once others hold it.
+
+        Raises:
+            EngineError: an engine refused the weights, or none took them in time.
+        """
+        patience = self._publications.seconds
+        while True:
+            self._changed.clear()
+            for seat in self._seats:
+                if seat.error is not None:
+                    raise seat.error
+            taken = [seat for seat in self._seats if seat.version >= version]
+            late = [seat for seat in self._seats if seat.version < version and seat.awaited]
+            waited = time.monotonic() - begun
+            if taken and (not late or waited > patience):
+                return late
+            if waited > self._patience:
+                states = ", ".join(f"engine {seat.member.number} is {seat.member.state.value}" for seat in self._seats)
+                raise EngineError(
+                    f"no engine took weights version {version} within {waited:.0f} s (rollout.deadline): {states}"
+                )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await self._changed.wait()
+
+    def _excuse(self, seat: Seat, seconds: float) -> None:
+        """Go on without an engine that is late with the current weights."""
+        assert self._weights is not None
+        reason = f"it has not taken weights version {self._weights.shipment.version} within {seconds:.1f} s"
+        seat.keeper.happened(Event.LATE, reason)
+        log.warning("engine %d: %s; it serves again when it has them", seat.member.number, reason)
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
@@ -77,21 +190,28 @@ class EngineFleet:
 
     async def activity(self) -> list[list[Interval]]:
         """As in ``Pool``."""
-        asked = (engine.activity(deadline=5.0) for engine in self._engines)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        return [[] if isinstance(answer, BaseException) else answer for answer in answers]
+        return await asyncio.gather(*map(self._activity_of, self._seats))
 
     async def pids(self) -> list[int]:
         """Process ids of the engines that live."""
         return await self._ask_all(lambda engine: engine.pid())
 
+    def metrics(self) -> dict[str, float]:
+        """The share of engines in each state, and the restarts since the last call."""
+        restarts = sum(member.restarts for member in self.members)
+        since, self._counted = restarts - self._counted, restarts
+        return {**state_metrics(self.members), "rate/engine_restarts": float(since)} if self._seats else {}
+
     async def close(self) -> None:
         """End the engines and their processes."""
-        self._supervisor.cancel()
-        closing = (engine.close() for engine in self._engines)
-        await asyncio.gather(self._supervisor, *closing, return_exceptions=True)
-        for engine in self._engines:
-            engine.kill(restart=False)
+        tasks = [*self._keeping, *(seat.refitting for seat in self._seats if seat.refitting)]
+        for task in tasks:
+            task.cancel()
+        reachable = [seat.engine for seat in self._seats if seat.member.up]
+        await asyncio.gather(*tasks, *(engine.close() for engine in reachable), return_exceptions=True)
+        for seat in self._seats:
+            seat.member.happened(Event.LEFT, "the run ends")
+        await asyncio.gather(*(seat.engine.kill(restart=False) for seat in self._seats), return_exceptions=True)
 
     async def _ask_all(self, ask: Callable[[RemoteEngine], Awaitable[Answer]]) -> list[Answer]:
         """The answers of the engines that live; if all are lost, of the first that is back.
@@ -99,56 +219,94 @@ class EngineFleet:
         Raises:
             EngineLost: none was back in time.
         """
-        end = time.monotonic() + self._deadline
-        while self._engines:
-            last = time.monotonic() > end
-            answers, lost = _sorted(await asyncio.gather(*map(ask, self._engines), return_exceptions=True))
+        begun = time.monotonic()
+        while self._seats:
+            last = time.monotonic() - begun > self._patience
+            asked = [seat.engine for seat in self._seats if seat.awaited] or [seat.engine for seat in self._seats]
+            answers, lost = _sorted(await asyncio.gather(*map(ask, asked), return_exceptions=True))
             if answers:
                 return answers
             if last:
                 raise lost[0]
-            await asyncio.sleep(self.WATCH)
+            await asyncio.sleep(Keeper.EVERY)
         return []
 
-    async def _refit(self, number: int) -> bool:
-        """Bring one engine to the current weights; False if it has them already."""
-        engine = self._engines[number]
-        async with self._locks[number]:
-            shipment, stored = self._shipment, self._stored
-            if shipment is None or (await engine.info()).version >= shipment.version:
-                return False
-            digest = await engine.update(stored)
-            if digest != shipment.digest:
-                engine.kill(restart=True)  # so that nothing is sampled with damaged weights
-            shipment.check_delivery(digest, f"engine {number}")
-            return True
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for the first engine: a call's deadline, and the time of a start while none is up."""
+        up = any(seat.member.up for seat in self._seats)
+        return self._deadline if up else max(self._deadline, self._limits.start.seconds)
 
-    async def _watch(self) -> None:
-        """Replace engines that hang, and give those that came back the current weights."""
-        silent_since: dict[int, float] = {}
+    async def _activity_of(self, seat: Seat) -> list[Interval]:
+        if not seat.member.up:
+            return []
+        try:
+            return await seat.engine.activity(deadline=5.0)
+        except EngineError:
+            return []
+
+    async def _fit(self, seat: Seat) -> None:
+        """Bring a stale engine to the current weights, beside the looks of its keeper."""
+        if self._weights is None:
+            seat.keeper.happened(Event.REFITTED, "it holds the weights of the model's files, and no others were sent")
+        elif seat.version == (version := self._weights.shipment.version):
+            seat.keeper.happened(Event.REFITTED, f"it is the process that was given weights version {version}")
+        else:
+            self._begin_refit(seat)
+
+    def _begin_refit(self, seat: Seat) -> None:
+        if seat.refitting is None or seat.refitting.done():
+            seat.refitting = asyncio.create_task(self._refit(seat))
+
+    async def _refit(self, seat: Seat) -> None:
+        """Send an engine the current weights, and newer ones that come meanwhile, and check that they took effect."""
+        while (weights := self._weights) is not None:
+            starts, version = seat.member.starts, weights.shipment.version
+            begun = time.monotonic()
+            try:
+                gap = await self._send(seat, weights)
+            except EngineLost:  # its keeper finds out what is the matter
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the publication ends with it
+                if self._weights is not weights:
+                    continue  # nobody waits for these any more
+                self._note_error(seat, error)
+                return
+            if starts != seat.member.starts:
+                return  # this was the process before
+            self._limits.stalled.note(time.monotonic() - begun)
+            seat.holds(version, starts, gap)
+            seat.keeper.happened(Event.REFITTED, f"it holds weights version {version}")
+            self._changed.set()
+            if self._weights is weights:
+                return
+
+    async def _send(self, seat: Seat, weights: Weights) -> float:
+        """Send an engine these weights; return the gap of its probe. An engine with damaged ones is replaced."""
+        shipment, probe = weights.shipment, weights.probe
+        digest, logprobs = await seat.engine.refit(weights.stored, probe.tokens if probe else None)
+        try:
+            shipment.check_delivery(digest, f"engine {seat.member.number}")
+            return probe.check(logprobs, shipment.version) if probe and logprobs is not None else 0.0
+        except EngineError:  # nothing may be sampled with such weights
+            await seat.keeper.replace("holds weights that are not the trainer's")
+            raise
+
+    async def _pass_warnings_on(self) -> None:
+        """Log what engines warn of, also while they start."""
         while True:
-            await asyncio.sleep(self.WATCH)
-            for number, engine in enumerate(self._engines):
-                for line in engine.warnings():
-                    log.warning("engine %d: %s", number, line)
-                try:
-                    info = await engine.info(deadline=5.0)
-                    silent_since.pop(number, None)
-                    behind = self._shipment is not None and info.version < self._shipment.version
-                    if behind and await self._refit(number) and self._shipment:
-                        self._events.note("engine_refitted", engine=number, version=self._shipment.version)
-                        log.info("engine %d was given weights version %d again", number, self._shipment.version)
-                except EngineLost as lost:
-                    if number not in silent_since:
-                        self._events.note("engine_lost", engine=number, reason=str(lost))
-                    since = silent_since.setdefault(number, time.monotonic())
-                    if time.monotonic() - since > self.PATIENCE:
-                        self._events.note("engine_replaced", engine=number)
-                        log.warning("engine %d is replaced: %s", number, lost)
-                        engine.kill(restart=True)
-                        silent_since[number] = time.monotonic()
-                except Exception as error:  # noqa: BLE001 - if the watch ended, nobody else would refit engines
-                    log.warning("engine %d: %s", number, error)
+            for seat in self._seats:
+                for line in seat.engine.warnings():
+                    log.warning("engine %d: %s", seat.member.number, line)
+            await asyncio.sleep(Keeper.EVERY)
+
+    def _note_error(self, seat: Seat, error: Exception) -> None:
+        """Let a publication that waits fail; the log is told of each error once."""
+        seat.error = error
+        self._changed.set()
+        if self._told.get(seat.member.number) != str(error):
+            self._told[seat.member.number] = str(error)
+            log.warning("engine %d: %s", seat.member.number, error)
 
 
 def _sorted(results: Sequence[Answer | BaseException]) -> tuple[list[Answer], list[EngineLost]]:

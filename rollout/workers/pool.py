@@ -3,16 +3,21 @@
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.sandbox.settings import SandboxSettings
+from ..chats.chat_tokenizer import ChatTokenizer
+from ..chats.renderer import Renderer
+from ..cluster.config import ClusterConfig
+from ..cluster.demand import Actors
 from ..config import AgentConfig, ModelConfig, RolloutConfig
 from ..engines.activity import Activity, Interval
 from ..engines.checked import open_engine
 from ..engines.engine import Completion, Engine, EngineInfo, Generator, Ids, Logprobs, Request
+from ..engines.probe import Probe
 from ..engines.registry import ENGINES, EngineSetup
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender, open_sender
@@ -33,6 +38,11 @@ class PoolSpec:
         version: the weights version of the model's files; -1 if the trainer will send the first weights.
         sandbox: settings of the sandbox in which verifiers run programs.
         agents: settings of each environment's agents; where all agents have a ``url``, no engine is opened.
+        tokenizer: the model's, with which workers in other processes need neither transformers nor torch; None is
+            loaded from ``model.path``.
+        cluster: the machines on which Ray places the actors.
+        ranks: ranks of the trainer that need room on them; 0 if the trainer is in the process of the run.
+        gpus_per_rank: GPUs of each of them.
     """
 
     model: ModelConfig
@@ -41,6 +51,10 @@ class PoolSpec:
     version: int = -1
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     agents: tuple[dict[str, AgentConfig], ...] = ()
+    tokenizer: ChatTokenizer | None = None
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    ranks: int = 0
+    gpus_per_rank: float = 0.0
 
     @cached_property
     def needs_engine(self) -> bool:
@@ -49,6 +63,12 @@ class PoolSpec:
             return True
         pairs = zip(self.environments, self.agents, strict=True)
         return any(AgentPolicies(spec.build(), agents).need_engine for spec, agents in pairs)
+
+    @property
+    def actors(self) -> Actors:
+        """How many actors the run has on Ray, and their GPUs."""
+        engines = self.rollout.engines if self.needs_engine else 0
+        return Actors(engines, self.rollout.workers, self.ranks, self.rollout.gpus_per_engine, self.gpus_per_rank)
 
     def build_engine(self) -> Engine:
         """One engine; needs the engine's packages."""
@@ -76,15 +96,23 @@ class PoolSpec:
         here = rollout.inline and built_in and rollout.gpus_per_engine <= 1  # vLLM on several GPUs has more processes
         return AutoSender(EnginePlace(os.getpid() if here else None, built_in and rollout.device != "cpu"))
 
+    def for_workers(self) -> "PoolSpec":
+        """The same with the tokenizer, which is loaded in this process."""
+        return replace(self, tokenizer=ChatTokenizer.load(self.model.path)) if self.needs_engine else self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a renderer does not travel."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @cached_property
+    def _renderer(self) -> Renderer | None:
+        """One for all workers of this process, on whichever threads; None if the policy plays no agent."""
+        return Renderer(self.tokenizer or ChatTokenizer.load(self.model.path)) if self.needs_engine else None
+
     def build_worker(self, engine: Generator) -> GroupWorker:
         """One worker."""
-        renderer = None
-        if self.needs_engine:
-            from ..chats.renderer import Renderer
-
-            renderer = Renderer.load(self.model.path)
         return GroupWorker(
-            self.environments, engine, renderer, self.rollout, self.model.context, self.sandbox, self.agents
+            self.environments, engine, self._renderer, self.rollout, self.model.context, self.sandbox, self.agents
         )
 
 
@@ -111,13 +139,16 @@ class Pool(GroupMaker, Protocol):
         """The trainer's side of the weight transport, for ``publish``."""
         ...
 
-    async def publish(self, shipment: Shipment) -> None:
-        """Give the weights to every engine that lives, and check that they arrived whole.
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
+        """Give the weights to the engines, and check that they arrived whole and, with a probe, that they have effect.
 
-        Engines that come back later get them before they serve requests.
+        Engines that are late or come back later get them, and are checked, before they serve requests.
+
+        Returns:
+            The largest gap of the probe's logprobs; 0 without a probe.
 
         Raises:
-            EngineError: a digest is wrong, or no engine took the weights in time.
+            EngineError: a digest or a logprob is wrong, or no engine took the weights in time.
         """
         ...
 
@@ -135,6 +166,10 @@ class Pool(GroupMaker, Protocol):
 
     async def activity(self) -> list[list[Interval]]:
         """When each engine had requests since the last call; empty for an engine that does not answer."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """The share of engines and workers in each state, and their restarts since the last call; empty without Ray."""
         ...
 
     async def close(self) -> None:
@@ -190,10 +225,12 @@ class InlinePool:
         """As in ``Pool``."""
         return self._spec.open_sender()
 
-    async def publish(self, shipment: Shipment) -> None:
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
         for engine in self._engines:
             shipment.check_delivery(await engine.update(shipment), "the engine")
+        found = await self.compute_logprobs(probe.tokens) if probe else []
+        return max((probe.check(logprobs, shipment.version) for logprobs in found), default=0.0) if probe else 0.0
 
     async def sleep(self) -> None:
         """As in ``Pool``."""
@@ -211,6 +248,10 @@ class InlinePool:
     async def activity(self) -> list[list[Interval]]:
         """As in ``Pool``."""
         return [activity.take() for activity in self._activities]
+
+    def metrics(self) -> dict[str, float]:
+        """As in ``Pool``."""
+        return {}
 
     async def close(self) -> None:
         """As in ``Pool``."""

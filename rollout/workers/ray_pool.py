@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
+from ..engines.probe import Probe
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..event_log import EventLog
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
+from .fleet.ray_health import RayHealth
 from .pool import PoolSpec
-from .remote import RemoteEngine, RemoteWorker, start_ray, stop_ray, store
+from .remote import RemoteEngine, leave_ray, look_at_ray, store
+from .remote_worker import RemoteWorker
 from .worker_fleet import WorkerFleet
 
 
@@ -26,16 +30,27 @@ class RayPool:
     def __init__(self, spec: PoolSpec, events: EventLog | None = None) -> None:
         self._spec = spec
         config = spec.rollout
-        number = config.engines if spec.needs_engine else 0
-        self._started_ray = start_ray(config.address, number + config.workers)
-        engines = [RemoteEngine.start(spec, f"engine {place}") for place in range(number)]
-        self._workers = WorkerFleet([RemoteWorker.start(spec, engines) for _ in range(config.workers)], events)
-        self._engines = EngineFleet(engines, config.deadline, store, events)
+        self._session = Session(spec.cluster, spec.actors)
+        gpus, worker_gpus = config.gpus_per_engine, spec.cluster.workers.gpus
+        seats = self._session.seat
+        engines = [
+            RemoteEngine.start(spec, f"engine {place}", seats("engines", place, gpus))
+            for place in range(spec.actors.engines)
+        ]
+        played = spec.for_workers()
+        workers = [
+            RemoteWorker.start(played, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
+        ]
+        self._ray = RayHealth(lambda: [*self._engines.members, *self._workers.members], look_at_ray, leave_ray)
+        self._workers = WorkerFleet(
+            workers, events, blocking=config.blocking, deadline=config.deadline, gone=self._ray.gone
+        )
+        self._engines = EngineFleet(engines, config.deadline, store, events, self._ray.gone)
         self._router = Router(engines, config.deadline)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
-        return await self._workers.run(orders)
+        return await self._ray.guard(self._workers.run(orders))
 
     def generator(self) -> Generator:
         """As in ``Pool``."""
@@ -45,25 +60,29 @@ class RayPool:
         """As in ``Pool``."""
         return self._spec.open_sender()
 
-    async def publish(self, shipment: Shipment) -> None:
+    async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
-        await self._engines.publish(shipment)
+        return await self._ray.guard(self._engines.publish(shipment, probe))
 
     async def sleep(self) -> None:
         """As in ``Pool``."""
-        await self._engines.sleep()
+        await self._ray.guard(self._engines.sleep())
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> list[Logprobs]:
         """As in ``Pool``."""
-        return await self._engines.compute_logprobs(tokens, temperature)
+        return await self._ray.guard(self._engines.compute_logprobs(tokens, temperature))
 
     async def infos(self) -> list[EngineInfo]:
         """As in ``Pool``."""
-        return await self._engines.infos()
+        return await self._ray.guard(self._engines.infos())
 
     async def activity(self) -> list[list[Interval]]:
         """As in ``Pool``."""
         return await self._engines.activity()
+
+    def metrics(self) -> dict[str, float]:
+        """As in ``Pool``."""
+        return {**self._engines.metrics(), **self._workers.metrics()}
 
     async def engine_pids(self) -> list[int]:
         """Process ids of the engines that live."""
@@ -76,7 +95,6 @@ class RayPool:
     async def close(self) -> None:
         """As in ``Pool``."""
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
-            if self._started_ray:
-                closing.callback(stop_ray)
+            closing.push_async_callback(self._ray.close, self._session.close)
             closing.push_async_callback(self._engines.close)
-            closing.callback(self._workers.close)
+            closing.push_async_callback(self._workers.close)

@@ -1,6 +1,7 @@
 """Ray: starting it, its actors, and handles on them whose failures are errors of the tree. Only this file knows Ray."""
 
 import asyncio
+import atexit
 import itertools
 import logging
 import os
@@ -8,7 +9,7 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,42 +18,77 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_process_group_cleanup_enabled", "true")  # what a worker leaves behind ends with it
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
-from ...verifiers.errors import EngineError, EngineLost, LachesisError
+from ...verifiers.errors import EngineError, EngineLost
 from ...verifiers.files import whole_lines
 from ..engines.activity import Interval
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
 from ..engines.weight_transport.transport import Shipment
-from ..orders import Order, Outcome
-from .actors import EngineActor, WorkerActor
-from .answer_desk import Answer
+from .actors import EngineActor, PulsedActor
+from .answer_desk import Answer, AnswerDesk
+from .fleet.keeper import ActorLost, ActorSilent, Pulse
+from .fleet.off_loop import off_loop
+from .leftovers import leave, sign, take_away
 from .pool import PoolSpec
 
-OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": 1, "max_concurrency": 10_000}
+OPTIONS: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
 """Of every actor: Ray restarts it as often as it dies, and does not repeat the calls that were lost."""
+PULSE: dict[str, Any] = {"concurrency_group": "pulse"}
+"""Of calls that are answered by a thread of their own."""
+KILLING = 20.0
+"""Seconds in which Ray must have taken the order to end a process: it has none to wait for."""
 
 
-def start_ray(address: str, actors: int) -> bool:
-    """Join the cluster at ``address``, or start Ray on this machine with a CPU for each actor.
-
-    Returns:
-        False if this process had started Ray before.
-    """
-    if ray.is_initialized():
-        return False
+def start_ray(cpus: int) -> None:
+    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
     handler = signal.getsignal(signal.SIGTERM)
-    here: dict[str, Any] = {"num_cpus": max(actors, os.cpu_count() or 1), "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else here))
+    cpus = max(cpus, os.cpu_count() or 1)
+    logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    sign()
+    with _without_helpers():
+        begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+    leave(Path(begun.address_info["session_dir"]))
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
-    return True
+
+
+@contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Keep a Ray that starts meanwhile from starting its autoscaler, its log reader and its dashboard.
+
+    Nobody uses them here, and they take 160 MiB and some seconds. ``ray.init`` has no setting for it, and
+    ``include_dashboard`` only makes the dashboard smaller. A version of Ray without these methods starts what it likes.
+    """
+    node: Any = getattr(getattr(getattr(ray, "_private", None), "node", None), "Node", None)
+    names = [name for name in ("start_monitor", "start_log_monitor", "start_api_server") if hasattr(node, name)]
+    kept = {name: getattr(node, name) for name in names}
+    for name in names:
+        setattr(node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(node, name, method)
 
 
 def stop_ray() -> None:
     """Leave the cluster; a Ray that was started on this machine ends."""
     ray.shutdown()
+    take_away()
+
+
+def look_at_ray() -> list[dict[str, Any]]:
+    """Let the raylet of this machine store a byte, and return what the GCS knows of the nodes; blocks without them."""
+    ray.put(b"x")
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
+def leave_ray() -> None:
+    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends."""
+    atexit.unregister(ray.shutdown)
 
 
 def store(shipment: Shipment) -> Any:
@@ -61,12 +97,83 @@ def store(shipment: Shipment) -> Any:
         return ray.put(shipment)
 
 
-class WorkerLost(Exception):
-    """A worker died or hangs; the message says which of both."""
+class RemoteActor:
+    """A handle on an actor that a keeper looks after.
+
+    Args:
+        actor: Ray's handle.
+        label: what messages call it.
+    """
+
+    def __init__(self, actor: Any, label: str) -> None:
+        self._actor, self._label = actor, label
+
+    @classmethod
+    def class_of(cls, kind: type[PulsedActor]) -> Any:
+        """``kind`` as Ray's class, with a thread for the pulse."""
+        remote: Any = ray.remote
+        return remote(concurrency_groups={"pulse": 4})(kind)
+
+    async def hello(self, deadline: float) -> Pulse:
+        """As in ``Actor``."""
+        pulse: Pulse = await self._ask("hello", own_node, deadline=deadline)
+        return pulse
+
+    async def pulse(self, deadline: float) -> Pulse:
+        """As in ``Actor``."""
+        call = self._actor.pulse.options(**PULSE).remote()
+        pulse: Pulse = await answer_of(call, deadline, self._label, "its pulse")
+        return pulse
+
+    async def pid(self) -> int:
+        """The process id, once the actor is built."""
+        pid: int = await self._ask("pid", deadline=None)
+        return pid
+
+    async def kill(self, restart: bool) -> None:
+        """As in ``Actor``; ``TimeoutError`` if Ray does not take the order."""
+        await off_loop(lambda: ray.kill(self._actor, no_restart=not restart), KILLING)
+
+    async def _ask(self, method: str, *arguments: Any, deadline: float | None) -> Any:
+        return await answer_of(getattr(self._actor, method).remote(*arguments), deadline, self._label, method)
 
 
-class RemoteEngine:
-    """An ``Engine`` in an actor; the requests of one turn of the event loop travel in one call.
+async def answer_of(call: Awaitable[Any], seconds: float | None, who: str, what: str) -> Any:
+    """Return the answer to a call of an actor.
+
+    An answer that is there when the time is up counts, also if the event loop was held up meanwhile.
+
+    Raises:
+        ActorLost: the process ended, or Ray lost the call.
+        ActorSilent: there is no answer after ``seconds``.
+        Exception: whatever the actor's method raised.
+    """
+    answer = asyncio.ensure_future(_awaited(call))
+    try:
+        done, _ = await asyncio.wait({answer}, timeout=seconds)
+        if not done:
+            raise ActorSilent(f"{who} did not answer {what} within {seconds:g} s")
+        return answer.result()
+    except RayTaskError as error:  # the method's own error, without Ray's traceback around it
+        raise error.cause or error from None
+    except RayError as error:
+        raise ActorLost(f"{who} was lost: {first_line(error)}") from None
+    finally:
+        answer.cancel()
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    return await call
+
+
+def own_node() -> str:
+    """The Ray id of the node that this process is on."""
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
+
+
+class RemoteEngine(RemoteActor):
+    """An engine in an actor; the requests of one turn of the event loop travel in one call.
 
     Args:
         actor: Ray's handle on an ``EngineActor``.
@@ -75,11 +182,16 @@ class RemoteEngine:
         name: what Ray calls the actor; needed to pickle this handle.
     """
 
-    SILENCE = 60.0
-    """Seconds without an answer after which the actor, which answers each call within 10 s, counts as lost."""
+    SILENCE = AnswerDesk.WAIT + 2.0
+    """Seconds without an answer, which the actor gives sooner, after which its pulse is asked for."""
+    PULSE = 5.0
+    """Seconds for the pulse; without it, the requests go to other engines."""
+    STALLED = 120.0
+    """Seconds for which an engine with a pulse may take no step, as while it takes new weights."""
 
     def __init__(self, actor: Any, deadline: float, label: str = "an engine", name: str = "") -> None:
-        self._actor, self._deadline, self._label, self._name = actor, deadline, label, name
+        super().__init__(actor, label)
+        self._deadline, self._name = deadline, name
         self._keys = itertools.count()
         self._outbox: list[tuple[int, Request]] = []
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
@@ -102,40 +214,35 @@ class RemoteEngine:
 
     async def compute_logprobs(self, tokens: Ids, temperature: float = 1.0) -> Logprobs:
         """As in ``Engine``."""
-        logprobs: Logprobs = await self._ask("compute_logprobs", tokens, temperature)
+        logprobs: Logprobs = await self._ask("compute_logprobs", tokens, temperature, deadline=self._deadline)
         return logprobs
 
-    async def update(self, shipment: Shipment) -> str:
-        """As in ``Engine``; a reference to a shipment in Ray's object store does, too."""
-        digest: str = await self._ask("update", shipment)
-        return digest
+    async def refit(self, stored: Any, probe: Ids | None) -> tuple[str, Logprobs | None]:
+        """As in ``EngineActor``; ``stored`` is the shipment or a reference to it in Ray's object store."""
+        found: tuple[str, Logprobs | None] = await self._ask("refit", stored, probe, deadline=self._deadline)
+        return found
 
     async def sleep(self) -> None:
         """As in ``Engine``."""
-        await self._ask("sleep")
+        await self._ask("sleep", deadline=self._deadline)
 
-    async def info(self, deadline: float | None = None) -> EngineInfo:
+    async def info(self) -> EngineInfo:
         """As in ``Engine``."""
-        info: EngineInfo = await self._ask("info", deadline=deadline)
+        info: EngineInfo = await self._ask("info", deadline=self._deadline)
         return info
 
-    async def activity(self, deadline: float | None = None) -> list[Interval]:
+    async def activity(self, deadline: float) -> list[Interval]:
         """When the engine had requests since the last call."""
         intervals: list[Interval] = await self._ask("activity", deadline=deadline)
         return intervals
-
-    async def pid(self) -> int:
-        """The process id, once the engine is built."""
-        pid: int = await self._ask("pid")
-        return pid
 
     async def close(self) -> None:
         """As in ``Engine``, for at most 5 seconds."""
         await self._ask("close", deadline=5.0)
 
-    def kill(self, restart: bool) -> None:
-        """End the process, at once; Ray starts another if ``restart``."""
-        ray.kill(self._actor, no_restart=not restart)
+    async def kill(self, restart: bool) -> None:
+        """As in ``Actor``."""
+        await super().kill(restart)
         if not restart:
             warnings_of(self._name).unlink(missing_ok=True)
 
@@ -145,14 +252,6 @@ class RemoteEngine:
         lines, self._seen = whole_lines(file, self._seen) if file.exists() else ([], self._seen)
         return [line.decode(errors="replace") for line in lines]
 
-    async def _ask(self, method: str, *arguments: Any, deadline: float | None = None) -> Any:
-        try:
-            with self._failures(f"did not answer {method} within {deadline or self._deadline:g} s"):
-                async with asyncio.timeout(deadline or self._deadline):
-                    return await getattr(self._actor, method).remote(*arguments)
-        except RayTaskError as error:  # the engine's own error, without Ray's traceback around it
-            raise error.cause or error from None
-
     def _flush(self) -> None:
         batch, self._outbox = self._outbox, []
         call = asyncio.get_running_loop().create_task(self._exchange(batch))
@@ -161,28 +260,38 @@ class RemoteEngine:
 
     async def _exchange(self, batch: list[tuple[int, Request]]) -> None:
         """Send a batch, and go on asking for answers while requests wait and no other call asks for them."""
-        silence = min(self.SILENCE, self._deadline)
         self._asking += 1
         try:
-            with self._failures(f"did not answer within {silence:g} s"):
-                answers: list[Answer] | None = []
-                while answers is not None:
-                    async with asyncio.timeout(silence):
-                        answers = await self._actor.exchange.remote(self._caller, batch)
-                    batch = []
-                    for key, answer in answers or ():
-                        self._resolve(key, answer)
-                    if not self._waiting or self._asking > 1:
-                        return
+            answers: list[Answer] | None = []
+            while answers is not None:
+                answers = await self._answers(batch)
+                batch = []
+                for key, answer in answers or ():
+                    self._resolve(key, answer)
+                if not self._waiting or self._asking > 1:
+                    return
             lost: EngineError = EngineLost(f"{self._label} no longer has the requests")
-        except RayTaskError as error:  # raised by the actor, not by what is between
-            lost = EngineError(f"{self._label} failed: {first_line(error.cause or error)}")
+        except EngineLost as error:
+            lost = error
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            lost = error if isinstance(error, EngineLost) else EngineError(f"{self._label} failed: {error!r}")
+            lost = EngineError(f"{self._label} failed: {first_line(error)}")
         finally:
             self._asking -= 1
         for key in set(self._waiting) - {key for key, _ in self._outbox}:
             self._resolve(key, lost)
+
+    async def _answers(self, batch: list[tuple[int, Request]]) -> list[Answer] | None:
+        """The answers to one call. An engine that is late but has a pulse is waited for: it is busy."""
+        call = asyncio.ensure_future(_awaited(self._actor.exchange.remote(self._caller, batch)))
+        try:
+            while not (await asyncio.wait({call}, timeout=self.SILENCE))[0]:
+                stalled = (await self.pulse(self.PULSE)).stalled
+                if stalled > self.STALLED:
+                    raise ActorSilent(f"{self._label} has taken no step for {stalled:.0f} s")
+            answers: list[Answer] | None = await answer_of(call, None, self._label, "exchange")
+            return answers
+        finally:
+            call.cancel()
 
     def _resolve(self, key: int, answer: Completion | Exception) -> None:
         waiting = self._waiting.get(key)
@@ -194,29 +303,17 @@ class RemoteEngine:
             waiting.set_result(answer)
 
     @classmethod
-    def start(cls, spec: PoolSpec, label: str) -> "RemoteEngine":
-        """Start an actor that hosts an engine."""
-        actor: Any = ray.remote(EngineActor)
+    def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
+        """Start an actor that hosts an engine, with the options ``seat`` that place it."""
+        actor = cls.class_of(EngineActor)
         name = f"lachesis-engine-{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, name=name, num_gpus=spec.rollout.gpus_per_engine)
+        started = actor.options(**OPTIONS, **seat, name=name)
         handle = started.remote(spec, warnings_of(name))
         return cls(handle, spec.rollout.deadline, label, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a name: Ray cannot restart an actor whose arguments hold handles."""
         return _named, (self._name, self._deadline, self._label)
-
-    @contextmanager
-    def _failures(self, late: str) -> Iterator[None]:
-        """Turn what Ray says of a dead or silent actor into ``EngineLost``; the actor's own errors pass."""
-        try:
-            yield
-        except RayTaskError:
-            raise
-        except RayError as error:
-            raise EngineLost(f"{self._label} was lost: {first_line(error)}") from None
-        except TimeoutError:
-            raise EngineLost(f"{self._label} {late}") from None
 
 
 def warnings_of(name: str) -> Path:
@@ -226,62 +323,6 @@ def warnings_of(name: str) -> Path:
 
 def _named(name: str, deadline: float, label: str) -> RemoteEngine:
     return RemoteEngine(ray.get_actor(name), deadline, label, name)
-
-
-class RemoteWorker:
-    """A worker in an actor."""
-
-    RETRY = 0.5
-    """Seconds between two looks at a worker that Ray restarts."""
-    GRACE = 30.0
-    """Seconds beyond a group's own deadline after which its worker counts as hanging."""
-
-    def __init__(self, actor: Any, deadline: float) -> None:
-        self._actor, self._deadline = actor, deadline
-
-    @classmethod
-    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine]) -> "RemoteWorker":
-        """Start an actor that hosts a worker, whose requests go to ``engines``."""
-        actor: Any = ray.remote(WorkerActor)
-        return cls(actor.options(**OPTIONS).remote(spec, engines), spec.rollout.deadline)
-
-    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """As in ``GroupWorker``.
-
-        Raises:
-            WorkerLost: the worker died, or hangs and is replaced.
-        """
-        try:
-            await self._until_up()
-            async with asyncio.timeout(self._deadline + self.GRACE):
-                outcomes: list[Outcome] = await self._actor.run.remote(list(orders))
-            return outcomes
-        except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, LachesisError) else error from None
-        except RayActorError as error:
-            raise WorkerLost(f"died: {first_line(error)}") from None
-        except TimeoutError:  # the groups' own deadline has passed, so the worker hangs
-            self.kill(restart=True)
-            raise WorkerLost("hangs, and is replaced") from None
-
-    async def pid(self) -> int:
-        """The process id, once the worker is built."""
-        pid: int = await self._actor.pid.remote()
-        return pid
-
-    def kill(self, restart: bool) -> None:
-        """End the process, at once; Ray starts another if ``restart``."""
-        ray.kill(self._actor, no_restart=not restart)
-
-    async def _until_up(self) -> None:
-        """Wait while Ray restarts the worker: a call that meets it then would count as one more loss."""
-        async with asyncio.timeout(self._deadline):
-            while True:
-                try:
-                    await self.pid()
-                    return
-                except RayActorError:
-                    await asyncio.sleep(self.RETRY)
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from ...environments.limits import Limits
 from ...environments.model_server import ModelServer, Recorded
 from ...environments.thinking import Thinking
 
-if TYPE_CHECKING:  # they import transformers, which agents behind URLs do without
+if TYPE_CHECKING:  # they import a web server, which only agents that are programs need
     from ..gateway.episode import Opened
     from ..gateway.gateway import Gateway
 

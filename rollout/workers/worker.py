@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...environments.environment import Environment
 from ...environments.loading import EnvironmentSpec
@@ -15,16 +15,13 @@ from ...verifiers.group import Group, Lost
 from ...verifiers.sandbox.settings import SandboxSettings
 from ...verifiers.sandbox.shared import configure_sandbox
 from ...verifiers.trajectory import StopReason, Trajectory
+from ..chats.renderer import Renderer
+from ..chats.token_chat import TokenPolicy
 from ..config import AgentConfig, RolloutConfig
 from ..engines.engine import Generator
 from ..orders import Failure, Order, Outcome
 from .agents import AgentPolicies
 from .served import ServedPolicies
-
-if TYPE_CHECKING:  # these import transformers, which agents behind URLs do without
-    from ..chats.renderer import Renderer
-    from ..chats.token_chat import TokenPolicy
-
 
 MOST_FAULTS = 5
 """Most exceptions of user code that travel with a group."""
@@ -47,7 +44,7 @@ class GroupWorker:
         self,
         specs: Sequence[EnvironmentSpec],
         engine: Generator,
-        renderer: "Renderer | None",
+        renderer: Renderer | None,
         config: RolloutConfig,
         context: int,
         sandbox: SandboxSettings,
@@ -113,11 +110,9 @@ class GroupWorker:
             self._policies[environment] = AgentPolicies(self.environments[environment], agents)
         return self._policies[environment]
 
-    def _trained_policy(self, order: Order) -> "TokenPolicy | None":
+    def _trained_policy(self, order: Order) -> TokenPolicy | None:
         if self._renderer is None:
             return None
-        from ..chats.token_chat import TokenPolicy
-
         return TokenPolicy(
             self._engine,
             self._renderer,

@@ -2,22 +2,31 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from ..event_log import EventLog
 from ..orders import Failure, Order, Outcome, facts_of
-from .remote import RemoteWorker, WorkerLost
+from .fleet.keeper import Keeper, Limits
+from .fleet.state import Event, Member, State, state_metrics
+from .remote_worker import RemoteWorker, WorkerLost
 
 log = logging.getLogger("lachesis")
 
 
 class WorkerFleet:
-    """Equal workers in actors that Ray restarts.
+    """Equal workers in actors that Ray restarts. Make it while an event loop runs.
 
     Args:
         workers: handles on them.
-        events: is told which worker made which groups, and which were lost.
+        events: is told which worker made which groups, and of each change of a worker's state.
+        blocking: seconds for which the code of an environment may block a worker; it may hold all threads of its
+            process for twice as long before its watchdog ends it.
+        deadline: seconds that a group may take.
+        gone: is told why, if Ray no longer does what it is asked.
     """
 
     TRIES_ALONE = 3
@@ -25,10 +34,35 @@ class WorkerFleet:
     RESTART = 10.0
     """Seconds in which a worker that was lost is asked last."""
 
-    def __init__(self, workers: Sequence[RemoteWorker], events: EventLog | None = None) -> None:
-        self._workers, self._events = workers, events or EventLog()
+    def __init__(
+        self,
+        workers: Sequence[RemoteWorker],
+        events: EventLog | None = None,
+        *,
+        blocking: float = 30.0,
+        deadline: float = 600.0,
+        gone: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._workers, self._events, self._deadline = workers, events or EventLog(), deadline
         self._load = [0] * len(workers)
         self._down_until = [0.0] * len(workers)
+        self._changed = asyncio.Event()
+        self._counted = 0
+        limits = Limits.of(2 * blocking + 5.0, deadline)
+        self.members = [Member("worker", number, self._events) for number in range(len(workers))]
+        self._keepers = [
+            Keeper(
+                worker,
+                member,
+                f"environment worker {number}",
+                limits,
+                partial(self._fit, number),
+                gone,
+                partial(self._note_state, number),
+            )
+            for number, (worker, member) in enumerate(zip(workers, self.members, strict=True))
+        ]
+        self._keeping = [asyncio.create_task(keeper.tend()) for keeper in self._keepers]
 
     async def run(self, orders: Sequence[Order], tries: int = 2) -> list[Outcome]:
         """As in ``Pool``.
@@ -39,6 +73,7 @@ class WorkerFleet:
         lost = ""
         tries = tries if len(orders) > 1 else self.TRIES_ALONE
         for _ in range(tries):
+            await self._until_one_is_up()
             try:
                 return await self._once(self._least_loaded(), orders)
             except WorkerLost as loss:
@@ -52,10 +87,39 @@ class WorkerFleet:
         """Process ids of the workers."""
         return list(await asyncio.gather(*(worker.pid() for worker in self._workers)))
 
-    def close(self) -> None:
+    def metrics(self) -> dict[str, float]:
+        """The share of workers in each state, and the restarts since the last call."""
+        restarts = sum(member.restarts for member in self.members)
+        since, self._counted = restarts - self._counted, restarts
+        return {**state_metrics(self.members), "rate/worker_restarts": float(since)}
+
+    async def close(self) -> None:
         """End the processes."""
-        for worker in self._workers:
-            worker.kill(restart=False)
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        for member in self.members:
+            member.happened(Event.LEFT, "the run ends")
+        await asyncio.gather(*(worker.kill(restart=False) for worker in self._workers), return_exceptions=True)
+
+    async def _fit(self, number: int) -> None:
+        self._keepers[number].happened(Event.REFITTED, "a worker holds no weights")
+
+    def _note_state(self, number: int) -> None:
+        """Give new groups to others while a worker is not healthy; one that starts for the first time is waited for."""
+        member = self.members[number]
+        starting = member.state is State.RESTARTING and not member.restarts
+        self._down_until[number] = 0.0 if member.state is State.HEALTHY or starting else math.inf
+        self._changed.set()
+
+    async def _until_one_is_up(self) -> None:
+        """Wait while every worker is known to be down, for at most the deadline of a group."""
+        end = time.monotonic() + self._deadline
+        while min(self._down_until) == math.inf and time.monotonic() < end:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._changed.wait()
 
     async def _once(self, chosen: int, orders: Sequence[Order]) -> list[Outcome]:
         """The outcomes by one worker; ``WorkerLost`` if it died or hangs."""
@@ -64,7 +128,7 @@ class WorkerFleet:
             with self._events.span("worker", worker=chosen, **facts_of(orders)):
                 return await self._workers[chosen].run(orders)
         except WorkerLost as lost:
-            self._down_until[chosen] = time.monotonic() + self.RESTART
+            self._down_until[chosen] = max(self._down_until[chosen], time.monotonic() + self.RESTART)
             self._events.note("worker_lost", worker=chosen, reason=str(lost))
             log.warning("environment worker %d %s; its groups are made again", chosen, lost)
             raise

@@ -1,5 +1,6 @@
 """Trajectories on disk: what is written is read, from the middle too, and a crash costs at most the last step."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from lachesis.rollout.store import TrajectoryStore
+from lachesis.rollout.store import TrajectoryStore, listed
 from lachesis.verifiers.errors import DataError, InfrastructureError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
@@ -76,6 +77,27 @@ def test_a_frame_cut_off_by_a_crash_is_dropped_and_writing_goes_on(
         assert "dropped" in caplog.text
         assert store.path.read_bytes() == whole
         assert [row.group for row in TrajectoryStore(store.path).read(3)] == [30, 30, 31, 31]
+
+
+def test_a_file_that_was_cut_off_after_it_was_written_names_the_steps_that_it_has_lost(store: TrajectoryStore) -> None:
+    whole = store.path.read_bytes()
+    first = store.frames[0]
+    for size, lost in ((len(whole) - 1, "step 3"), (first.length + 5, "steps 2 to 3"), (0, "steps 1 to 3")):
+        store.path.write_bytes(whole[:size])
+        again = TrajectoryStore(store.path)
+        with pytest.raises(DataError, match=f"was cut off and has lost {lost}; restore"):
+            list(again.read())
+        assert sorted([*again.steps, *again.lost]) == [1, 2, 3]
+        again.rewind(1)
+        assert list(TrajectoryStore(store.path).read(2)) == []
+        store.index_path.write_text("".join(json.dumps(frame._asdict()) + "\n" for frame in store.frames))
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"), [([3], "step 3"), ([5, 3, 4, 9], "steps 3 to 5, 9"), ([2, 2], "step 2"), ([1, 3], "steps 1, 3")]
+)
+def test_steps_are_listed_in_runs(steps: list[int], text: str) -> None:
+    assert listed(steps) == text
 
 
 def test_frames_that_the_index_misses_are_found(store: TrajectoryStore) -> None:

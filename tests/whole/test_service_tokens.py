@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.models.loading import load_model, load_tokenizer
+from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.rollout.service.engine.conversations import Conversations
 from lachesis.rollout.service.engine.exact_tokens import repaired
 from lachesis.rollout.service.engine.routes import engine_routes

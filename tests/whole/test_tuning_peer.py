@@ -12,8 +12,9 @@ import torch
 
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.models.loading import load_model, load_tokenizer
+from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.datasets.demonstration import read_demonstration
 from lachesis.trainer.datasets.preference import read_pair

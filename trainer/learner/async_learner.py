@@ -57,9 +57,9 @@ class AsyncLearner:
         """As in ``Learner``."""
         return await self._call(self._learner.compute_logprobs, tokens)
 
-    async def send(self, sender: WeightSender, version: int) -> Shipment:
+    async def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``."""
-        return await self._call(self._learner.send, sender, version)
+        return await self._call(self._learner.send, sender, version, adapters)
 
     async def save(self, folder: Path) -> None:
         """As in ``Learner``."""

@@ -6,7 +6,7 @@ from ...verifiers.settings import Settings
 
 
 class LoraConfig(Settings):
-    """LoRA (arXiv:2106.09685). Engines and checkpoints get the merged weights."""
+    """LoRA (arXiv:2106.09685). Checkpoints hold merged weights; engines get the adapters alone if they can."""
 
     rank: int = Field(0, ge=0)
     """Rank of the adapters. With 0 there are none, and all weights are trained."""

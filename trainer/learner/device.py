@@ -1,14 +1,20 @@
-"""The device of a learner: which one it is, whether code can be compiled for it, and whether the model fits into it."""
+"""The device of a learner: which one it is, whether code can be compiled for it, and whether its memory is enough."""
 
+import functools
 import math
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
-from ...verifiers.errors import ConfigError
+from ...verifiers.errors import ConfigError, InfrastructureError
 from ..config import TrainerConfig
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 TRAINED = 16
 """Bytes of a trained parameter: its value, gradient and two moments in float32."""
@@ -31,7 +37,7 @@ def choose_device(config: TrainerConfig, dtype: torch.dtype) -> torch.device:
         built = "" if torch.version.cuda else f" (torch {torch.__version__} is built without CUDA)"
         found = f"{count} GPUs" if count else f"no GPU{built}"
         raise ConfigError(f'trainer.device = "{name}", but torch finds {found} here; set trainer.device = "auto"')
-    if config.ranks > 1 and config.gpus_per_rank < 1:
+    if config.ranks > 1 and config.gpus_per_rank <= 0.5:  # more than half of a GPU is not given out twice
         raise ConfigError(
             f"trainer.ranks = {config.ranks} would share one GPU, because trainer.gpus_per_rank = "
             f'{config.gpus_per_rank:g}; set it to 1, or trainer.device = "cpu"'
@@ -70,6 +76,31 @@ def check_memory(parameters: int, dtype: torch.dtype, config: TrainerConfig, ref
         f"({each} bytes a parameter, without activations), and {free / 2**30:.1f} GiB are free; "
         f"what fits is {', or '.join(cures)}"
     )
+
+
+def memory_told(step: Callable[Concatenate[Any, Arguments], Result]) -> Callable[Concatenate[Any, Arguments], Result]:
+    """Let a method of a learner, whose ``config`` is a ``TrainerConfig``, say what to change if a GPU's memory is full.
+
+    Raises:
+        InfrastructureError: torch raised ``OutOfMemoryError``.
+    """
+
+    @functools.wraps(step)
+    def told(learner: Any, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        try:
+            return step(learner, *arguments, **named)
+        except torch.OutOfMemoryError as error:
+            config: TrainerConfig = learner.config
+            half = config.micro_tokens // 2
+            cures = [f"set trainer.micro_tokens = {half}, which halves the activations"] if half else []
+            cures += ["set trainer.gradient_checkpointing = true"] * (not config.gradient_checkpointing)
+            cures += ["train adapters (trainer.lora.rank = 32)"] * (not config.lora.rank)
+            raise InfrastructureError(
+                f"the memory of {learner.device} is full with trainer.micro_tokens = {config.micro_tokens} "
+                f"({str(error).partition('. ')[0]:.160}); {', or '.join(cures) or 'take a smaller model'}"
+            ) from error
+
+    return told
 
 
 def check_compiler(device: torch.device, setting: str) -> None:

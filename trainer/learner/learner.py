@@ -90,8 +90,14 @@ class Learner(Protocol):
         """Return the logprob of each token given the tokens before it; the first is NaN."""
         ...
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
-        """Send the weights to the engines as ``version``, in ``model.dtype``, with adapters merged."""
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
+        """Send the weights to the engines as ``version``, in ``model.dtype``, with adapters merged.
+
+        Args:
+            sender: of the transport.
+            version: must be new.
+            adapters: whether all engines take adapters alone; if adapters are trained, only these are sent then.
+        """
         ...
 
     def save(self, folder: Path) -> None:

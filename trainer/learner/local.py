@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
 from ...rollout.config import ModelConfig
-from ...rollout.engines.weight_transport.layout import Layout, layout_of
+from ...rollout.engines.weight_transport.adapters import Adapters
 from ...rollout.engines.weight_transport.object_store import ObjectStoreSender
 from ...rollout.engines.weight_transport.transport import Shipment, WeightSender, ship, ship_each
-from ...rollout.models.loading import check_context, load_empty_model
+from ...rollout.models.loading import check_context, leave_cudnn_attention, load_empty_model
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
@@ -26,12 +27,13 @@ from ..losses.config import NORMALIZATIONS, PreferenceConfig
 from ..losses.objective import Objective
 from ..losses.preference import Preference
 from ..losses.terms import Tokens
-from .device import check_compiler, check_memory, choose_device
+from .device import check_compiler, check_memory, choose_device, memory_told
 from .learner import Computed, Metrics, StepResult
-from .lora import ADAPTER, adapt, merged_state, merged_tensors, usual_name
+from .lora import adapt, base_digest, merged_state
 from .loss_metrics import LossMetrics
 from .offload import Offload
 from .optimizer_state import StateFile
+from .outgoing_weights import adapters_alone, whole_weights
 from .packing.attention import choose_attention
 from .packing.logprobs import LogprobModel
 from .packing.micro_batch import MicroBatch, micro_batches
@@ -73,8 +75,7 @@ class LocalLearner:
         self.config = config
         self.dtype: torch.dtype = getattr(torch, model.dtype)
         self.device = choose_device(config, self.dtype)
-        # cuDNN compiles a plan for each new shape, about a second each; this holds for backward passes and threads too
-        torch.backends.cuda.enable_cudnn_sdp(False)
+        leave_cudnn_attention()
         self._ranks = Ranks.current()
         self._first = self._ranks.rank == 0
         if self.device.type == "cuda":
@@ -109,6 +110,7 @@ class LocalLearner:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: list[Future[Any]] = []
 
+    @memory_told
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``. Without any samples the weights stay as they are.
 
@@ -149,6 +151,7 @@ class LocalLearner:
         logprobs, entropies = ([None if one is None else one[row] for one in computed] for row in (0, 1))
         return StepResult(metrics, logprobs, entropies)
 
+    @memory_told
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
         """As in ``Learner``."""
         total = sum(int(sample.mask.sum()) for sample in samples)
@@ -163,6 +166,7 @@ class LocalLearner:
         metrics = {name: value / total for name, value in summed.items()}
         return {**metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
 
+    @memory_told
     def preference_step(self, pairs: Sequence[Pair], config: PreferenceConfig, lr: float) -> Metrics:
         """As in ``Learner``.
 
@@ -184,6 +188,7 @@ class LocalLearner:
             torch.autograd.backward((self._policy(micro)[0] * micro.weights_N).sum())
         return {**preference.metrics, "grad_norm": self._optimizer_step(lr), "skipped": float(self.skipped > 0)}
 
+    @memory_told
     @torch.no_grad()
     def compute_each(self, samples: Sequence[Sample]) -> list[Computed]:
         """As in ``Learner``."""
@@ -215,6 +220,7 @@ class LocalLearner:
         """As in ``Learner``."""
         self.optimizer.state.clear()
 
+    @memory_told
     @torch.no_grad()
     def compute_logprobs(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """As in ``Learner``."""
@@ -227,29 +233,20 @@ class LocalLearner:
         self._ranks.reshard(self._policy)
         return logprobs_T
 
-    def send(self, sender: WeightSender, version: int) -> Shipment:
+    def send(self, sender: WeightSender, version: int, adapters: bool = False) -> Shipment:
         """As in ``Learner``; ranks other than the first take part in the gathering and return an empty shipment."""
-        once = {name for name, _ in self.model.named_parameters()}  # tied parameters have one name here
-        again = {name for name, _ in self.model.named_parameters(remove_duplicate=False)} - once
-        tensors = ((name, self._sent(one)) for name, one in merged_tensors(self.model) if name not in again)
+        alone = adapters and self.config.lora.rank > 0
+        layout, tensors = adapters_alone(self.model) if alone else whole_weights(self.model, self.dtype)
+        said = Adapters(self._base_digest, self.config.lora.alpha / self.config.lora.rank) if alone else None
         if self._first:
-            return ship_each(sender, version, self._layout(again), tensors)
+            return replace(ship_each(sender, version, layout, tensors), adapters=said)
         for _ in tensors:
             pass
         return ship(ObjectStoreSender(), version, {})
 
-    def _sent(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
-
-    def _layout(self, without: set[str]) -> Layout:
-        """The layout of what is sent, all of it but the names ``without``; nothing is gathered for it."""
-        parts = {usual_name(name): part for name, part in self.model.state_dict().items() if ADAPTER not in name}
-        empty = {
-            name: self._sent(torch.empty(part.shape, dtype=part.dtype, device="meta"))
-            for name, part in parts.items()
-            if name not in without
-        }
-        return layout_of(empty)
+    @cached_property
+    def _base_digest(self) -> str:
+        return base_digest(self.model, self.dtype)
 
     def save(self, folder: Path) -> None:
         """As in ``Learner``."""

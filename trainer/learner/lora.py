@@ -1,12 +1,14 @@
-"""Low-rank adapters: trained weights beside frozen ones, merged when the weights are sent or saved."""
+"""Low-rank adapters: trained weights beside frozen ones, sent to engines as they are, or merged if they are saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ...rollout.engines.weight_transport.adapters import FIRST, SECOND, merged
+from ...rollout.engines.weight_transport.base_weights import digest_of
 from ...verifiers.errors import ConfigError
 from .config import LoraConfig
 from .sharded.sharding import full_tensor
@@ -36,9 +38,23 @@ def adapt(model: PreTrainedModel, config: LoraConfig, dtype: torch.dtype = torch
                 _initialize_again(model)
     except ValueError as error:
         raise ConfigError(f"trainer.lora.targets {config.targets}: {str(error).splitlines()[0]:.200}") from None
+    _check_adapted(model, config)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
+
+
+def _check_adapted(model: PreTrainedModel, config: LoraConfig) -> None:
+    """Raise ``ConfigError`` if a layer got adapters that cannot be merged into its own weight alone."""
+    whole: Any = model
+    tied = model.config.get_text_config().tie_word_embeddings and whole.get_output_embeddings()
+    for name, layer in model.named_modules():
+        kind = "an embedding" if getattr(layer, "lora_embedding_A", None) else "tied to the embedding" * (layer is tied)
+        if kind and hasattr(layer, "lora_A"):
+            raise ConfigError(
+                f"trainer.lora.targets {config.targets}: {name} is {kind}, and only linear layers with weights of "
+                "their own get adapters; leave it out"
+            )
 
 
 def _initialize_again(model: PreTrainedModel) -> None:
@@ -73,15 +89,35 @@ def merged_state(model: nn.Module, dtype: torch.dtype, keep: bool = True, copy: 
 
 def merged_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of ``merged_state`` one after the other, as the model has them or float32, on its device."""
-    for name, part in model.state_dict().items():
+    state, adapted = model.state_dict(), dict(_adapted(model))
+    for name, part in state.items():
         if ADAPTER in name:
             continue
-        tensor = full_tensor(part)
-        if BASE in name:
-            layer = model.get_submodule(name.partition(BASE)[0])
-            if name.endswith(".weight"):
-                tensor = tensor.float() + _product(layer)
-        yield usual_name(name), tensor
+        tensor, usual = full_tensor(part), usual_name(name)
+        if layer := adapted.get(usual) if BASE in name else None:
+            tensor = merged(tensor.float(), *_factors(state, name, layer), layer.scaling["default"])
+        yield usual, tensor
+
+
+def adapter_tensors(model: nn.Module, gather: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """Yield the adapters of each weight as ``merged`` takes them, on the model's device.
+
+    All ranks that share the model must call this at the same time.
+
+    Args:
+        model: the trained model.
+        gather: whether to yield full tensors; without it they are empty ones on ``meta``, and no rank has to take part.
+    """
+    state = model.state_dict()  # with several ranks, this also brings the parameters back into shards
+    for name, layer in _adapted(model):
+        for part, tensor in zip((FIRST, SECOND), _factors(state, name, layer, gather), strict=True):
+            yield name + part, tensor
+
+
+def base_digest(model: nn.Module, dtype: torch.dtype) -> str:
+    """The digest, in ``dtype``, of all weights that have adapters. All ranks must call this at the same time."""
+    state = {usual_name(name): tensor for name, tensor in model.state_dict().items()}
+    return digest_of((name, full_tensor(state[name]).to(dtype)) for name, _ in _adapted(model))
 
 
 def usual_name(name: str) -> str:
@@ -89,9 +125,18 @@ def usual_name(name: str) -> str:
     return name.replace(BASE, ".")
 
 
-def _product(layer: Any) -> Tensor:
-    """Return the matrix that an adapter adds to its layer's weight."""
-    first, second = full_tensor(layer.lora_A["default"].weight), full_tensor(layer.lora_B["default"].weight)
-    product = (second @ first) * layer.scaling["default"]
-    oriented: Tensor = product.T if getattr(layer, "fan_in_fan_out", False) else product
-    return oriented
+def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """The usual name of each weight that has adapters, and its layer."""
+    return ((f"{name}.weight", layer) for name, layer in model.named_modules() if hasattr(layer, "lora_A"))
+
+
+def _factors(state: Mapping[str, Tensor], name: str, layer: Any, gather: bool = True) -> tuple[Tensor, Tensor]:
+    """The adapters of weight ``name``: [rank, columns] and [rows, rank]."""
+    prefix = usual_name(name).removesuffix("weight")
+    found = [state[f"{prefix}{part}.default.weight"] for part in ("lora_A", "lora_B")]
+    if not gather:
+        found = [torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for tensor in found]
+    first, second = map(full_tensor, found)
+    if getattr(layer, "fan_in_fan_out", False):  # such a layer stores its weight transposed
+        return second.T.contiguous(), first.T.contiguous()
+    return first, second

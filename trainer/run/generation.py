@@ -22,7 +22,18 @@ def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
         ConfigError: The policy plays no agent, so nothing would be trained.
     """
     specs, agents = zip(*((entry.spec(), entry.agents) for entry in config.environments), strict=True)
-    spec = PoolSpec(model, config.rollout, specs, sandbox=config.sandbox, agents=agents)
+    trainer = config.trainer
+    ranks = trainer.ranks if trainer.ranks > 1 else 0
+    spec = PoolSpec(
+        model,
+        config.rollout,
+        specs,
+        sandbox=config.sandbox,
+        agents=agents,
+        cluster=config.cluster,
+        ranks=ranks,
+        gpus_per_rank=trainer.gpus_per_rank,
+    )
     if not spec.needs_engine:
         raise ConfigError("every agent plays through a URL, so nothing is trained; leave out the url of one agent")
     return spec

@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from ...rollout.engines.probe import Probe
 from ...rollout.workers.pool import Pool
-from ...verifiers.errors import ConfigError, EngineError
+from ...verifiers.errors import ConfigError
 from ..learner.async_learner import AsyncLearner
 from ..learner.learner import Metrics
 
@@ -25,9 +26,10 @@ class WeightSync:
     def __init__(self, pool: Pool, learner: AsyncLearner, probe: npt.NDArray[np.int32], tolerance: float) -> None:
         self._pool, self._learner = pool, learner
         self._probe, self._tolerance = probe, tolerance
+        self._adapters = False
 
-    async def check_vocabulary(self, vocabulary: int) -> None:
-        """Compare the vocabularies of engines and trainer.
+    async def meet_engines(self, vocabulary: int) -> None:
+        """Compare the vocabularies of engines and trainer, and see whether the engines take adapters alone.
 
         Args:
             vocabulary: of the trainer's model.
@@ -35,7 +37,9 @@ class WeightSync:
         Raises:
             ConfigError: The vocabulary of an engine has another size than the trainer's.
         """
-        for info in await self._pool.infos():
+        infos = await self._pool.infos()
+        self._adapters = all(info.adapters for info in infos)
+        for info in infos:
             if info.vocabulary != vocabulary:
                 raise ConfigError(
                     f"a {info.name} engine has a vocabulary of {info.vocabulary} tokens, and the trainer's model one "
@@ -46,16 +50,9 @@ class WeightSync:
         """Give the engines the learner's weights as ``version``, which must be new.
 
         Raises:
-            EngineError: A checksum or the probe's logprobs differ.
+            EngineError: A checksum or the probe's logprobs differ, or no engine took the weights in time.
         """
-        await self._pool.publish(await self._learner.send(self._pool.sender(), version))
-        expected = (await self._learner.compute_logprobs(self._probe))[1:]
-        answers = await self._pool.compute_logprobs(self._probe)
-        gap = float(np.max([np.abs(answer[1:] - expected).max() for answer in answers]))  # NaN if any value is NaN
-        if not gap <= self._tolerance:
-            raise EngineError(
-                f"weights version {version} arrived whole but have no effect: the probe's logprobs differ by {gap:.3g} "
-                f"(trainer against engine, allowed {self._tolerance:g}); check the engine's support for this model, or "
-                "set trainer.probe_tolerance"
-            )
-        return {"probe_gap": gap, "version": float(version)}
+        probe = Probe(self._probe, await self._learner.compute_logprobs(self._probe), self._tolerance)
+        shipment = await self._learner.send(self._pool.sender(), version, self._adapters)
+        gap = await self._pool.publish(shipment, probe)
+        return {"probe_gap": gap, "version": float(version), **self._pool.metrics()}

@@ -24,6 +24,12 @@ def configure_sandbox(settings: SandboxSettings) -> None:
         close_sandbox()
 
 
+def sandbox_settings() -> SandboxSettings:
+    """The settings that ``configure_sandbox`` was given last."""
+    with _lock:
+        return _settings
+
+
 def shared_sandbox(**changes: Any) -> Sandbox:
     """The sandbox of this process, or a second one whose settings differ from the configured ones by ``changes``.
 

@@ -247,13 +247,18 @@ class Forwarder:
         self._number = 0
 
     @property
+    def port(self) -> int:
+        """The port at which the program reaches the model."""
+        return int(self._listener.getsockname()[1])
+
+    @property
     def url(self) -> str:
         """The address at which the program reaches the model."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def step(self, seconds: float, watched: int) -> None:
-        """Carry what can be carried within ``seconds``; return early if the descriptor ``watched`` is readable."""
-        inputs = [self._listener, CHANNEL_IN, watched, *self._links.readers]
+    def step(self, seconds: float, *watched: int) -> None:
+        """Carry what can be carried within ``seconds``; return early if a descriptor in ``watched`` is readable."""
+        inputs = [self._listener, CHANNEL_IN, *watched, *self._links.readers]
         readable, writable = wait(inputs, self._links.writers, seconds)
         if self._listener in readable:
             self._number += 1
@@ -270,6 +275,19 @@ def _write_channel(data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(CHANNEL_OUT, view) :]
+
+
+def forward() -> None:
+    """Carry connections between stdin and stdout and the loopback interface, in a container that does nothing else.
+
+    The port is written first, in two bytes.
+    """
+    os.dup2(0, CHANNEL_IN)
+    os.dup2(1, CHANNEL_OUT)
+    forwarder = Forwarder()
+    _write_channel(forwarder.port.to_bytes(2, "big"))
+    while True:
+        forwarder.step(3600.0)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ....verifiers.errors import ConfigError, EngineError
-from ...models.loading import load_tokenizer
+from ...models.tokenizer import load_tokenizer
 
 _STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """White space as ``json.dumps`` writes it; JSON would allow any amount."""

@@ -28,15 +28,17 @@ import torch
 from transformers import PreTrainedModel
 
 from ....verifiers.errors import ConfigError, EngineError
-from ...models.loading import check_context, load_model
+from ...models.loading import check_context, load_empty_model, load_model
 from ..device import check_dtype, choose_device
 from ..engine import Completion, Engine, EngineInfo, Request, Stop
+from ..gpu_memory import MemoryNeed
 from ..local import LocalEngine
 from ..registry import EngineSetup
 from ..request_checks import check_length, check_tokens, check_version
 from ..stop_strings import watch_of
-from ..weight_transport.layout import check_layout, layout_of
+from ..weight_transport.base_weights import BaseWeights
 from ..weight_transport.transport import Shipment
+from .arriving_weights import check_fits, load
 from .cache import BLOCK, SlotCache, blocks
 from .constraint import Constraint, Constraints
 from .prefill import batches, padded
@@ -84,6 +86,7 @@ class TorchEngine:
         self._running: dict[int, tuple[int, Request]] = {}  # by slot
         self._ended: list[tuple[int, Completion]] = []  # to be returned by the next step
         self._path = ""  # of the tokenizer, for replies by a schema
+        self._base: BaseWeights | None = None  # what adapters are added to, until all weights are replaced
         self._constraints: Constraints | None = None
         self._held: dict[int, Constraint] = {}  # by slot
         self._generated = 0
@@ -105,6 +108,7 @@ class TorchEngine:
         """The engine of the model in folder ``path``; ``dtype`` is torch's name of a floating-point type."""
         engine = cls(load_model(path, getattr(torch, dtype), device), slots=slots, context=context, version=version)
         engine._path = path
+        engine._base = BaseWeights.of(path, engine.model, getattr(torch, dtype))
         return engine
 
     def add(self, key: int, request: Request) -> None:
@@ -173,27 +177,18 @@ class TorchEngine:
 
     @torch.no_grad()
     def update(self, shipment: Shipment) -> str:
-        """Copy new weights in, and compute the caches of running requests again.
+        """Copy new weights in, or add adapters to those of the folder; compute running requests' caches again.
 
         Returns:
             The digest of what arrived. If it is not the shipment's, the engine has no weights until the next update.
 
         Raises:
-            EngineError: a tensor is unknown, missing, or of another shape or type, and the old weights stay; or tensors
-                that the model ties arrived with different values. Of tied tensors one name is enough.
+            EngineError: the shipment does not fit (``check_fits``), and the old weights stay; or ``load`` failed.
         """
-        own = self.model.state_dict()
-        memory = {own[spec.name].data_ptr() for spec in shipment.layout if spec.name in own}
-        tied = [name for name, tensor in own.items() if tensor.data_ptr() in memory]
-        check_layout(shipment.layout, layout_of(own), optional=tied)
+        check_fits(self.model, shipment, self._base)
         self._version = -1  # until all of it has arrived
-        receiver, filled = shipment.open(), set()
-        for name, tensor in receiver.receive(shipment):
-            if own[name].data_ptr() in filled and not torch.equal(own[name].cpu(), tensor.cpu()):
-                raise EngineError(f"tensor {name!r} is tied to another one, which arrived with different values")
-            own[name].copy_(tensor)
-            filled.add(own[name].data_ptr())
-        digest = receiver.finish()
+        self._base = self._base if shipment.adapters else None
+        digest = load(self.model, shipment, self._base)
         if digest != shipment.digest:
             return digest
         self._version = shipment.version
@@ -215,7 +210,8 @@ class TorchEngine:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "slots": str(len(self._prefixes)),
         }
-        return EngineInfo("torch", self._version, self._context, self._vocabulary, self._generated, details)
+        counts = self._version, self._context, self._vocabulary, self._generated
+        return EngineInfo("torch", *counts, details, adapters=self._base is not None)
 
     def close(self) -> None:
         """Give back the cache's memory."""
@@ -334,6 +330,9 @@ def open_engine(setup: EngineSetup) -> Engine:
     if device == "cuda":
         check_dtype(setup.dtype, torch.cuda.get_device_name(), torch.cuda.get_device_capability())
         log.warning("%s", SLOW_ON_GPU)
+        empty = load_empty_model(setup.path, torch.float32)
+        need = MemoryNeed.of(empty, empty.config, setup.dtype)
+        need.check_slots(setup.slots, blocks(setup.context), torch.cuda.mem_get_info()[0])
     core = TorchEngine.from_path(
         setup.path,
         dtype=setup.dtype,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ....verifiers.errors import EngineError
 from ....verifiers.plugins import Plugins
 from ..own_code import CURE, OwnCode
+from .adapters import Adapters
 from .layout import Layout, TensorSpec, layout_of
 
 if TYPE_CHECKING:  # settings and workers import this file, and do without torch
@@ -25,6 +26,8 @@ class Shipment:
         receiver: makes the engine's side of the transport; a class or function, so that it can be pickled. Engines call
             ``open`` instead.
         payload: what that receiver needs: the bytes, a path, handles, an address.
+        adapters: says what the tensors belong to, if they are adapters alone; None if they are all of the weights. Only
+            engines whose ``info`` has ``adapters`` are given such a shipment.
     """
 
     version: int
@@ -32,6 +35,7 @@ class Shipment:
     digest: str
     receiver: "Callable[[], WeightReceiver]"
     payload: Any = None
+    adapters: Adapters | None = None
 
     def open(self) -> "CheckedReceiver":
         """The engine's side of the transport; its mistakes are errors that name ``rollout.weight_transport``."""

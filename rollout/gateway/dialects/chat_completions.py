@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ....verifiers.message import Message
-from ...service.engine.requests import ChatWanted, Refusal, read_messages, read_wanted
+from ...service.engine.requests import ChatWanted, Refusal, read_wanted
 from ..call import Answer, Call, Choice, with_reasoning
+from .contents import read_conversation
 from .dialect import COMMENT, event, openai_error, read_list, read_sampling
 
 
@@ -29,7 +30,7 @@ class ChatCompletions:
         thinking = read_wanted(ChatWanted, {**chosen, "messages": [{}]}).thinking
         return Call(
             read_sampling(body),
-            tuple(with_thoughts(read_messages(given), given)),
+            tuple(with_thoughts(read_conversation(given), given)),
             () if body.get("tool_choice") == "none" else tuple(read_list(body, "tools", [])),
             False if body.get("reasoning_effort") == "none" else thinking,
             stream=body.get("stream") is True,

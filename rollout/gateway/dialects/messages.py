@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ...service.engine.requests import Refusal, read_messages
+from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, ToolUse, with_reasoning
+from .contents import content_of, joined, read_conversation
 from .dialect import event, read_list, read_sampling, text_of
 
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -38,7 +39,7 @@ class Messages:
         named = {name: body[name] for name in ("model", "max_tokens", "temperature", "top_p", "top_k") if name in body}
         return Call(
             read_sampling(named, stop=body.get("stop_sequences")),
-            tuple(read_messages(told)),
+            tuple(read_conversation(told)),
             tuple(_tool(tool) for tool in read_list(body, "tools", [])) if called else (),
             True if thinks else None,
             stream=body.get("stream") is True,
@@ -93,14 +94,14 @@ def _told(place: str, message: dict[str, Any]) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     for block in blocks:
         if block.get("type") == "tool_result":
-            result = text_of(f"{place}.content", block.get("content"))
+            result = content_of(f"{place}.content", block.get("content"))
             told.append({"role": "tool", "tool_call_id": str(block.get("tool_use_id", "")), "content": result})
             continue
-        text = text_of(f"{place}.content", [block])
+        content = content_of(f"{place}.content", [block])
         if told and told[-1]["role"] == role:
-            told[-1]["content"] += text
+            told[-1]["content"] = joined(told[-1]["content"], content)
         else:
-            told.append({"role": role, "content": text})
+            told.append({"role": role, "content": content})
     return told or [{"role": role, "content": ""}]
 
 

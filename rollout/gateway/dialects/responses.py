@@ -7,8 +7,9 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
-from ...service.engine.requests import Refusal, read_messages
+from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, with_reasoning
+from .contents import content_of, read_conversation
 from .dialect import COMMENT, event, openai_error, read_list, read_sampling, text_of
 
 _SEALED = "lachesis:"
@@ -37,7 +38,7 @@ class Responses:
         previous = body.get("previous_response_id")
         return Call(
             read_sampling(named, max_tokens=body.get("max_output_tokens"), response_format=_format(body.get("text"))),
-            tuple(read_messages(told)),
+            tuple(read_conversation(told)),
             () if body.get("tool_choice") == "none" else tuple(tools),
             False if effort == "none" else None,
             stream=body.get("stream") is True,
@@ -100,7 +101,7 @@ def _told(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
             case "message" if item.get("role") == "assistant":
                 reply()["content"] += text_of(place, item.get("content"))
             case "message":
-                told.append({"role": item.get("role"), "content": text_of(place, item.get("content"))})
+                told.append({"role": item.get("role"), "content": content_of(place, item.get("content"))})
             case "reasoning":
                 said = reply()
                 said["content"] = with_reasoning(_reasoning(item), said["content"])
@@ -109,7 +110,7 @@ def _told(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 used = {"id": item.get("call_id"), "type": "function", "function": function}
                 reply().setdefault("tool_calls", []).append(used)
             case "function_call_output":
-                result = text_of(place, item.get("output"))
+                result = content_of(place, item.get("output"))
                 told.append({"role": "tool", "tool_call_id": str(item.get("call_id", "")), "content": result})
             case other:
                 raise Refusal(f"{place}.type: items of type {other!r:.40} are not supported here", param=place)

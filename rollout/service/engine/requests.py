@@ -205,7 +205,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> list[Message]:
     Raises:
         Refusal: a message is none, or has content other than text.
     """
-    return [_message(number, message) for number, message in enumerate(given)]
+    return [read_message(number, message) for number, message in enumerate(given)]
 
 
 def for_template(messages: Sequence[Message]) -> list[Message]:
@@ -223,7 +223,8 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _message(number: int, given: Mapping[str, Any]) -> Message:
+def read_message(number: int, given: Mapping[str, Any]) -> Message:
+    """One message, as in ``read_messages``; ``number`` is its place in the conversation."""
     place = f"messages.{number}"
     role = {"developer": "system", "function": "tool"}.get(str(given.get("role")), given.get("role"))
     if role not in ("system", "user", "assistant", "tool"):

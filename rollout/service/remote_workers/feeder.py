@@ -17,7 +17,7 @@ from ....verifiers.sandbox.settings import SandboxSettings
 from ...chats.renderer import Renderer
 from ...config import RolloutConfig
 from ...engines.engine import Generator
-from ...models.loading import load_tokenizer
+from ...models.tokenizer import load_tokenizer
 from ...orders import TRAINING, Failure, Order
 from ...tasks.stream import TaskStream
 from ...workers.threads import WorkerThreads

@@ -75,9 +75,9 @@ def test_a_span_that_ends_in_a_later_step_is_cut_to_the_range(tmp_path: Path) ->
 
 def test_faults_are_told_in_words(tmp_path: Path) -> None:
     lost = {"t": 1004.0, "event": "worker_lost", "worker": 1, "reason": "died: <b>x</b>"}
-    odd = {"t": 1005.0, "event": "engine_replaced"}
+    odd = {"t": 1005.0, "event": "engine_state", "state": "dead"}
     page = Timeline(write(tmp_path, BEGUN, lost, odd, *step(1, 1010.0))).page()
-    assert page["marks"] == [[4.0, "worker 1 was lost: died: <b>x</b>"], [5.0, "engine  is replaced"]]
+    assert page["marks"] == [[4.0, "worker 1 was lost: died: <b>x</b>"], [5.0, "engine  is dead: "]]
 
 
 DAMAGED = ["", "nonsense", "[1]", '{"event": "worker", "t": 1}', '{"event": 3, "t": 1}', "[" * 9000]

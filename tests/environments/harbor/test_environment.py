@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.environments.harbor.environment import Harbor
+from lachesis.environments.harbor.environment import Harbor, read_reward
 from lachesis.environments.play import play
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.trajectory import Trajectory
@@ -69,6 +69,11 @@ def test_a_task_that_shares_its_container_gets_the_whole_working_folder(make_tas
 )
 def test_the_reward_is_read_as_the_format_says(writes: str, score: float, make_task: Any) -> None:
     assert total(played(make_task(**{"tests__test.sh": f"#!/bin/bash\n{writes}\n"}), "")) == score
+
+
+def test_a_reward_that_is_no_float_is_no_reward() -> None:
+    for text in ('{"a": 1' + "0" * 400 + "}", "[" * 100_000, '"1"', "\xff"):
+        assert not read_reward({"/logs/verifier/reward.json": text.encode("latin-1")}, "").passed
 
 
 def test_an_agent_that_writes_the_reward_file_earns_nothing(make_task: Any) -> None:

@@ -44,3 +44,25 @@ def test_what_does_not_fit_is_refused_with_what_would(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         NEED.check(context, share, int(total * GIB), int(free * GIB))
+
+
+@pytest.mark.parametrize(
+    ("slots", "context", "free", "message"),
+    [
+        (
+            64,
+            8192,
+            50,
+            r"needs 82.0 GiB .* 64.0 GiB for rollout.slots = 64 .*; 50.0 GiB are free, so set "
+            r"rollout.slots to 32 or model.context to 4096 at most",
+        ),
+        (64, 8192, 20, r"set model.context to 256 at most"),
+        (64, 8192, 10, r"10.0 GiB are free, so take a smaller model, or a larger GPU"),
+    ],
+)
+def test_an_engine_that_reserves_the_context_of_every_slot_says_which_would_fit(
+    slots: int, context: int, free: int, message: str
+) -> None:
+    NEED.check_slots(32, 8192, 50 * GIB)
+    with pytest.raises(ConfigError, match=message):
+        NEED.check_slots(slots, context, free * GIB)

@@ -17,8 +17,8 @@ from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.engines.registry import ENGINES
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import ship
-from lachesis.rollout.models.loading import load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import PoolSpec

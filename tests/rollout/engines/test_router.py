@@ -5,7 +5,7 @@ import pytest
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
 from lachesis.rollout.engines.router import Router
-from lachesis.verifiers.errors import DeadlineExceeded, EngineError, EngineLost
+from lachesis.verifiers.errors import DeadlineExceeded, EngineError, EngineLost, EngineStale
 
 
 class Fixed:
@@ -47,3 +47,15 @@ def test_a_refusal_is_not_a_loss_and_is_passed_on() -> None:
 def test_with_every_engine_lost_the_deadline_ends_the_wait_and_says_why() -> None:
     with pytest.raises(DeadlineExceeded, match="gone"):
         ask(Router([Fixed(10, failures=10**9)], deadline=0.5), route=0)
+
+
+def test_an_engine_that_was_lost_is_asked_last_for_a_while_so_that_it_costs_one_request_only() -> None:
+    lost, other = Fixed(10, failures=1), Fixed(11)
+    router = Router([lost, other], deadline=5)
+    assert [ask(router, route=0) for _ in range(3)] == [11, 11, 11]
+    other.failures = 1
+    assert ask(router, route=0) == 10
+
+
+def test_an_engine_with_old_weights_needs_no_rest() -> None:
+    assert [ask(router, route=0) for router in [Router([Fixed(10, 1, EngineStale), Fixed(11)], 5)] * 2] == [11, 10]

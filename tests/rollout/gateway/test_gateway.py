@@ -73,6 +73,39 @@ def test_every_dialect_answers_and_says_its_errors_in_its_own_form(engine: Engin
     asyncio.run(talk())
 
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+IMAGES: dict[str, tuple[str, Any]] = {
+    "/v1/chat/completions": ("messages", {"type": "image_url", "image_url": {"url": PNG}}),
+    "/v1/messages": ("messages", {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}),
+    "/v1/responses": ("input", {"type": "input_image", "image_url": PNG}),
+}
+
+
+@pytest.mark.parametrize("path", IMAGES)
+def test_images_are_refused_in_the_dialects_form_by_a_policy_that_reads_text(engine: Engines, path: str) -> None:
+    table = engine()
+    name, image = IMAGES[path]
+    damaged = {"type": image["type"], "image_url": 5, "source": {"type": "base64", "data": None}}
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            for part, words in (
+                (image, "this model reads text only"),
+                (damaged, "an image has a data: or http(s) URL"),
+                ({"type": "input_audio", "input_audio": {}}, "found one of type 'input_audio'"),
+                (5, "found 5"),
+            ):
+                content = [{"type": "text", "text": "Look."}, part]
+                body = {**BODIES[path], name: [{"role": "user", "content": content}]}
+                status, answer = await post(opened, path, body)
+                if part == 5 and path == "/v1/messages":
+                    words = "list of blocks"
+                assert (status, words in message_of(path, answer)) == (400, True), answer
+            assert (await opened.close()).proof.sampled == 0
+
+    asyncio.run(talk())
+
+
 def test_models_tell_the_context(engine: Engines) -> None:
     async def talk() -> None:
         async with Gateway() as gateway, gateway.open(engine().policy, model="org/name") as opened:

@@ -8,12 +8,14 @@ from typing import Any
 import aiohttp
 import anthropic
 import openai
+import pytest
 
 from lachesis.rollout.gateway.episode import Opened
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.gateway.recording import Recording
+from lachesis.verifiers.errors import EngineError
 
-from .conftest import CALLED, LOOK, Engine, check_exact, user
+from .conftest import CALLED, LOOK, Engine, check_exact, until, user
 
 Engines = Callable[..., Engine]
 THOUGHT = "<think>\nhm\n</think>\n\n"
@@ -221,3 +223,97 @@ def test_the_token_route_gives_ids_and_logprobs_and_continues_by_ids(engine: Eng
                 prompt = [*prompt, *choice["token_ids"], 66, 67]
 
     assert len(recorded(table, talk).segments) == 1
+
+
+def test_long_generations_keep_the_connection_of_clients_that_do_not_stream(engine: Engines) -> None:
+    table = engine(lines=["one", "two", "three"])
+
+    async def talk() -> None:
+        async with Gateway(heartbeat=0.002) as gateway, gateway.open(table.policy) as opened:
+            for number, ask in enumerate(
+                (
+                    lambda: of_openai(opened).chat.completions.create(model="policy", messages=[user("hello")]),
+                    lambda: of_openai(opened).responses.create(model="policy", input="hello"),
+                    lambda: of_anthropic(opened).messages.create(model="policy", max_tokens=64, messages=[user("hi")]),
+                )
+            ):
+                table.gate.clear()
+                asking = asyncio.create_task(ask())  # type: ignore[arg-type]
+                await until(lambda wanted=number: table.begun > wanted)
+                await asyncio.sleep(0.05)  # some white space is sent
+                table.gate.set()
+                answer: Any = await asking
+                assert ("one", "two", "three")[number] in answer.model_dump_json()
+            assert (await opened.close()).proof.untrained == {}
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
+
+
+def test_white_space_is_sent_before_the_answer_while_the_model_thinks(engine: Engines) -> None:
+    table = engine()
+    table.gate.clear()
+
+    async def talk() -> None:
+        async with Gateway(heartbeat=0.002) as gateway, gateway.open(table.policy) as opened:
+            body = {"model": "policy", "messages": [user("hello")]}
+            headers = {"Authorization": f"Bearer {opened.key}"}
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                session.post(f"{opened.url}/v1/chat/completions", json=body) as answer,
+            ):
+                assert (answer.status, answer.content_type) == (200, "application/json")
+                assert await answer.content.readexactly(2) == b"\n\n"
+                table.gate.set()
+                assert (await answer.json())["choices"][0]["message"]["content"] == "the answer is 4"
+            check_exact(table, await opened.close())
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
+
+
+def test_an_error_after_white_space_is_a_lost_connection_which_the_client_tries_again(engine: Engines) -> None:
+    table = engine()
+    failed: list[Any] = []
+
+    def failing(request: Any) -> str:
+        failed.append(request)
+        if len(failed) == 1:
+            raise EngineError("no engine")
+        return "the answer is 4"
+
+    async def talk() -> None:
+        async with Gateway(heartbeat=0.002) as gateway, gateway.open(table.policy) as opened:
+            table.say = failing
+            table.gate.clear()
+            client = openai.AsyncOpenAI(base_url=f"{opened.url}/v1", api_key=opened.key, max_retries=1)
+            asking = asyncio.create_task(client.chat.completions.create(model="policy", messages=[user("hello")]))
+            await until(lambda: table.begun)
+            await asyncio.sleep(0.05)
+            table.gate.set()
+            assert (await asking).choices[0].message.content == "the answer is 4"
+            assert (await opened.close()).failure == ""
+
+    asyncio.run(asyncio.wait_for(talk(), 60))
+
+
+def test_anthropic_counts_tokens_without_asking_the_model(engine: Engines) -> None:
+    table = engine(lines=["one"], context=2048)
+
+    async def talk(opened: Opened) -> None:
+        client = of_anthropic(opened)
+        asked: dict[str, Any] = {"model": "policy", "system": "Be kind.", "messages": [user("hello")], "tools": [TOOL]}
+        counted = await client.messages.count_tokens(**asked)
+        answer = await client.messages.create(max_tokens=64, **asked)
+        assert counted.input_tokens == answer.usage.input_tokens
+        assert (await client.messages.count_tokens(model="policy", messages=[user("hello")])).input_tokens < 60
+        for error, wrong in (
+            (anthropic.NotFoundError, {"model": "other"}),
+            (anthropic.BadRequestError, {"messages": []}),
+            (anthropic.BadRequestError, {"messages": [user("x" * 200_000)]}),
+        ):
+            with pytest.raises(error):
+                await client.messages.count_tokens(**{**asked, **wrong})
+        with pytest.raises(anthropic.AuthenticationError):
+            await anthropic.AsyncAnthropic(base_url=opened.url, api_key="wrong").messages.count_tokens(**asked)
+
+    recording = recorded(table, talk)
+    assert (recording.proof.calls, len(recording.branches)) == (1, 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import anthropic
+import openai
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -80,3 +81,65 @@ def test_prompts_without_messages_and_overlong_ones_are_refused() -> None:
                 assert (await answer.json())["error"]["code"] == "context_length_exceeded"
 
     assert recorded([None], talk)[0].proof.refused == 2
+
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+WEB = "https://example.org/a.png"
+SHOWN: list[Any] = [
+    {"type": "text", "text": "Compare "},
+    {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}},
+    {"type": "text", "text": " with "},
+    {"type": "image_url", "image_url": {"url": WEB}},
+]
+SOURCE = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+
+
+def test_images_pass_to_a_model_behind_a_url_as_they_were_sent() -> None:
+    async def talk(opened: Any) -> None:
+        client = openai.AsyncOpenAI(base_url=f"{opened.url}/v1", api_key=opened.key)
+        await client.chat.completions.create(model="policy", messages=[{"role": "user", "content": SHOWN}])
+        typed: Any = [
+            {"type": "input_text", "text": "Compare "},
+            {"type": "input_image", "image_url": PNG, "detail": "high"},
+            {"type": "input_text", "text": " with "},
+            {"type": "input_image", "image_url": WEB},
+        ]
+        await client.responses.create(model="policy", input=[{"role": "user", "content": typed}])
+        anthropics = anthropic.AsyncAnthropic(base_url=opened.url, api_key=opened.key)
+        blocks: list[Any] = [
+            {"type": "text", "text": "Compare "},
+            {"type": "image", "source": SOURCE},
+            {"type": "text", "text": " with "},
+            {"type": "image", "source": {"type": "url", "url": WEB}},
+        ]
+        result = {"type": "tool_result", "tool_use_id": "c1", "content": blocks}
+        used = {"type": "tool_use", "id": "c1", "name": "look", "input": {}}
+        messages: list[Any] = [
+            {"role": "user", "content": blocks},
+            {"role": "assistant", "content": [used]},
+            {"role": "user", "content": [result]},
+        ]
+        await anthropics.messages.create(model="policy", max_tokens=9, messages=messages)
+
+    recording, asked = recorded([{"content": "one"}, {"content": "two"}, {"content": "three"}], talk)
+    plain = [part if "detail" not in str(part) else {"type": "image_url", "image_url": {"url": PNG}} for part in SHOWN]
+    assert [body["messages"][0] for body in asked[:2]] == [{"role": "user", "content": SHOWN}] * 2
+    first, _, third = asked[2]["messages"]
+    assert first == {"role": "user", "content": plain}
+    assert third == {"role": "tool", "tool_call_id": "c1", "content": plain}
+    (shown, *_) = recording.branches
+    assert shown.messages[0] == {"role": "user", "content": "Compare  with ", "images": [PNG, WEB]}
+
+
+def test_another_image_is_another_conversation() -> None:
+    async def talk(opened: Any) -> None:
+        client = openai.AsyncOpenAI(base_url=f"{opened.url}/v1", api_key=opened.key)
+        said: Any = {"role": "assistant", "content": "one"}
+        for url in (PNG, WEB, PNG):
+            asked: Any = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+            again = [] if opened.answered == 0 else [said, {"role": "user", "content": "and?"}]
+            await client.chat.completions.create(model="policy", messages=[asked, *again])
+
+    recording, asked = recorded([{"content": "one"}, {"content": "two"}, {"content": "three"}], talk)
+    assert [len(body["messages"]) for body in asked] == [1, 3, 3]
+    assert sorted(len(branch.messages) for branch in recording.branches) == [4, 4]  # the third goes on from the first

@@ -14,9 +14,10 @@ from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
 from lachesis.rollout.engines.vllm import VllmEngine
-from lachesis.rollout.models.loading import load_model, load_tokenizer
+from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.rope import scaled_model
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.trainer.config import TrainerConfig
 from lachesis.trainer.learner.local import LocalLearner
 from lachesis.trainer.run.model import prepare_model

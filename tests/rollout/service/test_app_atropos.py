@@ -14,7 +14,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from lachesis.rollout.models.loading import save_tokenizer
+from lachesis.rollout.models.tokenizer import save_tokenizer
 
 from .conftest import REGISTRATION, Client
 

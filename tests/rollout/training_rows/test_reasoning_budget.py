@@ -2,8 +2,8 @@
 
 import pytest
 
-from lachesis.rollout.models.loading import load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.rollout.training_rows.reasoning_budget import ReasoningBudget
 
 

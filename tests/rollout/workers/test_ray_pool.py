@@ -1,6 +1,7 @@
 """Ray for real: actors, the same bits as in one process, and what happens when they are killed."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,13 +16,15 @@ from ray.exceptions import OwnerDiedError, RaySystemError
 from lachesis.environments.loading import describe
 from lachesis.rollout.config import ModelConfig, RolloutConfig
 from lachesis.rollout.engines.engine import Request, Sampling
+from lachesis.rollout.engines.probe import Probe
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
+from lachesis.rollout.event_log import EventLog
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.rollout.orders import Order, Outcome
 from lachesis.rollout.workers.answer_desk import Answer
-from lachesis.rollout.workers.engine_fleet import EngineFleet
+from lachesis.rollout.workers.engine_fleet import EngineFleet, Seat
 from lachesis.rollout.workers.pool import InlinePool, PoolSpec
 from lachesis.rollout.workers.ray_pool import RayPool
 from lachesis.rollout.workers.remote import RemoteEngine
@@ -62,8 +65,7 @@ def expected(spec: PoolSpec, weights: Shipment, orders: list[Order]) -> list[tup
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     yield
-    children = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
-    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children()]
     assert not [name for name in names if "ray" in name or "gcs" in name], names
 
 
@@ -103,14 +105,14 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
 def test_all_engines_killed_at_once_are_waited_for_and_the_watch_outlives_an_odd_error(
     spec: PoolSpec, weights: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refit, odd = EngineFleet._refit, [RuntimeError("odd")]
+    fit, odd = EngineFleet._fit, [RuntimeError("odd")]
 
-    async def refit_at_last(fleet: EngineFleet, number: int) -> bool:
-        if fleet._shipment is not None and odd and asyncio.current_task() is fleet._supervisor:
+    async def fit_at_last(fleet: EngineFleet, seat: Seat) -> None:
+        if seat.member.restarts and odd:
             raise odd.pop()
-        return await refit(fleet, number)
+        await fit(fleet, seat)
 
-    monkeypatch.setattr(EngineFleet, "_refit", refit_at_last)
+    monkeypatch.setattr(EngineFleet, "_fit", fit_at_last)
 
     async def kill_all_and_score(pool: RayPool) -> None:
         await pool.publish(weights)
@@ -147,15 +149,28 @@ def test_a_stopped_worker_holds_up_no_other_caller_of_the_engine(
     with_pool(smaller(spec, deadline=600), stop_and_ask)
 
 
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def children(pid: int | str = "self") -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def started() -> list[str]:
+    """The command lines of Ray's processes that this one has started."""
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in children()]
+
+
 def smaller(spec: PoolSpec, engines: int = 1, **settings: float) -> PoolSpec:
-    """The same with one worker: each actor imports torch, which takes seconds."""
+    """The same with one worker: each engine imports torch, which takes seconds."""
     update = {"engines": engines, "workers": 1, **settings}
     return replace(spec, rollout=spec.rollout.model_copy(update=update))
 
 
-def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]]) -> None:
+def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]], events: EventLog | None = None) -> None:
     async def session() -> None:
-        pool = RayPool(spec)
+        pool = RayPool(spec, events)
         try:
             async with asyncio.timeout(240):
                 await use(pool)
@@ -172,11 +187,22 @@ async def run_in_chunks(pool: RayPool, orders: list[Order]) -> list[tuple[int, l
 
 
 def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_killed(
-    spec: PoolSpec, weights: Shipment, orders: list[Order], expected: list[tuple[int, list[bytes]]]
+    spec: PoolSpec,
+    weights: Shipment,
+    orders: list[Order],
+    expected: list[tuple[int, list[bytes]]],
+    tmp_path: Path,
 ) -> None:
+    tokens = np.arange(3, 19, dtype=np.int32)
+
     async def use(pool: RayPool) -> None:
         await pool.publish(weights)
+        [logprobs, _] = await pool.compute_logprobs(tokens)
+        probe = Probe(tokens, logprobs, 1e-3)
         assert await run_in_chunks(pool, orders) == expected
+        assert {has_torch(pid) for pid in await pool.worker_pids()} == {False}
+        assert {has_torch(pid) for pid in await pool.engine_pids()} == {True}
+        assert not [name for name in started() if "dashboard.py" in name or "monitor.py" in name]
 
         engine, worker = (await pool.engine_pids())[0], (await pool.worker_pids())[0]
         running = asyncio.create_task(run_in_chunks(pool, orders * 20))
@@ -187,16 +213,37 @@ def test_ray_gives_the_bits_of_one_process_also_while_engines_and_workers_are_ki
         os.kill(worker, signal.SIGKILL)
         assert await running == expected * 20
 
-        scaled = {name: tensor * 1.01 for name, tensor in weights.receiver().receive(weights)}
-        newer = ship(ObjectStoreSender(), 1, scaled)
-        await pool.publish(newer)
-        while [info.version for info in await pool.infos()] != [1, 1]:  # noqa: ASYNC110 - the restarted one catches up
+        same = ship(ObjectStoreSender(), 1, dict(tensors_of(weights)))
+        assert await pool.publish(same, probe) == 0.0
+        scaled = ship(ObjectStoreSender(), 2, {name: t * 1.01 for name, t in tensors_of(weights)})
+        await pool.publish(scaled)
+        while [info.version for info in await pool.infos()] != [2, 2]:  # noqa: ASYNC110 - the restarted one catches up
             await asyncio.sleep(0.2)
         assert engine not in await pool.engine_pids()
-        first, second = await pool.compute_logprobs(np.arange(3, 19, dtype=np.int32))
+        first, second = await pool.compute_logprobs(tokens)
         assert np.array_equal(first, second, equal_nan=True)
+        while pool.metrics()["rate/engines_healthy"] < 1:  # noqa: ASYNC110 - its state follows
+            await asyncio.sleep(0.05)
+        with pytest.raises(EngineError, match="arrived whole but have no effect"):
+            await pool.publish(ship(ObjectStoreSender(), 3, {name: t * 2 for name, t in tensors_of(scaled)}), probe)
 
-    with_pool(spec, use)
+    events = EventLog(tmp_path / "events.jsonl")
+    with_pool(spec, use, events)
+    events.close()
+    rows = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    states = [row["state"] for row in rows if row["event"] == "engine_state" and row["engine"] == 0]
+    assert [state for state in states if state != "suspect"][:6] == [
+        "stale",
+        "healthy",
+        "dead",
+        "restarting",
+        "stale",
+        "healthy",
+    ]
+
+
+def tensors_of(shipment: Shipment) -> list[tuple[str, torch.Tensor]]:
+    return list(shipment.receiver().receive(shipment))
 
 
 LETHAL = """

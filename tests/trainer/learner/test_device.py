@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lachesis.trainer.config import TrainerConfig
-from lachesis.trainer.learner.device import check_compiler, check_memory, choose_device
-from lachesis.verifiers.errors import ConfigError
+from lachesis.trainer.learner.device import check_compiler, check_memory, choose_device, memory_told
+from lachesis.verifiers.errors import ConfigError, InfrastructureError
 
 WIDE, HALF = torch.float32, torch.bfloat16
 GIB = 2**30
@@ -91,3 +91,25 @@ def test_compilation_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("lachesis.trainer.learner.device.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"trainer\.compile needs Triton"):
         check_compiler(torch.device("cuda"), "trainer.compile")
+
+
+@pytest.mark.parametrize(
+    ("settings", "cures"),
+    [
+        ({"micro_tokens": 16384}, r"; set trainer.micro_tokens = 8192, .*, or set .* = true, or train adapters"),
+        ({"micro_tokens": 1, "gradient_checkpointing": True, "lora": {"rank": 8}}, r"; take a smaller model"),
+    ],
+)
+def test_a_step_for_which_the_memory_is_too_small_says_what_to_change(settings: dict[str, object], cures: str) -> None:
+    class Learner:
+        config, device = TrainerConfig.model_validate(settings), torch.device("cuda:0")
+
+        @memory_told
+        def step(self, tokens: int) -> None:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {tokens} GiB. GPU 0 has a total of 79")
+
+    with pytest.raises(
+        InfrastructureError, match=rf"the memory of cuda:0 is full .*CUDA out of memory.*{cures}"
+    ) as told:
+        Learner().step(3)
+    assert "\n" not in str(told.value)

@@ -1,59 +1,19 @@
 """Models of which each rank reads only its own shards, so that no rank holds all weights in float32."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-from transformers.utils.hub import cached_file
 
 from ....rollout.models.loading import load_empty_model, load_model
+from ....rollout.models.weight_files import WeightFiles
 from ..lora import BASE
 
 log = logging.getLogger("lachesis")
-
-
-@dataclass(frozen=True)
-class WeightFiles:
-    """The safetensors files of a model folder, by the names of the tensors in them."""
-
-    files: dict[str, Path]
-
-    @classmethod
-    def of(cls, path: str) -> "WeightFiles":
-        """Find the files in a folder or of a Hub id; there are none if its weights have another format."""
-
-        def find(name: str) -> Path | None:
-            found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-            return Path(found) if found else None
-
-        if index := find(SAFE_WEIGHTS_INDEX_NAME):
-            places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            files = {name: find(name) for name in set(places.values())}
-            return cls({name: file for name, place in places.items() if (file := files[place])})
-        if not (single := find(SAFE_WEIGHTS_NAME)):
-            return cls({})
-        with safe_open(single, "pt") as opened:
-            return cls(dict.fromkeys(opened.keys(), single))
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor."""
-        with safe_open(self.files[name], "pt") as opened:
-            return tuple(opened.get_slice(name).get_shape())
-
-    def rows(self, name: str, start: int, end: int) -> Tensor:
-        """Read a part of a tensor's first axis; nothing else of its file is read."""
-        with safe_open(self.files[name], "pt") as opened:
-            part: Tensor = opened.get_slice(name)[start:end]
-            return part
 
 
 def open_model(path: str, dtype: torch.dtype, device: torch.device, ranks: int) -> PreTrainedModel:
@@ -68,7 +28,8 @@ def open_model(path: str, dtype: torch.dtype, device: torch.device, ranks: int) 
         return load_model(path, dtype, device)
     model = load_empty_model(path, dtype)
     try:
-        reason = _whole(model, WeightFiles.of(path), dtype)
+        weights = WeightFiles.of(path)
+        reason = weights.difference(model, dtype) or _tied_twice(model, weights)
     except SafetensorError as error:
         reason = f"its files cannot be read ({error})"
     if reason:
@@ -115,21 +76,10 @@ def _empty_parameters(model: nn.Module) -> Iterator[tuple[str, Callable[[nn.Para
                 yield f"{prefix}.{name}", replace, parameter
 
 
-def _whole(model: PreTrainedModel, weights: WeightFiles, dtype: torch.dtype) -> str:
-    """Say why ranks cannot read shards of this model; empty if they can."""
-    if not weights.files:
-        return "its weights are not in safetensors files"
-    if get_model_conversion_mapping(model, add_legacy=False):
-        return f"transformers converts the weights of {model.config.model_type} while it loads them"
-    if getattr(model.config, "quantization_config", None):
-        return "its weights are quantized"
-    if dtype != torch.float32 and model._keep_in_fp32_modules_strict:
-        return f"parts of {model.config.model_type} stay in float32"
-    once = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+def _tied_twice(model: PreTrainedModel, weights: WeightFiles) -> str:
+    """Say which tied tensor the files hold under a second name; empty if there is none."""
+    once = dict(model.named_parameters())
     again = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once.keys()
-    for name, shape in once.items():
-        if name not in weights.files or weights.shape(name) != shape:
-            return f"its files hold no {name} of shape {shape}"
     return next((f"its files hold {name} although it is tied" for name in again if name in weights.files), "")
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ....environments.environment import Environment
 from ....rollout.chats.renderer import Renderer
 from ....rollout.config import ModelConfig
-from ....rollout.models.loading import load_tokenizer
+from ....rollout.models.tokenizer import load_tokenizer
 from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.group import Group
 from ....verifiers.rows.jsonl import read_json

@@ -14,7 +14,7 @@ from typing import IO, Any
 import tomli_w
 
 from ....rollout.event_log import EVENTS, EventLog
-from ....rollout.store import TrajectoryStore
+from ....rollout.store import TrajectoryStore, listed
 from ....verifiers.errors import ConfigError, InfrastructureError
 from ....verifiers.files import replace_text
 from ....verifiers.group import Group
@@ -154,6 +154,19 @@ class RunFolder:
             replace_text(target, "".join(json.dumps(row) + "\n" for row in kept))
             self._metrics = target.open("a", buffering=1)
             self.trajectories.rewind(step)
+        steps = {row["step"] for row in kept}
+        trained = {row["step"] for row in kept if "tokens/sampled" in row and row["step"] <= step}
+        self._warn_of_holes(self.trajectories.path, trained - set(self.trajectories.steps))
+        self._warn_of_holes(target, set(range(1, last + 1)) - steps)
+
+    def _warn_of_holes(self, file: Path, missing: set[int]) -> None:
+        """Say which steps a file has lost, for example because it was cut off while the run was not under way."""
+        if missing:
+            logging.getLogger("lachesis").warning(
+                "%s lacks %s; the run goes on, and does not make them again. Only a backup has them",
+                file,
+                listed(sorted(missing)),
+            )
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json`` atomically."""

@@ -21,8 +21,9 @@ from lachesis.rollout.engines.embedded.sampling import draw, keep_likely, keep_t
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import Shipment, ship
-from lachesis.rollout.models.loading import load_model, load_tokenizer
+from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.tiny import build_tiny_model
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.verifiers.errors import ConfigError, EngineError
 
 VOCABULARY = 512

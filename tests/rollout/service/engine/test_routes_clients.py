@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.rollout.models.loading import save_tokenizer
+from lachesis.rollout.models.tokenizer import save_tokenizer
 from lachesis.rollout.service.engine.exact_tokens import repaired
 
 CLIENTS = Path(__file__).with_name("atropos_clients.py")

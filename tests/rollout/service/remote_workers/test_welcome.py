@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from lachesis.rollout.chats.renderer import Renderer
-from lachesis.rollout.models.loading import load_tokenizer
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
+from lachesis.rollout.models.tokenizer import load_tokenizer
 from lachesis.rollout.service.remote_workers.welcome import _digest, pack_tokenizer, unpack_tokenizer
 from lachesis.verifiers.errors import InfrastructureError
 

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from lachesis.rollout.models.loading import load_model
 from lachesis.trainer.learner.config import LoraConfig
-from lachesis.trainer.learner.lora import adapt
+from lachesis.trainer.learner.lora import adapt, adapter_tensors, base_digest
 from lachesis.trainer.learner.packing.logprobs import LogprobModel
 from lachesis.trainer.learner.sharded.shard_loading import load_shards, open_model
 from lachesis.trainer.learner.sharded.sharding import Ranks, full_tensor
@@ -56,7 +56,9 @@ def loaded(folder: str, lora: bool, ranks: Ranks | None) -> dict[str, Any]:
     took = memory("VmHWM") - before
     if ranks and empty:
         ranks.check(policy)
-    return {"digests": digests(model), "took": took, "by shards": empty}
+    sent = {name: tensor.clone() for name, tensor in adapter_tensors(model)}
+    digest = base_digest(model, dtype)
+    return {"digests": digests(model), "took": took, "by shards": empty, "adapters": sent, "base": digest}
 
 
 def rank(number: int, size: int, port: int, out: str, folders: list[str]) -> None:

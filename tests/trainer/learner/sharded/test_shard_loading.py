@@ -60,6 +60,8 @@ def test_ranks_that_read_shards_hold_the_bits_of_the_whole_model(
     for found in ranks:
         assert found[folders[name], lora]["digests"] == whole["digests"]
         assert found[folders[name], lora]["by shards"] is (name != "pickled")
+        torch.testing.assert_close(found[folders[name], lora]["adapters"], whole["adapters"], rtol=0, atol=0)
+        assert found[folders[name], lora]["base"] == whole["base"]
 
 
 def test_a_rank_takes_the_memory_of_its_shards_and_not_of_the_model(folders: dict[str, str], ranks: list[Any]) -> None:

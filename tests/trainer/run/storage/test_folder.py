@@ -88,6 +88,30 @@ def test_a_resumed_history_has_neither_hole_nor_double(tmp_path: Path) -> None:
     assert TrajectoryStore(folder.path / "trajectories.jsonl.zst").steps == steps
 
 
+def test_a_history_with_lost_steps_is_gone_on_with_and_the_steps_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder.create(config_in(tmp_path))
+    for step in range(7):
+        folder.log_metrics(step, {"loss": 1.0, "tokens/sampled": 5.0} if step else {"loss": 1.0})
+        if step:
+            folder.log_trajectories(step, [group(step)])
+    folder.close()
+    stored, metrics = folder.path / "trajectories.jsonl.zst", folder.path / "metrics.jsonl"
+    stored.write_bytes(stored.read_bytes()[: sum(frame.length for frame in folder.trajectories.frames[:2]) + 3])
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join([*lines[:4], *lines[5:]]))
+    again = RunFolder.open(folder.path)
+    with caplog.at_level(logging.WARNING, "lachesis"):
+        again.rewind(5)
+        assert "trajectories.jsonl.zst lacks steps 3, 5; the run goes on" in caplog.text
+        assert "metrics.jsonl lacks step 4; " in caplog.text
+        caplog.clear()
+        again.rewind(2)
+        assert caplog.text == ""
+    again.close()
+
+
 def test_a_spoilt_line_is_named_by_number(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": \n{"step": 3}\n')

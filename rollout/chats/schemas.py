@@ -1,0 +1,54 @@
+"""The tools of a conversation, whose text is made once although an agent sends them with every call."""
+
+import hashlib
+import json
+import marshal
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, ClassVar
+
+from ...verifiers.errors import DataError
+
+_MOST_INTERNED = 64
+
+
+class Schemas(tuple[dict[str, Any], ...]):
+    """JSON schemas of tools, which nobody changes."""
+
+    _interned: ClassVar[OrderedDict[bytes, "Schemas"]] = OrderedDict()
+
+    @classmethod
+    def of(cls, tools: Iterable[dict[str, Any]]) -> "Schemas":
+        """The tools, as they are if they are ``Schemas``."""
+        return tools if isinstance(tools, cls) else cls(tools)
+
+    @classmethod
+    def interned(cls, tools: Iterable[dict[str, Any]]) -> "Schemas":
+        """The same object for equal tools, if it is among the latest."""
+        schemas = cls.of(tools)
+        try:  # faster than JSON, and as strict: 1, 1.0 and true differ
+            digest = hashlib.blake2b(marshal.dumps(tuple(schemas), 2), digest_size=16).digest()
+        except ValueError:  # too deep, or no JSON, which ``text`` reports
+            return schemas
+        known = cls._interned.setdefault(digest, schemas)
+        if len(cls._interned) > _MOST_INTERNED:
+            cls._interned.popitem(last=False)
+        return known
+
+    @cached_property
+    def text(self) -> str:
+        """The tools as JSON.
+
+        Raises:
+            DataError: they are no JSON.
+        """
+        try:
+            return json.dumps(list(self))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"tool schemas are JSON: {error}") from None
+
+    @cached_property
+    def first(self) -> "Schemas":
+        """The first of the tools, or none."""
+        return Schemas(self[:1])

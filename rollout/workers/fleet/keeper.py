@@ -1,0 +1,213 @@
+"""Looks after one actor of a fleet: asks for its pulse, and replaces its process if that no longer answers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ....verifiers.errors import EngineLost
+from .patience import Patience
+from .state import Event, Member, State
+
+log = logging.getLogger("lachesis")
+
+
+class ActorLost(EngineLost):
+    """The process of an actor ended."""
+
+
+class ActorSilent(EngineLost):
+    """An actor did not answer in time; its process may be there, stopped or cut off."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """The answer of a process that runs.
+
+    Attributes:
+        pid: its process id.
+        stalled: seconds for which the event loop that does its work has taken no turn.
+        node: the Ray id of its node; only known from a first answer.
+    """
+
+    pid: int
+    stalled: float = 0.0
+    node: str = ""
+
+
+class Actor(Protocol):
+    """A handle on an actor, as a keeper uses it."""
+
+    async def hello(self, deadline: float) -> Pulse:
+        """The first answer of a process, once it is built; ``ActorSilent`` or ``ActorLost`` if there is none."""
+        ...
+
+    async def pulse(self, deadline: float) -> Pulse:
+        """Answer at once, from a thread of its own, whatever the actor is doing; errors as in ``hello``."""
+        ...
+
+    async def kill(self, restart: bool) -> None:
+        """End the process, at once; Ray starts another if ``restart``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When an actor is given up; each that follows from measurements takes this run's.
+
+    Attributes:
+        silence: seconds without an answer after which its process is killed.
+        stalled: seconds without a turn of its event loop after which its process is killed.
+        start: how long its process may take to start.
+        pulse: how long an answer may take before the actor is suspect.
+    """
+
+    silence: float
+    stalled: Patience
+    start: Patience
+    pulse: Patience
+
+    @classmethod
+    def of(cls, silence: float, deadline: float) -> "Limits":
+        """The limits of a fleet whose calls may take ``deadline`` seconds."""
+        return cls(
+            silence,
+            stalled=Patience(120.0, deadline, 10, first=120.0),
+            start=Patience(120.0, deadline, 5),
+            pulse=Patience(5.0, 30.0, 20, first=5.0),
+        )
+
+
+class Keeper:
+    """Looks after an actor as long as its fleet lives.
+
+    Args:
+        actor: the handle.
+        member: its state.
+        label: what messages call it.
+        limits: when it is given up; those of all actors of a fleet, which share what was measured.
+        fit: is awaited while the actor is stale; it ends with ``Event.REFITTED`` if the actor may serve.
+        gone: is told why Ray itself is given up, if it does not end a process in time.
+        changed: is called after each change of the state.
+    """
+
+    EVERY = 0.5
+    """Seconds between two looks."""
+    UNPLACED = 60.0
+    """Seconds without a start after which the user is told once."""
+    MOST_DOUBLINGS = 3
+    """How often the patience with an actor doubles, once for each kill for its silence: it may just be slow."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        member: Member,
+        label: str,
+        limits: Limits,
+        fit: Callable[[], Awaitable[None]],
+        gone: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._actor, self.member, self._label, self._limits = actor, member, label, limits
+        self._fit, self._gone, self._changed = fit, gone, changed
+        self._pid = 0
+        self._silent = 0.0
+        self._kills = 0
+        self._told_unplaced = self._down = False
+
+    async def tend(self) -> None:
+        """Look after the actor until it is retired."""
+        while self.member.state is not State.RETIRED:
+            try:
+                await (self._await_start() if self.member.state is State.RESTARTING else self._feel())
+                if self.member.state is State.STALE:
+                    await self._fit()
+                self._tell_back()
+            except Exception as error:  # noqa: BLE001 - if this ended, nobody would look after the actor
+                log.warning("%s: %s", self._label, error)
+            await asyncio.sleep(self.EVERY)
+
+    def happened(self, event: Event, reason: str) -> bool:
+        """Take an event; as in ``Member``."""
+        moved = self.member.happened(event, reason)
+        if moved:
+            self._changed()
+        return moved
+
+    async def replace(self, reason: str) -> None:
+        """Kill the process, so that Ray starts another."""
+        log.warning("%s %s; its process is killed and started again", self._label, reason)
+        self._down = True
+        self.happened(Event.LOST, reason)
+        try:
+            await self._actor.kill(restart=True)
+        except TimeoutError:
+            self._gone(f"Ray did not end the process of {self._label} in time")
+        self._start_again()
+
+    async def _await_start(self) -> None:
+        """Wait for the first answer of a process."""
+        waited = time.monotonic() - self.member.since
+        try:
+            pulse = await self._actor.hello(self._limits.pulse.seconds)
+        except ActorSilent:
+            if self.member.restarts and waited > self.UNPLACED and not self._told_unplaced:
+                self._told_unplaced = True
+                log.warning(
+                    "%s has not come back for %.0f s; the run goes on without it. If `ray status` shows that no node "
+                    "has room for it, add a node",
+                    self._label,
+                    waited,
+                )
+            if waited > self._limits.start.seconds:
+                await self.replace(f"has not started within {waited:.0f} s")
+            return
+        except ActorLost:  # while Ray starts it, or because the process ended again
+            return
+        self._limits.start.note(time.monotonic() - self.member.since)
+        self._pid, self.member.node, self._silent = pulse.pid, pulse.node, 0.0
+        self._told_unplaced = False
+        self.happened(Event.ANSWERED, "its process has started")
+
+    async def _feel(self) -> None:
+        """Ask for the pulse, and act on what comes, or does not."""
+        deadline, begun = self._limits.pulse.seconds, time.monotonic()
+        try:
+            pulse = await self._actor.pulse(deadline)
+        except ActorSilent as silent:
+            self._silent += deadline
+            if self.happened(Event.SILENT, str(silent)):
+                log.warning("%s has not answered for %.0f s; others get its work meanwhile", self._label, deadline)
+                self._down = True
+            if self._silent >= self._limits.silence * 2 ** min(self._kills, self.MOST_DOUBLINGS):
+                self._kills += 1
+                await self.replace(f"has not answered for {self._silent:.0f} s")
+            return
+        except ActorLost as lost:
+            self._died(str(lost))
+            return
+        self._limits.pulse.note(time.monotonic() - begun)
+        self._silent = 0.0
+        if pulse.pid != self._pid:
+            self._died("its process is another one")
+        elif pulse.stalled > self._limits.stalled.seconds:
+            await self.replace(f"has taken no step for {pulse.stalled:.0f} s")
+        else:
+            self.happened(Event.ANSWERED, "it answers again")
+
+    def _died(self, reason: str) -> None:
+        if self.happened(Event.LOST, reason):
+            log.warning("%s died, and Ray starts it again: %s", self._label, reason)
+            self._down = True
+        self._start_again()
+
+    def _start_again(self) -> None:
+        self._silent = 0.0
+        self.happened(Event.STARTED, "Ray starts its process again")
+
+    def _tell_back(self) -> None:
+        if self._down and self.member.state is State.HEALTHY:
+            self._down = False
+            log.warning("%s is back", self._label)

@@ -1,0 +1,43 @@
+"""Deadlines of calls to ranks follow what was measured, and a call that never returns holds nobody up."""
+
+import threading
+import time
+
+import pytest
+
+from lachesis.trainer.learner.sharded import deadlines
+from lachesis.trainer.learner.sharded.deadlines import FIRST, Deadlines
+from lachesis.verifiers.errors import DeadlineExceeded
+
+
+def test_a_deadline_is_ten_times_the_longest_call_of_the_same_method_and_never_below_the_floor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    measured = Deadlines()
+
+    def taking(seconds: float) -> None:
+        now[0] += seconds
+
+    assert measured.of("step") == FIRST
+    measured.within("step", lambda: taking(2.0))
+    assert measured.of("step") == 60.0
+    measured.within("step", lambda: taking(30.0))
+    measured.within("step", lambda: taking(1.0))
+    assert measured.of("step") == 300.0
+    assert measured.of("save") == FIRST
+
+
+def test_a_call_that_does_not_return_ends_at_its_deadline_and_an_error_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "FIRST", 0.1)
+    monkeypatch.setattr(deadlines, "FLOOR", 0.05)
+    measured, never = Deadlines(), threading.Event()
+    with pytest.raises(DeadlineExceeded, match=r"step took more than 0\.1 s$"):
+        measured.within("step", never.wait)
+    assert measured.within("save", lambda: None) is None
+    with pytest.raises(DeadlineExceeded, match=r"save took more than 0\.05 s \(the longest took 0\.0 s so far\)"):
+        measured.within("save", never.wait)
+    with pytest.raises(ZeroDivisionError):
+        measured.within("load", lambda: 1 // 0)
+    never.set()

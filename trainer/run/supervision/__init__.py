@@ -1,0 +1,1 @@
+"""Supervision of a run: a process without Ray or torch that restarts it, and what the run tells that process."""
