@@ -148,6 +148,12 @@ class Dispatcher:
         """The admission index of the next group to be consumed."""
         return self._consumed
 
+    @property
+    def queue(self) -> tuple[int, int]:
+        """How many admitted groups are being made, and how many are made and wait to be consumed."""
+        made = sum(outcome.done() for outcome in self._outcomes.values())
+        return len(self._outcomes) - made, made
+
     def trained(self, version: int, steps_left: int | None = None) -> None:
         """Note that the last step's groups are trained on, and that the engines hold the weights ``version``.
 
