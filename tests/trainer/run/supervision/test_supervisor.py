@@ -186,6 +186,6 @@ def test_patience_follows_the_pauses_of_the_steps_and_never_falls_below_its_floo
 
 
 def test_the_supervisor_imports_neither_ray_nor_torch() -> None:
-    code = "import sys, lachesis.trainer.run.supervision.supervisor, lachesis.commands.train; print(*sys.modules)"
+    code = "import sys, lachesis.trainer.run.supervision.supervisor, lachesis.commands.run.train; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"ray", "torch", "transformers"} & set(done.stdout.split())
