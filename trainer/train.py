@@ -23,6 +23,7 @@ from .learner.schedule import learning_rate
 from .run.control.config import STEERABLE
 from .run.error_log import ErrorLog
 from .run.generation import open_dispatcher, open_mixture, pool_spec
+from .run.head_of_line import HeadOfLine
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, queue_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
@@ -127,6 +128,7 @@ class Trainer(RunLoop):
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
         self.timesheet = Timesheet(folder.events, config.rollout.parallel_workers)
+        self.stalls = HeadOfLine(config.trainer.prompts)
         self.errors = ErrorLog(folder.path)
         self.sinks = self.open_sinks()
 
@@ -218,6 +220,7 @@ class Trainer(RunLoop):
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
+        metrics |= self.stalls.metrics(batch, metrics["time/step"], self.dispatcher.staleness)
         metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)

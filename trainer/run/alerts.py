@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ...verifiers.errors import nearest
+from .head_of_line import head_of_line
 from .speed_alerts import engines_idle, generation_slow, publication_slow, trainer_slow
 
 FIRST, LAST = 5, 5
@@ -273,6 +274,7 @@ RULES: dict[str, Callable[[History], str]] = {
     "generation_slow": generation_slow,
     "trainer_slow": trainer_slow,
     "publication_slow": publication_slow,
+    "head_of_line": head_of_line,
 }
 """Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 
