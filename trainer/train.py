@@ -127,8 +127,8 @@ class Trainer(RunLoop):
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
-        self.timesheet = Timesheet(folder.events, config.rollout.parallel_workers)
         self.stalls = HeadOfLine(config.trainer.prompts)
+        self.timesheet = Timesheet(folder.events, config.rollout.parallel_workers)
         self.errors = ErrorLog(folder.path)
         self.sinks = self.open_sinks()
 

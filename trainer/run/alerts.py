@@ -271,10 +271,10 @@ RULES: dict[str, Callable[[History], str]] = {
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
     "engines_idle": engines_idle,
+    "head_of_line": head_of_line,
     "generation_slow": generation_slow,
     "trainer_slow": trainer_slow,
     "publication_slow": publication_slow,
-    "head_of_line": head_of_line,
 }
 """Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 
