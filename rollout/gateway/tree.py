@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -164,7 +163,7 @@ class Tree:
 
     def _keyed(self, call: Call) -> tuple[tuple[Message, ...], list[bytes]]:
         """The messages of a call and their keys; those that an earlier call had too are taken from there."""
-        messages, keys, shared = call.messages, [_start(call.thinking, call.schemas.text)], 0
+        messages, keys, shared = call.messages, [_start(call)], 0
         for told, known in self._latest:
             if known[0] == keys[0] and (common := _common(told, call.messages)) > shared:
                 messages, keys, shared = (*told[:common], *call.messages[common:]), known[: common + 1], common
@@ -270,10 +269,9 @@ def _key_of(node: Node) -> Key:
     return Key(node.hashed.digest(), node.size * NO_IDS.itemsize)
 
 
-@lru_cache(maxsize=256)
-def _start(thinking: bool | None, tools: str) -> bytes:
+def _start(call: Call) -> bytes:
     """The key of an empty conversation, which tells apart tools and options of the template."""
-    options = json.dumps([thinking, json.loads(tools)], sort_keys=True)
+    options = f"[{json.dumps(call.thinking)}, {call.schemas.sorted_text}]"
     return hashlib.blake2b(options.encode(), digest_size=16).digest()
 
 
