@@ -12,7 +12,7 @@ from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.rollout.training_rows.tool_schemas import tools_of
 from lachesis.verifiers.task import Task
 
-LETTERS = "QXZV"
+LETTERS = "QZ"
 PROMPT = "Procedure {family}: {example} → {letter}\nApply the procedure {family} to the word {word}."
 NAME = "rule"
 
