@@ -129,7 +129,7 @@ def test_an_actor_without_a_place_is_told_once_with_a_cure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Keeper, "UNPLACED", 0.0)
-    hellos: list[Answer] = [Pulse(1), SILENT, SILENT, SILENT, Pulse(1)]
+    hellos: list[Answer] = [Pulse(1), LOST, SILENT, LOST, Pulse(1)]
     kept = Kept(Scripted(hellos, [LOST, Pulse(1)]))
     with caplog.at_level(logging.WARNING, "lachesis"):
         kept.until(lambda: kept.member.state is State.HEALTHY and kept.member.restarts == 1)
