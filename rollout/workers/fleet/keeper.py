@@ -149,7 +149,8 @@ class Keeper:
             await self._actor.kill(restart=True)
         except TimeoutError:
             self._gone(f"Ray did not end the process of {self._label} in time")
-        self._start_again()
+        finally:
+            self._start_again()
 
     async def _await_start(self) -> None:
         """Wait for the first answer of a process."""

@@ -144,6 +144,12 @@ def test_a_kill_that_ray_does_not_take_gives_ray_up() -> None:
     assert kept.gone[0] == "Ray did not end the process of engine 0 in time"
 
 
+def test_an_actor_whose_kill_failed_is_taken_back_if_it_answers() -> None:
+    pulses: list[Answer] = [SILENT, SILENT, SILENT, Pulse(1)]
+    kept = Kept(Scripted([Pulse(1)], pulses, kill=[RuntimeError("odd"), None]))
+    kept.until(lambda: kept.member.restarts == 1 and kept.member.state is State.HEALTHY)
+
+
 def test_whatever_a_refit_raises_the_actor_is_looked_after(caplog: pytest.LogCaptureFixture) -> None:
     kept = Kept(Scripted([Pulse(1)], [Pulse(1)]), fit=RuntimeError("odd"))
     kept.until(lambda: kept.member.state is State.HEALTHY)
