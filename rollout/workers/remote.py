@@ -43,15 +43,21 @@ KILLING = 20.0
 
 def start_ray(cpus: int) -> None:
     """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
-    handler = signal.getsignal(signal.SIGTERM)
     cpus = max(cpus, os.cpu_count() or 1)
     logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     sign()
-    with _without_helpers():
+    with keep_sigterm(), _without_helpers():
         begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
     leave(Path(begun.address_info["session_dir"]))
+
+
+@contextmanager
+def keep_sigterm() -> Iterator[None]:
+    """Set the handler of SIGTERM again that Ray replaces: its own dumps the stack, and ends the process at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
     if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -87,8 +93,12 @@ def look_at_ray() -> list[dict[str, Any]]:
 
 
 def leave_ray() -> None:
-    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends."""
+    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends.
+
+    What it has left on this machine is removed then.
+    """
     atexit.unregister(ray.shutdown)
+    atexit.register(take_away)  # not yet: Ray ends a process whose raylet is killed
 
 
 def store(shipment: Shipment) -> Any:
