@@ -23,7 +23,7 @@ USED_INDIRECTLY = {
 }
 
 # Distributions whose module has another name.
-MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson", "scikit-learn": "sklearn"}
+MODULES = {"lingua-language-detector": "lingua", "pysimdjson": "simdjson", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 EXTRAS = (
     "calibration",
     "gymnasium",

@@ -223,8 +223,9 @@ def _fetched(library: Any, manifest: Manifest) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / f"{manifest.digest}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.is_dir():
+            if _complete(folder, manifest):
                 return folder
+            shutil.rmtree(folder, ignore_errors=True)
             if (free := shutil.disk_usage(cache).free) < size:
                 raise OSError(f"{size / 1e9:.3g} GB are needed and {free / 1e9:.3g} GB are free")
             with new_folder(folder) as draft:
@@ -253,13 +254,15 @@ def _fetch(library: Any, root: str, file: File, target: Path) -> None:
         )
 
 
+def _complete(folder: Path, manifest: Manifest) -> bool:
+    """Whether a folder of this node holds all files in the right sizes."""
+    found = [(folder / file.name, file.size) for file in manifest.files]
+    return folder.is_dir() and all(path.is_file() and path.stat().st_size == size for path, size in found)
+
+
 def _same(folder: Path, manifest: Manifest) -> bool:
     """Whether a folder of this node holds the same files; sizes are compared first."""
-    for file in manifest.files:
-        found = folder / file.name
-        if not found.is_file() or found.stat().st_size != file.size:
-            return False
-    return all(_digest(folder / file.name) == file.digest for file in manifest.files)
+    return _complete(folder, manifest) and all(_digest(folder / file.name) == file.digest for file in manifest.files)
 
 
 def _digest(path: Path) -> str:

@@ -55,7 +55,7 @@ def _resolved(address: str) -> str:
             )
         address = str(found)
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(
             f"cluster.address = {address!r} is no address; give host:port (Ray's port is 6379 unless ray start says "
             'otherwise) or "auto"'

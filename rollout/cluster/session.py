@@ -5,7 +5,7 @@ from typing import Any
 
 import ray
 
-from ..workers.remote import start_ray, stop_ray
+from ..workers.remote import keep_sigterm, start_ray, stop_ray
 from .config import ClusterConfig
 from .delivery import open_library
 from .demand import Actors, demands_of
@@ -32,7 +32,8 @@ class Session:
         self._library: Any = None
         try:
             if self._started and cluster.address:
-                join(cluster.address)
+                with keep_sigterm():
+                    join(cluster.address)
             elif self._started:
                 cpus = sum(bundle.resources.get("CPU", 0) for demand in demands for bundle in demand.bundles)
                 start_ray(math.ceil(cpus))

@@ -43,15 +43,21 @@ KILLING = 20.0
 
 def start_ray(cpus: int) -> None:
     """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
-    handler = signal.getsignal(signal.SIGTERM)
     cpus = max(cpus, os.cpu_count() or 1)
     logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     sign()
-    with _without_helpers():
+    with keep_sigterm(), _without_helpers():
         begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
     leave(Path(begun.address_info["session_dir"]))
+
+
+@contextmanager
+def keep_sigterm() -> Iterator[None]:
+    """Set the handler of SIGTERM again that Ray replaces: its own dumps the stack, and ends the process at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
     if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray's own prints a dump of the stack, and ends the process at once
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -230,9 +236,9 @@ class RemoteEngine(RemoteActor):
         """As in ``Engine``."""
         await self._ask("sleep", deadline=self._deadline)
 
-    async def info(self) -> EngineInfo:
+    async def info(self, deadline: float | None = None) -> EngineInfo:
         """As in ``Engine``."""
-        info: EngineInfo = await self._ask("info", deadline=self._deadline)
+        info: EngineInfo = await self._ask("info", deadline=deadline or self._deadline)
         return info
 
     async def activity(self, deadline: float) -> list[Interval]:

@@ -37,7 +37,9 @@ def talking() -> Iterator[str]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize("address", ["nowhere", "host:", ":6379", "host:port", "host:0", "host:99999", "http://host"])
+@pytest.mark.parametrize(
+    "address", ["nowhere", "host:", ":6379", "host:port", "host:0", "host:99999", "http://host", "ray://host:10001"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"cluster.address = '.*' is no address; give host:port .* or \"auto\""):
         join(address)

@@ -30,6 +30,9 @@ class Place:
     def node(self) -> str:
         return delivery.this_node()
 
+    def gpus(self) -> tuple[str, list[int]]:
+        return delivery.this_node(), ray.get_gpu_ids()
+
     def model(self, path: str, cache: str) -> str:
         os.environ["XDG_CACHE_HOME"] = cache
         return model_here(ModelConfig(path=path)).path
@@ -54,11 +57,11 @@ class Place:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[str]:
-    """The address of a cluster whose nodes have 4 CPUs each; the second one has the label zone=far."""
+    """The address of a cluster of nodes with 4 CPUs each, and 1 and 2 GPUs; the second has the label zone=far."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # nodes need not find the tests
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 1, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=4, resources={"kvm": 1}, labels={"zone": "far"})
+        cluster.add_node(num_cpus=4, num_gpus=2, resources={"kvm": 1}, labels={"zone": "far"})
         yield cluster.address
     finally:
         ray.shutdown()
@@ -90,6 +93,17 @@ def test_engines_are_spread_ranks_are_packed_and_labels_are_kept(two_nodes: str)
         assert where[0] != where[1]
         assert where[2] == where[3]
         assert [node.labels.get("zone") for node in nodes_of_cluster() if node.id == far] == ["far"]
+
+
+def test_a_colocated_engine_has_the_gpu_of_its_rank_and_no_other_rank_has_it(two_nodes: str) -> None:
+    actors = Actors(engines=2, workers=1, ranks=3, gpus_per_engine=0.4, gpus_per_rank=0.6)
+    with opened(two_nodes, actors, colocate=True) as session:
+        engines = [ray.remote(Place).options(**session.seat("engines", k, 0.4)).remote() for k in range(2)]
+        ranks = [ray.remote(Place).options(**rank_seat(k, 0.6)).remote() for k in range(3)]
+        shared = ray.get([engine.gpus.remote() for engine in engines])
+        own = ray.get([rank.gpus.remote() for rank in ranks])
+        assert shared == own[:2]
+        assert len({(node, *gpus) for node, gpus in own}) == 3
 
 
 def test_no_room_ends_in_time_with_what_is_asked_there_and_missing_and_frees_what_was_reserved(two_nodes: str) -> None:
@@ -128,7 +142,9 @@ def test_files_and_models_that_only_this_machine_has_reach_a_node_by_content(
         assert sent.is_relative_to(cache)
         assert sorted(file.name for file in sent.iterdir()) == ["config.json", "weights"]
         assert (sent / "weights").read_bytes() == (at_home / "model" / "weights").read_bytes()
+        (sent / "weights").unlink()  # somebody tidies up
         assert ray.get(place.model.remote("model", cache)) == str(sent)
+        assert (sent / "weights").stat().st_size == 100
         full = str(at_home / "model")
         assert ray.get(place.model.remote(full, cache)) == full  # the same content is there
         assert ray.get(place.model.remote("someone/on-the-hub", cache)) == "someone/on-the-hub"
