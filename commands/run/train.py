@@ -32,7 +32,7 @@ from .training_run import Resumption, Start, checked_config, run
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --supervise: a run without progress for this long, or ten times its longest pause, is restarted.",
+    help="With --supervise: a run without progress for this long, or for ten of its steps, is restarted.",
 )
 def command(
     words: Sequence[str],
