@@ -62,7 +62,8 @@ interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and open
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
 
-soak: setup ## kill the service and those who use it at random moments, and fuzz it, for some 20 minutes
+soak: setup ## kill, stop and damage runs and the service at random moments, and fuzz it, for about an hour
+	$(BIN)/python tests/whole/soak_faults.py
 	$(BIN)/python tests/whole/soak.py $(ARGS)
 	LACHESIS_FUZZ=300 $(BIN)/pytest --timeout 3600 $(addprefix tests/rollout/service/,test_openapi.py test_app_fuzzed.py)
 

@@ -146,12 +146,12 @@ async def agent(session: ClientSession, url: str, key: str, number: int) -> list
     """Play one conversation, begun at a time of its own, and return the seconds of each call."""
     messages, seconds = talk(number), []
     await asyncio.sleep(ENGINE * number / AGENTS)
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         begun = time.perf_counter()
         reply = await call(session, url, key, messages)
         seconds.append(time.perf_counter() - begun)
-        result = {"role": "tool", "tool_call_id": reply["tool_calls"][0]["id"], "content": "the file has a line\n" * 10}
-        messages += [reply, result]
+        content = f"{number} {turn}: the file has a line\n" * 10
+        messages += [reply, {"role": "tool", "tool_call_id": reply["tool_calls"][0]["id"], "content": content}]
     return seconds
 
 

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.core import ParameterSource
 
 from ..trainer.config import RunConfig
+from ..verifiers.errors import ConfigError
 from .arguments import PASS_ON
 from .terminal import printable
 from .training_run import Resumption, Start, checked_config, run
@@ -49,6 +51,9 @@ def command(
     if supervise:
         options = ["--inline"] * inline + ["--changed"] * changed
         sys.exit(_supervised([*options, *words], resume, restarts, patience))
+    for name in ("restarts", "patience"):
+        if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(f"--{name} is of no use without --supervise; add it")
     resumption = Resumption(resume, changed)
     config = checked_config(RunConfig, words, resumption, ["--rollout.inline=true"] * inline)
     run(config, resumption, _start, ("train", "test"))  # it is evaluated on the held-out tasks of what it plays

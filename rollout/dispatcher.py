@@ -4,7 +4,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..verifiers.errors import InfrastructureError
@@ -28,6 +29,8 @@ class Step:
         failures: groups that could not be made; others were admitted in their place.
         passed_over: groups without variance; others were admitted in their place, too.
         ages: seconds from the admission of each group until it was handed out.
+        durations: seconds from the admission of each group until it was made.
+        stalled: seconds of the wait in which later groups were ready, but the next in order was not.
     """
 
     groups: tuple[Group, ...]
@@ -35,6 +38,46 @@ class Step:
     failures: tuple[Failure, ...]
     passed_over: tuple[Group, ...] = ()
     ages: tuple[float, ...] = ()
+    durations: tuple[float, ...] = ()
+    stalled: float = 0.0
+
+
+class HeadOfLine:
+    """The groups that are ready and not handed out, and how long they waited for the next in order.
+
+    Attributes:
+        stalled: seconds in which the next group in order was waited for while a later one was ready.
+    """
+
+    def __init__(self) -> None:
+        self.stalled = 0.0
+        self._made_at: dict[int, float] = {}
+        self._head: int | None = None  # the group that is waited for
+        self._since: float | None = None  # when a later one was ready, first
+
+    def add(self, index: int) -> None:
+        """Note that a group is ready."""
+        self._made_at[index] = now = time.perf_counter()
+        if self._head is not None and index != self._head and self._since is None:
+            self._since = now
+
+    def take(self, index: int) -> float:
+        """Forget a group that is handed out; return when it was ready."""
+        return self._made_at.pop(index, None) or time.perf_counter()
+
+    @contextmanager
+    def wait(self, index: int) -> Iterator[None]:
+        """Count the body as the wait for the next group in order."""
+        if index in self._made_at:
+            yield
+            return
+        self._head, self._since = index, time.perf_counter() if self._made_at else None
+        try:
+            yield
+        finally:
+            if self._since is not None:
+                self.stalled += max(0.0, self._made_at.get(index, time.perf_counter()) - self._since)
+            self._head = self._since = None
 
 
 class Dispatcher:
@@ -88,6 +131,7 @@ class Dispatcher:
         self._max_resampled = max_resampled
         self._events = events or EventLog()
         self._admitted_at: dict[int, float] = {}
+        self._ready = HeadOfLine()
         self._outcomes: dict[int, asyncio.Future[Outcome | Passed]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
@@ -95,9 +139,20 @@ class Dispatcher:
         self.version = 0
 
     @property
+    def staleness(self) -> int:
+        """S."""
+        return self._staleness
+
+    @property
     def position(self) -> int:
         """The admission index of the next group to be consumed."""
         return self._consumed
+
+    @property
+    def queue(self) -> tuple[int, int]:
+        """How many admitted groups are being made, and how many are made and wait to be consumed."""
+        made = sum(outcome.done() for outcome in self._outcomes.values())
+        return len(self._outcomes) - made, made
 
     def trained(self, version: int, steps_left: int | None = None) -> None:
         """Note that the last step's groups are trained on, and that the engines hold the weights ``version``.
@@ -140,13 +195,17 @@ class Dispatcher:
         failures: list[Failure] = []
         passed_over: list[Group] = []
         ages: list[float] = []
+        durations: list[float] = []
+        stalled_before = self._ready.stalled
         in_a_row = 0
         self._begun = True
         while len(groups) < self._prompts:
             self._admit()
-            outcome = await self._outcomes[self._consumed]
+            with self._ready.wait(self._consumed):
+                outcome = await self._outcomes[self._consumed]
             del self._outcomes[self._consumed]
-            age = time.perf_counter() - self._admitted_at.pop(self._consumed)
+            admitted_at, made_at = self._admitted_at.pop(self._consumed), self._ready.take(self._consumed)
+            age = time.perf_counter() - admitted_at
             self._events.note("consumed", group=self._consumed, age=round(age, 3))
             self._consumed += 1
             self._learn(outcome)
@@ -159,6 +218,7 @@ class Dispatcher:
                     continue
                 groups.append(outcome)
                 ages.append(age)
+                durations.append(made_at - admitted_at)
                 self._untrained += 1
                 continue
             failures.append(outcome)
@@ -168,7 +228,8 @@ class Dispatcher:
             if self._on_failure == "fail" or in_a_row >= self._prompts:
                 raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
         waited = time.perf_counter() - start
-        return Step(tuple(groups), waited, tuple(failures), tuple(passed_over), tuple(ages))
+        stalled = self._ready.stalled - stalled_before
+        return Step(tuple(groups), waited, tuple(failures), tuple(passed_over), tuple(ages), tuple(durations), stalled)
 
     async def close(self) -> None:
         """Cancel all groups that are under way."""
@@ -214,6 +275,7 @@ class Dispatcher:
             self._note_end(outcome)
             if not self._outcomes[outcome.index].done():  # else a stop has cancelled the wait for it
                 self._outcomes[outcome.index].set_result(outcome)
+                self._ready.add(outcome.index)
 
     def _note_end(self, outcome: Outcome | Passed) -> None:
         if isinstance(outcome, Failure):

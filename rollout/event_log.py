@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,9 +25,11 @@ class EventLog:
 
     Attributes:
         told: is told the name of each event.
+        watch: is called with the name and the facts of each event that takes time, and entered while it lasts.
     """
 
     told: Callable[[str], None] | None = None
+    watch: Callable[[str, Mapping[str, Any]], AbstractContextManager[None]] | None = None
 
     def __init__(self, path: Path | None = None) -> None:
         self._file: IO[str] | None = None
@@ -51,7 +53,8 @@ class EventLog:
         """Add an event that takes as long as the body."""
         begun, start = time.time(), time.perf_counter()
         try:
-            yield
+            with self.watch(event, facts) if self.watch else nullcontext():
+                yield
         finally:
             self.note(event, t=begun, seconds=round(time.perf_counter() - start, 4), **facts)
 

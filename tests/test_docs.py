@@ -123,7 +123,7 @@ def test_every_command_and_option_exists(document: str, line: str) -> None:
         else:
             assert key in options, key
     if name in CONFIGS and words and (ROOT / words[0]).is_file():
-        load_config_of(CONFIGS[name], ROOT / words[0], [word for word in words[1:] if word != "--inline"])
+        load_config_of(CONFIGS[name], ROOT / words[0], [word for word in words[1:] if word not in options])
 
 
 TARGETS = {

@@ -5,11 +5,10 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from statistics import fmean
 
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
-from ..rollout.engines.activity import Interval, busy_share, rounded
+from ..rollout.engines.activity import Span, rounded
 from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.orders import Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
@@ -24,8 +23,9 @@ from .learner.schedule import learning_rate
 from .run.control.config import STEERABLE
 from .run.error_log import ErrorLog
 from .run.generation import open_dispatcher, open_mixture, pool_spec
+from .run.head_of_line import HeadOfLine
 from .run.loop import RunLoop, prefix_errors
-from .run.metrics import Metrics, advantage_metrics, scoring_seconds, step_metrics
+from .run.metrics import Metrics, advantage_metrics, queue_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
 from .run.progress import Progress, loading, starting, waiting
 from .run.replay.history import start_facts
@@ -38,6 +38,7 @@ from .run.storage.folder import RunFolder
 from .run.storage.run_state import RunState
 from .run.storage.saver import Saver
 from .run.storage.summary import Summary, write_summary
+from .run.timesheet import Timesheet
 from .run.warm_start import Demonstrations
 from .run.weight_sync import PROBE_TOLERANCE, WeightSync
 
@@ -126,6 +127,8 @@ class Trainer(RunLoop):
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
+        self.stalls = HeadOfLine(config.trainer.prompts)
+        self.timesheet = Timesheet(folder.events, config.rollout.parallel_workers)
         self.errors = ErrorLog(folder.path)
         self.sinks = self.open_sinks()
 
@@ -190,9 +193,9 @@ class Trainer(RunLoop):
     async def step(self) -> None:
         """Take one step of the algorithm."""
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
-        begun_at = time.time()
+        begun_at, queue = time.time(), queue_metrics(*self.dispatcher.queue)
         batch = await self.dispatcher.next_step()
-        metrics = {**step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
+        metrics = {**queue, **step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
         self.clock.waited(batch.seconds, scoring_seconds(batch.groups) / self.config.rollout.parallel_workers)
         with self.clock.phase("update"), prefix_errors(f"step {number}"):
@@ -217,13 +220,14 @@ class Trainer(RunLoop):
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
+        metrics |= self.stalls.metrics(batch, metrics["time/step"], self.dispatcher.staleness)
         metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
         await self.after_step(metrics, record_step(batch.groups, samples, result))
 
-    async def note_activity(self, wait: Interval, seconds: float) -> Metrics:
-        """Log when the engines were busy; return which share of the step the trainer waited, and they were busy then.
+    async def note_activity(self, wait: Span, seconds: float) -> Metrics:
+        """Log when the engines were busy; return which share of the step each part of the run worked or waited.
 
         Args:
             wait: when the trainer waited for groups.
@@ -232,13 +236,12 @@ class Trainer(RunLoop):
         activity = await self.pool.activity()
         for engine, busy in enumerate(activity):
             if busy:
-                self.folder.events.note("engine", engine=engine, t=busy[0][0], busy=rounded(busy))
+                self.folder.events.note(
+                    "engine", engine=engine, t=busy[0].begin, busy=rounded(busy), tokens=busy[-1].tokens
+                )
         self.folder.events.note("step", step=self.state.step, version=self.state.version)
         self.folder.events.flush()
-        metrics = {"rate/trainer_waiting": (wait[1] - wait[0]) / seconds}
-        if activity:
-            metrics["rate/engines_busy"] = fmean(busy_share(busy, [wait]) for busy in activity)
-        return metrics
+        return self.timesheet.metrics((wait[0], wait[0] + seconds), wait, activity)
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from lachesis.trainer.learner.sample import Sample
 from .sizes import Sizes
 
 
-def open_learner(sizes: Sizes, model: str, attention: str = "auto") -> LocalLearner:
-    """A learner on the device, with the default settings of a run."""
-    config = TrainerConfig(device=sizes.device, micro_tokens=sizes.micro_tokens, attention=attention)
+def open_learner(sizes: Sizes, model: str, **settings: Any) -> LocalLearner:
+    """A learner on the device, with the default settings of a run but for ``settings``."""
+    config = TrainerConfig(device=sizes.device, micro_tokens=sizes.micro_tokens, **settings)
     return LocalLearner(ModelConfig(path=model, context=sizes.context, dtype=sizes.dtype), config)
 
 

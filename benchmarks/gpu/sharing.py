@@ -27,7 +27,7 @@ def rows(sizes: Sizes, model: str) -> Iterator[Row]:
     name = f"trainer, groups of {sizes.grouped['attempts']}, prompts of {prompt}, replies of {reply}"
     yield Row(name, tokens / shared, "tokens/s", tokens / alone, "nothing shared", Mark("≥", 2.0, "ratio"))
     short = samples(**sizes.short, vocabulary=sizes.vocabulary)
-    masked = open_learner(sizes, model, "masked")
+    masked = open_learner(sizes, model, attention="masked")
     default, explicit = seconds(
         lambda: learner.policy_step(short, 1e-6), lambda: masked.policy_step(short, 1e-6), rounds=sizes.rounds
     )

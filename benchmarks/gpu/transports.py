@@ -5,12 +5,15 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 
 import numpy as np
 import torch
 
 from lachesis.rollout.engines.engine import Request, Sampling
+from lachesis.rollout.engines.weight_transport.buffer import size_of
 from lachesis.rollout.engines.weight_transport.transport import TRANSPORTS, open_sender
 from lachesis.rollout.workers.open_pool import open_pool
 from lachesis.rollout.workers.pool import Pool
@@ -30,10 +33,13 @@ MARKS = {"object_store": Mark("≤", 1.0), "cuda_ipc": Mark("≤", 0.15)}
 NOT_HERE = {"nccl": "it needs two cards, and this command uses one"}
 INLINE = {"direct"}
 """Transports within one process, whose engine is then the embedded one."""
+RANK = 16
+"""Of the adapters that are sent alone."""
+ALONE = f"weights to the first token, object_store, adapters of rank {RANK} alone"
 
 
 def rows(sizes: Sizes, model: str) -> Iterator[Row]:
-    """A row for each built-in transport, beside a copy of the same bytes."""
+    """A row for adapters alone and for each built-in transport, beside a copy of all the weights."""
     learner = open_learner(sizes, model)
     copies = copy_seconds(sizes, learner)
     missing = NOT_HERE if sizes.device == "cuda" else {**NOT_HERE, "cuda_ipc": "it needs a GPU"}
@@ -59,11 +65,23 @@ async def measured(
         spec = pool_spec(sizes, model, 0.3, engine=engine, eager=True, inline=inline)
         pool = open_pool(spec)
         try:
-            await pool.infos()
             versions = itertools.count(1)
-            return [await published(name, folder, sizes, learner, pool, copies, versions) for name in names]
+            found = [] if inline else [await adapters_alone(sizes, model, pool, copies, versions)]
+            return found + [await published(name, folder, sizes, learner, pool, copies, versions) for name in names]
         finally:
             await pool.close()
+
+
+async def adapters_alone(
+    sizes: Sizes, model: str, pool: Pool, copies: dict[str, float], versions: Iterator[int]
+) -> Row:
+    """The row of adapters, for an engine that was not sent all weights yet: after these it takes no adapters."""
+    if find_spec("peft") is None:
+        return Row(ALONE, against="not measured: peft is not installed (pip install -e '.[lora]')")
+    if not all(info.adapters for info in await pool.infos()):
+        return Row(ALONE, problem="the engine says that it takes no adapters")
+    learner = open_learner(sizes, model, lora={"rank": RANK})
+    return replace(await published("object_store", "", sizes, learner, pool, copies, versions), what=ALONE, mark=None)
 
 
 async def published(
@@ -81,7 +99,7 @@ async def published(
         sender = open_sender(name, folder=folder) if name == "folder" else open_sender(name)
         for version in islice(versions, sizes.rounds + 1):
             start = time.perf_counter()
-            shipment = learner.send(sender, version)
+            shipment = learner.send(sender, version, adapters=True)
             sent = time.perf_counter()
             await pool.publish(shipment)
             arrived = time.perf_counter()
@@ -94,6 +112,7 @@ async def published(
         return Row(what, problem=str(error))
     best = min(taken[1:])
     parts = dict(zip(("sent", "received", "first token"), best[1:], strict=True))
+    parts["MB"] = sum(map(size_of, shipment.layout)) / 1e6
     copy = BESIDE.get(name, HOST)
     return Row(what, best[0], "s", copies[copy], copy, MARKS.get(name), details=parts)
 

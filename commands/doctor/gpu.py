@@ -122,7 +122,7 @@ def cudnn_attention(facts: GpuFacts) -> Finding:
     """On cards where torch takes cuDNN's attention first, a mask of a new shape costs a second."""
     if not facts.cudnn_attention or all(card.capability < (9, 0) for card in facts.cards):
         return Finding("cuDNN attention", "ok", "not taken here")
-    found = "torch takes it first on this GPU, and it compiles a plan for every new shape; the trainer switches it off"
+    found = "torch takes it first on this GPU, and it compiles a plan for every new shape; Lachesis switches it off"
     cure = "nothing for lachesis train; in your own code, call torch.backends.cuda.enable_cudnn_sdp(False)"
     return Finding("cuDNN attention", "ok", found, cure)
 

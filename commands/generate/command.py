@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from ...rollout.training_rows.candidate import Kind
 from ..arguments import PASS_ON, split
 from ..eval.command import command as evaluate
 from .generation import generate
@@ -21,10 +22,11 @@ _PLAYING = {"split": "train", "attempts": 4, "temperature": 1.0}
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the rows and their manifest.")
 @click.option(
     "--rows",
-    type=click.Choice(["messages", "completion", "tokens", "preference"]),
+    type=click.Choice(get_args(Kind)),
     default="messages",
     show_default=True,
-    help="A conversation, one reply after its prompt, sampled tokens with labels, or a chosen and a rejected reply.",
+    help="A conversation, one reply after its prompt, sampled tokens with labels, a chosen and a rejected reply, or "
+    "the conversation that wrote a skill which helped later.",
 )
 @click.option(
     "--files", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True, help="Format of the files."

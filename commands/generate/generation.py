@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...environments.environment import Environment
+from ...environments.shipped.skills.written import written_skill
 from ...rollout.store import Stored
 from ...rollout.training_rows.candidate import Candidate, Place, candidates_of
 from ...rollout.training_rows.pairs import Pair, pair_up
@@ -192,6 +193,10 @@ class _Making:
                 yield row
         elif self.recipe.kind == "completion":
             yield from completion_rows(side.made.messages[agent], self.recipe.style, side.tools)
+        elif self.recipe.kind == "skills":
+            skill = written_skill(side.made)
+            side.told["skill"] = skill.content
+            yield messages_row(skill.messages, self.recipe.style, side.tools)
         else:
             yield messages_row(side.made.messages[agent], self.recipe.style, side.tools)
 

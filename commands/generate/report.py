@@ -15,6 +15,7 @@ UNITS = {
     "completion": "replies",
     "tokens": "segments of tokens",
     "preference": "pairs",
+    "skills": "skills",
 }
 """What a row of each kind is."""
 

@@ -18,8 +18,9 @@ FAULTS = {
     "engine_state": "engine {engine} is {state}: {reason}",
     "worker_state": "worker {worker} is {state}: {reason}",
     "failed": "group {group} was not made: {reason}",
+    "control": "lachesis control: {text}",
 }
-"""Events that something went wrong, and how the timeline words them."""
+"""Events that something went wrong or was changed, and how the timeline words them."""
 
 
 class Place(NamedTuple):

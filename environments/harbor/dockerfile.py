@@ -72,7 +72,9 @@ def files_below(folder: Path, target: str) -> dict[str, bytes]:
         content = path.read_bytes()
         size += len(content)
         if size > MOST_BYTES:
-            raise DataError(f"{folder} has more than {MOST_BYTES >> 20} MiB; a task of this size needs Docker")
+            raise DataError(
+                f"{folder} has more than {MOST_BYTES >> 20} MiB; put large files into an image (docker = true)"
+            )
         found[str(PurePosixPath(target) / path.relative_to(folder).as_posix())] = content
     return found
 

@@ -3,12 +3,14 @@
 import json
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from ...verifiers.errors import DataError
 from ...verifiers.message import Message, check_message
+from ..engines.engine import Ids
 from .stand_in import Trust
 
 # Placeholders are private-use characters: no template strips, splits or escapes them. A text that holds such characters
@@ -24,6 +26,13 @@ _REMEMBERED_LENGTHS = range(256, 1 << 16)
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
 _SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
 _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
+
+
+class _Encoded(NamedTuple):
+    """The ids of a text, and the control tokens among them."""
+
+    ids: Ids
+    controls: list[int]
 
 
 class Codec:
@@ -56,48 +65,51 @@ class Codec:
         self._tails = tuple({text[start:] for text in texts for start in range(1, len(text))})
         self._inside = "\n".join(texts)
         self.marked_tools: dict[str, tuple[list[Any], dict[str, str]]] = {}
-        self._ids_of_piece = lru_cache(maxsize=_REMEMBERED_PIECES)(self._encoded)
+        self._encoded_piece = lru_cache(maxsize=_REMEMBERED_PIECES)(self._encoded)
         self._pieces = Trust()
         self.is_plain = lru_cache(maxsize=_REMEMBERED_PIECES)(self._is_plain)
 
-    def encode(self, marked: str, marks: "Marks") -> list[int]:
+    def encode(self, marked: str, marks: "Marks") -> Ids:
         """The ids of a rendering; exactly the control tokens that ``marked`` contains become control tokens."""
-        expected = [self._id_of[control.strip()] for control in self.control.findall(marked)]
-        ids = self._by_pieces(marked, marks)
-        if [token for token in ids if token in self._ids] == expected:
-            return ids
-        ids = []
-        for index, piece in enumerate(self.control.split(marked)):
+        pieces = self.control.split(marked)
+        expected = [self._id_of[control.strip()] for control in pieces[1::2]]
+        encoded = self._encoded_in_pieces(pieces, marks)
+        if [control for part in encoded for control in part.controls] == expected:
+            return _joined(encoded)
+        ids: list[int] = []
+        for index, piece in enumerate(pieces):
             ids += [self._id_of[piece.strip()]] if index % 2 else self._as_text(marks.restore(piece))
-        return ids
+        return np.asarray(ids, np.int32)
 
-    def _by_pieces(self, marked: str, marks: "Marks") -> list[int]:
-        """The ids of a rendering as the tokenizer makes them; long texts between control tokens are remembered.
+    def _encoded_in_pieces(self, pieces: list[str], marks: "Marks") -> "list[_Encoded]":
+        """A rendering as the tokenizer encodes it; long texts between control tokens are remembered.
 
         Conversations have their system prompt and their earlier messages in common. Most tokenizers encode the text
         before a control token and the text after it by themselves. Whether this one does is tested by comparison.
-        """
-        pieces = self.control.split(marked)
-        if not self._pieces.trusts("") or not any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2]):
-            return self._encoded(marks.restore(marked))
-        ids: list[int] = []
-        short = ""
-        for index, piece in enumerate(pieces):
-            if index % 2 == 0 and len(piece) in _REMEMBERED_LENGTHS:
-                ids += self._encoded(short)
-                ids += self._ids_of_piece(marks.restore(piece))
-                short = ""
-            else:
-                short += marks.restore(piece)
-        ids += self._encoded(short)
-        if self._pieces.due(""):
-            whole = self._encoded(marks.restore(marked))
-            self._pieces.compared("", equal=ids == whole)
-            return whole
-        return ids
 
-    def _encoded(self, text: str) -> list[int]:
-        return list(self._backend.encode(text, add_special_tokens=False).ids) if text else []
+        Args:
+            pieces: texts and, between them, control tokens with the white space that belongs to them.
+            marks: of the rendering.
+        """
+        if not self._pieces.trusts("") or not any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2]):
+            return [self._encoded(marks.restore("".join(pieces)))]
+        encoded, short = [], ""
+        for index, piece in enumerate(pieces):
+            if index % 2 or len(piece) not in _REMEMBERED_LENGTHS:
+                short += piece
+                continue
+            encoded += [self._encoded(marks.restore(short)), self._encoded_piece(marks.restore(piece))]
+            short = ""
+        encoded.append(self._encoded(marks.restore(short)))
+        if self._pieces.due(""):
+            whole = self._encoded(marks.restore("".join(pieces)))
+            self._pieces.compared("", equal=np.array_equal(_joined(encoded), whole.ids))
+            return [whole]
+        return encoded
+
+    def _encoded(self, text: str) -> "_Encoded":
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids if text else []
+        return _Encoded(np.asarray(ids, np.int32), [token for token in ids if token in self._ids])
 
     def _is_plain(self, text: str, pattern: re.Pattern[str]) -> bool:
         return Marks(self).changes_nothing_of(text, pattern)
@@ -209,6 +221,10 @@ class Marks:
                 return "\N{REPLACEMENT CHARACTER}"
             self._placeholder_of[text] = chr(_PLACEHOLDERS[len(self._placeholder_of)])
         return self._placeholder_of[text]
+
+
+def _joined(encoded: list[_Encoded]) -> Ids:
+    return np.concatenate([part.ids for part in encoded])
 
 
 def _matching(token: dict[str, Any]) -> str:

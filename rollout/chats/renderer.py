@@ -206,7 +206,7 @@ class Renderer:
         marks = Marks(self._codec)
         (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
         called = read_hermes(text).calls or tool_format(self.call_format).read(text).calls
-        return _frozen([*self._codec.encode(message["content"], marks), self._end(bool(called))])
+        return _frozen([*self._codec.encode(message["content"], marks).tolist(), self._end(bool(called))])
 
     def turn(self, before: Sequence[Message], message: Message, tools: Sequence[dict[str, Any]] = ()) -> Ids | None:
         """The ids of an assistant's message as the template writes it after its prompt, with the token that ends it.
@@ -222,7 +222,7 @@ class Renderer:
         prompt, whole = self._template(messages[:-1], declared), self._template(messages, declared, ask=False)
         if not whole.startswith(prompt):
             return None
-        ids = self._codec.encode(whole[len(prompt) :], marks)
+        ids = self._codec.encode(whole[len(prompt) :], marks).tolist()
         end = self._end(bool(message.get("tool_calls")))
         closes = {end, self.end_of_turn, self._end_of_call, self._closing} - {None}
         return _frozen([*itertools.takewhile(lambda token: token not in closes, ids), end])
@@ -267,7 +267,7 @@ class Renderer:
         if end is not None and first is not None:
             if first not in (end, self._closing):
                 return None
-            ids = ids[ids.index(first) + 1 :]
+            ids = ids[np.flatnonzero(ids == first)[0] + 1 :]
         return _frozen(ids)
 
     def _template(self, messages: list[dict[str, Any]], tools: list[Any], ask: bool = True) -> str:
@@ -318,7 +318,7 @@ def _equal(one: Ids | None, other: Ids | None) -> bool:
     return np.array_equal(one, other) if one is not None and other is not None else one is other
 
 
-def _frozen(ids: Sequence[int]) -> Ids:
+def _frozen(ids: Sequence[int] | Ids) -> Ids:
     array = np.asarray(ids, dtype=np.int32)
     array.flags.writeable = False
     return array

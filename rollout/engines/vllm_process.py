@@ -32,6 +32,7 @@ def set_environment(on_cpu: bool) -> None:
 
 STAGES = {
     "Starting to load model": "vLLM loads the weights",
+    "Loading model from scratch": "vLLM loads the weights",  # from the second of vLLM's model runners, which GPUs take
     "Model loading took": "vLLM compiles the model; it keeps the result in VLLM_CACHE_ROOT (~/.cache/vllm)",
     "torch.compile took": "vLLM measures the memory that it needs",
     "GPU KV cache size": "vLLM warms up, and captures CUDA graphs",

@@ -78,6 +78,7 @@ class Mixture:
         self._useful = [0.0] * len(portions)
         self._caught_up = False  # whether the last draw was an extra one, for min_share
         self._pending: deque[Draw] = deque()
+        self._expected: list[float] | None = None  # useful groups with the pending draws; None is to be counted
         self._again: deque[Draw] = deque()  # what was pending when the state was saved
 
     def __iter__(self) -> "Mixture":
@@ -87,11 +88,14 @@ class Mixture:
         """The next draw; there always is one."""
         draw = self._again.popleft() if self._again else self._draw()
         self._pending.append(draw)
+        if self._expected is not None:
+            self._expected[draw.environment] += self._rate(draw.environment)
         return draw
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Take the outcome of the oldest draw that has none yet."""
         draw = self._pending.popleft()
+        self._expected = None
         if isinstance(outcome, Passed):  # nothing was asked
             return
         useful = isinstance(outcome, Group) and not outcome.zero_variance
@@ -145,6 +149,7 @@ class Mixture:
         self._credit.balance = list(state["balance"])
         self._admitted, self._useful = list(state["admitted"]), list(state["useful"])
         self._caught_up = state["caught_up"]
+        self._expected = None
         self._again = deque(
             self._drawn(environment, *tasks[environment][number]) for environment, number, _ in state["pending"]
         )
@@ -178,13 +183,17 @@ class Mixture:
     def _behind(self) -> int | None:
         """The environment that is furthest below its least share of useful groups; None if none lacks a whole group.
 
-        The useful groups that are expected of pending draws count, too.
+        The useful groups that are expected of pending draws count, too. They are counted once for all draws between two
+        outcomes, so that the cost of a draw does not grow with the number of pending ones.
         """
         if not any(portion.min_share for portion in self._portions):
             return None
-        expected = list(self._useful)
-        for draw in self._pending:
-            expected[draw.environment] += self._rate(draw.environment)
+        if self._expected is None:
+            rates = [self._rate(environment) for environment in range(len(self._portions))]
+            self._expected = list(self._useful)
+            for draw in self._pending:  # one by one, as draws add to it: the order of additions decides the last bits
+                self._expected[draw.environment] += rates[draw.environment]
+        expected = self._expected
         lacks = [
             portion.min_share * sum(expected) - have for portion, have in zip(self._portions, expected, strict=True)
         ]

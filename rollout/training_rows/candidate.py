@@ -5,13 +5,15 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from ...environments.shipped.skills.written import written_skill
+from ...verifiers.errors import DataError
 from ...verifiers.message import Message, is_reply
 from ...verifiers.trajectory import StopReason, Trajectory
 from ..store import Stored
 from .similarity import Sketch, sketch
 
-Kind = Literal["messages", "completion", "tokens", "preference"]
-"""What a row holds: a conversation, one reply, the tokens of a segment, or two replies to compare."""
+Kind = Literal["messages", "completion", "tokens", "preference", "skills"]
+"""What a row holds: a conversation, a reply, the tokens of a segment, two replies to compare, or a skill's making."""
 
 
 class Place(NamedTuple):
@@ -112,6 +114,11 @@ def _problem(made: Trajectory, agent: str, messages: tuple[Message, ...], kind: 
     if kind == "tokens":
         own = [segment for segment in made.segments if segment.agent == agent and segment.trainable]
         return "" if any(segment.mask.any() for segment in own) else "no tokens to train"
+    if kind == "skills":
+        try:
+            written_skill(made)
+        except DataError as error:
+            return str(error)
     return "shows images" if any(message.get("images") for message in messages) else ""
 
 

@@ -83,6 +83,7 @@ class AnswerDesk:
     async def _answer(self, engine: Engine, caller: _Caller, key: int, request: Request) -> None:
         with self._activity.request(), Boundary(passing=()) as outcome:
             completion = await engine.generate(request)  # before the list is looked up: a call may take it meanwhile
+            self._activity.sampled(completion.tokens.size)
             caller.answers.append((key, completion))
         if isinstance(outcome.error, EngineError):
             caller.answers.append((key, outcome.error))

@@ -248,7 +248,8 @@ class EngineFleet:
     async def _fit(self, seat: Seat) -> None:
         """Bring a stale engine to the current weights, beside the looks of its keeper."""
         if self._weights is None:
-            seat.keeper.happened(Event.REFITTED, "it holds the weights of the model's files, and no others were sent")
+            if (await seat.engine.info(deadline=self._limits.pulse.seconds)).version >= 0:
+                seat.keeper.happened(Event.REFITTED, "it holds the weights of the model's files, as nobody sent others")
         elif seat.version == (version := self._weights.shipment.version):
             seat.keeper.happened(Event.REFITTED, f"it is the process that was given weights version {version}")
         else:

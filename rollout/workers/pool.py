@@ -191,7 +191,9 @@ class ObservedEngine:
     async def generate(self, request: Request) -> Completion:
         """As in ``Engine``."""
         with self._activity.request():
-            return await self._engine.generate(request)
+            completion = await self._engine.generate(request)
+            self._activity.sampled(completion.tokens.size)
+            return completion
 
 
 class InlinePool:

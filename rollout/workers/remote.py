@@ -93,8 +93,12 @@ def look_at_ray() -> list[dict[str, Any]]:
 
 
 def leave_ray() -> None:
-    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends."""
+    """Do not say goodbye to a Ray that does not answer: Ray would wait for that when this process ends.
+
+    What it has left on this machine is removed then.
+    """
     atexit.unregister(ray.shutdown)
+    atexit.register(take_away)  # not yet: Ray ends a process whose raylet is killed
 
 
 def store(shipment: Shipment) -> Any:
@@ -232,9 +236,9 @@ class RemoteEngine(RemoteActor):
         """As in ``Engine``."""
         await self._ask("sleep", deadline=self._deadline)
 
-    async def info(self) -> EngineInfo:
+    async def info(self, deadline: float | None = None) -> EngineInfo:
         """As in ``Engine``."""
-        info: EngineInfo = await self._ask("info", deadline=self._deadline)
+        info: EngineInfo = await self._ask("info", deadline=deadline or self._deadline)
         return info
 
     async def activity(self, deadline: float) -> list[Interval]:

@@ -12,6 +12,7 @@ from ..event_log import EventLog
 from ..orders import Failure, Order, Outcome, facts_of
 from .fleet.keeper import Keeper, Limits
 from .fleet.state import Event, Member, State, state_metrics
+from .loads import Loads
 from .remote_worker import RemoteWorker, WorkerLost
 
 log = logging.getLogger("lachesis")
@@ -44,7 +45,7 @@ class WorkerFleet:
         gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._workers, self._events, self._deadline = workers, events or EventLog(), deadline
-        self._load = [0] * len(workers)
+        self._load = Loads(len(workers))
         self._down_until = [0.0] * len(workers)
         self._changed = asyncio.Event()
         self._counted = 0
@@ -136,5 +137,4 @@ class WorkerFleet:
             self._load[chosen] -= len(orders)
 
     def _least_loaded(self) -> int:
-        now = time.monotonic()
-        return min(range(len(self._workers)), key=lambda worker: (self._down_until[worker] > now, self._load[worker]))
+        return self._load.least(self._down_until, time.monotonic())

@@ -172,3 +172,30 @@ def test_so_many_are_passed_over_and_no_more() -> None:
     (step,) = asyncio.run(consume(dispatcher(EvenPool(lambda index: True), max_resampled=3), 1))
     assert [group.index for group in step.passed_over] == [0, 1, 2]
     assert [group.index for group in step.groups] == [3, 4, 5, 6]
+
+
+class TimedPool:
+    """Makes each group after the seconds that the test says, by admission index."""
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self.seconds = seconds
+
+    async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+        [order] = orders
+        await asyncio.sleep(self.seconds[order.index])
+        return [Group(order.index, order.task, (Trajectory(order.task),))]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "least", "most"), [((0.3, 0.05, 0.1, 0.1), 0.2, None), ((0.02, 0.1, 0.2, 0.3), 0.0, 0.02)]
+)
+def test_a_wait_for_the_next_in_order_while_later_ones_are_ready_is_a_stall(
+    seconds: Sequence[float], least: float, most: float | None
+) -> None:
+    async def step() -> Step:
+        draws = (Draw(0, Task(str(number)), 1) for number in itertools.count())
+        return await Dispatcher(TimedPool(seconds), draws, seed=0, sampling=Sampling(), prompts=4, chunks=4).next_step()
+
+    found = asyncio.run(step())
+    assert least <= found.stalled <= (found.seconds if most is None else most)
+    assert all(made >= asked for made, asked in zip(found.durations, seconds, strict=True))

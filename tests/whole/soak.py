@@ -105,6 +105,11 @@ class Runs:
         self._tell.write(json.dumps([str(word) for word in arguments]).encode() + b"\n")
         self._child = int(self._told.readline())
 
+    @property
+    def child(self) -> int:
+        """The number of the run's process; 0 if there is none."""
+        return self._child
+
     def kill(self) -> None:
         if self._child:
             os.kill(self._child, signal.SIGKILL)

@@ -146,7 +146,15 @@ def test_everything_runs_with_small_sizes(gpu: Any, tmp_path: Path) -> None:
     assert set(found["seconds"]) == set(gpu("__main__").PARTS)
     assert [row for row in found["rows"] if row["problem"]] == []
     named = " ".join(row["what"] for row in found["rows"])
-    parts = ("plain rows", "slowest step", "groups of", "object_store", "vllm engine, 4 requests", "a run on Ray")
+    parts = (
+        "plain rows",
+        "slowest step",
+        "groups of",
+        "object_store",
+        "rank 16 alone",
+        "vllm engine, 4 requests",
+        "a run on Ray",
+    )
     assert all(part in named for part in parts)
     parity = [row for row in found["rows"] if row["what"].startswith("parity")]
     assert [row["passed"] for row in parity] == [True] * 4

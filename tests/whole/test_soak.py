@@ -1,4 +1,4 @@
-"""A few runs of the soak, with few kills; ``make soak`` runs twenty with more."""
+"""A few runs of both soaks, with few kills and faults; ``make soak`` makes many more."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from .soak import Runs, serve, train
+from .soak_faults import Result, inline, undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,20 @@ def test_a_run_that_hosts_the_service_trains_every_acknowledged_group_once_whate
 ) -> None:
     found = train(seed, tmp_path, 3, runs)
     assert found.good, found
+
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def expected(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return undisturbed(tmp_path_factory.mktemp("whole"), runs, STEPS)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 5, 7])
+def test_a_run_that_is_killed_and_whose_files_are_damaged_ends_as_an_undisturbed_one(
+    tmp_path: Path, runs: Runs, expected: Result, seed: int
+) -> None:
+    report = inline(seed, tmp_path, runs, expected, number=1, steps=STEPS)
+    assert report.wrong == ""
+    assert len(report.faults) == 1

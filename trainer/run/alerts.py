@@ -8,15 +8,14 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ...verifiers.errors import nearest
+from .head_of_line import head_of_line
+from .speed_alerts import engines_idle, generation_slow, publication_slow, trainer_slow
 
 FIRST, LAST = 5, 5
 """Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
 
 HELD_OUT = re.compile(r"heldout/(?:.+/)?(?:accuracy|reward)")
 """Held-out results of the run, and of each environment where there are several."""
-
-SHORT_WAIT = 2.0
-"""Seconds a step for which a trainer may wait with idle engines; toy runs have steps that are hardly longer."""
 
 Row = Mapping[str, Any]
 
@@ -256,20 +255,6 @@ def mostly_clipped(history: History) -> str:
     )
 
 
-def engines_idle(history: History) -> str:
-    """The trainer waits for groups while the engines have nothing to do."""
-    waits = [(row.get("rate/trainer_waiting") or 0.0) * (row.get("time/step") or 0.0) for row in history.last]
-    waiting = fmean(row.get("rate/trainer_waiting") or 0.0 for row in history.last)
-    busy = history.mean(history.last, "rate/engines_busy")
-    if busy is None or busy > 0.3 or waiting < 0.5 or fmean(waits) < SHORT_WAIT:
-        return ""
-    return (
-        f"the trainer waits for groups {waiting:.0%} of the time, and engines are idle in {1 - busy:.0%} of that: "
-        "environments, tools or verifiers are slow. See the timeline in `lachesis view` and time/scoring; raise "
-        "rollout.workers, rollout.threads or trainer.prompts, or overlap with rollout.staleness"
-    )
-
-
 _WITHOUT_ROLLOUTS = (collapse, overfitted)
 """The rules that need no rollouts, and so apply to rows as well."""
 
@@ -286,6 +271,10 @@ RULES: dict[str, Callable[[History], str]] = {
     "replies_cut_off": replies_cut_off,
     "mostly_clipped": mostly_clipped,
     "engines_idle": engines_idle,
+    "head_of_line": head_of_line,
+    "generation_slow": generation_slow,
+    "trainer_slow": trainer_slow,
+    "publication_slow": publication_slow,
 }
 """Alert rules by name. Each looks at a run's history and returns an alert or an empty text."""
 

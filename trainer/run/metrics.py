@@ -14,6 +14,12 @@ from ..learner.sample import FORCED, Sample
 
 Metrics = dict[str, float]
 
+GROUP_TIMES = {"time/group_median": 50, "time/group_p90": 90, "time/group_p99": 99, "time/group_most": 100}
+"""Metric → percentile of the seconds from the admission of a group until the trainer took it."""
+
+OLDEST = 16
+"""Tokens of this age and more, in versions, are counted together."""
+
 
 def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
     """Compute the metrics of a step's groups; in a run with several environments also for each, as ``LABEL/…``.
@@ -29,8 +35,8 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
         "groups/passed_over": float(len(step.passed_over)),
         **loss_metrics(step.groups),
         "staleness": float(version_age(step.groups, version)),
-        "time/group_median": float(np.median(step.ages)) if step.ages else 0.0,
-        "time/group_most": max(step.ages, default=0.0),
+        **age_metrics(step.groups, version),
+        **{name: float(np.percentile(step.ages or (0.0,), share)) for name, share in GROUP_TIMES.items()},
     }
     if len(labels) > 1:
         for label in labels:
@@ -39,14 +45,34 @@ def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
     return metrics
 
 
+def queue_metrics(playing: int, ready: int) -> Metrics:
+    """Return how many groups were being made, and how many were ready, when the trainer asked for those of a step."""
+    return {"rate/groups_playing": float(playing), "rate/groups_ready": float(ready)}
+
+
+def age_metrics(groups: Sequence[Group], version: int) -> Metrics:
+    """Compute which share of the sampled tokens is how many versions old: ``staleness/age_0``, ``staleness/age_1``, …
+
+    The last one, ``OLDEST``, stands for all older ones, too.
+    """
+    segments = list(_segments(attempt for group in groups for attempt in group.trajectories))
+    ages = [np.clip(version - segment.versions[segment.sampled], 0, OLDEST) for segment in segments]
+    counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *ages]))
+    return {f"staleness/age_{age}": float(count / counts.sum()) for age, count in enumerate(counts)}
+
+
 def loss_metrics(groups: Sequence[Group]) -> Metrics:
-    """Compute which share of all attempts raised an exception, scored or not, and which share could not be judged."""
+    """Compute which share of all attempts raised (scored or not), could not be judged, and has no score."""
     stops = [attempt.stop for group in groups for attempt in group.trajectories]
     lost = [attempt.stop for group in groups for attempt in group.lost]
     raised = sum(stop is StopReason.ENVIRONMENT_ERROR for stop in (*stops, *lost))
     unjudged = sum(stop is not StopReason.ENVIRONMENT_ERROR for stop in lost)
     made = len(stops) + len(lost)
-    return {"attempts/raised": raised / made, "attempts/unjudged": unjudged / made}
+    return {
+        "attempts/raised": raised / made,
+        "attempts/unjudged": unjudged / made,
+        "attempts/unscored": len(lost) / made,
+    }
 
 
 def group_metrics(groups: Sequence[Group]) -> Metrics:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from docker.types import Mount
+
 from ....verifiers.sandbox.docker.containers import OWNER
 from ...agent_program.inside.launcher import fill
 from ...agent_program.program import Program
@@ -70,6 +72,12 @@ class Place:
         return {**program.values, **more, **({"url": url} if url else {})}
 
 
+def _shown(folder: Path) -> Mount:
+    """A mount that fails if there is no such folder; Docker would make one for an ordinary volume."""
+    path = str(folder.expanduser().absolute())
+    return Mount(path, path, type="bind", read_only=True)
+
+
 def create_options(api: Any, program: Program, place: Place, owner: str, url: str) -> dict[str, Any]:
     """The options of ``create_container`` for ``program``; ``owner`` is the value of the owner's label."""
     limits, values = program.limits, place.values(program, url)
@@ -90,7 +98,7 @@ def create_options(api: Any, program: Program, place: Place, owner: str, url: st
             {"Name": "fsize", "Soft": limits.file_size, "Hard": limits.file_size},
         ],
         log_config={"Type": "none"},
-        binds=[f"{folder}:{folder}:ro" for folder in place.folders],
+        mounts=[_shown(folder) for folder in place.folders],
     )
     environment = {name: fill(text, values) for name, text in program.environment.items()}
     return {

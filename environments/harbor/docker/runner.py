@@ -96,11 +96,6 @@ class ContainerRunner:
         """The id of an image, which is made if there is none; raises like ``run``."""
         return str(self._images.get(source, folder)["Id"])
 
-    @property
-    def api(self) -> Any:
-        """The connection to the daemon."""
-        return self._api
-
     def _run(
         self, program: Program, placement: Placement, url: str, stop: threading.Event, began: threading.Event
     ) -> Ran:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....verifiers.errors import SandboxLost
-from ....verifiers.sandbox.docker.daemon import translate_errors
+from ....verifiers.sandbox.docker.daemon import connect, translate_errors
 from ....verifiers.sandbox.job import MIB
 from ....verifiers.sandbox.shared import sandbox_settings
 from ...agent_program.program import Program, Ran
@@ -16,7 +16,8 @@ from .layers import texts_in_image
 from .requirements import Requirements
 from .runner import ContainerRunner, Placement, shared_runner
 
-_REMOVED = "/logs/verifier/removed.txt"
+_VERDICT = "/logs/verifier/"
+_REMOVED = f"{_VERDICT}removed.txt"
 _JUDGE = f"""
 if [ -e {_REMOVED} ]; then
     while IFS= read -r path; do rm -rf -- "$path"; done < {_REMOVED}
@@ -25,6 +26,10 @@ fi
 chmod +x /tests/test.sh 2> /dev/null
 exec /tests/test.sh
 """
+
+
+_SAVE_SECONDS = 900.0
+"""How long the daemon may prepare an image before it sends the first byte of it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class DockerTask:
             needs.verifier_user,
             needs.cpus,
             self.open_network and not needs.verifier_offline,
-            theirs={name: content for name, content in left.files.items() if name not in files},
+            theirs={name: content for name, content in left.files.items() if not _is_of_tests(name, files)},
         )
         tests = replace(self._limited(program), command=("/bin/sh", "-c", _JUDGE), files=files)
         runner = shared_runner("tests", self.most, sandbox_settings().image)
@@ -98,8 +103,13 @@ class DockerTask:
 
     def _search(self, sought: Mapping[str, bytes]) -> dict[str, str]:
         image = self.runner.image(self.requirements.image, self.folder)
-        with translate_errors(SandboxLost, "Docker cannot save an image"):
-            return dict(places_of(sought, texts_in_image(self.runner.api, image)))
+        api = connect()
+        api.timeout = _SAVE_SECONDS
+        try:
+            with translate_errors(SandboxLost, "Docker cannot save an image"):
+                return dict(places_of(sought, texts_in_image(api, image)))
+        finally:
+            api.close()
 
     def _limited(self, program: Program) -> Program:
         changes: dict[str, Any] = {}
@@ -108,3 +118,8 @@ class DockerTask:
         if self.requirements.disk:
             changes["disk"] = changes["file_size"] = self.requirements.disk * MIB
         return replace(program, limits=replace(program.limits, **changes))
+
+
+def _is_of_tests(name: str, files: Mapping[str, bytes]) -> bool:
+    """Whether an agent's file would be one of the tests', or where they leave their verdict."""
+    return name in files or name.startswith(_VERDICT)

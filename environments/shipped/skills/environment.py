@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
@@ -14,7 +14,6 @@ from ....verifiers.rubric import Rubric, reward, use
 from ....verifiers.task import Task
 from ....verifiers.text.final_answer import final_answer
 from ....verifiers.text.think import split_reasoning
-from ....verifiers.trajectory import Trajectory
 from ....verifiers.verdict import Verdict, passed, unparseable, wrong
 from ...chat import Chat
 from ...environment import Environment, EnvironmentConfig, Split
@@ -137,7 +136,7 @@ class Skills(Environment):
         """The first result, the procedure in words as a skill, and for each later task a look at it and the result."""
         info = task.info
         name = f"procedure-{info['family'].lower()}"
-        skill = Skill(name, f"How to apply {info['family']}.", _in_words(info["procedure"]))
+        skill = Skill(name, f"How to apply {info['family']}.", info["rule"])
         written = _call("skill_manage", action="create", name=name, content=skill.content)
         later = [said for _, result in info["later"] for said in (_call("skill_view", name=name), _answer(result))]
         return [_answer(info["first"][-1]), written, *later]
@@ -168,6 +167,7 @@ class Skills(Environment):
         info = {
             "family": family,
             "procedure": procedure,
+            "rule": _in_words(procedure),
             "examples": [steps[0] for steps in shown],
             "first": first,
             "later": [[steps[0], steps[-1]] for steps in later],
@@ -176,17 +176,6 @@ class Skills(Environment):
             "difficulty": level,
         }
         return Task(_FIRST.format(family=family, examples=examples, word=first[0]), answer=first[-1], info=info)
-
-
-def skill_rows(trajectories: Iterable[Trajectory]) -> Iterator[dict[str, Any]]:
-    """The skills with which all later tasks were solved, as conversations for supervised training.
-
-    Each row has ``messages``, from the first task to the call that writes the skill, and ``skill``, the file.
-    """
-    for trajectory in trajectories:
-        later = trajectory.artifacts.get("later")
-        if later and all(one["used"] and one["solved"] for one in later):
-            yield {"messages": trajectory.artifacts["writing"], "skill": trajectory.artifacts["skill"]["content"]}
 
 
 def _share(case: Case, holds: Callable[[dict[str, bool]], bool]) -> float:

@@ -27,7 +27,7 @@ class ChatCompletions:
         chosen = {
             name: body[name] for name in ("chat_template_kwargs", "reasoning") if isinstance(body.get(name), dict)
         }
-        thinking = read_wanted(ChatWanted, {**chosen, "messages": [{}]}).thinking
+        thinking = read_wanted(ChatWanted, {**chosen, "messages": [{}]}).thinking if chosen else None
         return Call(
             read_sampling(body),
             tuple(with_thoughts(read_conversation(given), given)),

@@ -39,12 +39,12 @@ class Sample:
     @property
     def ids(self) -> list[int]:
         """The sampled ids."""
-        return [int(token) for token in self.completion.tokens]
+        return list(self.completion.tokens.tolist())
 
     @property
     def logprobs(self) -> list[float]:
         """One for each id."""
-        return [float(value) for value in self.completion.logprobs]
+        return list(self.completion.logprobs.tolist())
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _cut(renderer: Renderer, completion: Completion, wanted: Wanted) -> Sample:
     if completion.stop == "abort":
         raise EngineError("the engine was told to abort the reply; ask again")
     ids = completion.tokens
-    text = renderer.decode(ids, ())
+    text = renderer.decode(ids, ()) if wanted.stop else ""
     found = [(text.find(stop), stop) for stop in map(clean, wanted.stop) if stop in text]
     if not found:
         shown = renderer.decode(ids, (*renderer.stop_ids, *wanted.stop_token_ids))

@@ -171,6 +171,9 @@ def test_a_changed_token_is_found_by_the_trainers_logprobs(run: Path) -> None:
         ("events", "does not say with which settings the run began"),
         ("event", "does not say what step 3 was trained on"),
         ("trajectories", "the trajectories of step 1 are missing"),
+        ("every trajectory", "the trajectories of step 1 are missing"),
+        ("the last trajectories", "the trajectories of step 6 are missing"),
+        ("checkpoint", r"cannot begin with the checkpoint of step 2: .*\.metadata is missing"),
         ("ranks", "trainer.ranks = 2: the sums over several ranks cannot be repeated"),
     ],
 )
@@ -189,11 +192,19 @@ def test_what_is_missing_or_in_another_order_is_said_in_one_line(run: Path, dama
             file.write_bytes(b"")
         changed_store = TrajectoryStore(run / "trajectories.jsonl.zst")
         changed_store.append(2, [])
+    elif damage == "every trajectory":
+        for file in run.glob("trajectories*"):
+            file.unlink()
+    elif damage == "the last trajectories":
+        with (run / "trajectories.jsonl.zst").open("rb+") as file:
+            file.truncate(file.seek(0, 2) - 10)
+    elif damage == "checkpoint":
+        (run / "checkpoints" / "step-000002" / "state" / ".metadata").unlink()
     elif damage == "ranks":
         events.write_text(
             "".join(lines).replace('"ranks": 1', '"ranks": 2').replace('"inline": true', '"inline": false')
         )
-    result = said(str(run), "--from", "2") if damage in ("order", "event") else said(str(run))
+    result = said(str(run), "--from", "2") if damage in ("order", "event", "checkpoint") else said(str(run))
     assert isinstance(result.exception, InputError), result.stdout
     with pytest.raises(InputError, match=says):
         raise result.exception

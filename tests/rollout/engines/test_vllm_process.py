@@ -62,7 +62,8 @@ def test_the_vllm_that_is_installed_logs_each_stage_in_these_words() -> None:
     if spec is None or spec.origin is None:
         pytest.skip("vLLM is not installed; `make setup VLLM=cpu` installs its CPU build")
     root = Path(spec.origin).parent
-    files = ("v1/worker/gpu_model_runner.py", "compilation/monitor.py", "v1/core/kv_cache_utils.py")
+    runners = ("v1/worker/gpu_model_runner.py", "v1/worker/gpu/model_runner.py")
+    files = (*runners, "compilation/monitor.py", "v1/core/kv_cache_utils.py")
     source = "".join((root / file).read_text() for file in files)
     assert [beginning for beginning in STAGES if f'"{beginning}' not in source] == []
 

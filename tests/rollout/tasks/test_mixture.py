@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lachesis.environments.environment import Environment, Split
 from lachesis.environments.shipped.arithmetic import Arithmetic
-from lachesis.rollout.orders import Failure, Outcome
+from lachesis.rollout.orders import Failure, Outcome, Passed
 from lachesis.rollout.tasks.curriculum import CurriculumConfig
 from lachesis.rollout.tasks.mixture import Draw, Mixture, Portion
 from lachesis.verifiers.errors import ConfigError, DataError
@@ -117,6 +119,24 @@ def test_what_never_teaches_does_not_starve_the_others(outcome: Callable[[Draw],
     drawn = run(mixed, 50, lambda draw: outcome(draw) if draw.environment else group(draw.task, 1.0, 0.0))
     share = Counter(draw.environment for draw in drawn)[0] / len(drawn)
     assert share > 0.4
+
+
+@given(st.lists(st.sampled_from(["draw", "teaches", "teaches not", "fails", "nothing"]), max_size=120))
+def test_counting_once_for_several_draws_changes_none_of_them(events: list[str]) -> None:
+    portions = [Portion(2.0, min_share=0.4), Portion(1.0, min_share=0.3), Portion(0.7)]
+    kept, counted = (Mixture([Finite() for _ in portions], portions, "train", 0) for _ in range(2))
+    pending: list[Draw] = []
+    for event in events:
+        if event == "draw" or not pending:
+            counted._expected = None  # all that is pending is counted again
+            pending.append(next(kept))
+            assert next(counted) == pending[-1]
+            continue
+        task = pending.pop(0).task
+        outcome: Outcome | Passed = group(task, 1.0, 0.0 if event == "teaches" else 1.0)
+        outcome = Failure(0, "told to") if event == "fails" else Passed(0) if event == "nothing" else outcome
+        kept.learn(outcome)
+        counted.learn(outcome)
 
 
 CURRICULUM = CurriculumConfig(bands=["easy", "medium", "hard"], rest=0.1, memory=0.5)

@@ -36,6 +36,10 @@ SICK = {
     "replies_cut_off": {"stop/length": 0.8},
     "mostly_clipped": {"clip_fraction": 0.7},
     "engines_idle": {"rate/engines_busy": 0.1, "rate/trainer_waiting": 0.8, "time/step": 10.0},
+    "head_of_line": {"rate/head_of_line": 0.4, "head_of_line/staleness": 3.0, "head_of_line/now": 1.0},
+    "generation_slow": {"staleness": 1.0, "rate/engines_busy": 0.9, "rate/trainer_waiting": 0.8, "time/step": 10.0},
+    "trainer_slow": {"staleness": 2.0, "rate/engines_idle": 0.6, "rate/updating": 0.9, "time/step": 10.0},
+    "publication_slow": {"rate/publishing": 0.4, "time/step": 10.0},
 }
 
 

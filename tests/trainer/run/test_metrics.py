@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lachesis.rollout.dispatcher import Step
 from lachesis.trainer.learner.sample import Sample
-from lachesis.trainer.run.metrics import advantage_metrics, group_metrics, mean_scores, scoring_seconds, version_age
-from lachesis.verifiers.group import Group
+from lachesis.trainer.run.metrics import (
+    OLDEST,
+    advantage_metrics,
+    age_metrics,
+    group_metrics,
+    loss_metrics,
+    mean_scores,
+    scoring_seconds,
+    step_metrics,
+    version_age,
+)
+from lachesis.verifiers.group import Group, Lost
 from lachesis.verifiers.reward import Component, Reward
 from lachesis.verifiers.segment import Segment
 from lachesis.verifiers.task import Task
@@ -70,6 +81,25 @@ def test_age_is_that_of_the_oldest_sampled_token() -> None:
     assert version_age(GROUPS, 4) == 1
     assert version_age(GROUPS[1:], 4) == 0
     assert version_age([], 4) == 0
+
+
+def test_tokens_are_counted_by_their_age_and_very_old_ones_together() -> None:
+    assert age_metrics(GROUPS, 4) == {"staleness/age_0": pytest.approx(6 / 7), "staleness/age_1": pytest.approx(1 / 7)}
+    assert age_metrics(GROUPS, 4 + OLDEST)[f"staleness/age_{OLDEST}"] == 1.0
+    nothing = Group(0, TASK, (Trajectory(TASK, rewards={"policy": Reward()}),))
+    assert age_metrics([nothing], 4) == {}
+
+
+def test_times_of_groups_are_given_by_percentile() -> None:
+    found = step_metrics(Step(tuple(GROUPS), 0.0, (), ages=tuple(float(age) for age in range(101))), ["sums"], 4)
+    shares = {name: found[f"time/group_{name}"] for name in ("median", "p90", "p99", "most")}
+    assert shares == {"median": 50.0, "p90": 90.0, "p99": 99.0, "most": 100.0}
+
+
+def test_every_attempt_without_a_score_counts_as_unscored() -> None:
+    lost = (Lost(2, StopReason.INFRA_ERROR, "judge"), Lost(3, StopReason.ENVIRONMENT_ERROR, "raised"))
+    found = loss_metrics([replace(GROUPS[0], lost=lost)])
+    assert (found["attempts/unscored"], found["attempts/unjudged"], found["attempts/raised"]) == (0.5, 0.25, 0.25)
 
 
 def test_seconds_of_scoring_are_summed() -> None:

@@ -25,6 +25,7 @@ from ...learner.sample import samples_of
 from ..generation import open_mixture
 from ..model import prepare_model
 from ..step_record import RECORDED
+from ..storage.checkpoint import damage
 from ..storage.fingerprint import differences, fingerprint
 from ..storage.reader import Run
 from ..warm_start import Demonstrations
@@ -67,13 +68,14 @@ class Retraining:
         self._rows = {row["step"]: row for row in run.metrics()}
         self._checkpoints = {int(path.name.removeprefix("step-")): path for path in run.checkpoints()}
         self._steps = [step for step in run.steps() if step > 0]
+        self._last = max([*self._steps, *self._rows], default=0)  # a row is written after the step's trajectories
         self._config = self._history.config(0)
         self._learner: Learner | None = None
         self._reference = scratch / "reference"
 
     def count(self, begin: int | None = None) -> int:
-        """Return how many stored steps there are after ``begin``."""
-        return sum(step > (begin or 0) for step in self._steps)
+        """Return how many steps there are after ``begin``."""
+        return max(0, self._last - (begin or 0))
 
     def steps(self, begin: int | None = None) -> Iterator[Retrained]:
         """Train each stored step again, in order.
@@ -87,7 +89,9 @@ class Retraining:
         if begin is not None and begin not in self._checkpoints:
             known = ", ".join(map(str, self._checkpoints)) or "none"
             raise ConfigError(f"{self._run.path} has no checkpoint of step {begin}; choose one of: {known}")
-        expected = range((begin or 0) + 1, max(self._steps, default=0) + 1)
+        if begin is not None and (fault := damage(self._checkpoints[begin])):
+            raise DataError(f"cannot begin with the checkpoint of step {begin}: {fault}; choose another one")
+        expected = range((begin or 0) + 1, self._last + 1)
         if missing := sorted(set(expected) - set(self._steps)):
             raise DataError(f"{self._run.path}: the trajectories of step {missing[0]} are missing; {_RESTORE}")
         try:
@@ -197,6 +201,8 @@ class Retraining:
         """Compare with the run's checkpoint of ``step``."""
         if step not in self._checkpoints:
             return None
+        if fault := damage(self._checkpoints[step]):
+            return fault
         return checkpoint_difference(self._saved(f"step-{step}"), self._checkpoints[step])
 
     def _saved(self, name: str) -> Path:

@@ -26,8 +26,9 @@ const CHARTS = [
   { title: "Learning rate", match: /^lr$/ },
   { title: "Staleness", match: /^staleness$/, unit: "versions", rare: true },
   { title: "Speed", match: /^rate\/.*tokens_per_s$/, unit: "tokens per second" },
-  { title: "Who waits", match: /^rate\/(trainer_waiting|engines_busy)$/, unit: "share of the step that the trainer waits, and of that wait that engines work", absent: 0 },
-  { title: "Age of groups", match: /^time\/group_(median|most)$/, unit: "seconds from admission to the step" },
+  { title: "Who waits", match: /^rate\/(trainer_waiting|engines_idle|workers_idle|publishing)$/, unit: "share of the step", absent: 0 },
+  { title: "Age of tokens", match: /^staleness\/age_[1-9]/, unit: "share of the sampled tokens, by versions behind", absent: 0, rare: true },
+  { title: "Age of groups", match: /^time\/group_(median|p90|most)$/, unit: "seconds from admission to the step" },
   { title: "Where the time goes", times: true, unit: "seconds per step, stacked" },
   { title: "Episodes", match: /^episode\//, first: "episode/turns" },
 ];

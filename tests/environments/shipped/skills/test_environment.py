@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from lachesis.environments.shipped.skills.environment import Skills, skill_rows
+from lachesis.environments.shipped.skills.environment import Skills
+from lachesis.environments.shipped.skills.written import written_skill
+from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.trajectory import Trajectory
 
 
@@ -34,10 +36,14 @@ def test_the_demonstration_earns_everything_and_its_skill_is_exported(skills: Sk
     done = played(skills, task, list(skills.demonstration(task)))
     assert total(done) == pytest.approx(1.7)
     assert done.rewards["policy"].success
-    (row,) = skill_rows([done, played(skills, task, [""])])
-    assert row["skill"].startswith(f"---\nname: procedure-{task.info['family'].lower()}\n")
-    assert row["messages"][0]["content"] == task.prompt
-    assert [message["role"] for message in row["messages"]] == ["user", "assistant", "user", "assistant", "tool"]
+    written = written_skill(done)
+    assert written.content.startswith(f"---\nname: procedure-{task.info['family'].lower()}\n")
+    assert written.messages[0]["content"] == task.prompt
+    assert [message["role"] for message in written.messages] == ["user", "assistant", "user", "assistant", "tool"]
+    with pytest.raises(DataError, match="no skill was written"):
+        written_skill(played(skills, task, [""]))
+    with pytest.raises(DataError, match="did not help"):
+        written_skill(played(skills, task, list(skills.demonstration(task))[:4]))
 
 
 def test_later_tasks_that_are_solved_without_the_skill_count_but_did_not_need_help(skills: Skills, task: Any) -> None:
