@@ -25,34 +25,34 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "train": Entry("train", "Train the model that CONFIG (a TOML file) describes."),
-    "sft": Entry("sft", "Train a model on the conversations that CONFIG (a TOML file) names."),
-    "dpo": Entry("dpo", "Train a model on the preference pairs that CONFIG (a TOML file) names."),
-    "serve": Entry("serve", "Serve a queue of groups between Atropos environments and a trainer."),
-    "work": Entry("work", "Play an environment here, and feed the trainer at URL."),
+    "train": Entry("run.train", "Train the model that CONFIG (a TOML file) describes."),
+    "sft": Entry("run.sft", "Train a model on the conversations that CONFIG (a TOML file) names."),
+    "dpo": Entry("run.dpo", "Train a model on the preference pairs that CONFIG (a TOML file) names."),
+    "serve": Entry("serve.serve", "Serve a queue of groups between Atropos environments and a trainer."),
+    "work": Entry("serve.work", "Play an environment here, and feed the trainer at URL."),
     "eval": Entry("eval.command", "Evaluate a model on environments."),
     "generate": Entry(
         "generate.command", "Make training rows of an environment's episodes, or of those in a run or an evaluation."
     ),
-    "compare": Entry("compare", "Compare the evaluations A and B task by task."),
-    "calibrate": Entry("calibrate", "Calibrate a judge or a reward model on the replies in LABELS."),
+    "compare": Entry("eval.compare", "Compare the evaluations A and B task by task."),
+    "calibrate": Entry("verify.calibrate", "Calibrate a judge or a reward model on the replies in LABELS."),
     "verify": Entry("verify.command", "Score the completions in FILE: JSONL, a run's folder, or an evaluation."),
-    "gateway": Entry("gateway", "Serve a model to agent programs through a URL and a key, and record them."),
+    "gateway": Entry("serve.gateway", "Serve a model to agent programs through a URL and a key, and record them."),
     "view": Entry(
         "view.command", "Show runs, evaluations and training rows as a page that follows them while they are written."
     ),
-    "runs": Entry("runs", "List the runs in FOLDER, the last written first."),
-    "control": Entry("control", "Show or steer the run in the folder RUN while it trains."),
-    "explain": Entry("explain", "Show a stored trajectory: its conversation and its rewards."),
+    "runs": Entry("run.runs", "List the runs in FOLDER, the last written first."),
+    "control": Entry("run.control", "Show or steer the run in the folder RUN while it trains."),
+    "explain": Entry("run.explain", "Show a stored trajectory: its conversation and its rewards."),
     "replay": Entry(
         "replay.command", "Play recorded replies again, or train a run's recorded batches again, and show differences."
     ),
-    "sandbox": Entry("sandbox", "Run the Python program FILE in a sandbox and report how it went."),
-    "serve-sandbox": Entry("serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
-    "serve-reward": Entry("serve_reward", "Serve the reward model MODEL for the verifier reward_model."),
-    "new": Entry("new", "Create an environment in the folder NAME, as an installable package."),
+    "sandbox": Entry("author.sandbox", "Run the Python program FILE in a sandbox and report how it went."),
+    "serve-sandbox": Entry("serve.serve_sandbox", "Let other machines run jobs in the sandbox of this one."),
+    "serve-reward": Entry("serve.serve_reward", "Serve the reward model MODEL for the verifier reward_model."),
+    "new": Entry("author.new", "Create an environment in the folder NAME, as an installable package."),
     "check": Entry("check.command", "Audit the environment ENV: leaks, hangs, wrong replies that pass."),
-    "envs": Entry("envs", "List the installed environments, or verifiers, with their settings."),
+    "envs": Entry("author.envs", "List the installed environments, or verifiers, with their settings."),
     "doctor": Entry("doctor.command", "Show what this machine can run, what is missing, and how to get it."),
 }
 

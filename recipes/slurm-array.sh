@@ -10,8 +10,7 @@
 # One run for each seed, each on a Ray cluster of its own: sbatch recipes/slurm-array.sh CONFIG [--part.key VALUE …]
 # A task that Slurm starts again continues its run, because the folder of the run is named after the task.
 #
-# Checked: the shell, the arguments of lachesis, and a run in which stand-ins for srun and scontrol start both nodes on
-# one machine. Not run: under Slurm.
+# Checked: the shell, and the arguments of lachesis. Not run: under Slurm.
 set -euo pipefail
 
 config=${1:?give a CONFIG}
@@ -24,14 +23,15 @@ ray get-auth-token --generate >/dev/null
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 port=$((20000 + seed))
-address="${nodes[0]}:$port"
+ip=$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | cut -d' ' -f1)
+address="$ip:$port"
 start="--disable-usage-stats --block --num-cpus=$SLURM_CPUS_PER_TASK"
 
 srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" \
-    ray start --head --port="$port" --node-ip-address="${nodes[0]}" --include-dashboard=false $start &
+    ray start --head --port="$port" --node-ip-address="$ip" --include-dashboard=false $start &
 for node in "${nodes[@]:1}"; do
     srun --nodes=1 --ntasks=1 --nodelist="$node" \
-        ray start --address="$address" --node-ip-address="$node" $start &
+        ray start --address="$address" $start &
 done
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 

@@ -19,18 +19,19 @@ ray get-auth-token --generate >/dev/null
 
 mapfile -t gpus < <(scontrol show hostnames "$SLURM_JOB_NODELIST_HET_GROUP_0")
 mapfile -t cpus < <(scontrol show hostnames "$SLURM_JOB_NODELIST_HET_GROUP_1")
-address="${gpus[0]}:6379"
+ip=$(srun --het-group=0 --nodes=1 --ntasks=1 --nodelist="${gpus[0]}" hostname --ip-address | cut -d' ' -f1)
+address="$ip:6379"
 start="--disable-usage-stats --block"
 
 srun --het-group=0 --nodes=1 --ntasks=1 --nodelist="${gpus[0]}" \
-    ray start --head --port=6379 --node-ip-address="${gpus[0]}" --include-dashboard=false --labels=kind=gpu $start &
+    ray start --head --port=6379 --node-ip-address="$ip" --include-dashboard=false --labels=kind=gpu $start &
 for node in "${gpus[@]:1}"; do
     srun --het-group=0 --nodes=1 --ntasks=1 --nodelist="$node" \
-        ray start --address="$address" --node-ip-address="$node" --labels=kind=gpu $start &
+        ray start --address="$address" --labels=kind=gpu $start &
 done
 for node in "${cpus[@]}"; do
     srun --het-group=1 --nodes=1 --ntasks=1 --nodelist="$node" \
-        ray start --address="$address" --node-ip-address="$node" --labels=kind=cpu $start &
+        ray start --address="$address" --labels=kind=cpu $start &
 done
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 

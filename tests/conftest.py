@@ -76,9 +76,9 @@ LONGEST_FIRST = (
     "engines/test_vllm.py",
     "whole/test_gsm8k.py",
     "learner/sharded/test_ranks.py",
-    "commands/test_train.py",
+    "commands/run/test_train.py",
     "code/test_solution_attacks.py",
-    "commands/test_work.py",
+    "commands/serve/test_work.py",
     "test_tutorial.py",
     "whole/test_hostile_text.py",
 )

@@ -180,7 +180,7 @@ class Renderer:
         tools = Schemas.of(tools)
         sentinels, after = _sentinels(reply), _key(new, ())
         short = stand_in(before, new, len(tools))
-        shape = short and (short.shape, sentinels, tools.text)
+        shape = short and (short.shape, sentinels, tools.digest)
         if short is None or not self._trust.trusts(shape):
             return self._bridge(_key(before, tools), sentinels, end, after)
         bridge = self._bridge(_key(short.messages, tools.first), sentinels, end, after)

@@ -43,12 +43,25 @@ class Schemas(tuple[dict[str, Any], ...]):
         Raises:
             DataError: they are no JSON.
         """
-        try:
-            return json.dumps(list(self))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"tool schemas are JSON: {error}") from None
+        return self._json()
+
+    @cached_property
+    def sorted_text(self) -> str:
+        """The tools as JSON that does not depend on the order of keys; raises ``DataError``."""
+        return self._json(sort_keys=True)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """A digest of ``text``; raises ``DataError``."""
+        return hashlib.blake2b(self.text.encode(), digest_size=16).digest()
 
     @cached_property
     def first(self) -> "Schemas":
         """The first of the tools, or none."""
         return Schemas(self[:1])
+
+    def _json(self, **options: Any) -> str:
+        try:
+            return json.dumps(list(self), **options)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"tool schemas are JSON: {error}") from None

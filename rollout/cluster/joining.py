@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,8 +17,16 @@ CONNECT = 10.0
 """Seconds that a machine may take to accept a connection."""
 ANSWER = 45.0
 """Seconds that it may then take to answer; together with ``CONNECT`` less than a minute."""
-_PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]); print('answered')"
-"""Run apart from this process, because Ray's client cannot be stopped and prints what it tries."""
+_PROBE = """
+import sys, ray
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1])
+print("answers", flush=True)
+ray.init(address=sys.argv[1], log_to_driver=False)
+print("takes part")
+"""
+"""Run apart from this process: Ray's client cannot be stopped, prints what it tries, and ends a process that is no
+node's."""
 
 
 def join(address: str) -> None:
@@ -32,11 +41,14 @@ def join(address: str) -> None:
     try:
         ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise InfrastructureError(
-            f"cannot join the Ray cluster at {found} from this machine: {reason:.300}; is this machine a node of the "
-            f"cluster? ray start --address={found} makes it one"
-        ) from None
+        raise InfrastructureError(_no_node(found, " ".join(str(error).split()))) from None
+
+
+def _no_node(address: str, reason: str) -> str:
+    return (
+        f"this machine cannot take part in the Ray cluster at {address} ({reason:.200}); call the run on a node of the "
+        f"cluster, or make this machine one: ray start --address={address}"
+    )
 
 
 def _resolved(address: str) -> str:
@@ -64,7 +76,7 @@ def _resolved(address: str) -> str:
 
 
 def _check_answer(address: str, found: str) -> None:
-    """Raise ``ConfigError`` unless the head of a Ray cluster answers at ``found``."""
+    """Raise what is wrong unless the head of a Ray cluster answers at ``found`` and lets this machine take part."""
     host, _, port = found.rpartition(":")
     where = f"cluster.address = {address!r}" + (f" ({found})" if found != address else "")
     cure = "check the address, and that ray start --head runs there"
@@ -73,31 +85,33 @@ def _check_answer(address: str, found: str) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"{where}: nothing answers there ({error.strerror or error}); {cure}") from None
-    fault = _ask(found, os.environ)
+    said, fault = _ask(found, os.environ)
     refused = "uthenticat" in fault
     if refused and "RAY_AUTH_MODE" not in os.environ:
-        fault = _ask(found, {**os.environ, "RAY_AUTH_MODE": "token"})
-        if not fault:
+        said, fault = _ask(found, {**os.environ, "RAY_AUTH_MODE": "token"})
+        if "takes part" in said:
             _use_token()
-    if not fault:
+    if "takes part" in said:
         return
+    reason = re.sub(r"^\[[^]]*\] \S+: ", "", (fault.strip().splitlines() or ["it ended without a word"])[-1])
+    if "answers" in said:
+        raise InfrastructureError(_no_node(found, reason))
     if refused:
         raise ConfigError(
             f"{where}: the cluster asks for a token, and does not take one of this user; copy ~/.ray/auth_token of "
             "the user that started it, or set RAY_AUTH_TOKEN"
         )
-    raise ConfigError(f"{where}: what listens there is no Ray cluster ({fault:.200}); {cure}")
+    raise ConfigError(f"{where}: what listens there is no Ray cluster ({reason:.200}); {cure}")
 
 
-def _ask(address: str, environment: Mapping[str, str]) -> str:
-    """Why what listens at ``address`` is no head of a Ray cluster; empty if it is one."""
-    command = [sys.executable, "-c", _PROBE, address]
+def _ask(address: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """What the probe of ``address`` printed, and what went wrong."""
+    command = [sys.executable, "-P", "-c", _PROBE, address]
     try:
         probe = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER, env=dict(environment))
-    except subprocess.TimeoutExpired:
-        return f"it did not answer within {ANSWER:g} s"
-    said = probe.stderr.strip().splitlines() or ["it ended without a word"]
-    return "" if probe.returncode == 0 else said[-1]
+    except subprocess.TimeoutExpired as error:
+        return (error.stdout or b"").decode(), f"it did not answer within {ANSWER:g} s"
+    return probe.stdout, probe.stderr
 
 
 def _use_token() -> None:

@@ -58,7 +58,7 @@ class TokenPlayer:
         self.policy = policy
         self._agent, self._seed = agent, seed
         self._taken: dict[bytes, set[int]] = {}  # prompt → numbers of the calls with it
-        self._places_of_tools: dict[tuple[bool | None, str], bool] = {}
+        self._places_of_tools: dict[tuple[bool | None, bytes], bool] = {}
 
     @property
     def context(self) -> int:
@@ -187,7 +187,7 @@ class TokenPlayer:
         """Refuse tools that the template would silently leave out."""
         if not call.tools:
             return
-        key = call.thinking, call.schemas.text
+        key = call.thinking, call.schemas.digest
         if key not in self._places_of_tools:
             asked: list[Message] = [{"role": "user", "content": "x"}]
             try:

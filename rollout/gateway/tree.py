@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +69,7 @@ class Node:
     untrained: str = ""
     size: int = field(init=False)
     hashed: hashlib.blake2b = field(init=False)
+    _ids: Ids | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         tokens = self.completion.tokens if self.completion else NO_IDS
@@ -87,21 +87,23 @@ class Node:
         versions = self.completion.versions if self.completion else NO_IDS
         return int(versions[-1]) if versions.size else 0
 
-    def chain(self) -> Iterator[Node]:
-        """The replies whose ids come before this one's, this one first."""
-        node: Node | None = self
-        while node is not None:
-            yield node
-            node = node.before
-
     def prompt(self) -> Ids:
         """All ids of the prompt."""
         return np.concatenate([*([self.before.ids()] if self.before else []), self.context])
 
     def ids(self) -> Ids:
-        """All ids up to the end of the reply."""
-        parts = [(node.context, node.completion.tokens if node.completion else NO_IDS) for node in self.chain()]
-        return np.concatenate([part for pair in reversed(parts) for part in pair])
+        """All ids up to the end of the reply; they are kept until those of a reply after it are asked for."""
+        if self._ids is None:
+            parts: list[Ids] = []
+            node: Node | None = self
+            while node is not None and node._ids is None:
+                parts += [node.completion.tokens if node.completion else NO_IDS, node.context]
+                node = node.before
+            self._ids = np.concatenate([*([node._ids] if node and node._ids is not None else []), *reversed(parts)])
+            self._ids.flags.writeable = False
+            if self.before:
+                self.before._ids = None
+        return self._ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +166,7 @@ class Tree:
 
     def _keyed(self, call: Call) -> tuple[tuple[Message, ...], list[bytes]]:
         """The messages of a call and their keys; those that an earlier call had too are taken from there."""
-        messages, keys, shared = call.messages, [_start(call.thinking, call.schemas.text)], 0
+        messages, keys, shared = call.messages, [_start(call)], 0
         for told, known in self._latest:
             if known[0] == keys[0] and (common := _common(told, call.messages)) > shared:
                 messages, keys, shared = (*told[:common], *call.messages[common:]), known[: common + 1], common
@@ -270,10 +272,9 @@ def _key_of(node: Node) -> Key:
     return Key(node.hashed.digest(), node.size * NO_IDS.itemsize)
 
 
-@lru_cache(maxsize=256)
-def _start(thinking: bool | None, tools: str) -> bytes:
+def _start(call: Call) -> bytes:
     """The key of an empty conversation, which tells apart tools and options of the template."""
-    options = json.dumps([thinking, json.loads(tools)], sort_keys=True)
+    options = f"[{json.dumps(call.thinking)}, {call.schemas.sorted_text}]"
     return hashlib.blake2b(options.encode(), digest_size=16).digest()
 
 

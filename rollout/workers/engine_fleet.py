@@ -43,6 +43,7 @@ class Seat:
         member: its state.
         keeper: looks after it.
         error: why it refused the current weights; None if it did not.
+        loss: why the last try to send it weights had no answer; empty if none failed.
         gap: of the probe of its last refit.
         refitting: the task that sends it weights.
     """
@@ -51,7 +52,7 @@ class Seat:
 
     def __init__(self, engine: RemoteEngine, member: Member) -> None:
         self.engine, self.member = engine, member
-        self.gap = 0.0
+        self.gap, self.loss = 0.0, ""
         self.error: Exception | None = None
         self.refitting: asyncio.Task[None] | None = None
         self._held = (-1, 0)
@@ -65,6 +66,11 @@ class Seat:
         """The weights version of its last refit; -1 if its process has had none."""
         version, starts = self._held
         return version if starts == self.member.starts else -1
+
+    @property
+    def described(self) -> str:
+        """Its state in words, with what its last refit ended with."""
+        return f"engine {self.member.number} is {self.member.state.value}" + (f" ({self.loss})" if self.loss else "")
 
     @property
     def awaited(self) -> bool:
@@ -161,7 +167,7 @@ class EngineFleet:
             if taken and (not late or waited > patience):
                 return late
             if waited > self._patience:
-                states = ", ".join(f"engine {seat.member.number} is {seat.member.state.value}" for seat in self._seats)
+                states = "; ".join(seat.described for seat in self._seats)
                 raise EngineError(
                     f"no engine took weights version {version} within {waited:.0f} s (rollout.deadline): {states}"
                 )
@@ -266,7 +272,9 @@ class EngineFleet:
             begun = time.monotonic()
             try:
                 gap = await self._send(seat, weights)
-            except EngineLost:  # its keeper finds out what is the matter
+            except EngineLost as lost:  # its keeper finds out what is the matter, and tries again if nothing is
+                seat.loss = str(lost)
+                seat.keeper.happened(Event.LATE, seat.loss)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the publication ends with it
                 if self._weights is not weights:
@@ -277,6 +285,7 @@ class EngineFleet:
                 return  # this was the process before
             self._limits.stalled.note(time.monotonic() - begun)
             seat.holds(version, starts, gap)
+            seat.loss = ""
             seat.keeper.happened(Event.REFITTED, f"it holds weights version {version}")
             self._changed.set()
             if self._weights is weights:

@@ -77,8 +77,10 @@ def leave(folder: Path) -> None:
 def take_away() -> None:
     """Remove the temporary folder that this process has noted, unless ``LACHESIS_DEBUG`` is set.
 
-    Processes that still have a file open in it, such as those that were stopped, are ended.
+    Processes that still have a file open in it, such as those that were stopped, are ended. What this process starts
+    later, as a notebook may, is not marked any more.
     """
+    os.environ.pop(VARIABLE, None)
     if note := _own_note():
         with suppress(OSError, ValueError, KeyError, TypeError):
             folder = Path(json.loads(note.read_text(encoding="utf-8"))["folder"])

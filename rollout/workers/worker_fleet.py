@@ -74,7 +74,9 @@ class WorkerFleet:
         lost = ""
         tries = tries if len(orders) > 1 else self.TRIES_ALONE
         for _ in range(tries):
-            await self._until_one_is_up()
+            if not await self._one_is_up():
+                reason = f"no environment worker has come back within {self._deadline:g} s (rollout.deadline)"
+                return [Failure(order.index, reason) for order in orders]
             try:
                 return await self._once(self._least_loaded(), orders)
             except WorkerLost as loss:
@@ -113,14 +115,15 @@ class WorkerFleet:
         self._down_until[number] = 0.0 if member.state is State.HEALTHY or starting else math.inf
         self._changed.set()
 
-    async def _until_one_is_up(self) -> None:
-        """Wait while every worker is known to be down, for at most the deadline of a group."""
+    async def _one_is_up(self) -> bool:
+        """Wait while every worker is known to be down; False if none is up within the deadline of a group."""
         end = time.monotonic() + self._deadline
         while min(self._down_until) == math.inf and time.monotonic() < end:
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._changed.wait()
+        return min(self._down_until) < math.inf
 
     async def _once(self, chosen: int, orders: Sequence[Order]) -> list[Outcome]:
         """The outcomes by one worker; ``WorkerLost`` if it died or hangs."""

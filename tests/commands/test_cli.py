@@ -43,13 +43,13 @@ def test_each_summary_is_the_first_line_of_the_commands_own_help() -> None:
 def test_the_command_that_the_guide_adds_works() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     (source,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    made: dict[str, Any] = {"__package__": "lachesis.commands"}
+    made: dict[str, Any] = {"__package__": "lachesis.commands.author"}
     exec(source, made)
     done = CliRunner().invoke(made["command"], ["Ada"])
     assert (done.exit_code, done.output) == (0, "Hello, Ada.\n")
     (entry,) = re.findall(r"`(\".*?\"): Entry\((.*?)\),`", text)
     assert ast.literal_eval(entry[0]) == made["command"].name
-    assert ast.literal_eval(entry[1]) == ("greet", (made["command"].help or "").splitlines()[0])
+    assert ast.literal_eval(entry[1]) == ("author.greet", (made["command"].help or "").splitlines()[0])
 
 
 def test_no_commands_help_waits_for_torch_or_ray() -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import runpy
 import shutil
 import signal
 import statistics
@@ -32,10 +33,7 @@ from lachesis.rollout.workers.leftovers import Driver, clean
 from lachesis.trainer.run.storage.checkpoint import latest, sealed
 from lachesis.trainer.run.storage.reader import METRICS, TRAJECTORIES
 
-if __package__:
-    from .soak import Runs
-else:
-    from soak import Runs
+Runs: Any = runpy.run_path(str(Path(__file__).with_name("soak.py")))["Runs"]
 
 DEADLINE = float(os.environ.get("LACHESIS_SOAK_DEADLINE", "240"))
 """Seconds after which a run counts as stuck."""

@@ -11,7 +11,7 @@ import sys
 import torch.utils.tensorboard  # noqa: F401 - what a run imports is imported here, once
 from transformers.models.qwen3 import modeling_qwen3  # noqa: F401
 
-import lachesis.commands.train
+import lachesis.commands.run.train
 import lachesis.rollout.engines.embedded.engine
 import lachesis.trainer.run.progress
 import lachesis.trainer.train  # noqa: F401

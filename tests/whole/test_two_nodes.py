@@ -24,10 +24,11 @@ def namespaces() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("namespaces")
 def test_a_run_on_two_nodes_goes_on_when_one_is_cut_off_and_comes_back_and_ends_with_the_same_weights() -> None:
     command = [sys.executable, str(SCRIPT), "--cut", "40", "--steps", "40"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout)
     assert said["steps"] == [40, 40]

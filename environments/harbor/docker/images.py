@@ -74,7 +74,10 @@ class Images:
             self._pull(source)
             found = self._inspect(source.name)
         elif found is None:
-            with _locked(folder / source.context / "Dockerfile"):
+            dockerfile = folder / source.context / "Dockerfile"
+            if not dockerfile.is_file():
+                raise DataError(f"this machine has neither the image {source.name} nor {dockerfile} to build it from")
+            with _locked(dockerfile):
                 found = self._inspect(source.name)  # another process may have built it in the meantime
                 if found is None:
                     self._build(source, folder / source.context)
@@ -94,6 +97,10 @@ class Images:
                 found: dict[str, Any] = self._api.inspect_image(name)
             except ImageNotFound:
                 return None
+            except APIError as error:
+                if error.is_client_error():
+                    raise DataError(f"{name!r:.80} is no name of an image: {error.explanation}") from None
+                raise
         return found
 
     def _build(self, source: ImageSource, context: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Limits:
         return cls(
             silence,
             stalled=Patience(120.0, deadline, 10, first=120.0),
-            start=Patience(120.0, deadline, 5),
+            start=Patience(max(120.0, deadline), math.inf, 5, first=max(120.0, deadline)),
             pulse=Patience(5.0, 30.0, 20, first=5.0),
         )
 
@@ -116,6 +117,7 @@ class Keeper:
         self._silent = 0.0
         self._kills = 0
         self._told_unplaced = self._down = False
+        self._told = ""
 
     async def tend(self) -> None:
         """Look after the actor until it is retired."""
@@ -126,7 +128,9 @@ class Keeper:
                     await self._fit()
                 self._tell_back()
             except Exception as error:  # noqa: BLE001 - if this ended, nobody would look after the actor
-                log.warning("%s: %s", self._label, error)
+                if str(error) != self._told:  # it may come back with every look
+                    log.warning("%s: %s", self._label, error)
+                self._told = str(error)
             await asyncio.sleep(self.EVERY)
 
     def happened(self, event: Event, reason: str) -> bool:
@@ -145,7 +149,8 @@ class Keeper:
             await self._actor.kill(restart=True)
         except TimeoutError:
             self._gone(f"Ray did not end the process of {self._label} in time")
-        self._start_again()
+        finally:
+            self._start_again()
 
     async def _await_start(self) -> None:
         """Wait for the first answer of a process."""
@@ -153,23 +158,28 @@ class Keeper:
         try:
             pulse = await self._actor.hello(self._limits.pulse.seconds)
         except ActorSilent:
-            if self.member.restarts and waited > self.UNPLACED and not self._told_unplaced:
-                self._told_unplaced = True
-                log.warning(
-                    "%s has not come back for %.0f s; the run goes on without it. If `ray status` shows that no node "
-                    "has room for it, add a node",
-                    self._label,
-                    waited,
-                )
+            self._tell_unplaced(waited)
             if waited > self._limits.start.seconds:
                 await self.replace(f"has not started within {waited:.0f} s")
             return
-        except ActorLost:  # while Ray starts it, or because the process ended again
+        except ActorLost:  # while Ray looks for a place for it, or because the process ended again
+            self._tell_unplaced(waited)
             return
         self._limits.start.note(time.monotonic() - self.member.since)
         self._pid, self.member.node, self._silent = pulse.pid, pulse.node, 0.0
         self._told_unplaced = False
         self.happened(Event.ANSWERED, "its process has started")
+
+    def _tell_unplaced(self, waited: float) -> None:
+        """Tell once that the actor has not come back for ``waited`` seconds."""
+        if self.member.restarts and waited > self.UNPLACED and not self._told_unplaced:
+            self._told_unplaced = True
+            log.warning(
+                "%s has not come back for %.0f s; the run goes on without it. If `ray status` shows that no node "
+                "has room for it, add a node",
+                self._label,
+                waited,
+            )
 
     async def _feel(self) -> None:
         """Ask for the pulse, and act on what comes, or does not."""

@@ -40,7 +40,7 @@ class RayHealth:
         members: Callable[[], Sequence[Member]],
         look: Callable[[], Sequence[dict[str, Any]]],
         leave: Callable[[], None],
-        deadline: float = 30.0,
+        deadline: float = 45.0,
     ) -> None:
         self._members, self._look, self._leave, self._deadline = members, look, leave, deadline
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()

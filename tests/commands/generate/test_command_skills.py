@@ -43,7 +43,7 @@ def test_the_making_of_skills_that_helped_becomes_rows_and_of_others_not(
 ) -> None:
     build_tiny_model(tmp_path / "m", hidden=32, layers=1, context=4096)
     (tmp_path / "skills_script.py").write_text(SCRIPT)
-    environment = Path(__file__).parents[2] / "whole" / "letter_skills.py"
+    environment = Path(__file__).with_name("letter_skills.py")
     playing = [str(environment), "--model", "m", "--engine", "scripted", "--inline", "--model.context", "4096"]
     playing += ["--rollout.engine_options.script=skills_script:speak", "--max-tokens", "512"]
     playing += ["--config.examples", "1", "--config.later", "1", "--tasks", "3", "--attempts", "4"]

@@ -37,7 +37,7 @@ async def post(opened: Any, path: str, body: Any, key: str | None = None) -> tup
 
 def message_of(path: str, answer: Any) -> str:
     """The error's message, in the dialect's own form."""
-    if path == "/v1/messages":
+    if path.startswith("/v1/messages"):
         assert answer["type"] == "error"
         assert set(answer["error"]) == {"type", "message"}
     else:
@@ -281,11 +281,18 @@ HOSTILE += [
         ("input", [{"type": []}, {"type": "reasoning", "encrypted_content": "lachesis:%"}]),
         ("token_ids", [2**31]),
         ("messages", [{"role": "user", "content": "x" * 600_000}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": 5}}, {"text": 5}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": []}}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": "data:image/\ud800,"}]}]),
+        ("messages", [{"role": "assistant", "content": [{"type": "image_url", "image_url": "https://a/b.png"}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "tool_result", "content": [{"type": "image"}]}]}]),
+        ("input", [{"role": "user", "content": [{"type": "input_image", "image_url": None}]}]),
+        ("tools", [{"function": {"name": "\ud800<|im_end|>", "x": 1e999}}]),
     )
 ]
 
 
-@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("path", [*BODIES, "/v1/messages/count_tokens"])
 def test_no_body_is_the_servers_error(engine: Engines, path: str) -> None:
     table = engine()
 

@@ -70,3 +70,13 @@ async def status_of(url: str, key: str, path: str = "/v1/chat/completions", body
         asking = session.get(url + path) if path == "/v1/models" else session.post(url + path, json=body)
         async with asking as answer:
             return answer.status
+
+
+def test_a_gateway_closes_while_refusals_wait(engine: Callable[..., Engine]) -> None:
+    async def talk() -> None:
+        async with Gateway(refusals=Refusals(free=0, first=HOUR, most=HOUR)) as gateway:
+            waiting = asyncio.create_task(status_of(gateway.url, "wrong"))
+            await until(lambda: gateway._refusals._counts)
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(talk(), 60))

@@ -6,10 +6,12 @@ import select
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import Any
 
@@ -25,34 +27,47 @@ class Patience:
     """How long a run may show no progress.
 
     Before its first step that is ``START`` times the floor, because models are loaded and compiled then. Afterwards it
-    is ``LONGEST`` times the longest pause between two signs of progress so far, and at least the floor.
+    is the most of: the floor, ``STEPS`` times the median duration of a step, and ``LONGEST`` times the longest pause
+    between two signs of progress. Both are of the last ``MEMORY`` steps, so that a fault that it waited out does not
+    make it wait longer for ever.
 
     Args:
         floor: seconds.
     """
 
-    START = 6
-    LONGEST = 10
+    START, STEPS, LONGEST, MEMORY = 6, 10, 2, 200
 
     def __init__(self, floor: float) -> None:
-        self._floor, self._longest = floor, 0.0
+        self._floor = floor
+        self._durations: deque[float] = deque(maxlen=self.MEMORY)
+        self._pauses: deque[float] = deque(maxlen=self.MEMORY)
         self.begin()
 
     def begin(self) -> None:
         """A run has started, or was started again."""
-        self._trains, self._last = False, time.monotonic()
+        self._last, self._step = time.monotonic(), 0.0
+        self._longest = 0.0  # pause since the last step
 
     def seen(self, event: str) -> None:
         """The run has made progress."""
         now = time.monotonic()
-        if self._trains:
-            self._longest = max(self._longest, now - self._last)
-        self._trains, self._last = self._trains or event == STEP, now
+        self._longest = max(self._longest, now - self._last)
+        self._last = now
+        if event == STEP:
+            if self._step:
+                self._durations.append(now - self._step)
+                self._pauses.append(self._longest)
+            self._step, self._longest = now, 0.0
 
     @property
     def allowed(self) -> float:
         """Seconds without progress that are allowed now."""
-        return max(self._floor, self.LONGEST * self._longest) if self._trains else self.START * self._floor
+        if not self._step:
+            return self.START * self._floor
+        if not self._durations:
+            return self._floor
+        longest = max(*self._pauses, self._longest)
+        return max(self._floor, self.STEPS * median(self._durations), self.LONGEST * longest)
 
     @property
     def left(self) -> float:

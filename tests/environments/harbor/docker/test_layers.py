@@ -26,6 +26,7 @@ def place_of_answer(folder: Path) -> str:
     return found.get("out.json", "")
 
 
+@pytest.mark.slow
 def test_a_file_that_a_later_layer_hides_is_found(make_task: MakeTask) -> None:
     hidden = f"FROM {BASE}\nWORKDIR /app\nCOPY . .\nRUN rm old.json\n"
     folder = make_task(environment__Dockerfile=hidden, **{"environment__old.json": ANSWER})

@@ -129,7 +129,7 @@ def test_an_actor_without_a_place_is_told_once_with_a_cure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Keeper, "UNPLACED", 0.0)
-    hellos: list[Answer] = [Pulse(1), SILENT, SILENT, SILENT, Pulse(1)]
+    hellos: list[Answer] = [Pulse(1), LOST, SILENT, LOST, Pulse(1)]
     kept = Kept(Scripted(hellos, [LOST, Pulse(1)]))
     with caplog.at_level(logging.WARNING, "lachesis"):
         kept.until(lambda: kept.member.state is State.HEALTHY and kept.member.restarts == 1)
@@ -142,6 +142,12 @@ def test_a_kill_that_ray_does_not_take_gives_ray_up() -> None:
     kept = Kept(Scripted([Pulse(1)], [Pulse(1, stalled=1e6)], kill=[TimeoutError()]))
     kept.until(lambda: bool(kept.gone))
     assert kept.gone[0] == "Ray did not end the process of engine 0 in time"
+
+
+def test_an_actor_whose_kill_failed_is_taken_back_if_it_answers() -> None:
+    pulses: list[Answer] = [SILENT, SILENT, SILENT, Pulse(1)]
+    kept = Kept(Scripted([Pulse(1)], pulses, kill=[RuntimeError("odd"), None]))
+    kept.until(lambda: kept.member.restarts == 1 and kept.member.state is State.HEALTHY)
 
 
 def test_whatever_a_refit_raises_the_actor_is_looked_after(caplog: pytest.LogCaptureFixture) -> None:

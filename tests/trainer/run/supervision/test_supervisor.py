@@ -158,34 +158,56 @@ def until(found: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_patience_follows_the_pauses_of_the_steps_and_never_falls_below_its_floor(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [0.0]
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Patience, float, str], None]:
+    """Lets a patience see an event after some seconds."""
+    now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    patience = Patience(10.0)
 
-    def after(seconds: float, event: str) -> None:
+    def see(patience: Patience, seconds: float, event: str = "") -> None:
         now[0] += seconds
-        patience.seen(event)
+        if event:
+            patience.seen(event)
 
+    return see
+
+
+def test_patience_follows_the_steps_and_their_pauses_and_never_falls_below_its_floor(
+    after: Callable[..., None],
+) -> None:
+    patience = Patience(10.0)
     assert patience.allowed == 60.0
-    after(50.0, "started")
-    after(50.0, "step")
+    after(patience, 50.0, "started")
+    after(patience, 50.0, "step")
     assert patience.allowed == 10.0, "the time before the first step is no measure"
-    after(0.5, "made")
+    after(patience, 0.5, "made")
+    after(patience, 0.2, "step")
     assert patience.allowed == 10.0
-    after(3.0, "made")
-    assert patience.allowed == 30.0
-    now[0] += 31.0
+    for _ in range(3):
+        after(patience, 4.0, "step")
+    assert patience.allowed == 40.0, "ten steps"
+    after(patience, 35.0, "made")
+    assert patience.allowed == 70.0, "twice the longest pause"
+    after(patience, 71.0)
     assert patience.left == -1.0
     patience.begin()
     assert patience.left == 60.0, "a restarted run loads its model again"
-    after(1.0, "step")
-    assert patience.allowed == 30.0, "what was measured stays known"
+
+
+def test_faults_that_were_waited_out_do_not_make_patience_grow_for_ever(after: Callable[..., None]) -> None:
+    patience = Patience(10.0)
+    after(patience, 1.0, "step")
+    for _ in range(300):
+        after(patience, 0.1, "step")
+    for _ in range(3):
+        after(patience, patience.allowed - 0.1, "made")
+    assert patience.allowed < 80.0
+    for _ in range(300):
+        after(patience, 0.1, "step")
+    assert patience.allowed == 10.0
 
 
 def test_the_supervisor_imports_neither_ray_nor_torch() -> None:
-    code = "import sys, lachesis.trainer.run.supervision.supervisor, lachesis.commands.train; print(*sys.modules)"
+    code = "import sys, lachesis.trainer.run.supervision.supervisor, lachesis.commands.run.train; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"ray", "torch", "transformers"} & set(done.stdout.split())

@@ -1,0 +1,1 @@
+"""Commands that serve something to other processes, and workers without Ray."""
