@@ -1,7 +1,7 @@
 """Settings of ``[cluster]``: the Ray cluster of a run, what is reserved for each actor, and where it runs."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -56,6 +56,8 @@ class Places(Reservation):
     """``spread`` uses as many nodes as possible and ``pack`` as few; ``strict_spread`` gives each actor a node of its
     own, and ``strict_pack`` puts all on one node."""
 
+    renamed: ClassVar[dict[str, str]] = {"gpus": "rollout.gpus_per_engine"}
+
 
 class WorkerPlaces(Places):
     """What is reserved for each environment worker, and on which nodes it may run."""
@@ -69,6 +71,8 @@ class RankPlaces(Places):
 
     strategy: Strategy = "pack"
     """As in ``cluster.engines``."""
+
+    renamed: ClassVar[dict[str, str]] = {"gpus": "trainer.gpus_per_rank"}
 
 
 class ClusterConfig(Settings):

@@ -9,7 +9,7 @@ from ray._private.state import available_resources_per_node
 from ray.util.placement_group import PlacementGroup, get_placement_group, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from ...verifiers.errors import InfrastructureError
+from ...verifiers.errors import ConfigError, InfrastructureError
 from .demand import Demand
 from .nodes import Node, asked, choosiness, described, missing
 
@@ -42,6 +42,7 @@ class Placement:
         fixed: whether the cluster gets no further nodes, so that waiting for them is of no use.
 
     Raises:
+        ConfigError: Ray does not understand a label.
         InfrastructureError: the cluster has no room in time. The message says what is asked, there, and missing.
     """
 
@@ -82,12 +83,15 @@ def rank_seat(rank: int, gpus: float) -> dict[str, Any]:
 
 
 def _group(demand: Demand) -> PlacementGroup:
-    group: PlacementGroup = placement_group(
-        [dict(bundle.resources) for bundle in demand.bundles],
-        demand.strategy.upper(),
-        name=RANKS if demand.role == "ranks" else "",
-        bundle_label_selector=[dict(bundle.labels) for bundle in demand.bundles],
-    )
+    try:
+        group: PlacementGroup = placement_group(
+            [dict(bundle.resources) for bundle in demand.bundles],
+            demand.strategy.upper(),
+            name=RANKS if demand.role == "ranks" else "",
+            bundle_label_selector=[dict(bundle.labels) for bundle in demand.bundles],
+        )
+    except ValueError as error:  # the syntax of a label
+        raise ConfigError(f"[cluster.{demand.role}]: Ray refuses it: {' '.join(str(error).split()):.300}") from None
     return group
 
 

@@ -86,6 +86,8 @@ def test_what_cannot_be_placed_is_refused_with_the_settings(
         ({"files": ["a/../../b"]}, "give a relative path without"),
         ({"files": [""]}, "give a relative path without"),
         ({"deadline": 0}, "greater than 0"),
+        ({"engines": {"gpus": 1}}, "'engines.gpus' has another name now: write rollout.gpus_per_engine"),
+        ({"ranks": {"gpus": 1}}, "'ranks.gpus' has another name now: write trainer.gpus_per_rank"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(values: dict[str, object], message: str) -> None:

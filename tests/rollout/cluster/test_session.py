@@ -158,6 +158,12 @@ def test_files_and_models_that_only_this_machine_has_reach_a_node_by_content(
             ray.get(place.damaged.remote(full, "/proc"))
 
 
+def test_a_label_that_ray_does_not_understand_is_named_with_its_table(two_nodes: str) -> None:
+    settings = validated(ClusterConfig, {"address": two_nodes, "engines": {"labels": {"zone": "a b$"}}}, "cluster")
+    with pytest.raises(ConfigError, match=r"\[cluster.engines\]: Ray refuses it: .*a b"):
+        Session(settings, Actors(engines=1))
+
+
 def test_a_file_to_send_that_is_missing_is_named(two_nodes: str, at_home: Path) -> None:
     with pytest.raises(ConfigError, match=rf"cluster.files: there is no nope.jsonl in {at_home}"):
         Session(validated(ClusterConfig, {"address": two_nodes, "files": ["nope.jsonl"]}, "cluster"), Actors())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lachesis.rollout.chats.chat_tokenizer import ChatTokenizer
 from lachesis.rollout.engines.engine import Completion, Request
 from lachesis.rollout.service.engine.conversations import Conversations, Turn, message_keys
 
@@ -112,6 +113,7 @@ def test_where_the_template_cannot_bridge_the_conversation_is_rendered_anew_and_
         "{{ message.content.split('</think>')[-1] + '<|im_end|>\n' }}{%- endfor -%}"
         "{{ '<|im_start|>assistant\n' if add_generation_prompt }}"
     )
+    table.renderer._data = ChatTokenizer.of(table.tokenizer)
     table.renderer._forget()
 
     async def converse() -> None:

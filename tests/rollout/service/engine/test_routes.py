@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lachesis.rollout.chats.chat_tokenizer import ChatTokenizer
 from lachesis.rollout.engines.engine import Completion, Request
 from lachesis.verifiers.errors import DeadlineExceeded, EngineError
 from lachesis.verifiers.tool_calling.call import ToolCall
@@ -236,6 +237,7 @@ def test_a_template_without_a_place_for_tools_is_no_reason_to_leave_them_out_sil
     table.tokenizer.chat_template = (
         "{%- for message in messages -%}{{ message.content }}{%- endfor -%}{{ 'A:' if add_generation_prompt }}"
     )
+    table.renderer._data = ChatTokenizer.of(table.tokenizer)
     table.renderer._forget()
     refused, served = posted(table, "/v1/chat/completions", chat(tools=[TOOL]), chat(tools=[TOOL], tool_choice="none"))
     assert (refused[0], served[0]) == (400, 200)
@@ -251,6 +253,8 @@ def test_calls_that_cannot_be_read_are_the_text_that_they_are(room: Rooms) -> No
 def test_thinking_is_told_to_the_template(room: Rooms) -> None:
     table = room()
     table.tokenizer.chat_template += "{{- '<think></think>' if enable_thinking is false }}"
+    table.renderer._data = ChatTokenizer.of(table.tokenizer)
+    table.renderer._forget()
     wanted: list[dict[str, Any]] = [{}, {"chat_template_kwargs": {"enable_thinking": False}}]
     wanted += [{"reasoning": {"enabled": True}}]
     posted(table, "/v1/chat/completions", *(chat(**more) for more in wanted))
