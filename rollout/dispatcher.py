@@ -238,11 +238,15 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _admit(self) -> None:
-        """Admit groups until the bound is reached, in chunks of which each goes to one worker."""
+        """Admit groups until the bound is reached, in chunks of which each goes to one worker.
+
+        No chunk spans two steps, since all of its groups come back together.
+        """
         room = self._window - self._untrained - (self._admitted - self._consumed)
         end = self._admitted + room
         while self._admitted < end:
-            chunk = range(self._admitted, min(self._admitted + self._chunk, end))
+            step_end = (self._admitted // self._prompts + 1) * self._prompts
+            chunk = range(self._admitted, min(self._admitted + self._chunk, step_end, end))
             self._admitted = chunk.stop
             orders = [self._order(index, next(self._draws)) for index in chunk]
             for order in orders:

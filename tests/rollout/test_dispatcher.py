@@ -62,6 +62,20 @@ def test_groups_are_consumed_strictly_in_admission_order(staleness: int) -> None
     assert indices == list(range(20))
 
 
+def test_no_chunk_spans_two_steps_because_its_groups_come_back_together() -> None:
+    class Chunks(SlowPool):
+        async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+            chunks.append([order.index // 5 for order in orders])
+            return await super().run(orders)
+
+    chunks: list[list[int]] = []
+    for parts in (1, 2, 3):
+        dispatch = Dispatcher(Chunks(), draws(), seed=0, sampling=Sampling(), prompts=5, staleness=2, chunks=parts)
+        asyncio.run(consume(dispatch, 3))
+    assert chunks
+    assert all(len(set(steps)) == 1 for steps in chunks)
+
+
 @pytest.mark.parametrize("staleness", [0, 1, 3])
 def test_no_more_than_the_window_is_admitted_and_untrained(staleness: int) -> None:
     async def admitted_before_training() -> int:
