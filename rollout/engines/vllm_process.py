@@ -57,9 +57,14 @@ def stages_shown() -> Iterator[None]:
     if not torch.cuda.is_available():
         yield
         return
-    level, handler = logger.level, StageHandler(logging.INFO)
-    for other in logger.handlers:
-        other.setLevel(max(level, other.level))
+    level, handler, others = logger.level, StageHandler(logging.INFO), list(logger.handlers)
+
+    def as_before(record: logging.LogRecord) -> bool:
+        """Whether another handler would have been given the record."""
+        return record.levelno >= level or not record.name.startswith("vllm")
+
+    for other in others:
+        other.addFilter(as_before)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -67,6 +72,8 @@ def stages_shown() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)
+        for other in others:
+            other.removeFilter(as_before)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,8 @@ class WorkerFleet:
 
     TRIES_ALONE = 3
     """How many workers may be lost over an order that goes alone."""
+    SUSPECT = 2
+    """From so many lost workers on, orders are played apart from others of the kind, so that they cannot harm them."""
     RESTART = 10.0
     """Seconds in which a worker that was lost is asked last."""
 
@@ -48,6 +50,7 @@ class WorkerFleet:
         self._load = Loads(len(workers))
         self._down_until = [0.0] * len(workers)
         self._changed = asyncio.Event()
+        self._suspected: set[int] = set()  # workers that play suspects
         self._counted = 0
         limits = Limits.of(2 * blocking + 5.0, deadline)
         self.members = [Member("worker", number, self._events) for number in range(len(workers))]
@@ -65,25 +68,26 @@ class WorkerFleet:
         ]
         self._keeping = [asyncio.create_task(keeper.tend()) for keeper in self._keepers]
 
-    async def run(self, orders: Sequence[Order], tries: int = 2) -> list[Outcome]:
+    async def run(self, orders: Sequence[Order], tries: int = 2, losses: int = 0) -> list[Outcome]:
         """As in ``Pool``.
 
         Orders that lost ``tries`` workers go on in two halves, one after the other, and so on, so that an order that
-        kills its worker fails alone.
+        kills its worker fails alone. ``losses`` counts the workers that were lost over them before.
         """
         lost = ""
         tries = tries if len(orders) > 1 else self.TRIES_ALONE
-        for _ in range(tries):
-            if not await self._one_is_up():
+        for before in range(losses, losses + tries):
+            suspect = before >= self.SUSPECT
+            if (chosen := await self._worker_for(suspect)) is None:
                 reason = f"no environment worker has come back within {self._deadline:g} s (rollout.deadline)"
                 return [Failure(order.index, reason) for order in orders]
             try:
-                return await self._once(self._least_loaded(), orders)
+                return await self._once(chosen, orders, suspect)
             except WorkerLost as loss:
                 lost = str(loss)
         if len(orders) > 1:
-            half = len(orders) // 2
-            return [*await self.run(orders[:half], tries=1), *await self.run(orders[half:], tries=1)]
+            half, losses = len(orders) // 2, losses + tries
+            return [*await self.run(orders[:half], 1, losses), *await self.run(orders[half:], 1, losses)]
         return [Failure(orders[0].index, f"{tries} environment workers in a row were lost over it, the last {lost}")]
 
     async def pids(self) -> list[int]:
@@ -115,19 +119,33 @@ class WorkerFleet:
         self._down_until[number] = 0.0 if member.state is State.HEALTHY or starting else math.inf
         self._changed.set()
 
-    async def _one_is_up(self) -> bool:
-        """Wait while every worker is known to be down; False if none is up within the deadline of a group."""
+    async def _worker_for(self, suspect: bool) -> int | None:
+        """The worker that plays orders next, after a wait if none can; None if none comes back within the deadline.
+
+        Waiting for other suspects has no deadline of its own, as theirs end.
+        """
         end = time.monotonic() + self._deadline
-        while min(self._down_until) == math.inf and time.monotonic() < end:
+        while True:
+            if not suspect and self._down_until[chosen := self._least_loaded()] < math.inf:
+                return chosen
+            up = [number for number, until in enumerate(self._down_until) if until < math.inf]
+            if free := [number for number in up if suspect and number not in self._suspected]:
+                return min(free, key=self._load.__getitem__)
+            now = time.monotonic()
+            if up:
+                end = now + self._deadline
+            elif now > end:
+                return None
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._changed.wait()
-        return min(self._down_until) < math.inf
 
-    async def _once(self, chosen: int, orders: Sequence[Order]) -> list[Outcome]:
+    async def _once(self, chosen: int, orders: Sequence[Order], suspect: bool) -> list[Outcome]:
         """The outcomes by one worker; ``WorkerLost`` if it died or hangs."""
         self._load[chosen] += len(orders)
+        if suspect:
+            self._suspected.add(chosen)
         try:
             with self._events.span("worker", worker=chosen, **facts_of(orders)):
                 return await self._workers[chosen].run(orders)
@@ -138,6 +156,9 @@ class WorkerFleet:
             raise
         finally:
             self._load[chosen] -= len(orders)
+            if suspect:
+                self._suspected.discard(chosen)
+                self._changed.set()
 
     def _least_loaded(self) -> int:
         return self._load.least(self._down_until, time.monotonic())

@@ -88,6 +88,11 @@ def open_run(page: Any, address: str) -> None:
     page.get_by_role("heading", name="toy-1").wait_for()
 
 
+def wait_for_focus(page: Any, text: str) -> None:
+    """Wait until the heading ``text`` has the focus, which it is given when its view is complete."""
+    page.wait_for_function("text => document.activeElement.textContent === text", arg=text)
+
+
 def test_from_the_list_over_a_curve_and_a_filter_to_a_token(page: Any, address: str) -> None:
     open_run(page, address)
     page.get_by_role("img", name="Reward").first.wait_for()
@@ -100,7 +105,7 @@ def test_from_the_list_over_a_curve_and_a_filter_to_a_token(page: Any, address: 
     page.get_by_text("2 trajectories").wait_for()
     page.get_by_role("link", name="2/1").click()
     page.get_by_text("reply 3 of 1").first.wait_for()
-    assert page.evaluate("document.activeElement.textContent") == "Trajectory 2/1"
+    wait_for_focus(page, "Trajectory 2/1")
     page.get_by_label("colour by").select_option("sampler")
     page.get_by_text("the strongest is a logprob of -0.5").wait_for()
     page.keyboard.press("Escape")
@@ -151,9 +156,9 @@ def test_keys_go_from_group_to_group(page: Any, address: str) -> None:
     open_run(page, address)
     page.get_by_role("link", name="Trajectories").click()
     page.get_by_role("link", name="7/1", exact=True).click()
-    page.get_by_role("heading", name="Trajectory 7/1").wait_for()
+    wait_for_focus(page, "Trajectory 7/1")
     page.keyboard.press("j")
-    page.get_by_role("heading", name="Trajectory 8/0").wait_for()
+    wait_for_focus(page, "Trajectory 8/0")
     page.keyboard.press("k")
     page.get_by_role("heading", name="Trajectory 7/0").wait_for()
 

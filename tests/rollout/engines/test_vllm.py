@@ -188,6 +188,26 @@ PET = {"type": "object", "properties": {"pet": {"enum": ["cat", "dog"]}}, "requi
 SCHEMA = json.dumps(PET | {"additionalProperties": False})
 
 
+def test_the_probe_after_an_update_takes_one_step_however_many_requests_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in range(70):  # more than the engine has slots
+        served.engine.add(key, request_of(key, max_tokens=8))
+    served.engine.step()
+    served.update(5)
+    steps, advance = [], served.engine._advance
+    monkeypatch.setattr(served.engine, "_advance", lambda: (steps.append(1), advance()))
+    prompt = request_of(99).prompt
+    scored = served.engine.compute_logprobs(prompt, 1.0)
+    assert len(steps) == 1
+    ids = torch.from_numpy(prompt.astype(np.int64))[None]
+    with torch.no_grad():
+        expected = served.model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+    np.testing.assert_allclose(scored[1:], expected.numpy(), atol=TOLERANCE)
+    monkeypatch.undo()
+    assert len(drain(served.engine, 70)) == 70
+
+
 def test_a_schema_holds_a_reply_and_its_logprobs_are_the_policys_own(served: Served) -> None:
     tokenizer = AutoTokenizer.from_pretrained(served.folder)
     stop = (tokenizer.eos_token_id,)
@@ -378,23 +398,3 @@ def test_a_model_that_vllm_cannot_run_on_a_cpu_is_refused(tmp_path: Path) -> Non
 def test_a_missing_model_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         VllmEngine(str(tmp_path / "nowhere"))
-
-
-def test_the_probe_after_an_update_takes_one_step_however_many_requests_wait(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for key in range(70):  # more than the engine has slots
-        served.engine.add(key, request_of(key, max_tokens=8))
-    served.engine.step()
-    served.update(5)
-    steps, advance = [], served.engine._advance
-    monkeypatch.setattr(served.engine, "_advance", lambda: (steps.append(1), advance()))
-    prompt = request_of(99).prompt
-    scored = served.engine.compute_logprobs(prompt, 1.0)
-    assert len(steps) == 1
-    ids = torch.from_numpy(prompt.astype(np.int64))[None]
-    with torch.no_grad():
-        expected = served.model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
-    np.testing.assert_allclose(scored[1:], expected.numpy(), atol=TOLERANCE)
-    monkeypatch.undo()
-    assert len(drain(served.engine, 70)) == 70
