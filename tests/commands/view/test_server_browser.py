@@ -156,9 +156,11 @@ def test_keys_go_from_group_to_group(page: Any, address: str) -> None:
     open_run(page, address)
     page.get_by_role("link", name="Trajectories").click()
     page.get_by_role("link", name="7/1", exact=True).click()
-    wait_for_focus(page, "Trajectory 7/1")
+    page.get_by_role("heading", name="Trajectory 7/1").wait_for()
+    page.wait_for_timeout(500)  # keys are listened to once the view is painted, which nothing on the page shows
     page.keyboard.press("j")
-    wait_for_focus(page, "Trajectory 8/0")
+    page.get_by_role("heading", name="Trajectory 8/0").wait_for()
+    page.wait_for_timeout(500)
     page.keyboard.press("k")
     page.get_by_role("heading", name="Trajectory 7/0").wait_for()
 
