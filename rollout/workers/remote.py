@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from ...verifiers.errors import EngineError, EngineLost
+from ...verifiers.errors import ConfigError, EngineError, EngineLost
 from ...verifiers.files import whole_lines
 from ..engines.activity import Interval
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
@@ -42,12 +42,24 @@ KILLING = 20.0
 
 
 def start_ray(cpus: int) -> None:
-    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more."""
+    """Start Ray on this machine with so many CPUs, or with as many as it has if that is more.
+
+    Raises:
+        ConfigError: the path of the temporary folder is too long for Ray's sockets.
+    """
     cpus = max(cpus, os.cpu_count() or 1)
     logs: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     sign()
     with keep_sigterm(), _without_helpers():
-        begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+        try:
+            begun: Any = ray.init("local", num_cpus=cpus, include_dashboard=False, **logs)
+        except OSError as error:
+            if "AF_UNIX" not in str(error):
+                raise
+            raise ConfigError(
+                f"the path of the temporary folder, {tempfile.gettempdir()}, is too long for the sockets that Ray puts "
+                "into it: set TMPDIR to one with a shorter path"
+            ) from None
     leave(Path(begun.address_info["session_dir"]))
 
 

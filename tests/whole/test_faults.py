@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -81,19 +82,26 @@ def test_a_rank_that_is_lost_ends_the_run_with_one_line_and_nothing_left(tmp_pat
 BIG = ["--model.tiny.hidden", "1024", "--model.tiny.layers", "3", "--warm_start.steps", "0"]
 """A model of 190 MB."""
 FULL: dict[str, tuple[str, list[str], dict[str, str]]] = {
-    "the temporary folder": ("mount -t tmpfs -o size=256k tmpfs full", [], {"TMPDIR": "full"}),
+    "the temporary folder": ("mount -t tmpfs -o size=256k tmpfs FULL", [], {"TMPDIR": "FULL"}),
     "/dev/shm": ("mount -t tmpfs -o size=8m tmpfs /dev/shm", [], {}),
     "the object store": ("true", BIG, {"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": "80000000"}),
 }
 
 
+@pytest.fixture
+def full() -> Iterator[Path]:
+    """A folder with a short path, since Ray puts sockets into its temporary folder."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 @pytest.mark.parametrize("place", FULL)
-def test_a_run_goes_on_although_a_place_for_its_objects_or_logs_is_full(tmp_path: Path, place: str) -> None:
-    (tmp_path / "full").mkdir()
+def test_a_run_goes_on_although_a_place_for_its_objects_or_logs_is_full(tmp_path: Path, full: Path, place: str) -> None:
     mount, words, environment = FULL[place]
     if "TMPDIR" in environment:
-        environment = {"TMPDIR": str(tmp_path / "full")}
+        environment = {"TMPDIR": str(full)}
+    mount = mount.replace("FULL", str(full))
     config = write_config(tmp_path, "full", inline=False, steps=2)
     process = lachesis(tmp_path, str(config), *words, prefix=mount, **environment)
     _, errors = process.communicate(timeout=600)
