@@ -130,10 +130,13 @@ def main() -> None:
 
 def _fail(message: str, code: int) -> NoReturn:
     """One line on stderr, after the whole traceback if LACHESIS_DEBUG asks for it."""
-    if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
-        traceback.print_exc()
-    with suppress(OSError):  # standard error may be full, too; the exit code still tells
-        print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr)
+    try:
+        if os.environ.get("LACHESIS_DEBUG") and sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        print(printable("lachesis: " + " ".join(message.split())), file=sys.stderr, flush=True)
+    except OSError:  # standard error may be full, too; the exit code still tells, if nothing is left to be written
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(code)
 
 

@@ -94,8 +94,9 @@ def test_a_reader_that_goes_away_ends_the_command_in_silence() -> None:
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
-def test_the_exit_code_tells_even_if_standard_error_is_full() -> None:
-    assert shell("lachesis trian 2>/dev/full").returncode == 2
+@pytest.mark.parametrize("debug", ["", "LACHESIS_DEBUG=1 "])
+def test_the_exit_code_tells_even_if_standard_error_is_full(debug: str) -> None:
+    assert shell(f"{debug}lachesis trian 2>/dev/full").returncode == 2
 
 
 def test_what_is_written_arrives_whole_before_the_exit_code(tmp_path: Path) -> None:
