@@ -4,8 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..verifiers.errors import InfrastructureError
@@ -13,6 +12,7 @@ from ..verifiers.group import Group
 from .engines.engine import Sampling
 from .event_log import EventLog
 from .orders import TRAINING, Failure, Order, Outcome, Passed, facts_of
+from .ready_groups import ReadyGroups
 from .tasks.mixture import Draw
 from .workers.pool import GroupMaker
 
@@ -40,44 +40,6 @@ class Step:
     ages: tuple[float, ...] = ()
     durations: tuple[float, ...] = ()
     stalled: float = 0.0
-
-
-class HeadOfLine:
-    """The groups that are ready and not handed out, and how long they waited for the next in order.
-
-    Attributes:
-        stalled: seconds in which the next group in order was waited for while a later one was ready.
-    """
-
-    def __init__(self) -> None:
-        self.stalled = 0.0
-        self._made_at: dict[int, float] = {}
-        self._head: int | None = None  # the group that is waited for
-        self._since: float | None = None  # when a later one was ready, first
-
-    def add(self, index: int) -> None:
-        """Note that a group is ready."""
-        self._made_at[index] = now = time.perf_counter()
-        if self._head is not None and index != self._head and self._since is None:
-            self._since = now
-
-    def take(self, index: int) -> float:
-        """Forget a group that is handed out; return when it was ready."""
-        return self._made_at.pop(index, None) or time.perf_counter()
-
-    @contextmanager
-    def wait(self, index: int) -> Iterator[None]:
-        """Count the body as the wait for the next group in order."""
-        if index in self._made_at:
-            yield
-            return
-        self._head, self._since = index, time.perf_counter() if self._made_at else None
-        try:
-            yield
-        finally:
-            if self._since is not None:
-                self.stalled += max(0.0, self._made_at.get(index, time.perf_counter()) - self._since)
-            self._head = self._since = None
 
 
 class Dispatcher:
@@ -131,7 +93,7 @@ class Dispatcher:
         self._max_resampled = max_resampled
         self._events = events or EventLog()
         self._admitted_at: dict[int, float] = {}
-        self._ready = HeadOfLine()
+        self._ready = ReadyGroups()
         self._outcomes: dict[int, asyncio.Future[Outcome | Passed]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start

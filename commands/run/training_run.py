@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from ...environments.environment import Environment, Split, endless
+from ...rollout.cluster.leftovers import clean, sign
 from ...rollout.models.source import check_source
-from ...rollout.workers.leftovers import clean, sign
 from ...trainer.config import RunConfig, load_config_of
 from ...trainer.datasets.row_files import row_files
 from ...trainer.run.sandbox_check import check_sandbox

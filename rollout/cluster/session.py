@@ -5,11 +5,11 @@ from typing import Any
 
 import ray
 
-from ..workers.remote import keep_sigterm, start_ray, stop_ray
 from .config import ClusterConfig
 from .delivery import open_library
 from .demand import Actors, demands_of
 from .joining import join
+from .local_ray import keep_sigterm, start_ray, stop_ray
 from .placement import Placement
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from ..cluster.local_ray import leave_ray, look_at_ray
 from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
@@ -14,7 +15,7 @@ from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .fleet.ray_health import RayHealth
 from .pool import PoolSpec
-from .remote import RemoteEngine, leave_ray, look_at_ray, store
+from .remote import RemoteEngine, store
 from .remote_worker import RemoteWorker
 from .worker_fleet import WorkerFleet
 

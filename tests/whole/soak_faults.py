@@ -28,8 +28,8 @@ from typing import Any
 
 import tomli_w
 
+from lachesis.rollout.cluster.leftovers import Driver, clean
 from lachesis.rollout.store import TrajectoryStore
-from lachesis.rollout.workers.leftovers import Driver, clean
 from lachesis.trainer.run.storage.checkpoint import latest, sealed
 from lachesis.trainer.run.storage.reader import METRICS, TRAJECTORIES
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.rollout.workers.leftovers import Driver
+from lachesis.rollout.cluster.leftovers import Driver
 from lachesis.trainer.run.storage.checkpoint import MANIFEST
 
 from .soak import Runs

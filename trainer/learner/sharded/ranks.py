@@ -1,6 +1,5 @@
 """A learner on several Ray actors, each of them a rank of ``torch.distributed``."""
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -106,7 +105,6 @@ class RankedLearner:
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int = 0) -> None:
         self.objective = Objective(config.loss)
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self._deadlines = Deadlines()
         actor: Any = ray.remote(Rank)
         gpus = config.gpus_per_rank

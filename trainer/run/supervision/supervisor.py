@@ -15,7 +15,7 @@ from statistics import median
 from types import FrameType
 from typing import Any
 
-from ....rollout.workers.leftovers import clean
+from ....rollout.cluster.leftovers import clean
 from ....verifiers.errors import InfrastructureError
 from .heartbeat import PIPE, RESTARTED, STEP
 

@@ -59,7 +59,7 @@ def test_no_path_of_this_machine_and_no_installed_package_is_in_it(root: Path) -
 
 def test_building_again_makes_nothing_new_and_says_how_it_goes(docker_image: str) -> None:
     client = connect()
-    before = client.images("lachesis-sandbox", quiet=True, all=True)
+    before = client.images("lachesis-sandbox", quiet=True, all=True)  # other tests build theirs meanwhile
     lines: list[str] = []
     assert build_image(report=lines.append) == docker_image
     assert client.images("lachesis-sandbox", quiet=True, all=True) == before

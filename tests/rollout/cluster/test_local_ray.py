@@ -10,7 +10,7 @@ def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_refused(tmp_pa
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", "from lachesis.rollout.workers.remote import start_ray; start_ray(1)"],
+        [sys.executable, "-c", "from lachesis.rollout.cluster.local_ray import start_ray; start_ray(1)"],
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,

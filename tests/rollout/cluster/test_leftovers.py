@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lachesis.rollout.workers import leftovers
-from lachesis.rollout.workers.leftovers import VARIABLE, Driver, clean
+from lachesis.rollout.cluster import leftovers
+from lachesis.rollout.cluster.leftovers import VARIABLE, Driver, clean
 
 DRIVER = """
 import os, pathlib, subprocess, sys, time
-from lachesis.rollout.workers.leftovers import leave, sign
+from lachesis.rollout.cluster.leftovers import leave, sign
 sign()
 folder = pathlib.Path(f"{sys.argv[1]}_{os.getpid()}")
 folder.mkdir()
