@@ -1,7 +1,7 @@
 """Folders of tasks in Harbor's format."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -40,16 +40,17 @@ def _sandbox() -> Iterator[None]:
     configure_sandbox(SandboxSettings())
 
 
+def write_task(folder: Path, files: Mapping[str, str], changes: Mapping[str, str | None]) -> Path:
+    """Write a task of ``files`` with some of them changed, where ``__`` stands for a slash, or left out if None."""
+    for file, text in {**files, **{key.replace("__", "/"): value for key, value in changes.items()}}.items():
+        if text is not None:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(text)
+    return folder
+
+
 @pytest.fixture
 def make_task(tmp_path: Path) -> MakeTask:
     """Writes a task; a file that is None is left out."""
 
-    def make(name: str = "sort", **changes: str | None) -> Path:
-        folder = tmp_path / "tasks" / name
-        for file, text in {**FILES, **{key.replace("__", "/"): value for key, value in changes.items()}}.items():
-            if text is not None:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_text(text)
-        return folder
-
-    return make
+    return lambda name="sort", **changes: write_task(tmp_path / "tasks" / name, FILES, changes)

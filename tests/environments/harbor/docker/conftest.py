@@ -18,6 +18,8 @@ from lachesis.verifiers.sandbox.docker.daemon import connect
 from lachesis.verifiers.sandbox.docker.image import build_image
 from lachesis.verifiers.trajectory import Trajectory
 
+from ..conftest import write_task
+
 BASE = "lachesis-harbor-test-base:latest"
 PROGRAMS = (
     *("bash", "cat", "chmod", "cp", "date", "dd", "env", "find", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv"),
@@ -105,15 +107,7 @@ def make_task(make_plain_task: Callable[..., Path], base_image: str) -> Callable
 def make_plain_task(tmp_path: Path) -> Callable[..., Path]:
     """Writes a task; a file that is None is left out."""
 
-    def make(name: str = "sort", **changes: str | None) -> Path:
-        folder = tmp_path / "tasks" / name
-        for file, text in {**FILES, **{key.replace("__", "/"): value for key, value in changes.items()}}.items():
-            if text is not None:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_text(text)
-        return folder
-
-    return make
+    return lambda name="sort", **changes: write_task(tmp_path / "tasks" / name, FILES, changes)
 
 
 async def attempt(folder: Path, script: str, **settings: Any) -> Trajectory:
