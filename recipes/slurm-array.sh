@@ -14,6 +14,9 @@
 # Two minutes before the time is over, the run writes a checkpoint and ends. End it yourself in the same way with
 # scancel --batch --signal=TERM JOB; scontrol requeue JOB continues it, because its folder is named after the task. To
 # continue it in another job, name the first one: RUN=1234 sbatch recipes/slurm-array.sh CONFIG
+#
+# Run on Slurm 22.05 with three nodes on one machine (scripts/one_machine_slurm.sh), with a tiny model: two seeds, the
+# stop, requeue and RUN. Not run: on several machines, with GPUs, and the signal at the end of the time.
 set -euo pipefail
 
 config=${1:?give a CONFIG}
@@ -21,21 +24,27 @@ shift
 seed=${SLURM_ARRAY_TASK_ID:?this is for sbatch --array}
 name="seed-$seed"
 out=${OUT:-runs}/${RUN:-$SLURM_ARRAY_JOB_ID}
+begun=$(ls -d "$out/$name"-[0-9]*/checkpoints/step-* 2>/dev/null | sort -V | tail -n 1) || true
+[ -n "$begun" ] || [ -z "${RUN:-}" ] || { echo "RUN=$RUN: no $out/$name-* has a checkpoint" >&2; exit 2; }
 export RAY_AUTH_MODE=token # only this user's processes may use the cluster; nodes share the home folder
 ray get-auth-token --generate >/dev/null
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST") # this script runs on the first one
 ip=${IP:-$(python -c "import ray; print(ray.util.get_node_ip_address())")} # as Ray chooses; IP=… for another network
-address="$ip:$((20000 + SLURM_JOB_ID % 10000))"
+port=$((20000 + SLURM_JOB_ID % 10000)) # other jobs may have a head on the same node
+address="$ip:$port"
 start=(--disable-usage-stats --block "--num-cpus=$SLURM_CPUS_PER_TASK")
 
-ray start --head --port="${address##*:}" --node-ip-address="$ip" --include-dashboard=false "${start[@]}" &
+ray start --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
+    --include-dashboard=false "${start[@]}" &
+head=$!
 for node in "${nodes[@]:1}"; do
     srun --nodes=1 --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --nodelist="$node" \
         ray start --address="$address" "${start[@]}" &
 done
 
 for ((try = 0; try < 40; try++)); do # until the head answers, which is exit code 0 or 1
+    kill -0 "$head" 2>/dev/null || { echo "the head of Ray has ended; see above why" >&2; exit 1; }
     code=0
     lachesis doctor --cluster "$config" --cluster.address "$address" || code=$?
     [ $code -eq 2 ] || break
@@ -43,8 +52,8 @@ for ((try = 0; try < 40; try++)); do # until the head answers, which is exit cod
 done
 cluster=(--cluster.address "$address" --cluster.deadline 600) # the other nodes join while the run waits for room
 # exec, so that a signal to this script reaches the run; when the run ends, Slurm ends the nodes of Ray
-if [ -d "$out/$name-1/checkpoints" ]; then
-    exec lachesis train --resume "$out/$name-1" "${cluster[@]}" "$@"
+if [ -n "$begun" ]; then
+    exec lachesis train --resume "${begun%/checkpoints/*}" "${cluster[@]}" "$@"
 else
     exec lachesis train "$config" --name "$name" --out "$out" --seed "$seed" "${cluster[@]}" "$@"
 fi

@@ -48,6 +48,11 @@ export SLURM_CONF=$folder/slurm.conf
 
 end() {
     scancel --user=root --full --signal=KILL 2>/dev/null || true
+    scancel --user=root 2>/dev/null || true
+    for ((try = 0; try < 80; try++)); do
+        [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+        sleep 0.5
+    done
     kill $(jobs -p) 2>/dev/null || true
     wait
     rm -rf "$folder"
