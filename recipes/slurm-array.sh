@@ -16,7 +16,7 @@
 # continue it in another job, name the first one: RUN=1234 sbatch recipes/slurm-array.sh CONFIG
 #
 # Run on Slurm 22.05 with three nodes on one machine (scripts/one_machine_slurm.sh), with a tiny model: two seeds, the
-# stop, requeue and RUN. Not run: on several machines, with GPUs, and the signal at the end of the time.
+# stop, requeue, RUN, and the signal before the end of the time. Not run: on several machines, and with GPUs.
 set -euo pipefail
 
 config=${1:?give a CONFIG}
@@ -33,25 +33,26 @@ mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST") # this scrip
 ip=${IP:-$(python -c "import ray; print(ray.util.get_node_ip_address())")} # as Ray chooses; IP=… for another network
 port=$((20000 + SLURM_JOB_ID % 10000)) # other jobs may have a head on the same node
 address="$ip:$port"
-start=(--disable-usage-stats --block "--num-cpus=$SLURM_CPUS_PER_TASK")
 
-ray start --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
-    --include-dashboard=false "${start[@]}" &
+# join NODE OPTION …: a node of Ray in a step of its own, which Slurm ends with the job
+join() {
+    srun --nodes=1 --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --nodelist="$1" \
+        ray start --disable-usage-stats --block --num-cpus="$SLURM_CPUS_PER_TASK" "${@:2}"
+}
+join "${nodes[0]}" --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
+    --include-dashboard=false &
 head=$!
-for node in "${nodes[@]:1}"; do
-    srun --nodes=1 --ntasks=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --nodelist="$node" \
-        ray start --address="$address" "${start[@]}" &
-done
+for node in "${nodes[@]:1}"; do join "$node" --address="$address" & done
 
+cluster=(--cluster.address "$address" --cluster.deadline 600) # the other nodes join while the run waits for room
 for ((try = 0; try < 40; try++)); do # until the head answers, which is exit code 0 or 1
     kill -0 "$head" 2>/dev/null || { echo "the head of Ray has ended; see above why" >&2; exit 1; }
     code=0
-    lachesis doctor --cluster "$config" --cluster.address "$address" || code=$?
+    lachesis doctor --cluster "$config" "${cluster[@]}" "$@" || code=$?
     [ $code -eq 2 ] || break
     sleep 3
 done
-cluster=(--cluster.address "$address" --cluster.deadline 600) # the other nodes join while the run waits for room
-# exec, so that a signal to this script reaches the run; when the run ends, Slurm ends the nodes of Ray
+# exec, so that a signal to this script reaches the run
 if [ -n "$begun" ]; then
     exec lachesis train --resume "${begun%/checkpoints/*}" "${cluster[@]}" "$@"
 else

@@ -35,23 +35,17 @@ ip=${IP:-$(python -c "import ray; print(ray.util.get_node_ip_address())")} # as 
 port=$((20000 + SLURM_JOB_ID % 10000)) # other jobs may have a head on the same node
 address="$ip:$port"
 
-# start GROUP COMMAND …: Ray on a node of a group, with the CPUs that Slurm gave it there
-start() {
-    local group=$1 count="SLURM_CPUS_PER_TASK_HET_GROUP_$1" kinds=(gpu cpu)
-    shift
-    "$@" --disable-usage-stats --block --num-cpus="${!count}" --labels="kind=${kinds[group]}"
-}
-# join GROUP NODE: the same on another node
+# join GROUP NODE OPTION …: a node of Ray in a step of its own, which Slurm ends with the job
 join() {
-    local count="SLURM_CPUS_PER_TASK_HET_GROUP_$1"
-    start "$1" srun --het-group="$1" --nodes=1 --ntasks=1 --cpus-per-task="${!count}" --nodelist="$2" \
-        ray start --address="$address"
+    local count="SLURM_CPUS_PER_TASK_HET_GROUP_$1" kinds=(gpu cpu)
+    srun --het-group="$1" --nodes=1 --ntasks=1 --cpus-per-task="${!count}" --nodelist="$2" \
+        ray start --disable-usage-stats --block --num-cpus="${!count}" --labels="kind=${kinds[$1]}" "${@:3}"
 }
-start 0 ray start --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
+join 0 "${gpus[0]}" --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
     --include-dashboard=false &
 head=$!
-for node in "${gpus[@]:1}"; do join 0 "$node" & done
-for node in "${cpus[@]}"; do join 1 "$node" & done
+for node in "${gpus[@]:1}"; do join 0 "$node" --address="$address" & done
+for node in "${cpus[@]}"; do join 1 "$node" --address="$address" & done
 
 cluster=(
     --cluster.address "$address"
@@ -63,11 +57,11 @@ cluster=(
 for ((try = 0; try < 40; try++)); do # until the head answers, which is exit code 0 or 1
     kill -0 "$head" 2>/dev/null || { echo "the head of Ray has ended; see above why" >&2; exit 1; }
     code=0
-    lachesis doctor --cluster "$config" --cluster.address "$address" || code=$?
+    lachesis doctor --cluster "$config" "${cluster[@]}" "$@" || code=$?
     [ $code -eq 2 ] || break
     sleep 3
 done
-# exec, so that a signal to this script reaches the run; when the run ends, Slurm ends the nodes of Ray
+# exec, so that a signal to this script reaches the run
 if [ -n "$begun" ]; then
     exec lachesis train --resume "${begun%/checkpoints/*}" "${cluster[@]}" "$@"
 else

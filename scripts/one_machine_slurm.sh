@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Slurm cluster of three nodes, a, b and c, on this machine for the time of one command. It tests the recipes for Slurm.
+# A Slurm cluster of three nodes, a, b and c, on this machine for the time of a command, to test the recipes for Slurm.
 #
 #     sudo --preserve-env scripts/one_machine_slurm.sh bash   # then: sbatch recipes/slurm-array.sh …
 #
@@ -8,8 +8,9 @@
 set -euo pipefail
 
 [ $# -gt 0 ] || { echo "give a command that uses the cluster, such as bash" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || { echo "Slurm's daemons need root here; call it with sudo --preserve-env" >&2; exit 2; }
 for tool in munged slurmctld slurmd sinfo; do
-    command -v "$tool" >/dev/null || { echo "there is no $tool; install slurmctld slurmd slurm-client munge" >&2; exit 2; }
+    command -v "$tool" >/dev/null || { echo "there is no $tool; install slurm-wlm and munge" >&2; exit 2; }
 done
 
 folder=$(mktemp -d /tmp/lachesis-slurm.XXXX)
