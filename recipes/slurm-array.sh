@@ -42,7 +42,6 @@ join() {
 join "${nodes[0]}" --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
     --include-dashboard=false &
 head=$!
-for node in "${nodes[@]:1}"; do join "$node" --address="$address" & done
 
 cluster=(--cluster.address "$address" --cluster.deadline 600) # the other nodes join while the run waits for room
 for ((try = 0; try < 40; try++)); do # until the head answers, which is exit code 0 or 1
@@ -52,6 +51,7 @@ for ((try = 0; try < 40; try++)); do # until the head answers, which is exit cod
     [ $code -eq 2 ] || break
     sleep 3
 done
+for node in "${nodes[@]:1}"; do join "$node" --address="$address" & done
 # exec, so that a signal to this script reaches the run
 if [ -n "$begun" ]; then
     exec lachesis train --resume "${begun%/checkpoints/*}" "${cluster[@]}" "$@"

@@ -44,8 +44,6 @@ join() {
 join 0 "${gpus[0]}" --head --port="$port" --ray-client-server-port=$((port + 10000)) --node-ip-address="$ip" \
     --include-dashboard=false &
 head=$!
-for node in "${gpus[@]:1}"; do join 0 "$node" --address="$address" & done
-for node in "${cpus[@]}"; do join 1 "$node" --address="$address" & done
 
 cluster=(
     --cluster.address "$address"
@@ -61,6 +59,8 @@ for ((try = 0; try < 40; try++)); do # until the head answers, which is exit cod
     [ $code -eq 2 ] || break
     sleep 3
 done
+for node in "${gpus[@]:1}"; do join 0 "$node" --address="$address" & done
+for node in "${cpus[@]}"; do join 1 "$node" --address="$address" & done
 # exec, so that a signal to this script reaches the run
 if [ -n "$begun" ]; then
     exec lachesis train --resume "${begun%/checkpoints/*}" "${cluster[@]}" "$@"
