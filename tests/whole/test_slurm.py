@@ -81,8 +81,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PORT": str(port)}
     environment["PYTHONPATH"] = str(ROOT / "src")
     command = [str(ROOT / "scripts" / "one_machine_slurm.sh"), "bash", "-c", "echo $SLURM_CONF; exec cat"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as started:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as started:
         assert started.stdin
         assert started.stdout
         settings = started.stdout.readline().strip()
