@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from ...verifiers.errors import DeadlineExceeded, EngineLost, EngineStale
 from .engine import Completion, Generator, Request
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, taken by any constant step, are spread evenly between whole numbers (Weyl's theorem)."""
+
 
 class Router:
     """Sends all requests of a route to one engine while it lives.
 
-    The choice of engine never changes a request's tokens, since they follow from the request's own seed.
+    Each run of as many routes as there are engines has one for every engine, in an order that changes from run to run:
+    in a fixed order, environments that take turns would each keep engines of their own, and the engines of short
+    replies would be idle. The choice of engine never changes a request's tokens, since they follow from its own seed.
 
     Args:
         engines: equal engines; None in the place of one that is not there now.
@@ -64,9 +69,10 @@ class Router:
         there = [(number, engine) for number, engine in enumerate(self._engines) if engine is not None]
         if not there:
             return []
-        share, own = divmod(route, len(self._engines))
+        count = len(self._engines)
+        own = (route + int(route // count * GOLDEN % 1 * count)) % count
         numbers = [number for number, _ in there]
-        first = numbers.index(own) if own in numbers else share % len(there)
+        first = numbers.index(own) if own in numbers else route // count % len(there)
         now = time.monotonic()
         turns = there[first:] + there[:first]
         return sorted(turns, key=lambda turn: self._resting.get(turn[0], 0.0) > now)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...verifiers.errors import LachesisError
-from ..cluster.delivery import enter_files, model_here, named_node
+from ..cluster.delivery import model_here, named_node, settle
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
@@ -98,7 +98,7 @@ class EngineActor(PulsedActor):
         self._engine: Engine | LachesisError
         try:
             with named_node():
-                enter_files()
+                settle()
                 self._engine = replace(spec, model=model_here(spec.model)).build_engine()
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
@@ -174,7 +174,7 @@ class WorkerActor(PulsedActor):
         self._threads: WorkerThreads | LachesisError
         try:
             with named_node():
-                enter_files()
+                settle()
                 here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
                 self._threads = WorkerThreads(here.build_worker, self._router, spec.rollout.threads, watchdog)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs

@@ -14,6 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost
 from ...verifiers.files import whole_lines
+from ...verifiers.processes.temporary import own_prefix
 from ..engines.activity import Interval
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
@@ -290,7 +291,7 @@ class RemoteEngine(RemoteActor):
     @classmethod
     def start(cls, spec: PoolSpec, label: str, berth: Berth) -> "RemoteEngine":
         """Start an actor that hosts an engine."""
-        warnings = Path(tempfile.gettempdir()) / f"lachesis-engine-{uuid.uuid4().hex}.log"
+        warnings = Path(tempfile.gettempdir()) / f"{own_prefix('engine')}{uuid.uuid4().hex}.log"
         actor, again = cls.begin(EngineActor, berth, spec, warnings)
         return cls(actor, spec.rollout.deadline, label, warnings, again)
 
