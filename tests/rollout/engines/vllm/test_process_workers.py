@@ -16,7 +16,7 @@ from lachesis.rollout.models.tiny import build_tiny_model
 ENGINE = """
 import asyncio, logging, multiprocessing, sys, time
 from lachesis.rollout.engines.registry import EngineSetup
-from lachesis.rollout.engines.vllm import open_engine
+from lachesis.rollout.engines.vllm.engine import open_engine
 
 if __name__ == "__main__":  # vLLM's processes import this file
     setup = EngineSetup(sys.argv[1], context=64, device="cpu", version=0, own_process=True,
