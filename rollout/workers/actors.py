@@ -99,7 +99,7 @@ class EngineActor(PulsedActor):
         try:
             with named_node():
                 settle()
-                self._engine = replace(spec, model=model_here(spec.model)).build_engine()
+                self._engine = replace(spec, model=model_here(spec.model)).build_engine(own_process=True)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
 
