@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("verifiers", "environments", "rollout", "trainer", "commands")  # ground first, the roof last
 HEAVY = {"ray", "torch", "transformers", "vllm"}  # none of them below the rollout floor
-OWNERS = {  # files, and a folder
+OWNERS = {  # files and folders
     "ray": {"rollout/cluster/", "rollout/workers/remote.py", "trainer/learner/sharded/ranks.py"},
-    "vllm": {"rollout/engines/vllm.py", "rollout/engines/weight_transport/nccl.py"},
+    "vllm": {"rollout/engines/vllm/", "rollout/engines/weight_transport/nccl.py"},
 }
 BANNED_NAMES = {"common", "core", "helper", "helpers", "util", "utils"}
 
@@ -153,7 +153,7 @@ SOUND = {
     "if TYPE_CHECKING:\n    from .episode import Episode\n",
     "environments/episode.py": "from . import chat\nfrom .chat import Chat\nfrom ..verifiers import task\n",
     "rollout/workers/remote.py": "import ray\nfrom ray.util import placement_group\n",
-    "rollout/engines/vllm.py": "def start():\n    from vllm import LLMEngine\n",
+    "rollout/engines/vllm/engine.py": "def start():\n    from vllm import LLMEngine\n",
     "rollout/engines/embedded.py": "import torch\nfrom ...environments.chat import Chat\n",
     "commands/cli.py": "from .. import __version__\nfrom ..rollout.workers.remote import start\n",
 }

@@ -22,6 +22,7 @@ from rich.text import Text
 from ...environments.audit.finding import Finding
 from ...environments.loading import EnvironmentSpec
 from ...verifiers.errors import ConfigError
+from ...verifiers.processes.temporary import own_prefix
 from ..terminal import printable
 
 GRACE = 1.0
@@ -78,7 +79,7 @@ class Check:
             hash_seed: of Python's ``hash``, which must not influence the tasks.
         """
         reader, writer = os.pipe()
-        with tempfile.NamedTemporaryFile("r") as stacks:
+        with tempfile.NamedTemporaryFile("r", prefix=own_prefix("stacks")) as stacks:
             request = {
                 "spec": asdict(self.spec),
                 "tasks": self.tasks,

@@ -11,6 +11,7 @@ from ...trainer.run.replay.retraining import Retraining
 from ...trainer.run.storage.reader import CONFIG, Run
 from ...trainer.tune_config import kind_of
 from ...verifiers.errors import ConfigError
+from ...verifiers.processes.temporary import own_prefix
 from ..terminal import printable
 
 
@@ -33,7 +34,7 @@ def retrain(path: Path, begin: int | None) -> bool:
             f"{path} was trained on rows and has no rollouts; only runs of lachesis train can be replayed"
         )
     numbers, weights, equal, taken = "", "", [], 0
-    with tempfile.TemporaryDirectory(prefix="lachesis-replay-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=own_prefix("replay")) as scratch:
         retraining = Retraining(run, Path(scratch))
         with counting("training again", retraining.count(begin)) as tick:
             for one in retraining.steps(begin):

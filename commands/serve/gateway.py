@@ -19,6 +19,7 @@ from ...rollout.models.source import check_source, longest_context
 from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import replace_text, whole_lines
 from ...verifiers.message import is_reply
+from ...verifiers.processes.garbage import collect_rarely
 from ...verifiers.secrets import without_secrets
 from ...verifiers.task import Task
 from ...verifiers.trajectory import POLICY, Trajectory
@@ -86,6 +87,7 @@ async def _serve(options: dict[str, Any]) -> None:
             own_sampling=options["temperature"] is not None,
         ) as opened,
     ):
+        collect_rarely()
         print(f"OPENAI_BASE_URL={opened.url}/v1", f"OPENAI_API_KEY={opened.key}", sep="\n", flush=True)
         print(f"ANTHROPIC_BASE_URL={opened.url}", f"ANTHROPIC_API_KEY={opened.key}", sep="\n", flush=True)
         print(f"model {opened.model}; recording to {options['out']}", flush=True)

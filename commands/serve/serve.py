@@ -14,6 +14,7 @@ from ...rollout.service.door import Door
 from ...rollout.service.service import Times
 from ...rollout.service.storage.queue import GroupQueue
 from ...verifiers.errors import ConfigError
+from ...verifiers.processes.garbage import collect_rarely
 from ..terminal import one_line, show_status
 
 _MIB = 1 << 20
@@ -111,6 +112,7 @@ async def _serve(app: web.Application, service: Service, host: str, port: int) -
             await site.start()
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        collect_rarely()
         shown = f"[{host}]" if ":" in host else host
         print(f"listening on http://{shown}:{runner.addresses[0][1]}", flush=True)
         await show_status(lambda: summary(service), stop)

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ...verifiers.errors import ConfigError, InfrastructureError, LachesisError
 from ...verifiers.files import new_folder
 from ..config import ModelConfig
+from .leftovers import clean, sign
+
+log = logging.getLogger(__name__)
 
 LIBRARY = "lachesis-library"
 """The name of the actor that gives out files; names belong to one job."""
@@ -152,14 +156,22 @@ def model_here(model: ModelConfig) -> ModelConfig:
     return model.model_copy(update={"path": str(_fetched(library, manifest))})
 
 
-def enter_files() -> None:
-    """Go to the folder that holds ``cluster.files`` and import from there, if files are sent at all.
+def settle() -> None:
+    """Prepare the process of an actor on a node of a cluster; on one machine, where the run itself does it, do nothing.
+
+    What dead actors have left on this node is removed. What this one starts gets its mark, since the driver cannot be
+    seen from here. If ``cluster.files`` are sent, the process goes to their folder, and imports from there.
 
     Raises:
         InfrastructureError: the files cannot be fetched; the message names the node.
     """
     library = _library()
-    root = _ask(library.root) if library is not None else ""
+    if library is None:
+        return
+    if found := clean():
+        log.warning("removed what a killed run had left behind on %s: %s", node_name(), ", ".join(found))
+    sign()
+    root = _ask(library.root)
     if not root:
         return
     folder = root if _ask(library.node) == this_node() else str(_fetched(library, _ask(library.files)))

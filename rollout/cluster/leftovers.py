@@ -1,6 +1,7 @@
-"""What a killed run has left on this machine: processes and temporary folders, which the next start removes."""
+"""What a killed run has left on this machine: processes, containers, temporary files; the next start removes them."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -11,6 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from ...verifiers.errors import LachesisError
+from ...verifiers.processes.temporary import CONTAINERS, abandoned
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "LACHESIS_DRIVER"
 """The environment variable by which the processes of a run are known: they inherit it."""
@@ -91,10 +97,11 @@ def take_away() -> None:
 
 
 def clean(patience: float = 10.0) -> list[str]:
-    """End the processes of dead drivers and remove their folders; return a line for each that was found.
+    """End the processes of dead drivers, and remove their containers and folders; return a line for each.
 
-    A process belongs to a driver if it has its mark, or a file open in its folder. Only processes and folders of the
-    same user, machine and namespace are touched, and only if their driver is dead.
+    A process belongs to a driver if it has its mark, or a file open in its folder. A container and a temporary file
+    name the process that made them. Only what belongs to the same user, machine and namespace is touched, and only if
+    the process that it belongs to is dead.
 
     Args:
         patience: most seconds to wait until the processes have ended.
@@ -109,7 +116,27 @@ def clean(patience: float = 10.0) -> list[str]:
             found.append(f"folder {folder}")
         with suppress(OSError):
             note.unlink()
-    return found
+    return [*found, *_remove_abandoned()]
+
+
+def _remove_abandoned() -> Iterator[str]:
+    """Remove what names a dead process as its owner."""
+    for purpose, path in abandoned():
+        if purpose == CONTAINERS:
+            yield from _remove_containers(path)
+            continue
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield str(path)
+
+
+def _remove_containers(note: Path) -> Iterator[str]:
+    from ...verifiers.sandbox.docker.containers import remove_noted  # takes 0.2 s, and most runs leave no container
+
+    try:
+        yield from (f"container {container[:12]}" for container in remove_noted(note))
+    except LachesisError as error:
+        log.warning("containers of a killed run may be left, and the next start looks again: %s", error)
 
 
 def _notes_of_the_dead() -> Iterator[tuple[Path, Path]]:

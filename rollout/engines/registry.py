@@ -40,6 +40,6 @@ class EngineSetup:
 ENGINES: Plugins[Callable[[EngineSetup], Engine]] = Plugins(
     "engine",
     __package__,
-    {"torch": "embedded.engine:open_engine", "vllm": "vllm:open_engine", "scripted": "scripted:open_engine"},
+    {"torch": "embedded.engine:open_engine", "vllm": "vllm.engine:open_engine", "scripted": "scripted:open_engine"},
 )
 """The choices for ``rollout.engine``."""

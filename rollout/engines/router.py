@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from ...verifiers.errors import DeadlineExceeded, EngineLost, EngineStale
 from .engine import Completion, Generator, Request
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, taken by any constant step, are spread evenly between whole numbers (Weyl's theorem)."""
+
 
 class Router:
     """Sends all requests of a route to one engine while it lives.
 
-    The choice of engine never changes a request's tokens, since they follow from the request's own seed.
+    Each run of as many routes as there are engines has one for every engine, in an order that changes from run to run:
+    in a fixed order, environments that take turns would each keep engines of their own, and the engines of short
+    replies would be idle. The choice of engine never changes a request's tokens, since they follow from its own seed.
 
     Args:
         engines: equal engines.
@@ -55,9 +60,10 @@ class Router:
     def _turns(self, route: int) -> Iterator[int]:
         """The engines in the order in which they are asked: from the route's own on, those that rest last."""
         count, begun = len(self._engines), time.monotonic()
+        first = (route + int(route // count * GOLDEN % 1 * count)) % count
         resting = []
         for offset in range(count):
-            number = (route + offset) % count
+            number = (first + offset) % count
             if self._resting.get(number, 0.0) > begun:
                 resting.append(number)
             else:

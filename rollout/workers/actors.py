@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...verifiers.errors import LachesisError
-from ..cluster.delivery import enter_files, model_here, named_node
+from ..cluster.delivery import model_here, named_node, settle
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
@@ -93,7 +93,7 @@ class EngineActor(PulsedActor):
         self._engine: Engine | LachesisError
         try:
             with named_node():
-                enter_files()
+                settle()
                 if spec.rollout.engine == "torch":
                     import_for_engine(spec.rollout.device)
                 self._engine = replace(spec, model=model_here(spec.model)).build_engine()
@@ -159,7 +159,7 @@ class WorkerActor(PulsedActor):
         self._threads: WorkerThreads | LachesisError
         try:
             with named_node():
-                enter_files()
+                settle()
                 here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
                 self._threads = WorkerThreads(here.build_worker, router, spec.rollout.threads, watchdog)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs

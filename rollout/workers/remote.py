@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ...verifiers.errors import EngineError, EngineLost
 from ...verifiers.files import whole_lines
+from ...verifiers.processes.temporary import own_prefix
 from ..engines.activity import Interval
 from ..engines.engine import Completion, EngineInfo, Ids, Logprobs, Request
 from ..engines.own_code import OwnCode
@@ -246,7 +247,7 @@ class RemoteEngine(RemoteActor):
     def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
         """Start an actor that hosts an engine, with the options ``seat`` that place it."""
         actor = cls.class_of(EngineActor)
-        name = f"lachesis-engine-{uuid.uuid4().hex}"
+        name = f"{own_prefix('engine')}{uuid.uuid4().hex}"
         started = actor.options(**OPTIONS, **seat, name=name)
         handle = started.remote(spec, warnings_of(name))
         return cls(handle, spec.rollout.deadline, label, name)

@@ -36,9 +36,11 @@ from lachesis.trainer.run.storage.reader import METRICS, TRAJECTORIES
 Runs: Any = runpy.run_path(str(Path(__file__).with_name("soak.py")))["Runs"]
 
 DEADLINE = float(os.environ.get("LACHESIS_SOAK_DEADLINE", "240"))
-"""Seconds after which a run counts as stuck."""
+"""Seconds after which a run counts as stuck; a busy machine needs more."""
+PATIENCE = DEADLINE / 8
+"""Seconds without progress after which a supervised run is restarted."""
 STEPS = 40
-FAULTS_A_RUN = 4
+FAULTS_A_RUN = 8
 MEASURED = ("time/", "rate/", "memory/", "fleet/", "wait/", "queue/", "engine/")
 """Prefixes of metrics that depend on time."""
 SETTINGS: dict[str, Any] = {
@@ -59,7 +61,7 @@ class Injected:
     Attributes:
         fault: its name.
         step: the newest step when it was injected.
-        seconds: until a newer step was done.
+        seconds: until a newer step was done; 0 if none was.
     """
 
     fault: str
@@ -185,13 +187,20 @@ def inline(
     seed: int, folder: Path, runs: Runs, expected: Result, number: int = FAULTS_A_RUN, steps: int = STEPS
 ) -> Report:
     """A run in one process that is killed or stopped, damaged, and resumed."""
-    rng, begun = random.Random(f"inline {seed}"), time.monotonic()
-    report, run, config = (
-        Report("inline", seed),
-        folder / "soak-1",
-        write_config(folder, "soak", inline=True, steps=steps),
-    )
-    runs.start("train", config)
+    begun, report = time.monotonic(), Report("inline", seed)
+    try:
+        report.wrong = _inline(report, folder, runs, expected, number, steps)
+    except AssertionError as error:
+        report.wrong = str(error)
+        runs.kill()
+    report.seconds = round(time.monotonic() - begun, 1)
+    return report
+
+
+def _inline(report: Report, folder: Path, runs: Runs, expected: Result, number: int, steps: int) -> str:
+    """Inject the faults of a run into the report; return what went wrong."""
+    rng, run = random.Random(f"inline {report.seed}"), folder / "soak-1"
+    runs.start("train", write_config(folder, "soak", inline=True, steps=steps))
     for target in moments(rng, number, steps):
         wait(lambda least=target: newest_step(run) >= least or runs.ended(), "progress")
         if runs.ended():
@@ -206,18 +215,15 @@ def inline(
             runs.kill()
         at = time.monotonic()
         if fault == "all checkpoints damaged":
-            report.wrong = refused_while_all_are_damaged(run, runs, rng)
+            if wrong := refused_while_all_are_damaged(run, runs, rng):
+                return wrong
         elif fault in DAMAGES:
             DAMAGES[fault](run, rng)
-        if report.wrong:
-            return report
         runs.start("train", "--resume", run)
         wait(lambda before=before: newest_step(run) > before or runs.ended(), "progress")
         injected.seconds = round(time.monotonic() - at, 1)
     code = runs.wait()
-    report.wrong = f"exit code {code}" if code else Result.of(run).differs(expected)
-    report.seconds = round(time.monotonic() - begun, 1)
-    return report
+    return f"exit code {code}" if code else Result.of(run).differs(expected)
 
 
 def refused_while_all_are_damaged(run: Path, runs: Runs, rng: random.Random) -> str:
@@ -260,7 +266,16 @@ class Supervised:
 
     def start(self) -> None:
         words = ["--resume", str(self.run)] if (self.run / "config.toml").exists() else [str(self._config)]
-        command = [sys.executable, "-m", "lachesis.commands.cli", "train", *words, "--supervise", "--patience", "30"]
+        command = [
+            sys.executable,
+            "-m",
+            "lachesis.commands.cli",
+            "train",
+            *words,
+            "--supervise",
+            "--patience",
+            f"{PATIENCE:g}",
+        ]
         with (self._folder / "ray.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
@@ -386,18 +401,26 @@ def name_of(pid: int) -> str:
 
 
 def table(reports: list[Report]) -> str:
-    """For each fault: how often it was injected, and how many seconds the run needed to go on."""
+    """For each fault: how often it was injected and survived, and the seconds until the next step.
+
+    A fault was survived if the run went on, and ended like an undisturbed one.
+    """
     by_fault: dict[str, list[float]] = defaultdict(list)
+    survived: dict[str, int] = defaultdict(int)
     for report in reports:
         for one in report.faults:
             by_fault[f"{report.form}: {one.fault}"].append(one.seconds)
+            survived[f"{report.form}: {one.fault}"] += one.seconds > 0 and not report.wrong
     lines = [
-        f"{name:45} {len(times):4} faults, {statistics.median(times):6.1f} s median, {max(times):6.1f} s most"
+        f"{name:45} {len(times):4} injected, {survived[name]:4} survived, "
+        f"{statistics.median(times):6.1f} s median, {max(times):6.1f} s most"
         for name, times in sorted(by_fault.items())
     ]
     bad = [report for report in reports if report.wrong]
     total = sum(map(len, by_fault.values()))
-    return "\n".join([*lines, f"{total} faults in {len(reports)} runs, {len(bad)} runs went wrong", *map(str, bad)])
+    end = f"{total} faults injected, {sum(survived.values())} survived, in {len(reports)} runs and "
+    end += f"{sum(report.seconds for report in reports):.0f} s; {len(bad)} runs went wrong"
+    return "\n".join([*lines, end, *map(str, bad)])
 
 
 def main(

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from ..processes.temporary import own_prefix
 from .job import MIB, Execution, Job, Level, Limits
 from .layers import Layer
 
@@ -88,7 +89,7 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
             can show it another user id.
     """
     with (
-        tempfile.NamedTemporaryFile("w", prefix="lachesis-canary-") as canary,
+        tempfile.NamedTemporaryFile("w", prefix=own_prefix("canary")) as canary,
         socket.create_server(("127.0.0.1", 0)) as server,
         _abstract_listener() as abstract,
         open("/usr/bin/env", "rb") as library,

@@ -12,9 +12,8 @@ from typing import Any
 
 from ....verifiers.errors import SandboxLost
 from ....verifiers.processes.deadline import pause_deadline
-from ....verifiers.sandbox.docker.containers import remove_abandoned
+from ....verifiers.sandbox.docker.containers import own_containers
 from ....verifiers.sandbox.docker.daemon import connect, translate_errors
-from ....verifiers.sandbox.docker.owner import owner_label
 from ...agent_program.program import Program, Ran
 from .container import Stopped, TaskContainer
 from .images import Images
@@ -61,14 +60,13 @@ class ContainerRunner:
 
     def __init__(self, most: int, network_image: str) -> None:
         self._api: Any = connect()
-        remove_abandoned(self._api)
+        self._owner = own_containers(self._api)
         with translate_errors(SandboxLost, "Docker does not tell about itself"):
             self._cpus = float(self._api.info()["NCPU"])
         self._images = Images(self._api)
         self._network_image = network_image
         self._networks: dict[bool, Networks] = {}
         self._lock = threading.Lock()
-        self._owner = owner_label(os.getpid())
         self._executor = ThreadPoolExecutor(most, thread_name_prefix="harbor")
 
     async def run(self, program: Program, placement: Placement, url: str = "") -> Ran:

@@ -13,6 +13,7 @@ from typing import Protocol
 from ....environments.loading import EnvironmentSpec
 from ....verifiers.errors import DataError, InfrastructureError
 from ....verifiers.group import Group
+from ....verifiers.processes.temporary import own_prefix
 from ....verifiers.sandbox.settings import SandboxSettings
 from ...chats.renderer import Renderer
 from ...config import RolloutConfig
@@ -169,7 +170,7 @@ class Feeder:
         return self._client.over or (self._groups is not None and self.tally.sent >= self._groups)
 
     async def _feed(self, welcome: Welcome) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(prefix=own_prefix("tokenizer")) as folder:
             await self._client.tokenizer(welcome.tokenizer, Path(folder))
             threads = await asyncio.to_thread(self._open, welcome, folder)
         joined, asked = welcome.identity, time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ....verifiers.errors import InfrastructureError
+from ....verifiers.processes.temporary import own_prefix
 from ...chats.renderer import Renderer
 from ...engines.engine import Sampling
 
@@ -59,7 +60,7 @@ class Welcome(msgspec.Struct):
 
 def pack_tokenizer(renderer: Renderer) -> tuple[str, bytes]:
     """The files of the tokenizer and its chat template as one body, and its digest."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=own_prefix("tokenizer")) as folder:
         renderer.save(Path(folder))
         files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
     body = msgspec.msgpack.encode(files)

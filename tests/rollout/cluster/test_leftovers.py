@@ -16,12 +16,15 @@ from lachesis.rollout.cluster import leftovers
 from lachesis.rollout.cluster.leftovers import VARIABLE, Driver, clean
 
 DRIVER = """
-import os, pathlib, subprocess, sys, time
+import os, pathlib, subprocess, sys, tempfile, time
+from lachesis.verifiers.processes.temporary import own_prefix
 from lachesis.rollout.cluster.leftovers import leave, sign
 sign()
 folder = pathlib.Path(f"{sys.argv[1]}_{os.getpid()}")
 folder.mkdir()
 folder.chmod(0o777)  # as Ray does
+scratch = tempfile.mkdtemp(prefix=own_prefix("scratch"))
+pathlib.Path(scratch, "file").touch()
 leave(folder)
 sleeper = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 marked = subprocess.Popen(sleeper, start_new_session=True)
@@ -69,8 +72,9 @@ def test_processes_and_the_folder_of_a_dead_driver_are_removed_and_nothing_else(
 ) -> None:
     folder, own, stranger = killed
     found = clean()
-    assert len(found) == 3
+    assert len(found) == 4
     assert f"folder {folder}" in found
+    assert not list(temporary.glob("lachesis-scratch-*"))
     assert not any(map(alive, own))
     assert not folder.exists()
     assert alive(stranger)

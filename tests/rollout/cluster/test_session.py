@@ -1,7 +1,10 @@
 """A cluster of two nodes on this machine: what is reserved there, where actors run, and how files reach them."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,8 +18,9 @@ from ray.cluster_utils import Cluster
 
 from lachesis.rollout.cluster import delivery
 from lachesis.rollout.cluster.config import ClusterConfig
-from lachesis.rollout.cluster.delivery import LIBRARY, File, Manifest, enter_files, model_here, named_node
+from lachesis.rollout.cluster.delivery import LIBRARY, File, Manifest, model_here, named_node, settle
 from lachesis.rollout.cluster.demand import Actors
+from lachesis.rollout.cluster.leftovers import Driver
 from lachesis.rollout.cluster.placement import nodes_of_cluster, rank_seat
 from lachesis.rollout.cluster.session import Session
 from lachesis.rollout.config import ModelConfig
@@ -39,12 +43,21 @@ class Place:
 
     def files(self, cache: str) -> tuple[str, str, bool]:
         os.environ["XDG_CACHE_HOME"] = cache
-        enter_files()
+        settle()
         return (
             import_module("package_that_is_sent").WORD,
             Path("data/rows.jsonl").read_text(),
             os.getcwd() == sys.path[0],
         )
+
+    def spawn(self) -> tuple[int, int]:
+        """Start a program in the background; return the numbers of this process and of the program's.
+
+        Its parent has ended, so Ray does not know it: Ray ends the children of an actor.
+        """
+        settle()
+        shell = ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]
+        return os.getpid(), int(subprocess.check_output(shell, start_new_session=True))
 
     def refuse(self) -> None:
         with named_node():
@@ -81,7 +94,7 @@ def start(session: Session, role: str, number: int) -> Any:
     return ray.remote(Place).options(**session.seat(role, number, 0)).remote()
 
 
-FAR = {"workers": {"labels": {"zone": "far"}, "resources": {"kvm": 1}}}
+FAR = {"workers": {"labels": {"zone": "far"}, "resources": {"kvm": 0.5}}}
 
 
 def test_engines_are_spread_ranks_are_packed_and_labels_are_kept(two_nodes: str) -> None:
@@ -156,6 +169,19 @@ def test_files_and_models_that_only_this_machine_has_reach_a_node_by_content(
         assert not (tmp_path / "cache" / "lachesis" / "sent" / "damaged").exists()
         with pytest.raises(InfrastructureError, match=r"node .* cannot keep the files of .*: .*set XDG_CACHE_HOME"):
             ray.get(place.damaged.remote(full, "/proc"))
+
+
+def test_a_program_of_an_actor_that_was_killed_is_ended_by_the_next_actor_on_its_node(two_nodes: str) -> None:
+    with opened(two_nodes, Actors(workers=2), **FAR) as session:
+        killed, spared = start(session, "workers", 0), start(session, "workers", 1)
+        (actor, orphan), (_, program) = ray.get([killed.spawn.remote(), spared.spawn.remote()])
+        os.kill(actor, signal.SIGKILL)
+        while Driver.of(actor):
+            time.sleep(0.05)
+        ray.get(spared.spawn.remote())
+        assert not Driver.of(orphan)
+        assert Driver.of(program), "its actor lives"
+        os.kill(program, signal.SIGKILL)
 
 
 def test_a_label_that_ray_does_not_understand_is_named_with_its_table(two_nodes: str) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -26,9 +28,34 @@ def ask(router: Router, route: int) -> int:
     return int(asyncio.run(router.generate(request)).tokens[0])
 
 
+def served_by(engines: int, routes: Iterable[int]) -> list[int]:
+    router = Router([Fixed(number) for number in range(engines)], deadline=5)
+
+    async def all_of() -> list[int]:
+        prompt = np.array([1], np.int32)
+        return [int((await router.generate(Request(prompt, Sampling(), route=route))).tokens[0]) for route in routes]
+
+    return asyncio.run(all_of())
+
+
 def test_a_route_stays_on_one_engine() -> None:
     router = Router([Fixed(10), Fixed(11)], deadline=5)
-    assert [ask(router, route) for route in (0, 1, 2, 3, 0)] == [10, 11, 10, 11, 10]
+    assert all(ask(router, route) == ask(router, route) for route in range(20))
+
+
+@pytest.mark.parametrize("engines", [1, 2, 3, 8])
+def test_each_run_of_routes_has_one_for_every_engine(engines: int) -> None:
+    served = served_by(engines, range(5 * engines))
+    for begin in range(0, 5 * engines, engines):
+        assert set(served[begin : begin + engines]) == set(range(engines))
+
+
+@pytest.mark.parametrize("engines", [2, 3, 8])
+@pytest.mark.parametrize("period", [2, 3, 4, 8, 16])
+def test_routes_that_take_turns_are_spread_over_all_engines(engines: int, period: int) -> None:
+    served = Counter(served_by(engines, range(0, 200 * period, period)))
+    assert len(served) == engines
+    assert max(served.values()) < 2 * min(served.values())
 
 
 def test_a_lost_engine_is_passed_over() -> None:

@@ -13,7 +13,7 @@ import torch
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.engines.embedded.engine import TorchEngine
 from lachesis.rollout.engines.local import LocalEngine
-from lachesis.rollout.engines.vllm import VllmEngine
+from lachesis.rollout.engines.vllm.engine import VllmEngine
 from lachesis.rollout.models.loading import load_model
 from lachesis.rollout.models.rope import scaled_model
 from lachesis.rollout.models.tiny import build_tiny_model

@@ -6,19 +6,25 @@ may be remote, rootless or in a virtual machine. The purpose of each measure:
 - ``StdinOnce``: the daemon closes the agent's stdin when the attached stream closes, for whatever reason its owner
   ended; the agent then exits, and the daemon removes the container.
 - Labels name the owner of a container. Each new owner removes the containers of dead ones, among them those that never
-  started and those whose agent hangs.
+  started and those whose agent hangs. An owner leaves a note in the temporary folder, so that a later run, which may
+  not use Docker, asks the daemon only if there may be something to remove.
 - The agent keeps two of root's capabilities, SETUID and SETGID, to start jobs as other users; jobs keep none.
 """
 
+import atexit
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from docker.errors import NotFound
 
 from ...errors import ConfigError, SandboxLost
+from ...processes.owner import is_abandoned, owner_label
+from ...processes.temporary import CONTAINERS, own_path
 from .. import agent
 from ..inside.network import SETTINGS
 from ..job import Limits
@@ -26,7 +32,6 @@ from ..pool import AgentPool
 from ..settings import SandboxSettings
 from .connection import OVERHEAD, DockerConnection
 from .daemon import connect, remove, translate_errors
-from .owner import is_abandoned, owner_label
 from .profile import docker_profile
 
 OWNER = "lachesis.owner"
@@ -34,6 +39,9 @@ OWNER = "lachesis.owner"
 
 FOLDERS = ("/box", "/tmp", "/var/tmp", "/dev/shm")
 """The folders that a job can write: file systems in memory, which count against the container's memory."""
+
+QUICK = 10.0
+"""Seconds that the daemon may take for an answer while what is left behind is removed."""
 
 _EMPTY_FOLDERS = ("/dev/mqueue", "/dev/pts")
 """Folders that Docker would otherwise make writable without any limit."""
@@ -132,11 +140,10 @@ class Containers:
         self._api = connect()
         try:
             self._check_image()
-            remove_abandoned(self._api)
+            self._owner = own_containers(self._api)
         except BaseException:
             self._api.close()
             raise
-        self._owner = owner_label(os.getpid())
 
     def start(self) -> DockerConnection:
         """Start a container with its command.
@@ -222,8 +229,52 @@ class Containers:
         remove(self._api, container)
 
 
+def own_containers(api: Any) -> str:
+    """Remove the containers of dead owners, and return the label by which those of this process are found.
+
+    Raises:
+        SandboxLost: the daemon failed.
+    """
+    note = own_path(CONTAINERS)
+    with suppress(OSError):
+        note.write_text(_daemon(), encoding="utf-8")
+        atexit.register(_forget)
+    remove_abandoned(api)
+    return owner_label(os.getpid())
+
+
+def _forget() -> None:
+    """Remove the note of this process, which ends in the usual way; in a forked child, that is not the parent's."""
+    with suppress(OSError):
+        own_path(CONTAINERS).unlink(missing_ok=True)
+
+
+def remove_noted(note: Path) -> list[str]:
+    """Remove the containers that a dead process may have left, and then its note; return their ids.
+
+    The note stays if its daemon is not the one that is used now.
+
+    Raises:
+        ConfigError, SandboxLost: the daemon does not answer.
+    """
+    with suppress(OSError):
+        if note.read_text(encoding="utf-8", errors="replace") != _daemon():
+            return []
+    api = connect(seconds=QUICK)
+    try:
+        removed = remove_abandoned(api)
+    finally:
+        api.close()
+    note.unlink(missing_ok=True)
+    return removed
+
+
+def _daemon() -> str:
+    return os.environ.get("DOCKER_HOST", "")
+
+
 def remove_abandoned(api: Any) -> list[str]:
-    """Remove the containers whose owner was a process of this host and is dead, and return their ids.
+    """Remove the containers of this host and user whose owner is dead, and their volumes; return their ids.
 
     Raises:
         SandboxLost: the daemon failed.

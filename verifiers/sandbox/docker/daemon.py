@@ -16,14 +16,17 @@ SECONDS = 60.0
 """How long one request to the daemon may take; a busy daemon took 7 s to start a container."""
 
 
-def connect() -> Any:
+def connect(seconds: float = SECONDS) -> Any:
     """Connect to the daemon that DOCKER_HOST or Docker's current context names.
+
+    Args:
+        seconds: how long one request may take.
 
     Raises:
         ConfigError: no daemon answers; the message says why, and how to fix it.
     """
     with translate_errors(ConfigError, "Docker does not answer"):
-        client = docker.from_env(timeout=SECONDS, max_pool_size=32).api
+        client = docker.from_env(timeout=seconds, max_pool_size=32).api
         client.ping()
     return client
 

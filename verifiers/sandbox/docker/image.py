@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError, SandboxLost
+from ...processes.temporary import own_prefix
 from .containers import FOLDERS, ContainerLimits, Containers
 from .daemon import connect, translate_errors
 
@@ -74,7 +75,7 @@ def build_image(tag: str = NAME, report: Callable[[str], None] = print) -> str:
     """
     client = connect()
     try:
-        with tempfile.TemporaryDirectory(prefix="lachesis-image-") as folder:
+        with tempfile.TemporaryDirectory(prefix=own_prefix("image")) as folder:
             report(f"collecting Python {platform.python_version()} and its libraries ...")
             archive = Path(folder) / "root.tar"
             root = Path(folder) / "root"

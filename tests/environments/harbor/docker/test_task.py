@@ -17,8 +17,9 @@ import pytest
 from lachesis.environments.agent_program.program import Program, Ran
 from lachesis.environments.harbor.docker.task import DockerTask
 from lachesis.environments.harbor.environment import Harbor
+from lachesis.rollout.cluster.leftovers import clean
 from lachesis.verifiers.errors import DataError, SandboxLost
-from lachesis.verifiers.sandbox.docker.containers import OWNER, remove_abandoned
+from lachesis.verifiers.sandbox.docker.containers import OWNER
 from lachesis.verifiers.sandbox.docker.daemon import connect
 
 from .conftest import BASE, attempt, total
@@ -214,7 +215,7 @@ asyncio.run(environment.in_docker(task).work(Program(("/bin/sh", "-c", "sleep 30
     asyncio.run(until(lambda: len(owned_by(driver.pid)) == 2))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    remove_abandoned(connect())  # as the next start does
+    clean()  # as the next start does
     assert not owned_by(driver.pid)
     assert {row["Name"] for row in connect().volumes()["Volumes"] or []} <= volumes
 

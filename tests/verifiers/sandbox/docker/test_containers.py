@@ -23,10 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lachesis.verifiers.errors import ConfigError, SandboxLost
+from lachesis.verifiers.processes.owner import owner_label
 from lachesis.verifiers.sandbox.docker.connection import OVERHEAD, DockerConnection
 from lachesis.verifiers.sandbox.docker.containers import OWNER, ContainerLimits, Containers, DockerLauncher
 from lachesis.verifiers.sandbox.docker.daemon import connect
-from lachesis.verifiers.sandbox.docker.owner import owner_label
 from lachesis.verifiers.sandbox.job import Execution, Job, Level, Limits
 from lachesis.verifiers.sandbox.pool import AgentPool
 

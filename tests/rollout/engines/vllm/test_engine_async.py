@@ -17,8 +17,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.vllm import VllmEngine
-from lachesis.rollout.engines.vllm_process import set_environment
+from lachesis.rollout.engines.vllm.engine import VllmEngine
+from lachesis.rollout.engines.vllm.process import set_environment
 from lachesis.rollout.engines.weight_transport.direct import DirectSender
 from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.tiny import build_tiny_model

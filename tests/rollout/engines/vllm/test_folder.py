@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lachesis.rollout.engines.vllm_folder import OTHER_WEIGHTS, ModelFolder
+from lachesis.rollout.engines.vllm.folder import OTHER_WEIGHTS, ModelFolder
 from lachesis.rollout.engines.weight_transport.adapters import Adapters
 from lachesis.rollout.engines.weight_transport.direct import DirectSender
 from lachesis.rollout.engines.weight_transport.transport import ship

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lachesis.rollout.engines.vllm_process import STAGES, StageHandler, process_kept, set_environment, stages_shown
+from lachesis.rollout.engines.vllm.process import STAGES, StageHandler, process_kept, set_environment, stages_shown
 
 NAMES = ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_ENABLE_V1_MULTIPROCESSING")
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lachesis.rollout.engines.engine import Completion, Request, Sampling
-from lachesis.rollout.engines.vllm import VllmEngine
+from lachesis.rollout.engines.vllm.engine import VllmEngine
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.engines.weight_transport.transport import ship
 from lachesis.rollout.models.tiny import build_tiny_model

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lachesis.rollout.config import ModelConfig
-from lachesis.rollout.engines.vllm import VllmEngine
+from lachesis.rollout.engines.vllm.engine import VllmEngine
 from lachesis.rollout.engines.weight_transport.object_store import ObjectStoreSender
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import TrainerConfig

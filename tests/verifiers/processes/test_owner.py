@@ -1,4 +1,4 @@
-"""Owners: a container may be removed only if its owner is known to be dead."""
+"""Owners: what a process owns may be removed only if that process is known to be dead."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lachesis.verifiers.sandbox.docker.owner import is_abandoned, owner_label
+from lachesis.verifiers.processes.owner import is_abandoned, owner_label
 
 
 def test_what_a_living_process_owns_is_in_use() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from ...verifiers.errors import EngineError
-from ..models.loading import load_empty_model
-from .weight_transport.base_weights import NO_BASE, BaseWeights
-from .weight_transport.layout import Layout, check_layout, layout_of
-from .weight_transport.transport import Shipment
+from ....verifiers.errors import EngineError
+from ...models.loading import load_empty_model
+from ..weight_transport.base_weights import NO_BASE, BaseWeights
+from ..weight_transport.layout import Layout, check_layout, layout_of
+from ..weight_transport.transport import Shipment
 
 OTHER_WEIGHTS = (
     "model",

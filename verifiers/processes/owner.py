@@ -1,4 +1,4 @@
-"""The owner of a container: a label that identifies a process, and whether that process is dead."""
+"""The process that owns a container or a temporary file: a label that identifies it, and whether it is dead."""
 
 import hashlib
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def owner_label(pid: int) -> str:
-    """The label ``<host>:<pid>:<start time>`` of process ``pid``; several hosts may share a daemon."""
+    """The label ``<host>:<pid>:<start time>`` of process ``pid`` of this user; several hosts may share a daemon."""
     return f"{_host()}:{pid}:{_start_time(pid)}"
 
 
 def is_abandoned(label: str) -> bool:
-    """Whether the owner was a process of this host and is dead; False if that is unknown."""
+    """Whether the owner was a process of this host and user and is dead; False if that is unknown."""
     host, _, rest = label.partition(":")
     pid, _, started = rest.partition(":")
     if host != _host() or not pid.isdigit():
@@ -29,8 +29,8 @@ def is_abandoned(label: str) -> bool:
 
 
 def _host() -> str:
-    """A hash of this host, its boot and its PID namespace, in which a pid and a start time identify a process."""
-    identity = [platform.node()]
+    """A hash of this host, its boot, its PID namespace and this user; in it, a pid and a start time are a process."""
+    identity = [platform.node(), str(os.geteuid())]
     with suppress(OSError):
         identity += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...verifiers.errors import ConfigError, EngineError
-from .engine import Sampling
+from ....verifiers.errors import ConfigError, EngineError
+from ..engine import Sampling
 
 EXACT: dict[str, Any] = {
     "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
