@@ -2,7 +2,7 @@
 
     python -m benchmarks._overlap_picture docs/images/overlap.png
 
-The runs take two minutes, and are those of ``benchmarks/overlap.py``: engines and trainer wait as GPUs would compute.
+The runs take a few minutes, and are those of ``benchmarks/overlap.py``: engines and trainer wait as GPUs would compute.
 """
 
 import json
@@ -34,21 +34,20 @@ Trace = list[tuple[float, int]]
 def main(picture: str) -> None:
     """Make the runs and draw them into ``picture``."""
     figure = Figure(figsize=(9, 6.6), dpi=110, layout="constrained")
-    heights = ([1.0] * ENGINES + [0.6, 0.35]) * len(BOUNDS)
-    lanes = list(figure.subplots(len(heights) - 1, 1, sharex=True, height_ratios=heights[:-1]))
-    for staleness in BOUNDS:
+    heights = ([1.0] * ENGINES + [0.6, 0.35]) * len(BOUNDS)  # engines, trainer, and a gap
+    lanes = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
+    for number, staleness in enumerate(BOUNDS):
+        *mine, gap = lanes[number * (ENGINES + 2) : (number + 1) * (ENGINES + 2)]
+        gap.set_axis_off()
         with tempfile.TemporaryDirectory() as out:
             traces = Path(out) / "traces"
             traces.mkdir()
             folder = played(out, staleness, {**TAIL, "trace": str(traces)}, steps=STEPS)
             events = [json.loads(line) for line in (folder.path / EVENTS).read_text().splitlines()]
             slots = [_trace_of(path) for path in sorted(traces.iterdir())]
-        mine, lanes = lanes[: ENGINES + 1], lanes[ENGINES + 1 :]
         _draw(mine, staleness, slots, events)
-        for gap in lanes[:1]:
-            gap.set_axis_off()
-        lanes = lanes[1:]
     mine[-1].set_xlabel("seconds")
+    mine[-1].tick_params(labelbottom=True)  # the gaps below share its axis
     names = {BLUE: f"slots in use, of {SLOTS}", ORANGE: "update", GREEN: "publication of weights"}
     patches = [Patch(color=color, label=name) for color, name in names.items()]
     figure.legend(handles=patches, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
@@ -66,31 +65,31 @@ def _draw(lanes: list[Axes], staleness: int, slots: list[Trace], events: list[di
     published = [event["t"] for event in events if event["event"] == "published"][1:]
     until = published[STEPS - 1]
     begin = until - SHOWN
-    per_step = (published[STEPS - 1] - published[1]) / (STEPS - 2)
+    per_step = (until - published[1]) / (STEPS - 2)
     lanes[0].set_title(f"S = {staleness}: {per_step:.2f} s a step", loc="left", fontsize=10)
-    for number, trace in enumerate(slots):
-        lane = lanes[number]
-        steps = [(when - begin, used) for when, used in trace if begin <= when <= until]
-        for (before, _), (after, used) in pairwise([(0.0, 0), *steps]):
-            began = before if after - before < LATE else after - DECODE  # after a pause
-            lane.fill_between([began, after], 0, used, color=BLUE, lw=0, alpha=0.75)
-        lane.set_ylim(0, SLOTS)
-        lane.set_yticks([0, SLOTS])
-        lane.set_ylabel(f"engine {number}", rotation=0, ha="right", va="center", fontsize=9)
-    trainer = lanes[-1]
+    for lane, trace in zip(lanes, slots, strict=False):
+        _draw_engine(lane, [(when - begin, used) for when, used in trace if begin <= when <= until])
     for event in events:
         if event["event"] == "trainer" and event["phase"] in ("update", "weight_sync"):
             color = ORANGE if event["phase"] == "update" else GREEN
-            trainer.barh(0.5, event["seconds"], left=event["t"] - begin, height=0.8, color=color)
-    trainer.set_ylim(0, 1)
-    trainer.set_yticks([])
-    trainer.set_ylabel("trainer", rotation=0, ha="right", va="center", fontsize=9)
-    for lane in lanes:
+            lanes[-1].barh(0.5, event["seconds"], left=event["t"] - begin, height=0.8, color=color)
+    lanes[-1].set(ylim=(0, 1), yticks=[])
+    names = [*(f"engine {number}" for number in range(ENGINES)), "trainer"]
+    for lane, name in zip(lanes, names, strict=True):
         for when in published:
             lane.axvline(when - begin, color=GREY, lw=0.8, ls=":")
+        lane.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         lane.set_xlim(0, SHOWN)
         lane.tick_params(labelsize=8)
         lane.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_engine(lane: Axes, steps: Trace) -> None:
+    """The slots in use; ``steps`` has when each decode step ended, in seconds of the picture."""
+    for (before, _), (after, used) in pairwise([(0.0, 0), *steps]):
+        began = before if after - before < LATE else after - DECODE
+        lane.fill_between([began, after], 0, used, color=BLUE, lw=0)
+    lane.set(ylim=(0, SLOTS), yticks=[0, SLOTS])
 
 
 if __name__ == "__main__":
