@@ -16,6 +16,7 @@ from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
 from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
+from ..models.lean_import import import_for_engine
 from ..orders import Order, Outcome
 from .answer_desk import Answer, AnswerDesk
 from .fleet.keeper import Pulse
@@ -99,7 +100,9 @@ class EngineActor(PulsedActor):
         try:
             with named_node():
                 settle()
-                self._engine = replace(spec, model=model_here(spec.model)).build_engine()
+                if spec.rollout.engine == "torch":
+                    import_for_engine(spec.rollout.device)
+                self._engine = replace(spec, model=model_here(spec.model)).build_engine(own_process=True)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
 
