@@ -117,7 +117,7 @@ class Renderer:
 
     def written(self, text: str) -> Ids:
         """The ids of trusted text, which may contain control tokens as the template's text may."""
-        return _frozen(self._codec.encode(text, Marks(self._codec)))
+        return _frozen(self._codec.encode(text, Marks(self._codec))) if text else _NO_IDS
 
     def rest_of(self, text: str, prompt: Ids) -> Ids:
         """The ids of ``reply(text)`` without the beginning that ``prompt`` already contains."""
@@ -341,3 +341,6 @@ def _frozen(ids: Sequence[int] | Ids) -> Ids:
     array = np.asarray(ids, dtype=np.int32)
     array.flags.writeable = False
     return array
+
+
+_NO_IDS = _frozen([])
