@@ -81,7 +81,7 @@ def test_a_job_is_stopped_with_a_checkpoint_and_continued(tmp_path: Path, enviro
     assert int(saved[1]) == steps_of(run) >= 3
 
     second = submit(environment, work, "--resume", str(run), "--trainer.steps", str(int(saved[1]) + 2))
-    wait_for(lambda: "SUCCEEDED" in ray(environment, "status", second).stdout, 900)
+    wait_for(lambda: "succeeded" in ray(environment, "status", second).stdout, 900)
     assert steps_of(run) == int(saved[1]) + 2
 
 
