@@ -1,7 +1,8 @@
 """Memory of all processes of the main job on Ray, in MiB, whatever other programs on the machine share.
 
 Pages of libraries are counted once if any process of the job has them. The usual sum of proportional set sizes depends
-on other programs: their processes take a share of each library that they have loaded, too.
+on other programs: their processes take a share of each library that they have loaded, too. This reads ``/proc``, so it
+needs Linux.
 """
 
 import os
@@ -90,6 +91,8 @@ def looked_at(pid: int) -> Process | None:
     folder = Path(f"/proc/{pid}")
     try:
         words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").split()
+        if not words:  # it has ended, and nobody has asked how
+            return None
         rollup = dict(line.split(":", 1) for line in (folder / "smaps_rollup").read_text().splitlines()[1:])
         pages: dict[File, list[npt.NDArray[np.int64]]] = defaultdict(list)
         with (folder / "pagemap").open("rb") as table:
@@ -112,7 +115,7 @@ def name_of(words: list[str]) -> str:
     joined = " ".join(words)
     if "lachesis.commands.cli" in joined:
         return "driver"
-    return Path(words[0]).name if words else "?"
+    return Path(words[0]).name
 
 
 def tree(root: int) -> list[int]:

@@ -19,7 +19,7 @@ from ..verifiers.use import is_reward
 from .chat import ScriptedPolicy
 from .episode import Episode
 from .limits import Limits
-from .play import home_of, play
+from .play import home_of, idle, play
 from .thinking import Thinking
 
 Split = Literal["train", "test"]
@@ -124,9 +124,11 @@ class Environment:
         while (reply := await chat.reply()).tool_calls and episode.tools.tools:
             await episode.call_tools(chat, reply.tool_calls)
 
+    @idle
     async def finish(self, episode: Episode) -> None:
         """Leave in ``episode.artifacts`` what the verifiers need."""
 
+    @idle
     async def close(self, episode: Episode) -> None:
         """Release what ``setup`` acquired; always called."""
 
@@ -156,8 +158,8 @@ class Environment:
         rewards = {}
         for agent in self.agents:
             judged = await self.rubric.score(Case(trajectory, agent), rows=agent == self.agents[0])
-            given = trajectory.rewards.get(agent, Reward())
-            rewards[agent] = judged.extended(part for part in given.components if not self.rubric.owns(part.label))
+            given = trajectory.rewards[agent].components if agent in trajectory.rewards else ()
+            rewards[agent] = judged.extended(part for part in given if not self.rubric.owns(part.label))
         if trajectory.stop is StopReason.DONE:  # a limit may end an episode before it gives the decisive reward
             self.rubric.check_success(rewards)
         return trajectory.with_rewards(rewards)

@@ -5,7 +5,6 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -59,7 +58,7 @@ class Episode:
         config: "EnvironmentConfig",
         owned: Callable[[str], bool] = lambda label: False,
     ) -> None:
-        self.task = replace(task, info=copy.deepcopy(task.info)) if task.info else task
+        self.task = _own(task) if task.info else task
         self.seed = seed
         self.artifacts: dict[str, Any] = {}
         self.tools = ToolBox([])
@@ -281,6 +280,13 @@ class Episode:
                 if count and len(self._chats) > 1:
                     usage[f"{agent}/{kind}_tokens"] = float(count)
         return usage
+
+
+def _own(task: Task) -> Task:
+    """A copy of a task with info of its own; what was checked once is not checked again."""
+    own = copy.copy(task)
+    object.__setattr__(own, "info", copy.deepcopy(task.info))
+    return own
 
 
 def _finite(value: Any) -> float | None:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..verifiers.boundary import Boundary
 from ..verifiers.errors import DataError, InfrastructureError
@@ -17,6 +17,8 @@ from .tools import ToolBox
 
 if TYPE_CHECKING:
     from .environment import Environment
+
+Stage = TypeVar("Stage", bound=Callable[..., Awaitable[None]])
 
 
 async def play(
@@ -45,14 +47,16 @@ async def play(
 
     try:
         stop, error = await _guarded(setup_and_run, environment)
-        if error is None:
+        if error is None and not is_idle(environment.finish):
             finished, error = await _guarded(lambda: environment.finish(episode), environment)
             stop = stop if finished is StopReason.DONE else finished
         if error is None and episode.unanswered:  # even if the environment caught the error
             stop, error = StopReason.INFRA_ERROR, episode.unanswered
         seconds = time.perf_counter() - start
     finally:
-        closed, close_error = await _guarded(lambda: environment.close(episode), environment)
+        closed, close_error = StopReason.DONE, None
+        if not is_idle(environment.close):
+            closed, close_error = await _guarded(lambda: environment.close(episode), environment)
         await tools.close()
     if closed is not StopReason.DONE:
         worse = closed if closed is StopReason.INFRA_ERROR else StopReason.ENVIRONMENT_ERROR
@@ -62,6 +66,17 @@ async def play(
         return episode.trajectory(environment.label, stop, error, {"episode": seconds})
     why = str(outcome.error if isinstance(outcome.error, DataError) else outcome.fault)
     return Trajectory(task, environment.label, stop=StopReason.ENVIRONMENT_ERROR, error=error or why)
+
+
+def idle(stage: Stage) -> Stage:
+    """Mark a stage that does nothing, so that ``play`` does not spend time on guarding it."""
+    stage.idle = True  # type: ignore[attr-defined]
+    return stage
+
+
+def is_idle(stage: Callable[..., Awaitable[None]]) -> bool:
+    """Whether a stage was marked; one that overrides it was not."""
+    return getattr(stage, "idle", False)
 
 
 async def _guarded(stage: Callable[[], Awaitable[None]], environment: "Environment") -> tuple[StopReason, str | None]:

@@ -61,7 +61,7 @@ class Reward:
             if not isinstance(label, str):
                 raise DataError(f"a reward's label is text, found {label!r}")
             given: Any = weight
-            if not isinstance(given, Real) or not math.isfinite(given):
+            if not isinstance(given, float | Real) or not math.isfinite(given):  # float first: it is asked faster
                 raise DataError(f"the weight of reward {label!r} is a finite number, found {weight!r:.80}")
         if any(type(weight) is not float for _, weight, _ in self.components):  # NumPy floats are not JSON
             parts = tuple(part._replace(weight=float(part.weight)) for part in self.components)
@@ -132,8 +132,9 @@ class Reward:
         raise KeyError(label)
 
     def extended(self, components: Iterable[Component]) -> "Reward":
-        """A copy of this reward with more components."""
-        return replace(self, components=(*self.components, *components))
+        """This reward with more components."""
+        more = tuple(components)
+        return replace(self, components=(*self.components, *more)) if more else self
 
     def to_json(self) -> dict[str, Any]:
         """The reward as a JSON object."""

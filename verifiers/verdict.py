@@ -54,9 +54,10 @@ class Verdict:
             raise DataError(f"a verdict's reason is text, found {self.reason!r:.80}")
         if self.evidence:
             check_json(self.evidence, f"a verdict's evidence ({self.reason})")
-        object.__setattr__(self, "steps", tuple(float(step) for step in self.steps))
-        if not all(map(math.isfinite, self.steps)):
-            raise DataError(f"the scores of a verdict's steps are finite, found {self.steps} ({self.reason})")
+        if self.steps != ():
+            object.__setattr__(self, "steps", tuple(float(step) for step in self.steps))
+            if not all(map(math.isfinite, self.steps)):
+                raise DataError(f"the scores of a verdict's steps are finite, found {self.steps} ({self.reason})")
         if self.status == "infra_error":
             if self.score is not None or self.steps:
                 raise DataError(

@@ -206,7 +206,7 @@ class TokenChat:
         closing = self._renderer.written("")
         rest = None
         if room > 0:
-            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
+            sampling = sampling if sampling.max_tokens <= room else replace(sampling, max_tokens=room)
             completion = await self._ask(prompt, self._bounded(sampling))
             closing, rest = await self._rest(prompt, completion, sampling)
         self._commit(prompt, bridged, completion, sampling.temperature or 1.0)
@@ -220,8 +220,9 @@ class TokenChat:
         if self._strand is not None:
             self._latest = self._strand, slice(prompt.size, self._strand.tokens.size)
         last = rest or completion
-        raw = self._begun + self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
         shown = self._renderer.decode(last.tokens, sampling.stop_ids)
+        whole = shown if rest is None else self._renderer.decode(np.concatenate(parts), sampling.stop_ids)
+        raw = self._begun + whole
         raw = raw[: len(raw) - surplus(shown, last, self._renderer.text, sampling)]
         content = self._as_hermes(raw)
         self._messages.append({"role": "assistant", "content": content})

@@ -58,7 +58,7 @@ class Sampling:
             )
         if not 0 <= self.min_p <= 1:
             raise DataError(f"min_p is between 0 and 1, found {self.min_p!r}")
-        if self.stop != read_stops(self.stop):
+        if self.stop != () and self.stop != read_stops(self.stop):
             raise DataError(f"stop is a tuple of texts, found {self.stop!r:.80}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...verifiers.errors import LachesisError
+from ...verifiers.processes.garbage import collect_rarely
 from ..cluster.delivery import model_here, named_node, settle
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
@@ -180,6 +181,7 @@ class WorkerActor(PulsedActor):
                 settle()
                 here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
                 self._threads = WorkerThreads(here.build_worker, self._router, spec.rollout.threads, watchdog)
+            collect_rarely()  # looking for garbage took a third of the time of an episode
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._threads = error
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...environments.chat import Policy
 from ...environments.environment import Environment
 from ...environments.loading import EnvironmentSpec
 from ...environments.play import home_of, play
@@ -92,7 +93,11 @@ class GroupWorker:
 
     async def _attempts(self, environment: Environment, order: Order) -> list[Trajectory]:
         """All attempts of a group, scored one by one and then together."""
-        attempts = await asyncio.gather(*(self._attempt(environment, order, number) for number in range(order.size)))
+        players = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
+        policies = {agent: self._served.policy(player) for agent, player in players.items()}
+        attempts = await asyncio.gather(
+            *(self._attempt(environment, order, number, policies) for number in range(order.size))
+        )
         for _ in range(self._tries):
             with Boundary(home_of(environment)) as outcome:
                 judged = await environment.score_group(attempts)
@@ -133,10 +138,10 @@ class GroupWorker:
         """Most tries at what could not be scored, the first included."""
         return 1 + self._config.retries * (self._config.on_failure == "retry")
 
-    async def _attempt(self, environment: Environment, order: Order, number: int) -> Trajectory:
+    async def _attempt(
+        self, environment: Environment, order: Order, number: int, policies: Mapping[str, Policy]
+    ) -> Trajectory:
         """One scored trajectory; played again with the same seed if it could not be scored and retries are left."""
-        players = self._agent_policies(order.environment).policies(self._trained_policy(order), order.sampling)
-        policies = {agent: self._served.policy(player) for agent, player in players.items()}
         seed = (*order.seed, order.index, number)
         for _ in range(self._tries):
             played = await play(environment, order.task, policies, seed, inline=self._config.inline)
