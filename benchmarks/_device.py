@@ -32,19 +32,23 @@ class DeviceEngine:
     Lengths of replies follow from the seeds of the requests. New weights are used from the next decode step on.
 
     Args:
-        setup: with the arguments of ``length`` among its options.
+        setup: with the arguments of ``length`` as its options. One more, ``trace``, names a folder for a file with
+            a line for each decode step: when it ended, in seconds since 1970, and how many slots it used.
     """
 
     def __init__(self, setup: EngineSetup) -> None:
         self._setup, self._version = setup, setup.version
         self._vocabulary = int(json.loads((Path(setup.path) / "config.json").read_text())["vocab_size"])
+        self._lengths = {name: value for name, value in setup.options.items() if name != "trace"}
+        folder = setup.options.get("trace")
+        self._trace = (Path(folder) / f"{time.time_ns()}").open("w", buffering=1) if folder else None
         self._queue: deque[_Running] = deque()
         self._pump: asyncio.Task[None] | None = None
 
     async def generate(self, request: Request) -> Completion:
         """A reply of one letter, after as many decode steps as it has tokens."""
         check_version(self._version, request.version)
-        running = _Running(length(request.sampling.seed, **self._setup.options))
+        running = _Running(length(request.sampling.seed, **self._lengths))
         self._queue.append(running)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._decode())
@@ -61,6 +65,8 @@ class DeviceEngine:
                 slots.append(self._queue.popleft())
             tick = max(tick + DECODE, time.perf_counter())
             await asyncio.sleep(tick - time.perf_counter())
+            if self._trace:
+                self._trace.write(f"{time.time():.4f} {len(slots)}\n")
             for one in slots:
                 one.versions.append(self._version)
                 if len(one.versions) == one.length:
@@ -96,9 +102,16 @@ class _Running:
         self.length, self.versions, self.ended = length, list[int](), asyncio.Event()
 
 
-def length(seed: int, typical: int, spread: float, most: int) -> int:
-    """Draw the tokens of a reply from a log-normal distribution with the median ``typical``, of at most ``most``."""
-    return max(1, min(most, round(random.Random(seed).lognormvariate(0.0, spread) * typical)))
+def length(seed: int, most: int, typical: int = 0, spread: float = 0.0, least: int = 1) -> int:
+    """Draw the tokens of a reply, at most ``most``.
+
+    They have a log-normal distribution with the median ``typical``. Without it, all lengths from ``least`` to ``most``
+    are equally likely.
+    """
+    drawn = random.Random(seed)
+    if not typical:
+        return drawn.randint(least, most)
+    return max(least, min(most, round(drawn.lognormvariate(0.0, spread) * typical)))
 
 
 class Waiting(Arithmetic):

@@ -1,9 +1,9 @@
 """Training steps an hour by staleness, with engines and a trainer that wait as long as GPUs would compute.
 
 The whole loop runs on Ray: two engines of 64 slots with decode steps of 15 ms, 16 groups of 8 replies a step, and
-updates of 1.5 s. Replies of 1 to 256 tokens with a long tail are compared with two limits: engines that are never idle,
-and the rule of admission without any overhead, which a small simulation gives. Replies that take as long as an update,
-and environments that wait, are compared with the run without staleness.
+updates of 1.5 s. Replies of 1 to 256 tokens with a long tail, and of 74 to 256 tokens without, are compared with two
+limits: engines that are never idle, and the rule of admission without any overhead, which a small simulation gives.
+Replies that take as long as an update, and environments that wait, are compared with the run without staleness.
 """
 
 import asyncio
@@ -11,8 +11,10 @@ import json
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from lachesis.rollout.config import ModelConfig
 from lachesis.rollout.event_log import EVENTS
@@ -35,24 +37,30 @@ STEPS, SKIPPED = 16, 4
 Lengths = dict[str, float]
 """Arguments of ``length``."""
 
-TAIL: Lengths = {"typical": 150, "spread": 0.8, "most": 256}
+TAIL: Lengths = {"typical": 165, "spread": 0.8, "most": 256}
+EVEN: Lengths = {"least": 74, "most": 256}
 EQUAL: Lengths = {"typical": 100, "spread": 0.0, "most": 100}
 SHORT: Lengths = {"typical": 5, "spread": 0.5, "most": 20}
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    expected = step_of(PROMPTS * ATTEMPTS * fmean(length(seed, **TAIL) for seed in range(20_000)))
-    for staleness in (0, 1, 2, 4):
-        seconds, never_idle = measured(staleness, TAIL)
-        rule = simulated(staleness, TAIL) * never_idle / expected
-        name = f"staleness {staleness}, against"
-        yield f"{name} engines that are never idle", 3600 / seconds, "/h", 3600 / never_idle
-        yield f"{name} the same rule without overhead", 3600 / seconds, "/h", 3600 / rule
+    for kind, lengths, bounds in (("long tail", TAIL, (0, 1, 2, 4)), ("even", EVEN, (1,))):
+        for staleness in bounds:
+            seconds, never_idle = measured(staleness, lengths)
+            name = f"{kind}, staleness {staleness}, against"
+            yield f"{name} engines that are never idle", 3600 / seconds, "/h", 3600 / never_idle
+            rule = simulated(staleness, lengths) * never_idle / expected(lengths)
+            yield f"{name} the same rule without overhead", 3600 / seconds, "/h", 3600 / rule
     together, apart = measured(0, EQUAL)[0], measured(1, EQUAL)[0]
     yield "staleness 1 against 0, updates as long as replies", 3600 / apart, "/h", 3600 / together
     waiting = "benchmarks._device:Waiting"
     together, apart = measured(0, SHORT, waiting)[0], measured(2, SHORT, waiting)[0]
     yield "staleness 2 against 0, environments that wait", 3600 / apart, "/h", 3600 / together
+
+
+def expected(lengths: Lengths) -> float:
+    """``step_of`` the tokens that a step has on average."""
+    return step_of(PROMPTS * ATTEMPTS * fmean(length(seed, **lengths) for seed in range(20_000)))
 
 
 def step_of(tokens: float) -> float:
@@ -63,43 +71,59 @@ def step_of(tokens: float) -> float:
 def measured(staleness: int, lengths: Lengths, environment: str = "arithmetic") -> tuple[float, float]:
     """Seconds a step takes in a whole run on Ray, and those that the run's tokens need (``step_of``)."""
     with tempfile.TemporaryDirectory() as out:
-        config = RunConfig.model_validate(
-            {
-                "out": out,
-                "environments": [{"use": environment, "group_size": ATTEMPTS}],
-                "model": {"context": 512, "tiny": {"hidden": 32, "layers": 1}},
-                "rollout": {
-                    "engine": "benchmarks._device:DeviceEngine",
-                    "engine_options": lengths,
-                    "engines": ENGINES,
-                    "workers": 2,
-                    "slots": SLOTS,
-                    "staleness": staleness,
-                    "sampling": {"max_tokens": lengths["most"]},
-                },
-                "warm_start": {"steps": 0},
-                "trainer": {
-                    "steps": STEPS + staleness + 1,
-                    "prompts": PROMPTS,
-                    "probe_tolerance": 1e9,
-                    "checkpoint_every": 10_000,
-                },
-                "eval": {"every": 0, "tasks": 1},
-                "logging": {"sinks": []},
-            }
-        )
-        loop.open_learner = DeviceLearner
-        folder = RunFolder.create(config)
-        try:
-            progress = Progress(config.trainer.steps, quiet=True)
-            asyncio.run(training.train(config, config.build_environments(), folder, progress))
-        finally:
-            folder.close()
+        folder = played(out, staleness, lengths, environment)
         events = [json.loads(line) for line in (folder.path / EVENTS).read_text().splitlines()]
         ends = [event["t"] for event in events if event["event"] == "published"][1:]  # of updates
         tokens = fmean(row["tokens/sampled"] for row in folder.metrics() if row["step"] > 0)
         last = STEPS - 1  # later no new groups are begun
         return (ends[last] - ends[SKIPPED]) / (last - SKIPPED), step_of(tokens)
+
+
+def played(
+    out: str | Path, staleness: int, options: Mapping[str, Any], environment: str = "arithmetic", steps: int = STEPS
+) -> RunFolder:
+    """The closed folder, in ``out``, of a run of ``steps`` steps and those that are needed to end it.
+
+    Args:
+        out: an existing folder.
+        staleness: S.
+        options: of ``DeviceEngine``.
+        environment: what is played.
+        steps: steps in which the engines have as many groups as S allows.
+    """
+    config = RunConfig.model_validate(
+        {
+            "out": out,
+            "environments": [{"use": environment, "group_size": ATTEMPTS}],
+            "model": {"context": 512, "tiny": {"hidden": 32, "layers": 1}},
+            "rollout": {
+                "engine": "benchmarks._device:DeviceEngine",
+                "engine_options": options,
+                "engines": ENGINES,
+                "workers": 2,
+                "slots": SLOTS,
+                "staleness": staleness,
+                "sampling": {"max_tokens": options["most"]},
+            },
+            "warm_start": {"steps": 0},
+            "trainer": {
+                "steps": steps + staleness + 1,
+                "prompts": PROMPTS,
+                "probe_tolerance": 1e9,
+                "checkpoint_every": 10_000,
+            },
+            "eval": {"every": 0, "tasks": 1},
+            "logging": {"sinks": []},
+        }
+    )
+    loop.open_learner = DeviceLearner
+    folder = RunFolder.create(config)
+    try:
+        progress = Progress(config.trainer.steps, quiet=True)
+        asyncio.run(training.train(config, config.build_environments(), folder, progress))
+    finally:
+        folder.close()
+    return folder
 
 
 class DeviceLearner(LocalLearner):

@@ -13,9 +13,11 @@ folder=$(mktemp -d /tmp/lachesis-ray.XXXX)
 start=(--disable-usage-stats --block --num-cpus=2 --object-store-memory=200000000)
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$folder"' EXIT
 
-ray start --head --port="$port" --include-dashboard=false --labels=role=head --temp-dir="$folder" "${start[@]}" \
-    >"$folder/head.log" 2>&1 &
+ray start --head --port="$port" --ray-client-server-port=$((port + 10000)) --include-dashboard=false \
+    --labels=role=head --temp-dir="$folder" "${start[@]}" >"$folder/head.log" 2>&1 &
+head=$!
 for ((try = 0; try < 40; try++)); do # until the head answers, which is exit code 0 or 1
+    kill -0 "$head" 2>/dev/null || { tail "$folder/head.log" >&2; exit 1; }
     code=0
     lachesis doctor --cluster configs/arithmetic.toml --cluster.address "127.0.0.1:$port" || code=$?
     [ $code -eq 2 ] || break

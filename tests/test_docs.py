@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -45,6 +44,8 @@ from lachesis.trainer.tune_config import DpoConfig, SftConfig
 from lachesis.verifiers.judges.judge import Judge
 from lachesis.verifiers.registry import ENTRY_POINTS
 from lachesis.verifiers.rows.example import examples_of
+
+from .command_line import run_lachesis
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -178,9 +179,7 @@ def test_the_architecture_names_every_room() -> None:
 
 
 def lachesis(line: str, cwd: Path) -> str:
-    environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
-    words = [sys.executable, "-m", "lachesis.commands.cli", *shlex.split(line)[1:]]
-    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = run_lachesis(*shlex.split(line)[1:], cwd=cwd)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
     return done.stdout
 

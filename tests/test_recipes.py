@@ -31,7 +31,7 @@ def test_the_shell_of_a_recipe_is_valid(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_a_recipe_calls_commands_and_settings_that_exist(path: Path) -> None:
     text = path.read_text()
-    commands = re.findall(r"(?m)^ *(?:then exec |else exec )?lachesis ([\w-]+) ", text)
+    commands = re.findall(r"(?m)^ *(?:(?:then |else )?exec )?lachesis ([\w-]+) ", text)
     assert "train" in commands
     assert set(commands) <= set(cli.commands)
     for key in re.findall(r"--((?:cluster|rollout|trainer)(?:\.[a-z_]+)+)", text):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from .command_line import run_lachesis
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -54,9 +57,12 @@ def played(document: str, folder: Path, path: dict[str, str], small: dict[str, s
             for line in text.splitlines():
                 code = int((re.findall(r"# exit code (\d)", line) or [0])[0])
                 line += "".join(options for begin, options in small.items() if line.startswith(begin))
-                done = subprocess.run(
-                    line, shell=True, cwd=folder, env=path, capture_output=True, text=True, timeout=280, check=False
-                )
+                if line.startswith("lachesis ") and not re.search("[|&;<>$]", line):
+                    done = run_lachesis(*shlex.split(line, comments=True)[1:], cwd=folder)
+                else:
+                    done = subprocess.run(
+                        line, shell=True, cwd=folder, env=path, capture_output=True, text=True, timeout=280, check=False
+                    )
                 assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
                 said += done.stdout + done.stderr
                 commands += 1

@@ -75,7 +75,7 @@ async def train(
     warn_if_weak(sandbox)
     if not config.rollout.inline:
         close_sandbox()  # the workers open their own
-    progress.phase(starting(config.rollout))
+    progress.phase(starting(config.rollout, address=config.cluster.address))
     async with AsyncExitStack() as closing:  # closes the trainer first, and the pool whatever is raised
         pool = open_pool(pool_spec(config, model), folder.events)
         closing.push_async_callback(pool.close)

@@ -254,7 +254,7 @@ def _read(config: TuneConfig, model: ModelConfig, progress: Progress) -> tuple[R
 def _open_pool(
     config: TuneConfig, model: ModelConfig, closing: AsyncExitStack, progress: Progress, events: EventLog
 ) -> Pool:
-    progress.phase(starting(config.rollout))
+    progress.phase(starting(config.rollout, address=config.cluster.address))
     pool = open_pool(pool_spec(config, model), events)
     closing.push_async_callback(pool.close)
     return pool

@@ -254,7 +254,7 @@ async def _make(
 ) -> bool:
     """Have all attempts at the numbered tasks made by a pool's workers; return whether the time was enough."""
     spec = evaluation.pool_spec(environments)
-    progress.phase(starting(evaluation.rollout, engines=spec.needs_engine))
+    progress.phase(starting(evaluation.rollout, spec.needs_engine, evaluation.cluster.address))
     pool = open_pool(spec)
     clock = asyncio.timeout(seconds)
     try:

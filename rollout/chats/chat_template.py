@@ -14,6 +14,7 @@ from jinja2 import Template, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
@@ -46,9 +47,7 @@ def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _compiled(template: str) -> Template:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
+    environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals |= {
         "raise_exception": _refuse,
@@ -57,6 +56,26 @@ def _compiled(template: str) -> Template:
         "namespace": _Namespace,
     }
     return environment.from_string(template)
+
+
+_OF_DICTS = frozenset(dir(dict))
+_SAFE: Mapping[type, frozenset[str]] = {
+    str: frozenset(name for name in dir(str) if not name.startswith("_")) - {"format", "format_map"},
+    LoopContext: frozenset(name for name in dir(LoopContext) if not name.startswith("_")),
+}
+"""Attributes that the sandbox would find safe, without the two methods that it wraps."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, with a short way to the fields of messages, the methods of texts and the counters of loops."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        kind = type(obj)
+        if kind is dict and attribute not in _OF_DICTS:
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        if attribute in _SAFE.get(kind, ()):
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -17,6 +17,7 @@ from .stand_in import Trust
 # itself has them replaced by placeholders too, so that they are never mistaken for placeholders.
 _PLACEHOLDERS = range(0xF0000, 0xFFFFE)
 _PRIVATE = "[\U000f0000-\U0010ffff]"
+_PLACEHOLDER = re.compile(_PRIVATE)
 SEPARATOR = "\n"
 """Between the messages and the tools of a conversation's key; JSON on one line has none."""
 
@@ -56,6 +57,8 @@ class Codec:
         self._plain = Tokenizer.from_str(json.dumps(state | {"post_processor": None}))
         self._id_of: dict[str, int] = {token["content"].strip(): token["id"] for token in controls}
         self._ids = frozenset(self._id_of.values())
+        self._is_control = np.zeros(max(self._ids, default=-1) + 2, np.bool_)  # the last place is that of all others
+        self._is_control[list(self._ids)] = True
         controls.sort(key=lambda token: -len(token["content"]))
         self.control = re.compile(f"({'|'.join(map(_matching, controls)) or '(?!)'})")
         texts = [token["content"] for token in controls]
@@ -108,8 +111,9 @@ class Codec:
         return encoded
 
     def _encoded(self, text: str) -> "_Encoded":
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids if text else []
-        return _Encoded(np.asarray(ids, np.int32), [token for token in ids if token in self._ids])
+        found: list[int] = self._backend.encode(text, add_special_tokens=False).ids if text else []
+        ids = np.asarray(found, np.int32)
+        return _Encoded(ids, ids[self._is_control[np.minimum(ids, self._is_control.size - 1)]].tolist())
 
     def _is_plain(self, text: str, pattern: re.Pattern[str]) -> bool:
         return Marks(self).changes_nothing_of(text, pattern)
@@ -145,6 +149,7 @@ class Marks:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._placeholder_of: dict[str, str] = {}
+        self._text_of: dict[str, str] = {}
 
     def conversation(self, key: str) -> tuple[list[dict[str, Any]], list[Any]]:
         """The messages and tools of ``key`` with placeholders in them."""
@@ -172,9 +177,12 @@ class Marks:
 
     def restore(self, marked: str) -> str:
         """The text that ``marked`` stands for."""
-        if not self._placeholder_of:
+        if not self._placeholder_of or marked.isascii():
             return marked
-        return marked.translate({ord(placeholder): text for text, placeholder in self._placeholder_of.items()})
+        if len(self._text_of) != len(self._placeholder_of):
+            self._text_of = {placeholder: text for text, placeholder in self._placeholder_of.items()}
+        texts = self._text_of  # `translate` would look up every character
+        return _PLACEHOLDER.sub(lambda found: texts.get(found[0], found[0]), marked)
 
     def _message(self, message: Message) -> dict[str, Any]:
         def marked(field: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from ...verifiers.errors import ConfigError, DataError
 from ...verifiers.message import UNSEEN, Message
 from ...verifiers.text.think import split_reasoning
+from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import format_of_template, tool_format
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.tokenizer import load_tokenizer, save_tokenizer
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # it imports torch, which workers do without
     from transformers import PreTrainedTokenizerBase
 
 Ids = npt.NDArray[np.int32]
+
+_REMEMBERED = 512
 
 OPENED, EMPTY = "<think>\n", "<think>\n\n</think>\n\n"
 """The beginning of a reply if thinking is on, and if it is off, unless the template writes it."""
@@ -85,8 +88,9 @@ class Renderer:
         self.begin = _frozen(data.begin)
 
     def _forget(self) -> None:
-        self._prompt = lru_cache(maxsize=512)(self._render_prompt)
-        self._bridge = lru_cache(maxsize=512)(self._render_bridge)
+        self._prompt = lru_cache(maxsize=_REMEMBERED)(self._render_prompt)
+        self._bridge = lru_cache(maxsize=_REMEMBERED)(self._render_bridge)
+        self._places_of_tools: dict[bytes, bool] = {}
         self._trust = Trust()
         self._generation: str | None = None
 
@@ -147,6 +151,21 @@ class Renderer:
             DataError: no or malformed messages, or the template refuses them.
         """
         return self._prompt(_key(messages, tools))
+
+    def has_place_for(self, tools: Schemas) -> bool:
+        """Whether the template shows tools.
+
+        Raises:
+            DataError: the template refuses the tools, or calls of them could not be read.
+        """
+        if tools.digest not in self._places_of_tools:
+            if self.call_format != "hermes":
+                declarations(list(tools))
+            asked: list[Message] = [{"role": "user", "content": "x"}]
+            if len(self._places_of_tools) >= _REMEMBERED:
+                self._places_of_tools.clear()
+            self._places_of_tools[tools.digest] = not np.array_equal(self.prompt(asked, tools), self.prompt(asked))
+        return self._places_of_tools[tools.digest]
 
     def bridge(
         self,

@@ -59,7 +59,25 @@ class Places(Reservation):
     renamed: ClassVar[dict[str, str]] = {"gpus": "rollout.gpus_per_engine"}
 
 
-class WorkerPlaces(Places):
+class ElasticPlaces(Places):
+    """What is reserved for each actor of a kind that may join and leave, and on which nodes it may run."""
+
+    min: int = Field(0, ge=0)
+    """If it is set, the run starts as soon as so many have room. The others, up to ``rollout.engines`` or
+    ``rollout.workers``, join when there is room, and leave with their nodes. With 0, the run starts when all have room.
+    """
+
+    @model_validator(mode="after")
+    def _placed_alone(self) -> "ElasticPlaces":
+        if self.min and self.strategy.startswith("strict"):
+            raise ValueError(
+                f"with min = {self.min} each actor is placed alone, so strategy = {self.strategy!r} cannot be kept: "
+                "leave out one of them"
+            )
+        return self
+
+
+class WorkerPlaces(ElasticPlaces):
     """What is reserved for each environment worker, and on which nodes it may run."""
 
     gpus: float = Field(0.0, ge=0)
@@ -82,14 +100,15 @@ class ClusterConfig(Settings):
     address: str = ""
     """The Ray cluster to join (``auto`` or host:port). If empty, Ray is started on this machine."""
     deadline: float = Field(60.0, gt=0)
-    """Seconds that the cluster may take to have room for all actors. Give more if it adds nodes on demand."""
+    """Seconds that the cluster may take to have room for all actors, or for ``min`` of them. Give more if it adds nodes
+    on demand."""
     files: list[Annotated[str, AfterValidator(_inside)]] = Field(default_factory=list)
     """Files and folders below the working directory that engines and workers need on every node, such as data and
     packages. They are sent by content, and actors run in the folder that holds them."""
     colocate: bool = False
     """Whether each engine shares the GPU of a rank of the trainer. ``rollout.gpus_per_engine`` and
     ``trainer.gpus_per_rank`` are then the shares of the two, such as 0.4 and 0.6."""
-    engines: Places = Places()
+    engines: ElasticPlaces = ElasticPlaces()
     """Engines."""
     workers: WorkerPlaces = WorkerPlaces()
     """Environment workers."""

@@ -1,11 +1,11 @@
 """The room that a run asks of its cluster: groups of bundles, one bundle for all that shares a node."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from ...verifiers.errors import ConfigError
-from .config import ClusterConfig, Places, Reservation, Strategy
+from .config import ClusterConfig, ElasticPlaces, Places, Reservation, Strategy
 
 GIB = 1024**3
 LEAST = {"CPU": 0.001}
@@ -45,17 +45,30 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Demand:
-    """Bundles that are placed together.
+    """Bundles of one kind of actor.
 
     Attributes:
         role: ``engines``, ``workers`` or ``ranks``; the table of ``[cluster]`` that asks for them.
         strategy: how they are spread over nodes.
         bundles: by the number of their actor.
+        least: how many of them must have room before the run starts, each placed alone; with 0, all of them are placed
+            together.
     """
 
     role: str
     strategy: Strategy
     bundles: tuple[Bundle, ...]
+    least: int = 0
+
+    @property
+    def elastic(self) -> bool:
+        """Whether its actors join and leave while the run goes on."""
+        return self.least > 0
+
+    @property
+    def needed(self) -> "Demand":
+        """What must have room before the run starts."""
+        return replace(self, bundles=self.bundles[: self.least]) if self.elastic else self
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,8 @@ def demands_of(cluster: ClusterConfig, actors: Actors) -> list[Demand]:
     """What to reserve for ``actors``; with ``cluster.colocate``, engines are in the bundles of ``ranks``.
 
     Raises:
-        ConfigError: GPUs above 1 are not whole, or ``cluster.colocate`` does not fit the actors.
+        ConfigError: GPUs above 1 are not whole, ``cluster.colocate`` does not fit the actors, or fewer actors may
+            exist than must.
     """
     shares = {
         "rollout.gpus_per_engine": actors.gpus_per_engine,
@@ -95,18 +109,32 @@ def demands_of(cluster: ClusterConfig, actors: Actors) -> list[Demand]:
     workers = _bundles("worker", actors.workers, cluster.workers, cluster.workers.gpus, cluster.sandboxes)
     ranks = _bundles("rank", actors.ranks, cluster.ranks, actors.gpus_per_rank)
     if cluster.colocate:
-        _check_shares(actors)
+        _check_shares(cluster, actors)
         pairs = zip_longest(ranks, engines)
         ranks, engines = [rank + engine if rank and engine else rank or engine for rank, engine in pairs], []
     found = [
         Demand("ranks", cluster.ranks.strategy, tuple(ranks)),
-        Demand("engines", cluster.engines.strategy, tuple(engines)),
-        Demand("workers", cluster.workers.strategy, tuple(workers)),
+        Demand("engines", cluster.engines.strategy, tuple(engines), _least("engines", cluster.engines, actors.engines)),
+        Demand("workers", cluster.workers.strategy, tuple(workers), _least("workers", cluster.workers, actors.workers)),
     ]
     return [demand for demand in found if demand.bundles]
 
 
-def _check_shares(actors: Actors) -> None:
+def _least(role: str, places: ElasticPlaces, most: int) -> int:
+    if places.min > most > 0:
+        raise ConfigError(
+            f"cluster.{role}.min = {places.min} is more than rollout.{role} = {most}, which is the most that there may "
+            "be: lower the first, or raise the second"
+        )
+    return places.min
+
+
+def _check_shares(cluster: ClusterConfig, actors: Actors) -> None:
+    if cluster.engines.min:
+        raise ConfigError(
+            f"cluster.colocate keeps each engine beside a rank, and ranks do not join or leave, but "
+            f"cluster.engines.min = {cluster.engines.min}; leave out one of them"
+        )
     if not actors.ranks:
         raise ConfigError(
             "cluster.colocate pairs engines with ranks of the trainer, and trainer.ranks = 1 is no actor; set "

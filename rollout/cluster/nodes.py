@@ -83,7 +83,7 @@ class Packing:
 
 
 def missing(demands: Sequence[Demand], nodes: Sequence[Node], free: bool = True) -> str:
-    """What the nodes lack for the demands, in one line; empty if everything fits.
+    """What the nodes lack for what the demands need at the start, in one line; empty if everything fits.
 
     Args:
         demands: of the run.
@@ -91,7 +91,7 @@ def missing(demands: Sequence[Demand], nodes: Sequence[Node], free: bool = True)
         free: whether only what nobody has reserved counts.
     """
     packing = Packing(nodes, free)
-    in_order = sorted(demands, key=choosiness, reverse=True)
+    in_order = sorted((demand.needed for demand in demands), key=choosiness, reverse=True)
     lost = [(demand, bundles) for demand in in_order if (bundles := packing.place(demand))]
     return "; ".join(_reason(demand, bundles, nodes) for demand, bundles in lost)
 
@@ -136,9 +136,14 @@ def described(nodes: Sequence[Node]) -> str:
 
 
 def asked(demands: Sequence[Demand]) -> str:
-    """What the demands are together, in one line."""
-    number = ", ".join(f"{len(demand.bundles)} {demand.role}" for demand in demands)
-    return f"{amounts(_total(bundle.resources for demand in demands for bundle in demand.bundles))} for {number}"
+    """What the demands need at the start together, in one line."""
+    number = ", ".join(f"{_number(demand)} {demand.role}" for demand in demands)
+    return f"{amounts(_total(one.resources for demand in demands for one in demand.needed.bundles))} for {number}"
+
+
+def _number(demand: Demand) -> str:
+    needed, most = len(demand.needed.bundles), len(demand.bundles)
+    return f"{needed}" if needed == most else f"{needed} (at most {most})"
 
 
 def own_resources(resources: Mapping[str, float]) -> dict[str, float]:

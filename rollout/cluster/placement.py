@@ -1,17 +1,27 @@
 """Ray's side of a placement: the nodes of the cluster, placement groups with a deadline, and the place of an actor."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import ray
 from ray._private.state import available_resources_per_node
-from ray.util.placement_group import PlacementGroup, get_placement_group, placement_group, remove_placement_group
+from ray._private.state import state as ray_state
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ...verifiers.errors import ConfigError, InfrastructureError
-from .demand import Demand
+from .demand import Bundle, Demand
 from .nodes import Node, asked, choosiness, described, missing
+from .room import RoomView, Seat
 
 RANKS = "lachesis-ranks"
 """The name of the group of the trainer's ranks, by which the learner finds it; names belong to one job."""
@@ -36,6 +46,9 @@ def nodes_of_cluster() -> list[Node]:
 class Placement:
     """The room of a run, as Ray reserved it; Ray frees it when the process of the run ends.
 
+    Actors of an elastic demand have a placement group each, which Ray fills when there is room; those of any other
+    demand have one together.
+
     Args:
         demands: what to reserve.
         deadline: seconds for all of it together.
@@ -48,29 +61,65 @@ class Placement:
 
     def __init__(self, demands: Sequence[Demand], deadline: float, fixed: bool = False) -> None:
         self._groups: dict[str, PlacementGroup] = {}
+        self._alone: dict[Seat, PlacementGroup] = {}
+        self._bundles = {(d.role, n): bundle for d in demands if d.elastic for n, bundle in enumerate(d.bundles)}
+        self._moving = threading.Lock()
         nodes = nodes_of_cluster()
         if fixed and (lacking := missing(demands, nodes, free=False)):
             raise InfrastructureError(_no_room(demands, nodes, lacking, "this machine"))
         end = time.monotonic() + deadline
         for demand in sorted(demands, key=choosiness, reverse=True):
-            group = self._groups[demand.role] = _group(demand)
-            if group.wait(max(0.0, end - time.monotonic())):
-                continue
-            self.close()
-            nodes = nodes_of_cluster()
-            lacking = missing(demands, nodes, free=False) or missing(demands, nodes) or "Ray gives no reason"
-            where = f"the cluster, after {deadline:g} s (cluster.deadline),"
-            raise InfrastructureError(_no_room(demands, nodes, lacking, where))
+            for group in self._reserve(demand):
+                if group.wait(max(0.0, end - time.monotonic())):
+                    continue
+                self.close()
+                nodes = nodes_of_cluster()
+                lacking = missing(demands, nodes, free=False) or missing(demands, nodes) or "Ray gives no reason"
+                where = f"the cluster, after {deadline:g} s (cluster.deadline),"
+                raise InfrastructureError(_no_room(demands, nodes, lacking, where))
+        waiting = ([seat for seat in self._bundles if seat[0] == role] for role in ("engines", "workers"))
+        for seats in zip_longest(*waiting):  # in turn, so that neither kind takes all of the room
+            for seat in seats:
+                if seat is not None and seat not in self._alone:
+                    self._alone[seat] = _group_of_one(seat[0], self._bundles[seat])
+
+    def _reserve(self, demand: Demand) -> list[PlacementGroup]:
+        """Ask for what must be there at the start."""
+        if not demand.elastic:
+            group = self._groups[demand.role] = _group(demand.role, demand.bundles, demand.strategy)
+            return [group]
+        found = {(demand.role, n): _group_of_one(demand.role, one) for n, one in enumerate(demand.needed.bundles)}
+        self._alone.update(found)
+        return list(found.values())
 
     def seat(self, role: str, number: int, gpus: float) -> dict[str, Any]:
         """Options of the actor that uses bundle ``number``; engines that share GPUs with ranks are in their group."""
+        if (role, number) in self._alone:
+            return _seat(self._alone[role, number], 0, gpus)
         return _seat(self._groups.get(role) or self._groups["ranks"], number, gpus)
+
+    def look(self) -> RoomView:
+        """What Ray knows of the room now; blocks if Ray does not answer."""
+        with self._moving:
+            table: Any = placement_group_table() if self._alone else {}
+            placed = {seat: _is_placed(table.get(group.id.hex())) for seat, group in self._alone.items()}
+        ends: dict[str, int] = ray_state.get_draining_nodes()
+        now = time.time() * 1000
+        leaving = {node: (end - now) / 1000 if end else float("inf") for node, end in ends.items()}
+        return RoomView(placed, leaving)
+
+    def move(self, role: str, number: int) -> None:
+        """Give up the room of an elastic actor, which ends, and ask for room elsewhere; blocks as ``look`` does."""
+        with self._moving:
+            remove_placement_group(self._alone[role, number])
+            self._alone[role, number] = _group_of_one(role, self._bundles[role, number])
 
     def close(self) -> None:
         """Free the room; actors in it end."""
-        for group in self._groups.values():
-            remove_placement_group(group)
-        self._groups = {}
+        with self._moving:  # a look that comes after the end must not start a Ray of its own
+            for group in (*self._groups.values(), *self._alone.values()):
+                remove_placement_group(group)
+            self._groups, self._alone = {}, {}
 
 
 def rank_seat(rank: int, gpus: float) -> dict[str, Any]:
@@ -82,17 +131,26 @@ def rank_seat(rank: int, gpus: float) -> dict[str, Any]:
     return _seat(group, rank, gpus)
 
 
-def _group(demand: Demand) -> PlacementGroup:
+def _group(role: str, bundles: Sequence[Bundle], strategy: str) -> PlacementGroup:
     try:
         group: PlacementGroup = placement_group(
-            [dict(bundle.resources) for bundle in demand.bundles],
-            demand.strategy.upper(),
-            name=RANKS if demand.role == "ranks" else "",
-            bundle_label_selector=[dict(bundle.labels) for bundle in demand.bundles],
+            [dict(bundle.resources) for bundle in bundles],
+            strategy.upper(),
+            name=RANKS if role == "ranks" else "",
+            bundle_label_selector=[dict(bundle.labels) for bundle in bundles],
         )
     except ValueError as error:  # the syntax of a label
-        raise ConfigError(f"[cluster.{demand.role}]: Ray refuses it: {' '.join(str(error).split()):.300}") from None
+        raise ConfigError(f"[cluster.{role}]: Ray refuses it: {' '.join(str(error).split()):.300}") from None
     return group
+
+
+def _group_of_one(role: str, bundle: Bundle) -> PlacementGroup:
+    return _group(role, [bundle], "spread")
+
+
+def _is_placed(group: Mapping[str, Any] | None) -> bool:
+    """Whether Ray has reserved a group of one bundle, by its row in Ray's table; a new group may not be in it yet."""
+    return group is not None and group["state"] == "CREATED"
 
 
 def _seat(group: PlacementGroup, number: int, gpus: float) -> dict[str, Any]:

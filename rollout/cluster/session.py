@@ -47,8 +47,13 @@ class Session:
 
     def seat(self, role: str, number: int, gpus: float) -> dict[str, Any]:
         """As in ``Placement``."""
+        return self.placement.seat(role, number, gpus)
+
+    @property
+    def placement(self) -> Placement:
+        """The room that is reserved."""
         assert self._placement is not None, "the session reserves no room"
-        return self._placement.seat(role, number, gpus)
+        return self._placement
 
     def close(self) -> None:
         """Free the room; leave the cluster if it was joined here, and end Ray if it was started here."""

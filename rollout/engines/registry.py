@@ -23,6 +23,7 @@ class EngineSetup:
         sleep: vLLM's sleep level while the trainer computes; 0 stays awake.
         version: of the weights that the folder holds; -1 if the trainer will send the first ones.
         options: ``rollout.engine_options``.
+        own_process: whether the process is there for the engine alone, and is started again when it ends.
     """
 
     path: str
@@ -35,6 +36,7 @@ class EngineSetup:
     sleep: int = 0
     version: int = -1
     options: Mapping[str, Any] = field(default_factory=dict)
+    own_process: bool = False
 
 
 ENGINES: Plugins[Callable[[EngineSetup], Engine]] = Plugins(

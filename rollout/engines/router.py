@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ...verifiers.errors import DeadlineExceeded, EngineLost, EngineStale
 from .engine import Completion, Generator, Request
@@ -19,7 +19,7 @@ class Router:
     replies would be idle. The choice of engine never changes a request's tokens, since they follow from its own seed.
 
     Args:
-        engines: equal engines.
+        engines: equal engines; None in the place of one that is not there now.
         deadline: seconds that a request may take, including the wait for a lost engine to come back.
     """
 
@@ -28,10 +28,14 @@ class Router:
     REST = 5.0
     """Seconds for which an engine that was lost is asked last: to find out again costs each request some seconds."""
 
-    def __init__(self, engines: Sequence[Generator], deadline: float) -> None:
+    def __init__(self, engines: Sequence[Generator | None], deadline: float) -> None:
         self._engines = engines
         self._deadline = deadline
         self._resting: dict[int, float] = {}  # until when
+
+    def use(self, engines: Sequence[Generator | None]) -> None:
+        """Send requests to these engines from now on; those under way stay where they are."""
+        self._engines = engines
 
     async def generate(self, request: Request) -> Completion:
         """Continue a prompt on the first engine that answers.
@@ -43,9 +47,9 @@ class Router:
         try:
             async with asyncio.timeout(self._deadline):
                 while True:
-                    for number in self._turns(request.route):
+                    for number, engine in self._turns(request.route):
                         try:
-                            return await self._engines[number].generate(request)
+                            return await engine.generate(request)
                         except EngineStale as error:  # it says so at once, so it needs no rest
                             last = error
                         except EngineLost as error:
@@ -54,18 +58,21 @@ class Router:
                     await asyncio.sleep(self.RETRY)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"no engine answered within {self._deadline:g} s (rollout.deadline): {last}"
+                f"no engine answered within {self._deadline:g} s (rollout.deadline): {last or 'none is there'}"
             ) from last
 
-    def _turns(self, route: int) -> Iterator[int]:
-        """The engines in the order in which they are asked: from the route's own on, those that rest last."""
-        count, begun = len(self._engines), time.monotonic()
-        first = (route + int(route // count * GOLDEN % 1 * count)) % count
-        resting = []
-        for offset in range(count):
-            number = (first + offset) % count
-            if self._resting.get(number, 0.0) > begun:
-                resting.append(number)
-            else:
-                yield number
-        yield from resting
+    def _turns(self, route: int) -> list[tuple[int, Generator]]:
+        """The engines in the order in which they are asked: from the route's own on, those that rest last.
+
+        The routes of an engine that is not there are spread over all others.
+        """
+        there = [(number, engine) for number, engine in enumerate(self._engines) if engine is not None]
+        if not there:
+            return []
+        count = len(self._engines)
+        own = (route + int(route // count * GOLDEN % 1 * count)) % count
+        numbers = [number for number, _ in there]
+        first = numbers.index(own) if own in numbers else route // count % len(there)
+        now = time.monotonic()
+        turns = there[first:] + there[:first]
+        return sorted(turns, key=lambda turn: self._resting.get(turn[0], 0.0) > now)

@@ -45,7 +45,10 @@ def answered(
         try:
             opened = episode(request)
             body = await read_body(request, limits)
-            call = _read(request, opened, dialect, body)
+            digest = hashlib.blake2b(request.path.encode() + b"\0" + body, digest_size=16).digest()
+            retried = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+            opened.check_budget(digest, retried=retried)
+            call = replace(_read(opened, dialect, body), digest=digest, retried=retried)
         except _BAD as error:
             return _error(dialect, _refusal(error))
         task = asyncio.create_task(opened.answer(call))
@@ -62,7 +65,7 @@ def answered(
     return handle
 
 
-def _read(request: web.Request, opened: Opened, dialect: Dialect, body: bytes) -> Call:
+def _read(opened: Opened, dialect: Dialect, body: bytes) -> Call:
     given = read_json(body)
     if not isinstance(given, dict):
         raise Refusal("the body is a JSON object")
@@ -70,9 +73,7 @@ def _read(request: web.Request, opened: Opened, dialect: Dialect, body: bytes) -
         given = _without_sampling(given)
     call = dialect.read(given)
     opened.check_model(call.wanted.model)
-    digest = hashlib.blake2b(request.path.encode() + b"\0" + body, digest_size=16).digest()
-    retries = request.headers.get("x-stainless-retry-count", "0")
-    return replace(call, digest=digest, retried=retries not in ("", "0"))
+    return call
 
 
 def _without_sampling(given: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def counted(episode: Callable[[web.Request], Opened], dialect: Dialect, limits: 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             opened = episode(request)
-            call = _read(request, opened, dialect, await read_body(request, limits))
+            call = _read(opened, dialect, await read_body(request, limits))
             return web.json_response({"input_tokens": opened.count(call)})
         except _BAD as error:
             return _error(dialect, _refusal(error))

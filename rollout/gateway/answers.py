@@ -30,10 +30,10 @@ class Answers:
         self._given: OrderedDict[bytes, _Given] = OrderedDict()
         self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
 
-    def again(self, call: Call) -> Answer | None:
+    def again(self, digest: bytes, *, retried: bool) -> Answer | None:
         """The earlier answer to an equal call, if the agent did not get it, or says that it retries."""
-        given = self._given.get(call.digest)
-        return given.answer if given and (call.retried or given.delivered is False) else None
+        given = self._given.get(digest)
+        return given.answer if given and (retried or given.delivered is False) else None
 
     def remember(self, call: Call, answer: Answer) -> None:
         """Keep an answer that is on its way."""

@@ -182,6 +182,20 @@ class Opened:
         finally:
             self._running.discard(task)
 
+    def check_budget(self, digest: bytes, *, retried: bool) -> None:
+        """Refuse a call beyond a limit before it is parsed, unless it has an answer that can be given again.
+
+        Args:
+            digest: of the request, as in ``Call``.
+            retried: as in ``Call``.
+        """
+        try:
+            if not self._answers.again(digest, retried=retried):
+                self._check_budget()
+        except Refusal:
+            self._counts["refused"] += 1
+            raise
+
     def count(self, call: Call) -> int:
         """The tokens of a call's conversation as the template renders it, without any call of the model.
 
@@ -196,7 +210,7 @@ class Opened:
 
     async def _answer(self, call: Call) -> Answer:
         await self._wait_until_resumed()
-        if again := self._answers.again(call):
+        if again := self._answers.again(call.digest, retried=call.retried):
             self._counts["retried"] += 1
             return again
         call = self._answers.whole(call)
@@ -251,30 +265,36 @@ class Opened:
 
     async def _wait_until_resumed(self) -> None:
         try:
-            await asyncio.wait_for(self._resumed.wait(), self._limits.waiting)
+            if not self._resumed.is_set():
+                await asyncio.wait_for(self._resumed.wait(), self._limits.waiting)
         except TimeoutError:
             raise Refusal("this episode is paused; ask again later", status=503, code="episode_paused") from None
         if self.closed:
             raise _closed()
 
+    def _check_budget(self) -> None:
+        if self._counts["calls"] + self._counts["running"] >= self._limits.turns:
+            self._reached = StopReason.TURNS
+            raise _over(f"this episode has had its {self._limits.turns} turns")
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        if self._sampled >= self._limits.tokens:
+            self._reached = StopReason.LENGTH
+            raise _over(f"this episode has had its {self._limits.tokens} tokens")
+
     async def _admit(self, wanted: Wanted) -> int:
         """The tokens that the replies to a call may have, reserved for it."""
-        limits = self._limits
-        if self._counts["calls"] + self._counts["running"] >= limits.turns:
-            self._reached = StopReason.TURNS
-            raise _over(f"this episode has had its {limits.turns} turns")
+        self._check_budget()
         self._counts["running"] += 1
         try:
-            while (left := limits.tokens - self._sampled - self._reserved) <= 0 < self._reserved:
+            while (left := self._limits.tokens - self._sampled - self._reserved) <= 0 < self._reserved:
                 self._freed.clear()
                 await self._freed.wait()
+            self._check_tokens()
         except BaseException:
             self._counts["running"] -= 1
             raise
-        if left <= 0:
-            self._counts["running"] -= 1
-            self._reached = StopReason.LENGTH
-            raise _over(f"this episode has had its {limits.tokens} tokens")
         most = min(left, wanted.n * min(self._sampling.max_tokens, wanted.max_tokens or self._sampling.max_tokens))
         self._reserved += most
         return most

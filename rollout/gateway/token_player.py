@@ -15,7 +15,6 @@ from ...verifiers.errors import DataError
 from ...verifiers.json_data.text import to_text
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
-from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..chats.renderer import OPENED, Ids, Renderer
 from ..chats.token_chat import TokenPolicy
@@ -58,7 +57,6 @@ class TokenPlayer:
         self.policy = policy
         self._agent, self._seed = agent, seed
         self._taken: dict[bytes, set[int]] = {}  # prompt → numbers of the calls with it
-        self._places_of_tools: dict[tuple[bool | None, bytes], bool] = {}
 
     @property
     def context(self) -> int:
@@ -79,7 +77,8 @@ class TokenPlayer:
         """
         prompts = [self._of_messages(call, tree)] if call.messages else [self._of(tree, each) for each in call.prompts]
         most = max(1, most // (len(prompts) * call.wanted.n))
-        drawn = await asyncio.gather(*(self._draw(prompt, call.wanted, most) for prompt in prompts))
+        draws = [self._draw(prompt, call.wanted, most) for prompt in prompts]
+        drawn = await asyncio.gather(*draws) if len(draws) > 1 else [await draws[0]]
         choices = []
         for number, (prompt, (seed, samples)) in enumerate(zip(prompts, drawn, strict=True)):
             for place, sample in enumerate(samples):
@@ -187,17 +186,11 @@ class TokenPlayer:
         """Refuse tools that the template would silently leave out."""
         if not call.tools:
             return
-        key = call.thinking, call.schemas.digest
-        if key not in self._places_of_tools:
-            asked: list[Message] = [{"role": "user", "content": "x"}]
-            try:
-                if renderer.call_format != "hermes":
-                    declarations(list(call.tools))  # so that every reply can be read
-                shown = not np.array_equal(renderer.prompt(asked, call.schemas), renderer.prompt(asked))
-            except DataError as error:
-                raise Refusal(str(error), param="tools") from None
-            self._places_of_tools[key] = shown
-        if not self._places_of_tools[key]:
+        try:
+            shown = renderer.has_place_for(call.schemas)
+        except DataError as error:
+            raise Refusal(str(error), param="tools") from None
+        if not shown:
             raise Refusal("the model's chat template has no place for tools; describe them in a message", param="tools")
 
     def _of(self, tree: Tree, prompt: str | list[int]) -> _Prompt:
@@ -233,7 +226,7 @@ class TokenPlayer:
             prompt.lineage,
             prompt.parent,
             before,
-            prompt.ids[before.size if before else 0 :].copy(),
+            prompt.ids[before.size :].copy() if before else prompt.ids,
             completion,
             sample.cut,
             call.wanted.temperature or 1.0,

@@ -5,9 +5,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from ...verifiers.errors import LachesisError
 from ...verifiers.processes.garbage import collect_rarely
@@ -67,8 +68,13 @@ class PulsedActor:
         return Pulse(os.getpid(), node=own_node())
 
     async def pulse(self) -> Pulse:
-        """Return whether the event loop of the other methods takes turns."""
-        return Pulse(os.getpid(), self._clock.stalled())
+        """Return whether the event loop of the other methods takes turns, and how much it has to do."""
+        return Pulse(os.getpid(), self._clock.stalled(), running=self.running)
+
+    @property
+    def running(self) -> int:
+        """How many requests or orders it has begun and not ended."""
+        raise NotImplementedError
 
     async def pid(self) -> int:
         """The process id, once the actor is built."""
@@ -97,7 +103,7 @@ class EngineActor(PulsedActor):
                 settle()
                 if spec.rollout.engine == "torch":
                     import_for_engine(spec.rollout.device)
-                self._engine = replace(spec, model=model_here(spec.model)).build_engine()
+                self._engine = replace(spec, model=model_here(spec.model)).build_engine(own_process=True)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
 
@@ -107,6 +113,11 @@ class EngineActor(PulsedActor):
         if isinstance(self._engine, LachesisError):
             raise self._engine
         return self._engine
+
+    @property
+    def running(self) -> int:
+        """Requests."""
+        return self._desk.running
 
     async def exchange(self, caller: str, requests: list[tuple[int, Request]]) -> list[Answer] | None:
         """As in ``AnswerDesk``."""
@@ -144,25 +155,32 @@ class EngineActor(PulsedActor):
         await self.engine.close()
 
 
+class NamedEngine(Generator, Protocol):
+    """A handle on an engine that is the same as another one if both have the same ``key``."""
+
+    key: str
+
+
 class WorkerActor(PulsedActor):
-    """Hosts one environment worker, on several threads.
+    """Hosts one environment worker, on several threads; it has no engines until ``use`` names them.
 
     Args:
         spec: what the worker is built from.
-        engines: the engines that it sends requests to.
     """
 
-    def __init__(self, spec: PoolSpec, engines: Sequence[Generator]) -> None:
+    def __init__(self, spec: PoolSpec) -> None:
         super().__init__()
         sys.stdout, sys.stderr = LimitedStream(sys.stdout), LimitedStream(sys.stderr)
-        router = Router(engines, spec.rollout.deadline)
+        self._running = 0
+        self._engines: dict[str, NamedEngine] = {}
+        self._router = Router([], spec.rollout.deadline)
         watchdog = Watchdog(spec.rollout.blocking)
         self._threads: WorkerThreads | LachesisError
         try:
             with named_node():
                 settle()
                 here = spec if spec.tokenizer else replace(spec, model=model_here(spec.model))
-                self._threads = WorkerThreads(here.build_worker, router, spec.rollout.threads, watchdog)
+                self._threads = WorkerThreads(here.build_worker, self._router, spec.rollout.threads, watchdog)
             collect_rarely()  # looking for garbage took a third of the time of an episode
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._threads = error
@@ -171,7 +189,21 @@ class WorkerActor(PulsedActor):
         """As in ``GroupWorker``; raises what the constructor raised."""
         if isinstance(self._threads, LachesisError):
             raise self._threads
-        return await self._threads.run(orders)
+        self._running += len(orders)
+        try:
+            return await self._threads.run(orders)
+        finally:
+            self._running -= len(orders)
+
+    @property
+    def running(self) -> int:
+        """Orders."""
+        return self._running
+
+    async def use(self, engines: list[NamedEngine | None]) -> None:
+        """Send requests to these engines from now on; None stands for one that takes none now."""
+        self._engines = {one.key: self._engines.get(one.key, one) for one in engines if one is not None}
+        self._router.use([one and self._engines[one.key] for one in engines])
 
     async def pid(self) -> int:
         """The process id, once the worker is built; raises what the constructor raised."""

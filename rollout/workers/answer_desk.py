@@ -45,6 +45,11 @@ class AnswerDesk:
         self._activity = activity
         self._callers: dict[str, _Caller] = {}
 
+    @property
+    def running(self) -> int:
+        """How many requests have begun and not ended."""
+        return sum(len(caller.running) for caller in list(self._callers.values()))
+
     async def exchange(self, engine: Engine, name: str, requests: Sequence[tuple[int, Request]]) -> list[Answer] | None:
         """Begin requests, and return the caller's answers once there is one.
 

@@ -13,11 +13,14 @@ from ...verifiers.errors import EngineError, EngineLost
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Ids, Logprobs
 from ..engines.probe import Probe
+from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment
 from ..event_log import EventLog
 from .fleet.keeper import Keeper, Limits
 from .fleet.off_loop import off_loop
 from .fleet.patience import Patience
+from .fleet.room_watch import RoomWatch, members_of
+from .fleet.seat import Seat
 from .fleet.state import Event, Member, State, state_metrics
 from .remote import RemoteEngine
 
@@ -35,49 +38,6 @@ class Weights:
     probe: Probe | None
 
 
-class Seat:
-    """One engine of the fleet, and what it was last sent.
-
-    Attributes:
-        engine: the handle.
-        member: its state.
-        keeper: looks after it.
-        error: why it refused the current weights; None if it did not.
-        loss: why the last try to send it weights had no answer; empty if none failed.
-        gap: of the probe of its last refit.
-        refitting: the task that sends it weights.
-    """
-
-    keeper: Keeper
-
-    def __init__(self, engine: RemoteEngine, member: Member) -> None:
-        self.engine, self.member = engine, member
-        self.gap, self.loss = 0.0, ""
-        self.error: Exception | None = None
-        self.refitting: asyncio.Task[None] | None = None
-        self._held = (-1, 0)
-
-    def holds(self, version: int, starts: int, gap: float) -> None:
-        """Note that a refit with ``version`` succeeded, in the process that was the ``starts``-th."""
-        self._held, self.gap = (version, starts), gap
-
-    @property
-    def version(self) -> int:
-        """The weights version of its last refit; -1 if its process has had none."""
-        version, starts = self._held
-        return version if starts == self.member.starts else -1
-
-    @property
-    def described(self) -> str:
-        """Its state in words, with what its last refit ended with."""
-        return f"engine {self.member.number} is {self.member.state.value}" + (f" ({self.loss})" if self.loss else "")
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a publication waits for it: it answers, or is being started for the first time."""
-        return self.member.up or (self.member.state is State.RESTARTING and not self.member.restarts)
-
-
 class EngineFleet:
     """Equal engines in actors that Ray restarts.
 
@@ -90,6 +50,10 @@ class EngineFleet:
         store: puts a shipment where the engines can reach it; what it returns is passed to their ``refit``.
         events: is told of each change of an engine's state.
         gone: is told why, if Ray no longer does what it is asked.
+        room: says which engines have a place in the cluster; without it, all have.
+
+    Attributes:
+        router: sends requests of this process to the engines that serve.
     """
 
     SILENCE = 15.0
@@ -102,19 +66,23 @@ class EngineFleet:
         store: Callable[[Shipment], Any],
         events: EventLog | None = None,
         gone: Callable[[str], None] = lambda reason: None,
+        room: RoomWatch | None = None,
     ) -> None:
         self._deadline, self._store = deadline, store
+        room = room or RoomWatch()
         self._weights: Weights | None = None
         self._publications = Patience(floor=10.0, ceiling=deadline, factor=3)
         self._changed = asyncio.Event()
         self._counted = 0
         self._told: dict[int, str] = {}
+        self.router = Router([], deadline)
         self._limits = Limits.of(min(self.SILENCE, max(5.0, deadline / 4)), deadline)
-        self._seats = [Seat(engine, Member("engine", n, events or EventLog())) for n, engine in enumerate(engines)]
+        members = members_of("engine", len(engines), events or EventLog(), room)
+        self._seats = [Seat(engine, member) for engine, member in zip(engines, members, strict=True)]
         for number, seat in enumerate(self._seats):
             fit = partial(self._fit, seat)
             seat.keeper = Keeper(
-                seat.engine, seat.member, f"engine {number}", self._limits, fit, gone, self._changed.set
+                seat.engine, seat.member, f"engine {number}", self._limits, fit, gone, self._note_change, room
             )
         self._keeping = [asyncio.create_task(seat.keeper.tend()) for seat in self._seats]
         self._keeping.append(asyncio.create_task(self._pass_warnings_on()))
@@ -123,6 +91,14 @@ class EngineFleet:
     def members(self) -> list[Member]:
         """The state of each engine."""
         return [seat.member for seat in self._seats]
+
+    def _note_change(self) -> None:
+        self.router.use(self.serving())
+        self._changed.set()
+
+    def serving(self) -> list[RemoteEngine | None]:
+        """The engines that requests may go to now, each in its place."""
+        return [seat.engine if seat.member.working else None for seat in self._seats]
 
     async def publish(self, shipment: Shipment, probe: Probe | None = None) -> float:
         """As in ``Pool``."""
@@ -137,7 +113,7 @@ class EngineFleet:
                 "(rollout.deadline); see whether memory and /dev/shm are full, and continue with --resume"
             ) from None
         self._weights = Weights(shipment, stored, probe)
-        starting = not all(seat.member.up for seat in self._seats)
+        starting = any(seat.member.begins for seat in self._seats)
         for seat in self._seats:
             seat.error = None
             if seat.member.up:
@@ -228,12 +204,13 @@ class EngineFleet:
         begun = time.monotonic()
         while self._seats:
             last = time.monotonic() - begun > self._patience
-            asked = [seat.engine for seat in self._seats if seat.awaited] or [seat.engine for seat in self._seats]
+            placed = [seat for seat in self._seats if seat.member.state is not State.ABSENT]
+            asked = [seat.engine for seat in placed if seat.awaited] or [seat.engine for seat in placed]
             answers, lost = _sorted(await asyncio.gather(*map(ask, asked), return_exceptions=True))
             if answers:
                 return answers
             if last:
-                raise lost[0]
+                raise lost[0] if lost else EngineLost("the cluster has room for no engine")
             await asyncio.sleep(Keeper.EVERY)
         return []
 

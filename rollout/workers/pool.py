@@ -70,8 +70,8 @@ class PoolSpec:
         engines = self.rollout.engines if self.needs_engine else 0
         return Actors(engines, self.rollout.workers, self.ranks, self.rollout.gpus_per_engine, self.gpus_per_rank)
 
-    def build_engine(self) -> Engine:
-        """One engine; needs the engine's packages."""
+    def build_engine(self, own_process: bool = False) -> Engine:
+        """One engine; needs the engine's packages. For ``own_process`` see ``EngineSetup``."""
         setup = EngineSetup(
             self.model.path,
             dtype=self.model.dtype,
@@ -83,6 +83,7 @@ class PoolSpec:
             sleep=self.rollout.sleep,
             version=self.version,
             options=self.rollout.engine_options,
+            own_process=own_process,
         )
         return open_engine(self.rollout.engine, setup)
 

@@ -1,21 +1,23 @@
 """The pool on Ray: engines and environment workers as actors, on a cluster or on this machine."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 from ..cluster.local_ray import leave_ray, look_at_ray
 from ..cluster.session import Session
 from ..engines.activity import Interval
 from ..engines.engine import EngineInfo, Generator, Ids, Logprobs
 from ..engines.probe import Probe
-from ..engines.router import Router
 from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..event_log import EventLog
 from ..orders import Order, Outcome
 from .engine_fleet import EngineFleet
 from .fleet.ray_health import RayHealth
+from .fleet.room_watch import RoomWatch
 from .pool import PoolSpec
-from .remote import RemoteEngine, store
+from .remote import Berth, RemoteEngine, store
 from .remote_worker import RemoteWorker
 from .worker_fleet import WorkerFleet
 
@@ -32,22 +34,32 @@ class RayPool:
         self._spec = spec
         config = spec.rollout
         self._session = Session(spec.cluster, spec.actors)
-        gpus, worker_gpus = config.gpus_per_engine, spec.cluster.workers.gpus
-        seats = self._session.seat
         engines = [
-            RemoteEngine.start(spec, f"engine {place}", seats("engines", place, gpus))
+            RemoteEngine.start(spec, f"engine {place}", self._berth("engines", place, config.gpus_per_engine))
             for place in range(spec.actors.engines)
         ]
         played = spec.for_workers()
         workers = [
-            RemoteWorker.start(played, engines, seats("workers", place, worker_gpus)) for place in range(config.workers)
+            RemoteWorker.start(played, self._berth("workers", place, spec.cluster.workers.gpus))
+            for place in range(config.workers)
         ]
+        room = RoomWatch(self._session.placement.look)
+        self._looking = asyncio.create_task(room.look_on())
         self._ray = RayHealth(lambda: [*self._engines.members, *self._workers.members], look_at_ray, leave_ray)
+        self._engines = EngineFleet(engines, config.deadline, store, events, self._ray.gone, room)
         self._workers = WorkerFleet(
-            workers, events, blocking=config.blocking, deadline=config.deadline, gone=self._ray.gone
+            workers,
+            events,
+            blocking=config.blocking,
+            deadline=config.deadline,
+            gone=self._ray.gone,
+            room=room,
+            serving=self._engines.serving,
         )
-        self._engines = EngineFleet(engines, config.deadline, store, events, self._ray.gone)
-        self._router = Router(engines, config.deadline)
+
+    def _berth(self, role: str, number: int, gpus: float) -> Berth:
+        placement = self._session.placement
+        return Berth(partial(placement.seat, role, number, gpus), partial(placement.move, role, number))
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``Pool``."""
@@ -55,7 +67,7 @@ class RayPool:
 
     def generator(self) -> Generator:
         """As in ``Pool``."""
-        return self._router
+        return self._engines.router
 
     def sender(self) -> WeightSender:
         """As in ``Pool``."""
@@ -95,6 +107,7 @@ class RayPool:
 
     async def close(self) -> None:
         """As in ``Pool``."""
+        self._looking.cancel()
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
             closing.push_async_callback(self._ray.close, self._session.close)
             closing.push_async_callback(self._engines.close)

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import tempfile
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,53 @@ def store(shipment: Shipment) -> Any:
         return ray.put(shipment)
 
 
+@dataclass(frozen=True)
+class Berth:
+    """The place of an actor in the cluster.
+
+    Attributes:
+        options: returns Ray's options that place the actor.
+        move: gives up the place, whose actor ends, and asks for one elsewhere; blocks while Ray does not answer.
+    """
+
+    options: Callable[[], Mapping[str, Any]]
+    move: Callable[[], None]
+
+
 class RemoteActor:
     """A handle on an actor that a keeper looks after.
 
     Args:
         actor: Ray's handle.
         label: what messages call it.
+        again: ends the actor and returns the handle of another one, which has a place elsewhere.
+
+    Attributes:
+        key: names the actor; another one after a move.
     """
 
-    def __init__(self, actor: Any, label: str) -> None:
-        self._actor, self._label = actor, label
+    def __init__(self, actor: Any, label: str, again: Callable[[], Any] | None = None) -> None:
+        self._actor, self._label, self._again = actor, label, again
+        self.key = uuid.uuid4().hex
 
     @classmethod
     def class_of(cls, kind: type[PulsedActor]) -> Any:
         """``kind`` as Ray's class, with a thread for the pulse."""
         remote: Any = ray.remote
         return remote(concurrency_groups={"pulse": 4})(kind)
+
+    @classmethod
+    def begin(cls, kind: type[PulsedActor], berth: Berth, *arguments: Any) -> tuple[Any, Callable[[], Any]]:
+        """Start an actor; return its handle, and what gives up its place and starts it elsewhere."""
+
+        def begun() -> Any:
+            return cls.class_of(kind).options(**OPTIONS, **berth.options()).remote(*arguments)
+
+        def again() -> Any:
+            berth.move()
+            return begun()
+
+        return begun(), again
 
     async def hello(self, deadline: float) -> Pulse:
         """As in ``Actor``."""
@@ -74,6 +106,11 @@ class RemoteActor:
     async def kill(self, restart: bool) -> None:
         """As in ``Actor``; ``TimeoutError`` if Ray does not take the order."""
         await off_loop(lambda: ray.kill(self._actor, no_restart=not restart), KILLING)
+
+    async def move(self) -> None:
+        """As in ``Actor``; ``TimeoutError`` if Ray does not take the orders."""
+        assert self._again is not None, "only the handle that started an actor moves it"
+        self._actor, self.key = await off_loop(self._again, KILLING), uuid.uuid4().hex
 
     async def _ask(self, method: str, *arguments: Any, deadline: float | None) -> Any:
         return await answer_of(getattr(self._actor, method).remote(*arguments), deadline, self._label, method)
@@ -120,7 +157,8 @@ class RemoteEngine(RemoteActor):
         actor: Ray's handle on an ``EngineActor``.
         deadline: seconds that a call may take unless it says otherwise.
         label: what messages call it.
-        name: what Ray calls the actor; needed to pickle this handle.
+        warnings: the file in which its process leaves its warnings for a driver on the same machine.
+        again: as in ``RemoteActor``.
     """
 
     SILENCE = AnswerDesk.WAIT + 2.0
@@ -130,9 +168,16 @@ class RemoteEngine(RemoteActor):
     STALLED = 120.0
     """Seconds for which an engine with a pulse may take no step, as while it takes new weights."""
 
-    def __init__(self, actor: Any, deadline: float, label: str = "an engine", name: str = "") -> None:
-        super().__init__(actor, label)
-        self._deadline, self._name = deadline, name
+    def __init__(
+        self,
+        actor: Any,
+        deadline: float,
+        label: str = "an engine",
+        warnings: Path | None = None,
+        again: Callable[[], Any] | None = None,
+    ) -> None:
+        super().__init__(actor, label, again)
+        self._deadline, self._warnings = deadline, warnings
         self._keys = itertools.count()
         self._outbox: list[tuple[int, Request]] = []
         self._waiting: dict[int, asyncio.Future[Completion]] = {}
@@ -184,13 +229,13 @@ class RemoteEngine(RemoteActor):
     async def kill(self, restart: bool) -> None:
         """As in ``Actor``."""
         await super().kill(restart)
-        if not restart:
-            warnings_of(self._name).unlink(missing_ok=True)
+        if self._warnings and not restart:
+            self._warnings.unlink(missing_ok=True)
 
     def warnings(self) -> list[str]:
         """The lines that its process has logged as warnings since the last call; none if it is on another machine."""
-        file = warnings_of(self._name)
-        lines, self._seen = whole_lines(file, self._seen) if file.exists() else ([], self._seen)
+        file = self._warnings
+        lines, self._seen = whole_lines(file, self._seen) if file and file.exists() else ([], self._seen)
         return [line.decode(errors="replace") for line in lines]
 
     def _flush(self) -> None:
@@ -244,26 +289,21 @@ class RemoteEngine(RemoteActor):
             waiting.set_result(answer)
 
     @classmethod
-    def start(cls, spec: PoolSpec, label: str, seat: Mapping[str, Any]) -> "RemoteEngine":
-        """Start an actor that hosts an engine, with the options ``seat`` that place it."""
-        actor = cls.class_of(EngineActor)
-        name = f"{own_prefix('engine')}{uuid.uuid4().hex}"
-        started = actor.options(**OPTIONS, **seat, name=name)
-        handle = started.remote(spec, warnings_of(name))
-        return cls(handle, spec.rollout.deadline, label, name)
+    def start(cls, spec: PoolSpec, label: str, berth: Berth) -> "RemoteEngine":
+        """Start an actor that hosts an engine."""
+        warnings = Path(tempfile.gettempdir()) / f"{own_prefix('engine')}{uuid.uuid4().hex}.log"
+        actor, again = cls.begin(EngineActor, berth, spec, warnings)
+        return cls(actor, spec.rollout.deadline, label, warnings, again)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as a name: Ray cannot restart an actor whose arguments hold handles."""
-        return _named, (self._name, self._deadline, self._label)
+        """Travel without the requests that wait here."""
+        return _same_engine, (self._actor, self._deadline, self._label, self.key)
 
 
-def warnings_of(name: str) -> Path:
-    """The file in which the engine actor of that name leaves its warnings for a driver on the same machine."""
-    return Path(tempfile.gettempdir()) / f"{name}.log"
-
-
-def _named(name: str, deadline: float, label: str) -> RemoteEngine:
-    return RemoteEngine(ray.get_actor(name), deadline, label, name)
+def _same_engine(actor: Any, deadline: float, label: str, key: str) -> RemoteEngine:
+    engine = RemoteEngine(actor, deadline, label)
+    engine.key = key
+    return engine
 
 
 def first_line(error: BaseException) -> str:

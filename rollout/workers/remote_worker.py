@@ -1,7 +1,7 @@
 """A handle on an environment worker in a Ray actor."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ from .actors import WorkerActor
 from .fleet.keeper import ActorLost, ActorSilent
 from .fleet.off_loop import off_loop
 from .pool import PoolSpec
-from .remote import OPTIONS, RemoteActor, RemoteEngine, answer_of
+from .remote import Berth, RemoteActor, RemoteEngine, answer_of
 
 
 class WorkerLost(Exception):
@@ -20,20 +20,28 @@ class WorkerLost(Exception):
 class RemoteWorker(RemoteActor):
     """A worker in an actor."""
 
+    TOLD = 10.0
+    """Seconds that a worker may take to learn which engines serve."""
     RETRY = 0.5
     """Seconds between two looks at a worker that Ray restarts."""
     GRACE = 30.0
     """Seconds beyond a group's own deadline after which its worker counts as hanging, although it has a pulse."""
 
-    def __init__(self, actor: Any, deadline: float, label: str = "its process") -> None:
-        super().__init__(actor, label)
+    def __init__(
+        self, actor: Any, deadline: float, label: str = "its process", again: Callable[[], Any] | None = None
+    ) -> None:
+        super().__init__(actor, label, again)
         self._deadline = deadline
 
     @classmethod
-    def start(cls, spec: PoolSpec, engines: Sequence[RemoteEngine], seat: Mapping[str, Any]) -> "RemoteWorker":
-        """Start an actor that hosts a worker, whose requests go to ``engines``; the options ``seat`` place it."""
-        actor = cls.class_of(WorkerActor)
-        return cls(actor.options(**OPTIONS, **seat).remote(spec, engines), spec.rollout.deadline)
+    def start(cls, spec: PoolSpec, berth: Berth) -> "RemoteWorker":
+        """Start an actor that hosts a worker."""
+        actor, again = cls.begin(WorkerActor, berth, spec)
+        return cls(actor, spec.rollout.deadline, again=again)
+
+    async def use(self, engines: Sequence[RemoteEngine | None]) -> None:
+        """As in ``WorkerActor``; ``ActorLost`` or ``ActorSilent`` if the worker does not say that it does so."""
+        await self._ask("use", list(engines), deadline=self.TOLD)
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
         """As in ``GroupWorker``; the deadline of a group begins anew with each worker that plays it.

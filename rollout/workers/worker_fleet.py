@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+from ...verifiers.errors import EngineLost
 from ..event_log import EventLog
 from ..orders import Failure, Order, Outcome, facts_of
 from .fleet.keeper import Keeper, Limits
-from .fleet.state import Event, Member, State, state_metrics
+from .fleet.room_watch import RoomWatch, members_of
+from .fleet.state import Event, State, state_metrics
 from .loads import Loads
+from .remote import RemoteEngine
 from .remote_worker import RemoteWorker, WorkerLost
 
 log = logging.getLogger("lachesis")
@@ -28,6 +31,8 @@ class WorkerFleet:
             process for twice as long before its watchdog ends it.
         deadline: seconds that a group may take.
         gone: is told why, if Ray no longer does what it is asked.
+        room: says which workers have a place in the cluster; without it, all have.
+        serving: returns the engines that workers may send requests to now; without engines, they are not asked.
     """
 
     TRIES_ALONE = 3
@@ -45,7 +50,12 @@ class WorkerFleet:
         blocking: float = 30.0,
         deadline: float = 600.0,
         gone: Callable[[str], None] = lambda reason: None,
+        room: RoomWatch | None = None,
+        serving: Callable[[], Sequence[RemoteEngine | None]] = tuple,
     ) -> None:
+        room = room or RoomWatch()
+        self._serving = serving
+        self._told: list[tuple[str, ...]] = [()] * len(workers)
         self._workers, self._events, self._deadline = workers, events or EventLog(), deadline
         self._load = Loads(len(workers))
         self._down_until = [0.0] * len(workers)
@@ -53,7 +63,7 @@ class WorkerFleet:
         self._suspected: set[int] = set()  # workers that play suspects
         self._counted = 0
         limits = Limits.of(2 * blocking + 5.0, deadline)
-        self.members = [Member("worker", number, self._events) for number in range(len(workers))]
+        self.members = members_of("worker", len(workers), self._events, room)
         self._keepers = [
             Keeper(
                 worker,
@@ -63,10 +73,14 @@ class WorkerFleet:
                 partial(self._fit, number),
                 gone,
                 partial(self._note_state, number),
+                room,
             )
             for number, (worker, member) in enumerate(zip(workers, self.members, strict=True))
         ]
+        for number in range(len(workers)):
+            self._note_state(number)
         self._keeping = [asyncio.create_task(keeper.tend()) for keeper in self._keepers]
+        self._keeping += [asyncio.create_task(self._tell_on(number)) for number in range(len(workers))]
 
     async def run(self, orders: Sequence[Order], tries: int = 2, losses: int = 0) -> list[Outcome]:
         """As in ``Pool``.
@@ -91,8 +105,11 @@ class WorkerFleet:
         return [Failure(orders[0].index, f"{tries} environment workers in a row were lost over it, the last {lost}")]
 
     async def pids(self) -> list[int]:
-        """Process ids of the workers."""
-        return list(await asyncio.gather(*(worker.pid() for worker in self._workers)))
+        """Process ids of the workers that have a place."""
+        placed = [
+            one for one, member in zip(self._workers, self.members, strict=True) if member.state is not State.ABSENT
+        ]
+        return list(await asyncio.gather(*(worker.pid() for worker in placed)))
 
     def metrics(self) -> dict[str, float]:
         """The share of workers in each state, and the restarts since the last call."""
@@ -110,13 +127,34 @@ class WorkerFleet:
         await asyncio.gather(*(worker.kill(restart=False) for worker in self._workers), return_exceptions=True)
 
     async def _fit(self, number: int) -> None:
+        try:
+            await self._tell(number)
+        except EngineLost as lost:  # its keeper finds out what is the matter, and tries again if nothing is
+            log.debug("environment worker %d was not told which engines serve: %s", number, lost)
+            return
         self._keepers[number].happened(Event.REFITTED, "a worker holds no weights")
+
+    async def _tell(self, number: int) -> None:
+        """Tell a worker which engines serve, if that has changed since it was told."""
+        engines = self._serving()
+        keys = tuple(engine.key if engine else "" for engine in engines)
+        if keys != self._told[number]:
+            await self._workers[number].use(engines)
+            self._told[number] = keys
+
+    async def _tell_on(self, number: int) -> None:
+        while True:
+            await asyncio.sleep(Keeper.EVERY)
+            if self.members[number].state in (State.HEALTHY, State.DRAINING):
+                with suppress(EngineLost):  # as above
+                    await self._tell(number)
 
     def _note_state(self, number: int) -> None:
         """Give new groups to others while a worker is not healthy; one that starts for the first time is waited for."""
         member = self.members[number]
-        starting = member.state is State.RESTARTING and not member.restarts
-        self._down_until[number] = 0.0 if member.state is State.HEALTHY or starting else math.inf
+        self._down_until[number] = 0.0 if member.state is State.HEALTHY or member.begins else math.inf
+        if not member.up:
+            self._told[number] = ()  # the next process knows nothing
         self._changed.set()
 
     async def _worker_for(self, suspect: bool) -> int | None:

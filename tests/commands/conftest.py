@@ -23,6 +23,8 @@ from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import POLICY, StopReason, Trajectory
 from lachesis.verifiers.verdict import Verdict, infra_error, wrong
 
+from ..command_line import run_lachesis
+
 CONFIG = """
 name = "toy"
 out = "runs"
@@ -54,9 +56,11 @@ tasks = 4
 
 @pytest.fixture(scope="session")
 def lachesis() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs the command line with some words."""
+    """Runs the command line with some words; Python is started for it if it gets further variables."""
 
     def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        if not environment:
+            return run_lachesis(*words, cwd=cwd)
         return subprocess.run(
             [sys.executable, "-m", "lachesis.commands.cli", *words],
             cwd=cwd,

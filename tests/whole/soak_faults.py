@@ -4,7 +4,8 @@
 
 A run with everything in one process is killed, its files are damaged, and it is resumed. A run on Ray is supervised
 while parts of it are killed or stopped. After each run, weights, metrics and trajectories are compared with those of a
-run that nothing disturbed. One line is printed for each run, and the file REPORT gets all of them as JSON.
+run that nothing disturbed. One line is printed for each run, and the file REPORT gets all of them as JSON. Both forms
+of runs go on side by side.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -418,35 +421,55 @@ def table(reports: list[Report]) -> str:
     ]
     bad = [report for report in reports if report.wrong]
     total = sum(map(len, by_fault.values()))
-    end = f"{total} faults injected, {sum(survived.values())} survived, in {len(reports)} runs and "
-    end += f"{sum(report.seconds for report in reports):.0f} s; {len(bad)} runs went wrong"
+    end = f"{total} faults injected, {sum(survived.values())} survived, in {len(reports)} runs, {len(bad)} went wrong"
     return "\n".join([*lines, end, *map(str, bad)])
+
+
+class Soak:
+    """Runs of both forms, whose reports are printed and written as they come.
+
+    Args:
+        folder: of all runs.
+        target: the file of the reports.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.reports: list[Report] = []
+        self._folder, self._target, self._lock = folder, target, threading.Lock()
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def inject(self, faults: int, seed: int, form: Callable[[int, Path], Report]) -> None:
+        """Make runs, with ``seed`` and those after it, until so many faults were injected."""
+        for number in range(seed, seed - (-faults // FAULTS_A_RUN)):
+            folder = Path(tempfile.mkdtemp(dir=self._folder))
+            self._note(report := form(number, folder))
+            if report.wrong:
+                shutil.move(folder, Path(tempfile.gettempdir()) / f"soak-{report.form}-{number}-{os.getpid()}")
+            else:
+                shutil.rmtree(folder)
+
+    def _note(self, report: Report) -> None:
+        with self._lock:
+            self.reports.append(report)
+            print(report, flush=True)
+            self._target.write_text(json.dumps([asdict(one) for one in self.reports], indent=1) + "\n")
 
 
 def main(
     in_one_process: int = 150, on_a_cluster: int = 50, target: str = "runs/soak-faults.json", seed: int = 0
 ) -> None:
-    reports: list[Report] = []
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name, closing(Runs(Path(name) / "runs.log")) as runs:
-        expected = undisturbed(Path(name), runs)
-        forms: list[tuple[int, Callable[[int, Path], Report]]] = [
-            (in_one_process, lambda seed, folder: inline(seed, folder, runs, expected)),
-            (on_a_cluster, lambda seed, folder: on_ray(seed, folder, expected)),
-        ]
-        for faults, form in forms:
-            for number in range(seed, seed - (-faults // FAULTS_A_RUN)):
-                folder = Path(name) / "run"
-                folder.mkdir()
-                reports.append(form(number, folder))
-                print(reports[-1], flush=True)
-                if reports[-1].wrong:
-                    shutil.move(folder, Path(tempfile.gettempdir()) / f"soak-{reports[-1].form}-{number}-{os.getpid()}")
-                else:
-                    shutil.rmtree(folder)
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-                Path(target).write_text(json.dumps([asdict(one) for one in reports], indent=1) + "\n")
-    print(table(reports))
-    sys.exit(any(report.wrong for report in reports))
+        expected, soak = undisturbed(Path(name), runs), Soak(Path(name), Path(target))
+        with ThreadPoolExecutor(2) as both:  # runs on Ray mostly wait
+            forms = [
+                both.submit(soak.inject, in_one_process, seed, lambda *run: inline(*run, runs, expected)),
+                both.submit(soak.inject, on_a_cluster, seed, lambda *run: on_ray(*run, expected)),
+            ]
+        for form in forms:
+            form.result()
+    print(table(soak.reports), f"{time.monotonic() - begun:.0f} s", sep="\n")
+    sys.exit(any(report.wrong for report in soak.reports))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import asyncio
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,15 +21,14 @@ from lachesis.environments.shipped.gsm8k import Gsm8k
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.config import load_config
 
+from ..command_line import run_lachesis
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMMAND = [sys.executable, "-m", "lachesis.commands.cli"]
 
 
 def lachesis(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [*COMMAND, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = run_lachesis(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done
 

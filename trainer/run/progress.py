@@ -200,8 +200,14 @@ class Progress(Phases):
         return line.append("  " + _sparkline(self._rewards), style="green") if len(self._rewards) > 1 else line
 
 
-def starting(rollout: RolloutConfig, engines: bool = True) -> str:
-    """Describe how engines and workers are started, as the text of a phase; ``engines`` is whether there are any."""
+def starting(rollout: RolloutConfig, engines: bool = True, address: str = "") -> str:
+    """Describe how engines and workers are started, as the text of a phase.
+
+    Args:
+        rollout: settings.
+        engines: whether there are engines.
+        address: of the Ray cluster that is joined; empty if Ray is started on this machine.
+    """
     if rollout.inline:
         return (
             f"loading the model into the {rollout.engine} engine{_compiling(rollout)}"
@@ -210,7 +216,7 @@ def starting(rollout: RolloutConfig, engines: bool = True) -> str:
         )
     workers = f"{rollout.workers} worker{'s' * (rollout.workers != 1)}"
     counted = f"{rollout.engines} {rollout.engine} engine{'s' * (rollout.engines != 1)} and " if engines else ""
-    return f"starting Ray for {counted}{workers}"
+    return f"{f'joining the Ray cluster {address}' if address else 'starting Ray'} for {counted}{workers}"
 
 
 def loading(compiled: bool) -> str:

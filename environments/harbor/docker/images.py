@@ -19,6 +19,7 @@ from requests.packages.urllib3.exceptions import HTTPError
 
 from ....verifiers.errors import DataError, LachesisError, SandboxLost
 from ....verifiers.sandbox.docker.daemon import SECONDS, translate_errors
+from .buildkit import VERSION, Trace, cure_of, needs_buildkit
 from .context import pack_context
 from .requirements import ImageSource
 
@@ -112,7 +113,9 @@ class Images:
             headers = {"Content-Type": "application/tar"}
             self._api._set_auth_headers(headers)
             labels = json.dumps({LABEL: digest})
-            params = {"t": source.name, "rm": True, "forcerm": True, "labels": labels}
+            params: dict[str, Any] = {"t": source.name, "rm": True, "forcerm": True, "labels": labels}
+            if needs_buildkit(context / "Dockerfile"):
+                params["version"] = VERSION
             self._follow(
                 f"{context} cannot be built", "/build", source.seconds, data=archive, params=params, headers=headers
             )
@@ -131,13 +134,15 @@ class Images:
 
     def _follow(self, what: str, path: str, seconds: float, **request: Any) -> None:
         """Send a long request to the daemon, and read its log until it ends; ``what`` begins the error."""
-        log = ""
+        log, trace = "", Trace()
         try:
             with translate_errors(SandboxLost, "Docker cannot make an image"):
                 for event in _events(self._api, path, seconds, request):
-                    log = (log + str(event.get("stream") or event.get("status") or ""))[-_LOG:]
+                    said = event.get("stream") or event.get("status") or trace.text(event)
+                    log = (log + str(said))[-_LOG:]
                     if "error" in event:
-                        raise DataError(_with_log(f"{what}: {event['error']}", log))
+                        cure = cure_of(str(event["error"]))
+                        raise DataError(_with_log(f"{what}: {event['error']}{cure and f'. {cure}'}", log))
         except _TooLong:
             raise DataError(
                 _with_log(f"{what} within {seconds:g} s (build_timeout_sec in its task.toml)", log)

@@ -21,7 +21,7 @@ from ..stop_strings import watch_of
 from ..weight_transport.transport import Shipment
 from .folder import ModelFolder
 from .in_worker import cpu_head_sizes, load_weights
-from .process import process_kept, set_environment, stages_shown
+from .process import end_with_workers, process_kept, set_environment, stages_shown
 from .settings import EXACT, WHOLE_PROMPTS, check_build, check_heads, sampling_arguments
 
 
@@ -303,6 +303,11 @@ class VllmEngine:
             self._advance()
         core.scheduler.set_pause_state(PauseState.UNPAUSED)
 
+    @property
+    def executor(self) -> Any:
+        """The object of vLLM that calls the model, in processes of its own if it is split over several."""
+        return self._engine.model_executor
+
     def _set_version(self, version: int) -> None:
         self._version = version
         for running in self._running.values():
@@ -323,4 +328,6 @@ def open_engine(setup: EngineSetup) -> Engine:
         version=setup.version,
         extra=dict(setup.options),
     )
+    if setup.own_process:
+        end_with_workers(core.executor)
     return LocalEngine(core)

@@ -6,9 +6,12 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo.config
+
+log = logging.getLogger("lachesis")
 
 
 def set_environment(on_cpu: bool) -> None:
@@ -28,6 +31,19 @@ def set_environment(on_cpu: bool) -> None:
     os.environ.setdefault("TRITON_CACHE_DIR", str(root / "triton"))
     if importlib.util.find_spec("flashinfer") is None:
         os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+
+
+def end_with_workers(executor: Any) -> None:
+    """Let this process end when a process of vLLM's own dies: the engine could answer nothing any more.
+
+    Whoever started this process then starts it again. Without this, the engine would fail every request for ever.
+    """
+    executor.register_failure_callback(_end)
+
+
+def _end() -> None:
+    log.warning("a worker process of vLLM died, so the process of the engine ends, and is started again")
+    os._exit(1)
 
 
 STAGES = {

@@ -157,7 +157,8 @@ async def draw(
         for number in range(wanted.n)
     ]
     try:
-        completions = await asyncio.gather(*map(generator.generate, requests))
+        drawn = map(generator.generate, requests)
+        completions = await asyncio.gather(*drawn) if len(requests) > 1 else [await next(drawn)]
     except EngineError as error:
         if wanted.schema_text and not isinstance(error, EngineLost):  # an engine refuses what it cannot hold to
             raise Refusal(str(error), param="response_format") from None

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ....verifiers.errors import EngineLost
 from .patience import Patience
+from .room_watch import RoomWatch
 from .state import Event, Member, State
 
 log = logging.getLogger("lachesis")
@@ -31,11 +32,13 @@ class Pulse:
         pid: its process id.
         stalled: seconds for which the event loop that does its work has taken no turn.
         node: the Ray id of its node; only known from a first answer.
+        running: how many requests or orders it has begun and not ended.
     """
 
     pid: int
     stalled: float = 0.0
     node: str = ""
+    running: int = 0
 
 
 class Actor(Protocol):
@@ -51,6 +54,10 @@ class Actor(Protocol):
 
     async def kill(self, restart: bool) -> None:
         """End the process, at once; Ray starts another if ``restart``."""
+        ...
+
+    async def move(self) -> None:
+        """End the process and give up its place; Ray starts another where and when there is room."""
         ...
 
 
@@ -92,6 +99,7 @@ class Keeper:
         fit: is awaited while the actor is stale; it ends with ``Event.REFITTED`` if the actor may serve.
         gone: is told why Ray itself is given up, if it does not end a process in time.
         changed: is called after each change of the state.
+        room: says whether the actor has a place, and whether its node will go; without it, the place is fixed.
     """
 
     EVERY = 0.5
@@ -100,6 +108,8 @@ class Keeper:
     """Seconds without a start after which the user is told once."""
     MOST_DOUBLINGS = 3
     """How often the patience with an actor doubles, once for each kill for its silence: it may just be slow."""
+    MARGIN = 5.0
+    """Seconds before its node goes in which an actor leaves it, also if it is not done with its work."""
 
     def __init__(
         self,
@@ -110,20 +120,23 @@ class Keeper:
         fit: Callable[[], Awaitable[None]],
         gone: Callable[[str], None],
         changed: Callable[[], None],
+        room: RoomWatch | None = None,
     ) -> None:
         self._actor, self.member, self._label, self._limits = actor, member, label, limits
         self._fit, self._gone, self._changed = fit, gone, changed
+        self._room = room or RoomWatch()
         self._pid = 0
         self._silent = 0.0
         self._kills = 0
         self._told_unplaced = self._down = False
+        self._absent = member.state is State.ABSENT
         self._told = ""
 
     async def tend(self) -> None:
         """Look after the actor until it is retired."""
         while self.member.state is not State.RETIRED:
             try:
-                await (self._await_start() if self.member.state is State.RESTARTING else self._feel())
+                await self._look()
                 if self.member.state is State.STALE:
                     await self._fit()
                 self._tell_back()
@@ -152,8 +165,27 @@ class Keeper:
         finally:
             self._start_again()
 
+    async def _look(self) -> None:
+        if self.member.state is State.ABSENT:
+            self._await_place()
+        elif self.member.state is State.RESTARTING:
+            await self._await_start()
+        else:
+            self._heed_warning()
+            await self._feel()
+
+    def _await_place(self) -> None:
+        """Begin the wait for a process once the cluster has room for it."""
+        if self._room.has_place(self.member):
+            self.happened(Event.PLACED, "the cluster has room for it")
+        elif self._down:
+            self._tell_unplaced(time.monotonic() - self.member.since)
+
     async def _await_start(self) -> None:
         """Wait for the first answer of a process."""
+        if not self._room.has_place(self.member):
+            self.happened(Event.UNPLACED, "the cluster has no room for it")
+            return
         waited = time.monotonic() - self.member.since
         try:
             pulse = await self._actor.hello(self._limits.pulse.seconds)
@@ -204,8 +236,35 @@ class Keeper:
             self._died("its process is another one")
         elif pulse.stalled > self._limits.stalled.seconds:
             await self.replace(f"has taken no step for {pulse.stalled:.0f} s")
+        elif self.member.state is State.DRAINING:
+            await self._leave(pulse)
         else:
             self.happened(Event.ANSWERED, "it answers again")
+
+    def _heed_warning(self) -> None:
+        """Give the actor no new work once its node was announced to go, unless that is taken back."""
+        left = self._room.seconds_left(self.member)
+        if left is None:
+            self.happened(Event.KEPT, "its node is no longer announced to go")
+        elif self.happened(Event.WARNED, "its node was announced to go" + (f" in {left:.0f} s" * (left < math.inf))):
+            self._down = True
+            log.warning("%s gets no new work: its node was announced to go", self._label)
+
+    async def _leave(self, pulse: Pulse) -> None:
+        """Leave a node that will go, once the work is done or the time is up; who cannot move goes with the node."""
+        left = self._room.seconds_left(self.member)
+        in_time = left is None or left > self.MARGIN
+        if (pulse.running and in_time) or not self._room.may_move(self.member):
+            return
+        done = f"{pulse.running} of its calls go on elsewhere" if pulse.running else "its work is done"
+        log.warning("%s leaves its node, and %s; it comes back where there is room", self._label, done)
+        try:
+            await self._actor.move()
+        except Exception as error:  # noqa: BLE001 - half of a move leaves an actor without a place
+            self._gone(f"Ray did not take the order to place {self._label} elsewhere ({error!r})")
+        self.member.node = ""  # what goes now is not lost with it
+        self.happened(Event.LOST, f"it has left its node, and {done}")
+        self._start_again()
 
     def _died(self, reason: str) -> None:
         if self.happened(Event.LOST, reason):
@@ -218,6 +277,10 @@ class Keeper:
         self.happened(Event.STARTED, "Ray starts its process again")
 
     def _tell_back(self) -> None:
-        if self._down and self.member.state is State.HEALTHY:
-            self._down = False
+        if self.member.state is not State.HEALTHY:
+            return
+        if self._down:
             log.warning("%s is back", self._label)
+        elif self._absent:
+            log.warning("%s has joined the run", self._label)
+        self._down = self._absent = False

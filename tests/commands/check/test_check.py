@@ -1,9 +1,6 @@
 """``lachesis check`` as a user meets it; every shipped environment passes."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,8 @@ from lachesis.commands.check.check import Check, print_report
 from lachesis.environments.loading import BUILT_IN, describe
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError
+
+from ...command_line import run_lachesis
 
 HEAD = """
 import asyncio, os, re, time
@@ -104,23 +103,17 @@ def test_what_cannot_be_checked_is_no_finding(use: str, config: dict[str, Any], 
         Check(describe(use, config=config)).run()
 
 
-def lachesis(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lachesis.commands.cli", *words]
-    environment = {**os.environ, "COLUMNS": "100"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False)
-
-
 def test_the_command_prints_findings_and_what_the_environment_prints_is_no_report(tmp_path: Path) -> None:
     source = HEAD + "    @reward()\n    def right(self, case):\n        print('noise')\n        return 1.0\n"
     (tmp_path / "easy.py").write_text(source.replace('use("exact")', ""))
-    done = lachesis("check", "easy.py", "--tasks", "4", cwd=tmp_path)
+    done = run_lachesis("check", "easy.py", "--tasks", "4", cwd=tmp_path)
     assert done.returncode == 1
     assert "noise" not in done.stdout
     for said in ("in_think", "empty", "zero_variance", "milliseconds", "gold 4/4", "easy.py: "):
         assert said in done.stdout
-    assert lachesis("check", "easy.py", "--allow", "leek", cwd=tmp_path).returncode == 2
-    assert lachesis("check", cwd=tmp_path).returncode == 2
-    assert lachesis("check", "gone.py", cwd=tmp_path).returncode == 2
+    assert run_lachesis("check", "easy.py", "--allow", "leek", cwd=tmp_path).returncode == 2
+    assert run_lachesis("check", cwd=tmp_path).returncode == 2
+    assert run_lachesis("check", "gone.py", cwd=tmp_path).returncode == 2
 
 
 def test_a_terminal_gets_no_commands_from_a_finding(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-trl = pytest.importorskip("trl", reason="the test trains with TRL (pip install trl)")
-datasets = pytest.importorskip("datasets", reason="the test reads the files with datasets (pip install datasets)")
-
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """TRL and datasets, which take too long to import to do so when tests are collected."""
+    pytest.importorskip("trl", reason="the test trains with TRL (pip install trl)")
+    pytest.importorskip("datasets", reason="the test reads the files with datasets (pip install datasets)")
+
 
 Generate = Callable[..., Any]
 
@@ -29,6 +34,8 @@ def made(generate: Generate, folder: Path, out: str, *words: str) -> Any:
     """The rows of a generation, as ``datasets`` loads them."""
     done = generate("tokens", "--out", out, *words, played=False)
     assert done.returncode == 0, done.stderr
+    import datasets
+
     return datasets.load_dataset(str(folder / out), split="train", cache_dir=str(folder / "cache"))
 
 
@@ -42,8 +49,10 @@ def step(trainer: Any) -> float:
 
 
 def sft(folder: Path, rows: Any, **options: Any) -> Any:
-    template = options.pop("template", None)
+    import trl
     from transformers import AutoTokenizer
+
+    template = options.pop("template", None)
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "m")
     tokenizer.chat_template = template or tokenizer.chat_template
@@ -100,6 +109,7 @@ def test_messages_train_on_what_the_policy_said(folder: Path, generate: Generate
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_pairs_train_in_dpo(folder: Path, generate: Generate, form: str) -> None:
+    import trl
     from transformers import AutoTokenizer
 
     rows = made(generate, folder, f"pairs-{form}", "--rows", "preference", "--pairs", "all", "--files", form)

@@ -13,6 +13,8 @@ import pytest
 
 from lachesis.rollout.orders import EVALUATION, TRAINING
 
+from ...command_line import Lachesis
+
 ENVIRONMENT = """
 from lachesis import Environment, Task
 class Own(Environment):
@@ -137,13 +139,7 @@ def test_a_stop_while_groups_are_made_leaves_a_checkpoint_of_the_last_step_and_t
     (folder / "waits.py").write_text(WAITS.replace("PURPOSE", str(purpose)).replace("STEP", str(logged)))
     config.write_text(config.read_text().replace('use = "arithmetic"', 'use = "waits.py"'))
     words = ["--trainer.steps=4", "--trainer.checkpoint_every=100", f"--eval.every={every}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lachesis.commands.cli", "train", "toy.toml", "--inline", *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Lachesis("train", "toy.toml", "--inline", *words, cwd=folder)
     wait_for(lambda: (folder / "waiting").exists(), process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)

@@ -1,8 +1,6 @@
 """The page over real runs: the main job with its timeline, a tool run, a run of two agents, and an evaluation."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,8 @@ import pytest
 from lachesis.commands.sources.run_source import RunSource
 from lachesis.trainer.run.step_record import ENTROPY
 from lachesis.trainer.run.storage.reader import Run
+
+from ...command_line import run_lachesis
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the runs take minutes
 
@@ -56,8 +56,7 @@ class Toy(Environment):
 
 def lachesis(*words: str | Path, folder: Path) -> str:
     """What the command prints."""
-    command = [sys.executable, "-m", "lachesis.commands.cli", *map(str, words)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    done = run_lachesis(*words, cwd=folder, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

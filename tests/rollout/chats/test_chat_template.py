@@ -2,10 +2,12 @@ import pickle
 from typing import Any
 
 import pytest
-from jinja2 import TemplateError
+from jinja2 import TemplateError, Undefined
+from jinja2.runtime import LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import PreTrainedTokenizerFast
 
-from lachesis.rollout.chats.chat_template import render
+from lachesis.rollout.chats.chat_template import _Environment, render
 from lachesis.rollout.chats.chat_tokenizer import ChatTokenizer
 from lachesis.rollout.chats.renderer import Renderer
 from lachesis.rollout.models.tiny import TEMPLATE, build_tiny_tokenizer
@@ -98,6 +100,44 @@ def test_a_template_is_refused_like_by_transformers(template: str) -> None:
     with pytest.raises((TemplateError, TypeError)) as ours:
         render(template, said, None)
     assert issubclass(ours.type, TypeError) == issubclass(theirs.type, TypeError)
+
+
+class Text(str):
+    pass
+
+
+class Fields(dict[str, Any]):
+    pass
+
+
+LOOP = LoopContext(iter(["a", "b"]), Undefined)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"content": "x", "items": 1, "format": 2, "__class__": 3},
+        Fields(content="x", keys=1),
+        "text",
+        Text("text"),
+        ["content"],
+        LOOP,
+        None,
+        7,
+        str,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_short_way_to_an_attribute_ends_where_the_sandbox_does(value: Any) -> None:
+    short, sandbox = _Environment(), ImmutableSandboxedEnvironment()
+    for name in sorted({*dir(value), *dir(dict), *dir(str), *dir(LoopContext), "content", "absent", "_x", "Content"}):
+        found, expected = short.getattr(value, name), sandbox.getattr(value, name)
+        assert type(found) is type(expected), name
+        if isinstance(found, Undefined):
+            assert found._undefined_message == expected._undefined_message
+            assert found._undefined_exception is expected._undefined_exception
+        else:
+            assert found == expected or callable(found), name
 
 
 def test_messages_are_not_changed_by_rendering() -> None:

@@ -50,6 +50,13 @@ def test_colocated_engines_are_in_the_bundles_of_the_ranks_and_the_longer_list_g
     assert (ranks.role, workers.role) == ("ranks", "workers")
 
 
+def test_of_elastic_actors_only_the_least_are_needed_at_the_start() -> None:
+    engines, workers = demands_of(cluster(engines={"min": 1}), Actors(engines=3, workers=2))
+    assert (engines.elastic, len(engines.bundles), len(engines.needed.bundles)) == (True, 3, 1)
+    assert (workers.elastic, workers.needed) == (False, workers)
+    assert demands_of(cluster(engines={"min": 2}), Actors(workers=2)) == [workers]  # no engine plays
+
+
 def test_a_process_that_asks_for_nothing_still_has_a_place() -> None:
     (workers,) = demands_of(cluster(workers={"cpus": 0}), Actors(workers=1))
     assert sum(workers.bundles[0].resources.values()) == pytest.approx(0.001)
@@ -67,6 +74,8 @@ def test_a_process_that_asks_for_nothing_still_has_a_place() -> None:
         ),
         ({}, Actors(engines=1, gpus_per_engine=1.5), "rollout.gpus_per_engine = 1.5"),
         ({"workers": {"gpus": 2.5}}, Actors(workers=1), "cluster.workers.gpus = 2.5"),
+        ({"workers": {"min": 3}}, Actors(1, 2), "cluster.workers.min = 3 is more than rollout.workers = 2"),
+        ({"colocate": True, "engines": {"min": 1}}, Actors(2, 1, 2, 0.4, 0.6), "ranks do not join or leave"),
     ],
 )
 def test_what_cannot_be_placed_is_refused_with_the_settings(
@@ -86,6 +95,9 @@ def test_what_cannot_be_placed_is_refused_with_the_settings(
         ({"files": ["a/../../b"]}, "give a relative path without"),
         ({"files": [""]}, "give a relative path without"),
         ({"deadline": 0}, "greater than 0"),
+        ({"engines": {"min": 1, "strategy": "strict_spread"}}, "so strategy = 'strict_spread' cannot be kept"),
+        ({"workers": {"min": -1}}, "greater than or equal to 0"),
+        ({"ranks": {"min": 1}}, "ranks.min"),
         ({"engines": {"gpus": 1}}, "'engines.gpus' has another name now: write rollout.gpus_per_engine"),
         ({"ranks": {"gpus": 1}}, "'ranks.gpus' has another name now: write trainer.gpus_per_rank"),
     ],

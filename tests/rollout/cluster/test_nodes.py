@@ -1,6 +1,7 @@
 """Whether demands fit on nodes, and what the answer says is missing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_what_fits_lacks_nothing() -> None:
 )
 def test_the_reason_says_how_many_find_no_room_and_why(wanted: Demand, found: str) -> None:
     assert missing([wanted], TWO) == found
+
+
+def test_of_elastic_actors_only_the_least_must_fit() -> None:
+    elastic = replace(demand(9, CPU=2), least=4)
+    assert missing([elastic], TWO) == ""
+    assert asked([elastic]) == "8 CPU for 4 (at most 9) engines"
+    assert missing([replace(elastic, least=5)], TWO).startswith("1 of 5 engines")
 
 
 def test_reservations_of_others_count_unless_all_of_the_cluster_is_meant() -> None:

@@ -86,3 +86,26 @@ def test_an_engine_that_was_lost_is_asked_last_for_a_while_so_that_it_costs_one_
 
 def test_an_engine_with_old_weights_needs_no_rest() -> None:
     assert [ask(router, route=0) for router in [Router([Fixed(10, 1, EngineStale), Fixed(11)], 5)] * 2] == [11, 10]
+
+
+def test_routes_of_an_engine_that_is_not_there_are_spread_over_the_others_and_all_other_routes_stay() -> None:
+    router = Router([Fixed(10), Fixed(11), Fixed(12)], deadline=5)
+    before = [ask(router, route) for route in range(9)]
+    router.use([Fixed(10), None, Fixed(12)])
+    after = [ask(router, route) for route in range(9)]
+    assert all(one == other for one, other in zip(before, after, strict=True) if one != 11)
+    assert {other for one, other in zip(before, after, strict=True) if one == 11} == {10, 12}
+
+
+def test_an_engine_that_comes_during_the_wait_serves_and_without_one_the_deadline_says_so() -> None:
+    router = Router([], deadline=5)
+
+    async def session() -> int:
+        asked = asyncio.create_task(router.generate(Request(np.array([1], np.int32), Sampling(), route=3)))
+        await asyncio.sleep(0.01)
+        router.use([None, Fixed(11)])
+        return int((await asked).tokens[0])
+
+    assert asyncio.run(session()) == 11
+    with pytest.raises(DeadlineExceeded, match="none is there"):
+        ask(Router([None], deadline=0.3), route=0)

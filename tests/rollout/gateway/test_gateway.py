@@ -29,9 +29,10 @@ BODIES = {
 }
 
 
-async def post(opened: Any, path: str, body: Any, key: str | None = None) -> tuple[int, Any]:
-    headers = {"Authorization": f"Bearer {opened.key if key is None else key}"}
-    async with aiohttp.ClientSession(headers=headers) as session, session.post(opened.url + path, json=body) as answer:
+async def post(opened: Any, path: str, body: Any, key: str | None = None, retried: str = "0") -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {opened.key if key is None else key}", "x-stainless-retry-count": retried}
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(opened.url + path, data=data) as answer:
         return answer.status, await answer.json()
 
 
@@ -55,20 +56,39 @@ def test_every_dialect_answers_and_says_its_errors_in_its_own_form(engine: Engin
             async with gateway.open(table.policy, limits=GatewayLimits(turns=1)) as opened:
                 status, answer = await post(opened, path, {**body, **{k: v for k, v in long.items() if k in body}})
                 assert (status, "context" in message_of(path, answer)) == (400, True)
-                assert (await post(opened, path, body))[0] == 200
                 for wrong, expected, words in (
                     ({**body, "model": "other"}, 404, "does not exist"),
-                    (body, 403, "1 turns"),
                     ([], 400, "object"),
                     ({}, 400, ""),
                 ):
                     status, answer = await post(opened, path, wrong)
                     assert (status, words in message_of(path, answer)) == (expected, True), answer
+                assert (await post(opened, path, body))[0] == 200
+                for unread in (body, []):
+                    status, answer = await post(opened, path, unread)
+                    assert (status, "1 turns" in message_of(path, answer)) == (403, True), answer
                 status, answer = await post(opened, path, body, key="wrong")
                 assert (status, message_of(path, answer)) == (401, "the API key is wrong")
             status, answer = await post(opened, path, body)
             assert (status, message_of(path, answer)) == (403, "this episode is closed")
         check_exact(table, await opened.close())
+
+    asyncio.run(talk())
+
+
+def test_a_budget_that_is_spent_refuses_new_calls_and_gives_old_answers_again(engine: Engines) -> None:
+    table, path = engine(context=256), "/v1/chat/completions"
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy, limits=GatewayLimits(tokens=1)) as opened:
+            status, first = await post(opened, path, BODIES[path])
+            assert status == 200
+            status, refused = await post(opened, path, b"{ this is not parsed")
+            assert (status, refused["error"]["code"]) == (403, "budget_exceeded")
+            assert await post(opened, path, BODIES[path], retried="1") == (200, first)
+        recording = await opened.close()
+        assert (recording.proof.calls, recording.proof.refused, recording.proof.retried) == (1, 1, 1)
+        assert recording.stop == "length"
 
     asyncio.run(talk())
 

@@ -131,6 +131,11 @@ def test_on_a_terminal_a_phase_is_a_live_line_and_only_notes_and_finished_steps_
     assert drawn.rpartition("\x1b[2K")[2] == "the end", "the live line is erased"
 
 
+def test_a_cluster_that_is_joined_is_named() -> None:
+    found = starting(RolloutConfig(), address="10.0.0.1:6379")
+    assert found == "joining the Ray cluster 10.0.0.1:6379 for 2 torch engines and 2 workers"
+
+
 @pytest.mark.parametrize(
     ("settings", "engines", "texts"),
     [

@@ -51,7 +51,8 @@ def test_nothing_but_a_refit_leads_to_healthy_and_every_other_state_can_be_reach
     into = {after: {(before, event) for (before, event), to in MOVES.items() if to is after} for after in State}
     assert into[State.HEALTHY] == {(State.STALE, Event.REFITTED)}
     assert all(into.values())
-    assert all(MOVES[state, Event.LOST] is State.DEAD for state in State if state not in (State.DEAD, State.RETIRED))
+    processless = (State.ABSENT, State.DEAD, State.RETIRED)
+    assert all(MOVES[state, Event.LOST] is State.DEAD for state in State if state not in processless)
 
 
 def test_every_change_is_in_the_event_log_with_its_reason_and_nothing_else_is(tmp_path: Path) -> None:

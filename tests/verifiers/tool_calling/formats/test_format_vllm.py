@@ -12,11 +12,7 @@ from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.tool_calling.declaration import declarations
 from lachesis.verifiers.tool_calling.formats.format import tool_format
 
-pytest.importorskip("vllm")
-
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionToolsParam
-from vllm.reasoning import ReasoningParserManager
-from vllm.tool_parsers import ToolParserManager
+pytest.importorskip("vllm")  # the parts that take seconds to import are imported by the tests alone
 
 PARAMETERS = {
     "s": {"type": "string"},
@@ -82,15 +78,23 @@ def tokenizer(name: str) -> PreTrainedTokenizerFast:
     return made
 
 
-def request() -> ChatCompletionRequest:
+def request() -> Any:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionToolsParam
+
     tools = [ChatCompletionToolsParam(**tool.to_json()) for tool in TOOLS.values()]
     return ChatCompletionRequest(model="m", messages=[{"role": "user", "content": "x"}], tools=tools)
+
+
+def tool_parser(name: str) -> Any:
+    from vllm.tool_parsers import ToolParserManager
+
+    return ToolParserManager.get_tool_parser(PARSERS.get(name, name))
 
 
 def vllm_calls(name: str, text: str) -> Calls:
     """What vLLM's parser finds: names and arguments; arguments that are not JSON as the text ``not JSON``."""
     asked = request()
-    parser = ToolParserManager.get_tool_parser(PARSERS.get(name, name))(tokenizer(name), asked.tools)
+    parser = tool_parser(name)(tokenizer(name), asked.tools)
     return [
         (call.function.name, decoded(call.function.arguments))
         for call in parser.extract_tool_calls(text, asked).tool_calls
@@ -257,9 +261,11 @@ def test_hostile_replies_are_read_as_decided_here_and_as_known_in_vllm(
 def vllm_reading(name: str, text: str) -> tuple[str, str, Calls]:
     """Reasoning, the text without calls, and calls, by vLLM's parser of reasoning and then its parser of calls."""
     asked = request()
+    from vllm.reasoning import ReasoningParserManager
+
     parser = ReasoningParserManager.get_reasoning_parser(REASONING[name])(tokenizer(name))
     reasoning, content = parser.extract_reasoning(text, asked)
-    tools = ToolParserManager.get_tool_parser(PARSERS.get(name, name))(tokenizer(name), asked.tools)
+    tools = tool_parser(name)(tokenizer(name), asked.tools)
     found = tools.extract_tool_calls(content or "", asked)
     calls = [(call.function.name, decoded(call.function.arguments)) for call in found.tool_calls]
     return (reasoning or "").strip(), (found.content or "").strip(), calls
