@@ -158,14 +158,16 @@ class Renderer:
         Raises:
             DataError: the template refuses the tools, or calls of them could not be read.
         """
-        if tools.digest not in self._places_of_tools:
+        found = self._places_of_tools.get(tools.digest)
+        if found is None:
             if self.call_format != "hermes":
                 declarations(list(tools))
             asked: list[Message] = [{"role": "user", "content": "x"}]
+            found = not np.array_equal(self.prompt(asked, tools), self.prompt(asked))
             if len(self._places_of_tools) >= _REMEMBERED:
-                self._places_of_tools.clear()
-            self._places_of_tools[tools.digest] = not np.array_equal(self.prompt(asked, tools), self.prompt(asked))
-        return self._places_of_tools[tools.digest]
+                self._places_of_tools.clear()  # another thread may do the same, so nothing is read from there again
+            self._places_of_tools[tools.digest] = found
+        return found
 
     def bridge(
         self,

@@ -103,7 +103,7 @@ class Placement:
         with self._moving:
             table: Any = placement_group_table() if self._alone else {}
             placed = {seat: _is_placed(table.get(group.id.hex())) for seat, group in self._alone.items()}
-        ends: dict[str, int] = ray_state.get_draining_nodes()
+        ends: dict[str, int] = ray_state.get_draining_nodes()  # as Ray's own libraries do; nothing public says it
         now = time.time() * 1000
         leaving = {node: (end - now) / 1000 if end else float("inf") for node, end in ends.items()}
         return RoomView(placed, leaving)

@@ -14,8 +14,8 @@ GOLDEN = (5**0.5 - 1) / 2
 class Router:
     """Sends all requests of a route to one engine while it lives.
 
-    Each run of as many routes as there are engines has one for every engine, in an order that changes from run to run:
-    in a fixed order, environments that take turns would each keep engines of their own, and the engines of short
+    Each round of as many routes as there are engines has one for every engine, in an order that changes from round to
+    round: in a fixed order, environments that take turns would each keep engines of their own, and the engines of short
     replies would be idle. The choice of engine never changes a request's tokens, since they follow from its own seed.
 
     Args:

@@ -44,7 +44,7 @@ def test_a_route_stays_on_one_engine() -> None:
 
 
 @pytest.mark.parametrize("engines", [1, 2, 3, 8])
-def test_each_run_of_routes_has_one_for_every_engine(engines: int) -> None:
+def test_each_round_of_routes_has_one_for_every_engine(engines: int) -> None:
     served = served_by(engines, range(5 * engines))
     for begin in range(0, 5 * engines, engines):
         assert set(served[begin : begin + engines]) == set(range(engines))

@@ -25,6 +25,13 @@ def rows(shared_data: Callable[[str], Path]) -> list[Row]:
     return [json.loads(line) for line in shared_data("humaneval.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module", params=[pytest.param(1, id="all", marks=pytest.mark.slow), pytest.param(4, id="some")])
+def some(request: pytest.FixtureRequest, rows: list[Row]) -> list[Row]:
+    """All rows, or each fourth and those whose prompts hold a helper."""
+    assert len(rows) == 110
+    return [row for n, row in enumerate(rows) if n % request.param == 0 or row["prompt"].count("def ") > 1]
+
+
 def asked(row: Row, completion: str, **params: Any) -> dict[str, Any]:
     given = {"format": "humaneval", "entry_point": row["entry_point"], "test": row["test"]}
     return {"completion": completion, **given, **params}
@@ -34,38 +41,38 @@ def written(row: Row) -> str:
     return f"Here it is:\n```python\n{row['prompt']}{row['canonical_solution']}```\nIt runs in linear time."
 
 
-def test_every_canonical_solution_passes(judge_all: JudgeAll, rows: list[Row]) -> None:
+def test_every_canonical_solution_passes(judge_all: JudgeAll, some: list[Row]) -> None:
     verdicts = judge_all(
-        [asked(row, written(row), prompt=row["prompt"], canonical_solution=row["canonical_solution"]) for row in rows]
+        [asked(row, written(row), prompt=row["prompt"], canonical_solution=row["canonical_solution"]) for row in some]
     )
-    assert [row["task_id"] for row, verdict in zip(rows, verdicts, strict=True) if not verdict.passed] == []
-    assert len(verdicts) == 110
+    assert [row["task_id"] for row, verdict in zip(some, verdicts, strict=True) if not verdict.passed] == []
+    assert len(verdicts) == len(some) > 20
     assert all(verdict.evidence["mode"] == "split" and "borrowed" not in verdict.evidence for verdict in verdicts)
 
 
 def test_every_canonical_solution_passes_as_the_body_that_goes_on_from_the_prompt(
-    judge_all: JudgeAll, rows: list[Row]
+    judge_all: JudgeAll, some: list[Row]
 ) -> None:
-    verdicts = judge_all([asked(row, row["canonical_solution"], prompt=row["prompt"]) for row in rows])
-    assert [row["task_id"] for row, verdict in zip(rows, verdicts, strict=True) if not verdict.passed] == []
+    verdicts = judge_all([asked(row, row["canonical_solution"], prompt=row["prompt"]) for row in some])
+    assert [row["task_id"] for row, verdict in zip(some, verdicts, strict=True) if not verdict.passed] == []
 
 
-def test_without_a_prompt_the_tests_borrow_helpers_and_say_so(judge_all: JudgeAll, rows: list[Row]) -> None:
-    verdicts = judge_all([asked(row, written(row)) for row in rows])
-    assert [row["task_id"] for row, verdict in zip(rows, verdicts, strict=True) if not verdict.passed] == []
+def test_without_a_prompt_the_tests_borrow_helpers_and_say_so(judge_all: JudgeAll, some: list[Row]) -> None:
+    verdicts = judge_all([asked(row, written(row)) for row in some])
+    assert [row["task_id"] for row, verdict in zip(some, verdicts, strict=True) if not verdict.passed] == []
     borrowed = [verdict.evidence["borrowed"] for verdict in verdicts if "borrowed" in verdict.evidence]
     assert borrowed == [["poly"], ["encode_cyclic"], ["encode_shift"]]
 
 
-def test_a_mutant_of_every_solution_fails(judge_all: JudgeAll, rows: list[Row]) -> None:
-    mutants = [next(changed_mutants(row)) for row in rows]
+def test_a_mutant_of_every_solution_fails(judge_all: JudgeAll, some: list[Row]) -> None:
+    mutants = [next(changed_mutants(row)) for row in some]
     verdicts = judge_all(
         [
             asked(row, f"```python\n{mutant}\n```", prompt=row["prompt"], answer=row["canonical_solution"])
-            for row, mutant in zip(rows, mutants, strict=True)
+            for row, mutant in zip(some, mutants, strict=True)
         ]
     )
-    passed = [row["task_id"] for row, verdict in zip(rows, verdicts, strict=True) if verdict.status != "wrong"]
+    passed = [row["task_id"] for row, verdict in zip(some, verdicts, strict=True) if verdict.status != "wrong"]
     assert passed == []
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -37,7 +38,8 @@ def family(connection: Any) -> list[int]:
 def lose(connection: Any, stop: bool) -> None:
     if hasattr(connection, "pid"):
         for pid in family(connection):
-            os.kill(pid, signal.SIGSTOP if stop else signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it died with its parent
+                os.kill(pid, signal.SIGSTOP if stop else signal.SIGKILL)
     else:
         (connect().pause if stop else connect().kill)(connection.container)
 

@@ -237,7 +237,7 @@ def own_containers(api: Any) -> str:
     """
     note = own_path(CONTAINERS)
     with suppress(OSError):
-        note.write_text(_daemon(), encoding="utf-8")
+        note.write_text(_daemon(), encoding="utf-8", errors="surrogateescape")
         atexit.register(_forget)
     remove_abandoned(api)
     return owner_label(os.getpid())
@@ -257,15 +257,18 @@ def remove_noted(note: Path) -> list[str]:
     Raises:
         ConfigError, SandboxLost: the daemon does not answer.
     """
-    with suppress(OSError):
-        if note.read_text(encoding="utf-8", errors="replace") != _daemon():
+    try:
+        if note.read_text(encoding="utf-8", errors="surrogateescape") != _daemon():
             return []
+    except OSError:
+        return []
     api = connect(seconds=QUICK)
     try:
         removed = remove_abandoned(api)
     finally:
         api.close()
-    note.unlink(missing_ok=True)
+    with suppress(OSError):
+        note.unlink()
     return removed
 
 

@@ -87,6 +87,9 @@ def test_the_note_of_another_or_silent_daemon_stays_and_a_start_says_so(
     assert "containers of a killed run may be left" in caplog.text
     assert "no daemon at unix:///nothing/here.sock" in caplog.text
     assert note.exists()
+    note.unlink()
+    note.mkdir()
+    assert clean() == []
 
 
 def test_a_run_that_ends_in_the_usual_way_leaves_no_note(docker_image: str, temporary: Path) -> None:
