@@ -138,6 +138,8 @@ class EngineInfo:
         tokens_generated: since it started.
         details: further facts for logs, by name.
         adapters: whether ``update`` takes adapters alone, and adds them to the weights in the model's folder.
+        slots: most requests that are advanced together; 0 if there is no such limit.
+        cache_tokens: most tokens of all requests together that the cache holds; 0 if there is no such limit.
     """
 
     name: str
@@ -147,6 +149,19 @@ class EngineInfo:
     tokens_generated: int = 0
     details: dict[str, str] = field(default_factory=dict)
     adapters: bool = False
+    slots: int = 0
+    cache_tokens: int = 0
+
+    def room(self, request_tokens: float) -> int:
+        """How many requests the engine can hold at the same time; 0 if that is unknown.
+
+        Args:
+            request_tokens: mean tokens of a request, prompt and completion; 0 if that is unknown.
+        """
+        if not self.slots:
+            return 0
+        fitting = self.cache_tokens / request_tokens if self.cache_tokens and request_tokens else self.slots
+        return max(1, min(self.slots, int(fitting)))
 
 
 class Generator(Protocol):

@@ -69,12 +69,17 @@ class PulsedActor:
 
     async def pulse(self) -> Pulse:
         """Return whether the event loop of the other methods takes turns, and how much it has to do."""
-        return Pulse(os.getpid(), self._clock.stalled(), running=self.running)
+        return Pulse(os.getpid(), self._clock.stalled(), running=self.running, room=self.room)
 
     @property
     def running(self) -> int:
         """How many requests or orders it has begun and not ended."""
         raise NotImplementedError
+
+    @property
+    def room(self) -> int:
+        """How many requests an engine can hold at the same time; 0 if that is unknown."""
+        return 0
 
     async def pid(self) -> int:
         """The process id, once the actor is built."""
@@ -97,6 +102,7 @@ class EngineActor(PulsedActor):
         logging.getLogger("lachesis").addHandler(handler)
         self._activity = Activity()
         self._desk = AnswerDesk(self._activity)
+        self._info = EngineInfo("")
         self._engine: Engine | LachesisError
         try:
             with named_node():
@@ -119,6 +125,11 @@ class EngineActor(PulsedActor):
         """Requests."""
         return self._desk.running
 
+    @property
+    def room(self) -> int:
+        """By its slots, and by its cache for requests of the size that they have lately."""
+        return self._info.room(self._desk.request_tokens)
+
     async def exchange(self, caller: str, requests: list[tuple[int, Request]]) -> list[Answer] | None:
         """As in ``AnswerDesk``."""
         return await self._desk.exchange(self.engine, caller, requests)
@@ -134,6 +145,7 @@ class EngineActor(PulsedActor):
             The digest of what arrived, and the logprobs; None without a probe, or if the digest is wrong.
         """
         digest = await self.engine.update(shipment)
+        await self.info()
         if probe is None or digest != shipment.digest:
             return digest, None
         return digest, await self.engine.compute_logprobs(probe)
@@ -144,7 +156,8 @@ class EngineActor(PulsedActor):
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
-        return await self.engine.info()
+        self._info = await self.engine.info()
+        return self._info
 
     async def activity(self) -> list[Interval]:
         """When the engine had requests since the last call."""

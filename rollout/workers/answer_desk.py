@@ -34,6 +34,9 @@ class AnswerDesk:
 
     Args:
         activity: counts the requests while they run.
+
+    Attributes:
+        request_tokens: mean of prompt and completion of the last requests; 0 before one has ended.
     """
 
     WAIT = 10.0
@@ -44,6 +47,7 @@ class AnswerDesk:
     def __init__(self, activity: Activity) -> None:
         self._activity = activity
         self._callers: dict[str, _Caller] = {}
+        self.request_tokens = 0.0
 
     @property
     def running(self) -> int:
@@ -89,6 +93,8 @@ class AnswerDesk:
         with self._activity.request(), Boundary(passing=()) as outcome:
             completion = await engine.generate(request)  # before the list is looked up: a call may take it meanwhile
             self._activity.sampled(completion.tokens.size)
+            size = request.prompt.size + completion.tokens.size
+            self.request_tokens += (size - self.request_tokens) * (0.05 if self.request_tokens else 1.0)
             caller.answers.append((key, completion))
         if isinstance(outcome.error, EngineError):
             caller.answers.append((key, outcome.error))

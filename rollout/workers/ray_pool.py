@@ -13,6 +13,7 @@ from ..engines.probe import Probe
 from ..engines.weight_transport.transport import Shipment, WeightSender
 from ..event_log import EventLog
 from ..orders import Order, Outcome
+from .admission import Admission
 from .engine_fleet import EngineFleet
 from .fleet.ray_health import RayHealth
 from .fleet.room_watch import RoomWatch
@@ -47,6 +48,8 @@ class RayPool:
         self._looking = asyncio.create_task(room.look_on())
         self._ray = RayHealth(lambda: [*self._engines.members, *self._workers.members], look_at_ray, leave_ray)
         self._engines = EngineFleet(engines, config.deadline, store, events, self._ray.gone, room)
+        self._admission = Admission(self._engines.members)
+        self._admitting = asyncio.create_task(self._admission.look_on())
         self._workers = WorkerFleet(
             workers,
             events,
@@ -62,8 +65,9 @@ class RayPool:
         return Berth(partial(placement.seat, role, number, gpus), partial(placement.move, role, number))
 
     async def run(self, orders: Sequence[Order]) -> list[Outcome]:
-        """As in ``Pool``."""
-        return await self._ray.guard(self._workers.run(orders))
+        """As in ``Pool``; a call waits while the engines have no room for its groups."""
+        async with self._admission.begun(sum(order.size for order in orders)):
+            return await self._ray.guard(self._workers.run(orders))
 
     def generator(self) -> Generator:
         """As in ``Pool``."""
@@ -95,7 +99,7 @@ class RayPool:
 
     def metrics(self) -> dict[str, float]:
         """As in ``Pool``."""
-        return {**self._engines.metrics(), **self._workers.metrics()}
+        return {**self._engines.metrics(), **self._workers.metrics(), **self._admission.metrics()}
 
     async def engine_pids(self) -> list[int]:
         """Process ids of the engines that live."""
@@ -108,6 +112,7 @@ class RayPool:
     async def close(self) -> None:
         """As in ``Pool``."""
         self._looking.cancel()
+        self._admitting.cancel()
         async with AsyncExitStack() as closing:  # calls all of these, the last one first, even if one raises
             closing.push_async_callback(self._ray.close, self._session.close)
             closing.push_async_callback(self._engines.close)

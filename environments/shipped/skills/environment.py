@@ -24,6 +24,8 @@ from ..skill_distillation.procedure import CHANGES, WORDS, draw_procedure, trace
 from .skill_file import Library, Skill
 
 LEVELS = 4
+_LETTERS = "JKQVXZ"
+"""What the procedures of level 0 make of every word. Neither the prompts nor the words have these capitals."""
 _HELD_OUT = 8
 """One family in this many is held out and never trained on."""
 _FIRST = """These words were changed by the procedure {family}, step by step:
@@ -38,6 +40,7 @@ _LATER = """You have these skills; skill_view reads one of them:
 {skills}
 
 Apply the procedure {family} to the word {word}. Write the result between <answer> and </answer>."""
+_BRIEF = "{family}: {examples}\n{family}: {word}", "Save {family}", "{skills}\n{family}: {word}"
 _TRIES, _REPLIES = 2, 3
 """How often the policy may try to write the skill, and the most replies to a later task, the answer included."""
 
@@ -52,12 +55,15 @@ class Skills(Environment):
     class Config(EnvironmentConfig):
         """How hard the families are, and how long a skill may be."""
 
-        difficulty: list[Annotated[int, Field(ge=1, le=LEVELS)]] = Field(list(range(1, LEVELS + 1)), min_length=1)
-        """Steps of the procedure, from 1 to 4, each drawn as often as it is listed."""
+        difficulty: list[Annotated[int, Field(ge=0, le=LEVELS)]] = Field(list(range(1, LEVELS + 1)), min_length=1)
+        """Steps of the procedure, from 1 to 4, each drawn as often as it is listed. 0 is for tiny models: the procedure
+        replaces every word by the same letter."""
         examples: int = Field(6, ge=1, le=20)
         """Worked examples of the first task."""
         later: int = Field(2, ge=1, le=8)
         """Later tasks of the family."""
+        brief: bool = False
+        """Whether the prompts say only what differs between tasks; a tiny model learns the rest by demonstration."""
         characters: int = Field(600, ge=80)
         """Most characters of a skill's file."""
         test_tasks: int = Field(16, ge=1)
@@ -97,6 +103,7 @@ class Skills(Environment):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._first, self._write, self._later = _BRIEF if self.config.brief else (_FIRST, _WRITE, _LATER)
         self._libraries: WeakKeyDictionary[Episode, Library] = WeakKeyDictionary()
 
     def tools(self, episode: Episode) -> list[Any]:
@@ -122,7 +129,7 @@ class Skills(Environment):
         episode.artifacts["skill"] = {"name": skill.name, "content": skill.content, "family": info["family"]}
         later = []
         for word, result in info["later"]:
-            asked = _LATER.format(skills=library.index, family=info["family"], word=word)
+            asked = self._later.format(skills=library.index, family=info["family"], word=word)
             chat.rewrite([*system, {"role": "user", "content": asked}])
             library.viewed.clear()
             for _ in range(_REPLIES):
@@ -142,7 +149,7 @@ class Skills(Environment):
         return [_answer(info["first"][-1]), written, *later]
 
     async def _write_skill(self, episode: Episode, chat: Chat, library: Library) -> None:
-        chat.add("user", _WRITE.format(family=episode.task.info["family"], most=self.config.characters))
+        chat.add("user", self._write.format(family=episode.task.info["family"], most=self.config.characters))
         for _ in range(_TRIES):
             reply = await chat.reply()
             calls = [call for call in reply.tool_calls if call.name == "skill_manage"]
@@ -154,14 +161,14 @@ class Skills(Environment):
     def _drawn(self, level: int, rng: Random, held_out: bool) -> Task:
         config = self.config
         while True:
-            procedure, other = draw_procedure(rng, level), draw_procedure(rng, level)
+            procedure, other = _draw(rng, level), _draw(rng, level)
             words = rng.sample(WORDS, config.examples + 1 + config.later)
             digest = hashlib.blake2b("".join([*procedure, *words[:2]]).encode(), digest_size=2).digest()
-            traces = [trace(procedure, word) for word in words]
+            traces = [_trace(procedure, word) for word in words]
             idle = any(len(set(steps)) < len(steps) for steps in traces)  # a step that does or undoes nothing
             if not idle and other != procedure and (digest[0] % _HELD_OUT == 0) == held_out:
                 break
-        family, unrelated = (f"P{number}" for number in rng.sample(range(100, 1000), 2))
+        family, unrelated = (f"P{number}" for number in rng.sample(range(100, 1000) if level else range(10), 2))
         shown, first, later = traces[: config.examples], traces[config.examples], traces[config.examples + 1 :]
         examples = "\n".join(" → ".join(steps) for steps in shown)
         info = {
@@ -175,7 +182,7 @@ class Skills(Environment):
             "other_rule": _in_words(other),
             "difficulty": level,
         }
-        return Task(_FIRST.format(family=family, examples=examples, word=first[0]), answer=first[-1], info=info)
+        return Task(self._first.format(family=family, examples=examples, word=first[0]), answer=first[-1], info=info)
 
 
 def _share(case: Case, holds: Callable[[dict[str, bool]], bool]) -> float:
@@ -185,10 +192,20 @@ def _share(case: Case, holds: Callable[[dict[str, bool]], bool]) -> float:
 
 def _is_right(reply: str, result: str) -> bool:
     found = final_answer(split_reasoning(reply)[1])
-    return found is not None and found.strip().lower() == result
+    return found is not None and found.strip().lower() == result.lower()
+
+
+def _draw(rng: Random, level: int) -> list[str]:
+    return draw_procedure(rng, level) if level else [rng.choice(_LETTERS)]
+
+
+def _trace(procedure: list[str], word: str) -> list[str]:
+    return [word, *procedure] if procedure[0] in _LETTERS else trace(procedure, word)
 
 
 def _in_words(procedure: list[str]) -> str:
+    if procedure[0] in _LETTERS:
+        return f"Write the letter {procedure[0]}."
     return " ".join(f"{number}. {CHANGES[name].words}." for number, name in enumerate(procedure, 1))
 
 

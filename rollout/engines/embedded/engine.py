@@ -208,10 +208,10 @@ class TorchEngine:
             "model": self.model.config.model_type,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            "slots": str(len(self._prefixes)),
         }
         counts = self._version, self._context, self._vocabulary, self._generated
-        return EngineInfo("torch", *counts, details, adapters=self._base is not None)
+        slots = len(self._prefixes)
+        return EngineInfo("torch", *counts, details, self._base is not None, slots, slots * self._context)
 
     def close(self) -> None:
         """Give back the cache's memory."""

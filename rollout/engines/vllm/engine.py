@@ -109,6 +109,8 @@ class VllmEngine:
         self._folder = ModelFolder(path, dtype, extra or {}, sleep)
         self._model_config = config.model_config
         self._vocabulary = int(config.model_config.get_vocab_size())
+        self._slots = int(config.scheduler_config.max_num_seqs)
+        self._cache_tokens = int(config.cache_config.kv_cache_size_tokens or 0)
         self._version = version
         self._generated = 0
         self._names = map(str, itertools.count())  # of requests, inside vLLM; never used twice
@@ -236,7 +238,8 @@ class VllmEngine:
 
         details = {"vllm": __version__, "device": current_platform.device_type, "dtype": str(self._model_config.dtype)}
         counts = self._version, self._context, self._vocabulary, self._generated
-        return EngineInfo("vllm", *counts, details, adapters=self._folder.base is not None)
+        adapters = self._folder.base is not None
+        return EngineInfo("vllm", *counts, details, adapters, self._slots, self._cache_tokens)
 
     def close(self) -> None:
         """Give back memory and processes; torch.distributed of this process is shut down too."""

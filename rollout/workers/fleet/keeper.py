@@ -33,12 +33,14 @@ class Pulse:
         stalled: seconds for which the event loop that does its work has taken no turn.
         node: the Ray id of its node; only known from a first answer.
         running: how many requests or orders it has begun and not ended.
+        room: how many requests an engine can hold at the same time; 0 if that is unknown.
     """
 
     pid: int
     stalled: float = 0.0
     node: str = ""
     running: int = 0
+    room: int = 0
 
 
 class Actor(Protocol):
@@ -232,6 +234,7 @@ class Keeper:
             return
         self._limits.pulse.note(time.monotonic() - begun)
         self._silent = 0.0
+        self.member.running, self.member.room = pulse.running, pulse.room
         if pulse.pid != self._pid:
             self._died("its process is another one")
         elif pulse.stalled > self._limits.stalled.seconds:

@@ -63,6 +63,16 @@ def test_each_caller_gets_its_answers_once_as_they_come() -> None:
     with_desk(use)
 
 
+def test_the_desk_knows_the_mean_size_of_requests() -> None:
+    async def use(engine: Gates, desk: AnswerDesk, exchange: Exchange) -> None:
+        assert desk.request_tokens == 0
+        engine.let(1, 2)
+        await exchange("a", 1, 2)
+        assert desk.request_tokens == 2  # a prompt of one token, and one more
+
+    with_desk(use)
+
+
 def test_an_answer_that_comes_between_two_calls_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AnswerDesk, "WAIT", 0.01)
 

@@ -99,3 +99,32 @@ def test_no_family_of_the_test_split_is_trained_on(skills: Skills) -> None:
     test = {task.prompt for task in skills.tasks("test", 0)}
     assert len(test) == 16
     assert not test & {task.prompt for task in islice(skills.tasks("train", 3), 300)}
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_procedures_of_level_0_replace_every_word_by_a_letter(brief: bool) -> None:
+    environment = Skills(difficulty=[0], examples=1, later=2, brief=brief)
+    for task in islice(environment.tasks("train", 0), 300):
+        (letter,) = task.info["procedure"]
+        assert task.answer == letter == task.info["first"][-1]
+        assert {result for _, result in task.info["later"]} == {letter}
+        texts = [str(task.prompt), *(word for word, _ in task.info["later"]), *task.info["examples"]]
+        assert sum(text.count(letter) for text in texts) == 1, "only the example shows the letter"
+        assert task.info["other"] != task.info["family"]
+    assert total(played(environment, task, list(environment.demonstration(task)))) == pytest.approx(1.7)
+    wrong = "Q" if letter != "Q" else "X"
+    script = [text.replace(f"<answer>{letter}", f"<answer>{wrong}") for text in environment.demonstration(task)]
+    assert total(played(environment, task, [environment.demonstration(task)[0], *script[1:]])) == pytest.approx(0.2)
+
+
+def test_brief_prompts_say_only_what_differs() -> None:
+    environment = Skills(difficulty=[0], examples=1, later=1, brief=True)
+    task = next(iter(environment.tasks("train", 1)))
+    done = played(environment, task, list(environment.demonstration(task)))
+    family, (example, letter) = task.info["family"], (task.info["examples"][0], task.info["procedure"][0])
+    assert task.prompt == f"{family}: {example} → {letter}\n{family}: {task.info['first'][0]}"
+    assert done.artifacts["writing"][2]["content"] == f"Save {family}"
+    assert done.messages["policy"][0]["content"].endswith(f".\n{family}: {task.info['later'][0][0]}")
+    difficult = Skills(difficulty=[2], brief=True)
+    task = next(iter(difficult.tasks("train", 1)))
+    assert total(played(difficult, task, list(difficult.demonstration(task)))) == pytest.approx(1.7)

@@ -369,6 +369,8 @@ def test_it_says_what_it_is(served: Served) -> None:
     assert (before.name, before.context, before.vocabulary) == ("vllm", CONTEXT, served.model.config.vocab_size)
     finish(served.engine, {0: request_of(0, max_tokens=7)})
     assert served.engine.info().tokens_generated == before.tokens_generated + 7
+    assert before.slots
+    assert before.cache_tokens > before.context
 
 
 def test_an_engine_without_weights_refuses_to_work_until_it_is_updated(served: Served) -> None:
