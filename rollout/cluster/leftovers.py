@@ -121,21 +121,25 @@ def clean(patience: float = 10.0) -> list[str]:
 
 def _remove_abandoned() -> Iterator[str]:
     """Remove what names a dead process as its owner."""
+    notes = []
     for purpose, path in abandoned():
         if purpose == CONTAINERS:
-            yield from _remove_containers(path)
+            notes.append(path)
             continue
         with suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             yield str(path)
+    if notes:
+        yield from _remove_containers(notes)
 
 
-def _remove_containers(note: Path) -> Iterator[str]:
+def _remove_containers(notes: list[Path]) -> Iterator[str]:
     from ...verifiers.sandbox.docker.containers import remove_noted  # takes 0.2 s, and most runs leave no container
 
     try:
-        yield from (f"container {container[:12]}" for container in remove_noted(note))
-    except LachesisError as error:
+        for note in notes:
+            yield from (f"container {container[:12]}" for container in remove_noted(note))
+    except LachesisError as error:  # a daemon that does not answer is not asked again for the next note
         log.warning("containers of a killed run may be left, and the next start looks again: %s", error)
 
 

@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from ...verifiers.errors import LachesisError
 from ...verifiers.processes.garbage import collect_rarely
+from ...verifiers.processes.temporary import is_from_here
 from ..cluster.delivery import model_here, named_node, settle
 from ..engines.activity import Activity, Interval
 from ..engines.engine import Engine, EngineInfo, Generator, Ids, Logprobs, Request
@@ -97,9 +99,10 @@ class EngineActor(PulsedActor):
     def __init__(self, spec: PoolSpec, warnings: Path) -> None:
         super().__init__()
         use_one_thread()
-        handler = logging.FileHandler(warnings, delay=True)  # no file without a warning
-        handler.setLevel(logging.WARNING)
-        logging.getLogger("lachesis").addHandler(handler)
+        if is_from_here(warnings):  # elsewhere nobody would read it, or remove it
+            handler = logging.FileHandler(warnings, delay=True)  # no file without a warning
+            handler.setLevel(logging.WARNING)
+            logging.getLogger("lachesis").addHandler(handler)
         self._activity = Activity()
         self._desk = AnswerDesk(self._activity)
         self._info = EngineInfo("")
@@ -112,6 +115,12 @@ class EngineActor(PulsedActor):
                 self._engine = replace(spec, model=model_here(spec.model)).build_engine(own_process=True)
         except LachesisError as error:  # raised by the methods: what a constructor raises is only in Ray's logs
             self._engine = error
+
+    async def hello(self, own_node: Callable[[], str]) -> Pulse:
+        """As in ``PulsedActor``, with what the engine can hold."""
+        with suppress(LachesisError):  # the other methods raise it
+            self._info = await self.engine.info()
+        return replace(await super().hello(own_node), room=self.room)
 
     @property
     def engine(self) -> Engine:
@@ -145,7 +154,6 @@ class EngineActor(PulsedActor):
             The digest of what arrived, and the logprobs; None without a probe, or if the digest is wrong.
         """
         digest = await self.engine.update(shipment)
-        await self.info()
         if probe is None or digest != shipment.digest:
             return digest, None
         return digest, await self.engine.compute_logprobs(probe)
@@ -156,8 +164,7 @@ class EngineActor(PulsedActor):
 
     async def info(self) -> EngineInfo:
         """As in ``Engine``."""
-        self._info = await self.engine.info()
-        return self._info
+        return await self.engine.info()
 
     async def activity(self) -> list[Interval]:
         """When the engine had requests since the last call."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from .fleet.keeper import Keeper
-from .fleet.state import Member
+from .fleet.state import Member, State
 
 
 @dataclass(eq=False)
@@ -19,11 +19,14 @@ class _Waiting:
 class Admission:
     """Holds back the groups that would only wait in an engine's queue, and lets them begin in the order they came in.
 
-    Attempts that play have about as many requests at the engines as there was a request for each attempt lately:
-    fewer if episodes wait for tools, more if agents work side by side. Another group begins while that is less than
-    ``SURPLUS`` times what the engines that work can hold. So an engine whose requests end has others at once, and the
-    later turns of episodes that play do not queue behind the first ones of all groups of the next steps. If no engine
-    says what it can hold, nothing is held back. When a group begins never changes its tokens.
+    The requests at the engines are counted twice a second; between two looks, each attempt that begins counts as one
+    request more, and each that ends as one less. Groups begin while these are fewer than ``SURPLUS`` times what the
+    engines can hold. So an engine whose requests end has others at once, other groups begin while episodes wait for
+    tools, and the later turns of episodes do not queue behind the first ones of all groups that are admitted.
+
+    Requests that are not of these groups count, too, but as many attempts as the engines can hold begin in any case.
+    While no engine serves, the room is that of the last ones that did. If a healthy engine does not say what it can
+    hold, nothing is held back. When a group begins never changes its tokens.
 
     Args:
         engines: what the fleet knows of each engine; its keeper keeps it up to date.
@@ -34,17 +37,14 @@ class Admission:
 
     SURPLUS = 2.0
     """Requests at an engine for each that it can hold."""
-    WEIGHT = 0.2
-    """Of a new look at the engines in the mean of requests for each attempt."""
-    LEAST = 0.02
-    """Lower bound of that mean: episodes that wait now may ask all at once later."""
 
     def __init__(self, engines: Sequence[Member]) -> None:
         self._engines = engines
         self._waiting: deque[_Waiting] = deque()
-        self._each = 1.0  # requests for each attempt that plays
+        self._held = 0  # attempts of those that wait
         self._most = 0, 0
-        self._held = 0  # attempts that wait
+        self._requests = 0  # at the engines, as far as is known
+        self._room = 0
         self.playing = 0
 
     def metrics(self) -> dict[str, float]:
@@ -65,34 +65,34 @@ class Admission:
         finally:
             if turn.begin.is_set():
                 self.playing -= attempts
+                self._requests = max(0, self._requests - attempts)
             else:
                 self._waiting.remove(turn)
                 self._held -= attempts
             self._let_in()
 
     async def look_on(self) -> None:
-        """Compare the requests at the engines with the attempts that play again and again, for ever."""
+        """Look again and again, for ever."""
         while True:
             await asyncio.sleep(Keeper.EVERY)
             self.look()
 
     def look(self) -> None:
-        """Take a new look at the engines, and let groups begin."""
-        if self.playing and self._room():
-            running = sum(engine.running for engine in self._engines if engine.working)
-            self._each = max(self.LEAST, self._each + self.WEIGHT * (running / self.playing - self._each))
+        """Count the requests at the engines, and let groups begin."""
+        self._requests = sum(engine.running for engine in self._engines if engine.up)
         self._let_in()
 
-    def _room(self) -> int:
-        """How many requests the engines that work can hold; 0 if one does not say it, or none works."""
-        rooms = [engine.room for engine in self._engines if engine.working]
-        return sum(rooms) if all(rooms) else 0
-
     def _let_in(self) -> None:
-        room = self._room()
-        while self._waiting and (not room or not self.playing or self.playing * self._each < self.SURPLUS * room):
+        serving = [engine.room for engine in self._engines if engine.state is State.HEALTHY]
+        if serving:
+            self._room = sum(serving) if all(serving) else 0
+        while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             self._held -= turn.attempts
             self.playing += turn.attempts
+            self._requests += turn.attempts
             turn.begin.set()
         self._most = max(self._most[0], self.playing), max(self._most[1], self._held)
+
+    def _has_room(self) -> bool:
+        return not self._room or self.playing < self._room or self._requests < self.SURPLUS * self._room

@@ -14,7 +14,13 @@ from .remote import Berth, RemoteActor, RemoteEngine, answer_of
 
 
 class WorkerLost(Exception):
-    """A worker died or hangs; the message says which of both."""
+    """A worker died or hangs; the message says which of both.
+
+    Attributes:
+        left: whether it left a node that was announced to go, which is no fault of the orders that it had.
+    """
+
+    left = False
 
 
 class RemoteWorker(RemoteActor):

@@ -86,11 +86,12 @@ class WorkerFleet:
         """As in ``Pool``.
 
         Orders that lost ``tries`` workers go on in two halves, one after the other, and so on, so that an order that
-        kills its worker fails alone. ``losses`` counts the workers that were lost over them before.
+        kills its worker fails alone. ``losses`` counts the workers that were lost over them before, without those that
+        left a node that was announced to go.
         """
-        lost = ""
+        lost, before = "", losses
         tries = tries if len(orders) > 1 else self.TRIES_ALONE
-        for before in range(losses, losses + tries):
+        while before < losses + tries:
             suspect = before >= self.SUSPECT
             if (chosen := await self._worker_for(suspect)) is None:
                 reason = f"no environment worker has come back within {self._deadline:g} s (rollout.deadline)"
@@ -99,6 +100,7 @@ class WorkerFleet:
                 return await self._once(chosen, orders, suspect)
             except WorkerLost as loss:
                 lost = str(loss)
+                before += not loss.left
         if len(orders) > 1:
             half, losses = len(orders) // 2, losses + tries
             return [*await self.run(orders[:half], 1, losses), *await self.run(orders[half:], 1, losses)]
@@ -180,7 +182,8 @@ class WorkerFleet:
                     await self._changed.wait()
 
     async def _once(self, chosen: int, orders: Sequence[Order], suspect: bool) -> list[Outcome]:
-        """The outcomes by one worker; ``WorkerLost`` if it died or hangs."""
+        """The outcomes by one worker; ``WorkerLost`` if it died, hangs or left its node."""
+        departures = self.members[chosen].departures
         self._load[chosen] += len(orders)
         if suspect:
             self._suspected.add(chosen)
@@ -189,8 +192,10 @@ class WorkerFleet:
                 return await self._workers[chosen].run(orders)
         except WorkerLost as lost:
             self._down_until[chosen] = max(self._down_until[chosen], time.monotonic() + self.RESTART)
-            self._events.note("worker_lost", worker=chosen, reason=str(lost))
-            log.warning("environment worker %d %s; its groups are made again", chosen, lost)
+            lost.left = self.members[chosen].departures > departures
+            what = "has left its node" if lost.left else str(lost)
+            self._events.note("worker_lost", worker=chosen, reason=what)
+            log.warning("environment worker %d %s; its groups are made again", chosen, what)
             raise
         finally:
             self._load[chosen] -= len(orders)

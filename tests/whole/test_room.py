@@ -33,6 +33,5 @@ def test_groups_that_the_engines_have_no_room_for_are_held_back_and_the_weights_
         weights.append(hashlib.sha256(newest.read_bytes()).hexdigest())
     assert weights[0] == weights[1]
     rows = [json.loads(line) for line in (tmp_path / "runs" / "ray-1" / "metrics.jsonl").read_text().splitlines()]
-    playing = [row["rate/attempts_playing"] for row in rows if row["step"] > 2]  # a step's 128 attempts, 8 slots
-    assert max(playing) < 128
-    assert max(row["rate/attempts_held"] for row in rows) > 64
+    held = [row["rate/attempts_held"] for row in rows if row["step"] > 0]  # of a step's 128 attempts, for 8 slots
+    assert min(held) >= 64

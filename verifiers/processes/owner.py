@@ -15,9 +15,9 @@ def owner_label(pid: int) -> str:
 
 def is_abandoned(label: str) -> bool:
     """Whether the owner was a process of this host and user and is dead; False if that is unknown."""
-    host, _, rest = label.partition(":")
+    _, _, rest = label.partition(":")
     pid, _, started = rest.partition(":")
-    if host != _host() or not pid.isdigit():
+    if not is_of_this_host(label) or not (pid.isascii() and pid.isdigit()):
         return False
     try:
         os.kill(int(pid), 0)
@@ -26,6 +26,11 @@ def is_abandoned(label: str) -> bool:
     except PermissionError:
         pass  # a process of another user, which /proc may hide
     return _start_time(int(pid)) not in (started, "")
+
+
+def is_of_this_host(label: str) -> bool:
+    """Whether the owner is, or was, a process of this host and user."""
+    return label.partition(":")[0] == _host()
 
 
 def _host() -> str:

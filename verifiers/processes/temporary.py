@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .owner import is_abandoned, owner_label
+from .owner import is_abandoned, is_of_this_host, owner_label
 
 CONTAINERS = "containers"
 """The purpose of the file which tells that a process has made containers."""
@@ -30,12 +30,18 @@ def own_path(purpose: str) -> Path:
     return Path(tempfile.gettempdir()) / f"{own_prefix(purpose)}0"
 
 
+def is_from_here(path: Path) -> bool:
+    """Whether the maker of a file with a name by ``own_prefix`` is a process of this machine."""
+    name = _NAME.fullmatch(path.name)
+    return name is not None and is_of_this_host(name[2].replace(".", ":"))
+
+
 def abandoned() -> Iterator[tuple[str, Path]]:
     """Purpose and path of each file and folder of this user in the temporary folder whose process is dead."""
     with suppress(OSError):
         for path in sorted(Path(tempfile.gettempdir()).glob("lachesis-*-*-*")):
             name = _NAME.fullmatch(path.name)
-            if name and is_abandoned(name[2].replace(".", ":")) and _is_own(path):
+            if name and _is_own(path) and is_abandoned(name[2].replace(".", ":")):
                 yield name[1], path
 
 

@@ -10,13 +10,14 @@ from typing import Any
 VERSION = "2"
 """The value of ``version`` in a request to ``/build`` that asks the daemon for BuildKit."""
 
-_CONTINUED = re.compile(r"\\[ \t]*\r?\n")
+_CONTINUED = re.compile(r"\\[ \t]*(?:\r?\n[ \t]*)+")
 _COMMENT = re.compile(r"^[ \t]*#(?![ \t]*syntax[ \t]*=).*\n?", re.MULTILINE | re.IGNORECASE)
 _SYNTAX = r"^[ \t]*#[ \t]*syntax[ \t]*="
-_FLAG = r"^[ \t]*(?:RUN|COPY|ADD)[ \t]+(?:--\S+[ \t]+)*--(?!from\b|chown\b)[a-z]"
-_HEREDOC = r"^[ \t]*(?:RUN|COPY|ADD)\b.*<<-?[\"']?[a-z_]"
-_PLATFORM = r"^[ \t]*ARG[ \t]+.*\b(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)\b"
-_NEEDED = re.compile("|".join((_SYNTAX, _FLAG, _HEREDOC, _PLATFORM)), re.MULTILINE | re.IGNORECASE)
+_FLAG = r"^[ \t]*(?:ONBUILD[ \t]+)?(?:RUN|COPY|ADD)[ \t]+(?:--\S+[ \t]+)*--(?!from\b|chown\b)[a-z]"
+_HEREDOC = r"^[ \t]*(?:ONBUILD[ \t]+)?(?:RUN|COPY|ADD)\b.*<<-?[\"'\\]?[a-z_]"
+_PLATFORM = r"^[ \t]*(?:ARG|FROM)[ \t]+.*\b(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)\b"
+_GIT = r"^[ \t]*ADD[ \t]+(?:--\S+[ \t]+)*(?:git@|\S+\.git(?:#|[ \t]))"
+_NEEDED = re.compile("|".join((_SYNTAX, _FLAG, _HEREDOC, _PLATFORM, _GIT)), re.MULTILINE | re.IGNORECASE)
 _CURES = {
     re.compile(r"unknown (instruction|flag)", re.IGNORECASE): "If a newer Dockerfile syntax knows it (here-documents, "
     "COPY --link), write '# syntax=docker/dockerfile:1' as the first line of the Dockerfile, or use Docker 23 or later",
@@ -26,8 +27,8 @@ _CURES = {
 
 
 def needs_buildkit(dockerfile: Path) -> bool:
-    """Whether the classic builder would refuse the Dockerfile: it names a syntax, or has here-documents, other options
-    than ``--from`` and ``--chown``, or the arguments of the platform."""
+    """Whether the classic builder would refuse the Dockerfile: it names a syntax, adds a Git repository, or has
+    here-documents, other options than ``--from`` and ``--chown``, or the arguments of the platform."""
     text = dockerfile.read_text(encoding="utf-8", errors="replace")
     return _NEEDED.search(_CONTINUED.sub(" ", _COMMENT.sub("", text))) is not None
 

@@ -201,6 +201,7 @@ class Keeper:
             return
         self._limits.start.note(time.monotonic() - self.member.since)
         self._pid, self.member.node, self._silent = pulse.pid, pulse.node, 0.0
+        self.member.running, self.member.room = pulse.running, pulse.room
         self._told_unplaced = False
         self.happened(Event.ANSWERED, "its process has started")
 
@@ -261,6 +262,7 @@ class Keeper:
             return
         done = f"{pulse.running} of its calls go on elsewhere" if pulse.running else "its work is done"
         log.warning("%s leaves its node, and %s; it comes back where there is room", self._label, done)
+        self.member.departures += 1
         try:
             await self._actor.move()
         except Exception as error:  # noqa: BLE001 - half of a move leaves an actor without a place

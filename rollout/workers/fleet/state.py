@@ -79,13 +79,14 @@ class Member:
         starts: how often its process was started.
         node: the Ray id of the node that it was last on; empty until it has answered.
         running, room: of its last pulse.
+        departures: how often it left a node that was announced to go.
     """
 
     def __init__(self, kind: str, number: int, events: EventLog, absent: bool = False) -> None:
         self.kind, self.number, self._events, self._late = kind, number, events, absent
         self.state, self.since = State.ABSENT if absent else State.RESTARTING, time.monotonic()
         self.starts, self.node = 1, ""
-        self.running = self.room = 0
+        self.running = self.room = self.departures = 0
 
     @property
     def restarts(self) -> int:

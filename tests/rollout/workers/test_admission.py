@@ -102,7 +102,7 @@ async def test_while_episodes_wait_for_tools_others_begin_and_no_more_once_they_
         admission.look()
         await turns()
     waiting = len(groups.begun)
-    assert 14 <= waiting <= 18  # 64 attempts with 16 requests
+    assert 16 <= waiting <= 20  # 64 attempts with 16 requests, and at most one look more
     for _ in range(20):
         slow.running = admission.playing
         admission.look()
@@ -111,35 +111,65 @@ async def test_while_episodes_wait_for_tools_others_begin_and_no_more_once_they_
 
 
 @in_a_loop
-async def test_engines_that_join_and_leave_change_the_room() -> None:
-    first, second = engine(room=4), engine(room=4)
-    second.happened(Event.LOST, "killed")
-    admission = Admission([first, second])
+async def test_a_slow_end_of_a_step_lets_no_more_of_the_next_one_begin() -> None:
+    only = engine(room=8)
+    admission = Admission([only])
     groups = Groups(admission)
-    await groups.add(*range(8))
-    assert len(groups.begun) == 2
-    for event in (Event.STARTED, Event.ANSWERED, Event.REFITTED):
-        second.happened(event, "")
-    admission.look()
-    await turns()
-    before = len(groups.begun)
-    assert before >= 4
-    first.happened(Event.LOST, "killed")
-    await groups.end(*groups.begun[:1])
-    assert len(groups.begun) == before  # the room of one engine is full without it
+    await groups.add(*range(4))
+    await groups.end(0, 1, 2)
+    for _ in range(20):  # the last group waits for a judge
+        only.running = 0
+        admission.look()
+    await groups.end(3)
+    await groups.add(*range(10, 30))
+    assert len(groups.begun) == 4 + 4
 
 
 @in_a_loop
-async def test_without_any_working_engine_nothing_is_held_so_that_the_groups_deadline_decides() -> None:
-    only = engine(room=1)
-    admission = Admission([only])
+async def test_an_engine_that_starts_again_or_joins_lets_no_other_groups_begin_before_it_serves() -> None:
+    first, second = engine(room=4), engine(room=4)
+    admission = Admission([first, second])
     groups = Groups(admission)
-    await groups.add(0, 1)
-    assert groups.begun == [0]
-    only.happened(Event.LOST, "killed")
+    await groups.add(*range(12))
+    assert len(groups.begun) == 4
+    for event in (Event.LOST, Event.STARTED, Event.ANSWERED):
+        second.happened(event, "")
+        second.room = second.running = 0
+        first.running = 16
+        admission.look()
+        await turns()
+        assert len(groups.begun) == 4
+    second.happened(Event.REFITTED, "")
+    second.room, first.running = 4, 8
     admission.look()
     await turns()
+    assert len(groups.begun) == 6
+
+
+@in_a_loop
+async def test_while_no_engine_serves_the_room_is_that_of_the_last_ones() -> None:
+    only = engine(room=4)
+    admission = Admission([only])
+    groups = Groups(admission)
+    await groups.add(*range(4))
     assert groups.begun == [0, 1]
+    only.happened(Event.LOST, "killed")
+    only.running = 0
+    admission.look()
+    await groups.add(*range(4, 40))
+    assert len(groups.begun) <= 4
+    await groups.end(*groups.begun)
+    assert 4 <= len(groups.begun) <= 8  # they fail at their deadlines, and the next ones are tried
+
+
+@in_a_loop
+async def test_requests_of_others_leave_as_many_attempts_as_the_engines_hold() -> None:
+    busy = engine(room=8, running=300)
+    admission = Admission([busy])
+    admission.look()
+    groups = Groups(admission)
+    await groups.add(*range(10))
+    assert len(groups.begun) == 2
 
 
 @in_a_loop

@@ -13,6 +13,7 @@ from lachesis.rollout.orders import Failure, Order
 from lachesis.rollout.workers.fleet.keeper import ActorLost, Keeper, Pulse
 from lachesis.rollout.workers.fleet.room_watch import RoomWatch
 from lachesis.rollout.workers.fleet.state import State
+from lachesis.rollout.workers.remote_worker import WorkerLost
 from lachesis.rollout.workers.worker_fleet import WorkerFleet
 from lachesis.verifiers.task import Task
 
@@ -119,3 +120,30 @@ def test_a_worker_without_a_place_or_on_a_node_that_will_go_gets_no_groups(view:
         assert fleet.metrics()["rate/workers_healthy"] <= 0.5
 
     with_fleet(use, 2, view)
+
+
+@pytest.mark.parametrize(
+    ("departs", "reason"), [(True, "worker 0"), (False, "3 environment workers in a row were lost")]
+)
+def test_an_order_outlives_any_number_of_workers_that_left_their_node_but_not_of_those_that_died(
+    departs: bool, reason: str
+) -> None:
+    async def use(fleet: WorkerFleet, workers: list[Scripted], engines: list[Named | None]) -> None:
+        [worker], [member], ends = workers, fleet.members, 7
+        play = worker.run
+
+        async def run(orders: Sequence[Order]) -> list[Failure]:
+            nonlocal ends
+            ends -= 1
+            if ends:
+                member.departures += departs
+                raise WorkerLost("died")
+            return await play(orders)
+
+        worker.run = run  # type: ignore[method-assign]
+        await until(lambda: member.state is State.HEALTHY)
+        [outcome] = await fleet.run([order(0)])
+        assert isinstance(outcome, Failure)
+        assert reason in outcome.reason
+
+    with_fleet(use)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lachesis.verifiers.processes.owner import owner_label
-from lachesis.verifiers.processes.temporary import abandoned, own_path, own_prefix
+from lachesis.verifiers.processes.temporary import abandoned, is_from_here, own_path, own_prefix
 
 
 @pytest.fixture
@@ -58,6 +58,8 @@ def test_names_that_others_could_have_and_links_are_left_alone(temporary: Path) 
         (temporary / name).touch()
     (temporary / os.fsdecode(b"lachesis-x-\xff.1.2-")).touch()
     host, pid, started = owner_label(os.getpid()).split(":")
+    for odd in ("²", "٣", "-1", ""):
+        (temporary / f"lachesis-y-{host}.{odd}.1-").touch()
     (temporary / f"lachesis-x-{'0' * len(host)}.{pid}.{int(started) - 1}-").touch()  # of another machine
     assert list(abandoned()) == [("scratch", temporary / f"{dead}file")]
 
@@ -65,3 +67,10 @@ def test_names_that_others_could_have_and_links_are_left_alone(temporary: Path) 
 def test_without_a_temporary_folder_nothing_is_found(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
     assert list(abandoned()) == []
+
+
+def test_a_file_of_another_machine_is_not_from_here() -> None:
+    assert is_from_here(own_path("mine"))
+    host = owner_label(os.getpid()).partition(":")[0]
+    assert not is_from_here(Path(str(own_path("mine")).replace(host, "0" * len(host))))
+    assert not is_from_here(Path("lachesis.log"))

@@ -237,7 +237,10 @@ def own_containers(api: Any) -> str:
     """
     note = own_path(CONTAINERS)
     with suppress(OSError):
-        note.write_text(_daemon(), encoding="utf-8", errors="surrogateescape")
+        with suppress(FileNotFoundError):
+            note.unlink()  # never written through a link that somebody has put there
+        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(os.fsencode(_daemon()))
         atexit.register(_forget)
     remove_abandoned(api)
     return owner_label(os.getpid())
@@ -258,7 +261,7 @@ def remove_noted(note: Path) -> list[str]:
         ConfigError, SandboxLost: the daemon does not answer.
     """
     try:
-        if note.read_text(encoding="utf-8", errors="surrogateescape") != _daemon():
+        if os.fsdecode(note.read_bytes()) != _daemon():
             return []
     except OSError:
         return []

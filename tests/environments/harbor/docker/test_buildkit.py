@@ -46,6 +46,13 @@ def get(folder: Path, **changes: Any) -> Any:
         "RUN cat <<-'end' > /x\nend",
         "COPY <<file.txt /x\nfile.txt",
         "ARG TARGETARCH",
+        "FROM --platform=$BUILDPLATFORM b AS c",
+        "ONBUILD COPY --link a /a",
+        "ONBUILD RUN <<EOF\necho hi\nEOF",
+        "RUN <<\\EOF\necho hi\nEOF",
+        "RUN a \\\n\n  <<EOF\necho hi\nEOF",
+        "ADD https://a/b.git#main /b",
+        "ADD git@a:b.git /b",
     ],
 )
 def test_what_the_classic_builder_refuses_needs_buildkit(line: str, tmp_path: Path) -> None:
@@ -62,6 +69,7 @@ def test_what_the_classic_builder_refuses_needs_buildkit(line: str, tmp_path: Pa
         "# RUN --mount=type=cache,target=/x",
         "RUN cp --link a b",
         "ENV A=--mount",
+        "ADD https://a/b.github /b",
         "ARG TARGET=x",
         "",
         "\ud7ff\x00é",

@@ -58,9 +58,8 @@ def test_a_killed_run_is_resumed_and_each_newer_checkpoint_allows_further_restar
     assert (code, len(starts)) == (0, 5)
     assert starts[0].endswith(" | ")
     assert all(f"--resume {tmp_path} | the run was killed by SIGKILL; restart 1 of 1" in line for line in starts[1:])
-    assert said[0] == (
-        "the run was killed by SIGKILL; restart 1 of 1 in 0.01 s, from the checkpoint of step 1 in " + str(tmp_path)
-    )
+    first = f"the run was killed by SIGKILL; restart 1 of 1 in 0.01 s, from the checkpoint of step 1 in {tmp_path}"
+    assert first in said  # beside what the clean-up may find of others on this machine
 
 
 def test_restarts_without_a_newer_checkpoint_are_limited(

@@ -10,6 +10,8 @@ import pytest
 from docker.errors import NotFound
 
 from lachesis.rollout.cluster.leftovers import clean
+from lachesis.verifiers.processes.temporary import CONTAINERS, own_path
+from lachesis.verifiers.sandbox.docker.containers import own_containers
 from lachesis.verifiers.sandbox.docker.daemon import connect
 
 LEFT = """
@@ -97,3 +99,13 @@ def test_a_run_that_ends_in_the_usual_way_leaves_no_note(docker_image: str, temp
     process.communicate()
     assert process.returncode == 0
     assert list(temporary.iterdir()) == []
+
+
+def test_a_note_is_not_written_through_a_link_that_somebody_has_put_there(docker_image: str, temporary: Path) -> None:
+    precious = temporary / "precious"
+    precious.write_text("kept")
+    own_path(CONTAINERS).symlink_to(precious)
+    own_containers(connect())
+    assert precious.read_text() == "kept"
+    assert not own_path(CONTAINERS).is_symlink()
+    assert own_path(CONTAINERS).stat().st_mode & 0o777 == 0o600
