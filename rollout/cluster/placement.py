@@ -1,5 +1,6 @@
 """Ray's side of a placement: the nodes of the cluster, placement groups with a deadline, and the place of an actor."""
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,17 @@ from .demand import Bundle, Demand
 from .nodes import Node, asked, choosiness, described, missing
 from .room import RoomView, Seat
 
+log = logging.getLogger("lachesis")
+
 RANKS = "lachesis-ranks"
 """The name of the group of the trainer's ranks, by which the learner finds it; names belong to one job."""
+SOON = 5.0
+"""Seconds of waiting for room after which the user is told."""
+
+
+def _left(end: float) -> float:
+    """Seconds until ``end``."""
+    return max(0.0, end - time.monotonic())
 
 
 def nodes_of_cluster() -> list[Node]:
@@ -64,24 +74,32 @@ class Placement:
         self._alone: dict[Seat, PlacementGroup] = {}
         self._bundles = {(d.role, n): bundle for d in demands if d.elastic for n, bundle in enumerate(d.bundles)}
         self._moving = threading.Lock()
+        self._told = False
         nodes = nodes_of_cluster()
         if fixed and (lacking := missing(demands, nodes, free=False)):
             raise InfrastructureError(_no_room(demands, nodes, lacking, "this machine"))
         end = time.monotonic() + deadline
         for demand in sorted(demands, key=choosiness, reverse=True):
             for group in self._reserve(demand):
-                if group.wait(max(0.0, end - time.monotonic())):
+                if group.wait(min(SOON, _left(end))) or self._wait(group, demands, end):
                     continue
                 self.close()
                 nodes = nodes_of_cluster()
-                lacking = missing(demands, nodes, free=False) or missing(demands, nodes) or "Ray gives no reason"
                 where = f"the cluster, after {deadline:g} s (cluster.deadline),"
-                raise InfrastructureError(_no_room(demands, nodes, lacking, where))
+                raise InfrastructureError(_no_room(demands, nodes, _lacking(demands, nodes), where))
         waiting = ([seat for seat in self._bundles if seat[0] == role] for role in ("engines", "workers"))
         for seats in zip_longest(*waiting):  # in turn, so that neither kind takes all of the room
             for seat in seats:
                 if seat is not None and seat not in self._alone:
                     self._alone[seat] = _group_of_one(seat[0], self._bundles[seat])
+
+    def _wait(self, group: PlacementGroup, demands: Sequence[Demand], end: float) -> bool:
+        """Wait for a group, and say so once; whether it has room in time."""
+        if not self._told and _left(end):
+            self._told = True
+            lacking = _lacking(demands, nodes_of_cluster())
+            log.warning("the cluster has no room yet; the run waits up to %.0f s for it: %s", _left(end), lacking)
+        return bool(group.wait(_left(end)))
 
     def _reserve(self, demand: Demand) -> list[PlacementGroup]:
         """Ask for what must be there at the start."""
@@ -120,6 +138,10 @@ class Placement:
             for group in (*self._groups.values(), *self._alone.values()):
                 remove_placement_group(group)
             self._groups, self._alone = {}, {}
+
+
+def _lacking(demands: Sequence[Demand], nodes: Sequence[Node]) -> str:
+    return missing(demands, nodes, free=False) or missing(demands, nodes) or "Ray gives no reason"
 
 
 def rank_seat(rank: int, gpus: float) -> dict[str, Any]:

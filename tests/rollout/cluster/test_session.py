@@ -16,7 +16,7 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from lachesis.rollout.cluster import delivery
+from lachesis.rollout.cluster import delivery, placement
 from lachesis.rollout.cluster.config import ClusterConfig
 from lachesis.rollout.cluster.delivery import LIBRARY, File, Manifest, model_here, named_node, settle
 from lachesis.rollout.cluster.demand import Actors
@@ -119,7 +119,10 @@ def test_a_colocated_engine_has_the_gpu_of_its_rank_and_no_other_rank_has_it(two
         assert len({(node, *gpus) for node, gpus in own}) == 3
 
 
-def test_no_room_ends_in_time_with_what_is_asked_there_and_missing_and_frees_what_was_reserved(two_nodes: str) -> None:
+def test_no_room_ends_in_time_with_what_is_asked_there_and_missing_and_frees_what_was_reserved(
+    two_nodes: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(placement, "SOON", 0.1)
     settings = validated(ClusterConfig, {"address": two_nodes, "deadline": 1}, "cluster")
     with pytest.raises(InfrastructureError) as caught:
         Session(settings, Actors(engines=2, workers=7))
@@ -127,6 +130,8 @@ def test_no_room_ends_in_time_with_what_is_asked_there_and_missing_and_frees_wha
     assert "1 of 7 workers (1 CPU each) find no node with room: 1 CPU more. It has 2 nodes with 8 CPU" in str(
         caught.value
     )
+    [told] = [line for line in caplog.messages if "no room yet" in line]
+    assert "1 of 7 workers (1 CPU each) find no node with room" in told
     with opened(two_nodes, Actors(engines=2, workers=6)):  # all of it is free again
         pass
 
