@@ -224,7 +224,7 @@ def _inline(report: Report, folder: Path, runs: Runs, expected: Result, number: 
             DAMAGES[fault](run, rng)
         runs.start("train", "--resume", run)
         wait(lambda before=before: newest_step(run) > before or runs.ended(), "progress")
-        injected.seconds = round(time.monotonic() - at, 1)
+        injected.seconds = round(time.monotonic() - at, 3)
     code = runs.wait()
     return f"exit code {code}" if code else Result.of(run).differs(expected)
 
@@ -346,7 +346,7 @@ def on_ray(
                 lambda before=before: newest_step(supervised.run) > before or finished(supervised),
                 f"step after {fault}",
             )
-            injected.seconds = round(time.monotonic() - at, 1)
+            injected.seconds = round(time.monotonic() - at, 3)
         code = supervised.process.wait(DEADLINE)
         report.wrong = f"exit code {code}" if code else Result.of(supervised.run).differs(expected)
     except (AssertionError, subprocess.TimeoutExpired) as error:
