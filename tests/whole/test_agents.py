@@ -145,6 +145,7 @@ tasks = 4
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not HERMES or sys.platform != "linux", reason="LACHESIS_HERMES_PYTHON is not set; see make agents")
 def test_a_tiny_model_is_trained_through_hermes_agent(tmp_path: Path) -> None:
     model = build_tiny_model(tmp_path / "model", hidden=32, layers=1, context=4096)

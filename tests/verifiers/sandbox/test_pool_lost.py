@@ -65,7 +65,7 @@ def test_a_job_whose_agent_is_lost_in_the_middle_runs_again_on_another_and_nothi
 ) -> None:
     monkeypatch.setattr(conversation, "_EXTRA_SECONDS", 2.0)
     before: list[int] = []
-    job = Job(ECHO, limits=Limits(wall=0.5, cpu=0.5))
+    job = Job(ECHO, limits=Limits(wall=1.5, cpu=1.5))
     answer, [end] = asyncio.run(pool.converse([job], lost_once(how == "stopped", before)))
     assert (answer, end.status, end.stdout, end.retries) == (b"dc", "ok", "closed\n", 1), end
     assert [pid for pid in before if pid and _is_alive(pid)] == []
