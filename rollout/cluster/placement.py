@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ...verifiers.errors import ConfigError, InfrastructureError
 from .demand import Bundle, Demand
 from .nodes import Node, asked, choosiness, described, missing
-from .room import RoomView, Seat
+from .room import ActorKey, RoomView
 
 log = logging.getLogger("lachesis")
 
@@ -71,7 +71,7 @@ class Placement:
 
     def __init__(self, demands: Sequence[Demand], deadline: float, fixed: bool = False) -> None:
         self._groups: dict[str, PlacementGroup] = {}
-        self._alone: dict[Seat, PlacementGroup] = {}
+        self._alone: dict[ActorKey, PlacementGroup] = {}
         self._bundles = {(d.role, n): bundle for d in demands if d.elastic for n, bundle in enumerate(d.bundles)}
         self._moving = threading.Lock()
         self._told = False

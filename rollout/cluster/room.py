@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Seat = tuple[str, int]
+ActorKey = tuple[str, int]
 """The role of an actor, such as ``engines``, and its number."""
 
 
@@ -16,5 +16,5 @@ class RoomView:
         leaving: seconds until each node that was announced to go will go, by Ray's id; infinite if that is unknown.
     """
 
-    placed: Mapping[Seat, bool] = field(default_factory=dict)
+    placed: Mapping[ActorKey, bool] = field(default_factory=dict)
     leaving: Mapping[str, float] = field(default_factory=dict)

@@ -45,10 +45,6 @@ class Session:
             self.close()
             raise
 
-    def seat(self, role: str, number: int, gpus: float) -> dict[str, Any]:
-        """As in ``Placement``."""
-        return self.placement.seat(role, number, gpus)
-
     @property
     def placement(self) -> Placement:
         """The room that is reserved."""

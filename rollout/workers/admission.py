@@ -41,7 +41,6 @@ class Admission:
     def __init__(self, engines: Sequence[Member]) -> None:
         self._engines = engines
         self._waiting: deque[_Waiting] = deque()
-        self._held = 0  # attempts of those that wait
         self._most = 0, 0
         self._requests = 0  # at the engines, as far as is known
         self._room = 0
@@ -49,7 +48,7 @@ class Admission:
 
     def metrics(self) -> dict[str, float]:
         """The most attempts since the last call that played, and that were held back, at the same time."""
-        most, self._most = self._most, (self.playing, self._held)
+        most, self._most = self._most, (self.playing, self._held())
         return {"rate/attempts_playing": float(most[0]), "rate/attempts_held": float(most[1])}
 
     @asynccontextmanager
@@ -57,7 +56,6 @@ class Admission:
         """Run the body once there is room for so many attempts; they count until it ends."""
         turn = _Waiting(attempts)
         self._waiting.append(turn)
-        self._held += attempts
         self._let_in()
         try:
             await turn.begin.wait()
@@ -68,7 +66,6 @@ class Admission:
                 self._requests = max(0, self._requests - attempts)
             else:
                 self._waiting.remove(turn)
-                self._held -= attempts
             self._let_in()
 
     async def look_on(self) -> None:
@@ -88,11 +85,14 @@ class Admission:
             self._room = sum(serving) if all(serving) else 0
         while self._waiting and self._has_room():
             turn = self._waiting.popleft()
-            self._held -= turn.attempts
             self.playing += turn.attempts
             self._requests += turn.attempts
             turn.begin.set()
-        self._most = max(self._most[0], self.playing), max(self._most[1], self._held)
+        self._most = max(self._most[0], self.playing), max(self._most[1], self._held())
+
+    def _held(self) -> int:
+        """Attempts of the groups that wait."""
+        return sum(turn.attempts for turn in self._waiting)
 
     def _has_room(self) -> bool:
         return not self._room or self.playing < self._room or self._requests < self.SURPLUS * self._room

@@ -91,7 +91,7 @@ def opened(address: str, actors: Actors, **settings: Any) -> Iterator[Session]:
 
 
 def start(session: Session, role: str, number: int) -> Any:
-    return ray.remote(Place).options(**session.seat(role, number, 0)).remote()
+    return ray.remote(Place).options(**session.placement.seat(role, number, 0)).remote()
 
 
 FAR = {"workers": {"labels": {"zone": "far"}, "resources": {"kvm": 0.5}}}
@@ -111,7 +111,7 @@ def test_engines_are_spread_ranks_are_packed_and_labels_are_kept(two_nodes: str)
 def test_a_colocated_engine_has_the_gpu_of_its_rank_and_no_other_rank_has_it(two_nodes: str) -> None:
     actors = Actors(engines=2, workers=1, ranks=3, gpus_per_engine=0.4, gpus_per_rank=0.6)
     with opened(two_nodes, actors, colocate=True) as session:
-        engines = [ray.remote(Place).options(**session.seat("engines", k, 0.4)).remote() for k in range(2)]
+        engines = [ray.remote(Place).options(**session.placement.seat("engines", k, 0.4)).remote() for k in range(2)]
         ranks = [ray.remote(Place).options(**rank_seat(k, 0.6)).remote() for k in range(3)]
         shared = ray.get([engine.gpus.remote() for engine in engines])
         own = ray.get([rank.gpus.remote() for rank in ranks])
