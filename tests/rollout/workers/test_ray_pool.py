@@ -94,7 +94,7 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
     request = Request(np.array([1, 2], np.int32), SAMPLING)
 
     async def ask() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await RemoteEngine(Broken(error), deadline=60).generate(request)
 
     with pytest.raises(kind):
