@@ -23,6 +23,8 @@ from lachesis.verifiers.task import Task
 from lachesis.verifiers.tool_calling.call import ToolCall
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
+from ..ports import free_port
+
 SERVER = """
 import json, os, subprocess, sys, time
 from mcp.server import MCPServer
@@ -54,6 +56,7 @@ def slow() -> str:
     time.sleep(30)
 
 import mcp_types as t
+
 
 @server.tool()
 def spawn() -> int:
@@ -99,9 +102,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(program: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, str(program), str(port)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

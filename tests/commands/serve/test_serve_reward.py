@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import threading
 import time
 import urllib.request
@@ -16,11 +15,11 @@ from lachesis.commands.serve.serve_reward import command
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError
 
+from ...ports import free_port
+
 
 def test_a_folder_is_served_until_a_signal_comes(tiny_reward_model: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     answers = []
 
     def ask() -> None:

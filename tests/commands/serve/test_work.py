@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -35,15 +34,11 @@ from lachesis.trainer.run.storage.reader import TRAJECTORIES
 from lachesis.trainer.run.storage.run_state import RunState
 from lachesis.trainer.train import train
 
+from ...ports import free_port
+
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "service.md"
 LACHESIS = [sys.executable, "-m", "lachesis.commands.cli"]
 STEPS, PROMPTS = 8, 3
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Watched(Progress):
