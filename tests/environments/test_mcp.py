@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lachesis.environments import mcp
 from lachesis.environments.environment import Environment
 from lachesis.environments.mcp import McpServer
 from lachesis.environments.tools import ToolBox
@@ -104,7 +105,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(program: Path) -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, str(program), str(port)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -227,17 +228,20 @@ def test_a_server_that_dies_leaves_the_episode_unscored(program: Path) -> None:
 
 
 def test_a_call_that_takes_too_long_is_the_models_to_read(program: Path) -> None:
-    server = McpServer(command=[sys.executable, str(program)], deadline=4.0)
+    server = McpServer(command=[sys.executable, str(program)], deadline=8.0)  # which the start has too
     made = played(server, said("slow"), "3")
     assert (made.stop, made.rewards["policy"].total) == (StopReason.DONE, 1.0)
-    assert "no result within 4 s" in results(made)[0]
+    assert "no result within 8 s" in results(made)[0]
     assert servers_of(program) == []
 
 
 @pytest.mark.parametrize(
     "command", [["false"], ["/nowhere/at/all"], [sys.executable, "-c", "import time; time.sleep(60)"]]
 )
-def test_a_server_that_never_comes_leaves_the_episode_unscored(command: list[str]) -> None:
+def test_a_server_that_never_comes_leaves_the_episode_unscored(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "GRACE", 0.5)  # twice of it, for one that does not end by itself
     made = played(McpServer(command=command, deadline=2.0), "3")
     assert made.stop is StopReason.INFRA_ERROR
     assert "no MCP server at" in (made.error or "")
@@ -250,7 +254,7 @@ def test_an_episode_that_is_cancelled_ends_its_server(program: Path) -> None:
 
     async def cancelled() -> None:
         playing = asyncio.create_task(environment.attempt(task, [said("slow"), "3"]))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not servers_of(program):  # noqa: ASYNC110 - it is another process's doing
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1.0)

@@ -25,7 +25,7 @@ def test_a_folder_is_served_until_a_signal_comes(tiny_reward_model: Path) -> Non
     def ask() -> None:
         body = json.dumps({"model": "any", "messages": [{"role": "user", "content": "Hi"}]}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/classify", body)
-        for _ in range(600):
+        for _ in range(4000):
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     answers.append(json.loads(answer.read()))

@@ -44,7 +44,7 @@ async def run(*command: str, seconds: float, **environment: str) -> tuple[int | 
 def test_the_tests_of_the_reference_pass_but_for_its_faults(tmp_path: Path, talk: Callable[..., None]) -> None:
     """Its tests start its server at a port of their own; here ours has that port, so they meet ours."""
     find = "import atroposlib.tests as tests; print(next(iter(tests.__path__)))"
-    done = subprocess.run([PYTHON, "-c", find], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([PYTHON, "-c", find], capture_output=True, text=True, timeout=240, check=True)
     port = free_port()
     for path in Path(done.stdout.strip()).glob("*api_*.py"):
         if path.name.startswith(("test_api_", "api_test_utils")):
