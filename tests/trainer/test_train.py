@@ -383,7 +383,7 @@ def test_a_demonstration_that_the_context_cannot_hold_is_refused(tmp_path: Path)
 
 
 def test_staleness_is_bounded_and_in_one_process_changes_no_bit_from_run_to_run(tmp_path: Path) -> None:
-    parts = {"rollout": {"staleness": 1}, "trainer": {"steps": 6}}
+    parts = {"rollout": {"staleness": 1}, "trainer": {"steps": 6, "parts": 4}}
     first, second = (train(configured(tmp_path, **parts))[0] for _ in range(2))
     assert max(row["staleness"] for row in rows_of(first) if row["step"] > 0) == 1
     assert rows_of(first) == rows_of(second)
