@@ -666,7 +666,7 @@ def test_the_main_job_runs_on_vllm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_on_two_ranks_learns_the_same_and_goes_on_with_one(tmp_path: Path) -> None:
-    constant = {"schedule": "constant"}
+    constant = {"schedule": "constant", "parts": 2}
     alone, _ = train(configured(tmp_path / "alone", trainer=constant))
     run, _ = train(configured(tmp_path, rollout=ONE_OF_EACH, trainer={**constant, "ranks": 2, "steps": 2}))
     compared = ("step", "reward/total", "loss", "grad_norm", "heldout/accuracy", "tokens/trained", "entropy", "lr")

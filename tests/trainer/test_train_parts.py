@@ -15,7 +15,7 @@ from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.progress import Progress
 from lachesis.trainer.run.storage.folder import RunFolder
 
-from .test_train import configured, rows_of, train, weights_of
+from .test_train import ONE_OF_EACH, configured, rows_of, train, weights_of
 
 PARTS: dict[str, Any] = {"trainer": {"steps": 3, "parts": 2, "checkpoint_every": 1}, "eval": {"every": 0}}
 
@@ -82,3 +82,11 @@ def test_a_run_that_is_stopped_between_two_parts_goes_on_to_the_same_weights(
     train(config, resume=folder.path)
     assert rows_of(folder.path, "version") == rows_of(expected, "version")
     assert weights_of(folder.path) == weights_of(expected)
+
+
+@pytest.mark.slow
+def test_on_ray_parts_give_the_bits_of_one_process(tmp_path: Path) -> None:
+    alone, _ = train(configured(tmp_path / "alone", **PARTS))
+    on_ray, _ = train(configured(tmp_path, **PARTS, rollout=ONE_OF_EACH))
+    assert rows_of(on_ray) == rows_of(alone)
+    assert weights_of(on_ray) == weights_of(alone)
