@@ -58,8 +58,10 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
     together, apart = measured(0, EQUAL)[0], measured(1, EQUAL)[0]
     yield "staleness 1 against 0, updates as long as replies", 3600 / apart, "/h", 3600 / together
     waiting = "benchmarks._device:Waiting"
-    together, apart = measured(0, SHORT, waiting)[0], measured(2, SHORT, waiting)[0]
-    yield "staleness 2 against 0, environments that wait", 3600 / apart, "/h", 3600 / together
+    together = measured(0, SHORT, waiting)[0]
+    for parts in (1, PARTS):
+        name = f"staleness 2{f' in {parts} parts' if parts > 1 else ''} against 0, environments that wait"
+        yield name, 3600 / measured(2, SHORT, waiting, parts)[0], "/h", 3600 / together
 
 
 def expected(lengths: Lengths) -> float:

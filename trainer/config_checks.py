@@ -34,10 +34,11 @@ def check_together(config: "RunConfig") -> None:
     trainer = config.trainer
     if trainer.parts > trainer.prompts:
         raise ConfigError(f"trainer.parts = {trainer.parts} is above trainer.prompts = {trainer.prompts}; lower it")
-    if trainer.parts > 1 and config.rollout.sleep:
+    shared = {"rollout.sleep": config.rollout.sleep, "trainer.offload": trainer.offload}
+    for name in (name for name, given in shared.items() if given and trainer.parts > 1):
         raise ConfigError(
-            f"trainer.parts = {trainer.parts} lets the trainer compute while engines generate, which "
-            f"rollout.sleep = {config.rollout.sleep} does not; leave one of them out"
+            f"trainer.parts = {trainer.parts} computes gradients while engines generate, and {name} gives engines and "
+            "trainer the same memory in turns; leave one of them out"
         )
     sampling = config.rollout.sampling
     if sampling.top_p < 1 or sampling.top_k or sampling.min_p:

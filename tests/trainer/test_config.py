@@ -51,10 +51,8 @@ def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_fi
         (["--trainer.offload", "true", "--trainer.ranks", "2"], "trainer.offload works with one rank, and .*ranks = 2"),
         (["--trainer.parts", "0"], "trainer.parts.*greater than or equal to 1"),
         (["--trainer.parts", "5", "--trainer.prompts", "4"], "parts = 5 is above trainer.prompts = 4; lower it"),
-        (
-            ["--trainer.parts", "2", "--rollout.engine", "vllm", "--rollout.sleep", "1"],
-            "parts = 2 lets the trainer compute while engines generate, which rollout.sleep = 1 does not",
-        ),
+        (["--trainer.parts", "2", "--rollout.engine", "vllm", "--rollout.sleep", "1"], "parts = 2.* and rollout.sleep"),
+        (["--trainer.parts", "2", "--trainer.offload", "true"], "parts = 2 .* and trainer.offload gives"),
         (["--seed", str(2**63)], "seed.*less than"),
         (["--environments.1.use", "x"], "'1' is not one of the 1 entries"),
         (["--environments.x.use", "x"], "'x' is not one of the 1 entries"),
