@@ -176,8 +176,7 @@ def test_two_trainers_never_get_the_same_group_and_acknowledge_only_their_own(ta
         assert await client.batch(params=one) == [1, 2]
         assert await client.batch(params=two) == [3, 4]
         assert await client.batch(params=two) == [5, 6]
-        client.service.queue.clock = lambda: time.monotonic() + Times().lease
-        # The first trainer never acknowledged 1 and 2.
+        client.service.queue.clock = lambda: time.monotonic() + Times().lease  # and 1 and 2 were not acknowledged
         assert await client.batch(params=two) == [1, 2]
         assert await client.batch(params=two) == [7, 8]
 

@@ -1,6 +1,7 @@
 """Attacks on the accounting of a job: uncounted time, failures blamed on others, and leftovers for the next job."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -305,7 +306,8 @@ def test_a_forked_child_keeps_no_agent_of_a_dead_parent() -> None:
             time.sleep(0.05)
         assert [pid for pid in agents if _runs(pid)] == []
     finally:
-        os.killpg(parent.pid, signal.SIGKILL)  # the child, which lives for longer
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)  # the child, which lives for longer
 
 
 def _runs(pid: str) -> bool:

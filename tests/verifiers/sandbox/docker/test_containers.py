@@ -485,7 +485,7 @@ def test_a_parent_killed_at_any_moment_leaves_nothing_that_the_next_one_does_not
         return [one["Id"] for one in ours if one["Labels"][OWNER] in owners]
 
     assert wait_until(lambda: not left("running")), "those that were started end by themselves"
-    with containers(docker_image, ECHO):  # which another test may just do as well, and then the daemon is asked once
+    with containers(docker_image, ECHO):  # another process may be removing them at this moment
         assert wait_until(lambda: left("created") == [])
 
 
