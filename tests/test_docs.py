@@ -187,6 +187,7 @@ def lachesis(line: str, cwd: Path) -> str:
 SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.tasks 8"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("training", "least"),
     [pytest.param("", 0.9, id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, 0.0, id="small")],

@@ -79,6 +79,7 @@ def played(document: str, folder: Path, path: dict[str, str], small: dict[str, s
 SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.tasks 8"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "training", [pytest.param("", id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, id="small")]
 )

@@ -73,6 +73,7 @@ class Wild(Environment):
 """
 
 
+@pytest.mark.timeout(600)
 def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "wild.py").write_text(WILD)
     wild = describe(f"{tmp_path}/wild.py")
@@ -87,7 +88,7 @@ def test_each_kind_of_misbehaviour_harms_itself_alone(tmp_path: Path, capfd: pyt
         pool = RayPool(PoolSpec(ModelConfig(path=str(path), context=64), config, (wild,)))
         try:
             await pool.publish(weights)
-            async with asyncio.timeout(200):
+            async with asyncio.timeout(500):
                 alone = (pool.run([order]) for order in orders[:-2])
                 together = pool.run(orders[-2:])  # the first of the two kills its workers and harms only itself
                 return [outcome for part in await asyncio.gather(*alone, together) for outcome in part]

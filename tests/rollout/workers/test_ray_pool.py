@@ -31,6 +31,8 @@ from lachesis.rollout.workers.remote import RemoteEngine
 from lachesis.verifiers.errors import EngineError, EngineLost
 from lachesis.verifiers.group import Group
 
+pytestmark = pytest.mark.timeout(600)
+
 SAMPLING = Sampling(max_tokens=24)
 
 
@@ -172,7 +174,7 @@ def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]], events:
     async def session() -> None:
         pool = RayPool(spec, events)
         try:
-            async with asyncio.timeout(240):
+            async with asyncio.timeout(500):
                 await use(pool)
         finally:
             await pool.close()
