@@ -234,7 +234,8 @@ class Dispatcher:
         room = self._window - self._untrained - (self._admitted - self._consumed)
         end = self._admitted + room
         while self._admitted < end:
-            place = self._admitted % self._prompts
+            ahead = self._untrained + self._admitted - self._consumed  # in this step and later ones
+            place = ahead % self._prompts
             left = next(part_end - place for part_end in self._part_ends if part_end > place)
             chunk = range(self._admitted, min(self._admitted + min(self._chunk, left), end))
             self._admitted = chunk.stop
