@@ -178,8 +178,11 @@ class Breaking(ProcessConnection):
 
     def send(self, data: bytes) -> None:
         if data[:1] == b"J" and (b"print(6 * 7)" not in data or not self.well):
+            children = agents_of(self._process.pid)  # which on a busy machine could answer before they have ended
             self._process.kill()
-            self._process.wait()  # on a busy machine its children could answer before it has ended
+            self._process.wait()
+            while any(map(_is_alive, children)):
+                time.sleep(0.01)
         super().send(data)
 
 
@@ -240,22 +243,23 @@ def test_closing_ends_running_jobs_and_leaves_no_process() -> None:
 
 
 SIGKILLED = """
-import asyncio, os, sys
+import asyncio, time
 from lachesis.verifiers.sandbox.backends import open_backend
 from lachesis.verifiers.sandbox.job import Job, Limits
 from lachesis.verifiers.sandbox.settings import SandboxSettings
 from lachesis.verifiers.settings import validated
 
 pool = open_backend("process", SandboxSettings(size=2))
-forever = Job("import os, time\\nif not os.fork(): os.setsid()\\ntime.sleep(600)", limits=Limits(wall=500))
+code = "import os, time\\nif not os.fork():\\n    os.setsid()\\n    os.write(4, b'forked\\\\n')\\ntime.sleep(600)"
+forever = Job(code, limits=Limits(wall=500))
 
-async def main():
-    jobs = [asyncio.create_task(pool.run(forever)) for _ in range(2)]
-    await asyncio.sleep(1)
+def drive(sessions):
+    for session in sessions:
+        session.read()
     print("running", flush=True)
-    await asyncio.gather(*jobs)
+    time.sleep(600)
 
-asyncio.run(main())
+asyncio.run(pool.converse([forever, forever], drive))
 """
 
 
