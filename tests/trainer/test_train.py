@@ -628,7 +628,7 @@ def test_a_rank_that_is_killed_ends_the_run_with_its_last_checkpoint_kept(tmp_pa
     ranks = [pid for pid in family if b"ray::Rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 1, errors
     assert "a rank of the trainer was lost" in errors
     assert "--resume" in errors
@@ -644,7 +644,7 @@ def test_ctrl_c_ends_ray_and_all_with_the_last_checkpoint_kept(tmp_path: Path) -
     family = descendants(process.pid)
     assert ray_processes(family)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: to all of the foreground group
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
     (line,) = errors.strip().splitlines()
     assert line.startswith("lachesis: stopped; last checkpoint: ")

@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,10 @@ _ATTEMPT_LIMITS = Limits(wall=10, cpu=5, file_size=2 * MIB)
 _SHARE_LIMITS = Limits(wall=10, cpu=5, memory=96 * MIB)
 
 
+PATIENCE = 5.0
+"""Seconds for which the probe waits for its lock of a file that all users of the machine can lock."""
+
+
 def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> list[Layer]:
     """Try each layer of a sandbox.
 
@@ -97,7 +102,7 @@ def probe(run: Callable[[Job], Execution], network: bool, own_user: bool) -> lis
         canary.write("seen")
         canary.flush()
         os.chmod(canary.name, 0o644)
-        fcntl.flock(library, fcntl.LOCK_SH)
+        _lock(library.fileno())
         said = {
             "file": canary.name,
             "pid": os.getpid(),
@@ -185,3 +190,15 @@ def _name(listener: socket.socket) -> str:
 
 def _layer(name: str, held: bool, what: str, cure: str) -> Layer:
     return Layer(name, held, f"{what}: {'out of reach' if held else 'reached'}", "" if held else cure)
+
+
+def _lock(file: int) -> None:
+    """Share a lock, which no job may see. If a program of the machine keeps the file locked, its lock does as well."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return
+            time.sleep(0.02)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -24,13 +23,9 @@ from lachesis.trainer.run.storage.run_state import RunState
 from lachesis.trainer.train import train
 from lachesis.verifiers.errors import ConfigError
 
+from ...ports import free_port
+
 PROGRAM = Path(__file__).with_name("atropos_environment.py")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def settings(out: Path, port: int, *others: dict[str, Any], **trainer: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The layers that each level holds, found by trying; the table in the documentation agrees."""
 
+import fcntl
 import re
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lachesis.verifiers.errors import ConfigError
-from lachesis.verifiers.sandbox import backends
+from lachesis.verifiers.sandbox import backends, probe
 from lachesis.verifiers.sandbox.backends import open_backend, open_sandbox
 from lachesis.verifiers.sandbox.job import Level
 from lachesis.verifiers.sandbox.pool import AgentPool
@@ -53,6 +54,19 @@ def test_each_level_holds_what_the_document_says(pool: Sandbox, request: pytest.
     assert {name: seen[name] for name in documented(level)} == documented(level)
     assert set(seen) - {"memory"} <= set(documented(level))
     assert all(layer.cure for layer in pool.layers if not layer.held)
+
+
+def test_a_lock_that_a_program_of_the_machine_keeps_holds_up_no_sandbox(
+    machine_allows_strong: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "PATIENCE", 0.05)
+    with open("/usr/bin/env", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        pool = open_backend("process", SandboxSettings())
+    try:
+        assert pool.level == Level.STRONG, pool.layers
+    finally:
+        pool.close()
 
 
 def test_a_job_that_shares_the_network_of_the_host_is_not_contained(machine_allows_strong: None) -> None:

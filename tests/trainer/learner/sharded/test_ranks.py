@@ -3,7 +3,6 @@
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,6 +16,8 @@ import torch
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.learner.packing.micro_batch import ROW, micro_batches
 
+from ....ports import free_port
+
 STEP = Path(__file__).with_name("rank_step.py")
 PARTS = runpy.run_path(str(STEP))
 BATCH, sample = PARTS["BATCH"], PARTS["sample"]
@@ -29,13 +30,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def steps(tiny: str, out: Path, size: int) -> Any:
     """What the first of ``size`` ranks wrote."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(STEP), str(size), str(port), tiny, str(out)]
+    command = [sys.executable, str(STEP), str(size), str(free_port()), tiny, str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        _, errors = process.communicate(timeout=150)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors[-3000:]
     finally:
         with suppress(ProcessLookupError):

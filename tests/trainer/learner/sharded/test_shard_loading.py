@@ -1,7 +1,6 @@
 """Loading by shards: the bits of the whole model, a part of its memory, and models whose files cannot be read so."""
 
 import runpy
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,8 @@ from lachesis.rollout.models.loading import load_empty_model, load_model
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.trainer.learner.sharded.shard_loading import open_model
 from lachesis.verifiers.errors import ConfigError
+
+from ....ports import free_port
 
 PROGRAM = Path(__file__).with_name("shard_ranks.py")
 RANKS = 3
@@ -41,12 +42,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def ranks(folders: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What every rank found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     out = str(tmp_path_factory.mktemp("ranks") / "rank")
-    command = [sys.executable, str(PROGRAM), str(RANKS), str(port), out, *folders.values()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    command = [sys.executable, str(PROGRAM), str(RANKS), str(free_port()), out, *folders.values()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(f"{out}{number}", weights_only=False) for number in range(RANKS)]
 
