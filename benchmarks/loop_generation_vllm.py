@@ -2,7 +2,8 @@
 
 The loop is a dispatcher, two workers and one vLLM engine of 64 slots. It is compared with the same engine class in a
 process of its own, and with vLLM's ``LLM.generate``, where no code of Lachesis runs. All three have the same requests
-with the same settings, and sample the same tokens. They take turns, and the best of two rounds counts.
+with the same settings, and sample the same tokens. They take turns, in the opposite order in every second round, and
+the best of three rounds counts.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -32,10 +34,10 @@ from lachesis.verifiers.task import Task
 
 from .loop_generation import requests_of, sampled
 
-STEPS, PROMPTS, ATTEMPTS, STALENESS = 4, 12, 8, 2
+STEPS, PROMPTS, ATTEMPTS, STALENESS = 4, 8, 8, 2
 SLOTS, CONTEXT, LENGTH = 64, 256, 128
 MODEL = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 2}
-ROUNDS = 2
+ROUNDS = 3
 
 Rate = tuple[int, float]
 """Sampled tokens, and the seconds that they took."""
@@ -66,15 +68,21 @@ async def compared(path: str) -> list[float]:
         pool = RayPool(spec.for_workers())
         try:
             await pool.infos()
-            await episodes(pool, tasks[:ATTEMPTS], steps=1)
-            rates = []
-            for _ in range(ROUNDS):
-                made = [await episodes(pool, tasks, STEPS), *[await process.sample(requests) for process in alone]]
-                assert len({tokens for tokens, _ in made}) == 1, f"all sample the same tokens, found {made}"
-                rates.append([tokens / seconds for tokens, seconds in made])
+            await episodes(pool, tasks[:PROMPTS], steps=1)
+            sides: list[Callable[[], Awaitable[Rate]]] = [
+                partial(episodes, pool, tasks, STEPS),
+                *(partial(process.sample, requests) for process in alone),
+            ]
+            best, counts = [0.0] * len(sides), set[int]()
+            for round_ in range(ROUNDS):
+                for place in range(len(sides))[:: -1 if round_ % 2 else 1]:
+                    tokens, seconds = await sides[place]()
+                    best[place] = max(best[place], tokens / seconds)
+                    counts.add(tokens)
         finally:
             await pool.close()
-    return [max(found) for found in zip(*rates, strict=True)]
+    assert len(counts) == 1, f"all sample the same tokens, but they sampled {counts}"
+    return best
 
 
 async def episodes(pool: RayPool, tasks: list[Task], steps: int) -> Rate:
