@@ -124,6 +124,10 @@ class RankedLearner:
     load = on_all_ranks(LocalLearner.load)
     memory = on_all_ranks(LocalLearner.memory)
 
+    def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """As in ``Learner``; the samples are put into the object store once, for all ranks."""
+        self.call("add_gradient", Once(samples))
+
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``; the samples are put into the object store once, for all ranks."""
         result: StepResult = self.call("policy_step", Once(samples), lr)[0]
