@@ -34,9 +34,9 @@ from lachesis.verifiers.task import Task
 
 from .loop_generation import requests_of, sampled
 
-STEPS, PROMPTS, ATTEMPTS, STALENESS = 4, 8, 8, 2
+STEPS, PROMPTS, ATTEMPTS, STALENESS = 4, 4, 8, 2
 SLOTS, CONTEXT, LENGTH = 64, 256, 128
-MODEL = {"hidden": 256, "layers": 4, "heads": 4, "kv_heads": 2}
+MODEL = {"hidden": 512, "layers": 4, "heads": 8, "kv_heads": 4}
 ROUNDS = 3
 
 Rate = tuple[int, float]
@@ -96,7 +96,7 @@ async def episodes(pool: RayPool, tasks: list[Task], steps: int) -> Rate:
     groups: list[Group] = []
     dispatcher.trained(0, steps)
     for left in reversed(range(steps)):
-        groups += (await dispatcher.next_step()).groups
+        groups += (await dispatcher.next_groups(prompts)).groups
         dispatcher.trained(0, left)
     return sampled(groups), time.perf_counter() - begun
 
