@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
@@ -62,7 +63,8 @@ class Dispatcher:
         prompts: P, groups a step.
         staleness: S.
         start: the first admission index.
-        chunks: into how many calls a step's orders are split.
+        chunks: into how many calls a step's orders are split, or more so that none spans two parts.
+        parts: how many groups of a step are taken at a time (``next_groups``), in order; by default all of them.
         on_failure: with ``fail``, the first failure ends the run.
         learn: is called with the outcome of each order, in admission order.
         max_resampled: most groups without variance in whose place a step admits others (dynamic sampling: DAPO,
@@ -81,6 +83,7 @@ class Dispatcher:
         staleness: int = 0,
         start: int = 0,
         chunks: int = 8,
+        parts: Sequence[int] = (),
         on_failure: str = "retry",
         learn: Callable[[Outcome | Passed], None] = lambda outcome: None,
         max_resampled: int = 0,
@@ -95,6 +98,7 @@ class Dispatcher:
         self._window = (staleness + 1) * prompts
         self._begun = False
         self._chunk = math.ceil(prompts / chunks)
+        self._part_ends = tuple(accumulate(parts)) or (prompts,)
         self._on_failure = on_failure
         self._learn = learn
         self._max_resampled = max_resampled
@@ -225,13 +229,15 @@ class Dispatcher:
     def _admit(self) -> None:
         """Admit groups until the bound is reached, in chunks of which each goes to one worker.
 
-        No chunk spans two steps, since all of its groups come back together.
+        No chunk spans two parts or two steps, since all of its groups come back together.
         """
         room = self._window - self._untrained - (self._admitted - self._consumed)
         end = self._admitted + room
         while self._admitted < end:
-            step_end = (self._admitted // self._prompts + 1) * self._prompts
-            chunk = range(self._admitted, min(self._admitted + self._chunk, step_end, end))
+            ahead = self._untrained + self._admitted - self._consumed  # in this step and later ones
+            place = ahead % self._prompts
+            left = next(part_end - place for part_end in self._part_ends if part_end > place)
+            chunk = range(self._admitted, min(self._admitted + min(self._chunk, left), end))
             self._admitted = chunk.stop
             orders = [self._order(index, next(self._draws)) for index in chunk]
             for order in orders:

@@ -20,7 +20,7 @@ from ..verifiers.plugins import Plugins
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
 from .advantages.estimator import ESTIMATORS
-from .config_checks import check_parts, check_together
+from .config_checks import check_normalization, check_parts, check_together
 from .learner.config import LoraConfig
 from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZATIONS, LossConfig
 from .overrides import apply_overrides
@@ -226,7 +226,7 @@ class RunConfig(Settings):
         """Import the user's own losses, engines and so on, so that a mistake in one is found before the run starts.
 
         Raises:
-            ConfigError: one of them cannot be imported, or does not fit ``trainer.parts``.
+            ConfigError: one of them cannot be imported, is not what it must be, or does not fit ``trainer.parts``.
         """
         loss = self.trainer.loss
         chosen: list[tuple[Plugins[Any], str]] = [
@@ -242,6 +242,7 @@ class RunConfig(Settings):
         for plugins, name in chosen:
             plugins.check_own(name)
         check_parts(self.trainer)
+        check_normalization(self)
 
     def build_environments(self) -> list[Environment]:
         """Build the environments of the run, in order.

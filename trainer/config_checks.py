@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from ..verifiers.errors import ConfigError
 from .advantages.earned import ByGroup
 from .advantages.estimator import ESTIMATORS
+from .losses.config import NORMALIZATIONS
+from .losses.normalization import Weights
 
 if TYPE_CHECKING:  # it calls these checks
     from .config import RunConfig, TrainerConfig
@@ -59,3 +61,12 @@ def check_parts(trainer: "TrainerConfig") -> None:
             f"trainer.parts = {trainer.parts} needs an estimator that takes one group at a time (@by_group), and "
             f"trainer.advantage = {trainer.advantage!r} takes all groups of a step; leave out trainer.parts"
         )
+
+
+def check_normalization(config: "RunConfig") -> None:
+    """Call the normalization once, so that a mistake in a user's is found before the run starts.
+
+    Raises:
+        ConfigError: It cannot be imported, or does not return ``Weights``.
+    """
+    Weights.of(NORMALIZATIONS.load(config.trainer.loss.normalize), [1, 2], config.rollout.sampling.max_tokens)

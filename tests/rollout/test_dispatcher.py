@@ -2,6 +2,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,20 @@ def test_no_chunk_spans_two_steps_because_its_groups_come_back_together() -> Non
         asyncio.run(consume(dispatch, 3, groups=5))
     assert chunks
     assert all(len(set(steps)) == 1 for steps in chunks)
+
+
+@pytest.mark.parametrize("start", [0, 5])  # a resumed run begins anywhere: groups failed, or its steps were smaller
+def test_no_chunk_spans_two_parts_of_a_step_else_the_first_would_wait_for_the_second(start: int) -> None:
+    class Chunks(SlowPool):
+        async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+            chunks.append([order.index - start for order in orders])
+            return await super().run(orders)
+
+    chunks: list[list[int]] = []
+    options: dict[str, Any] = {"sampling": Sampling(), "prompts": 7, "chunks": 2, "parts": [3, 2, 2], "start": start}
+    dispatch = Dispatcher(Chunks(), draws(), seed=0, **options)
+    asyncio.run(consume(dispatch, 2, groups=7))
+    assert chunks == [[0, 1, 2], [3, 4], [5, 6], [7, 8, 9], [10, 11], [12, 13]]
 
 
 @pytest.mark.parametrize("staleness", [0, 1, 3])

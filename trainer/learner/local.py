@@ -24,6 +24,7 @@ from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS, PreferenceConfig
+from ..losses.normalization import Weights
 from ..losses.objective import Objective
 from ..losses.preference import Preference
 from ..losses.terms import Tokens
@@ -124,7 +125,7 @@ class LocalLearner:
         if sums is None:
             self._begin_step()
             sums = StepSums()
-        weights = self._normalize([int(sample.mask.sum()) for sample in samples], self.longest)
+        weights = Weights.of(self._normalize, [int(sample.mask.sum()) for sample in samples], self.longest)
         for micro in self._micro_batches(sums.begin_part(samples, weights, needs_all=self.objective.needs_all)):
             logprobs_N, entropy_N, _ = self._policy(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one

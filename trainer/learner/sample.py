@@ -63,6 +63,11 @@ class Sample:
                 "sampled can be trained; mask it out"
             )
 
+    @property
+    def has_advantage(self) -> bool:
+        """Whether the advantage of any trained token is not 0."""
+        return bool(self.advantages[self.mask].any())
+
 
 def samples_of(
     groups: Sequence[Group],

@@ -43,7 +43,7 @@ class StepSums:
             needs_all: whether samples whose advantages are all 0 have a gradient, too.
         """
         weighed = [replace(one, weight=float(weight)) for one, weight in zip(samples, weights.weights_S, strict=True)]
-        live = [one for one in weighed if needs_all or one.advantages[one.mask].any()]
+        live = [one for one in weighed if needs_all or one.has_advantage]
         self.divisor += weights.divisor
         self._trained += sum(int(sample.mask.sum()) for sample in samples)
         self._forward += sum(sample.tokens.size for sample in live)

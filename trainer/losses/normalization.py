@@ -4,8 +4,8 @@ All weights come from counts of the whole step, so the result does not depend on
 micro-batches, parts and ranks.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from ...verifiers.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
+
+Normalization = Callable[[Sequence[int], int], "Weights"]
+"""Takes the number of trained tokens of each sequence, and the most tokens of a reply."""
 
 
 class Weights(NamedTuple):
@@ -27,6 +30,26 @@ class Weights(NamedTuple):
 
     weights_S: Floats
     divisor: float
+
+    @classmethod
+    def of(cls, normalization: Normalization, lengths_S: Sequence[int], longest: int) -> "Weights":
+        """Call ``normalization``, which may be a user's, and check what it returns.
+
+        Raises:
+            ConfigError: It does not return a weight for each sequence and a divisor above 0.
+        """
+        found: Any = normalization(lengths_S, longest)
+        if not isinstance(found, cls):
+            raise ConfigError(
+                f"the normalization of trainer.loss.normalize must return Weights(weights_S, divisor), found "
+                f"{type(found).__name__}; see lachesis/trainer/losses/normalization.py"
+            )
+        if len(found.weights_S) != len(lengths_S) or not found.divisor > 0:
+            raise ConfigError(
+                f"the normalization of trainer.loss.normalize must return a weight for each of {len(lengths_S)} "
+                f"sequences and a divisor above 0, found {len(found.weights_S)} weights and {found.divisor}"
+            )
+        return found
 
 
 def by_token(lengths_S: Sequence[int], longest: int) -> Weights:

@@ -13,6 +13,7 @@ from ...rollout.tasks.mixture import Mixture
 from ...rollout.workers.pool import GroupMaker, PoolSpec
 from ...verifiers.errors import ConfigError
 from ..config import RunConfig
+from .parts import part_sizes
 
 
 def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
@@ -68,6 +69,7 @@ def open_dispatcher(
         staleness=rollout.staleness,
         start=start,
         chunks=rollout.parallel_workers * (4 if early else 1),
+        parts=part_sizes(prompts, config.trainer.parts),
         on_failure=rollout.on_failure,
         learn=learn,
         max_resampled=int(config.trainer.dynamic_sampling * prompts),
