@@ -23,6 +23,8 @@ _PLACEHOLDER = re.compile(_PRIVATE)
 _REMEMBERED_TOOLS, _REMEMBERED_PIECES = 64, 512
 _REMEMBERED_LENGTHS = range(256, 1 << 16)
 """Characters of the texts that are worth remembering, and small enough."""
+_SHORT = 2048
+"""Renderings with fewer characters are encoded in one piece, which is faster; most are new messages of one agent."""
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
 _SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
 _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
@@ -115,7 +117,8 @@ class Codec:
             pieces: texts and, between them, control tokens with the white space that belongs to them.
             marks: of the rendering.
         """
-        if not self._pieces.trusts("") or not any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2]):
+        is_long = sum(map(len, pieces)) >= _SHORT and any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2])
+        if not is_long or not self._pieces.trusts(""):
             return [self._encoded(marks.restore("".join(pieces)))]
         encoded, short = [], ""
         for index, piece in enumerate(pieces):

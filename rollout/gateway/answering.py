@@ -69,7 +69,7 @@ def _read(opened: Opened, dialect: Dialect, body: bytes) -> Call:
         raise Refusal("the body is a JSON object")
     if opened.own_sampling:
         given = _without_sampling(given)
-    call = dialect.read(given)
+    call = dialect.read(given, opened.conversations)
     opened.check_model(call.wanted.model)
     return call
 

@@ -19,6 +19,7 @@ from ..engines.engine import Ids, Sampling
 from ..service.engine.requests import Refusal, Wanted
 from .answers import Answers
 from .call import Answer, Call, Choice
+from .dialects.contents import Conversations
 from .moderation import MODERATED, Hook, Moderation
 from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of, without_key
 from .text_player import TextPlayer
@@ -50,6 +51,7 @@ class Opened:
         url: of the gateway, ends before ``/v1``.
         key: the API key that agents send; it is never logged.
         model: the name of the model.
+        conversations: reads the messages of its calls.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Opened:
         self._forget = forget
         self._tree = Tree()
         self._answers = Answers()
+        self.conversations = Conversations()
         self._counts: Counter[str] = Counter()
         self._sampled = self._reserved = 0
         self._running: set[asyncio.Task[object]] = set()

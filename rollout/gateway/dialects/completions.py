@@ -7,6 +7,7 @@ from typing import Any
 
 from ...service.engine.requests import Refusal, TextWanted, read_wanted
 from ..call import Answer, Call, Choice
+from .contents import Conversations
 from .dialect import COMMENT, event, openai_error, read_sampling
 
 _DEFAULT_TOKENS = 16  # as OpenAI and vLLM have it
@@ -18,7 +19,7 @@ class Completions:
     paths: tuple[str, ...] = ("/v1/completions",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         prompts = read_wanted(TextWanted, {"prompt": body.get("prompt")}).prompts
         if not prompts:

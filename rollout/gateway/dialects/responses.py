@@ -9,7 +9,7 @@ from typing import Any
 
 from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, with_reasoning
-from .contents import content_of, read_conversation
+from .contents import Conversations, content_of
 from .dialect import COMMENT, event, openai_error, read_list, read_sampling, text_of
 
 _SEALED = "lachesis:"
@@ -23,7 +23,7 @@ class Responses:
     paths: tuple[str, ...] = ("/v1/responses",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         given = body.get("input")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else read_list(body, "input")
@@ -38,7 +38,7 @@ class Responses:
         previous = body.get("previous_response_id")
         return Call(
             read_sampling(named, max_tokens=body.get("max_output_tokens"), response_format=_format(body.get("text"))),
-            tuple(read_conversation(told)),
+            known.read(told),
             () if body.get("tool_choice") == "none" else tuple(tools),
             False if effort == "none" else None,
             stream=body.get("stream") is True,
