@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...verifiers.message import Message
@@ -25,7 +24,7 @@ class Call:
         wanted: how to sample.
         messages: the conversation; an assistant's content has its reasoning inside ``<think>``. Empty if there are
             ``prompts``.
-        tools: JSON schemas in OpenAI's shape.
+        tools: JSON schemas in OpenAI's shape; the same object for every call that has the same ones.
         thinking: whether the template is told to have reasoning; None to leave that to it.
         prompts: prompts of the dialects without messages, each as text or as ids.
         stream: whether the answer is a stream of events.
@@ -39,7 +38,7 @@ class Call:
 
     wanted: Wanted
     messages: tuple[Message, ...] = ()
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: Schemas = field(default_factory=Schemas)
     thinking: bool | None = None
     prompts: tuple[str | list[int], ...] = ()
     stream: bool = False
@@ -49,11 +48,6 @@ class Call:
     kept: bool = False
     digest: bytes = b""
     retried: bool = False
-
-    @cached_property
-    def schemas(self) -> Schemas:
-        """The tools; the same object for every call that has the same ones."""
-        return Schemas.interned(self.tools)
 
 
 @dataclass(frozen=True)

@@ -160,14 +160,14 @@ class TokenPlayer:
         assert node.completion is not None
         last = node.completion.tokens[-1:].tolist()
         end = last[0] if last and last[0] in renderer.stop_ids else None
-        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.schemas)
+        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.tools)
         if bridge is None:
             return None, TEMPLATE
         return np.concatenate([node.ids(), bridge]), opening.began
 
     def _rendered(self, renderer: Renderer, told: Sequence[Message], call: Call) -> Ids:
         try:
-            return renderer.prompt(told, call.schemas)
+            return renderer.prompt(told, call.tools)
         except DataError as error:
             raise Refusal(str(error), param="messages") from None
 
@@ -187,7 +187,7 @@ class TokenPlayer:
         if not call.tools:
             return
         try:
-            shown = renderer.has_place_for(call.schemas)
+            shown = renderer.has_place_for(call.tools)
         except DataError as error:
             raise Refusal(str(error), param="tools") from None
         if not shown:

@@ -273,7 +273,7 @@ def _key_of(node: Node) -> Key:
 
 def _start(call: Call) -> bytes:
     """The key of an empty conversation, which tells apart tools and options of the template."""
-    return chained(call.schemas.sorted_digest, str(call.thinking))
+    return chained(call.tools.sorted_digest, str(call.thinking))
 
 
 def _common(told: Sequence[Message], messages: Sequence[Message]) -> int:

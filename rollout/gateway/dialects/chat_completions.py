@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ....verifiers.message import Message
+from ...chats.schemas import Schemas
 from ...service.engine.requests import ChatWanted, Refusal, read_wanted
 from ..call import Answer, Call, Choice, with_reasoning
 from .contents import Conversations, read_one
@@ -31,7 +32,7 @@ class ChatCompletions:
         return Call(
             read_sampling(body),
             known.read(given, _read),
-            () if body.get("tool_choice") == "none" else tuple(read_list(body, "tools", [])),
+            Schemas.interned(() if body.get("tool_choice") == "none" else read_list(body, "tools", [])),
             False if body.get("reasoning_effort") == "none" else thinking,
             stream=body.get("stream") is True,
             usage=isinstance(options, dict) and options.get("include_usage") is True,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ...chats.schemas import Schemas
 from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, ToolUse, with_reasoning
 from .contents import Conversations, content_of, joined
@@ -40,7 +41,7 @@ class Messages:
         return Call(
             read_sampling(named, stop=body.get("stop_sequences")),
             known.read(told),
-            tuple(_tool(tool) for tool in read_list(body, "tools", [])) if called else (),
+            Schemas.interned(_tool(tool) for tool in (read_list(body, "tools", []) if called else ())),
             True if thinks else None,
             stream=body.get("stream") is True,
         )

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
+from ...chats.schemas import Schemas
 from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, with_reasoning
 from .contents import Conversations, content_of
@@ -39,7 +40,7 @@ class Responses:
         return Call(
             read_sampling(named, max_tokens=body.get("max_output_tokens"), response_format=_format(body.get("text"))),
             known.read(told),
-            () if body.get("tool_choice") == "none" else tuple(tools),
+            Schemas.interned(() if body.get("tool_choice") == "none" else tools),
             False if effort == "none" else None,
             stream=body.get("stream") is True,
             instructed=bool(instructions),
