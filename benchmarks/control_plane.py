@@ -140,7 +140,7 @@ async def figures(engines: int, staleness: int) -> dict[str, float]:
     for step in range(steps + 1):
         if step == 1:  # the first step fills the pipeline and the caches
             began = time.process_time()
-        waiting = asyncio.create_task(dispatcher.next_step())
+        waiting = asyncio.create_task(dispatcher.next_groups(prompts))
         await holder.until(window * ATTEMPTS)
         in_flight = in_flight or resident() - before
         holder.release(range(dispatcher.position, dispatcher.position + prompts))

@@ -3,6 +3,7 @@
 The whole loop runs on Ray: two engines of 64 slots with decode steps of 15 ms, 16 groups of 8 replies a step, and
 updates of 1.5 s. Replies of 1 to 256 tokens with a long tail, and of 74 to 256 tokens without, are compared with two
 limits: engines that are never idle, and the rule of admission without any overhead, which a small simulation gives.
+Where a step is in parts (``trainer.parts``), the update of a part waits a part of its time.
 Replies that take as long as an update, and environments that wait, are compared with the run without staleness.
 """
 
@@ -32,6 +33,8 @@ from ._device import DECODE, length
 
 ENGINES, SLOTS, UPDATE = 2, 64, 1.5
 PROMPTS, ATTEMPTS = 16, 8
+PARTS = 8
+"""Into which the groups of a step are split where the update begins with those that are made."""
 STEPS, SKIPPED = 16, 4
 
 Lengths = dict[str, float]
@@ -44,18 +47,21 @@ SHORT: Lengths = {"typical": 5, "spread": 0.5, "most": 20}
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    for kind, lengths, bounds in (("long tail", TAIL, (0, 1, 2, 4)), ("even", EVEN, (1,))):
-        for staleness in bounds:
-            seconds, never_idle = measured(staleness, lengths)
-            name = f"{kind}, staleness {staleness}, against"
-            yield f"{name} engines that are never idle", 3600 / seconds, "/h", 3600 / never_idle
-            rule = simulated(staleness, lengths) * never_idle / expected(lengths)
-            yield f"{name} the same rule without overhead", 3600 / seconds, "/h", 3600 / rule
+    cases = [*((TAIL, staleness, 1) for staleness in (0, 1, 2, 4)), (TAIL, 1, PARTS), (EVEN, 1, 1), (EVEN, 1, PARTS)]
+    for lengths, staleness, parts in cases:
+        seconds, never_idle = measured(staleness, lengths, parts=parts)
+        kind = "long tail" if lengths is TAIL else "even"
+        name = f"{kind}, staleness {staleness}{f' in {parts} parts' if parts > 1 else ''}, against"
+        yield f"{name} engines that are never idle", 3600 / seconds, "/h", 3600 / never_idle
+        rule = simulated(staleness, lengths, parts) * never_idle / expected(lengths)
+        yield f"{name} the same rule without overhead", 3600 / seconds, "/h", 3600 / rule
     together, apart = measured(0, EQUAL)[0], measured(1, EQUAL)[0]
     yield "staleness 1 against 0, updates as long as replies", 3600 / apart, "/h", 3600 / together
     waiting = "benchmarks._device:Waiting"
-    together, apart = measured(0, SHORT, waiting)[0], measured(2, SHORT, waiting)[0]
-    yield "staleness 2 against 0, environments that wait", 3600 / apart, "/h", 3600 / together
+    together = measured(0, SHORT, waiting)[0]
+    for parts in (1, PARTS):
+        name = f"staleness 2{f' in {parts} parts' if parts > 1 else ''} against 0, environments that wait"
+        yield name, 3600 / measured(2, SHORT, waiting, parts)[0], "/h", 3600 / together
 
 
 def expected(lengths: Lengths) -> float:
@@ -68,10 +74,10 @@ def step_of(tokens: float) -> float:
     return max(UPDATE, tokens * DECODE / (ENGINES * SLOTS))
 
 
-def measured(staleness: int, lengths: Lengths, environment: str = "arithmetic") -> tuple[float, float]:
+def measured(staleness: int, lengths: Lengths, environment: str = "arithmetic", parts: int = 1) -> tuple[float, float]:
     """Seconds a step takes in a whole run on Ray, and those that the run's tokens need (``step_of``)."""
     with tempfile.TemporaryDirectory() as out:
-        folder = played(out, staleness, lengths, environment)
+        folder = played(out, staleness, lengths, environment, parts=parts)
         events = [json.loads(line) for line in (folder.path / EVENTS).read_text().splitlines()]
         ends = [event["t"] for event in events if event["event"] == "published"][1:]  # of updates
         tokens = fmean(row["tokens/sampled"] for row in folder.metrics() if row["step"] > 0)
@@ -80,7 +86,12 @@ def measured(staleness: int, lengths: Lengths, environment: str = "arithmetic") 
 
 
 def played(
-    out: str | Path, staleness: int, options: Mapping[str, Any], environment: str = "arithmetic", steps: int = STEPS
+    out: str | Path,
+    staleness: int,
+    options: Mapping[str, Any],
+    environment: str = "arithmetic",
+    steps: int = STEPS,
+    parts: int = 1,
 ) -> RunFolder:
     """The closed folder, in ``out``, of a run of ``steps`` steps and those that are needed to end it.
 
@@ -90,6 +101,7 @@ def played(
         options: of ``DeviceEngine``.
         environment: what is played.
         steps: steps in which the engines have as many groups as S allows.
+        parts: into which each step is split.
     """
     config = RunConfig.model_validate(
         {
@@ -109,6 +121,7 @@ def played(
             "trainer": {
                 "steps": steps + staleness + 1,
                 "prompts": PROMPTS,
+                "parts": parts,
                 "probe_tolerance": 1e9,
                 "checkpoint_every": 10_000,
             },
@@ -131,28 +144,37 @@ class DeviceLearner(LocalLearner):
 
     def __init__(self, model: ModelConfig, config: TrainerConfig, longest: int) -> None:
         super().__init__(model, config, longest)
+        self._samples: list[Sample] = []
+
+    def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """As in ``Learner``."""
+        time.sleep(UPDATE * len(samples) / (PROMPTS * ATTEMPTS))
+        self._samples += samples
 
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``."""
-        time.sleep(UPDATE)
-        tokens = float(sum(sample.tokens.size for sample in samples))
+        self.add_gradient(samples)
+        step, self._samples = self._samples, []
+        tokens = float(sum(sample.tokens.size for sample in step))
         metrics = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": tokens, "tokens/forward": tokens}
-        nothing = [None] * len(samples)
+        nothing = [None] * len(step)
         return StepResult({**LossMetrics().metrics(), **metrics}, list(nothing), list(nothing))
 
 
-def simulated(staleness: int, lengths: Lengths, steps: int = 60, skipped: int = 10) -> float:
+def simulated(staleness: int, lengths: Lengths, parts: int = 1, steps: int = 60, skipped: int = 10) -> float:
     """Seconds a step takes if nothing but decoding and updates takes time."""
     queues: list[deque[list[int]]] = [deque() for _ in range(ENGINES)]  # [tokens left, group]
     slots: list[list[list[int]]] = [[] for _ in range(ENGINES)]
     missing: dict[int, int] = {}
-    admitted = consumed = untrained = step = 0
-    now = begun = update_end = 0.0
+    admitted = made = computed = published = 0  # groups, in order
+    step, part, now, begun, part_end = 0, PROMPTS // parts, 0.0, 0.0, 0.0
     while step < steps:
-        if update_end and now >= update_end:
-            update_end, untrained, step = 0.0, 0, step + 1
-            begun = now if step == skipped else begun
-        for group in range(admitted, consumed - untrained + (staleness + 1) * PROMPTS):
+        if part_end and now >= part_end:
+            part_end, computed = 0.0, computed + part
+            if computed == published + PROMPTS:
+                published, step = computed, step + 1
+                begun = now if step == skipped else begun
+        for group in range(admitted, published + (staleness + 1) * PROMPTS):
             seeds = range(group * ATTEMPTS, (group + 1) * ATTEMPTS)
             queues[group % ENGINES].extend([length(seed, **lengths), group] for seed in seeds)
             missing[group], admitted = ATTEMPTS, group + 1
@@ -164,8 +186,8 @@ def simulated(staleness: int, lengths: Lengths, steps: int = 60, skipped: int = 
                 missing[request[1]] -= not request[0]
             slots[number] = [request for request in slots[number] if request[0]]
         now += DECODE
-        while not update_end and untrained < PROMPTS and not missing.get(consumed, 1):
-            consumed, untrained = consumed + 1, untrained + 1
-        if untrained == PROMPTS and not update_end:
-            update_end = now + UPDATE
+        while not missing.get(made, 1):
+            made += 1
+        if not part_end and made >= computed + part:
+            part_end = now + UPDATE / parts
     return (now - begun) / (steps - skipped)

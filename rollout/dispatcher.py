@@ -5,10 +5,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 from ..verifiers.errors import InfrastructureError
 from ..verifiers.group import Group
+from .engines.activity import Span
 from .engines.engine import Sampling
 from .event_log import EventLog
 from .orders import TRAINING, Failure, Order, Outcome, Passed, facts_of
@@ -20,17 +22,18 @@ log = logging.getLogger("lachesis")
 
 
 @dataclass(frozen=True)
-class Step:
-    """The groups of one optimizer step.
+class Batch:
+    """The groups of one optimizer step, or of a part of it.
 
     Attributes:
-        groups: P groups in admission order.
+        groups: in admission order.
         seconds: the time for which the trainer waited.
         failures: groups that could not be made; others were admitted in their place.
         passed_over: groups without variance; others were admitted in their place, too.
         ages: seconds from the admission of each group until it was handed out.
         durations: seconds from the admission of each group until it was made.
         stalled: seconds of the wait in which later groups were ready, but the next in order was not.
+        waits: when the trainer waited.
     """
 
     groups: tuple[Group, ...]
@@ -40,6 +43,11 @@ class Step:
     ages: tuple[float, ...] = ()
     durations: tuple[float, ...] = ()
     stalled: float = 0.0
+    waits: tuple[Span, ...] = ()
+
+    def __add__(self, later: "Batch") -> "Batch":
+        """Return this part of a step and a later one as one."""
+        return Batch(*(getattr(self, one.name) + getattr(later, one.name) for one in fields(self)))
 
 
 class Dispatcher:
@@ -55,7 +63,8 @@ class Dispatcher:
         prompts: P, groups a step.
         staleness: S.
         start: the first admission index.
-        chunks: into how many calls a step's orders are split.
+        chunks: into how many calls a step's orders are split, or more so that none spans two parts.
+        parts: how many groups of a step are taken at a time (``next_groups``), in order; by default all of them.
         on_failure: with ``fail``, the first failure ends the run.
         learn: is called with the outcome of each order, in admission order.
         max_resampled: most groups without variance in whose place a step admits others (dynamic sampling: DAPO,
@@ -74,6 +83,7 @@ class Dispatcher:
         staleness: int = 0,
         start: int = 0,
         chunks: int = 8,
+        parts: Sequence[int] = (),
         on_failure: str = "retry",
         learn: Callable[[Outcome | Passed], None] = lambda outcome: None,
         max_resampled: int = 0,
@@ -88,6 +98,7 @@ class Dispatcher:
         self._window = (staleness + 1) * prompts
         self._begun = False
         self._chunk = math.ceil(prompts / chunks)
+        self._part_ends = tuple(accumulate(parts)) or (prompts,)
         self._on_failure = on_failure
         self._learn = learn
         self._max_resampled = max_resampled
@@ -98,6 +109,8 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._admitted = self._consumed = start
         self._untrained = 0
+        self._resampled = 0  # since the last step
+        self._failed_in_a_row = 0
         self.version = 0
 
     @property
@@ -125,7 +138,7 @@ class Dispatcher:
             version: of the engines' weights.
             steps_left: steps that follow, so that no groups are made for later ones; None if that is unknown.
         """
-        self._untrained = 0
+        self._untrained = self._resampled = 0
         self.version = version
         if steps_left is not None:
             self._window = min(self._staleness + 1, steps_left) * self._prompts
@@ -146,22 +159,21 @@ class Dispatcher:
         if self._begun:
             self._admit()
 
-    async def next_step(self) -> Step:
-        """Wait for P groups.
+    async def next_groups(self, count: int) -> Batch:
+        """Wait for the next ``count`` groups of a step, which has P of them.
 
         Raises:
             InfrastructureError: a whole step's worth of groups failed in a row, or one did and the policy is ``fail``.
         """
-        start = time.perf_counter()
+        start, since = time.perf_counter(), time.time()
         groups: list[Group] = []
         failures: list[Failure] = []
         passed_over: list[Group] = []
         ages: list[float] = []
         durations: list[float] = []
         stalled_before = self._ready.stalled
-        in_a_row = 0
         self._begun = True
-        while len(groups) < self._prompts:
+        while len(groups) < count:
             self._admit()
             with self._ready.wait(self._consumed):
                 outcome = await self._outcomes[self._consumed]
@@ -174,8 +186,9 @@ class Dispatcher:
             if isinstance(outcome, Passed):
                 continue
             if isinstance(outcome, Group):
-                in_a_row = 0
-                if outcome.zero_variance and len(passed_over) < self._max_resampled:
+                self._failed_in_a_row = 0
+                if outcome.zero_variance and self._resampled < self._max_resampled:
+                    self._resampled += 1
                     passed_over.append(outcome)
                     continue
                 groups.append(outcome)
@@ -184,14 +197,28 @@ class Dispatcher:
                 self._untrained += 1
                 continue
             failures.append(outcome)
-            in_a_row += 1
-            if in_a_row == 1:  # the others probably have the same reason
-                log.warning("group %d was not made: %s", outcome.index, outcome.reason)
-            if self._on_failure == "fail" or in_a_row >= self._prompts:
-                raise InfrastructureError(f"{in_a_row} group(s) in a row could not be made, the last: {outcome.reason}")
+            self._failed(outcome)
         waited = time.perf_counter() - start
-        stalled = self._ready.stalled - stalled_before
-        return Step(tuple(groups), waited, tuple(failures), tuple(passed_over), tuple(ages), tuple(durations), stalled)
+        return Batch(
+            tuple(groups),
+            waited,
+            tuple(failures),
+            tuple(passed_over),
+            tuple(ages),
+            tuple(durations),
+            self._ready.stalled - stalled_before,
+            ((since, since + waited),),
+        )
+
+    def _failed(self, failure: Failure) -> None:
+        """Count a group that could not be made; raise if there were too many."""
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == 1:  # the others probably have the same reason
+            log.warning("group %d was not made: %s", failure.index, failure.reason)
+        if self._on_failure == "fail" or self._failed_in_a_row >= self._prompts:
+            raise InfrastructureError(
+                f"{self._failed_in_a_row} group(s) in a row could not be made, the last: {failure.reason}"
+            )
 
     async def close(self) -> None:
         """Cancel all groups that are under way."""
@@ -202,13 +229,15 @@ class Dispatcher:
     def _admit(self) -> None:
         """Admit groups until the bound is reached, in chunks of which each goes to one worker.
 
-        No chunk spans two steps, since all of its groups come back together.
+        No chunk spans two parts or two steps, since all of its groups come back together.
         """
         room = self._window - self._untrained - (self._admitted - self._consumed)
         end = self._admitted + room
         while self._admitted < end:
-            step_end = (self._admitted // self._prompts + 1) * self._prompts
-            chunk = range(self._admitted, min(self._admitted + self._chunk, step_end, end))
+            ahead = self._untrained + self._admitted - self._consumed  # in this step and later ones
+            place = ahead % self._prompts
+            left = next(part_end - place for part_end in self._part_ends if part_end > place)
+            chunk = range(self._admitted, min(self._admitted + min(self._chunk, left), end))
             self._admitted = chunk.stop
             orders = [self._order(index, next(self._draws)) for index in chunk]
             for order in orders:

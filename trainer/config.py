@@ -20,6 +20,7 @@ from ..verifiers.plugins import Plugins
 from ..verifiers.sandbox.settings import SandboxSettings
 from ..verifiers.settings import Settings, validated
 from .advantages.estimator import ESTIMATORS
+from .config_checks import check_normalization, check_parts, check_together
 from .learner.config import LoraConfig
 from .losses.config import IMPORTANCE_SAMPLING, KL_ESTIMATORS, LOSSES, NORMALIZATIONS, LossConfig
 from .overrides import apply_overrides
@@ -86,6 +87,9 @@ class TrainerConfig(Settings):
     """Optimizer steps."""
     prompts: int = Field(64, ge=1)
     """Groups per step (P)."""
+    parts: int = Field(1, ge=1)
+    """Parts into which the groups of a step are split. The gradient of a part is computed as soon as its groups are
+    made, so that the update begins while the last groups are still played. With 1 it waits for all of them."""
     lr: float = Field(1e-6, gt=0)
     """Learning rate of AdamW."""
     schedule: Literal["constant", "linear"] = "constant"
@@ -222,7 +226,7 @@ class RunConfig(Settings):
         """Import the user's own losses, engines and so on, so that a mistake in one is found before the run starts.
 
         Raises:
-            ConfigError: one of them cannot be imported.
+            ConfigError: one of them cannot be imported, is not what it must be, or does not fit ``trainer.parts``.
         """
         loss = self.trainer.loss
         chosen: list[tuple[Plugins[Any], str]] = [
@@ -237,6 +241,8 @@ class RunConfig(Settings):
         ]
         for plugins, name in chosen:
             plugins.check_own(name)
+        check_parts(self.trainer)
+        check_normalization(self)
 
     def build_environments(self) -> list[Environment]:
         """Build the environments of the run, in order.
@@ -286,7 +292,7 @@ def load_config_of(
         resolve_paths(values, beside)
     apply_overrides(values, overrides)
     config = validated(kind, values, str(path))
-    _check(config)
+    check_together(config)
     return config
 
 
@@ -302,28 +308,3 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}; check the path") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigError(f"{path} is not TOML: {error}") from None
-
-
-def _check(config: RunConfig) -> None:
-    """Refuse settings that are valid one by one but not together."""
-    labels = [entry.label or entry.use for entry in config.environments]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(f"two environments are labelled {label!r}; give one of them another label")
-    if (least := sum(entry.min_share for entry in config.environments)) > 1:
-        raise ConfigError(f"the environments' min_share sum to {least:g}; lower them to 1 or less")
-    if config.trainer.ranks > 1 and config.rollout.inline:
-        raise ConfigError(
-            f"trainer.ranks = {config.trainer.ranks} needs Ray, which --inline (rollout.inline) turns off; leave out "
-            "--inline, or set trainer.ranks = 1"
-        )
-    if config.trainer.offload and config.trainer.ranks > 1:
-        raise ConfigError(
-            f"trainer.offload works with one rank, and trainer.ranks = {config.trainer.ranks}; leave one of them out"
-        )
-    sampling = config.rollout.sampling
-    if sampling.top_p < 1 or sampling.top_k or sampling.min_p:
-        raise ConfigError(
-            f"training needs rollout.sampling.top_p = 1, top_k = 0 and min_p = 0, found {sampling.top_p}, "
-            f"{sampling.top_k} and {sampling.min_p}: with other values the sampler's logprobs are not the policy's"
-        )

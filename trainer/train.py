@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..environments.environment import Environment
 from ..rollout.config import ModelConfig
+from ..rollout.dispatcher import Batch
 from ..rollout.engines.activity import Span, rounded
 from ..rollout.models.tokenizer import load_tokenizer
 from ..rollout.orders import Outcome, Passed
@@ -15,10 +16,9 @@ from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.errors import ConfigError
 from ..verifiers.sandbox.shared import close_sandbox
-from .advantages.estimator import compute_advantages
 from .config import RunConfig
 from .learner.async_learner import AsyncLearner
-from .learner.sample import samples_of
+from .learner.sample import Sample
 from .learner.schedule import learning_rate
 from .run.control.config import STEERABLE
 from .run.error_log import ErrorLog
@@ -27,6 +27,7 @@ from .run.head_of_line import HeadOfLine
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, queue_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
+from .run.parts import part_samples, part_sizes
 from .run.progress import Progress, loading, starting, waiting
 from .run.replay.history import start_facts
 from .run.sandbox_check import check_sandbox, warn_if_weak
@@ -127,7 +128,7 @@ class Trainer(RunLoop):
         first_task = next(open_mixture(config, environments, config.seed))
         probe = self.demonstrations.probe(first_task, self.learner.vocabulary)
         self.weights = WeightSync(pool, self.compute, probe, tolerance)
-        self.stalls = HeadOfLine(config.trainer.prompts)
+        self.stalls = HeadOfLine(config.trainer.prompts, config.trainer.parts)
         self.timesheet = Timesheet(folder.events, config.rollout.parallel_workers)
         self.errors = ErrorLog(folder.path)
         self.sinks = self.open_sinks()
@@ -194,13 +195,11 @@ class Trainer(RunLoop):
         """Take one step of the algorithm."""
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
         begun_at, queue = time.time(), queue_metrics(*self.dispatcher.queue)
-        batch = await self.dispatcher.next_step()
+        with prefix_errors(f"step {number}"):
+            batch, samples, last, added = await self.add_gradients()
         metrics = {**queue, **step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
-        self.clock.waited(batch.seconds, scoring_seconds(batch.groups) / self.config.rollout.parallel_workers)
         with self.clock.phase("update"), prefix_errors(f"step {number}"):
-            advantages = compute_advantages(batch.groups, config.advantage)
-            samples = samples_of(batch.groups, advantages, self.config.model.context, config.loss.overlong)
             if not metrics["tokens/sampled"] + metrics.get("tokens/forced", 0):
                 raise ConfigError(
                     f"step {number}: no reply has a token, so there is nothing to learn from; does the environment's "
@@ -212,25 +211,46 @@ class Trainer(RunLoop):
                 await self.pool.sleep()
             begun = time.perf_counter()
             self.settled = None
-            result = await self.compute.policy_step(samples, lr)
+            result = await self.compute.policy_step(last, lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
-            metrics |= self.learner.scale.throughput(metrics["tokens/forward"], time.perf_counter() - begun)
+            computing = added + time.perf_counter() - begun
+            metrics |= self.learner.scale.throughput(metrics["tokens/forward"], computing)
         self.folder.events.note("trained", step=number, lr=lr, groups=[group.index for group in batch.groups])
         sampled = self.state.tokens_generated + int(metrics["tokens/sampled"])
         self.state = replace(self.state, step=number, admitted=self.dispatcher.position, tokens_generated=sampled)
         metrics |= await self.publish()
         metrics["time/step"] = time.perf_counter() - start
         metrics |= self.stalls.metrics(batch, metrics["time/step"], self.dispatcher.staleness)
-        metrics |= await self.note_activity((begun_at, begun_at + batch.seconds), metrics["time/step"])
+        metrics |= await self.note_activity(begun_at, batch.waits, metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
         await self.after_step(metrics, record_step(batch.groups, samples, result))
 
-    async def note_activity(self, wait: Span, seconds: float) -> Metrics:
+    async def add_gradients(self) -> tuple[Batch, list[Sample], list[Sample], float]:
+        """Wait for the groups of a step, and compute the gradient of each part but the last as soon as it is made.
+
+        Returns:
+            The groups, all samples, those of the last part, and the seconds that the gradients took.
+        """
+        batch, samples, part, seconds = Batch((), 0.0, ()), list[Sample](), list[Sample](), 0.0
+        for size in part_sizes(self.config.trainer.prompts, self.config.trainer.parts):
+            if batch.groups:
+                begun = time.perf_counter()
+                with self.clock.phase("update"):
+                    await self.compute.add_gradient(part)
+                seconds += time.perf_counter() - begun
+            new = await self.dispatcher.next_groups(size)
+            self.clock.waited(new.seconds, scoring_seconds(new.groups) / self.config.rollout.parallel_workers)
+            part = part_samples(new.groups, self.config, first=len(batch.groups))
+            batch, samples = batch + new, samples + part
+        return batch, samples, part, seconds
+
+    async def note_activity(self, begun: float, waits: Sequence[Span], seconds: float) -> Metrics:
         """Log when the engines were busy; return which share of the step each part of the run worked or waited.
 
         Args:
-            wait: when the trainer waited for groups.
+            begun: when the step began.
+            waits: when the trainer waited for groups.
             seconds: what the step took.
         """
         activity = await self.pool.activity()
@@ -241,7 +261,7 @@ class Trainer(RunLoop):
                 )
         self.folder.events.note("step", step=self.state.step, version=self.state.version)
         self.folder.events.flush()
-        return self.timesheet.metrics((wait[0], wait[0] + seconds), wait, activity)
+        return self.timesheet.metrics((begun, begun + seconds), waits, activity)
 
     async def publish(self) -> Metrics:
         """Give the engines the learner's weights as a new version; then the dispatcher may admit more groups."""

@@ -9,7 +9,7 @@ from .config import EnvironmentEntry, RunConfig, TrainerConfig, WarmStartConfig,
 from .datasets.config import DataConfig
 from .losses.config import PREFERENCE_LOSSES, PreferenceConfig
 
-_OF_ROLLOUTS = ("prompts", "advantage", "dynamic_sampling", "loss")
+_OF_ROLLOUTS = ("prompts", "parts", "advantage", "dynamic_sampling", "loss")
 """Settings of ``trainer`` that only groups of rollouts need."""
 
 

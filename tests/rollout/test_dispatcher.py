@@ -2,10 +2,11 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
-from lachesis.rollout.dispatcher import Dispatcher, Step
+from lachesis.rollout.dispatcher import Batch, Dispatcher
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.orders import Failure, Order, Outcome
 from lachesis.rollout.tasks.mixture import Draw
@@ -46,10 +47,10 @@ def dispatcher(pool: SlowPool, **options: object) -> Dispatcher:
     return Dispatcher(pool, draws(), seed=0, sampling=Sampling(), prompts=4, **options)  # type: ignore[arg-type]
 
 
-async def consume(dispatch: Dispatcher, steps: int) -> list[Step]:
+async def consume(dispatch: Dispatcher, steps: int, groups: int = 4) -> list[Batch]:
     taken = []
     for version in range(1, steps + 1):
-        taken.append(await asyncio.wait_for(dispatch.next_step(), 10))
+        taken.append(await asyncio.wait_for(dispatch.next_groups(groups), 10))
         dispatch.trained(version)
     await dispatch.close()
     return taken
@@ -71,9 +72,23 @@ def test_no_chunk_spans_two_steps_because_its_groups_come_back_together() -> Non
     chunks: list[list[int]] = []
     for parts in (1, 2, 3):
         dispatch = Dispatcher(Chunks(), draws(), seed=0, sampling=Sampling(), prompts=5, staleness=2, chunks=parts)
-        asyncio.run(consume(dispatch, 3))
+        asyncio.run(consume(dispatch, 3, groups=5))
     assert chunks
     assert all(len(set(steps)) == 1 for steps in chunks)
+
+
+@pytest.mark.parametrize("start", [0, 5])  # a resumed run begins anywhere: groups failed, or its steps were smaller
+def test_no_chunk_spans_two_parts_of_a_step_else_the_first_would_wait_for_the_second(start: int) -> None:
+    class Chunks(SlowPool):
+        async def run(self, orders: Sequence[Order]) -> list[Outcome]:
+            chunks.append([order.index - start for order in orders])
+            return await super().run(orders)
+
+    chunks: list[list[int]] = []
+    options: dict[str, Any] = {"sampling": Sampling(), "prompts": 7, "chunks": 2, "parts": [3, 2, 2], "start": start}
+    dispatch = Dispatcher(Chunks(), draws(), seed=0, **options)
+    asyncio.run(consume(dispatch, 2, groups=7))
+    assert chunks == [[0, 1, 2], [3, 4], [5, 6], [7, 8, 9], [10, 11], [12, 13]]
 
 
 @pytest.mark.parametrize("staleness", [0, 1, 3])
@@ -81,7 +96,7 @@ def test_no_more_than_the_window_is_admitted_and_untrained(staleness: int) -> No
     async def admitted_before_training() -> int:
         pool = SlowPool()
         dispatch = dispatcher(pool, staleness=staleness)
-        await dispatch.next_step()
+        await dispatch.next_groups(4)
         await asyncio.sleep(0.05)
         await dispatch.close()
         return len(pool.orders)
@@ -104,7 +119,7 @@ def test_other_limits_hold_for_the_groups_that_are_admitted_afterwards() -> None
     async def ahead() -> list[int]:
         dispatch, seen = dispatcher(pool, staleness=1), []
         for version, staleness in enumerate((3, 0, 0, 0, 0, 0), start=1):
-            await dispatch.next_step()
+            await dispatch.next_groups(4)
             dispatch.trained(version)
             dispatch.change(staleness=staleness, max_tokens=10 + version, steps_left=9)
             await asyncio.sleep(0)
@@ -188,6 +203,22 @@ def test_so_many_are_passed_over_and_no_more() -> None:
     assert [group.index for group in step.groups] == [3, 4, 5, 6]
 
 
+def test_the_parts_of_a_step_are_that_step_and_share_what_may_be_passed_over() -> None:
+    async def in_parts() -> Batch:
+        dispatch = dispatcher(EvenPool(lambda index: True), max_resampled=3)
+        batch = Batch((), 0.0, ())
+        for size in (2, 1, 1):
+            batch += await dispatch.next_groups(size)
+        await dispatch.close()
+        return batch
+
+    batch = asyncio.run(in_parts())
+    assert [group.index for group in batch.passed_over] == [0, 1, 2]
+    assert [group.index for group in batch.groups] == [3, 4, 5, 6]
+    assert (len(batch.ages), len(batch.durations), len(batch.waits)) == (4, 4, 3)
+    assert batch.seconds == pytest.approx(sum(end - begin for begin, end in batch.waits), abs=1e-4)
+
+
 class TimedPool:
     """Makes each group after the seconds that the test says, by admission index."""
 
@@ -206,9 +237,11 @@ class TimedPool:
 def test_a_wait_for_the_next_in_order_while_later_ones_are_ready_is_a_stall(
     seconds: Sequence[float], least: float, most: float | None
 ) -> None:
-    async def step() -> Step:
+    async def step() -> Batch:
         draws = (Draw(0, Task(str(number)), 1) for number in itertools.count())
-        return await Dispatcher(TimedPool(seconds), draws, seed=0, sampling=Sampling(), prompts=4, chunks=4).next_step()
+        return await Dispatcher(
+            TimedPool(seconds), draws, seed=0, sampling=Sampling(), prompts=4, chunks=4
+        ).next_groups(4)
 
     found = asyncio.run(step())
     assert least <= found.stalled <= (found.seconds if most is None else most)

@@ -383,7 +383,7 @@ def test_a_demonstration_that_the_context_cannot_hold_is_refused(tmp_path: Path)
 
 
 def test_staleness_is_bounded_and_in_one_process_changes_no_bit_from_run_to_run(tmp_path: Path) -> None:
-    parts = {"rollout": {"staleness": 1}, "trainer": {"steps": 6}}
+    parts = {"rollout": {"staleness": 1}, "trainer": {"steps": 6, "parts": 4}}
     first, second = (train(configured(tmp_path, **parts))[0] for _ in range(2))
     assert max(row["staleness"] for row in rows_of(first) if row["step"] > 0) == 1
     assert rows_of(first) == rows_of(second)
@@ -666,7 +666,7 @@ def test_the_main_job_runs_on_vllm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_on_two_ranks_learns_the_same_and_goes_on_with_one(tmp_path: Path) -> None:
-    constant = {"schedule": "constant"}
+    constant = {"schedule": "constant", "parts": 2}
     alone, _ = train(configured(tmp_path / "alone", trainer=constant))
     run, _ = train(configured(tmp_path, rollout=ONE_OF_EACH, trainer={**constant, "ranks": 2, "steps": 2}))
     compared = ("step", "reward/total", "loss", "grad_norm", "heldout/accuracy", "tokens/trained", "entropy", "lr")

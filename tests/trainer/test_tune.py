@@ -196,6 +196,7 @@ def test_a_config_of_the_other_command_is_refused_with_the_cure(rows: Path, tmp_
         load_config(tmp_path / "sft.toml")
     for override, message in (
         ("--trainer.prompts=3", "trainer.prompts is for lachesis train"),
+        ("--trainer.parts=3", "trainer.parts is for lachesis train"),
         ("--warm_start.steps=3", "warm_start is for lachesis train"),
         ("--rollout.staleness=1", "rollout.staleness is for lachesis train"),
         ("--eval.stop_at=0.5", "eval.stop_at needs environments"),

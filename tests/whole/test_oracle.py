@@ -7,7 +7,6 @@ test to learn what to expect.
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -336,8 +335,10 @@ def test_the_divergence_from_the_sampler_is_never_negative_and_averages_to_it() 
 )
 def test_normalisations(normalize: str, expected: list[float]) -> None:
     weights = NORMALIZATIONS.load(normalize)
-    assert weights([1, 2, 3], 10).tolist() == pytest.approx(expected)
-    assert np.isfinite(weights([], 10)).all()
+    whole, *parts = (weights(lengths, 10) for lengths in ([1, 2, 3], [1], [2, 3]))
+    assert (whole.weights_S / whole.divisor).tolist() == pytest.approx(expected)
+    divisor = sum(part.divisor for part in parts)
+    assert [weight / divisor for part in parts for weight in part.weights_S] == pytest.approx(expected)
 
 
 def test_a_constant_has_to_be_given() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -38,14 +37,24 @@ class Earned:
     labels: tuple[str, ...]
 
 
-def by_group(formula: Callable[[Floats], Floats]) -> Callable[[Sequence[Earned]], list[Floats]]:
+@dataclass(frozen=True)
+class ByGroup:
+    """An estimator that takes one group at a time, so that it needs no other groups of the step.
+
+    Attributes:
+        formula: takes the totals [G] of one group, and returns its advantages.
+    """
+
+    formula: Callable[[Floats], Floats]
+
+    def __call__(self, batch: Sequence[Earned]) -> list[Floats]:
+        """Return the advantages of each of ``batch``."""
+        return [self.formula(earned.totals_G) for earned in batch]
+
+
+def by_group(formula: Callable[[Floats], Floats]) -> ByGroup:
     """Decorator that makes an estimator of ``formula``, which takes the totals [G] of one group."""
-
-    @wraps(formula)
-    def estimate(batch: Sequence[Earned]) -> list[Floats]:
-        return [formula(earned.totals_G) for earned in batch]
-
-    return estimate
+    return ByGroup(formula)
 
 
 def earned_of(groups: Sequence[Group]) -> list[Earned]:

@@ -37,6 +37,10 @@ class AsyncLearner:
         # the initializer makes torch's own threads in it as many as elsewhere, which decides about bits
         self._thread = ThreadPoolExecutor(1, "learner", initializer=torch.get_num_threads) if apart else None
 
+    async def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """As in ``Learner``."""
+        await self._call(self._learner.add_gradient, samples)
+
     async def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``."""
         return await self._call(self._learner.policy_step, samples, lr)

@@ -57,8 +57,19 @@ class Learner(Protocol):
     vocabulary: int
     scale: Scale
 
+    def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """Compute the gradient of a part of the next policy step's samples, and add it to that of the parts before."""
+        ...
+
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """Take one optimizer step on the configured objective.
+
+        Args:
+            samples: the last part of the step's samples, or all of them if ``add_gradient`` was given none.
+            lr: the learning rate.
+
+        Returns:
+            The result for the samples of all parts, in the order in which they were given.
 
         Raises:
             InfrastructureError: The gradient was not finite in more than ``trainer.max_nonfinite_steps`` steps in a

@@ -24,6 +24,7 @@ from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.files import new_folder
 from ..config import TrainerConfig
 from ..losses.config import NORMALIZATIONS, PreferenceConfig
+from ..losses.normalization import Weights
 from ..losses.objective import Objective
 from ..losses.preference import Preference
 from ..losses.terms import Tokens
@@ -41,9 +42,13 @@ from .pair import Pair, pair_terms, samples_of_pairs, summed_logprobs
 from .sample import Sample
 from .sharded.shard_loading import load_shards, open_model
 from .sharded.sharding import Ranks, full_tensor
+from .step_sums import StepSums, by_sample
 from .throughput import Scale, peak_memory
 
 log = logging.getLogger("lachesis")
+
+NO_STEP = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
+"""Metrics of a policy step without samples."""
 
 
 class LocalLearner:
@@ -69,6 +74,7 @@ class LocalLearner:
         self._normalize = NORMALIZATIONS.load(config.loss.normalize)
         self.longest = longest
         self.skipped = 0
+        self._sums: StepSums | None = None
         self.reference: LogprobModel | None = None
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -111,45 +117,36 @@ class LocalLearner:
         self._writing: list[Future[Any]] = []
 
     @memory_told
-    def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
-        """As in ``Learner``. Without any samples the weights stay as they are.
-
-        The weights of the tokens' losses come from counts of the whole batch. A sample whose advantages are all 0 is
-        counted there, but skips the forward pass, because it adds nothing to the gradient.
-        """
+    def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """As in ``Learner``. A sample whose advantages are all 0 skips the forward pass."""
         if not samples:
-            nothing = {"grad_norm": 0.0, "skipped": 0.0, "tokens/trained": 0.0, "tokens/forward": 0.0}
-            return StepResult({**LossMetrics().metrics(), **nothing}, [], [])
-        lengths = [int(sample.mask.sum()) for sample in samples]
-        scales = self._normalize(lengths, self.longest)
-        weighed = [replace(sample, weight=float(scale)) for sample, scale in zip(samples, scales, strict=True)]
-        live = [one for one in weighed if self.objective.needs_all or one.advantages[one.mask].any()]
-        loss_metrics = LossMetrics()
-        found: dict[int, npt.NDArray[np.float32]] = {}
-        places = {id(one): place for place, one in enumerate(weighed)}
-        self._begin_step()
-        for micro in self._micro_batches(live):
+            return
+        sums, self._sums = self._sums, None  # if this fails, the step is forgotten
+        if sums is None:
+            self._begin_step()
+            sums = StepSums()
+        weights = Weights.of(self._normalize, [int(sample.mask.sum()) for sample in samples], self.longest)
+        for micro in self._micro_batches(sums.begin_part(samples, weights, needs_all=self.objective.needs_all)):
             logprobs_N, entropy_N, _ = self._policy(micro, self.objective.needs_entropy)
             own_N = micro.logprobs_N.isnan()  # no policy sampled these tokens: treat them as sampled by this one
             micro = replace(micro, logprobs_N=torch.where(own_N, logprobs_N.detach(), micro.logprobs_N))
             tokens = Tokens(logprobs_N, micro.logprobs_N, micro.advantages_N, micro.sequences_N, micro.extra_N)
             terms = self.objective(tokens, entropy_N, self._reference_logprobs(micro))
             torch.autograd.backward((terms.loss * micro.weights_N).sum())
-            loss_metrics.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
-            computed_2N = torch.stack([logprobs_N.detach(), entropy_N.detach()])
-            found |= {places[number]: part for number, part in _by_sample(micro, computed_2N).items()}
-        for part in self._ranks.gather(found):
-            found |= part
-        metrics = {
-            **loss_metrics.reduced(self._ranks).metrics(),
-            "grad_norm": self._optimizer_step(lr),
-            "skipped": float(self.skipped > 0),
-            "tokens/trained": float(sum(lengths)),
-            "tokens/forward": float(sum(sample.tokens.size for sample in live)),
-        }
-        computed = [found.get(place) for place in range(len(weighed))]
-        logprobs, entropies = ([None if one is None else one[row] for one in computed] for row in (0, 1))
-        return StepResult(metrics, logprobs, entropies)
+            sums.add(micro, logprobs_N.detach(), entropy_N.detach(), terms)
+        self._sums = sums
+
+    @memory_told
+    def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
+        """As in ``Learner``. Without any samples the weights stay as they are."""
+        self.add_gradient(samples)
+        sums, self._sums = self._sums, None
+        if sums is None:
+            return StepResult({**LossMetrics().metrics(), **NO_STEP}, [], [])
+        for parameter in self._trained:
+            if parameter.grad is not None:
+                parameter.grad.div_(sums.divisor)
+        return sums.result(self._ranks, self._optimizer_step(lr), skipped=self.skipped > 0)
 
     @memory_told
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
@@ -198,7 +195,7 @@ class LocalLearner:
         for micro in self._micro_batches(apart):
             logprobs_N, _, first_N = self._policy(micro)
             computed_2N = torch.stack([logprobs_N.float(), first_N.float()])
-            for number, (logprobs, first) in _by_sample(micro, computed_2N).items():
+            for number, (logprobs, first) in by_sample(micro, computed_2N).items():
                 mine[places[number]] = Computed(logprobs, first > 0)
         self._ranks.reshard(self._policy)
         found = {place: one for part in self._ranks.gather(mine) for place, one in part.items()}
@@ -299,6 +296,7 @@ class LocalLearner:
         return logprobs_N
 
     def _begin_step(self) -> None:
+        self._sums = None
         self._offload.restore()
         self.optimizer.zero_grad(set_to_none=False)
 
@@ -326,10 +324,3 @@ class LocalLearner:
             )
         log.warning("a step was skipped because the gradient's norm is %s", norm)
         return norm
-
-
-def _by_sample(micro: MicroBatch, computed_2N: Tensor) -> dict[int, npt.NDArray[np.float32]]:
-    """Map the ``id()`` of each sample to the two rows of values of its trained tokens, [2, tokens]."""
-    ends = np.cumsum([int(sample.mask.sum()) for sample in micro.samples], dtype=np.int64)
-    parts = np.split(computed_2N.float().cpu().numpy(), ends, axis=1)[:-1]  # the part after the last end is empty
-    return {id(sample): part for sample, part in zip(micro.samples, parts, strict=True)}

@@ -58,10 +58,13 @@ class LossMetrics:
         total._widest = ranks.max({"widest": self._widest})["widest"]
         return total
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, divisor: float = 1.0) -> dict[str, float]:
         """Return the loss, the means over the computed tokens, and the largest logprob difference to the sampler.
 
         If no token was computed, the means are those of ``EMPTY``.
+
+        Args:
+            divisor: of the summed loss.
         """
         means = {name: total / self._tokens for name, total in self._sums.items()} if self._tokens else EMPTY
-        return {"loss": self._loss, **means, "mismatch_max": self._widest}
+        return {"loss": self._loss / divisor, **means, "mismatch_max": self._widest}

@@ -63,19 +63,29 @@ class Sample:
                 "sampled can be trained; mask it out"
             )
 
+    @property
+    def has_advantage(self) -> bool:
+        """Whether the advantage of any trained token is not 0."""
+        return bool(self.advantages[self.mask].any())
+
 
 def samples_of(
-    groups: Sequence[Group], advantages: Advantages, context: int, overlong: Literal["keep", "filter"] = "keep"
+    groups: Sequence[Group],
+    advantages: Advantages,
+    context: int,
+    overlong: Literal["keep", "filter"] = "keep",
+    first: int = 0,
 ) -> list[Sample]:
     """Make a sample of every trainable segment of ``groups`` that has tokens to train.
 
     Advantages that the environment itself gave to a segment's tokens are used as they are.
 
     Args:
-        groups: the groups of one step.
+        groups: the groups of one step, or of a part of it.
         advantages: the advantages of their attempts.
         context: the most tokens that a segment may have.
         overlong: ``filter`` leaves out attempts that hit a token limit.
+        first: the position of the first group in the step.
 
     Raises:
         DataError: A segment is longer than ``context`` or cannot be trained on. The message names the group.
@@ -90,7 +100,7 @@ def samples_of(
                     continue
                 try:
                     value = advantages.of(place, number, segment.agent)
-                    samples.append(_sample(segment, value, context, (place, number, part)))
+                    samples.append(_sample(segment, value, context, (first + place, number, part)))
                 except DataError as error:
                     raise DataError(f"group {group.index} (task {group.task.id}): {error}") from None
     return samples

@@ -44,7 +44,7 @@ NORMALIZATIONS: Plugins[Any] = Plugins(
         "constant": "normalization:by_constant",
     },
 )
-"""Each is a function ``(lengths_S, longest) -> weights_S``."""
+"""Each is a ``Normalization`` (``normalization.py``)."""
 
 PREFERENCE_LOSSES: Plugins[Any] = Plugins(
     "preference loss",

@@ -13,6 +13,7 @@ from ...rollout.tasks.mixture import Mixture
 from ...rollout.workers.pool import GroupMaker, PoolSpec
 from ...verifiers.errors import ConfigError
 from ..config import RunConfig
+from .parts import part_sizes
 
 
 def pool_spec(config: RunConfig, model: ModelConfig) -> PoolSpec:
@@ -58,6 +59,7 @@ def open_dispatcher(
 ) -> Dispatcher:
     """Open the dispatcher that admits groups of ``mixture``, beginning with admission index ``start``."""
     rollout, prompts = config.rollout, config.trainer.prompts
+    early = rollout.staleness > 0 or config.trainer.parts > 1  # else a step waits for all groups anyway
     return Dispatcher(
         pool,
         mixture,
@@ -66,7 +68,8 @@ def open_dispatcher(
         prompts=prompts,
         staleness=rollout.staleness,
         start=start,
-        chunks=rollout.parallel_workers * (4 if rollout.staleness else 1),  # a synchronous step waits for all anyway
+        chunks=rollout.parallel_workers * (4 if early else 1),
+        parts=part_sizes(prompts, config.trainer.parts),
         on_failure=rollout.on_failure,
         learn=learn,
         max_resampled=int(config.trainer.dynamic_sampling * prompts),

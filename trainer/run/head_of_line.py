@@ -7,7 +7,8 @@ from itertools import cycle, islice
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...rollout.dispatcher import Step
+from ...rollout.dispatcher import Batch
+from .parts import part_sizes
 
 if TYPE_CHECKING:  # it imports the rule
     from .alerts import History
@@ -45,7 +46,9 @@ class Pace(NamedTuple):
         return 1 - self.bound / self.step if self.step > 0 else 0.0
 
 
-def simulate(durations: Sequence[float], update: float, prompts: int, staleness: int, width: int) -> Pace:
+def simulate(
+    durations: Sequence[float], update: float, prompts: int, staleness: int, width: int, parts: int = 1
+) -> Pace:
     """Play a run's steps through with other settings.
 
     Args:
@@ -54,25 +57,28 @@ def simulate(durations: Sequence[float], update: float, prompts: int, staleness:
         prompts: P, groups a step.
         staleness: S. At most (S+1)·P groups are admitted and not trained on.
         width: groups that are made at the same time; further ones wait for their turn, in order.
+        parts: of a step's groups; the update goes on with each as soon as it is made.
     """
     taken = cycle(durations)
     free = [0.0] * width
-    made: list[float] = []  # when the last group of each step is made
-    ends: list[float] = []
+    ends: list[float] = []  # of the updates
     for step in range(PLAYED):
         admitted = ends[step - staleness - 1] if step > staleness else 0.0
-        last = 0.0
-        for duration in islice(taken, prompts):
-            done = max(admitted, free[0]) + duration
-            heapq.heapreplace(free, done)
-            last = max(last, done)
-        made.append(last)
-        ends.append(max(made[step], ends[-1] if ends else 0.0) + update)
+        made, end = 0.0, ends[-1] if ends else 0.0
+        for size in part_sizes(prompts, parts):
+            for duration in islice(taken, size):
+                done = max(admitted, free[0]) + duration
+                heapq.heapreplace(free, done)
+                made = max(made, done)
+            end = max(made, end) + update * size / prompts
+        ends.append(end)
     begin = staleness + 1  # the first steps fill the pipeline
     return Pace((ends[-1] - ends[begin]) / (PLAYED - 1 - begin), max(update, fmean(durations) * prompts / width))
 
 
-def sufficient_staleness(durations: Sequence[float], update: float, prompts: int, staleness: int) -> int | None:
+def sufficient_staleness(
+    durations: Sequence[float], update: float, prompts: int, staleness: int, parts: int = 1
+) -> int | None:
     """The least staleness at which the order costs at most ``MOST``; None if none up to ``HIGHEST`` is that.
 
     It is ``staleness`` itself if that costs no more. The run's engines are assumed to make as many groups at the same
@@ -80,7 +86,7 @@ def sufficient_staleness(durations: Sequence[float], update: float, prompts: int
     """
     width = (staleness + 1) * prompts
     for tried in range(staleness, HIGHEST + 1):
-        if simulate(durations, update, prompts, tried, width).cost <= MOST:
+        if simulate(durations, update, prompts, tried, width, parts).cost <= MOST:
             return tried
     return None
 
@@ -90,13 +96,14 @@ class HeadOfLine:
 
     Args:
         prompts: P, groups a step.
+        parts: into which they are split.
     """
 
-    def __init__(self, prompts: int) -> None:
-        self._prompts = prompts
+    def __init__(self, prompts: int, parts: int = 1) -> None:
+        self._prompts, self._parts = prompts, parts
         self._steps: deque[tuple[Sequence[float], float]] = deque(maxlen=STEPS)
 
-    def metrics(self, batch: Step, seconds: float, staleness: int) -> dict[str, float]:
+    def metrics(self, batch: Batch, seconds: float, staleness: int) -> dict[str, float]:
         """Return what the order cost in a step and, if that was too much, the staleness that suffices.
 
         ``HIGHEST`` + 1 stands for none that does.
@@ -111,7 +118,7 @@ class HeadOfLine:
         if batch.stalled > max(LEAST_SECONDS, MOST * seconds):
             durations = [duration for made, _ in self._steps for duration in made]
             update = fmean(update for _, update in self._steps)
-            found = sufficient_staleness(durations, update, self._prompts, staleness)
+            found = sufficient_staleness(durations, update, self._prompts, staleness, self._parts)
             metrics["head_of_line/staleness"] = float(HIGHEST + 1 if found is None else found)
             metrics["head_of_line/now"] = float(staleness)
         return metrics

@@ -6,7 +6,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-from ...rollout.dispatcher import Step, version_range
+from ...rollout.dispatcher import Batch, version_range
 from ...verifiers.group import Group
 from ...verifiers.segment import Segment
 from ...verifiers.trajectory import StopReason, Trajectory
@@ -21,7 +21,7 @@ OLDEST = 16
 """Tokens of this age and more, in versions, are counted together."""
 
 
-def step_metrics(step: Step, labels: Sequence[str], version: int) -> Metrics:
+def step_metrics(step: Batch, labels: Sequence[str], version: int) -> Metrics:
     """Compute the metrics of a step's groups; in a run with several environments also for each, as ``LABEL/…``.
 
     Args:

@@ -31,8 +31,9 @@ def generation_slow(history: "History") -> str:
         return ""
     return (
         f"the trainer waits for groups {waiting:.0%} of the time, and the engines are busy in {busy:.0%} of that: "
-        "generation limits the run. Add engines (rollout.engines), let each take more requests (rollout.slots), or "
-        "make replies shorter (rollout.sampling.max_tokens); a higher rollout.staleness cannot help"
+        "generation limits the run. Add engines (rollout.engines), let each take more requests (rollout.slots), make "
+        "replies shorter (rollout.sampling.max_tokens), or let the update begin with the groups that are ready "
+        "(trainer.parts); a higher rollout.staleness cannot help"
     )
 
 

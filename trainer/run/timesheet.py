@@ -31,16 +31,17 @@ class Timesheet:
         self._looked = 0.0
         events.watch = self._watch
 
-    def metrics(self, step: Span, wait: Span, engines: Sequence[Sequence[Interval]]) -> Metrics:
+    def metrics(self, step: Span, waits: Sequence[Span], engines: Sequence[Sequence[Interval]]) -> Metrics:
         """Return which share of a step each part worked or waited.
 
         Args:
             step: when the step was taken.
-            wait: when the trainer waited for groups meanwhile.
+            waits: when the trainer waited for groups meanwhile.
             engines: when each engine had requests since the last call; without an interval if it does not answer.
         """
         seconds = step[1] - step[0]
-        metrics = {"rate/trainer_waiting": (wait[1] - wait[0]) / seconds if seconds > 0 else 0.0}
+        waited = sum(end - begin for begin, end in waits)
+        metrics = {"rate/trainer_waiting": waited / seconds if seconds > 0 else 0.0}
         spans = {key: activity.take() for key, activity in self._spans.items()}
         for phase, name in PHASES.items():
             metrics[name] = busy_share(spans.get(("trainer", phase), []), [step])
@@ -48,7 +49,7 @@ class Timesheet:
         metrics["rate/workers_idle"] = max(0.0, 1 - working / self._workers)
         if engines:
             metrics["rate/engines_idle"] = 1 - fmean(busy_share(busy, [step]) for busy in engines)
-            metrics["rate/engines_busy"] = fmean(busy_share(busy, [wait]) for busy in engines)
+            metrics["rate/engines_busy"] = fmean(busy_share(busy, waits) for busy in engines)
             metrics |= self._sampled(step, engines)
         self._looked = step[1]
         return metrics

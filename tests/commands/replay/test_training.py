@@ -65,10 +65,10 @@ def trained(out: Path, resume: Path | None = None, rollout: dict[str, Any] | Non
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An asynchronous run of six steps, of which the last two were taken with another loss."""
+    """An asynchronous run of six steps, of which the last two were taken with another loss and in parts."""
     out = tmp_path_factory.mktemp("run")
     run = trained(out)
-    return trained(out, run, steps=6, lr=1e-3, loss={"kind": "gspo", "kl": {"coef": 0.02}})
+    return trained(out, run, steps=6, parts=3, lr=1e-3, loss={"kind": "gspo", "kl": {"coef": 0.02}})
 
 
 @pytest.fixture

@@ -257,6 +257,33 @@ def test_tokens_that_nobody_sampled_are_learned_with_advantage_1_as_a_demonstrat
         replace(forced[0], forced=None)
 
 
+@pytest.mark.parametrize("normalize", ["token", "sequence", "constant"])
+def test_a_step_is_the_same_in_parts_of_which_one_may_be_empty_and_one_teach_nothing(tiny: str, normalize: str) -> None:
+    whole, parted = (learner(tiny, loss={"normalize": normalize, "entropy": 0.0}, max_grad_norm=1e9) for _ in range(2))
+    expected = whole.policy_step([*LIVE[:1], *DEAD, *LIVE[1:]], LR)
+    for part in (LIVE[:1], [], DEAD):
+        parted.add_gradient(part)
+    found = parted.policy_step(LIVE[1:], LR)
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-5)
+    assert (gradient(parted) - gradient(whole)).norm() < 1e-6 * gradient(whole).norm()
+    assert [one is None for one in found.logprobs] == [False, True, True, False, False]
+    for one, other in zip(found.logprobs, expected.logprobs, strict=True):
+        assert one is other is None or np.allclose(one, other, rtol=1e-5)  # type: ignore[arg-type]
+    assert parted.policy_step(LIVE, LR).metrics == pytest.approx(whole.policy_step(LIVE, LR).metrics, rel=1e-4)
+
+
+def test_parts_of_a_step_that_is_not_taken_are_forgotten(tiny: str) -> None:
+    found, plain = learner(tiny, loss={"kl": {"coef": 0.1}}), learner(tiny)
+    with pytest.raises(ConfigError, match="keep_reference"):
+        found.add_gradient(LIVE)
+    assert found.policy_step([], LR).metrics["tokens/trained"] == 0
+    found = learner(tiny)
+    found.add_gradient(LIVE[:1])
+    for one in (found, plain):
+        one.supervised_step(LIVE, LR)
+    assert found.policy_step(LIVE, LR).metrics == plain.policy_step(LIVE, LR).metrics
+
+
 def test_a_step_without_samples_leaves_the_weights(tiny: str) -> None:
     found = learner(tiny)
     before = flat(found)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lachesis.rollout.dispatcher import Step
+from lachesis.rollout.dispatcher import Batch
 from lachesis.trainer.run.alerts import LAST, Alerts
 from lachesis.trainer.run.head_of_line import HIGHEST, HeadOfLine, simulate, sufficient_staleness
 
@@ -25,6 +25,11 @@ def test_a_trainer_that_is_the_bottleneck_bounds_a_step() -> None:
 
 def test_a_synchronous_step_takes_its_longest_group_and_the_update() -> None:
     assert simulate([1.0, 1.0, 1.0, 9.0], 2.0, 4, 0, 4).step == pytest.approx(11.0)
+
+
+def test_an_update_in_parts_is_done_with_the_first_before_the_last_is_made() -> None:
+    assert simulate([1.0, 1.0, 1.0, 9.0], 2.0, 4, 0, 4, parts=2).step == pytest.approx(10.0)
+    assert simulate([1.0, 1.0, 1.0, 9.0], 2.0, 4, 0, 4, parts=4).step == pytest.approx(9.5)
 
 
 def test_with_a_long_tail_a_higher_staleness_costs_less_and_never_beats_the_bound() -> None:
@@ -48,7 +53,7 @@ def stalled_run(durations: Sequence[float], staleness: int) -> list[str]:
     """The texts of the alerts of a run whose steps all stall for 6 of 10 seconds."""
     stalls, alerts = HeadOfLine(len(durations)), Alerts()
     for number in range(LAST):
-        batch = Step((), 9.0, (), durations=tuple(durations), stalled=6.0)
+        batch = Batch((), 9.0, (), durations=tuple(durations), stalled=6.0)
         row = {"loss": 0.0, "step": number, "tokens/forward": 1, "reward/total": number, "groups/zero_variance": 0.0}
         alerts.seen({**row, **stalls.metrics(batch, 10.0, staleness)})
     return [alert.text for alert in alerts.given if alert.name == "head_of_line"]
@@ -65,6 +70,6 @@ def test_an_alert_names_the_staleness_that_would_not_stall() -> None:
 
 
 def test_short_stalls_are_a_metric_without_advice() -> None:
-    metrics = HeadOfLine(4).metrics(Step((), 0.5, (), durations=(0.1,) * 4, stalled=0.4), 0.8, 0)
+    metrics = HeadOfLine(4).metrics(Batch((), 0.5, (), durations=(0.1,) * 4, stalled=0.4), 0.8, 0)
     assert metrics == {"time/head_of_line": 0.4, "rate/head_of_line": 0.5}
-    assert HeadOfLine(4).metrics(Step((), 0.0, ()), 0.0, 0)["rate/head_of_line"] == 0.0
+    assert HeadOfLine(4).metrics(Batch((), 0.0, ()), 0.0, 0)["rate/head_of_line"] == 0.0

@@ -14,33 +14,45 @@ FLOOR = 60.0
 FIRST = 1800.0
 """Seconds that the first call of a method may take: models are loaded and compiled in it."""
 LONGEST = 10
-"""A later call may take this many times the longest call of its method so far."""
+"""A later call may take this many times the longest call of its method so far, or more if it has more to compute."""
 
 
 class Deadlines:
     """Measures calls by method."""
 
     def __init__(self) -> None:
-        self._longest: dict[str, float] = {}
+        self._longest: dict[str, tuple[float, float]] = {}  # its seconds and its work
 
-    def of(self, method: str) -> float:
-        """Seconds that the next call of ``method`` may take."""
-        longest = self._longest.get(method)
-        return FIRST if longest is None else max(FLOOR, LONGEST * longest)
+    def of(self, method: str, work: float = 1.0) -> float:
+        """Seconds that the next call of ``method`` may take.
 
-    def within(self, method: str, call: Callable[[], Result]) -> Result:
+        A call with more work than the longest so far gets more time in proportion, but not above ``FIRST`` for that.
+        """
+        if method not in self._longest:
+            return FIRST
+        longest, done = self._longest[method]
+        return max(FLOOR, LONGEST * longest, min(FIRST, LONGEST * longest * work / done))
+
+    def within(self, method: str, call: Callable[[], Result], work: float = 1.0) -> Result:
         """Return what ``call`` returns.
+
+        Args:
+            method: its name.
+            call: makes the call.
+            work: how much the call computes, in a unit of the method. A call without work says nothing about others.
 
         Raises:
             DeadlineExceeded: it did not return in time. It goes on in its thread, which does not keep the process.
         """
-        begun, seconds = time.monotonic(), self.of(method)
+        begun, seconds = time.monotonic(), self.of(method, work)
         result = within(seconds, call)
         if result is None:
             known = self._longest.get(method)
-            so_far = "" if known is None else f" (the longest took {known:.1f} s so far)"
+            so_far = "" if known is None else f" (the longest took {known[0]:.1f} s so far)"
             raise DeadlineExceeded(f"{method} took more than {seconds:.3g} s{so_far}")
-        self._longest[method] = max(self._longest.get(method, 0.0), time.monotonic() - begun)
+        took = time.monotonic() - begun
+        if work and took >= self._longest.get(method, (0.0, 0.0))[0]:
+            self._longest[method] = took, work
         return result[0]
 
 

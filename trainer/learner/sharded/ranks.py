@@ -124,9 +124,13 @@ class RankedLearner:
     load = on_all_ranks(LocalLearner.load)
     memory = on_all_ranks(LocalLearner.memory)
 
+    def add_gradient(self, samples: Sequence[Sample]) -> None:
+        """As in ``Learner``; the samples are put into the object store once, for all ranks."""
+        self._call("add_gradient", self._work(samples), Once(samples))
+
     def policy_step(self, samples: Sequence[Sample], lr: float) -> StepResult:
         """As in ``Learner``; the samples are put into the object store once, for all ranks."""
-        result: StepResult = self.call("policy_step", Once(samples), lr)[0]
+        result: StepResult = self._call("policy_step", self._work(samples), Once(samples), lr)[0]
         return result
 
     def supervised_step(self, samples: Sequence[Sample], lr: float) -> Metrics:
@@ -160,20 +164,28 @@ class RankedLearner:
 
     def call(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
         """Call ``method`` of every rank's learner; return the results by rank."""
+        return self._call(method, 1.0, *arguments, **named)
+
+    def _call(self, method: str, work: float, *arguments: Any, **named: Any) -> list[Any]:
+        """As ``call``; for ``work`` see ``Deadlines``."""
 
         def begin() -> list[Any]:
             given = [one.put() if isinstance(one, Once) else one for one in arguments]
             return [rank.call.remote(method, *given, **named) for rank in self._ranks]
 
-        return self._get(method, begin)
+        return self._get(method, begin, work)
 
-    def _get(self, method: str, begin: Callable[[], list[Any]]) -> list[Any]:
+    def _work(self, samples: Sequence[Sample]) -> float:
+        """Tokens of the samples that have a gradient."""
+        return float(sum(one.tokens.size for one in samples if self.objective.needs_all or one.has_advantage))
+
+    def _get(self, method: str, begin: Callable[[], list[Any]], work: float = 1.0) -> list[Any]:
         """Return the results of the calls that ``begin`` makes, in time.
 
         The first failure is raised at once, because the other ranks wait for the failed one.
         """
         try:
-            return self._deadlines.within(method, lambda: _results(begin()))
+            return self._deadlines.within(method, lambda: _results(begin()), work)
         except RayTaskError as error:
             self.close()
             raise error.cause if isinstance(error.cause, LachesisError) else error from None

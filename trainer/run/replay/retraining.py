@@ -17,13 +17,12 @@ from ....verifiers.errors import ConfigError, DataError
 from ....verifiers.group import Group
 from ....verifiers.rows.jsonl import read_json
 from ....verifiers.sandbox.shared import configure_sandbox
-from ...advantages.estimator import compute_advantages
 from ...config import RunConfig
 from ...learner.factory import open_learner
 from ...learner.learner import Learner
-from ...learner.sample import samples_of
 from ..generation import open_mixture
 from ..model import prepare_model
+from ..parts import part_samples, part_sizes
 from ..step_record import RECORDED
 from ..storage.checkpoint import damage
 from ..storage.fingerprint import differences, fingerprint
@@ -168,9 +167,12 @@ class Retraining:
                 f"{_RESTORE}"
             )
         bare = [_without_record(group) for group in groups]
-        advantages = compute_advantages(bare, config.trainer.advantage)
-        samples = samples_of(bare, advantages, config.model.context, config.trainer.loss.overlong)
-        result = self._learner.policy_step(samples, trained.lr)
+        ends = list(itertools.accumulate(part_sizes(len(bare), config.trainer.parts)))
+        parts = [part_samples(bare[begin:end], config, begin) for begin, end in zip([0, *ends], ends, strict=False)]
+        for part in parts[:-1]:
+            self._learner.add_gradient(part)
+        result = self._learner.policy_step(parts[-1], trained.lr)
+        samples = [sample for part in parts for sample in part]
         numbers = step_difference(groups, samples, result, self._rows.get(step, {}))
         return Retrained(step, numbers, self._compared(step))
 

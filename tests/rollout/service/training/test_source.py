@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from lachesis.environments.loading import describe
-from lachesis.rollout.dispatcher import Dispatcher, Step
+from lachesis.rollout.dispatcher import Batch, Dispatcher
 from lachesis.rollout.engines.engine import Sampling
 from lachesis.rollout.orders import TRAINING, Failure, Order, Outcome, Passed
 from lachesis.rollout.service.training.scored_data import Limits
@@ -181,7 +181,7 @@ def test_groups_of_a_service_are_not_lost_when_the_workers_fail() -> None:
     assert numbers([given]) == [1]
 
 
-async def steps_of(queue: MemoryQueue, count: int, weights: tuple[float, float], **options: Any) -> list[Step]:
+async def steps_of(queue: MemoryQueue, count: int, weights: tuple[float, float], **options: Any) -> list[Batch]:
     environments = [describe("arithmetic", label="played").build(), describe("service", label="remote").build()]
     mixture = Mixture(environments, [Portion(weight, 2) for weight in weights], "train", 0)
     remote = source(queue, others=True, played=True, **options)
@@ -189,18 +189,18 @@ async def steps_of(queue: MemoryQueue, count: int, weights: tuple[float, float],
     dispatcher = Dispatcher(pool, mixture, seed=0, sampling=Sampling(), prompts=8, learn=mixture.learn)
     found = []
     for version in range(count):
-        found.append(await dispatcher.next_step())
+        found.append(await dispatcher.next_groups(8))
         dispatcher.trained(version)
     await dispatcher.close()
     return found
 
 
-def origins(steps: Sequence[Step]) -> list[str]:
+def origins(steps: Sequence[Batch]) -> list[str]:
     return [group.trajectories[0].environment for step in steps for group in step.groups]
 
 
 def test_weights_share_the_steps_between_a_service_and_another_environment() -> None:
-    async def scenario() -> list[Step]:
+    async def scenario() -> list[Batch]:
         queue = MemoryQueue()
         for _ in range(20):
             queue.put()
@@ -226,7 +226,7 @@ def test_two_silent_services_are_waited_for_without_spinning() -> None:
         dispatcher = Dispatcher(
             SourcedPool(QuickPool(), sources), mixture, seed=0, sampling=Sampling(), prompts=2, learn=mixture.learn
         )
-        step = asyncio.create_task(dispatcher.next_step())
+        step = asyncio.create_task(dispatcher.next_groups(2))
         await asyncio.sleep(0.3)
         assert not step.done()
         second.put()

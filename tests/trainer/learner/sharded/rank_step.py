@@ -34,6 +34,7 @@ SPLITS: list[dict[str, Any]] = [
     {"micro_tokens": 64, "dtype": "bfloat16", "lora": {"rank": 4}, "moved": True},
     {"micro_tokens": 64, "pairs": True},
     {"micro_tokens": 64, "probed": True},
+    {"micro_tokens": 64, "parts": True, "loss": {"normalize": "sequence"}},
 ]
 """Settings of one step. The first three are one formula."""
 
@@ -68,7 +69,8 @@ def stepped(
     tiny: str, settings: dict[str, Any], batch: list[Sample], folder: Path
 ) -> tuple[Metrics, npt.NDArray[np.float64], int]:
     """Metrics and gradient of a step, and how many logprobs came back; before it one that moves ``moved`` weights."""
-    trainer = {name: value for name, value in settings.items() if name not in ("dtype", "moved", "pairs", "probed")}
+    ours = ("dtype", "moved", "pairs", "parts", "probed")
+    trainer = {name: value for name, value in settings.items() if name not in ours}
     model = ModelConfig(path=tiny, context=1024, dtype=settings.get("dtype", "float32"))
     learner = LocalLearner(model, TrainerConfig(max_grad_norm=1e9, **trainer), longest=20)
     if learner.objective.needs_reference:
@@ -81,7 +83,9 @@ def stepped(
         metrics = learner.preference_step(PAIRS, PreferenceConfig(beta=0.5), lr=0.0)
         scored = len(learner.compute_each(samples_of_pairs(PAIRS)))
     else:
-        result = learner.policy_step(batch, lr=0.0)
+        first = 3 if settings.get("parts") else 0
+        learner.add_gradient(batch[:first])
+        result = learner.policy_step(batch[first:], lr=0.0)
         metrics, scored = result.metrics, sum(found is not None for found in result.logprobs)
     grads = [full_tensor(parameter.grad) for parameter in learner.model.parameters() if parameter.grad is not None]
     gradient = torch.cat([grad.flatten() for grad in grads]).double().numpy()

@@ -29,6 +29,25 @@ def test_a_deadline_is_ten_times_the_longest_call_of_the_same_method_and_never_b
     assert measured.of("save") == FIRST
 
 
+def test_a_call_with_more_to_compute_has_more_time_and_one_without_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    measured = Deadlines()
+
+    def taking(seconds: float) -> None:
+        now[0] += seconds
+
+    measured.within("gradient", lambda: taking(0.1), work=0)  # a part of a step in which no sample has an advantage
+    assert measured.of("gradient", work=100) == FIRST
+    measured.within("gradient", lambda: taking(5.0), work=100)
+    measured.within("gradient", lambda: taking(0.1), work=0)
+    assert [measured.of("gradient", work) for work in (0, 100, 1000, 1_000_000)] == [60.0, 60.0, 500.0, FIRST]
+    measured.within("gradient", lambda: taking(400.0), work=10_000)
+    assert [measured.of("gradient", work) for work in (0, 20_000)] == [4000.0, 4000.0]
+
+
 def test_a_call_that_does_not_return_ends_at_its_deadline_and_an_error_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "FIRST", 0.1)
     monkeypatch.setattr(deadlines, "FLOOR", 0.05)
