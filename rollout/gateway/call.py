@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
 from ..chats.schemas import Schemas
@@ -68,8 +71,8 @@ class Choice:
         reasoning: the text inside ``<think>``.
         calls: of tools.
         finish: ``stop``, ``length`` or ``tool_calls``.
-        ids: the sampled ids; empty if the model is behind a URL.
-        logprobs: one for each id.
+        ids: int32, the sampled ids; empty if the model is behind a URL.
+        logprobs: float32, one for each id.
         texts: the text of each id, if the request asks for logprobs.
         node: the reply in the tree of conversations.
         prompt: number of the prompt that it continues.
@@ -80,8 +83,8 @@ class Choice:
     reasoning: str = ""
     calls: tuple[ToolUse, ...] = ()
     finish: str = "stop"
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    ids: Ids = field(default_factory=lambda: np.empty(0, np.int32))
+    logprobs: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     texts: list[str] = field(default_factory=list)
     node: Node | None = None
     prompt: int = 0

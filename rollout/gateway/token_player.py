@@ -245,8 +245,8 @@ class TokenPlayer:
         return replace(choice, node=node)
 
     def _choice(self, call: Call, shown: str, number: int, sample: Sample, seed: int) -> Choice:
-        ids = sample.ids
-        given: dict[str, Any] = {"ids": ids, "logprobs": sample.logprobs, "prompt": number}
+        ids = sample.completion.tokens
+        given: dict[str, Any] = {"ids": ids, "logprobs": sample.completion.logprobs, "prompt": number}
         if call.wanted.logprobs is not False:
             decode = self.policy.renderer.decode
             given["texts"] = [decode(sample.completion.tokens[at : at + 1], ()) for at in range(len(ids))]

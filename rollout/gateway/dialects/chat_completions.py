@@ -46,7 +46,7 @@ class ChatCompletions:
                 "message": _message(choice),
                 "finish_reason": choice.finish,
                 "logprobs": _logprobs(choice) if call.wanted.logprobs is not False else None,
-                **({"token_ids": choice.ids} if call.wanted.return_token_ids else {}),
+                **({"token_ids": choice.ids.tolist()} if call.wanted.return_token_ids else {}),
             }
             for index, choice in enumerate(answer.choices)
         ]
@@ -113,7 +113,7 @@ def _message(choice: Choice) -> dict[str, Any]:
 def _logprobs(choice: Choice) -> dict[str, Any]:
     entries = [
         {"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []}
-        for text, value in zip(choice.texts, choice.logprobs, strict=True)
+        for text, value in zip(choice.texts, choice.logprobs.tolist(), strict=True)
     ]
     return {"content": entries, "refusal": None}
 

@@ -60,9 +60,9 @@ def _choice(call: Call, index: int, choice: Choice) -> dict[str, Any]:
     scored = None
     if call.wanted.logprobs is not False:
         offsets = [sum(map(len, choice.texts[:place])) for place in range(len(choice.texts))]
-        scored = {"tokens": choice.texts, "token_logprobs": choice.logprobs, "top_logprobs": None}
+        scored = {"tokens": choice.texts, "token_logprobs": choice.logprobs.tolist(), "top_logprobs": None}
         scored["text_offset"] = offsets
-    ids = {"token_ids": choice.ids} if call.wanted.return_token_ids else {}
+    ids = {"token_ids": choice.ids.tolist()} if call.wanted.return_token_ids else {}
     return {"index": index, "text": choice.content, "finish_reason": choice.finish, "logprobs": scored, **ids}
 
 

@@ -47,6 +47,7 @@ COMMENT = b": ping\n\n"
 _SAMPLING = ("model", "n", "temperature", "top_p", "top_k", "stop", "seed", "logprobs", "top_logprobs")
 _LENGTHS = ("max_tokens", "max_completion_tokens", "stop_token_ids", "include_stop_str_in_output", "return_token_ids")
 _REFUSED = ("presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "logit_bias", "echo", "suffix")
+_SMALL = frozenset({int, float, bool, type(None)})
 _FIELDS = (*_SAMPLING, *_LENGTHS, *_REFUSED, "response_format")
 
 
@@ -60,10 +61,9 @@ def event(data: Any, name: str = "") -> bytes:
 def read_sampling(body: Mapping[Any, Any], **changed: Any) -> Wanted:
     """How a request samples, from the fields that have OpenAI's names; ``changed`` has other dialects' fields."""
     fields = {name: body[name] for name in _FIELDS if name in body} | changed
-    try:
+    if all(type(value) in _SMALL or (type(value) is str and len(value) < 256) for value in fields.values()):
         return _remembered(tuple([(name, type(value), value) for name, value in fields.items()]))
-    except TypeError:  # a value is a list or an object
-        return read_wanted(Wanted, fields)
+    return read_wanted(Wanted, fields)
 
 
 @lru_cache(maxsize=256)

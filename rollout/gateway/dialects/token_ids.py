@@ -40,11 +40,11 @@ class TokenIds:
         choices = [
             {
                 "index": index,
-                "token_ids": choice.ids,
+                "token_ids": choice.ids.tolist(),
                 "logprobs": {
                     "content": [
                         {"token": f"token_id:{token}", "logprob": value, "bytes": None, "top_logprobs": []}
-                        for token, value in zip(choice.ids, choice.logprobs, strict=True)
+                        for token, value in zip(choice.ids.tolist(), choice.logprobs.tolist(), strict=True)
                     ]
                 },
                 "finish_reason": choice.finish,
