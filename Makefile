@@ -7,10 +7,10 @@
 #   ENVIRONMENTS=/path/to/atropos   a checkout of Atropos, whose environments `make atropos` plays
 #   SMALL=1                      tiny sizes for `make gpu`, also without a GPU
 #   OUT=runs                     the folder for the figures of `make gpu`
-#   JOBS=3                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
+#   JOBS=4                       processes of `make test`; 0 runs the tests in pytest itself, so that --pdb works
 
 PYTHON ?= python3
-JOBS ?= 3
+JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -49,7 +49,7 @@ train: setup ## the main job: GRPO on arithmetic; ENGINE=vllm rolls out with vLL
 	$(if $(GPU),$(if $(HAS_VLLM),,$(error A GPU is here and no vLLM yet. Cure: $(BIN)/pip install -e '.[vllm]')))
 	$(BIN)/lachesis train configs/arithmetic.toml $(if $(ENGINE),--rollout.engine $(ENGINE)) $(ARGS)
 
-test: setup ## all tests but the slow ones, in three processes; skips are counted by reason
+test: setup ## all tests but the slow ones, in four processes; skips are counted by reason
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 atropos: .venv-atropos/.installed $(if $(ENVIRONMENTS),setup) ## install atroposlib 0.4.0, for the tests; ENVIRONMENTS=/path/to/atropos plays that repository's

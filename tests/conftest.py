@@ -67,35 +67,48 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 LONGEST_FIRST = (
     "whole/test_main_job.py",
-    "trainer/test_train.py",
     "whole/test_misbehaviour.py",
-    "rollout/workers/test_ray_pool.py",
-    "sandbox/docker/test_containers.py",
-    "test_docs.py",
-    "sandbox/test_pool_hostile.py",
-    "engines/test_vllm.py",
-    "whole/test_gsm8k.py",
-    "learner/sharded/test_ranks.py",
-    "commands/run/test_train.py",
-    "code/test_solution_attacks.py",
-    "commands/serve/test_work.py",
     "test_tutorial.py",
-    "check/test_check.py",
-    "view/test_server_browser.py",
-    "sharded/test_shard_loading.py",
-    "packing/test_attention.py",
-    "code/test_solution_humaneval.py",
-    "whole/",
+    "test_docs.py",
+    "commands/run/test_train.py",
+    "commands/check/test_check.py",
+    "whole/test_hostile_text.py",
+    "whole/test_soak.py",
+    "environments/test_mcp.py",
+    "rollout/workers/test_ray_pool.py",
+    "commands/view/test_server_browser.py",
+    "trainer/learner/packing/test_attention.py",
+    "whole/test_atropos.py",
+    "rollout/service/test_openapi.py",
+    "trainer/learner/sharded/test_ranks.py",
+    "trainer/test_train.py",
+    "commands/eval/test_command.py",
+    "verifiers/tool_calling/formats/test_format.py",
+    "verifiers/sandbox/test_pool_lost.py",
+    "verifiers/sandbox/test_pool_hostile.py",
+    "commands/serve/test_gateway.py",
+    "trainer/learner/sharded/test_shard_loading.py",
+    "verifiers/code/test_solution_attacks.py",
+    "commands/author/test_new.py",
+    "whole/test_crowd.py",
+    "verifiers/sandbox/docker/test_containers.py",
+    "test_packaging.py",
+    "commands/verify/test_command.py",
+    "rollout/cluster/test_session.py",
+    "commands/serve/test_work.py",
+    "verifiers/code/test_solution_humaneval.py",
 )
-"""Files, and a folder, that take the longest: begun first, so that all workers end at about the same time."""
+"""The files that take the longest, from the longest: begun first, so that all workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, and leave the order as it is otherwise."""
+    """Put the longest files first, those of several modules next, and leave the order as it is otherwise."""
+    folder = Path(__file__).parent
+    longest = {folder / name: number for number, name in enumerate(LONGEST_FIRST)}
 
     def place(item: pytest.Item) -> int:
-        path = item.path.as_posix()
-        return next((number for number, name in enumerate(LONGEST_FIRST) if f"/{name}" in path), len(LONGEST_FIRST))
+        several = folder / "whole" in item.path.parents
+        return longest.get(item.path, len(longest) + (not several))
 
     items.sort(key=place)
 

@@ -25,7 +25,7 @@ print(json.dumps(sorted({{name.split(".")[0] for name in set(sys.modules) - befo
 def loaded_by(code: str) -> set[str]:
     """The top-level modules from outside the standard library that ``code`` loads in a new interpreter."""
     script = LOADED_BY.format(code=code)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=True)
     loaded: list[str] = json.loads(done.stdout.splitlines()[-1])
     return set(loaded)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONGEST_FIRST
+
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("commands", "trainer", "rollout", "environments", "verifiers")
 
@@ -46,6 +48,10 @@ def homes(test: Path, modules: list[Path]) -> str:
 
 def test_every_test_belongs_to_a_module() -> None:
     assert misplaced(ROOT) == []
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in LONGEST_FIRST if not (ROOT / "tests" / name).is_file()] == []
 
 
 @pytest.fixture

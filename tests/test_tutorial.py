@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .command_line import run_lachesis
+from .ports import free_port
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -47,9 +47,7 @@ def played(document: str, folder: Path, path: dict[str, str], small: dict[str, s
         path: the environment of its commands.
         small: the beginning of a command → further options, which make it shorter.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     said, files, commands, shown = "", set(), 0, 0
     for language, text in BLOCK.findall((DOCS / document).read_text().replace(PORT, port)):
         if language == "bash":
@@ -81,6 +79,7 @@ def played(document: str, folder: Path, path: dict[str, str], small: dict[str, s
 SMALL = " --warm_start.steps 4 --warm_start.batch 8 --trainer.prompts 2 --eval.tasks 8"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "training", [pytest.param("", id="as it stands", marks=pytest.mark.slow), pytest.param(SMALL, id="small")]
 )

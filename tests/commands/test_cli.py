@@ -60,7 +60,7 @@ for name in cli.commands:
     cli.main([name, "--help"], standalone_mode=False)
 print([name for name in ("torch", "transformers", "ray", "vllm", "sympy") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -69,7 +69,7 @@ def shell(line: str) -> "subprocess.CompletedProcess[str]":
     """Run ``line`` in bash, where ``lachesis`` is the command line; the exit code is that of its first part."""
     line = line.replace("lachesis", f"{sys.executable} -m lachesis.commands.cli")
     return subprocess.run(
-        ["bash", "-c", line + "; exit ${PIPESTATUS[0]}"], capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", line + "; exit ${PIPESTATUS[0]}"], capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import sys
+import threading
 import time
 from typing import Any, ClassVar
 
@@ -185,7 +186,7 @@ def test_a_stage_that_hangs_ends_at_the_time_limit_and_is_closed(stage: str) -> 
     start = time.monotonic()
     made = run(environment, "42")
     assert (made.stop, made.error) == (StopReason.SECONDS, None)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert environment.stages[-1] == "close"
 
 
@@ -318,17 +319,19 @@ def test_a_cancelled_episode_is_closed_and_stays_cancelled() -> None:
 
 
 def test_a_hanging_tool_ends_at_the_time_limit() -> None:
+    released, waited = threading.Event(), []
+
     class Slow(Base):
         def tools(self, episode: Episode) -> list[Any]:
             def ping() -> str:
-                time.sleep(2)
+                waited.append(released.wait(60))
                 return "late"
 
             return [ping]
 
-    start = time.monotonic()
     assert run(Slow(limits=Limits(seconds=0.1)), CALL, "42").stop is StopReason.SECONDS
-    assert time.monotonic() - start < 1.5
+    assert waited == []  # the tool hangs still
+    released.set()
 
 
 def test_rewards_given_in_the_episode_join_the_rubrics() -> None:

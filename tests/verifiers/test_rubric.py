@@ -126,7 +126,7 @@ def test_a_verifier_that_fails_has_judged_nothing_and_harms_only_its_own_verdict
     broken, exact = (component.verdict for component in judged.components)
     assert broken.status == "infra_error"
     assert exact.passed
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert re.search(reason, broken.reason)
 
 

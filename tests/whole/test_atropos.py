@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,17 +14,13 @@ import tomli_w
 
 from lachesis.environments.shipped.arithmetic import Arithmetic
 
+from ..ports import free_port
+
 PYTHON = os.environ.get("LACHESIS_ATROPOS_PYTHON", "")
 PROGRAM = Path(__file__).with_name("atropos_sums.py")
 MAIN_JOB = Path(__file__).resolve().parents[2] / "configs" / "arithmetic.toml"
 
 pytestmark = pytest.mark.skipif(not PYTHON, reason="atroposlib is not installed: make atropos")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def serve(port: int, tokenizer: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -53,7 +53,7 @@ def test_every_command_of_the_readme_that_it_writes_runs_and_installs_the_enviro
                 cwd=folder,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=240,
                 check=False,
             )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

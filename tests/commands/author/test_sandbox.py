@@ -96,7 +96,7 @@ def test_a_name_that_no_job_may_have_is_refused(program: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_job_is_one_json_object(program: Path) -> None:
-    done = subprocess.run(words(program, "--json"), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words(program, "--json"), capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     row = json.loads(done.stdout)
     assert set(row) == set(Execution("ok").to_json())
@@ -108,7 +108,7 @@ def test_a_job_is_one_json_object(program: Path) -> None:
 @pytest.mark.usefixtures("here")
 def test_a_jobs_output_is_passed_on_with_one_line_about_it(program: Path) -> None:
     done = subprocess.run(
-        words(program, "-o", "kept"), cwd=program.parent, capture_output=True, timeout=60, check=False
+        words(program, "-o", "kept"), cwd=program.parent, capture_output=True, timeout=240, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"READ a=b given\n")
     said, line, rest = done.stderr.decode().split("\n")
@@ -121,7 +121,7 @@ def test_a_jobs_output_is_passed_on_with_one_line_about_it(program: Path) -> Non
 @pytest.mark.usefixtures("here")
 def test_a_terminal_gets_no_command_from_a_job(program: Path) -> None:
     ours, theirs = pty.openpty()
-    done = subprocess.run(words(program), stdout=theirs, stderr=theirs, timeout=60, check=False)
+    done = subprocess.run(words(program), stdout=theirs, stderr=theirs, timeout=240, check=False)
     seen = os.read(ours, 65536).decode()
     os.close(ours)
     os.close(theirs)
@@ -141,7 +141,7 @@ def test_a_terminal_gets_no_command_from_a_job(program: Path) -> None:
 )
 def test_every_other_end_is_exit_code_1(program: Path, code: str, more: list[str], status: str) -> None:
     program.write_text(code)
-    done = subprocess.run(words(program, "--json", *more), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words(program, "--json", *more), capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == status
 
@@ -153,7 +153,7 @@ def test_a_level_that_cannot_be_had_and_wrong_usage_are_exit_code_2(program: Pat
         ["--timeout", "-1"],
         ["--sandbox.bakend=x"],
     ):
-        done = subprocess.run(words(program, *more), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words(program, *more), capture_output=True, text=True, timeout=240, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("lachesis: error: ")
         assert len(done.stderr.splitlines()) == 1

@@ -113,7 +113,7 @@ def test_eval_that_was_stopped_keeps_what_was_scored(
     )
     wait_for(lambda: (tmp_path / "s.jsonl").exists() and len(rows_of(tmp_path / "s.jsonl")) >= 2, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert errors.strip() == "lachesis: stopped"
     kept, asked = len(rows_of(tmp_path / "s.jsonl")), len(adder.asked)

@@ -75,7 +75,7 @@ def test_a_signal_ends_it_cleanly_and_the_groups_stay(tmp_path: Path, number: si
         )
         asyncio.run(fill(address))
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=240)
         assert process.returncode == 0
         assert "stopped; 3 groups stay in the store" in rest
     with serve(tmp_path / "store.sqlite") as (process, _):
@@ -93,7 +93,7 @@ def test_a_signal_ends_it_cleanly_and_the_groups_stay(tmp_path: Path, number: si
 def test_what_it_cannot_do_is_said_in_one_line(tmp_path: Path, options: list[str], message: str) -> None:
     command = [sys.executable, "-m", "lachesis.commands.cli", "serve", "--store", str(tmp_path / "store.sqlite")]
     environment = {name: value for name, value in os.environ.items() if name != "LACHESIS_TOKEN"}
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -150,7 +150,7 @@ main()
 def test_it_serves_without_loading_anything_heavy(tmp_path: Path) -> None:
     program = SERVED.format(registration=REGISTRATION, group=group(1))
     command = [sys.executable, "-c", program, str(tmp_path / "store.sqlite")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("loaded ")]
     loaded = set(json.loads(line.removeprefix("loaded ")))
     assert {"lachesis", "aiohttp", "msgspec"} <= loaded

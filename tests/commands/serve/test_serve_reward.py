@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import threading
 import time
 import urllib.request
@@ -16,17 +15,17 @@ from lachesis.commands.serve.serve_reward import command
 from lachesis.rollout.models.tiny import build_tiny_model
 from lachesis.verifiers.errors import ConfigError
 
+from ...ports import free_port
+
 
 def test_a_folder_is_served_until_a_signal_comes(tiny_reward_model: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     answers = []
 
     def ask() -> None:
         body = json.dumps({"model": "any", "messages": [{"role": "user", "content": "Hi"}]}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/classify", body)
-        for _ in range(600):
+        for _ in range(4000):
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     answers.append(json.loads(answer.read()))

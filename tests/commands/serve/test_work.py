@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -35,15 +34,11 @@ from lachesis.trainer.run.storage.reader import TRAJECTORIES
 from lachesis.trainer.run.storage.run_state import RunState
 from lachesis.trainer.train import train
 
+from ...ports import free_port
+
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "service.md"
 LACHESIS = [sys.executable, "-m", "lachesis.commands.cli"]
 STEPS, PROMPTS = 8, 3
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Watched(Progress):
@@ -115,7 +110,7 @@ def test_a_worker_that_is_killed_is_followed_by_another_and_every_group_is_train
             others.append(workers.enter_context(worker(port, "--token", "secret", "--patience", "1")))
 
         path = run(tmp_path, port, replace_first, host="0.0.0.0", token="secret", max_staleness=1)
-        said, _ = others[0].communicate(timeout=60)
+        said, _ = others[0].communicate(timeout=240)
 
     rows = [row for row in rows_of(path) if row["step"] > 0]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
@@ -180,11 +175,11 @@ def test_the_commands_of_the_document_feed_a_run(tmp_path: Path) -> None:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=240,
             )
             assert done.returncode == 0, done.stderr
             assert done.stdout.splitlines()[-1] == "stopped; 8 groups are stored"
-            assert trainer.wait(timeout=60) == 0
+            assert trainer.wait(timeout=240) == 0
         finally:
             trainer.kill()
 
@@ -271,10 +266,10 @@ def test_an_atropos_trainer_is_fed_through_a_bare_service(tmp_path: Path, servic
                     with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/info"):
                         break
                     time.sleep(0.1)
-                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=240)
                 assert done.returncode == 0, done.stderr
                 assert [line for line in done.stdout.split() if line != "0"] == ["2", "2", "2"]
-                said, _ = process.communicate(timeout=30)
+                said, _ = process.communicate(timeout=240)
                 assert process.returncode == 0, said
                 assert re.search(r"stopped; \d+ groups are stored", said)
         finally:
@@ -295,7 +290,7 @@ def test_an_atropos_trainer_is_fed_through_a_bare_service(tmp_path: Path, servic
 )
 def test_what_it_cannot_do_is_said_in_one_line(words: list[str], message: str) -> None:
     words = words if "--environment" in words else [*words, "--environment", "arithmetic"]
-    done = subprocess.run([*LACHESIS, "work", *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*LACHESIS, "work", *words], capture_output=True, text=True, timeout=240)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
     assert sum(line.startswith("lachesis:") for line in done.stderr.splitlines()) == 1
@@ -308,6 +303,6 @@ def test_it_needs_no_ray_and_ends_cleanly_on_a_signal_though_no_service_answers(
         assert "joining" in line
         assert "_raylet" not in Path(f"/proc/{process.pid}/maps").read_text()
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=240)
         assert process.returncode == 0
         assert rest.endswith("stopped; 0 groups are stored\n")

@@ -70,7 +70,7 @@ def test_verify_that_is_stopped_says_how_to_go_on(
     process = verify_started(tmp_path, many_rows.name, "-o", "out.jsonl")
     wait_for(begun(tmp_path / "out.jsonl"), process)
     process.send_signal(getattr(signal, name))
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     kept = len(verdicts(tmp_path / "out.jsonl"))
     assert process.returncode == 130
     assert errors.strip() == f"lachesis: stopped with {kept} verdicts in out.jsonl; the same command continues"
@@ -82,7 +82,7 @@ def test_verify_ends_in_silence_when_its_reader_goes_away(tmp_path: Path, many_r
     assert json.loads(process.stdout.readline())["status"] == "wrong"
     process.stdout.close()
     process.stdout = None
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (141, "")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,6 +19,8 @@ from lachesis.environments.loading import describe
 from lachesis.verifiers.errors import ConfigError, DataError
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
+from ...ports import free_port
+
 PYTHON = os.environ.get("LACHESIS_NEMO_GYM_PYTHON", "")
 
 SERVER = """
@@ -33,6 +34,7 @@ from nemo_gym.base_resources_server import (
 )
 from nemo_gym.openai_utils import NeMoGymResponse, NeMoGymResponseCreateParamsNonStreaming
 from nemo_gym.server_utils import SESSION_ID_KEY, ServerClient
+
 
 class Add(BaseModel):
     count: int
@@ -319,9 +321,7 @@ def real(tmp_path: Path) -> Iterator[str]:
     if not PYTHON:
         pytest.skip("NeMo Gym is not installed: docs/interop.md")
     (tmp_path / "server.py").write_text(SERVER)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([PYTHON, "server.py", str(port)], cwd=tmp_path)
     try:
         for _ in range(900):

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.request
@@ -19,6 +18,8 @@ from lachesis.environments.loading import describe
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.trajectory import StopReason, Trajectory
 
+from ...ports import free_port
+
 PYTHON = os.environ.get("LACHESIS_OPENENV_PYTHON", "")
 
 SERVER = '''
@@ -30,6 +31,7 @@ from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.mcp_environment import MCPEnvironment
 from openenv.core.env_server.mcp_types import CallToolAction, CallToolObservation
 from openenv.core.env_server.types import Action, Observation, State
+
 
 class Guess(Action):
     digits: str
@@ -260,9 +262,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
     if not PYTHON:
         pytest.skip("openenv-core is not installed: make interop")
     (tmp_path / "server.py").write_text(SERVER)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([PYTHON, "server.py", str(port), request.param], cwd=tmp_path)
     try:
         for _ in range(900):

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +19,8 @@ from lachesis.verifiers.errors import ConfigError, EngineError
 from lachesis.verifiers.rubric import Rubric, use
 from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import StopReason
+
+from ...ports import free_port
 
 SAMPLING = Sampling(temperature=0.5, max_tokens=64)
 
@@ -264,7 +265,7 @@ def _text(text: str) -> Any:
 def test_a_lasting_failure_is_an_engine_error_after_bounded_tries(answer: Any, tries: int, says: str) -> None:
     endpoint = Endpoint(answer)
     with pytest.raises(EngineError, match=says):
-        ask(endpoint, one_reply, deadline=0.2)
+        ask(endpoint, one_reply, deadline=0.2 if answer is _hang else 30.0)
     assert len(endpoint.bodies) == tries
 
 
@@ -337,9 +338,7 @@ def test_a_full_context_is_a_length_stop() -> None:
 
 
 def test_a_refused_connection_leaves_the_trajectory_unscored() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = Arithmetic()
 
     async def main() -> Any:

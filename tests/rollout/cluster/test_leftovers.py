@@ -18,7 +18,9 @@ from lachesis.rollout.cluster.leftovers import VARIABLE, Driver, clean
 DRIVER = """
 import os, pathlib, subprocess, sys, tempfile, time
 from lachesis.verifiers.processes.temporary import own_prefix
+from lachesis.rollout.cluster import leftovers
 from lachesis.rollout.cluster.leftovers import leave, sign
+leftovers._boot = lambda: sys.argv[2]
 sign()
 folder = pathlib.Path(f"{sys.argv[1]}_{os.getpid()}")
 folder.mkdir()
@@ -38,6 +40,8 @@ time.sleep(600)
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of a machine of this test alone: runs of other tests are killed and clean up meanwhile."""
+    monkeypatch.setattr(leftovers, "_boot", lambda: str(tmp_path))
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -49,7 +53,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def killed(temporary: Path) -> Iterator[tuple[Path, list[int], int]]:
     """A driver that was killed: its folder, and its processes: by mark, by open file, and a stranger."""
     folder = temporary / "session"
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(folder)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", DRIVER, str(folder), leftovers._boot()]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert driver.stdout
     *own, stranger = map(int, driver.stdout.readline().split())
     assert clean() == [], "a driver that lives keeps all"

@@ -14,7 +14,7 @@ def test_a_temporary_folder_whose_path_is_too_long_for_sockets_is_refused(tmp_pa
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].endswith("set TMPDIR to one with a shorter path")

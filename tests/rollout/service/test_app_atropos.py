@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lachesis.rollout.models.tokenizer import save_tokenizer
 
+from ...ports import free_port
 from .conftest import REGISTRATION, Client
 
 PYTHON = os.environ.get("LACHESIS_ATROPOS_PYTHON", "")
@@ -26,12 +26,6 @@ FAULTS = {
     "test_messages_with_numeric_strings_as_content": "four advantages for three tokens are accepted",
 }
 """Tests of the reference that hold one of its faults."""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 async def run(*command: str, seconds: float, **environment: str) -> tuple[int | None, str]:
@@ -50,7 +44,7 @@ async def run(*command: str, seconds: float, **environment: str) -> tuple[int | 
 def test_the_tests_of_the_reference_pass_but_for_its_faults(tmp_path: Path, talk: Callable[..., None]) -> None:
     """Its tests start its server at a port of their own; here ours has that port, so they meet ours."""
     find = "import atroposlib.tests as tests; print(next(iter(tests.__path__)))"
-    done = subprocess.run([PYTHON, "-c", find], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([PYTHON, "-c", find], capture_output=True, text=True, timeout=240, check=True)
     port = free_port()
     for path in Path(done.stdout.strip()).glob("*api_*.py"):
         if path.name.startswith(("test_api_", "api_test_utils")):

@@ -46,7 +46,7 @@ def request(name: int) -> tuple[int, Request]:
 def with_desk(use: Callable[[Gates, AnswerDesk, Exchange], Awaitable[None]]) -> None:
     async def session() -> None:
         engine, desk = Gates(), AnswerDesk(Activity())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await use(engine, desk, lambda name, *numbers: desk.exchange(engine, name, [*map(request, numbers)]))  # type: ignore[arg-type]
 
     asyncio.run(session())

@@ -31,6 +31,8 @@ from lachesis.rollout.workers.remote import RemoteEngine
 from lachesis.verifiers.errors import EngineError, EngineLost
 from lachesis.verifiers.group import Group
 
+pytestmark = pytest.mark.timeout(600)
+
 SAMPLING = Sampling(max_tokens=24)
 
 
@@ -94,7 +96,7 @@ def test_whatever_ray_says_of_a_call_each_of_its_requests_ends(error: Exception,
     request = Request(np.array([1, 2], np.int32), SAMPLING)
 
     async def ask() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await RemoteEngine(Broken(error), deadline=60).generate(request)
 
     with pytest.raises(kind):
@@ -172,7 +174,7 @@ def with_pool(spec: PoolSpec, use: Callable[[RayPool], Awaitable[None]], events:
     async def session() -> None:
         pool = RayPool(spec, events)
         try:
-            async with asyncio.timeout(240):
+            async with asyncio.timeout(500):
                 await use(pool)
         finally:
             await pool.close()

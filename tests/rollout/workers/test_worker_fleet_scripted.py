@@ -58,7 +58,7 @@ def with_fleet(use: Use, number: int = 1, view: RoomView | None = None) -> None:
         room = RoomWatch(lambda: view or RoomView())
         fleet = WorkerFleet(workers, room=room, serving=lambda: list(engines))  # type: ignore[arg-type,return-value]
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await use(fleet, workers, engines)
         finally:
             await fleet.close()

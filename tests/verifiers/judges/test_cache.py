@@ -39,7 +39,7 @@ def test_another_process_finds_the_verdict(server: Any, judge: Any, settings: An
     first = judge("Hello.")
     row = {"verifier": "judge", "prompt": "Say hello.", "completion": "Hello.", "params": settings}
     with started(ASKER, json.dumps(row)) as process:
-        found = json.loads(process.communicate(timeout=60)[0])
+        found = json.loads(process.communicate(timeout=240)[0])
     assert (found["score"], found["evidence"]["cached"], len(server.asked)) == (first.score, 1, 1)
 
 
@@ -63,7 +63,7 @@ def test_what_a_killed_writer_had_stored_stays_and_others_go_on(tmp_path: Path) 
 def test_processes_that_begin_a_file_together_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "new" / "judges.sqlite"
     writers = [started(WRITER, path, name, 15) for name in "abcd"]
-    assert [writer.communicate(timeout=60) and writer.returncode for writer in writers] == [0, 0, 0, 0]
+    assert [writer.communicate(timeout=240) and writer.returncode for writer in writers] == [0, 0, 0, 0]
     cache = Cache(path)
     assert all(cache.get(f"{name} {number}") for name in "abcd" for number in range(15))
     assert cache.spent("m") == Spent(60, 600, 60)

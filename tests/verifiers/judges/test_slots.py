@@ -41,9 +41,9 @@ def test_a_task_that_is_cancelled_while_it_waits_leaves_its_place() -> None:
         waiting[0].cancel()
         await asyncio.sleep(0)
         await slots.__aexit__(None, None, None)
-        await asyncio.wait_for(waiting[1], 5)
+        await asyncio.wait_for(waiting[1], 60)
         await slots.__aexit__(None, None, None)
-        await asyncio.wait_for(slots.__aenter__(), 5)
+        await asyncio.wait_for(slots.__aenter__(), 60)
 
     asyncio.run(main())
 
@@ -56,7 +56,7 @@ def test_a_slot_that_was_given_to_a_cancelled_task_is_passed_on() -> None:
         await asyncio.sleep(0)
         await slots.__aexit__(None, None, None)  # the slot is on its way to the first task
         first.cancel()
-        await asyncio.wait_for(second, 5)
+        await asyncio.wait_for(second, 60)
 
     asyncio.run(main())
 
@@ -73,6 +73,6 @@ def test_a_loop_that_was_closed_while_it_waited_does_not_keep_the_slot() -> None
 
     async def leave_and_enter() -> None:
         await slots.__aexit__(None, None, None)
-        await asyncio.wait_for(slots.__aenter__(), 5)
+        await asyncio.wait_for(slots.__aenter__(), 60)
 
     asyncio.run(leave_and_enter())

@@ -43,7 +43,7 @@ def ask(pool: WorkerPool, cpu_seconds: float = 0.1, **request: object) -> Outcom
     return asyncio.run(pool.ask(request, cpu_seconds))
 
 
-def gone(pid: int, within: float = 10.0) -> bool:
+def gone(pid: int, within: float = 60.0) -> bool:
     """Whether the process ends; a zombie that waits for its parent counts as ended."""
     stat = Path(f"/proc/{pid}/stat")
     deadline = time.monotonic() + within
@@ -166,6 +166,6 @@ def test_no_worker_outlives_a_parent_that_was_killed(state: str) -> None:
 
 
 def test_no_worker_outlives_a_parent_that_ends() -> None:
-    done = subprocess.run([sys.executable, "-c", HOLDER, "idle", "0"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", HOLDER, "idle", "0"], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert gone(int(done.stdout))

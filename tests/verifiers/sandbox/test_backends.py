@@ -34,7 +34,7 @@ class Service(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         words = [sys.executable, "-I", "-c", asked["code"]]
-        done = subprocess.run(words, input=asked["stdin"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, input=asked["stdin"], capture_output=True, text=True, timeout=240, check=False)
         answer = {"timeout": False, "exit_code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
         self.send_response(200)
         self.end_headers()

@@ -160,7 +160,7 @@ class _listeners:
 
 def _left_over() -> list[str]:
     """Processes of jobs or agents that descend of this process, after a moment to end."""
-    for _ in range(50):
+    for _ in range(300):
         found = [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_ours(pid)]
         if not found:
             return []

@@ -51,9 +51,9 @@ def test_no_text_raises(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["{", '{"a":', '{"a":[', '{"a":1,', "{}", '{"', '[{"a":'])
 def test_a_hundred_kilobytes_of_anything_are_read_in_time(unit: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     last_json_object(unit * (100_000 // len(unit)))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("end", ["", "x", "1]" + "}" * 900])

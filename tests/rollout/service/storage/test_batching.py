@@ -126,9 +126,9 @@ def test_the_cost_of_a_batch_does_not_depend_on_the_queue(sizes: list[int]) -> N
         groups = waiting((sizes * length)[:length], [n % 5 for n in range(length)])
         best = float("inf")
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             batch = groups.take(64, {0: 8})
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
             assert batch is not None
         return best
 

@@ -148,7 +148,7 @@ def test_a_silent_service_passes_until_it_speaks_again_and_says_so_once(caplog: 
         return [*first, await remote.next(order(50)), await remote.next(order(51))]
 
     with caplog.at_level(logging.INFO, "lachesis"):
-        *first, spoken, after = asyncio.run(asyncio.wait_for(scenario(), 2))
+        *first, spoken, after = asyncio.run(asyncio.wait_for(scenario(), 30))
     assert all(isinstance(outcome, Passed) for outcome in first)
     assert numbers([spoken]) == [1]
     assert isinstance(after, Passed)
@@ -231,7 +231,7 @@ def test_two_silent_services_are_waited_for_without_spinning() -> None:
         assert not step.done()
         second.put()
         second.put()
-        assert numbers((await asyncio.wait_for(step, 5)).groups) == [1, 2]
+        assert numbers((await asyncio.wait_for(step, 30)).groups) == [1, 2]
         position = dispatcher.position
         await dispatcher.close()
         return position

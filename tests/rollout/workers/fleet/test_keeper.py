@@ -69,7 +69,7 @@ class Kept:
     def until(self, true: Callable[[], bool]) -> "Kept":
         async def session() -> None:
             tending = asyncio.create_task(self.keeper.tend())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not true() and not tending.done():  # noqa: ASYNC110 - whatever the test waits for
                     await asyncio.sleep(0)
             tending.cancel()

@@ -70,7 +70,7 @@ class Kept:
         async def run() -> None:
             tasks = [asyncio.create_task(self.keeper.tend()), asyncio.create_task(self.room.look_on())]
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     for step in steps:
                         while not step():  # noqa: ASYNC110 - whatever the test waits for
                             await asyncio.sleep(0)

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
+from lachesis.rollout.cluster import leftovers
 from lachesis.rollout.cluster.leftovers import clean
+from lachesis.verifiers.processes import owner
 from lachesis.verifiers.processes.temporary import CONTAINERS, own_path
 from lachesis.verifiers.sandbox.docker.containers import own_containers
 from lachesis.verifiers.sandbox.docker.daemon import connect
 
 LEFT = """
 import sys, time
+from lachesis.rollout.cluster import leftovers
 from lachesis.rollout.cluster.leftovers import sign
+from lachesis.verifiers.processes import owner
 from lachesis.verifiers.sandbox.docker.containers import OWNER, ContainerLimits, Containers
+leftovers._boot, owner._host = (lambda: {boot!r}), (lambda: {host!r})
 sign()
 stuck = Containers({image!r}, ["python3", "-c", "import time; time.sleep(600)"], ContainerLimits(1 << 27, 1 << 23))
 api = stuck._api
@@ -33,6 +38,9 @@ print(stuck.start().container, *made, flush=True)
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder of a machine of this test alone: runs of other tests are killed and clean up meanwhile."""
+    monkeypatch.setattr(leftovers, "_boot", lambda: str(tmp_path))
+    monkeypatch.setattr(owner, "_host", lambda: f"{os.getpid():016x}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
@@ -40,9 +48,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_of(image: str, then: str) -> tuple["subprocess.Popen[str]", list[str]]:
     """A run and its containers: an agent that hangs, a program with a volume, and one that was never started."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LEFT.format(image=image, then=then)], stdout=subprocess.PIPE, text=True
-    )
+    code = LEFT.format(image=image, then=then, boot=leftovers._boot(), host=owner._host())
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     return process, process.stdout.readline().split()
 
@@ -79,7 +86,8 @@ def test_containers_of_a_killed_run_are_removed_with_their_volumes_by_the_next_s
 def test_the_note_of_another_or_silent_daemon_stays_and_a_start_says_so(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    code = "from lachesis.verifiers.processes.temporary import own_path; print(own_path('containers'))"
+    code = f"from lachesis.verifiers.processes import owner, temporary\nowner._host = lambda: {owner._host()!r}\n"
+    code += "print(temporary.own_path('containers'))"
     note = Path(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
     note.write_text("tcp://elsewhere:1")
     assert (clean(), caplog.text) == ([], "")
