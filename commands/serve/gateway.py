@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+import uvloop
 
 from ...rollout.engines.engine import Sampling
 from ...rollout.models.source import check_source, longest_context
@@ -62,7 +63,8 @@ def command(**options: Any) -> None:
     The programs may speak OpenAI's chat completions, Responses or completions, or Anthropic's Messages. The recording
     holds the conversations and the exact tokens; lachesis view and lachesis explain show it. Ctrl-C ends the gateway.
     """
-    asyncio.run(_serve(options))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(options))
 
 
 async def _serve(options: dict[str, Any]) -> None:

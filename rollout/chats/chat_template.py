@@ -35,14 +35,17 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], tools: list[Any
         TemplateError: the template is no Jinja template, or refuses the conversation.
         TypeError: the template does something to its variables that their types do not allow.
     """
-    shown = [_with_reasoning({key: value for key, value in one.items() if value is not None}) for one in messages]
+    shown = [_shown(one) for one in messages]
     return _compiled(template).render(messages=shown, tools=tools, documents=None, **variables)
 
 
-def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with its reasoning under the names that templates read."""
-    reasoning = next((message[name] for name in REASONING if name in message), None)
-    return message if reasoning is None else {"thinking": reasoning, **message, "reasoning_content": reasoning}
+def _shown(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The message without empty fields, and with its reasoning under the names that templates read."""
+    message = {name: value for name, value in told.items() if value is not None}
+    if message.keys().isdisjoint(REASONING):
+        return message
+    reasoning = next(message[name] for name in REASONING if name in message)
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,8 +10,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ...verifiers.errors import DataError
-from ...verifiers.message import Message, check_message
+from ...verifiers.message import UNSEEN, Message, check_message
 from ..engines.engine import Ids
+from .schemas import Schemas
 from .stand_in import Trust
 
 # Placeholders are private-use characters: no template strips, splits or escapes them. A text that holds such characters
@@ -18,15 +20,35 @@ from .stand_in import Trust
 _PLACEHOLDERS = range(0xF0000, 0xFFFFE)
 _PRIVATE = "[\U000f0000-\U0010ffff]"
 _PLACEHOLDER = re.compile(_PRIVATE)
-SEPARATOR = "\n"
-"""Between the messages and the tools of a conversation's key; JSON on one line has none."""
-
 _REMEMBERED_TOOLS, _REMEMBERED_PIECES = 64, 512
 _REMEMBERED_LENGTHS = range(256, 1 << 16)
 """Characters of the texts that are worth remembering, and small enough."""
+_SHORT = 2048
+"""Renderings with fewer characters are encoded in one piece, which is faster; most are new messages of one agent."""
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
 _SCHEMA_KEYS = frozenset({"type", "function", "name", "description", "parameters", "properties", "required", "items"})
 _SCHEMA_KEYS |= {"enum", "default", "arguments", "id"}
+
+
+class Key(NamedTuple):
+    """A conversation as it is remembered: hashable, and apart from the lists and dicts that it was made of.
+
+    Attributes:
+        messages: the fields of each message; a value that is not text is JSON, as bytes.
+        tools: their JSON.
+    """
+
+    messages: tuple[tuple[tuple[str, str | bytes], ...], ...]
+    tools: str
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> "Key":
+        """The key of a conversation, without what the policy never sees; raises ``DataError``."""
+        try:
+            told = tuple([tuple([_field(*item) for item in one.items() if item[0] not in UNSEEN]) for one in messages])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DataError(f"messages are JSON: {error}") from None
+        return cls(told, Schemas.of(tools).text)
 
 
 class _Encoded(NamedTuple):
@@ -64,6 +86,7 @@ class Codec:
         texts = [token["content"] for token in controls]
         self.spelled = re.compile("|".join([_PRIVATE, *map(re.escape, texts)]))
         self.special = re.compile("|".join([_PRIVATE, *(re.escape(c["content"]) for c in controls if c["special"])]))
+        self._firsts = sorted({text[0] for text in texts})
         self._heads = tuple({text[:end] for text in texts for end in range(1, len(text))})
         self._tails = tuple({text[start:] for text in texts for start in range(1, len(text))})
         self._inside = "\n".join(texts)
@@ -94,7 +117,8 @@ class Codec:
             pieces: texts and, between them, control tokens with the white space that belongs to them.
             marks: of the rendering.
         """
-        if not self._pieces.trusts("") or not any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2]):
+        is_long = sum(map(len, pieces)) >= _SHORT and any(len(piece) in _REMEMBERED_LENGTHS for piece in pieces[::2])
+        if not is_long or not self._pieces.trusts(""):
             return [self._encoded(marks.restore("".join(pieces)))]
         encoded, short = [], ""
         for index, piece in enumerate(pieces):
@@ -127,6 +151,10 @@ class Codec:
         match = self.control.match(text.lstrip())
         return self._id_of[match[0].strip()] if match else None
 
+    def spells_nothing(self, text: str) -> bool:
+        """Whether it is quick to see that ``text`` has neither a control token nor a placeholder in it."""
+        return text.isascii() and not any(first in text for first in self._firsts)
+
     def touches(self, text: str) -> tuple[bool, bool]:
         """Whether ``text`` could form a control token together with the text before it, and with the text after it."""
         if not text or text in self._id_of:  # a whole control token that was left to stand is meant
@@ -151,11 +179,10 @@ class Marks:
         self._placeholder_of: dict[str, str] = {}
         self._text_of: dict[str, str] = {}
 
-    def conversation(self, key: str) -> tuple[list[dict[str, Any]], list[Any]]:
+    def conversation(self, key: Key) -> tuple[list[dict[str, Any]], list[Any]]:
         """The messages and tools of ``key`` with placeholders in them."""
-        messages, tools = key.split(SEPARATOR)
-        schemas = self._marked_tools(tools)
-        return [self._message(check_message(message)) for message in json.loads(messages)], schemas
+        schemas = self._marked_tools(key.tools)
+        return [self._message(fields) for fields in key.messages], schemas
 
     def _marked_tools(self, key: str) -> list[Any]:
         """The tools; they are remembered with their placeholders, as every call of an agent has the same ones."""
@@ -184,14 +211,17 @@ class Marks:
         texts = self._text_of  # `translate` would look up every character
         return _PLACEHOLDER.sub(lambda found: texts.get(found[0], found[0]), marked)
 
-    def _message(self, message: Message) -> dict[str, Any]:
-        def marked(field: str, value: Any) -> Any:
-            if field == "role":
-                return value
-            own = message["role"] == "assistant" and field in _OWN_TEXT and isinstance(value, str)
-            return self._text(value, self._codec.special) if own else self._value(value)
-
-        return {field: marked(field, value) for field, value in message.items()}
+    def _message(self, fields: tuple[tuple[str, str | bytes], ...]) -> dict[str, Any]:
+        message = {name: value if isinstance(value, str) else json.loads(value) for name, value in fields}
+        own = check_message(message)["role"] == "assistant"
+        for name, value in message.items():
+            if isinstance(value, str):
+                if name != "role":
+                    is_own = own and name in _OWN_TEXT
+                    message[name] = self._text(value, self._codec.special if is_own else self._codec.spelled)
+            else:
+                message[name] = self._value(value)
+        return message
 
     def _value(self, value: Any, edges: bool = True) -> Any:
         """Mark any JSON value; schema keys and types keep their end characters, as templates compare them."""
@@ -213,7 +243,8 @@ class Marks:
     def _marked(self, text: str, pattern: re.Pattern[str], edges: bool) -> str:
         if not text.isascii():
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates have no bytes
-        text = pattern.sub(lambda match: self._placeholder(match[0]), text)
+        if not self._codec.spells_nothing(text):
+            text = pattern.sub(lambda match: self._placeholder(match[0]), text)
         core = text.strip()
         before, after = self._codec.touches(core) if edges else (False, False)
         start = text.index(core)
@@ -229,6 +260,10 @@ class Marks:
                 return "\N{REPLACEMENT CHARACTER}"
             self._placeholder_of[text] = chr(_PLACEHOLDERS[len(self._placeholder_of)])
         return self._placeholder_of[text]
+
+
+def _field(name: str, value: Any) -> tuple[str, str | bytes]:
+    return name, value if type(value) is str else json.dumps(value).encode()
 
 
 def _joined(encoded: list[_Encoded]) -> Ids:

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,14 +12,14 @@ import numpy.typing as npt
 from jinja2 import TemplateError
 
 from ...verifiers.errors import ConfigError, DataError
-from ...verifiers.message import UNSEEN, Message
+from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
 from ...verifiers.tool_calling.declaration import declarations
 from ...verifiers.tool_calling.formats.format import format_of_template, tool_format
 from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..models.tokenizer import load_tokenizer, save_tokenizer
 from .chat_tokenizer import ChatTokenizer, generation_stops
-from .codec import SEPARATOR, Codec, Marks
+from .codec import Codec, Key, Marks
 from .schemas import Schemas
 from .stand_in import Trust, stand_in
 
@@ -150,7 +149,7 @@ class Renderer:
         Raises:
             DataError: no or malformed messages, or the template refuses them.
         """
-        return self._prompt(_key(messages, tools))
+        return self._prompt(Key.of(messages, tools))
 
     def has_place_for(self, tools: Schemas) -> bool:
         """Whether the template shows tools.
@@ -199,15 +198,15 @@ class Renderer:
             tools: JSON schemas.
         """
         tools = Schemas.of(tools)
-        sentinels, after = _sentinels(reply), _key(new, ())
+        sentinels, after = _sentinels(reply), Key.of(new, ())
         short = stand_in(before, new, len(tools))
         shape = short and (short.shape, sentinels, tools.digest)
         if short is None or not self._trust.trusts(shape):
-            return self._bridge(_key(before, tools), sentinels, end, after)
-        bridge = self._bridge(_key(short.messages, tools.first), sentinels, end, after)
+            return self._bridge(Key.of(before, tools), sentinels, end, after)
+        bridge = self._bridge(Key.of(short.messages, tools.first), sentinels, end, after)
         if bridge is not None and not self._trust.due(shape):
             return bridge
-        whole = self._bridge(_key(before, tools), sentinels, end, after)
+        whole = self._bridge(Key.of(before, tools), sentinels, end, after)
         self._trust.compared(shape, equal=_equal(bridge, whole))
         return whole
 
@@ -225,7 +224,7 @@ class Renderer:
     def reply(self, text: str) -> Ids:
         """The ids of a whole reply, with the token that ends the turn, for demonstrations."""
         marks = Marks(self._codec)
-        (message,), _ = marks.conversation(_key([{"role": "assistant", "content": text}], ()))
+        (message,), _ = marks.conversation(Key.of([{"role": "assistant", "content": text}], ()))
         called = read_hermes(text).calls or tool_format(self.call_format).read(text).calls
         return _frozen([*self._codec.encode(message["content"], marks).tolist(), self._end(bool(called))])
 
@@ -239,7 +238,7 @@ class Renderer:
             DataError: no or malformed messages, or the template refuses them.
         """
         marks = Marks(self._codec)
-        messages, declared = marks.conversation(_key([*before, message], tools))
+        messages, declared = marks.conversation(Key.of([*before, message], tools))
         prompt, whole = self._template(messages[:-1], declared), self._template(messages, declared, ask=False)
         if not whole.startswith(prompt):
             return None
@@ -266,12 +265,12 @@ class Renderer:
             raise ConfigError(f"only the process that loaded the tokenizer {self._tokenizer.name!r} can save it")
         save_tokenizer(self._tokenizer, folder)
 
-    def _render_prompt(self, key: str) -> Ids:
+    def _render_prompt(self, key: Key) -> Ids:
         marks = Marks(self._codec)
         messages, tools = marks.conversation(key)
         return _frozen(self._codec.encode(self._template(messages, tools), marks))
 
-    def _render_bridge(self, before_key: str, reply: str, end: int | None, new_key: str) -> Ids | None:
+    def _render_bridge(self, before_key: Key, reply: str, end: int | None, new_key: Key) -> Ids | None:
         marks = Marks(self._codec)
         before, tools = marks.conversation(before_key)
         new, _ = marks.conversation(new_key)
@@ -307,15 +306,6 @@ class Renderer:
         except DataError:
             return None
         return None if rest is None else self._codec.leading_control(rest)
-
-
-def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> str:
-    try:
-        shown = [{key: value for key, value in message.items() if key not in UNSEEN} for message in messages]
-        told = json.dumps(shown)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"messages are JSON: {error}") from None
-    return f"{told}{SEPARATOR}{Schemas.of(tools).text}"
 
 
 def _sentinels(reply: str) -> str:

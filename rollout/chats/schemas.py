@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 from ...verifiers.errors import DataError
 
-_MOST_INTERNED = 64
+_MOST_INTERNED, _MOST_COMPARED = 64, 1 << 18
 
 
 class Schemas(tuple[dict[str, Any], ...]):
     """JSON schemas of tools, which nobody changes."""
 
     _interned: ClassVar[OrderedDict[bytes, "Schemas"]] = OrderedDict()
+    _latest: ClassVar[tuple[bytes, "Schemas"]]
 
     @classmethod
     def of(cls, tools: Iterable[dict[str, Any]]) -> "Schemas":
@@ -28,10 +29,15 @@ class Schemas(tuple[dict[str, Any], ...]):
         """The same object for equal tools, if it is among the latest."""
         schemas = cls.of(tools)
         try:  # faster than JSON, and as strict: 1, 1.0 and true differ
-            digest = hashlib.blake2b(marshal.dumps(tuple(schemas), 2), digest_size=16).digest()
+            written = marshal.dumps(tuple(schemas), 2)
         except ValueError:  # too deep, or no JSON, which ``text`` reports
             return schemas
-        known = cls._interned.setdefault(digest, schemas)
+        last, latest = cls._latest
+        if written == last:
+            return latest
+        known = cls._interned.setdefault(hashlib.blake2b(written, digest_size=16).digest(), schemas)
+        if len(written) <= _MOST_COMPARED:
+            cls._latest = written, known
         if len(cls._interned) > _MOST_INTERNED:
             cls._interned.popitem(last=False)
         return known
@@ -46,14 +52,14 @@ class Schemas(tuple[dict[str, Any], ...]):
         return self._json()
 
     @cached_property
-    def sorted_text(self) -> str:
-        """The tools as JSON that does not depend on the order of keys; raises ``DataError``."""
-        return self._json(sort_keys=True)
-
-    @cached_property
     def digest(self) -> bytes:
         """A digest of ``text``; raises ``DataError``."""
         return hashlib.blake2b(self.text.encode(), digest_size=16).digest()
+
+    @cached_property
+    def sorted_digest(self) -> bytes:
+        """A digest that does not depend on the order of keys; raises ``DataError``."""
+        return hashlib.blake2b(self._json(sort_keys=True).encode(), digest_size=16).digest()
 
     @cached_property
     def first(self) -> "Schemas":
@@ -65,3 +71,6 @@ class Schemas(tuple[dict[str, Any], ...]):
             return json.dumps(list(self), **options)
         except (TypeError, ValueError) as error:
             raise DataError(f"tool schemas are JSON: {error}") from None
+
+
+Schemas._latest = b"", Schemas()  # no tools are written so

@@ -1,4 +1,4 @@
-"""Answers requests over HTTP in any dialect: errors in its form, streams with heartbeats, and calls that can end."""
+"""Answers requests over HTTP in any dialect: errors in its form, streams, and heartbeats while the model thinks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .episode import Opened
 _RETRY_AFTER = {429: "1", 503: "1"}
 _SILENT = 5
 """After so many heartbeats an answer that is no stream begins, with white space, which JSON may begin with."""
-_JSON = "application/json"
+_WHOLE = {"Content-Type": "application/json"}
 _STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _OWN = ("temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty")
 
@@ -51,16 +51,14 @@ def answered(
             call = replace(_read(opened, dialect, body), digest=digest, retried=retried)
         except _BAD as error:
             return _error(dialect, _refusal(error))
-        task = asyncio.create_task(opened.answer(call))
-        try:
-            if call.stream:
-                return await _stream(request, opened, dialect, call, task, heartbeat)
-            return await _whole(request, opened, dialect, call, task, _SILENT * heartbeat)
-        finally:
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *_BAD):
-                    await task
+        if call.stream:
+            pulse = _Pulse(request, _STREAM, dialect.ping, heartbeat)
+        else:
+            pulse = _Pulse(request, _WHOLE, b"\n", _SILENT * heartbeat)
+        outcome = await _outcome(opened, call, pulse)
+        if isinstance(outcome, Refusal):
+            return await _refuse(request, dialect, call, outcome, pulse.response)
+        return await _deliver(request, opened, dialect, call, outcome, pulse.response)
 
     return handle
 
@@ -71,7 +69,7 @@ def _read(opened: Opened, dialect: Dialect, body: bytes) -> Call:
         raise Refusal("the body is a JSON object")
     if opened.own_sampling:
         given = _without_sampling(given)
-    call = dialect.read(given)
+    call = dialect.read(given, opened.conversations)
     opened.check_model(call.wanted.model)
     return call
 
@@ -103,68 +101,82 @@ def counted(episode: Callable[[web.Request], Opened], dialect: Dialect, limits: 
     return handle
 
 
-async def _whole(
-    request: web.Request, opened: Opened, dialect: Dialect, call: Call, task: asyncio.Task[Answer], silent: float
-) -> web.StreamResponse:
-    """Send the answer in one piece; programs and proxies that would give up are sent white space before it."""
-    begun: web.StreamResponse | None = None
-    while not (await asyncio.wait([task], timeout=silent))[0]:
-        if not begun:
-            begun = web.StreamResponse(headers={"Content-Type": _JSON})
-            await begun.prepare(request)
-        await begun.write(b"\n")  # raises if the client is gone
+class _Pulse:
+    """Sends something every few seconds while the model thinks, so that programs and proxies keep the connection.
+
+    Args:
+        request: what is answered.
+        headers: of the answer.
+        ping: what is sent.
+        seconds: before the first ping, and between two of them.
+
+    Attributes:
+        response: the answer, once it has begun with a ping.
+    """
+
+    def __init__(self, request: web.Request, headers: dict[str, str], ping: bytes, seconds: float) -> None:
+        self.response: web.StreamResponse | None = None
+        self._request, self._headers, self._ping, self._seconds = request, headers, ping, seconds
+        self._pings: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)  # most calls end before
+
+    def _begin(self) -> None:
+        self._pings = asyncio.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        self.response = web.StreamResponse(headers=self._headers)
+        with contextlib.suppress(ConnectionError):  # the client is gone, so the server cancels the call
+            await self.response.prepare(self._request)
+            while True:
+                await self.response.write(self._ping)
+                await asyncio.sleep(self._seconds)
+
+    async def stop(self) -> None:
+        """Send no more pings."""
+        self._timer.cancel()
+        if self._pings:
+            self._pings.cancel()
+            await asyncio.wait([self._pings])
+
+
+async def _outcome(opened: Opened, call: Call, pulse: _Pulse) -> Answer | Refusal:
     try:
-        answer = task.result()
+        return await opened.answer(call)
     except _BAD as error:
-        if not begun:
-            return _error(dialect, _refusal(error))
-        if request.transport:  # the status was sent: to a client, this is a lost connection, and it asks again
-            request.transport.abort()
-        return begun
-    body = json.dumps(dialect.write(call, answer)).encode()
-    response = begun or web.Response(body=body, headers={"Content-Type": _JSON})
-    whole = False
-    try:
-        if begun:
-            await begun.write(body)
-        else:
-            await response.prepare(request)
-        await response.write_eof()
-        whole = _connected(request)
-    except ConnectionError:
-        pass
+        return _refusal(error)
     finally:
-        opened.delivered(call, answer, whole=whole)
-    return response
+        await pulse.stop()
 
 
-async def _stream(
-    request: web.Request,
-    opened: Opened,
-    dialect: Dialect,
-    call: Call,
-    task: asyncio.Task[Answer],
-    heartbeat: float,
+async def _refuse(
+    request: web.Request, dialect: Dialect, call: Call, refusal: Refusal, begun: web.StreamResponse | None
 ) -> web.StreamResponse:
-    """Send the events of the answer; errors that come before the first heartbeat have a status of their own."""
-    response = web.StreamResponse(headers=_STREAM)
-    while not (await asyncio.wait([task], timeout=heartbeat))[0]:
-        if not response.prepared:
-            await response.prepare(request)
-        await response.write(dialect.ping)  # raises if the client is gone
-    try:
-        answer = task.result()
-    except _BAD as error:
-        refusal = _refusal(error)
-        if not response.prepared:
-            return _error(dialect, refusal)
-        await response.write(dialect.error_event(refusal))
-        return response
+    """Send an error; one that comes before the first ping has a status of its own."""
+    if not begun:
+        return _error(dialect, refusal)
+    if call.stream:
+        await begun.write(dialect.error_event(refusal))
+    elif request.transport:  # the status was sent: to a client, this is a lost connection, and it asks again
+        request.transport.abort()
+    return begun
+
+
+async def _deliver(
+    request: web.Request, opened: Opened, dialect: Dialect, call: Call, answer: Answer, begun: web.StreamResponse | None
+) -> web.StreamResponse:
+    """Send the answer, after the pings if there were any."""
     whole = False
     try:
-        if not response.prepared:
+        if call.stream:
+            body = b"".join(dialect.events(call, answer))
+            response = begun or web.StreamResponse(headers=_STREAM)
+        else:
+            body = json.dumps(dialect.write(call, answer)).encode()
+            response = begun or web.Response(body=body, headers=_WHOLE)
+        if not begun:
             await response.prepare(request)
-        await response.write(b"".join(dialect.events(call, answer)))
+        if begun or call.stream:
+            await response.write(body)
         await response.write_eof()
         whole = _connected(request)
     except ConnectionError:

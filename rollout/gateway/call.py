@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ...verifiers.message import Message
 from ...verifiers.text.think import split_reasoning
@@ -25,7 +27,7 @@ class Call:
         wanted: how to sample.
         messages: the conversation; an assistant's content has its reasoning inside ``<think>``. Empty if there are
             ``prompts``.
-        tools: JSON schemas in OpenAI's shape.
+        tools: JSON schemas in OpenAI's shape; the same object for every call that has the same ones.
         thinking: whether the template is told to have reasoning; None to leave that to it.
         prompts: prompts of the dialects without messages, each as text or as ids.
         stream: whether the answer is a stream of events.
@@ -39,7 +41,7 @@ class Call:
 
     wanted: Wanted
     messages: tuple[Message, ...] = ()
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: Schemas = field(default_factory=Schemas)
     thinking: bool | None = None
     prompts: tuple[str | list[int], ...] = ()
     stream: bool = False
@@ -49,11 +51,6 @@ class Call:
     kept: bool = False
     digest: bytes = b""
     retried: bool = False
-
-    @cached_property
-    def schemas(self) -> Schemas:
-        """The tools; the same object for every call that has the same ones."""
-        return Schemas.interned(self.tools)
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,8 @@ class Choice:
         reasoning: the text inside ``<think>``.
         calls: of tools.
         finish: ``stop``, ``length`` or ``tool_calls``.
-        ids: the sampled ids; empty if the model is behind a URL.
-        logprobs: one for each id.
+        ids: int32, the sampled ids; empty if the model is behind a URL.
+        logprobs: float32, one for each id.
         texts: the text of each id, if the request asks for logprobs.
         node: the reply in the tree of conversations.
         prompt: number of the prompt that it continues.
@@ -86,8 +83,8 @@ class Choice:
     reasoning: str = ""
     calls: tuple[ToolUse, ...] = ()
     finish: str = "stop"
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    ids: Ids = field(default_factory=lambda: np.empty(0, np.int32))
+    logprobs: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     texts: list[str] = field(default_factory=list)
     node: Node | None = None
     prompt: int = 0

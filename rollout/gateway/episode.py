@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from ..engines.engine import Ids, Sampling
 from ..service.engine.requests import Refusal, Wanted
 from .answers import Answers
 from .call import Answer, Call, Choice
+from .dialects.contents import Conversations
 from .moderation import MODERATED, Hook, Moderation
 from .recording import UNDELIVERED, Proof, Recording, branches_of, main_messages, segments_of, without_key
 from .text_player import TextPlayer
@@ -49,6 +51,7 @@ class Opened:
         url: of the gateway, ends before ``/v1``.
         key: the API key that agents send; it is never logged.
         model: the name of the model.
+        conversations: reads the messages of its calls.
     """
 
     def __init__(
@@ -75,10 +78,11 @@ class Opened:
         self._forget = forget
         self._tree = Tree()
         self._answers = Answers()
+        self.conversations = Conversations()
         self._counts: Counter[str] = Counter()
         self._sampled = self._reserved = 0
         self._running: set[asyncio.Task[object]] = set()
-        self._freed = asyncio.Event()
+        self._freed, self._idle = asyncio.Event(), asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._reached: StopReason = StopReason.DONE
@@ -140,11 +144,11 @@ class Opened:
         return await asyncio.shield(self._closing)
 
     async def _close(self) -> Recording:
-        running = [*self._running]
-        for task in running:
+        for task in [*self._running]:
             task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=_PATIENCE)
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), _PATIENCE)
         self._recording = self._record()
         return self._recording
 
@@ -162,6 +166,7 @@ class Opened:
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
+        self._idle.clear()
         try:
             answer = await self._answer(call)
             self._failure = ""
@@ -181,6 +186,8 @@ class Opened:
             raise
         finally:
             self._running.discard(task)
+            if not self._running:
+                self._idle.set()
 
     def check_budget(self, digest: bytes, *, retried: bool) -> None:
         """Refuse a call beyond a limit before it is parsed, unless it has an answer that can be given again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from ...verifiers.errors import ConfigError, InfrastructureError
 from ...verifiers.secrets import without_secrets
 from ..service.engine.requests import Refusal
 from .call import Call, Choice, as_message
-from .dialects.contents import read_conversation, with_parts
+from .dialects.contents import read_one, with_parts
 
 Hook = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any] | None] | None]
 """Takes ``{"stage": "request" or "reply", "messages": […], "reply": {…}}``, in OpenAI's form, and returns None to let
@@ -47,9 +48,7 @@ class Moderation:
             Refusal: the hook refuses it.
             InfrastructureError: the hook failed.
         """
-        shown = [with_parts(message) for message in call.messages] or [
-            {"role": "user", "content": str(prompt)} for prompt in call.prompts
-        ]
+        shown = _shown(call) or [{"role": "user", "content": str(prompt)} for prompt in call.prompts]
         said = await self._ask({"stage": "request", "messages": shown})
         messages = said.get("messages")
         if messages is None:
@@ -58,7 +57,7 @@ class Moderation:
             raise InfrastructureError("the moderation hook's messages are not a list of messages")
         if not call.messages:
             raise Refusal("the moderation hook rewrote a prompt without messages", status=403, code="content_policy")
-        return replace(call, messages=tuple(read_conversation(messages)))
+        return replace(call, messages=tuple(read_one(number, message) for number, message in enumerate(messages)))
 
     async def reply(self, call: Call, choice: Choice) -> Choice | None:
         """Another choice if the hook rewrote this one; None if it lets it pass.
@@ -67,7 +66,7 @@ class Moderation:
             Refusal: the hook refuses it.
             InfrastructureError: the hook failed.
         """
-        shown = [with_parts(message) for message in call.messages]
+        shown = _shown(call)
         said = await self._ask({"stage": "reply", "messages": shown, "reply": dict(as_message(choice))})
         text = said.get("reply")
         if text is None:
@@ -102,3 +101,8 @@ class Moderation:
                 raise InfrastructureError(f"the moderation service answered with status {response.status}")
             body = await response.content.read(_MOST_ANSWER)
             return json.loads(body) if body.strip() else None
+
+
+def _shown(call: Call) -> list[dict[str, Any]]:
+    """The messages of a call, which the hook may change as it likes: the call's own are shared with later calls."""
+    return [copy.deepcopy(with_parts(message)) for message in call.messages]

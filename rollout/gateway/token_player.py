@@ -160,14 +160,14 @@ class TokenPlayer:
         assert node.completion is not None
         last = node.completion.tokens[-1:].tolist()
         end = last[0] if last and last[0] in renderer.stop_ids else None
-        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.schemas)
+        bridge = renderer.bridge(told[:place], node.text, end, told[place + 1 :], call.tools)
         if bridge is None:
             return None, TEMPLATE
         return np.concatenate([node.ids(), bridge]), opening.began
 
     def _rendered(self, renderer: Renderer, told: Sequence[Message], call: Call) -> Ids:
         try:
-            return renderer.prompt(told, call.schemas)
+            return renderer.prompt(told, call.tools)
         except DataError as error:
             raise Refusal(str(error), param="messages") from None
 
@@ -187,7 +187,7 @@ class TokenPlayer:
         if not call.tools:
             return
         try:
-            shown = renderer.has_place_for(call.schemas)
+            shown = renderer.has_place_for(call.tools)
         except DataError as error:
             raise Refusal(str(error), param="tools") from None
         if not shown:
@@ -245,8 +245,8 @@ class TokenPlayer:
         return replace(choice, node=node)
 
     def _choice(self, call: Call, shown: str, number: int, sample: Sample, seed: int) -> Choice:
-        ids = sample.ids
-        given: dict[str, Any] = {"ids": ids, "logprobs": sample.logprobs, "prompt": number}
+        ids = sample.completion.tokens
+        given: dict[str, Any] = {"ids": ids, "logprobs": sample.completion.logprobs, "prompt": number}
         if call.wanted.logprobs is not False:
             decode = self.policy.renderer.decode
             given["texts"] = [decode(sample.completion.tokens[at : at + 1], ()) for at in range(len(ids))]

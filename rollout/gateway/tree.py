@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -274,8 +273,7 @@ def _key_of(node: Node) -> Key:
 
 def _start(call: Call) -> bytes:
     """The key of an empty conversation, which tells apart tools and options of the template."""
-    options = f"[{json.dumps(call.thinking)}, {call.schemas.sorted_text}]"
-    return hashlib.blake2b(options.encode(), digest_size=16).digest()
+    return chained(call.tools.sorted_digest, str(call.thinking))
 
 
 def _common(told: Sequence[Message], messages: Sequence[Message]) -> int:

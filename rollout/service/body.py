@@ -39,8 +39,13 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
     if length is not None and length > limits.bytes:
         raise _too_large(limits)
     try:
-        async with asyncio.timeout(limits.seconds):
-            body = await _read(request, limits)
+        if request.content.is_eof():  # it is here, as most are
+            body = request.content.read_nowait()
+            if len(body) > limits.bytes:
+                raise _too_large(limits)
+        else:
+            async with asyncio.timeout(limits.seconds):
+                body = await _read(request, limits)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"the body took longer than {limits.seconds:g} s") from None
     if body and encoding.endswith("gzip"):

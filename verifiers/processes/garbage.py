@@ -3,8 +3,8 @@
 import functools
 import gc
 
-_THRESHOLDS = 5_000, 5, 100
-"""Look at new objects after 5,000, again after 25,000, and at all after 2.5 million more were made than freed."""
+_THRESHOLDS = 1_000, 10, 250
+"""Look at new objects after 1,000, again after 10,000, and at all after 2.5 million more were made than freed."""
 
 
 @functools.cache

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ....verifiers.message import Message
+from ...chats.schemas import Schemas
 from ...service.engine.requests import ChatWanted, Refusal, read_wanted
 from ..call import Answer, Call, Choice, with_reasoning
-from .contents import read_conversation
+from .contents import Conversations, read_one
 from .dialect import COMMENT, event, openai_error, read_list, read_sampling
 
 
@@ -18,7 +19,7 @@ class ChatCompletions:
     paths: tuple[str, ...] = ("/v1/chat/completions",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         given = read_list(body, "messages")
         if not given:
@@ -30,8 +31,8 @@ class ChatCompletions:
         thinking = read_wanted(ChatWanted, {**chosen, "messages": [{}]}).thinking if chosen else None
         return Call(
             read_sampling(body),
-            tuple(with_thoughts(read_conversation(given), given)),
-            () if body.get("tool_choice") == "none" else tuple(read_list(body, "tools", [])),
+            known.read(given, _read),
+            Schemas.interned(() if body.get("tool_choice") == "none" else read_list(body, "tools", [])),
             False if body.get("reasoning_effort") == "none" else thinking,
             stream=body.get("stream") is True,
             usage=isinstance(options, dict) and options.get("include_usage") is True,
@@ -45,7 +46,7 @@ class ChatCompletions:
                 "message": _message(choice),
                 "finish_reason": choice.finish,
                 "logprobs": _logprobs(choice) if call.wanted.logprobs is not False else None,
-                **({"token_ids": choice.ids} if call.wanted.return_token_ids else {}),
+                **({"token_ids": choice.ids.tolist()} if call.wanted.return_token_ids else {}),
             }
             for index, choice in enumerate(answer.choices)
         ]
@@ -87,15 +88,13 @@ class ChatCompletions:
         return event(openai_error(refusal))
 
 
-def with_thoughts(messages: list[Message], given: list[dict[str, Any]]) -> list[Message]:
-    """The messages with the reasoning, which is in a field of its own, in front of the content."""
-    told = []
-    for message, source in zip(messages, given, strict=True):
-        reasoning = source.get("reasoning_content") or source.get("reasoning")
-        if message["role"] == "assistant" and isinstance(reasoning, str):
-            message = {**message, "content": with_reasoning(reasoning, message["content"])}
-        told.append(message)
-    return told
+def _read(number: int, given: dict[str, Any]) -> Message:
+    """A message with its reasoning, which is in a field of its own, in front of the content."""
+    message = read_one(number, given)
+    reasoning = given.get("reasoning_content") or given.get("reasoning")
+    if message["role"] == "assistant" and isinstance(reasoning, str):
+        return {**message, "content": with_reasoning(reasoning, message["content"])}
+    return message
 
 
 def _message(choice: Choice) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def _message(choice: Choice) -> dict[str, Any]:
 def _logprobs(choice: Choice) -> dict[str, Any]:
     entries = [
         {"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []}
-        for text, value in zip(choice.texts, choice.logprobs, strict=True)
+        for text, value in zip(choice.texts, choice.logprobs.tolist(), strict=True)
     ]
     return {"content": entries, "refusal": None}
 

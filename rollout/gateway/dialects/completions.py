@@ -7,6 +7,7 @@ from typing import Any
 
 from ...service.engine.requests import Refusal, TextWanted, read_wanted
 from ..call import Answer, Call, Choice
+from .contents import Conversations
 from .dialect import COMMENT, event, openai_error, read_sampling
 
 _DEFAULT_TOKENS = 16  # as OpenAI and vLLM have it
@@ -18,7 +19,7 @@ class Completions:
     paths: tuple[str, ...] = ("/v1/completions",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         prompts = read_wanted(TextWanted, {"prompt": body.get("prompt")}).prompts
         if not prompts:
@@ -59,9 +60,9 @@ def _choice(call: Call, index: int, choice: Choice) -> dict[str, Any]:
     scored = None
     if call.wanted.logprobs is not False:
         offsets = [sum(map(len, choice.texts[:place])) for place in range(len(choice.texts))]
-        scored = {"tokens": choice.texts, "token_logprobs": choice.logprobs, "top_logprobs": None}
+        scored = {"tokens": choice.texts, "token_logprobs": choice.logprobs.tolist(), "top_logprobs": None}
         scored["text_offset"] = offsets
-    ids = {"token_ids": choice.ids} if call.wanted.return_token_ids else {}
+    ids = {"token_ids": choice.ids.tolist()} if call.wanted.return_token_ids else {}
     return {"index": index, "text": choice.content, "finish_reason": choice.finish, "logprobs": scored, **ids}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ....verifiers.message import Message
-from ...service.engine.requests import Refusal, clean, read_message, read_messages
+from ...service.engine.requests import Refusal, clean, read_message
 
+_REMEMBERED = 8
 _URLS = ("data:image/", "http://", "https://")
 
 
@@ -32,27 +33,62 @@ def joined(one: str | list[dict[str, Any]], other: str | list[dict[str, Any]]) -
     return [*_parts(one), *_parts(other)]
 
 
-def read_conversation(given: Sequence[dict[str, Any]]) -> list[Message]:
-    """Messages in OpenAI's form, whose contents may be those of ``content_of``.
+def read_one(number: int, given: dict[str, Any]) -> Message:
+    """A message in OpenAI's form, whose content may be that of ``content_of``; ``number`` is its place.
 
     A message with images has their URLs as ``images``, and everything as it was sent as ``parts``.
 
     Raises:
-        Refusal: a message is none.
+        Refusal: it is no message.
     """
-    if not any(map(_has_parts, given)):
-        return read_messages(given)
-    told: list[Message] = []
-    for number, message in enumerate(given):
-        parts = content_of(f"messages.{number}.content", message["content"]) if _has_parts(message) else None
-        if not isinstance(parts, list):
-            told.append(read_message(number, message))
-            continue
-        texts = [part for part in parts if part["type"] == "text"]
-        images = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
-        shown: dict[str, Any] = {**read_message(number, {**message, "content": texts})}
-        told.append(cast("Message", {**shown, "images": images, "parts": parts}))
-    return told
+    parts = content_of(f"messages.{number}.content", given["content"]) if _has_parts(given) else None
+    if not isinstance(parts, list):
+        return read_message(number, given)
+    texts = [part for part in parts if part["type"] == "text"]
+    images = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    shown: dict[str, Any] = {**read_message(number, {**given, "content": texts})}
+    return cast("Message", {**shown, "images": images, "parts": parts})
+
+
+_Reader = Callable[[int, dict[str, Any]], Message]
+
+
+class Conversations:
+    """The latest conversations of an episode, as they were sent and as they were read.
+
+    An agent sends its whole conversation with every call. What it sent before is not read again. A message with numbers
+    in it, such as in the arguments of a call, and all messages after it are read each time, because Python finds that
+    ``1`` equals ``true``.
+    """
+
+    def __init__(self) -> None:
+        self._latest: list[tuple[_Reader, list[dict[str, Any]], list[Message]]] = []
+
+    def read(self, given: list[dict[str, Any]], read: _Reader = read_one) -> tuple[Message, ...]:
+        """The messages of a conversation, each read by ``read``.
+
+        Raises:
+            Refusal: one of them is none.
+        """
+        known: list[Message] = []
+        others = []
+        for one in self._latest:
+            reader, sent, told = one
+            if given[: len(sent)] != sent:
+                others.append(one)
+            elif reader is read and len(told) > len(known):
+                known = told
+        messages = known + [read(number, given[number]) for number in range(len(known), len(given))]
+        kept = next((at for at in range(len(known), len(given)) if not _is_text(given[at])), len(given))
+        self._latest = [(read, given[:kept], messages[:kept]), *others][:_REMEMBERED]
+        return tuple(messages)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a JSON value has only text in it, besides null."""
+    if isinstance(value, dict):
+        return all(map(_is_text, value.values()))
+    return all(map(_is_text, value)) if isinstance(value, list) else value is None or isinstance(value, str)
 
 
 def with_parts(message: Message) -> dict[str, Any]:

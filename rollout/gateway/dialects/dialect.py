@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ...service.engine.requests import Refusal, Wanted, read_wanted
 from ..call import Answer, Call
+from .contents import Conversations
 
 
 class Dialect(Protocol):
@@ -18,8 +20,8 @@ class Dialect(Protocol):
     ping: bytes
     """Keeps a stream open while the model thinks."""
 
-    def read(self, body: dict[str, Any]) -> Call:
-        """The call that a request's JSON object makes; raises ``Refusal``."""
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
+        """The call that a request's JSON object makes; ``known`` reads its messages. Raises ``Refusal``."""
         ...
 
     def write(self, call: Call, answer: Answer) -> dict[str, Any]:
@@ -45,6 +47,7 @@ COMMENT = b": ping\n\n"
 _SAMPLING = ("model", "n", "temperature", "top_p", "top_k", "stop", "seed", "logprobs", "top_logprobs")
 _LENGTHS = ("max_tokens", "max_completion_tokens", "stop_token_ids", "include_stop_str_in_output", "return_token_ids")
 _REFUSED = ("presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "logit_bias", "echo", "suffix")
+_SMALL = frozenset({int, float, bool, type(None)})
 _FIELDS = (*_SAMPLING, *_LENGTHS, *_REFUSED, "response_format")
 
 
@@ -57,8 +60,16 @@ def event(data: Any, name: str = "") -> bytes:
 
 def read_sampling(body: Mapping[Any, Any], **changed: Any) -> Wanted:
     """How a request samples, from the fields that have OpenAI's names; ``changed`` has other dialects' fields."""
-    fields = {name: body[name] for name in _FIELDS if name in body}
-    return read_wanted(Wanted, fields | changed)
+    fields = {name: body[name] for name in _FIELDS if name in body} | changed
+    if all(type(value) in _SMALL or (type(value) is str and len(value) < 256) for value in fields.values()):
+        return _remembered(tuple([(name, type(value), value) for name, value in fields.items()]))
+    return read_wanted(Wanted, fields)
+
+
+@lru_cache(maxsize=256)
+def _remembered(fields: tuple[tuple[str, type, Any], ...]) -> Wanted:
+    """How a request samples; the calls of an agent have the same fields, and nobody changes what is read of them."""
+    return read_wanted(Wanted, {name: value for name, _, value in fields})
 
 
 def read_list(body: dict[str, Any], name: str, default: list[Any] | None = None) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ...chats.schemas import Schemas
 from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, ToolUse, with_reasoning
-from .contents import content_of, joined, read_conversation
+from .contents import Conversations, content_of, joined
 from .dialect import event, read_list, read_sampling, text_of
 
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -24,7 +25,7 @@ class Messages:
     paths: tuple[str, ...] = ("/v1/messages",)
     ping = event({"type": "ping"}, "ping")
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         given = read_list(body, "messages")
         if not given:
@@ -39,8 +40,8 @@ class Messages:
         named = {name: body[name] for name in ("model", "max_tokens", "temperature", "top_p", "top_k") if name in body}
         return Call(
             read_sampling(named, stop=body.get("stop_sequences")),
-            tuple(read_conversation(told)),
-            tuple(_tool(tool) for tool in read_list(body, "tools", [])) if called else (),
+            known.read(told),
+            Schemas.interned(_tool(tool) for tool in (read_list(body, "tools", []) if called else ())),
             True if thinks else None,
             stream=body.get("stream") is True,
         )

@@ -7,9 +7,10 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
+from ...chats.schemas import Schemas
 from ...service.engine.requests import Refusal
 from ..call import Answer, Call, Choice, with_reasoning
-from .contents import content_of, read_conversation
+from .contents import Conversations, content_of
 from .dialect import COMMENT, event, openai_error, read_list, read_sampling, text_of
 
 _SEALED = "lachesis:"
@@ -23,7 +24,7 @@ class Responses:
     paths: tuple[str, ...] = ("/v1/responses",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         given = body.get("input")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else read_list(body, "input")
@@ -38,8 +39,8 @@ class Responses:
         previous = body.get("previous_response_id")
         return Call(
             read_sampling(named, max_tokens=body.get("max_output_tokens"), response_format=_format(body.get("text"))),
-            tuple(read_conversation(told)),
-            () if body.get("tool_choice") == "none" else tuple(tools),
+            known.read(told),
+            Schemas.interned(() if body.get("tool_choice") == "none" else tools),
             False if effort == "none" else None,
             stream=body.get("stream") is True,
             instructed=bool(instructions),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from ...service.engine.requests import Refusal, read_wanted
 from ..call import Answer, Call
+from .contents import Conversations
 from .dialect import COMMENT, event, openai_error, read_sampling
 
 _DEFAULT_TOKENS = 16  # as vLLM has it
@@ -25,7 +26,7 @@ class TokenIds:
     paths: tuple[str, ...] = ("/inference/v1/generate",)
     ping = COMMENT
 
-    def read(self, body: dict[str, Any]) -> Call:
+    def read(self, body: dict[str, Any], known: Conversations) -> Call:
         """As in ``Dialect``."""
         if body.get("stream") is True:
             raise Refusal("stream is not supported here; leave it out", param="stream")
@@ -39,11 +40,11 @@ class TokenIds:
         choices = [
             {
                 "index": index,
-                "token_ids": choice.ids,
+                "token_ids": choice.ids.tolist(),
                 "logprobs": {
                     "content": [
                         {"token": f"token_id:{token}", "logprob": value, "bytes": None, "top_logprobs": []}
-                        for token, value in zip(choice.ids, choice.logprobs, strict=True)
+                        for token, value in zip(choice.ids.tolist(), choice.logprobs.tolist(), strict=True)
                     ]
                 },
                 "finish_reason": choice.finish,

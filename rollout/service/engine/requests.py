@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ....verifiers.message import Message
@@ -193,6 +194,10 @@ def read_json(data: bytes) -> Any:
     Raises:
         Refusal: it is no JSON.
     """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # Python takes more, such as NaN and lone surrogates
+        pass
     try:
         return json.loads(data.decode())
     except (ValueError, RecursionError) as error:

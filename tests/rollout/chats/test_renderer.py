@@ -358,3 +358,12 @@ def test_what_cannot_be_rendered_is_refused_with_the_reason() -> None:
     with pytest.raises(DataError, match="roles must alternate"):
         picky.prompt([{"role": "user", "content": "a"}])
     assert picky.bridge([{"role": "user", "content": "a"}], "b", picky.end_of_turn, []) is None
+
+
+def test_prompts_of_messages_that_python_finds_equal_are_not_mixed_up() -> None:
+    renderer = Renderer(build_tiny_tokenizer())
+    for arguments in ({"x": 1}, {"x": True}, {"x": 1.0}, {"x": "1"}, '{"x": 1}'):
+        call = {"type": "function", "function": {"name": "look", "arguments": arguments}}
+        told: list[Any] = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        assert f'"arguments": {written}' in renderer.text(renderer.prompt(told).tolist())

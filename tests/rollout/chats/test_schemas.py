@@ -17,10 +17,12 @@ def test_equal_tools_are_one_object_and_those_that_only_compare_equal_are_not() 
         assert Schemas.interned([{**LOOK, "function": function}]).text != first.text
 
 
-def test_the_texts_are_json_and_one_of_them_is_sorted() -> None:
-    schemas = Schemas([{"b": 1, "a": "\ud800"}])
+def test_the_text_is_json_and_one_digest_does_not_depend_on_the_order_of_keys() -> None:
+    schemas, other = Schemas([{"b": 1, "a": "\ud800"}]), Schemas([{"a": "\ud800", "b": 1}])
     assert schemas.text == json.dumps([{"b": 1, "a": "\ud800"}])
-    assert schemas.sorted_text == json.dumps([{"a": "\ud800", "b": 1}])
+    assert schemas.digest != other.digest
+    assert schemas.sorted_digest == other.sorted_digest
+    assert schemas.sorted_digest != Schemas([{"a": "\ud800", "b": True}]).sorted_digest
     assert (Schemas(()).text, Schemas(()).first, Schemas([LOOK, LOOK]).first) == ("[]", (), (LOOK,))
 
 

@@ -107,7 +107,7 @@ async def ask(episode: Opened, messages: list[Any], *, retried: bool = False, **
     """The gateway's answer to a chat completion, without the way through HTTP."""
     body = json.dumps({"model": "policy", "messages": messages, **more})
     digest = hashlib.sha256(body.encode()).digest()
-    call = replace(CHAT.read(json.loads(body)), digest=digest, retried=retried)
+    call = replace(CHAT.read(json.loads(body), episode.conversations), digest=digest, retried=retried)
     answer = await episode.answer(call)
     episode.delivered(call, answer, whole=True)
     return dict(json.loads(json.dumps(CHAT.write(call, answer))))

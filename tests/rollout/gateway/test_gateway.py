@@ -252,7 +252,7 @@ def test_an_answer_that_did_not_arrive_is_given_again(engine: Engines) -> None:
 
     async def talk() -> None:
         async with Gateway() as gateway, gateway.open(table.policy) as opened:
-            call = CHAT.read(HELLO)
+            call = CHAT.read(HELLO, opened.conversations)
             lost = await opened.answer(call)
             opened.delivered(call, lost, whole=False)
             assert opened.recording().proof.untrained == {"not delivered": table.returned[0][1].tokens.size}

@@ -115,3 +115,22 @@ def test_a_hook_is_a_function_or_a_url(engine: Engines) -> None:
 
     with pytest.raises(ConfigError, match="a function or an http"):
         asyncio.run(play())
+
+
+def test_a_hook_that_changes_what_it_is_shown_changes_no_call(engine: Engines) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    talked = [user("hello"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+    talked.append({"role": "tool", "tool_call_id": "c", "content": "seen"})
+
+    def hook(shown: Any) -> None:
+        for message in shown["messages"]:
+            for used in message.get("tool_calls", []):
+                used["function"]["name"] = "hidden"
+            message["content"] = "hidden"
+
+    async def talk(episode: Any) -> None:
+        for _ in range(2):
+            await ask(episode, talked)
+        assert "hidden" not in str(episode.messages)
+
+    recorded(engine(), hook, talk)
