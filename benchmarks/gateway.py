@@ -21,7 +21,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.models.tiny import build_tiny_tokenizer
 from lachesis.verifiers.processes.garbage import collect_rarely
 
-AGENTS, TURNS, EPISODES = 100, 8, (100, 1000)
+AGENTS, TURNS, EPISODES, ROUNDS = 100, 8, (100, 1000), 3
 ENGINE = 1.0  # seconds of one reply
 CONTEXT = 1 << 17
 TOOLS = [
@@ -91,11 +91,11 @@ class WaitingEngine:
 
 
 def rows() -> Iterator[tuple[str, float, str, float]]:
-    """The figures; the limit is a bare server."""
-    bare = run(bare_server())
+    """The figures of all rounds together; the limit is a bare server, which takes turns with the gateway."""
     trained = trained_tokenizer()
-    for episodes in EPISODES:
-        ours = run(gateway(episodes, trained))
+    rounds = [(run(bare_server()), *(run(gateway(episodes, trained)) for episodes in EPISODES)) for _ in range(ROUNDS)]
+    bare, *gateways = map(together, zip(*rounds, strict=True))
+    for episodes, ours in zip(EPISODES, gateways, strict=True):
         among = f"{AGENTS} agents, {episodes:,} open episodes"
         for name, reached, limit in (("first", ours.first, bare.first), ("later", ours.later, bare.later)):
             yield f"a {name} call beyond the engine, {among}", fmean(reached), "ms", fmean(limit)
@@ -105,6 +105,12 @@ def rows() -> Iterator[tuple[str, float, str, float]]:
         yield f"CPU of a call, {among}", ours.cpu, "ms", bare.cpu
     tiny = run(gateway(EPISODES[0], build_tiny_tokenizer(context=CONTEXT)))
     yield "CPU of a call, the tiny model's tokenizer", tiny.cpu, "ms", bare.cpu
+
+
+def together(rounds: Sequence[Measured]) -> Measured:
+    """All rounds of one server."""
+    first, later = ([ms for one in rounds for ms in getattr(one, name)] for name in ("first", "later"))
+    return Measured(first, later, fmean(one.cpu for one in rounds))
 
 
 def run(server: Any) -> Measured:
