@@ -23,6 +23,8 @@ _PLACEHOLDER = re.compile(_PRIVATE)
 _REMEMBERED_TOOLS, _REMEMBERED_PIECES = 64, 512
 _REMEMBERED_LENGTHS = range(256, 1 << 16)
 """Characters of the texts that are worth remembering, and small enough."""
+_MOST_REMEMBERED, _SIZE_OF_FIELD = 1 << 18, 64
+"""Characters of the longest conversation or tools that are remembered, and what an empty field takes of them."""
 _SHORT = 2048
 """Renderings with fewer characters are encoded in one piece, which is faster; most are new messages of one agent."""
 _OWN_TEXT = frozenset({"content", "reasoning", "reasoning_content", "thinking"})
@@ -49,6 +51,12 @@ class Key(NamedTuple):
         except (AttributeError, TypeError, ValueError) as error:
             raise DataError(f"messages are JSON: {error}") from None
         return cls(told, Schemas.of(tools).text)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it would take much memory to remember hundreds of such conversations."""
+        size = len(self.tools) + sum(_SIZE_OF_FIELD + len(value) for one in self.messages for _, value in one)
+        return size > _MOST_REMEMBERED
 
 
 class _Encoded(NamedTuple):
@@ -186,7 +194,7 @@ class Marks:
 
     def _marked_tools(self, key: str) -> list[Any]:
         """The tools; they are remembered with their placeholders, as every call of an agent has the same ones."""
-        if self._placeholder_of:  # these would not be those that are remembered
+        if self._placeholder_of or len(key) > _MOST_REMEMBERED:  # they would differ, or take too much memory
             return self._value(json.loads(key))  # type: ignore[no-any-return]
         remembered = self._codec.marked_tools
         found = remembered.get(key)

@@ -149,7 +149,8 @@ class Renderer:
         Raises:
             DataError: no or malformed messages, or the template refuses them.
         """
-        return self._prompt(Key.of(messages, tools))
+        key = Key.of(messages, tools)
+        return self._render_prompt(key) if key.is_long else self._prompt(key)
 
     def has_place_for(self, tools: Schemas) -> bool:
         """Whether the template shows tools.
@@ -202,13 +203,17 @@ class Renderer:
         short = stand_in(before, new, len(tools))
         shape = short and (short.shape, sentinels, tools.digest)
         if short is None or not self._trust.trusts(shape):
-            return self._bridge(Key.of(before, tools), sentinels, end, after)
-        bridge = self._bridge(Key.of(short.messages, tools.first), sentinels, end, after)
+            return self._bridged(Key.of(before, tools), sentinels, end, after)
+        bridge = self._bridged(Key.of(short.messages, tools.first), sentinels, end, after)
         if bridge is not None and not self._trust.due(shape):
             return bridge
-        whole = self._bridge(Key.of(before, tools), sentinels, end, after)
+        whole = self._bridged(Key.of(before, tools), sentinels, end, after)
         self._trust.compared(shape, equal=_equal(bridge, whole))
         return whole
+
+    def _bridged(self, before: Key, reply: str, end: int | None, new: Key) -> Ids | None:
+        render = self._render_bridge if before.is_long or new.is_long else self._bridge
+        return render(before, reply, end, new)
 
     def decode(self, ids: Ids, stop_ids: Sequence[int] | None = None) -> str:
         """The text of sampled ids and of control tokens among them, without a stop token (``stop_ids``) at the end."""

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from ...verifiers.errors import DataError
 
-_MOST_INTERNED, _MOST_COMPARED = 64, 1 << 18
+_MOST_INTERNED, _MOST_WRITTEN = 64, 1 << 18
+"""How many are kept for the life of the process, and the most bytes of each; what an agent sends may be longer."""
 
 
 class Schemas(tuple[dict[str, Any], ...]):
@@ -26,7 +27,7 @@ class Schemas(tuple[dict[str, Any], ...]):
 
     @classmethod
     def interned(cls, tools: Iterable[dict[str, Any]]) -> "Schemas":
-        """The same object for equal tools, if it is among the latest."""
+        """The same object for equal tools, if it is among the latest and not very long."""
         schemas = cls.of(tools)
         try:  # faster than JSON, and as strict: 1, 1.0 and true differ
             written = marshal.dumps(tuple(schemas), 2)
@@ -35,9 +36,10 @@ class Schemas(tuple[dict[str, Any], ...]):
         last, latest = cls._latest
         if written == last:
             return latest
+        if len(written) > _MOST_WRITTEN:
+            return schemas
         known = cls._interned.setdefault(hashlib.blake2b(written, digest_size=16).digest(), schemas)
-        if len(written) <= _MOST_COMPARED:
-            cls._latest = written, known
+        cls._latest = written, known
         if len(cls._interned) > _MOST_INTERNED:
             cls._interned.popitem(last=False)
         return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -9,6 +10,8 @@ from ....verifiers.message import Message
 from ...service.engine.requests import Refusal, clean, read_message
 
 _REMEMBERED = 8
+_MOST_REMEMBERED, _SIZE_OF_MESSAGE = 4 << 20, 512
+"""Bytes of a conversation that are remembered, and what an empty message takes of them."""
 _URLS = ("data:image/", "http://", "https://")
 
 
@@ -56,13 +59,13 @@ _Reader = Callable[[int, dict[str, Any]], Message]
 class Conversations:
     """The latest conversations of an episode, as they were sent and as they were read.
 
-    An agent sends its whole conversation with every call. What it sent before is not read again. A message with numbers
-    in it, such as in the arguments of a call, and all messages after it are read each time, because Python finds that
-    ``1`` equals ``true``.
+    An agent sends its whole conversation with every call. What it sent before is not read again. Only the first 4 MiB
+    of a conversation are remembered, so that an agent cannot fill the memory; all messages after them are read each
+    time.
     """
 
     def __init__(self) -> None:
-        self._latest: list[tuple[_Reader, list[dict[str, Any]], list[Message]]] = []
+        self._latest: list[tuple[_Reader, list[bytes], list[Message]]] = []
 
     def read(self, given: list[dict[str, Any]], read: _Reader = read_one) -> tuple[Message, ...]:
         """The messages of a conversation, each read by ``read``.
@@ -70,25 +73,33 @@ class Conversations:
         Raises:
             Refusal: one of them is none.
         """
+        sent = _written(given)
         known: list[Message] = []
         others = []
         for one in self._latest:
-            reader, sent, told = one
-            if given[: len(sent)] != sent:
+            reader, before, told = one
+            if sent[: len(before)] != before:
                 others.append(one)
             elif reader is read and len(told) > len(known):
                 known = told
         messages = known + [read(number, given[number]) for number in range(len(known), len(given))]
-        kept = next((at for at in range(len(known), len(given)) if not _is_text(given[at])), len(given))
-        self._latest = [(read, given[:kept], messages[:kept]), *others][:_REMEMBERED]
+        self._latest = [(read, sent, messages[: len(sent)]), *others][:_REMEMBERED]
         return tuple(messages)
 
 
-def _is_text(value: Any) -> bool:
-    """Whether a JSON value has only text in it, besides null."""
-    if isinstance(value, dict):
-        return all(map(_is_text, value.values()))
-    return all(map(_is_text, value)) if isinstance(value, list) else value is None or isinstance(value, str)
+def _written(given: list[dict[str, Any]]) -> list[bytes]:
+    """The first messages as bytes, which also tell apart 1, 1.0 and true, and the order of keys."""
+    written, left = [], _MOST_REMEMBERED
+    for message in given:
+        try:
+            one = marshal.dumps(message, 2)
+        except ValueError:  # too deep
+            break
+        left -= len(one) + _SIZE_OF_MESSAGE
+        if left < 0:
+            break
+        written.append(one)
+    return written
 
 
 def with_parts(message: Message) -> dict[str, Any]:

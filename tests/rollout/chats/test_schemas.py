@@ -32,3 +32,9 @@ def test_what_is_no_json_is_refused() -> None:
     for number in range(200):
         Schemas.interned([{"a": number}])
     assert len(Schemas._interned) == 64
+
+
+def test_long_tools_are_not_kept_for_the_life_of_the_process() -> None:
+    long = [{"junk": "x" * (1 << 19)}]
+    assert Schemas.interned(long) == tuple(long)
+    assert not any(tuple(long) == kept for kept in Schemas._interned.values())

@@ -270,3 +270,18 @@ def test_text_of_agents_and_tools_never_becomes_a_control_token(engine: Engines)
     (segment,) = recorded(table, talk).segments
     start = int(table.renderer.written("<|im_start|>")[0])
     assert (segment.tokens == start).sum() == 7
+
+
+def test_a_program_that_changes_the_messages_it_reads_changes_no_call() -> None:
+    async def main() -> None:
+        engine = Engine()
+        async with opened(engine) as episode:
+            await ask(episode, [user("hello")])
+            for messages in (episode.messages, episode.recording().branches[0].messages):
+                messages[0]["content"] = "changed"
+            await ask(episode, [user("hello")])
+            first, second = (request.prompt.tolist() for request, _ in engine.returned)
+            assert first == second
+            assert episode.messages[0]["content"] == "hello"
+
+    asyncio.run(main())

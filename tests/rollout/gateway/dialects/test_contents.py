@@ -72,3 +72,23 @@ def test_a_conversation_that_is_refused_leaves_what_is_known_as_it_was() -> None
     with pytest.raises(Refusal, match=r"messages\.4\.role"):
         known.read([*talk(), {"role": "nobody", "content": "x"}])
     assert all(one is other for one, other in zip(first, known.read(copy.deepcopy(talk())), strict=True))
+
+
+def test_the_order_of_keys_in_arguments_is_read_and_numbers_are_remembered() -> None:
+    known = Conversations()
+    for arguments in ({"x": "1", "y": "2"}, {"y": "2", "x": "1"}):
+        assert known.read(talk(arguments)) == fresh(talk(arguments))
+    first = known.read(talk({"x": 1}))
+    assert all(one is other for one, other in zip(first, known.read(talk({"x": 1})), strict=True))
+
+
+@pytest.mark.parametrize("junk", [[[] for _ in range(1 << 20)], "x" * (5 << 20)])
+def test_only_the_first_part_of_a_long_conversation_is_remembered(junk: Any) -> None:
+    known = Conversations()
+    given = [*talk(), {"role": "user", "content": "q", "junk": junk}, {"role": "user", "content": "r"}]
+    first, second = known.read(given), known.read(given)
+    assert first == second == fresh(given)
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True] * 4 + [False] * 2
+    many = [{"role": "user", "content": ""}] * 20_000
+    assert known.read(many) == fresh(many)
+    assert len(known._latest[0][2]) < 10_000
