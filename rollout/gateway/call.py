@@ -27,7 +27,7 @@ class Call:
         wanted: how to sample.
         messages: the conversation; an assistant's content has its reasoning inside ``<think>``. Empty if there are
             ``prompts``.
-        tools: JSON schemas in OpenAI's shape; the same object for every call that has the same ones.
+        tools: JSON schemas in OpenAI's shape; the same object for calls that have the same ones, unless they are long.
         thinking: whether the template is told to have reasoning; None to leave that to it.
         prompts: prompts of the dialects without messages, each as text or as ids.
         stream: whether the answer is a stream of events.
