@@ -60,8 +60,8 @@ class Conversations:
     """The latest conversations of an episode, as they were sent and as they were read.
 
     An agent sends its whole conversation with every call. What it sent before is not read again. Only the first 4 MiB
-    of a conversation are remembered, so that an agent cannot fill the memory; all messages after them are read each
-    time.
+    of a conversation are remembered, which bounds the memory that an agent can take; what comes after them is read
+    each time.
     """
 
     def __init__(self) -> None:

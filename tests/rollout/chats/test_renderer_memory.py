@@ -1,4 +1,4 @@
-"""What a renderer remembers of conversations, so that an agent cannot fill the memory of the process."""
+"""What a renderer remembers of conversations: none that are long."""
 
 from typing import Any
 
