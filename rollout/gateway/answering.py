@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from ..service.engine.requests import Refusal, read_json
 from .call import Answer, Call
 from .dialects.dialect import Dialect
 from .episode import Opened
+
+log = logging.getLogger("lachesis")
 
 _RETRY_AFTER = {429: "1", 503: "1"}
 _SILENT = 5
@@ -144,6 +147,9 @@ async def _outcome(opened: Opened, call: Call, pulse: _Pulse) -> Answer | Refusa
         return await opened.answer(call)
     except _BAD as error:
         return _refusal(error)
+    except Exception:  # a fault of an engine's own code, or here
+        log.exception("the gateway could not answer a call")
+        return Refusal("the gateway could not answer; its log says why", status=500, code="internal_error")
     finally:
         await pulse.stop()
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ...verifiers.errors import InfrastructureError
+from ...verifiers.errors import InfrastructureError, InputError
 from ...verifiers.message import Message
 from ...verifiers.trajectory import POLICY, StopReason
 from ..chats.text_chat import TextPolicy
@@ -177,12 +177,12 @@ class Opened:
                 task.uncancel()
                 raise _closed() from None
             raise
-        except Refusal:
+        except (Refusal, InputError, RecursionError):
             self._counts["refused"] += 1
             raise
-        except InfrastructureError as error:
+        except Exception as error:  # of the engine, of a hook, or a fault: not the agent's
             self._counts["refused"] += 1
-            self._failure = str(error)
+            self._failure = str(error) if isinstance(error, InfrastructureError) else repr(error)
             raise
         finally:
             self._running.discard(task)

@@ -166,6 +166,29 @@ def test_a_stream_is_kept_open_by_heartbeats_and_tells_of_a_late_error(engine: E
     asyncio.run(talk())
 
 
+@pytest.mark.parametrize("path", BODIES)
+def test_a_fault_is_an_error_of_the_dialect_and_of_the_infrastructure(
+    engine: Engines, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = engine()
+
+    def faulty(request: Any) -> str:
+        raise KeyError("a bug")
+
+    async def talk() -> None:
+        async with Gateway() as gateway, gateway.open(table.policy) as opened:
+            table.say = faulty
+            status, body = await post(opened, path, BODIES[path])
+            assert status == 500
+            assert "its log says why" in message_of(path, body)
+            recording = await opened.close()
+            assert (recording.failure, recording.proof.refused) == ("KeyError('a bug')", 1)
+            assert opened.key not in caplog.text
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+    assert "KeyError: 'a bug'" in caplog.text
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_ends_its_generation_and_its_retry_counts_once(engine: Engines, stream: bool) -> None:
     table = engine()
