@@ -22,6 +22,7 @@ from ...verifiers.files import replace_text, whole_lines
 from ...verifiers.message import is_reply
 from ...verifiers.processes.garbage import collect_rarely
 from ...verifiers.secrets import without_secrets
+from ...verifiers.settings import validated
 from ...verifiers.task import Task
 from ...verifiers.trajectory import POLICY, Trajectory
 from ..terminal import one_line, show_status
@@ -39,6 +40,7 @@ _SAVE = 2.0
 @click.option("--model", required=True, help="Model folder or Hub id; with --url, the endpoint's name for the model.")
 @click.option("--url", default="", help="OpenAI-compatible endpoint of the model; its key is read from OPENAI_API_KEY.")
 @click.option("--engine", default="torch", show_default=True, help="torch, vllm or module:name.")
+@click.option("--slots", type=click.IntRange(4), default=8, show_default=True, help="Requests it takes at a time.")
 @click.option("--context", type=click.IntRange(16), help="Tokens of prompt and reply.  [default: at most 32768]")
 @click.option("--name", default="policy", show_default=True, help="The name by which programs ask for the model.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -120,7 +122,8 @@ async def _policy(options: dict[str, Any]) -> AsyncIterator[TokenPolicy | TextPo
     check_source(options["model"])
     context = options["context"] or min(longest_context(options["model"]) or 32768, 32768)
     settings = ModelConfig(path=options["model"], context=context)
-    engine = PoolSpec(settings, RolloutConfig(engine=options["engine"], slots=8), (), 0).build_engine()
+    rollout = validated(RolloutConfig, {"engine": options["engine"], "slots": options["slots"]}, "lachesis gateway")
+    engine = PoolSpec(settings, rollout, (), 0).build_engine()
     try:
         yield TokenPolicy(engine, Renderer.load(options["model"]), sampling, context=context)
     finally:

@@ -120,7 +120,9 @@ def check_context(model: PreTrainedModel, context: int) -> None:
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or context
     if context > longest:
-        raise ConfigError(f"a context of {context} is more than the model's {longest} positions; lower model.context")
+        raise ConfigError(
+            f"a context of {context} is more than the model's {longest} positions; lower model.context or --context"
+        )
     kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])  # else the window is everywhere
     window = getattr(config, "sliding_window", None) or context
     if kinds - {"full_attention", "sliding_attention"} or ("sliding_attention" in kinds and window < context):

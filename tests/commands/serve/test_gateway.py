@@ -91,6 +91,14 @@ def test_a_model_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert "there is no model folder" in str(result.exception)
 
 
+def test_an_engine_that_does_not_exist_is_one_line_with_the_cure(model: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli, ["gateway", "--model", str(model), "--out", str(tmp_path / "a"), "--engine", "vlm"]
+    )
+    assert isinstance(result.exception, ConfigError)
+    assert "lachesis gateway: 'engine': no engine is named 'vlm'; did you mean 'vllm'?" in str(result.exception)
+
+
 def test_two_gateways_never_record_to_one_file(tmp_path: Path) -> None:
     first = RecordingFile(tmp_path / "out.jsonl", "policy", "model")
     with pytest.raises(ConfigError, match="another gateway records to"):
