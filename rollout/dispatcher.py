@@ -27,23 +27,26 @@ class Batch:
 
     Attributes:
         groups: in admission order.
-        seconds: the time for which the trainer waited.
         failures: groups that could not be made; others were admitted in their place.
         passed_over: groups without variance; others were admitted in their place, too.
         ages: seconds from the admission of each group until it was handed out.
         durations: seconds from the admission of each group until it was made.
         stalled: seconds of the wait in which later groups were ready, but the next in order was not.
-        waits: when the trainer waited.
+        waits: when the trainer waited, in seconds since 1970.
     """
 
     groups: tuple[Group, ...]
-    seconds: float
     failures: tuple[Failure, ...]
     passed_over: tuple[Group, ...] = ()
     ages: tuple[float, ...] = ()
     durations: tuple[float, ...] = ()
     stalled: float = 0.0
     waits: tuple[Span, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """The time for which the trainer waited."""
+        return sum(end - begin for begin, end in self.waits)
 
     def __add__(self, later: "Batch") -> "Batch":
         """Return this part of a step and a later one as one."""
@@ -198,16 +201,14 @@ class Dispatcher:
                 continue
             failures.append(outcome)
             self._failed(outcome)
-        waited = time.perf_counter() - start
         return Batch(
             tuple(groups),
-            waited,
             tuple(failures),
             tuple(passed_over),
             tuple(ages),
             tuple(durations),
             self._ready.stalled - stalled_before,
-            ((since, since + waited),),
+            ((since, since + time.perf_counter() - start),),
         )
 
     def _failed(self, failure: Failure) -> None:

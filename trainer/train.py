@@ -196,7 +196,8 @@ class Trainer(RunLoop):
         start, number, config = time.perf_counter(), self.state.step + 1, self.config.trainer
         begun_at, queue = time.time(), queue_metrics(*self.dispatcher.queue)
         with prefix_errors(f"step {number}"):
-            batch, samples, last, added = await self.add_gradients()
+            batch, parts, added = await self.add_gradients()
+        samples = [sample for part in parts for sample in part]
         metrics = {**queue, **step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
         with self.clock.phase("update"), prefix_errors(f"step {number}"):
@@ -211,7 +212,7 @@ class Trainer(RunLoop):
                 await self.pool.sleep()
             begun = time.perf_counter()
             self.settled = None
-            result = await self.compute.policy_step(last, lr)
+            result = await self.compute.policy_step(parts[-1], lr)
             metrics |= {**result.metrics, "lr": lr, "memory/trainer_gib": self.learner.memory()}
             computing = added + time.perf_counter() - begun
             metrics |= self.learner.scale.throughput(metrics["tokens/forward"], computing)
@@ -226,24 +227,24 @@ class Trainer(RunLoop):
         self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
         await self.after_step(metrics, record_step(batch.groups, samples, result))
 
-    async def add_gradients(self) -> tuple[Batch, list[Sample], list[Sample], float]:
+    async def add_gradients(self) -> tuple[Batch, list[list[Sample]], float]:
         """Wait for the groups of a step, and compute the gradient of each part but the last as soon as it is made.
 
         Returns:
-            The groups, all samples, those of the last part, and the seconds that the gradients took.
+            The groups, the samples of each part, and the seconds that the gradients took.
         """
-        batch, samples, part, seconds = Batch((), 0.0, ()), list[Sample](), list[Sample](), 0.0
+        batch, parts, seconds = Batch((), ()), list[list[Sample]](), 0.0
         for size in part_sizes(self.config.trainer.prompts, self.config.trainer.parts):
-            if batch.groups:
+            if parts:
                 begun = time.perf_counter()
                 with self.clock.phase("update"):
-                    await self.compute.add_gradient(part)
+                    await self.compute.add_gradient(parts[-1])
                 seconds += time.perf_counter() - begun
             new = await self.dispatcher.next_groups(size)
             self.clock.waited(new.seconds, scoring_seconds(new.groups) / self.config.rollout.parallel_workers)
-            part = part_samples(new.groups, self.config, first=len(batch.groups))
-            batch, samples = batch + new, samples + part
-        return batch, samples, part, seconds
+            parts.append(part_samples(new.groups, self.config, first=len(batch.groups)))
+            batch += new
+        return batch, parts, seconds
 
     async def note_activity(self, begun: float, waits: Sequence[Span], seconds: float) -> Metrics:
         """Log when the engines were busy; return which share of the step each part of the run worked or waited.

@@ -53,7 +53,7 @@ def stalled_run(durations: Sequence[float], staleness: int) -> list[str]:
     """The texts of the alerts of a run whose steps all stall for 6 of 10 seconds."""
     stalls, alerts = HeadOfLine(len(durations)), Alerts()
     for number in range(LAST):
-        batch = Batch((), 9.0, (), durations=tuple(durations), stalled=6.0)
+        batch = Batch((), (), waits=((0.0, 9.0),), durations=tuple(durations), stalled=6.0)
         row = {"loss": 0.0, "step": number, "tokens/forward": 1, "reward/total": number, "groups/zero_variance": 0.0}
         alerts.seen({**row, **stalls.metrics(batch, 10.0, staleness)})
     return [alert.text for alert in alerts.given if alert.name == "head_of_line"]
@@ -70,6 +70,6 @@ def test_an_alert_names_the_staleness_that_would_not_stall() -> None:
 
 
 def test_short_stalls_are_a_metric_without_advice() -> None:
-    metrics = HeadOfLine(4).metrics(Batch((), 0.5, (), durations=(0.1,) * 4, stalled=0.4), 0.8, 0)
+    metrics = HeadOfLine(4).metrics(Batch((), (), waits=((0.0, 0.5),), durations=(0.1,) * 4, stalled=0.4), 0.8, 0)
     assert metrics == {"time/head_of_line": 0.4, "rate/head_of_line": 0.5}
-    assert HeadOfLine(4).metrics(Batch((), 0.0, ()), 0.0, 0)["rate/head_of_line"] == 0.0
+    assert HeadOfLine(4).metrics(Batch((), ()), 0.0, 0)["rate/head_of_line"] == 0.0

@@ -91,7 +91,7 @@ def test_tokens_are_counted_by_their_age_and_very_old_ones_together() -> None:
 
 
 def test_times_of_groups_are_given_by_percentile() -> None:
-    found = step_metrics(Batch(tuple(GROUPS), 0.0, (), ages=tuple(float(age) for age in range(101))), ["sums"], 4)
+    found = step_metrics(Batch(tuple(GROUPS), (), ages=tuple(float(age) for age in range(101))), ["sums"], 4)
     shares = {name: found[f"time/group_{name}"] for name in ("median", "p90", "p99", "most")}
     assert shares == {"median": 50.0, "p90": 90.0, "p99": 99.0, "most": 100.0}
 

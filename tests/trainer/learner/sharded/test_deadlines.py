@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -9,17 +10,25 @@ from lachesis.trainer.learner.sharded import deadlines
 from lachesis.trainer.learner.sharded.deadlines import FIRST, Deadlines
 from lachesis.verifiers.errors import DeadlineExceeded
 
+Taking = Callable[[float], None]
 
-def test_a_deadline_is_ten_times_the_longest_call_of_the_same_method_and_never_below_the_floor(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+
+@pytest.fixture
+def taking(monkeypatch: pytest.MonkeyPatch) -> Taking:
+    """Lets seconds pass on the clock."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    measured = Deadlines()
 
-    def taking(seconds: float) -> None:
+    def passing(seconds: float) -> None:
         now[0] += seconds
 
+    return passing
+
+
+def test_a_deadline_is_ten_times_the_longest_call_of_the_same_method_and_never_below_the_floor(
+    taking: Taking,
+) -> None:
+    measured = Deadlines()
     assert measured.of("step") == FIRST
     measured.within("step", lambda: taking(2.0))
     assert measured.of("step") == 60.0
@@ -29,16 +38,8 @@ def test_a_deadline_is_ten_times_the_longest_call_of_the_same_method_and_never_b
     assert measured.of("save") == FIRST
 
 
-def test_a_call_with_more_to_compute_has_more_time_and_one_without_says_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_a_call_with_more_to_compute_has_more_time_and_one_without_says_nothing(taking: Taking) -> None:
     measured = Deadlines()
-
-    def taking(seconds: float) -> None:
-        now[0] += seconds
-
     measured.within("gradient", lambda: taking(0.1), work=0)  # a part of a step in which no sample has an advantage
     assert measured.of("gradient", work=100) == FIRST
     measured.within("gradient", lambda: taking(5.0), work=100)
