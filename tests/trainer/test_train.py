@@ -266,15 +266,27 @@ def test_a_model_that_a_crash_left_half_made_is_made_again(tmp_path: Path, finis
 def test_divergence_names_the_step_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = LocalLearner.policy_step
+    plain_step, plain_save, plain_saved = LocalLearner.policy_step, LocalLearner.save, LocalLearner.saved
+    written, diverged = "", False
 
-    def poisoned(self: LocalLearner, samples: list[Sample], lr: float) -> Any:
-        bad = math.nan if lr < 1e-3 else 1.0
-        return plain(self, [replace(one, advantages=one.advantages * bad) for one in samples], lr)
+    def policy_step(self: LocalLearner, samples: list[Sample], lr: float) -> Any:
+        nonlocal diverged
+        diverged = lr < 1e-3
+        bad = math.nan if diverged else 1.0
+        return plain_step(self, [replace(one, advantages=one.advantages * bad) for one in samples], lr)
+
+    def save(self: LocalLearner, folder: Path) -> None:
+        nonlocal written
+        written = folder.name
+        plain_save(self, folder)
+
+    def saved(self: LocalLearner) -> bool:  # the checkpoint of step 2 is still being written when step 4 diverges
+        return plain_saved(self) and (diverged or written == "step-000000")
 
     config = configured(tmp_path, trainer={"max_nonfinite_steps": 0})
     folder = RunFolder.create(config)
-    monkeypatch.setattr(LocalLearner, "policy_step", poisoned)
+    for replacement in (policy_step, save, saved):
+        monkeypatch.setattr(LocalLearner, replacement.__name__, replacement)
     with pytest.raises(InfrastructureError, match=r"^step 4: training diverged: .*nan.*--resume"):
         asyncio.run(main_job.train(config, config.build_environments(), folder, Progress(4, quiet=True)))
     folder.close()

@@ -33,7 +33,7 @@ from .weight_sync import WeightSync
 log = logging.getLogger("lachesis")
 
 LAST_CHECKPOINT = 120.0
-"""Most seconds that a run which is stopped takes to end an update and write the checkpoint of its last step."""
+"""Most seconds that a run which ends early takes to end an update and a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,11 @@ class RunLoop:
         raise NotImplementedError
 
     async def take_steps(self) -> None:
-        """Take steps until the run is finished. A stop ends the update that runs, and leaves a checkpoint behind it."""
+        """Take steps until the run is finished.
+
+        A stop ends the update that runs, and leaves a checkpoint behind it. A failed step leaves the checkpoint that
+        was being written.
+        """
         steps = asyncio.create_task(self._steps(), name="steps")
         try:
             await asyncio.shield(steps)
@@ -130,6 +134,11 @@ class RunLoop:
             with suppress(TimeoutError):  # the checkpoints before stay
                 async with asyncio.timeout(LAST_CHECKPOINT):
                     await self._stop(steps)
+            raise
+        except Exception:
+            with suppress(TimeoutError, InfrastructureError):  # what failed first is the error that counts
+                async with asyncio.timeout(LAST_CHECKPOINT):
+                    await self.saver.wait()
             raise
         finally:
             steps.cancel()
