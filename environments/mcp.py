@@ -14,7 +14,7 @@ from typing import Any
 from ..verifiers.errors import ConfigError, InfrastructureError
 
 GRACE = 10.0
-"""Seconds that a connection has to end by itself before its task is cancelled."""
+"""Seconds that an open connection has to end by itself before its task is cancelled."""
 _MARK = "LACHESIS_MCP_SERVER"
 MAX_TOOLS = 1000
 """Most tools, and most pages of them, that are read of one server."""
@@ -65,6 +65,7 @@ class McpConnection:
         self._who = server.url or " ".join(server.command)
         self._mark = uuid.uuid4().hex  # in the environment of the server and of all that it starts
         self._closing = asyncio.Event()
+        self._ready = False
         self._client: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -94,7 +95,10 @@ class McpConnection:
         if self._task is None:
             return
         self._closing.set()
-        await asyncio.wait([self._task], timeout=GRACE)
+        if self._ready:
+            await asyncio.wait([self._task], timeout=GRACE)
+        elif self.server.command:  # the client would give a server that never came up time to end by itself
+            await asyncio.to_thread(end_processes, _MARK, self._mark)
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait([self._task], timeout=GRACE)
@@ -123,6 +127,7 @@ class McpConnection:
                     pages += 1
                 if not ready.done():
                     ready.set_result(found)
+                self._ready = True
                 await self._closing.wait()
         except BaseException as error:  # noqa: BLE001 - also an exception group, or a cancellation by the client itself
             if not ready.done():

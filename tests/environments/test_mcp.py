@@ -238,13 +238,20 @@ def test_a_call_that_takes_too_long_is_the_models_to_read(program: Path) -> None
 @pytest.mark.parametrize(
     "command", [["false"], ["/nowhere/at/all"], [sys.executable, "-c", "import time; time.sleep(60)"]]
 )
-def test_a_server_that_never_comes_leaves_the_episode_unscored(
+def test_a_server_that_never_comes_leaves_the_episode_unscored_and_is_not_waited_for(
     command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcp, "GRACE", 0.5)  # twice of it, for one that does not end by itself
+    monkeypatch.setattr(mcp, "GRACE", 3600.0)
     made = played(McpServer(command=command, deadline=2.0), "3")
     assert made.stop is StopReason.INFRA_ERROR
     assert "no MCP server at" in (made.error or "")
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp, "GRACE", 3600.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        made = played(McpServer(url=f"http://127.0.0.1:{silent.getsockname()[1]}/mcp", deadline=0.5), "3")
+    assert "within 0.5 s" in (made.error or "")
 
 
 def test_an_episode_that_is_cancelled_ends_its_server(program: Path) -> None:
