@@ -17,10 +17,12 @@ from ..service.engine.requests import Refusal
 from .call import Call, Choice, as_message
 from .dialects.contents import read_one, with_parts
 
-Hook = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any] | None] | None]
+Said = dict[str, Any] | Refusal | None
+Hook = Callable[[dict[str, Any]], Said | Awaitable[Said]]
 """Takes ``{"stage": "request" or "reply", "messages": […], "reply": {…}}``, in OpenAI's form, and returns None to let
 it pass, ``{"refuse": "why"}``, ``{"messages": […]}`` to rewrite a request, or ``{"reply": "text"}`` to rewrite a
-reply, whose calls of tools are then left out."""
+reply, whose calls of tools are then left out. A function may raise or return
+``Refusal("why")`` instead of ``{"refuse": "why"}``."""
 
 MODERATED = "moderated"
 """Why a reply that the hook refused or rewrote is not trained."""
@@ -57,7 +59,10 @@ class Moderation:
             raise InfrastructureError("the moderation hook's messages are not a list of messages")
         if not call.messages:
             raise Refusal("the moderation hook rewrote a prompt without messages", status=403, code="content_policy")
-        return replace(call, messages=tuple(read_one(number, message) for number, message in enumerate(messages)))
+        try:
+            return replace(call, messages=tuple(read_one(number, message) for number, message in enumerate(messages)))
+        except Refusal as error:  # the agent did not write them
+            raise InfrastructureError(f"the moderation hook's messages cannot be read: {error}") from error
 
     async def reply(self, call: Call, choice: Choice) -> Choice | None:
         """Another choice if the hook rewrote this one; None if it lets it pass.
@@ -79,10 +84,14 @@ class Moderation:
         try:
             said = await self._post(shown) if isinstance(self._hook, str) else self._hook(shown)
             said = await said if inspect.isawaitable(said) else said
+        except Refusal as error:
+            said = error
         except Exception as error:  # the hook is the user's code, and nothing may pass if it fails
             raise InfrastructureError(f"the moderation hook failed: {type(error).__name__}") from error
         if said is None:
             return {}
+        if isinstance(said, Refusal):
+            said = {"refuse": str(said)}
         may = "messages" if shown["stage"] == "request" else "reply"
         if not isinstance(said, dict) or not set(said) <= {"refuse", may}:
             raise InfrastructureError(f"of a {shown['stage']}, the moderation hook returns None, or refuse or {may}")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 
@@ -38,6 +39,14 @@ THINKS = PLAIN.replace(
     "{{ '<|im_start|>' + message.role + '\n' + text }}",
 ).replace("'<|im_start|>assistant\n' if add", "'<|im_start|>assistant\n<think>\n' if add")
 TEMPLATES = {"hermes": TEMPLATE.read_text(encoding="utf-8"), "plain": PLAIN, "thinks": THINKS}
+HELLO = {"model": "policy", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64}
+BODIES = {
+    "/v1/chat/completions": HELLO,
+    "/v1/messages": HELLO,
+    "/v1/responses": {"model": "policy", "input": "hello"},
+    "/v1/completions": {"model": "policy", "prompt": "hello"},
+    "/inference/v1/generate": {"model": "policy", "token_ids": [66, 67], "sampling_params": {"max_tokens": 9}},
+}
 _TOKENIZERS: dict[str, Any] = {}
 
 
@@ -111,6 +120,14 @@ async def ask(episode: Opened, messages: list[Any], *, retried: bool = False, **
     answer = await episode.answer(call)
     episode.delivered(call, answer, whole=True)
     return dict(json.loads(json.dumps(CHAT.write(call, answer))))
+
+
+async def post(opened: Any, path: str, body: Any, key: str | None = None, retried: str = "0") -> tuple[int, Any]:
+    """Status and JSON of the gateway's answer to a body, which is sent as it is if it is bytes."""
+    headers = {"Authorization": f"Bearer {opened.key if key is None else key}", "x-stainless-retry-count": retried}
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(opened.url + path, data=data) as answer:
+        return answer.status, await answer.json()
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -16,24 +16,9 @@ from lachesis.rollout.gateway.episode import GatewayLimits
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.verifiers.errors import ConfigError, EngineError
 
-from .conftest import CHAT, Engine, check_exact, until, user
+from .conftest import BODIES, CHAT, HELLO, Engine, check_exact, post, until, user
 
 Engines = Callable[..., Engine]
-HELLO = {"model": "policy", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 64}
-BODIES = {
-    "/v1/chat/completions": HELLO,
-    "/v1/messages": HELLO,
-    "/v1/responses": {"model": "policy", "input": "hello"},
-    "/v1/completions": {"model": "policy", "prompt": "hello"},
-    "/inference/v1/generate": {"model": "policy", "token_ids": [66, 67], "sampling_params": {"max_tokens": 9}},
-}
-
-
-async def post(opened: Any, path: str, body: Any, key: str | None = None, retried: str = "0") -> tuple[int, Any]:
-    headers = {"Authorization": f"Bearer {opened.key if key is None else key}", "x-stainless-retry-count": retried}
-    data = body if isinstance(body, bytes) else json.dumps(body)
-    async with aiohttp.ClientSession(headers=headers) as session, session.post(opened.url + path, data=data) as answer:
-        return answer.status, await answer.json()
 
 
 def message_of(path: str, answer: Any) -> str:

@@ -12,7 +12,7 @@ from lachesis.rollout.gateway.recording import Recording
 from lachesis.rollout.service.engine.requests import Refusal
 from lachesis.verifiers.errors import ConfigError, InfrastructureError
 
-from .conftest import Engine, ask, check_exact, opened, said, user
+from .conftest import BODIES, Engine, ask, check_exact, opened, post, said, user
 
 Engines = Callable[..., Engine]
 
@@ -78,7 +78,30 @@ def test_a_refusal_is_an_error_and_what_was_sampled_is_not_trained(engine: Engin
     assert table.begun == (stage == "reply")
 
 
-@pytest.mark.parametrize("answer", [7, {"reply": 7}, {"messages": "x"}, {"other": 1}])
+@pytest.mark.parametrize("stage", ["request", "reply"])
+@pytest.mark.parametrize("path", BODIES)
+def test_every_way_to_refuse_is_403_in_the_dialects_own_form(engine: Engines, path: str, stage: str) -> None:
+    refused, ways = Refusal("not that", status=503, code="other"), ["raised", "returned", "said"]
+    kind = {"type": "permission_error", "message": "not that"}
+    if path != "/v1/messages":
+        kind |= {"param": None, "code": "content_policy"}
+
+    def hook(shown: Any) -> Any:
+        way = ways.pop(0) if shown["stage"] == stage else None
+        if way == "raised":
+            raise refused
+        return {"returned": refused, "said": {"refuse": "not that"}}.get(str(way))
+
+    async def talk(episode: Any) -> None:
+        while ways:
+            status, answer = await post(episode, path, BODIES[path])
+            assert (status, answer["error"]) == (403, kind)
+
+    recording = recorded(engine(), hook, talk)
+    assert (recording.proof.refused, recording.failure) == (3, "")
+
+
+@pytest.mark.parametrize("answer", [7, {"reply": 7}, {"messages": "x"}, {"messages": [{"role": "x"}]}, {"other": 1}])
 @pytest.mark.parametrize("stage", ["request", "reply"])
 def test_a_hook_that_breaks_its_promise_lets_nothing_pass(engine: Engines, stage: str, answer: Any) -> None:
     async def talk(episode: Any) -> None:

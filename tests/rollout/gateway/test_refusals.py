@@ -11,9 +11,8 @@ from lachesis.rollout.gateway.episode import GatewayLimits
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.gateway.refusals import Refusals
 
-from .conftest import Engine, until, user
+from .conftest import HELLO, Engine, until
 
-HELLO = {"model": "policy", "messages": [user("hello")], "max_tokens": 64}
 HOUR = 3600.0
 
 
