@@ -71,7 +71,7 @@ def command(**options: Any) -> None:
 
 async def _serve(options: dict[str, Any]) -> None:
     """Answer until a signal comes."""
-    from ...rollout.gateway.episode import GatewayLimits
+    from ...rollout.gateway.budget import GatewayLimits
     from ...rollout.gateway.gateway import Gateway
 
     stop = asyncio.Event()

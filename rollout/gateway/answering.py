@@ -45,25 +45,41 @@ def answered(
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            opened = episode(request)
-            body = await read_body(request, limits)
-            digest = hashlib.blake2b(request.path.encode() + b"\0" + body, digest_size=16).digest()
-            retried = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
-            opened.check_budget(digest, retried=retried)
-            call = replace(_read(opened, dialect, body), digest=digest, retried=retried)
-        except _BAD as error:
-            return _error(dialect, _refusal(error))
-        if call.stream:
-            pulse = _Pulse(request, _STREAM, dialect.ping, heartbeat)
-        else:
-            pulse = _Pulse(request, _WHOLE, b"\n", _SILENT * heartbeat)
-        outcome = await _outcome(opened, call, pulse)
-        if isinstance(outcome, Refusal):
-            return await _refuse(request, dialect, call, outcome, pulse.response)
-        return await _deliver(request, opened, dialect, call, outcome, pulse.response)
+        with contextlib.ExitStack() as entered:
+            try:
+                opened = episode(request)
+                entered.enter_context(opened.entered(1, _most_bytes(request, limits)))
+                call = await _received(request, opened, dialect, limits)
+            except _BAD as error:
+                return _error(dialect, _refusal(error))
+            if call.stream:
+                pulse = _Pulse(request, _STREAM, dialect.ping, heartbeat)
+            else:
+                pulse = _Pulse(request, _WHOLE, b"\n", _SILENT * heartbeat)
+            outcome = await _outcome(opened, call, pulse)
+            if isinstance(outcome, Refusal):
+                return await _refuse(request, dialect, call, outcome, pulse.response)
+            try:
+                return await _deliver(request, opened, dialect, call, outcome, pulse.response)
+            except Refusal as busy:  # other answers are on their way; the client is given this one when it asks again
+                return await _refuse(request, dialect, call, busy, pulse.response)
 
     return handle
+
+
+async def _received(request: web.Request, opened: Opened, dialect: Dialect, limits: BodyLimits) -> Call:
+    """The call that a request makes."""
+    body = await read_body(request, limits)
+    digest = hashlib.blake2b(request.path.encode() + b"\0" + body, digest_size=16).digest()
+    retried = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+    opened.check_budget(digest, retried=retried)
+    return replace(_read(opened, dialect, body), digest=digest, retried=retried, size=len(body))
+
+
+def _most_bytes(request: web.Request, limits: BodyLimits) -> int:
+    """The most bytes that a request's body has, before it is read."""
+    length, packed = request.content_length, request.headers.get("Content-Encoding", "identity")
+    return limits.bytes if length is None or packed.strip().lower() != "identity" else min(length, limits.bytes)
 
 
 def _read(opened: Opened, dialect: Dialect, body: bytes) -> Call:
@@ -96,8 +112,9 @@ def counted(episode: Callable[[web.Request], Opened], dialect: Dialect, limits: 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             opened = episode(request)
-            call = _read(opened, dialect, await read_body(request, limits))
-            return web.json_response({"input_tokens": opened.count(call)})
+            with opened.entered(1, _most_bytes(request, limits)):
+                call = _read(opened, dialect, await read_body(request, limits))
+                return web.json_response({"input_tokens": opened.count(call)})
         except _BAD as error:
             return _error(dialect, _refusal(error))
 
@@ -179,11 +196,12 @@ async def _deliver(
         else:
             body = json.dumps(dialect.write(call, answer)).encode()
             response = begun or web.Response(body=body, headers=_WHOLE)
-        if not begun:
-            await response.prepare(request)
-        if begun or call.stream:
-            await response.write(body)
-        await response.write_eof()
+        with opened.entered(0, len(body)):
+            if not begun:
+                await response.prepare(request)
+            if begun or call.stream:
+                await response.write(body)
+            await response.write_eof()
         whole = _connected(request)
     except ConnectionError:
         pass

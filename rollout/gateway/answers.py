@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...verifiers.message import Message
 from ..service.engine.requests import Refusal
@@ -12,6 +11,8 @@ from .call import Answer, Call, as_message
 from .recording import UNDELIVERED
 
 _REMEMBERED = 256
+_BYTES = 64 << 20
+"""The most bytes of the bodies whose conversations a later call may name."""
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Answers:
 
     def __init__(self) -> None:
         self._given: OrderedDict[bytes, _Given] = OrderedDict()
-        self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[tuple[Message, ...], int]] = OrderedDict()  # with the bytes of its body
+        self._bytes = 0  # of all of them
 
     def again(self, digest: bytes, *, retried: bool) -> Answer | None:
         """The earlier answer to an equal call, if the agent did not get it, or says that it retries."""
@@ -41,9 +43,12 @@ class Answers:
         self._given.move_to_end(call.digest)
         if call.kept and call.messages:
             own = call.messages[1:] if call.instructed else call.messages
-            self._kept[answer.id] = (*own, as_message(answer.choices[0]))
-        _bound(self._given)
-        _bound(self._kept)
+            self._kept[answer.id] = (*own, as_message(answer.choices[0])), call.size
+            self._bytes += call.size
+        while len(self._given) > _REMEMBERED:
+            self._given.popitem(last=False)
+        while len(self._kept) > _REMEMBERED or (self._bytes > _BYTES and len(self._kept) > 1):
+            self._bytes -= self._kept.popitem(last=False)[1][1]
 
     def delivered(self, call: Call, answer: Answer, *, whole: bool) -> None:
         """Note whether the agent was given an answer, and that its replies may be trained if so."""
@@ -66,9 +71,4 @@ class Answers:
             message = f"the response {call.previous[:40]!r} is not known here; send the whole conversation"
             raise Refusal(message, code="previous_response_not_found", param="previous_response_id")
         first = 1 if call.instructed else 0
-        return replace(call, messages=(*call.messages[:first], *self._kept[call.previous], *call.messages[first:]))
-
-
-def _bound(remembered: OrderedDict[Any, Any]) -> None:
-    while len(remembered) > _REMEMBERED:
-        remembered.popitem(last=False)
+        return replace(call, messages=(*call.messages[:first], *self._kept[call.previous][0], *call.messages[first:]))

@@ -37,6 +37,7 @@ class Call:
         kept: whether a later call may name the answer as ``previous``.
         digest: of the request; equal requests have equal digests.
         retried: whether the client says that it sends this request again.
+        size: bytes of the request's body.
     """
 
     wanted: Wanted
@@ -51,6 +52,7 @@ class Call:
     kept: bool = False
     digest: bytes = b""
     retried: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True)

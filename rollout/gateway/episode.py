@@ -7,17 +7,18 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ...verifiers.errors import InfrastructureError, InputError
 from ...verifiers.message import Message
-from ...verifiers.trajectory import POLICY, StopReason
+from ...verifiers.trajectory import POLICY
 from ..chats.text_chat import TextPolicy
 from ..chats.token_chat import TokenPolicy
 from ..engines.engine import Ids, Sampling
 from ..service.engine.requests import Refusal, Wanted
 from .answers import Answers
+from .budget import Budget, GatewayLimits
 from .call import Answer, Call, Choice
 from .dialects.contents import Conversations
 from .moderation import MODERATED, Hook, Moderation
@@ -28,20 +29,6 @@ from .tree import NO_IDS, Tree
 
 _PATIENCE = 10.0
 """Seconds that a cancelled call may take to end."""
-
-
-@dataclass(frozen=True)
-class GatewayLimits:
-    """Limits of one episode; a call beyond one of them is refused, and the episode goes on."""
-
-    turns: int = 256
-    """The most calls that are answered."""
-    tokens: int = 1 << 20
-    """The most sampled tokens of all replies together."""
-    at_once: int = 64
-    """The most calls at a time."""
-    waiting: float = 600.0
-    """The most seconds for which a call waits while the episode is paused."""
 
 
 class Opened:
@@ -69,29 +56,27 @@ class Opened:
     ) -> None:
         self.url, self.key, self.model = url, f"sk-lachesis-{secrets.token_urlsafe(32)}", model
         self.own_sampling = own_sampling
-        self._agent, self._limits = agent, limits or GatewayLimits()
+        self._agent, self._budget = agent, Budget(limits or GatewayLimits())
         self._player: TokenPlayer | TextPlayer = (
             TextPlayer(policy, seed) if isinstance(policy, TextPolicy) else TokenPlayer(policy, agent, seed)
         )
         self._sampling: Sampling = policy.sampling
         self._moderation = Moderation(moderation) if moderation else None
         self._forget = forget
-        self._tree = Tree()
+        self._tree = Tree(self._budget.keep)
         self._answers = Answers()
         self.conversations = Conversations()
         self._counts: Counter[str] = Counter()
-        self._sampled = self._reserved = 0
         self._running: set[asyncio.Task[object]] = set()
-        self._freed, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
-        self._reached: StopReason = StopReason.DONE
         self._failure = ""
         self._recording: Recording | None = None
         self._closing: asyncio.Task[Recording] | None = None
 
     def __repr__(self) -> str:
-        return f"Opened({self.url!r}, {self.model!r}, {self._counts['calls']} calls)"
+        return f"Opened({self.url!r}, {self.model!r}, {self._budget.calls} calls)"
 
     @property
     def context(self) -> int:
@@ -111,12 +96,12 @@ class Opened:
     @property
     def answered(self) -> int:
         """How many calls were answered so far."""
-        return self._counts["calls"]
+        return self._budget.calls
 
     @property
     def sampled(self) -> int:
         """How many tokens were sampled so far; for a model behind a URL, as the endpoint counts them."""
-        return self._sampled
+        return self._budget.sampled
 
     def recording(self) -> Recording:
         """What the episode would leave now; it goes on."""
@@ -159,10 +144,6 @@ class Opened:
             Refusal: it is refused; the message says why.
             InfrastructureError: the engine or the moderation hook failed.
         """
-        if len(self._running) >= self._limits.at_once:
-            raise Refusal(
-                f"this episode has {self._limits.at_once} calls at a time; wait for one", status=429, code="busy"
-            )
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -189,6 +170,27 @@ class Opened:
             if not self._running:
                 self._idle.set()
 
+    @contextlib.contextmanager
+    def entered(self, calls: int, size: int) -> Iterator[None]:
+        """While a call is read, answered and sent; or, within that, while its answer is sent.
+
+        Args:
+            calls: 1 for a call, 0 for its answer.
+            size: the most bytes of the request's body, or those of the answer.
+
+        Raises:
+            Refusal: there are too many at a time.
+        """
+        try:
+            self._budget.enter(calls, size)
+        except Refusal:
+            self._counts["refused"] += 1
+            raise
+        try:
+            yield
+        finally:
+            self._budget.leave(calls, size)
+
     def check_budget(self, digest: bytes, *, retried: bool) -> None:
         """Refuse a call beyond a limit before it is parsed, unless it has an answer that can be given again.
 
@@ -198,7 +200,7 @@ class Opened:
         """
         try:
             if not self._answers.again(digest, retried=retried):
-                self._check_budget()
+                self._budget.check()
         except Refusal:
             self._counts["refused"] += 1
             raise
@@ -223,20 +225,18 @@ class Opened:
         call = self._answers.whole(call)
         if self._moderation:
             call = await self._moderation.request(call)
-        most = await self._admit(call.wanted)
+        most = await self._budget.admit(call.wanted.n * self._most_tokens(call.wanted))
         try:
             call = replace(call, wanted=self._own(call.wanted))
             choices, prompts = await self._player.answer(call, self._tree, most)
         finally:
-            self._reserved -= most
-            self._counts["running"] -= 1
-            self._freed.set()
+            self._budget.release(most)
         for choice in choices:
             if choice.node and not choice.node.untrained:
                 choice.node.untrained = UNDELIVERED  # until the agent was given it
-        self._counts["calls"] += 1
-        self._sampled += sum(choice.node.sampled if choice.node else 0 for choice in choices)
-        self._sampled += sum(choice.counted[1] for choice in choices)
+        self._budget.calls += 1
+        self._budget.sampled += sum(choice.node.sampled if choice.node else 0 for choice in choices)
+        self._budget.sampled += sum(choice.counted[1] for choice in choices)
         return await self._given(call, choices, prompts)
 
     async def _given(self, call: Call, choices: list[Choice], prompts: list[Ids]) -> Answer:
@@ -273,38 +273,15 @@ class Opened:
     async def _wait_until_resumed(self) -> None:
         try:
             if not self._resumed.is_set():
-                await asyncio.wait_for(self._resumed.wait(), self._limits.waiting)
+                await asyncio.wait_for(self._resumed.wait(), self._budget.limits.waiting)
         except TimeoutError:
             raise Refusal("this episode is paused; ask again later", status=503, code="episode_paused") from None
         if self.closed:
             raise _closed()
 
-    def _check_budget(self) -> None:
-        if self._counts["calls"] + self._counts["running"] >= self._limits.turns:
-            self._reached = StopReason.TURNS
-            raise _over(f"this episode has had its {self._limits.turns} turns")
-        self._check_tokens()
-
-    def _check_tokens(self) -> None:
-        if self._sampled >= self._limits.tokens:
-            self._reached = StopReason.LENGTH
-            raise _over(f"this episode has had its {self._limits.tokens} tokens")
-
-    async def _admit(self, wanted: Wanted) -> int:
-        """The tokens that the replies to a call may have, reserved for it."""
-        self._check_budget()
-        self._counts["running"] += 1
-        try:
-            while (left := self._limits.tokens - self._sampled - self._reserved) <= 0 < self._reserved:
-                self._freed.clear()
-                await self._freed.wait()
-            self._check_tokens()
-        except BaseException:
-            self._counts["running"] -= 1
-            raise
-        most = min(left, wanted.n * min(self._sampling.max_tokens, wanted.max_tokens or self._sampling.max_tokens))
-        self._reserved += most
-        return most
+    def _most_tokens(self, wanted: Wanted) -> int:
+        """The tokens that one reply to a call may have."""
+        return min(self._sampling.max_tokens, wanted.max_tokens or self._sampling.max_tokens)
 
     def _own(self, wanted: Wanted) -> Wanted:
         """How to sample: as the policy does, unless the agent may choose."""
@@ -317,23 +294,22 @@ class Opened:
         segments, untrained, began = segments_of(self._tree, self._agent)
         trained = sum(int(segment.mask.sum()) for segment in segments)
         sampled = sum(node.sampled for node in self._tree.nodes)
-        counts = {name: self._counts[name] for name in ("calls", "retried", "cancelled", "refused")}
+        counts = {"calls": self._budget.calls}
+        counts |= {name: self._counts[name] for name in ("retried", "cancelled", "refused")}
         proof = Proof(**counts, sampled=sampled, trained=trained, untrained=dict(untrained), began=dict(began))
         if not proof.complete:
             raise InfrastructureError(f"the gateway lost track of sampled tokens: {proof}; please report this")
+        branches = branches_of(self._tree)
+        shared = {id(message): message for branch in branches for message in branch.messages}
+        clean = {known: without_key(self.key, message) for known, message in shared.items()}
         branches = tuple(
-            replace(branch, messages=tuple(without_key(self.key, message) for message in branch.messages))
-            for branch in branches_of(self._tree)
+            replace(branch, messages=tuple(clean[id(message)] for message in branch.messages)) for branch in branches
         )
         metrics = {f"gateway/{name}": float(count) for name, count in counts.items()}
-        metrics |= {"gateway/sampled": float(self._sampled), "gateway/trained": float(trained)}
+        metrics |= {"gateway/sampled": float(self._budget.sampled), "gateway/trained": float(trained)}
         metrics |= {"gateway/branches": float(len(branches)), "gateway/segments": float(len(segments))}
-        return Recording(self.messages, branches, tuple(segments), proof, self._reached, self._failure, metrics)
+        return Recording(self.messages, branches, tuple(segments), proof, self._budget.reached, self._failure, metrics)
 
 
 def _closed() -> Refusal:
     return Refusal("this episode is closed", status=403, code="episode_closed")
-
-
-def _over(message: str) -> Refusal:
-    return Refusal(f"{message}; it takes no more calls", status=403, code="budget_exceeded")

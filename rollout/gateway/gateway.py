@@ -19,13 +19,14 @@ from ..chats.token_chat import TokenPolicy
 from ..service.body import BodyLimits
 from ..service.engine.requests import Refusal
 from .answering import Handler, answered, counted
+from .budget import GatewayLimits
 from .dialects.chat_completions import ChatCompletions
 from .dialects.completions import Completions
 from .dialects.dialect import Dialect, openai_error
 from .dialects.messages import Messages
 from .dialects.responses import Responses
 from .dialects.token_ids import TokenIds
-from .episode import GatewayLimits, Opened
+from .episode import Opened
 from .moderation import Hook
 from .refusals import Refusals
 

@@ -45,6 +45,7 @@ class TextPlayer:
         if not call.messages:
             raise Refusal("a model behind a URL is asked with messages; use /v1/chat/completions", param="prompt")
         opening = tree.open(call)
+        tree.admit(call.wanted.n, 0, 0, len(opening.record))
         taken = self._taken.setdefault(opening.keys[-1], set())
         number = next(number for number in range(len(taken) + 1) if number not in taken)
         taken.add(number)
@@ -53,12 +54,13 @@ class TextPlayer:
         try:
             answers = await asyncio.gather(*(self.policy.ask(self._body(call, most, seed)) for seed in seeds))
             choices = [self._read(answer) for answer in answers]
-        except RequestRefused as error:
+        except BaseException as error:
             taken.discard(number)
-            code = "context_length_exceeded" if error.overflow else None
-            raise Refusal(str(error), code=code) from None
-        except BaseException:
-            taken.discard(number)
+            if not taken:
+                self._taken.pop(opening.keys[-1], None)
+            if isinstance(error, RequestRefused):
+                code = "context_length_exceeded" if error.overflow else None
+                raise Refusal(str(error), code=code) from None
             raise
         return [self._remember(tree, opening, choice, seed) for choice, seed in zip(choices, seeds, strict=True)], []
 

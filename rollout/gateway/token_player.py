@@ -19,7 +19,7 @@ from ...verifiers.tool_calling.formats.hermes import read_hermes
 from ..chats.renderer import OPENED, Ids, Renderer
 from ..chats.token_chat import TokenPolicy
 from ..service.engine.replies import in_hermes_form
-from ..service.engine.requests import Refusal, Wanted, clean, for_template
+from ..service.engine.requests import MOST_SAMPLES, Refusal, Wanted, clean, for_template
 from ..service.engine.sampling import Sample, draw
 from .call import Call, Choice, ToolUse, as_message
 from .dialects.contents import require_text
@@ -75,7 +75,15 @@ class TokenPlayer:
             Refusal: the call cannot be served.
             InfrastructureError: the engine failed.
         """
+        if len(call.prompts) * call.wanted.n > MOST_SAMPLES:
+            message = (
+                f"a call has at most {MOST_SAMPLES} replies, found {len(call.prompts)} prompts, n = {call.wanted.n}"
+            )
+            raise Refusal(message, param="prompt")
         prompts = [self._of_messages(call, tree)] if call.messages else [self._of(tree, each) for each in call.prompts]
+        for number, prompt in enumerate(prompts):
+            segments = call.wanted.n - (number == 0)  # one reply of each call is bounded by the limit of turns
+            tree.admit(call.wanted.n, segments, int(prompt.ids.size), len(prompt.record))
         most = max(1, most // (len(prompts) * call.wanted.n))
         draws = [self._draw(prompt, call.wanted, most) for prompt in prompts]
         drawn = await asyncio.gather(*draws) if len(draws) > 1 else [await draws[0]]
@@ -120,6 +128,8 @@ class TokenPlayer:
             return seed, await draw(engine, renderer, prompt.ids, seeded, most, version, self.policy.route)
         except BaseException:
             taken.discard(number)
+            if not taken:
+                self._taken.pop(digest, None)
             raise
 
     def _of_messages(self, call: Call, tree: Tree) -> _Prompt:
@@ -174,7 +184,8 @@ class TokenPlayer:
     def _check_length(self, call: Call) -> None:
         """Refuse what is far beyond the context before it is rendered, which would hold up other episodes."""
         most = _LONGEST_TOKEN * self.context
-        if sum(len(message["content"]) for message in call.messages) > most or len(call.messages) > self.context:
+        short = 0 < call.size <= most and not call.previous  # all of the conversation is in the body
+        if len(call.messages) > self.context or (not short and _length(call.messages) + len(call.tools.text) > most):
             raise Refusal(
                 f"the conversation is longer than this model's maximum context length of {self.context} tokens; "
                 "shorten it",
@@ -265,6 +276,14 @@ class TokenPlayer:
 
     def _hermes(self, text: str, call: Call) -> str:
         return in_hermes_form(text, self.policy.renderer.call_format, call.tools)
+
+
+def _length(value: Any) -> int:
+    """The characters of all texts in messages."""
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(map(_length, parts))
 
 
 def _call_id(seed: int, place: int) -> str:

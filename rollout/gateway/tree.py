@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...verifiers.message import Message
 from ..chats.text_chat import raw_text
 from ..engines.engine import Completion, Ids
 from ..service.engine.prefixes import Key, Prefixes
+from .budget import size_of
 from .call import Call, Choice, as_message, canonical
 from .dialects.contents import without_parts
 
@@ -22,6 +23,11 @@ REWRITTEN, TEMPLATE, TEMPERATURE = "rewritten", "template", "temperature"
 the agent changed, a template that cannot bridge, or another temperature."""
 
 NO_IDS = np.empty(0, np.int32)
+_COPIES = 2
+"""Messages that the policy did not write are kept as they came and, if an assistant's, in Hermes' form."""
+_NODE, _ROOT, _POINTER, _ID = 4096, 4096, 8, 16
+"""Bytes of a reply and of the beginning of a lineage without their texts, of a place in a tuple, and of an id in a
+segment: the id, its logprob, its version and its mask."""
 _REMEMBERED = 8
 """So many of the latest conversations of an episode are compared with a call before it is read anew."""
 
@@ -131,13 +137,17 @@ class Opening:
         return max(self.known.items(), key=lambda item: item[0], default=None)
 
 
-@dataclass
 class Tree:
-    """All replies of one episode."""
+    """All replies of one episode.
 
-    nodes: list[Node] = field(default_factory=list)
+    Attributes:
+        nodes: the replies, in the order in which they came.
+        keep: is told of bytes before they are kept; raises ``Refusal`` if they are too many.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, keep: Callable[[int], None] = lambda size: None) -> None:
+        self.nodes: list[Node] = []
+        self.keep = keep
         self._by_messages: dict[bytes, list[Node]] = {}
         self._by_reply: dict[str, Node] = {}
         self._by_ids: Prefixes[Node] = Prefixes()
@@ -145,7 +155,11 @@ class Tree:
         self._latest: list[tuple[tuple[Message, ...], list[bytes]]] = []  # conversations and their keys
 
     def open(self, call: Call) -> Opening:
-        """Place a call with messages: each known reply among them, and what the rest is."""
+        """Place a call with messages: each known reply among them, and what the rest is.
+
+        Raises:
+            Refusal: its new messages are more than the episode may keep.
+        """
         messages, keys = self._keyed(call)
         known: dict[int, Node] = {}
         for position, message in enumerate(messages):
@@ -169,6 +183,7 @@ class Tree:
         for told, known in self._latest:
             if known[0] == keys[0] and (common := _common(told, call.messages)) > shared:
                 messages, keys, shared = (*told[:common], *call.messages[common:]), known[: common + 1], common
+        self.keep(_COPIES * sum(map(size_of, messages[shared:])))
         for message in messages[shared:]:
             keys.append(chained(keys[-1], canonical(message)))
         kept = [one for one in self._latest if one[0] != messages[: len(one[0])]]
@@ -180,13 +195,30 @@ class Tree:
         replies = (canonical(message) for message in reversed(messages) if message["role"] == "assistant")
         return next((self._by_reply[text] for text in replies if text in self._by_reply), None)
 
+    def admit(self, replies: int, segments: int, ids: int, messages: int) -> None:
+        """Count what the tree keeps of the replies to one prompt, besides their texts.
+
+        Args:
+            replies: how many.
+            segments: so many of them surely begin one, with all ids of the prompt.
+            ids: in the prompt.
+            messages: in the conversation.
+
+        Raises:
+            Refusal: it is more than the episode may keep.
+        """
+        self.keep(replies * (_NODE + _POINTER * messages) + segments * _ID * ids)
+
     def place_ids(self, prompt: Ids) -> Node | None:
         """The reply with the longest ids that ``prompt`` begins with."""
         found: Iterator[list[Node]] = self._by_ids.beginning(prompt.tobytes())
         return next((nodes[-1] for nodes in found), None)
 
     def remember(self, node: Node) -> None:
-        """Add a reply, to be found by its ids and by its messages."""
+        """Add a reply, to be found by its ids and by its messages.
+
+        Its text is bounded by the limits of tokens and turns, and is not refused.
+        """
         self.nodes.append(node)
         if node.completion is not None:
             self._by_ids.add(_key_of(node), node)
@@ -231,7 +263,12 @@ class Tree:
         return FORK if before else CONVERSATION if self.nodes else OPENING
 
     def lineage_of_ids(self, before: Node | None, prompt: str) -> int:
-        """The lineage of a prompt without messages."""
+        """The lineage of a prompt without messages, which is kept.
+
+        Raises:
+            Refusal: it is more than the episode may keep.
+        """
+        self.keep(_COPIES * size_of(prompt))
         return before.lineage if before else self._lineage_of([{"role": "user", "content": prompt}])
 
     def _lineage_of(self, messages: Sequence[Message]) -> int:
@@ -244,6 +281,7 @@ class Tree:
             longer = role == "system" and text and begun and (text.startswith(begun) or begun.startswith(text))
             if role == other and (text == begun or longer):
                 return lineage
+        self.keep(_ROOT)
         self._roots.append((role, text))
         return len(self._roots) - 1
 

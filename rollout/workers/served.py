@@ -70,7 +70,7 @@ class ServedPolicy:
     @asynccontextmanager
     async def serve(self, agent: str, seed: tuple[int, ...], limits: Limits) -> AsyncIterator[ModelServer]:
         """Serve one episode of ``agent`` over HTTP; see ``Servable`` in ``environments/model_server.py``."""
-        from ..gateway.episode import GatewayLimits
+        from ..gateway.budget import GatewayLimits
 
         gateway = await self.served.gateway()
         allowed = GatewayLimits(turns=limits.turns, tokens=limits.tokens)

@@ -12,7 +12,7 @@ import aiohttp
 import openai
 import pytest
 
-from lachesis.rollout.gateway.episode import GatewayLimits
+from lachesis.rollout.gateway.budget import GatewayLimits
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.verifiers.errors import ConfigError, EngineError
 

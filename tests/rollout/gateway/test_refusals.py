@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from lachesis.rollout.gateway.episode import GatewayLimits
+from lachesis.rollout.gateway.budget import GatewayLimits
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.gateway.refusals import Refusals
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lachesis.rollout.gateway.episode import GatewayLimits
+from lachesis.rollout.gateway.budget import GatewayLimits
 from lachesis.rollout.gateway.recording import Recording
 from lachesis.rollout.service.engine.requests import Refusal
 from lachesis.verifiers.trajectory import StopReason
