@@ -1,16 +1,19 @@
 """A base image for tasks, made of this machine's Python and a few programs, and tasks that are built upon it."""
 
+import hashlib
 import io
 import shutil
 import subprocess
 import tarfile
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
-from lachesis.environments.harbor.docker.images import LABEL
 from lachesis.environments.harbor.environment import Harbor
 from lachesis.environments.play import play
 from lachesis.verifiers.errors import ConfigError
@@ -20,7 +23,9 @@ from lachesis.verifiers.trajectory import Trajectory
 
 from ..conftest import write_task
 
-BASE = "lachesis-harbor-test-base:latest"
+NAME = uuid.uuid4().hex
+BASE, SESSION = f"lachesis-harbor-test-base:{NAME}", f"lachesis.test={NAME}"
+"""The base image of this session, and its label, which the images built upon it inherit."""
 PROGRAMS = (
     *("bash", "cat", "chmod", "cp", "date", "dd", "env", "find", "head", "id", "ln", "ls", "mkdir", "mktemp", "mv"),
     *("ps", "rm", "sh", "sleep", "stat", "tail", "touch", "tr", "uname"),
@@ -38,30 +43,52 @@ LIBRARIES = (
 
 @pytest.fixture(scope="session")
 def base_image() -> Iterator[str]:
-    """The name of the base image; without a Docker daemon the test is skipped. Images built upon it are removed."""
+    """The name of the base image; without a Docker daemon the test is skipped.
+
+    It and the images built upon it have the label of this session, and are removed in the end. Other sessions have
+    others, although they share the daemon and the image with the programs, which stays.
+    """
     try:
         api = connect()
     except ConfigError as error:
         pytest.skip(f"no docker daemon: {error}")
+    lines = [f"FROM {image_with_programs(api)}", f"LABEL {SESSION}"]
+    build(api, BASE, {"Dockerfile": "\n".join(lines).encode()})
+    yield BASE
+    remove_images(api, SESSION)
+
+
+def image_with_programs(api: Any) -> str:
+    """The name of the image with the programs, which is built if there is none of this content."""
     python = "lachesis-sandbox:latest" if api.images("lachesis-sandbox:latest") else build_image(report=lambda _: None)
+    files = {f"root{name}": Path(name).resolve().read_bytes() for name in sorted(files_of_programs())}
+    files["Dockerfile"] = f"FROM {python}\nCOPY root /\n".encode()
+    digest = hashlib.sha256(api.inspect_image(python)["Id"].encode())
+    for name, content in files.items():
+        digest.update(name.encode() + hashlib.sha256(content).digest())
+    image = f"lachesis-harbor-test-programs:{digest.hexdigest()[:12]}"
+    if not api.images(image):
+        build(api, image, files)
+    return image
+
+
+def build(api: Any, name: str, files: dict[str, bytes]) -> None:
+    """Build an image of the files; all may be executed."""
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
-        text = f"FROM {python}\nCOPY root /\n".encode()
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(text)
-        tar.addfile(entry, io.BytesIO(text))
-        for name in sorted(files_of_programs()):
-            entry = tar.gettarinfo(str(Path(name).resolve()), f"root{name}")
-            entry.mtime = 0
-            with Path(name).open("rb") as file:
-                tar.addfile(entry, file)
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
     context.seek(0)
-    log = list(api.build(fileobj=context, custom_context=True, tag=BASE, rm=True, decode=True))
+    log = list(api.build(fileobj=context, custom_context=True, tag=name, rm=True, decode=True))
     assert not any("error" in line for line in log), log
-    before = {image["Id"] for image in api.images(filters={"label": LABEL})}
-    yield BASE
-    for image in api.images(filters={"label": LABEL}):
-        if image["Id"] not in before:
+
+
+def remove_images(api: Any, label: str) -> None:
+    """Remove the images with a label, the base image last, since the others are built upon it."""
+    for image in sorted(api.images(filters={"label": label}), key=lambda image: BASE in (image["RepoTags"] or ())):
+        with suppress(NotFound):  # it went with one that was built upon it
             api.remove_image(image["Id"], force=True)
 
 

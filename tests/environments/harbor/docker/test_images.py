@@ -1,19 +1,20 @@
 """The images of tasks: built once, within a deadline, and with a log when they fail."""
 
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lachesis.environments.harbor.docker.images import Images
+from lachesis.environments.harbor.docker.images import LABEL, Images
 from lachesis.environments.harbor.docker.requirements import ImageSource
 from lachesis.environments.harbor.task_folder import read_task
 from lachesis.verifiers.errors import DataError
 from lachesis.verifiers.sandbox.docker.daemon import connect
 
-from .conftest import BASE
+from .conftest import BASE, SESSION, build, remove_images
 
 MakeTask = Callable[..., Path]
 
@@ -29,6 +30,21 @@ def test_the_end_of_the_log_of_a_build_that_fails_is_told(make_task: MakeTask) -
     folder = make_task(environment__Dockerfile=f"FROM {BASE}\nRUN echo it went wrong here; exit 3\n")
     with pytest.raises(DataError, match=r"(?s)cannot be built: .*code: 3.*log ends with:.*it went wrong here"):
         get(folder)
+
+
+def test_the_tests_remove_the_images_of_their_own_session_and_no_others(make_task: MakeTask) -> None:
+    key, _, session = SESSION.partition("=")
+    assert get(make_task())["Config"]["Labels"][key] == session, "what is built upon the base image inherits its label"
+    api, (own, other) = connect(), (uuid.uuid4().hex, uuid.uuid4().hex)
+    for name in (own, other):
+        recipe = f"FROM {BASE}\nLABEL {key}={name} {LABEL}=x\n"
+        build(api, f"lachesis-test:{name}", {"Dockerfile": recipe.encode()})
+    try:
+        remove_images(api, f"{key}={own}")
+        assert (len(api.images(f"lachesis-test:{own}")), len(api.images(f"lachesis-test:{other}"))) == (0, 1)
+        assert api.images(BASE)
+    finally:
+        remove_images(api, f"{key}={other}")
 
 
 @pytest.mark.parametrize(

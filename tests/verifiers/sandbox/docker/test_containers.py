@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -325,7 +326,7 @@ def test_memory_can_be_changed_while_it_runs(docker_image: str) -> None:
 @contextlib.contextmanager
 def changed(image: str, *lines: str) -> Iterator[str]:
     """The name of an image that is ``image`` with more lines of a Dockerfile."""
-    client, name = connect(), f"lachesis-test:{os.getpid()}"
+    client, name = connect(), f"lachesis-test:{uuid.uuid4().hex}"
     recipe = "\n".join([f"FROM {image}", *lines])
     answer = "".join(map(str, client.build(fileobj=io.BytesIO(recipe.encode()), tag=name, rm=True)))
     assert "Successfully tagged" in answer, answer
