@@ -101,7 +101,8 @@ class Budget:
         if self._kept + size > self.limits.bytes:
             self.reached = StopReason.LENGTH
             raise _over(
-                f"with this call, the episode would keep more than {self.limits.bytes} bytes of messages and replies"
+                f"with this call, the episode would keep more than {self.limits.bytes} bytes of messages and replies; "
+                "send shorter ones, or raise GatewayLimits.bytes"
             )
         self._kept += size
 

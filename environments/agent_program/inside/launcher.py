@@ -1,4 +1,7 @@
-"""Runs an agent program in a sandbox job, and carries its connections over the job's channel to the model's server."""
+"""Runs an agent program in a sandbox job, and carries its connections over the job's channel to the model's server.
+
+It is sent into the sandbox as one text, so it is one file and imports nothing of this package.
+"""
 
 import contextlib
 import glob
