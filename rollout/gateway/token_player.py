@@ -173,11 +173,17 @@ class TokenPlayer:
 
     def _check_length(self, call: Call) -> None:
         """Refuse what is far beyond the context before it is rendered, which would hold up other episodes."""
-        most = _LONGEST_TOKEN * self.context
-        if sum(len(message["content"]) for message in call.messages) > most or len(call.messages) > self.context:
+        uses = [use["function"] for message in call.messages for use in message.get("tool_calls", ())]
+        texts = [message["content"] for message in call.messages]
+        texts += [text for use in uses for text in (use["name"], use["arguments"])]
+        try:
+            texts += [call.tools.text] if call.tools else []
+        except DataError as error:
+            raise Refusal(str(error), param="tools") from None
+        if sum(map(len, texts)) > _LONGEST_TOKEN * self.context or len(call.messages) + len(uses) > self.context:
             raise Refusal(
-                f"the conversation is longer than this model's maximum context length of {self.context} tokens; "
-                "shorten it",
+                "the conversation, with its calls and the tools, is longer than this model's maximum context length of "
+                f"{self.context} tokens; shorten it",
                 code="context_length_exceeded",
                 param="messages",
             )
