@@ -96,7 +96,7 @@ class RunLoop:
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = Renderer.load(model.path)
         self.held_out = HeldOut(environments, config)
-        self.alerts = Alerts()
+        self.alerts = Alerts(config=config)
         self.control = Control(self)
 
     def open_sinks(self) -> Sinks:
@@ -283,6 +283,7 @@ class RunLoop:
         """
         self.folder.write_config(config)
         self.config = config
+        self.alerts.reconfigure(config)
 
     def snapshot(self) -> RunState:
         """Return the state with the time that the run has taken."""
@@ -296,7 +297,7 @@ class RunLoop:
             return
         self.folder.rewind(self.state.step, rows=self.state.step - (self.state.unlogged is not None))
         self.sinks.rewind(self.state.step)
-        self.alerts = Alerts(self.folder.metrics())
+        self.alerts = Alerts(self.folder.metrics(), self.config)
         newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
         self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 
