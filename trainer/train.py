@@ -11,7 +11,7 @@ from ..rollout.config import ModelConfig
 from ..rollout.dispatcher import Batch
 from ..rollout.engines.activity import Span, rounded
 from ..rollout.models.tokenizer import load_tokenizer
-from ..rollout.orders import Outcome, Passed
+from ..rollout.orders import Failure, Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.errors import ConfigError
@@ -224,7 +224,7 @@ class Trainer(RunLoop):
         metrics |= self.stalls.metrics(batch, metrics["time/step"], self.dispatcher.staleness)
         metrics |= await self.note_activity(begun_at, batch.waits, metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
-        self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
+        self.errors.note(number, (*batch.groups, *batch.passed_over))
         await self.after_step(metrics, record_step(batch.groups, samples, result))
 
     async def add_gradients(self) -> tuple[Batch, list[list[Sample]], float]:
@@ -276,6 +276,8 @@ class Trainer(RunLoop):
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Report the result of the next order, in admission order."""
+        if isinstance(outcome, Failure):  # now, since it may be the one that ends the run
+            self.errors.note(self.state.step + 1, failures=[outcome])
         self.mixture.learn(outcome)
         self.services.learn(outcome)
 

@@ -125,7 +125,7 @@ class RunLoop:
         """Take steps until the run is finished.
 
         A stop ends the update that runs, and leaves a checkpoint behind it. A failed step leaves the checkpoint that
-        was being written.
+        was being written, and one of the step before unless the weights may have changed since.
         """
         steps = asyncio.create_task(self._steps(), name="steps")
         try:
@@ -136,9 +136,9 @@ class RunLoop:
                     await self._stop(steps)
             raise
         except Exception:
-            with suppress(TimeoutError, InfrastructureError):  # what failed first is the error that counts
+            with suppress(Exception):  # what failed first is the error that counts
                 async with asyncio.timeout(LAST_CHECKPOINT):
-                    await self.saver.wait()
+                    await self._save_settled()
             raise
         finally:
             steps.cancel()
@@ -166,6 +166,10 @@ class RunLoop:
         await asyncio.wait([steps])
         if not steps.cancelled() and (error := steps.exception()):
             log.warning("the last step is lost: %s", error)
+        await self._save_settled()
+
+    async def _save_settled(self) -> None:
+        """Write a checkpoint of the last step if it has none and can have one; wait until the newest is complete."""
         if self.settled and self.settled.step > self.saved:
             unlogged = self.evaluation.row if self.evaluation else None
             await self.saver.begin(replace(self.settled, unlogged=unlogged))
