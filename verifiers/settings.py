@@ -2,7 +2,7 @@
 
 import re
 import typing
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Any, ClassVar, TypeVar
 
@@ -34,14 +34,14 @@ _DEEPEST = 50
 """The most levels of tables and lists in settings; what writes them is recursive."""
 
 
-def validated(model: type[Model], values: dict[str, Any], what: str, options: Collection[str] = ()) -> Model:
+def validated(model: type[Model], values: dict[str, Any], what: str, options: Sequence[str] = ()) -> Model:
     """Validate ``values`` as a ``model``.
 
     Args:
         model: the settings.
         values: what they are made of.
         what: where the values are from.
-        options: the dotted keys of those values that options of the command line gave instead.
+        options: the dotted keys of those values that options of the command line gave instead, in their order.
 
     Raises:
         ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with the option
@@ -73,18 +73,18 @@ def validated(model: type[Model], values: dict[str, Any], what: str, options: Co
         raise ConfigError(f"{_fault(what, options, key, reason)}, found {fault['input']!r:.80}") from None
 
 
-def together(what: str, options: Collection[str], reason: str) -> str:
+def together(what: str, options: Sequence[str], reason: str) -> str:
     """Return where values that do not go together are from: ``what``, and the ``options`` that ``reason`` names."""
     named = [f"--{option}" for option in options if re.search(rf"\b{re.escape(option.split('.')[-1])}\b", reason)]
     return f"{what} with {' and '.join(dict.fromkeys(named))}" if named else what
 
 
-def _place(what: str, options: Collection[str], key: str) -> str:
+def _place(what: str, options: Sequence[str], key: str) -> str:
     """Where the value of ``key`` is from: the option that gave it or a table around it, or else ``what``."""
-    return next((f"--{option}" for option in options if f"{key}.".startswith(f"{option}.")), what)
+    return next((f"--{option}" for option in reversed(options) if f"{key}.".startswith(f"{option}.")), what)
 
 
-def _fault(what: str, options: Collection[str], key: str, reason: str) -> str:
+def _fault(what: str, options: Sequence[str], key: str, reason: str) -> str:
     """The message about the value of ``key``, or about values inside it that do not go together."""
     place = _place(what, options, key)
     if place == f"--{key}":

@@ -142,7 +142,8 @@ def _others(page: Page, agent: str) -> str:
 def _recorded(page: Page) -> list[Page]:
     """The conversations in a recording of ``lachesis gateway``; none if it is not one."""
     found = page["artifacts"].get("branches") if page["environment"] == "gateway" else None
-    return found if isinstance(found, list) else []
+    known = {"messages", "lineage", "began"}
+    return [one for one in found if isinstance(one, dict) and known <= one.keys()] if isinstance(found, list) else []
 
 
 def _print_all(console: Console, page: Page, agent: str, messages: Sequence[Page]) -> None:

@@ -138,6 +138,8 @@ def test_numbers_are_taken_in_every_form_that_toml_has(toml: Path) -> None:
         (["--trainer.stepz=3"], "--trainer.stepz: unknown key 'trainer.stepz'; did you mean"),
         (["--trainr.steps", "3"], "--trainr.steps: unknown key 'trainr'; did you mean 'trainer'"),
         (["--trainer", "{parts = 0}"], "--trainer: 'trainer.parts': Input"),
+        (["--trainer", "{parts = 1}", "--trainer.parts", "0"], "--trainer.parts: Input"),
+        (["--trainer.parts", "1", "--trainer", "{parts = 0}"], "--trainer: 'trainer.parts': Input"),
         (["--trainer", "{partz = 1}"], "--trainer: unknown key 'trainer.partz'; did you mean 'parts'"),
         (["--environments", "[{}]"], "--environments: 'environments.0.use' is missing"),
         (["--trainer.parts", "999"], "{path} with --trainer.parts: trainer.parts = 999 is above trainer.prompts"),

@@ -140,6 +140,7 @@ def test_what_fails_first_is_the_error_also_if_the_checkpoint_fails_then(
         train(configured(tmp_path, **SETTINGS))
     (run,) = tmp_path.glob("toy-*")
     assert_whole(run, [0, 1, 2], "step-000000")
+    assert "no checkpoint could be completed: the device is lost, too" in (run / "log").read_text()
 
 
 @pytest.mark.slow

@@ -135,10 +135,14 @@ class RunLoop:
                 async with asyncio.timeout(LAST_CHECKPOINT):
                     await self._stop(steps)
             raise
-        except Exception:
-            with suppress(Exception):  # what failed first is the error that counts
+        except Exception as failed:
+            self.progress.phase("a step failed: completing a checkpoint; Ctrl-C ends at once")
+            try:
                 async with asyncio.timeout(LAST_CHECKPOINT):
                     await self._save_settled()
+            except Exception as error:  # noqa: BLE001 - what failed first is the error that counts
+                if error is not failed:
+                    log.warning("no checkpoint could be completed: %s", str(error) or type(error).__name__)
             raise
         finally:
             steps.cancel()
