@@ -163,7 +163,8 @@ def _print_all(console: Console, page: Page, agent: str, messages: Sequence[Page
         if segment["agent"] == agent:
             console.print(f"\nsegment {number} of {agent}", style="bold", markup=False)
             missing = "its text is missing because the model's tokenizer is not here"
-            console.print(Text(missing if segment["texts"] is None else printable("".join(segment["texts"]))))
+            text = missing if segment["texts"] is None else printable("".join(segment["texts"]))
+            console.print(Text(text), soft_wrap=True)
 
 
 def _print_messages(console: Console, messages: Sequence[Page]) -> None:
