@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import os
-import signal
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..verifiers.errors import ConfigError, InfrastructureError
+from ..verifiers.processes.marked import end_processes
 
 GRACE = 10.0
 """Seconds that an open connection has to end by itself before its task is cancelled."""
@@ -194,20 +192,6 @@ def _text(part: Any) -> str:
         described = f": {part.description}" if part.description else ""
         return f"[{title}]({part.uri}){described}"
     return f"[{part.type}]"
-
-
-def end_processes(variable: str, mark: str) -> None:
-    """Kill the processes that have ``mark`` in ``variable``, on systems with ``/proc``; they may fork meanwhile."""
-    wanted = f"{variable}={mark}".encode()
-    for _ in range(3):
-        found = False
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has ended, or belongs to another user
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
-                    found = True
-        if not found:
-            return
 
 
 def _is_lost(error: Exception) -> bool:

@@ -18,7 +18,7 @@ from ..rollout.tasks.mixture import Portion
 from ..verifiers.errors import ConfigError
 from ..verifiers.plugins import Plugins
 from ..verifiers.sandbox.settings import SandboxSettings
-from ..verifiers.settings import Settings, validated
+from ..verifiers.settings import Settings, together, validated
 from .advantages.estimator import ESTIMATORS
 from .config_checks import check_normalization, check_parts, check_together
 from .learner.config import LoraConfig
@@ -290,9 +290,12 @@ def load_config_of(
         raise ConfigError(f"{path} has the table [data], which lachesis sft and lachesis dpo read; call one of them")
     if beside is not None:
         resolve_paths(values, beside)
-    apply_overrides(values, overrides)
-    config = validated(kind, values, str(path))
-    check_together(config)
+    options = apply_overrides(values, overrides)
+    config = validated(kind, values, str(path), options)
+    try:
+        check_together(config)
+    except ConfigError as error:
+        raise ConfigError(f"{together(str(path), options, str(error))}: {error}") from None
     return config
 
 

@@ -31,14 +31,19 @@ def parse_overrides(words: Sequence[str]) -> list[tuple[str, Any]]:
     return pairs
 
 
-def apply_overrides(values: dict[str, Any], words: Sequence[str]) -> None:
+def apply_overrides(values: dict[str, Any], words: Sequence[str]) -> list[str]:
     """Put each value of ``--part.key value`` into ``values`` at its dotted key. Numbers in a key index lists.
+
+    Returns:
+        The keys.
 
     Raises:
         ConfigError: A word is not a key, or a key leads nowhere.
     """
-    for key, value in parse_overrides(words):
+    pairs = parse_overrides(words)
+    for key, value in pairs:
         _put(values, key, value)
+    return [key for key, _ in pairs]
 
 
 def parts_of(words: Sequence[str], **parts: dict[str, Any]) -> dict[str, dict[str, Any]]:

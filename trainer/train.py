@@ -11,7 +11,7 @@ from ..rollout.config import ModelConfig
 from ..rollout.dispatcher import Batch
 from ..rollout.engines.activity import Span, rounded
 from ..rollout.models.tokenizer import load_tokenizer
-from ..rollout.orders import Outcome, Passed
+from ..rollout.orders import Failure, Outcome, Passed
 from ..rollout.workers.open_pool import open_pool
 from ..rollout.workers.pool import Pool
 from ..verifiers.errors import ConfigError
@@ -27,7 +27,7 @@ from .run.head_of_line import HeadOfLine
 from .run.loop import RunLoop, prefix_errors
 from .run.metrics import Metrics, advantage_metrics, queue_metrics, scoring_seconds, step_metrics
 from .run.model import prepare_model
-from .run.parts import part_samples, part_sizes
+from .run.parts import part_of, part_samples, part_sizes
 from .run.progress import Progress, loading, starting, waiting
 from .run.replay.history import start_facts
 from .run.sandbox_check import check_sandbox, warn_if_weak
@@ -200,7 +200,7 @@ class Trainer(RunLoop):
         samples = [sample for part in parts for sample in part]
         metrics = {**queue, **step_metrics(batch, self.labels, self.state.version), **self.mixture.metrics()}
         metrics |= self.services.metrics()
-        with self.clock.phase("update"), prefix_errors(f"step {number}"):
+        with self.clock.phase("update", **part_of(len(parts), len(parts))), prefix_errors(f"step {number}"):
             if not metrics["tokens/sampled"] + metrics.get("tokens/forced", 0):
                 raise ConfigError(
                     f"step {number}: no reply has a token, so there is nothing to learn from; does the environment's "
@@ -224,7 +224,7 @@ class Trainer(RunLoop):
         metrics |= self.stalls.metrics(batch, metrics["time/step"], self.dispatcher.staleness)
         metrics |= await self.note_activity(begun_at, batch.waits, metrics["time/step"])
         metrics["rate/tokens_per_s"] = metrics["tokens/sampled"] / metrics["time/step"]
-        self.errors.note(number, (*batch.groups, *batch.passed_over), batch.failures)
+        self.errors.note(number, (*batch.groups, *batch.passed_over))
         await self.after_step(metrics, record_step(batch.groups, samples, result))
 
     async def add_gradients(self) -> tuple[Batch, list[list[Sample]], float]:
@@ -234,14 +234,16 @@ class Trainer(RunLoop):
             The groups, the samples of each part, and the seconds that the gradients took.
         """
         batch, parts, seconds = Batch((), ()), list[list[Sample]](), 0.0
-        for size in part_sizes(self.config.trainer.prompts, self.config.trainer.parts):
+        sizes = part_sizes(self.config.trainer.prompts, self.config.trainer.parts)
+        for number, size in enumerate(sizes, 1):
             if parts:
                 begun = time.perf_counter()
-                with self.clock.phase("update"):
+                with self.clock.phase("update", **part_of(number - 1, len(sizes))):
                     await self.compute.add_gradient(parts[-1])
                 seconds += time.perf_counter() - begun
             new = await self.dispatcher.next_groups(size)
-            self.clock.waited(new.seconds, scoring_seconds(new.groups) / self.config.rollout.parallel_workers)
+            scoring = scoring_seconds(new.groups) / self.config.rollout.parallel_workers
+            self.clock.waited(new.seconds, scoring, **part_of(number, len(sizes)))
             parts.append(part_samples(new.groups, self.config, first=len(batch.groups)))
             batch += new
         return batch, parts, seconds
@@ -276,6 +278,8 @@ class Trainer(RunLoop):
 
     def learn(self, outcome: Outcome | Passed) -> None:
         """Report the result of the next order, in admission order."""
+        if isinstance(outcome, Failure):  # now, since it may be the one that ends the run
+            self.errors.note(self.state.step + 1, failures=[outcome])
         self.mixture.learn(outcome)
         self.services.learn(outcome)
 

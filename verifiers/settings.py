@@ -1,7 +1,8 @@
 """The base of all typed settings, with errors that name the key, the value and the nearest known key."""
 
+import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Any, ClassVar, TypeVar
 
@@ -33,15 +34,23 @@ _DEEPEST = 50
 """The most levels of tables and lists in settings; what writes them is recursive."""
 
 
-def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
+def validated(model: type[Model], values: dict[str, Any], what: str, options: Sequence[str] = ()) -> Model:
     """Validate ``values`` as a ``model``.
 
+    Args:
+        model: the settings.
+        values: what they are made of.
+        what: where the values are from.
+        options: the dotted keys of those values that options of the command line gave instead, in their order.
+
     Raises:
-        ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with ``what``.
+        ConfigError: the first fault, with its dotted key, the value and the cure; the message begins with the option
+            that gave the value, or else with ``what``.
     """
     for key, text in _texts(values, ()):
         if "\0" in text or text.encode("utf-8", "replace").decode() != text:
-            raise ConfigError(f"{what}: {key!r}: a character cannot be stored (NUL, or no UTF-8), found {text!r:.80}")
+            reason = "a character cannot be stored (NUL, or no UTF-8)"
+            raise ConfigError(f"{_fault(what, options, key, reason)}, found {text!r:.80}")
     try:
         return model(**values)
     except ValidationError as error:
@@ -50,16 +59,39 @@ def validated(model: type[Model], values: dict[str, Any], what: str) -> Model:
         key = ".".join(path)
         if fault["type"] == "extra_forbidden":
             inner = _model_at(model, path[:-1])
+            place = next((f"--{option}" for option in options if f"{option}.".startswith(f"{key}.")), None)
+            place = place or _place(what, options, key)
             if inner and (new := getattr(inner, "renamed", {}).get(path[-1])):
-                raise ConfigError(f"{what}: {key!r} has another name now: write {new}") from None
+                raise ConfigError(f"{place}: {key!r} has another name now: write {new}") from None
             known = list(inner.model_fields) if inner else []
-            raise ConfigError(f"{what}: unknown key {key!r}; {nearest(path[-1], known)}") from None
+            raise ConfigError(f"{place}: unknown key {key!r}; {nearest(path[-1], known)}") from None
         if fault["type"] == "missing":
-            raise ConfigError(f"{what}: {key!r} is missing; give it a value") from None
+            raise ConfigError(f"{_place(what, options, key)}: {key!r} is missing; give it a value") from None
         reason = fault["msg"].removeprefix("Value error, ")
         if not path:  # the values are valid one by one but not together: the model's own validator raised
-            raise ConfigError(f"{what}: {reason}") from None
-        raise ConfigError(f"{what}: {key!r}: {reason}, found {fault['input']!r:.80}") from None
+            raise ConfigError(f"{together(what, options, reason)}: {reason}") from None
+        raise ConfigError(f"{_fault(what, options, key, reason)}, found {fault['input']!r:.80}") from None
+
+
+def together(what: str, options: Sequence[str], reason: str) -> str:
+    """Return where values that do not go together are from: ``what``, and the ``options`` that ``reason`` names."""
+    named = [f"--{option}" for option in options if re.search(rf"\b{re.escape(option.split('.')[-1])}\b", reason)]
+    return f"{what} with {' and '.join(dict.fromkeys(named))}" if named else what
+
+
+def _place(what: str, options: Sequence[str], key: str) -> str:
+    """Where the value of ``key`` is from: the option that gave it or a table around it, or else ``what``."""
+    return next((f"--{option}" for option in reversed(options) if f"{key}.".startswith(f"{option}.")), what)
+
+
+def _fault(what: str, options: Sequence[str], key: str, reason: str) -> str:
+    """The message about the value of ``key``, or about values inside it that do not go together."""
+    place = _place(what, options, key)
+    if place == f"--{key}":
+        return f"{place}: {reason}"
+    if place == what:
+        place = together(what, [option for option in options if option.startswith(f"{key}.")], reason)
+    return f"{place}: {key!r}: {reason}"
 
 
 def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -34,8 +34,11 @@ Page = Mapping[str, Any]
 )
 @click.option("--tokens", is_flag=True, help="Show the tokens, too.")
 @click.option("--sampled", is_flag=True, help="Show the tokens that the policy sampled, and no others.")
+@click.option("--all", "whole", is_flag=True, help="Show all conversations, such as those of subagents and of forks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the trajectory as JSON.")
-def command(path: Path, trajectory: str | None, step: int | None, tokens: bool, sampled: bool, as_json: bool) -> None:
+def command(
+    path: Path, trajectory: str | None, step: int | None, tokens: bool, sampled: bool, whole: bool, as_json: bool
+) -> None:
     """Show a stored trajectory: its conversation and its rewards.
 
     RUN is a run's folder, EVAL a file that eval wrote. TRAJECTORY is GROUP/ATTEMPT; without it, the trajectories are
@@ -48,7 +51,7 @@ def command(path: Path, trajectory: str | None, step: int | None, tokens: bool, 
     elif as_json:
         click.echo(json.dumps(explain(source, trajectory)))
     else:
-        print_explanation(explain(source, trajectory), tokens or sampled, context=not sampled)
+        print_explanation(explain(source, trajectory), tokens or sampled, context=not sampled, whole=whole)
 
 
 def explain(source: Source, name: str) -> dict[str, Any]:
@@ -87,8 +90,15 @@ def print_list(source: Source, step: int | None) -> None:
     console.print(f"{where}; all of them, with filters: lachesis view {source.path}", style="dim", soft_wrap=True)
 
 
-def print_explanation(page: Page, tokens: bool, context: bool) -> None:
-    """Print the conversation, the rewards and, with ``tokens``, the tokens; without ``context``, the sampled ones."""
+def print_explanation(page: Page, tokens: bool, context: bool, whole: bool) -> None:
+    """Print a trajectory.
+
+    Args:
+        page: the trajectory.
+        tokens: print its tokens, too.
+        context: print also the tokens that were not sampled.
+        whole: print all conversations of an agent, and not only the one that counts as its conversation.
+    """
     console = Console(highlight=False, emoji=False)
     where = f" of step {page['step']}" if page["step"] else ""
     console.print(
@@ -100,7 +110,12 @@ def print_explanation(page: Page, tokens: bool, context: bool) -> None:
     if page["error"]:
         console.print(printable(page["error"]), style="red", markup=False)
     for agent, messages in page["messages"].items():
-        _print_conversation(console, page, agent, messages)
+        if whole:
+            _print_all(console, page, agent, messages)
+        else:
+            _print_conversation(console, page, agent, messages)
+            if more := _others(page, agent):
+                console.print(f"\n{more}; --all shows all of them", style="yellow", markup=False, soft_wrap=True)
     for agent, reward in page["rewards"].items():
         _print_reward(console, page, agent, reward)
     if tokens:
@@ -113,6 +128,46 @@ def _print_conversation(console: Console, page: Page, agent: str, messages: Sequ
     if len(page["messages"]) > 1 or not trained:
         note = "" if trained else " (nothing of it was trained)"
         console.print(f"\nconversation of {agent}{note}", markup=False)
+    _print_messages(console, messages)
+
+
+def _others(page: Page, agent: str) -> str:
+    """What the trajectory has of an agent beside its conversation; empty if there is nothing."""
+    if len(recorded := _recorded(page)) > 1:
+        return f"this is one of {len(recorded)} conversations in the recording"
+    count = sum(segment["agent"] == agent for segment in page["segments"])
+    return f"the tokens of {agent} are in {count} segments, each with its own history" if count > 1 else ""
+
+
+def _recorded(page: Page) -> list[Page]:
+    """The conversations in a recording of ``lachesis gateway``; none if it is not one."""
+    found = page["artifacts"].get("branches") if page["environment"] == "gateway" else None
+    known = {"messages", "lineage", "began"}
+    return [one for one in found if isinstance(one, dict) and known <= one.keys()] if isinstance(found, list) else []
+
+
+def _print_all(console: Console, page: Page, agent: str, messages: Sequence[Page]) -> None:
+    """Print every conversation of a recording, or else the conversation and the texts of all segments."""
+    if recorded := _recorded(page):
+        for number, branch in enumerate(recorded, 1):
+            whose = f"agent {branch['lineage']}"  # 0 is the one that called first
+            console.print(
+                f"\nconversation {number} of {len(recorded)}, of {whose} ({branch['began']})",
+                style="bold",
+                markup=False,
+            )
+            _print_messages(console, branch["messages"])
+        return
+    _print_conversation(console, page, agent, messages)
+    for number, segment in enumerate(page["segments"]):
+        if segment["agent"] == agent:
+            console.print(f"\nsegment {number} of {agent}", style="bold", markup=False)
+            missing = "its text is missing because the model's tokenizer is not here"
+            text = missing if segment["texts"] is None else printable("".join(segment["texts"]))
+            console.print(Text(text), soft_wrap=True)
+
+
+def _print_messages(console: Console, messages: Sequence[Page]) -> None:
     for message in messages:
         given = " (an example, not sampled)" if message.get("given") else ""
         name = f" {message['name']}" if message.get("name") else ""

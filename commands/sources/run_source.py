@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...trainer.config import RunConfig
 from ...trainer.run.alerts import Alerts
 from ...trainer.run.error_log import ERRORS, ErrorLog
 from ...trainer.run.storage.reader import CONFIG, LOCK, METRICS, SUMMARY, TRAJECTORIES, Mark, Run
@@ -50,10 +51,8 @@ class RunSource:
     @property
     def texts(self) -> TokenTexts:
         """Decodes tokens with the run's model."""
-        try:
-            model = self.run.config().model.path
-        except LachesisError:  # a config of another version
-            model = "tiny"
+        config = self._config()
+        model = config.model.path if config else "tiny"
         return TokenTexts(str(self.path / "model") if model == "tiny" else model)
 
     def state(self) -> dict[str, Any]:
@@ -103,7 +102,8 @@ class RunSource:
             if again:
                 self._generation += 1
                 self._curves = Curves(self._generation)
-            self._curves.extend(rows)
+            if rows:
+                self._curves.extend(rows, self._config())
             return self._curves
 
     def _summary(self) -> dict[str, Any] | None:
@@ -113,9 +113,13 @@ class RunSource:
             return {"error": str(error)}
 
     def _planned(self) -> int | None:
+        config = self._config()
+        return config.trainer.steps if config else None
+
+    def _config(self) -> RunConfig | None:
         try:
-            return self.run.config().trainer.steps
-        except LachesisError:
+            return self.run.config()
+        except LachesisError:  # it is of another version
             return None
 
 
@@ -166,8 +170,9 @@ class Curves:
         self.alerts: list[dict[str, Any]] = []
         self._rules = Alerts()
 
-    def extend(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows."""
+    def extend(self, rows: Sequence[Mapping[str, Any]], config: RunConfig | None = None) -> None:
+        """Add rows of a run with ``config``; None if that is not known."""
+        self._rules.reconfigure(config)
         for row in rows:
             for name, value in row.items():
                 if name != "step":

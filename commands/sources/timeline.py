@@ -151,7 +151,8 @@ def spans_of(event: dict[str, Any]) -> Iterator[tuple[str, float, float, str, st
     try:
         kind, begin, end = event["event"], float(event["t"]), float(event["t"]) + float(event.get("seconds", 0))
         if kind == "trainer":
-            yield "trainer", begin, end, str(event["phase"]), ""
+            part = f"part {int(event['part'])} of {int(event['parts'])}" if "part" in event else ""
+            yield "trainer", begin, end, str(event["phase"]), part
         elif kind == "worker":
             first, last = event["groups"]
             groups = f"group {first}" if first == last else f"groups {first} to {last}"

@@ -184,11 +184,16 @@ class TokenPlayer:
     def _check_length(self, call: Call) -> None:
         """Refuse what is far beyond the context before it is rendered, which would hold up other episodes."""
         most = _LONGEST_TOKEN * self.context
-        short = 0 < call.size <= most and not call.previous  # all of the conversation is in the body
-        if len(call.messages) > self.context or (not short and _length(call.messages) + len(call.tools.text) > most):
+        uses = sum(len(message.get("tool_calls", ())) for message in call.messages)
+        short = 0 < call.size <= most and not call.previous  # all of it was in the body
+        try:
+            long = not short and _length(call.messages) + len(call.tools.text) > most
+        except DataError as error:
+            raise Refusal(str(error), param="tools") from None
+        if long or len(call.messages) + uses > self.context:
             raise Refusal(
-                f"the conversation is longer than this model's maximum context length of {self.context} tokens; "
-                "shorten it",
+                "the conversation, with its calls and the tools, is longer than this model's maximum context length of "
+                f"{self.context} tokens; shorten it",
                 code="context_length_exceeded",
                 param="messages",
             )

@@ -72,24 +72,24 @@ def test_every_field_can_be_overridden_also_in_a_list_and_in_a_table_that_the_fi
         (["--environments", "['x']", "--environments.0.use", "y"], "'0' is a value, not a table"),
         (["--environments.0", "3"], "environments.0.*found 3"),
         (["--trainer..lr", "1"], "unknown key 'trainer.'"),
-        (["--seed", "9" * 5000], "'seed': a number is needed.*found '9999"),
-        (["--seed", "true"], "'seed': a number is needed, without quotation marks, found True"),
-        (["--eval.stop_at", "true"], "'eval.stop_at': a number is needed, without quotation marks, found True"),
-        (["--eval.stop_at", "'0.5'"], "'eval.stop_at': a number is needed, without quotation marks, found '0.5'"),
-        (["--warm_start.target", "'1'"], "'warm_start.target': a number is needed"),
-        (["--environments.0.agents.policy.max_tokens", "'9'"], "max_tokens': a number is needed"),
+        (["--seed", "9" * 5000], "--seed: a number is needed.*found '9999"),
+        (["--seed", "true"], "--seed: a number is needed, without quotation marks, found True"),
+        (["--eval.stop_at", "true"], "--eval.stop_at: a number is needed, without quotation marks, found True"),
+        (["--eval.stop_at", "'0.5'"], "--eval.stop_at: a number is needed, without quotation marks, found '0.5'"),
+        (["--warm_start.target", "'1'"], "--warm_start.target: a number is needed"),
+        (["--environments.0.agents.policy.max_tokens", "'9'"], "max_tokens: a number is needed"),
         (["--trainer.betas", "[true, 0.9]"], "trainer.betas.0.*valid number"),
-        (["--name", '"\\u0000"'], "'name': a character cannot be stored"),
-        (["--name", "a/b"], "'name': a run's name is 1 to 200 bytes of printable text without /.*found 'a/b'"),
-        (["--name", "a\tb"], "'name': a run's name"),
-        (["--name", "ä" * 101], "'name': a run's name"),
-        (["--name", ""], "'name': a run's name"),
-        (["--name", "\udcff"], "'name': a character cannot be stored"),
-        (["--model.path", '"a\\u0000b"'], "'model.path': a character cannot be stored"),
-        (["--rollout.engine_options", '{"a\\u0000" = 1}'], "'rollout.engine_options': a character cannot be stored"),
+        (["--name", '"\\u0000"'], "--name: a character cannot be stored"),
+        (["--name", "a/b"], "--name: a run's name is 1 to 200 bytes of printable text without /.*found 'a/b'"),
+        (["--name", "a\tb"], "--name: a run's name"),
+        (["--name", "ä" * 101], "--name: a run's name"),
+        (["--name", ""], "--name: a run's name"),
+        (["--name", "\udcff"], "--name: a character cannot be stored"),
+        (["--model.path", '"a\\u0000b"'], "--model.path: a character cannot be stored"),
+        (["--rollout.engine_options", '{"a\\u0000" = 1}'], "--rollout.engine_options: a character cannot be stored"),
         (["--rollout.engine_options." + "a." * 400 + "a", "1"], "nested at most 50 levels"),
         (["--rollout.engine_options.a", "[" * 100 + "]" * 100], "nested at most 50 levels"),
-        (["--rollout.slots", "[" * 10_000], "'rollout.slots': a number is needed"),
+        (["--rollout.slots", "[" * 10_000], "--rollout.slots: a number is needed"),
         (["--environments", "[{use='arithmetic'}, {use='arithmetic'}]"], "two environments are labelled 'arithmetic'"),
     ],
 )
@@ -129,3 +129,40 @@ def test_a_byte_order_mark_at_the_beginning_is_no_part_of_the_file(toml: Path) -
 def test_numbers_are_taken_in_every_form_that_toml_has(toml: Path) -> None:
     config = load_config(toml, ["--eval.stop_at", "1", "--trainer.lr", "1e-3", "--seed", "0x10"])
     assert (config.eval.stop_at, config.trainer.lr, config.seed) == (1.0, 1e-3, 16)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trainer.parts", "0"], "--trainer.parts: Input should be"),
+        (["--trainer.stepz=3"], "--trainer.stepz: unknown key 'trainer.stepz'; did you mean"),
+        (["--trainr.steps", "3"], "--trainr.steps: unknown key 'trainr'; did you mean 'trainer'"),
+        (["--trainer", "{parts = 0}"], "--trainer: 'trainer.parts': Input"),
+        (["--trainer", "{parts = 1}", "--trainer.parts", "0"], "--trainer.parts: Input"),
+        (["--trainer.parts", "1", "--trainer", "{parts = 0}"], "--trainer: 'trainer.parts': Input"),
+        (["--trainer", "{partz = 1}"], "--trainer: unknown key 'trainer.partz'; did you mean 'parts'"),
+        (["--environments", "[{}]"], "--environments: 'environments.0.use' is missing"),
+        (["--trainer.parts", "999"], "{path} with --trainer.parts: trainer.parts = 999 is above trainer.prompts"),
+        (["--trainer.lr", "1", "--trainer.parts=999"], "{path} with --trainer.parts: trainer.parts = 999"),
+        (["--rollout.sleep", "1", "--rollout.slots", "8"], "{path} with --rollout.sleep: 'rollout': sleep is vLLM's"),
+        (
+            ["--rollout.sleep", "1", "--rollout.engine", "torch"],
+            "{path} with --rollout.sleep and --rollout.engine: 'rollout': sleep is vLLM's",
+        ),
+        (["--trainer.ranks", "2", "--rollout.inline=true"], "{path} with --trainer.ranks and --rollout.inline: "),
+        (["--environments.0.label", "a\0"], "--environments.0.label: a character cannot be stored"),
+    ],
+)
+def test_an_error_for_a_value_of_the_command_line_begins_with_the_option(
+    toml: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(toml, words)
+    assert str(refused.value).startswith(message.format(path=toml))
+
+
+def test_a_fault_of_the_file_is_told_of_the_file_whatever_the_options_are(toml: Path) -> None:
+    toml.write_text(toml.read_text() + "\n[control]\nenable = true\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(toml, ["--trainer.lr", "1", "--control.bounds", "{}"])
+    assert str(refused.value).startswith(f"{toml}: unknown key 'control.enable'")

@@ -67,7 +67,7 @@ def configured(out: Path, **parts: Any) -> RunConfig:
     """The settings above, with parts replaced, of tables only what is given."""
     merged = {**SETTINGS, "out": str(out)}
     for part, values in parts.items():
-        merged[part] = {**merged[part], **values} if isinstance(values, dict) else values
+        merged[part] = {**merged.get(part, {}), **values} if isinstance(values, dict) else values
     return RunConfig.model_validate(merged)
 
 

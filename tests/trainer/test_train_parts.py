@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lachesis.rollout.event_log import EVENTS, read_events
 from lachesis.rollout.orders import TRAINING, Order, Outcome
 from lachesis.rollout.workers.pool import InlinePool
 from lachesis.trainer import train as main_job
@@ -44,6 +45,13 @@ def test_the_gradient_of_a_part_is_computed_while_later_groups_are_played_and_no
     assert all(event.is_set() for event in begun)
     assert weights_of(held_up) == weights_of(undisturbed)
     assert rows_of(held_up) == rows_of(undisturbed)
+    spans = [event for event in read_events(held_up / EVENTS) if event["event"] == "trainer" and "part" in event]
+    assert [(event["phase"], event["part"], event["parts"]) for event in spans] == 3 * [
+        ("waiting", 1, 2),
+        ("update", 1, 2),
+        ("waiting", 2, 2),
+        ("update", 2, 2),
+    ]
 
 
 def test_a_run_that_is_stopped_between_two_parts_goes_on_to_the_same_weights(

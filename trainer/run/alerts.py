@@ -5,11 +5,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...verifiers.errors import nearest
 from .head_of_line import head_of_line
-from .speed_alerts import engines_idle, generation_slow, publication_slow, trainer_slow
+from .speed_alerts import either, engines_idle, generation_slow, publication_slow, trainer_slow
+
+if TYPE_CHECKING:  # it checks the names of alerts
+    from ..config import RunConfig
 
 FIRST, LAST = 5, 5
 """Rules compare the first and the last steps of a run, this many of each. A condition must hold for the last ones."""
@@ -44,6 +47,7 @@ class History:
         held_out: name of a held-out accuracy or reward → (step, value) of every evaluation since the warm start.
         validation: (step, loss) of every evaluation on validation rows.
         warmed: whether there was a warm start.
+        config: of the run; None if it is not known.
     """
 
     first: list[Row] = field(default_factory=list)
@@ -51,6 +55,7 @@ class History:
     held_out: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     validation: list[tuple[int, float]] = field(default_factory=list)
     warmed: bool = False
+    config: "RunConfig | None" = None
 
     def add(self, row: Row) -> None:
         """Take the metrics of one step."""
@@ -76,23 +81,35 @@ class History:
         values = [row[name] for row in rows if row["tokens/forward"] and row.get(name) is not None]
         return fmean(values) if values else None
 
+    def setting(self, key: str) -> Any:
+        """Return the run's value of a dotted key; None if the run has none, or if its config is not known."""
+        value: Any = self.config
+        for part in key.split("."):
+            value = getattr(value, part, None)
+        return value
+
 
 class Alerts:
     """Applies the alert rules to the metrics of each step.
 
     Args:
         rows: the metrics of earlier steps, if the run is resumed.
+        config: of the run, so that no alert advises what the run does already; None if it is not known.
 
     Attributes:
         given: all alerts so far.
     """
 
-    def __init__(self, rows: Sequence[Row] = ()) -> None:
+    def __init__(self, rows: Sequence[Row] = (), config: "RunConfig | None" = None) -> None:
         self.given: list[Alert] = []
-        self._history = History()
+        self._history = History(config=config)
         self._told: set[str] = set()
         for row in rows:
             self.seen(row)
+
+    def reconfigure(self, config: "RunConfig | None") -> None:
+        """Go on with the config to which the run was changed."""
+        self._history.config = config
 
     def seen(self, row: Row) -> list[Alert]:
         """Return the new alerts. An alert whose condition ended can be given again."""
@@ -116,10 +133,13 @@ def collapse(history: History) -> str:
     last = held_out[-2:]
     if best <= 0 or any(best - value < max(0.1, 0.4 * best) for _, value in last):
         return ""
+    cures = ["with a lower trainer.lr"]
+    if "reward/total" in history.last[-1]:  # rows have no policy loss
+        penalty = "higher" if history.setting("trainer.loss.kl.coef") else "penalty"
+        cures += [f"with a {penalty} trainer.loss.kl.coef (0.001 to 0.05)", "with a tighter trainer.loss.clip_high"]
     return (
         f"{history.metric} fell from {best:.3g} at step {best_step} to {last[-1][1]:.3g}. The best checkpoint is kept. "
-        "Continue from it with a lower trainer.lr, with a penalty trainer.loss.kl.coef (0.001 to 0.05), or with a "
-        "tighter trainer.loss.clip_high"
+        f"Continue from it {either(*cures)}"
     )
 
 
@@ -131,9 +151,10 @@ def overfitted(history: History) -> str:
     best_step, best = min(losses, key=lambda pair: pair[1])
     if any(value < best + 0.05 * abs(best) + 0.01 for _, value in losses[-2:]):
         return ""
+    cures = ("fewer data.epochs" if history.setting("data.epochs") != 1 else "", "a lower trainer.lr", "more rows")
     return (
         f"validation/loss rose from {best:.3g} at step {best_step} to {losses[-1][1]:.3g}: the model learns the rows "
-        "by heart. Use the checkpoint of that step, fewer data.epochs, a lower trainer.lr, or more rows"
+        f"by heart. Use the checkpoint of that step, {either(*cures)}"
     )
 
 
@@ -180,9 +201,11 @@ def broken_environment(history: History) -> str:
     raised = fmean(row.get("attempts/raised") or 0.0 for row in history.last)
     if raised < 0.05:
         return ""
+    cure = '; rollout.on_failure = "fail" ends the run at the first attempt that cannot be scored'
+    cure = "" if history.setting("rollout.on_failure") == "fail" else cure
     return (
         f"the environment's code raised an exception in {raised:.0%} of the attempts. errors.json in the run's folder "
-        'has each place with its count; rollout.on_failure = "fail" drops such groups'
+        f"has each place with its count{cure}"
     )
 
 
@@ -191,9 +214,12 @@ def not_judged(history: History) -> str:
     unjudged = fmean(row.get("attempts/unjudged") or 0.0 for row in history.last)
     if unjudged < 0.05:
         return ""
+    retries = history.setting("rollout.on_failure") in (None, "retry")
+    cure = "a higher rollout.retries" if retries else 'rollout.on_failure = "retry"'
+    again = "more often" if retries else "again"
     return (
         f"{unjudged:.0%} of the attempts got no score because of an infrastructure error (a judge, an endpoint, the "
-        "sandbox). errors.json in the run's folder has the reasons; rollout.retries plays such attempts again"
+        f"sandbox). errors.json in the run's folder has the reasons; {cure} plays such attempts {again}"
     )
 
 
@@ -202,10 +228,16 @@ def nothing_to_learn(history: History) -> str:
     if not all(row["groups/zero_variance"] == 1 for row in history.last):
         return ""
     reward = fmean(row["reward/total"] for row in history.last)
+    curriculum = any(entry.curriculum for entry in history.setting("environments") or ())
+    cures = (
+        "" if curriculum else "practise bands of difficulty (a curriculum)",
+        "" if history.setting("warm_start.steps") else "use a warm start",
+        "raise group_size",
+        "" if history.setting("trainer.dynamic_sampling") else "replace such groups (trainer.dynamic_sampling)",
+    )
     return (
         f"nothing was learned in {LAST} steps: all attempts at each task earned the same (mean {reward:.3g}), so the "
-        "tasks are too easy or too hard. Practise bands of difficulty (a curriculum), use a warm start, raise "
-        "group_size, or replace such groups (trainer.dynamic_sampling)"
+        f"tasks are too easy or too hard. To change that, {either(*cures)}"
     )
 
 
@@ -215,9 +247,10 @@ def entropy_collapse(history: History) -> str:
     learned = fmean(row["reward/total"] for row in history.last) - fmean(row["reward/total"] for row in history.first)
     if not before or now is None or now >= 0.1 * before or learned > 0.1:
         return ""
+    high = " (0.28)" if (history.setting("trainer.loss.clip_high") or 0.0) < 0.28 else ""
     return (
         f"entropy fell from {before:.3g} to {now:.3g} nats per token, but the reward did not rise: attempts hardly "
-        "differ any more. Raise trainer.loss.clip_high (0.28) or trainer.loss.entropy, or lower trainer.lr"
+        f"differ any more. Raise trainer.loss.clip_high{high} or trainer.loss.entropy, or lower trainer.lr"
     )
 
 
@@ -226,9 +259,15 @@ def mismatch_rises(history: History) -> str:
     before, now = history.mean(history.first, "mismatch_kl"), history.mean(history.last, "mismatch_kl")
     if now is None or now < 0.01 or now < 5 * (before or 0.0):
         return ""
+    weighted = history.setting("trainer.loss.importance_sampling.method") not in (None, "none")
+    cures = (
+        "" if history.setting("rollout.staleness") == 0 else "lower rollout.staleness",
+        "" if weighted else "set trainer.loss.importance_sampling (tis, icepop)",
+        "use one dtype for both (model.dtype)",
+    )
     return (
-        f"the policies of sampler and trainer differ by {now:.3g} nats per token (at first {before or 0:.3g}). Lower "
-        "rollout.staleness, set trainer.loss.importance_sampling (tis, icepop), or use one dtype for both (model.dtype)"
+        f"the policies of sampler and trainer differ by {now:.3g} nats per token (at first {before or 0:.3g}). To "
+        f"change that, {either(*cures)}"
     )
 
 
@@ -237,10 +276,11 @@ def replies_cut_off(history: History) -> str:
     cut = fmean(row.get("stop/length", 0.0) for row in history.last)
     if cut < 0.5:
         return ""
+    leave_out = '. To leave such attempts out of the loss, set trainer.loss.overlong = "filter"'
+    leave_out = "" if history.setting("trainer.loss.overlong") == "filter" else leave_out
     return (
         f"{cut:.0%} of the attempts were cut off by a token limit. Raise rollout.sampling.max_tokens (and "
-        "model.context), or make replies shorter with the verifier length. To leave such attempts out of the loss, set "
-        'trainer.loss.overlong = "filter"'
+        f"model.context), or make replies shorter with the verifier length{leave_out}"
     )
 
 
@@ -250,8 +290,8 @@ def mostly_clipped(history: History) -> str:
     if clipped is None or clipped < 0.5:
         return ""
     return (
-        f"{clipped:.0%} of the tokens had no gradient, because their ratio is outside the clip range. Lower trainer.lr "
-        "or rollout.staleness"
+        f"{clipped:.0%} of the tokens had no gradient, because their ratio is outside the clip range. Lower "
+        f"{either('trainer.lr', '' if history.setting('rollout.staleness') == 0 else 'rollout.staleness')}"
     )
 
 

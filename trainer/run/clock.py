@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ...rollout.event_log import EventLog
 from .storage.run_state import RunState
@@ -36,19 +37,19 @@ class Clock:
         return self._before + time.perf_counter() - self._started
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time that the body takes to the phase ``name``."""
+    def phase(self, name: str, **facts: Any) -> Iterator[None]:
+        """Add the time that the body takes to the phase ``name``; ``facts`` go into its event."""
         start = time.perf_counter()
         self._show(name)
         try:
-            with self._events.span("trainer", phase=name):
+            with self._events.span("trainer", phase=name, **facts):
                 yield
         finally:
             self.phases[name] += time.perf_counter() - start
             self._show(self._between)
 
-    def waited(self, seconds: float, scoring: float) -> None:
+    def waited(self, seconds: float, scoring: float, **facts: Any) -> None:
         """Add a wait for groups that ends now: ``scoring`` seconds to scoring, and the rest to generation."""
-        self._events.note("trainer", phase="waiting", t=time.time() - seconds, seconds=round(seconds, 4))
+        self._events.note("trainer", phase="waiting", t=time.time() - seconds, seconds=round(seconds, 4), **facts)
         self.phases["generation"] += max(0.0, seconds - scoring)
         self.phases["scoring"] += scoring

@@ -70,7 +70,7 @@ class ErrorLog:
         """The problems, the most frequent first."""
         return sorted(self._problems.values(), key=lambda problem: -problem.count)
 
-    def note(self, step: int, groups: Sequence[Group], failures: Sequence[Failure] = ()) -> None:
+    def note(self, step: int, groups: Sequence[Group] = (), failures: Sequence[Failure] = ()) -> None:
         """Count the errors of a step: of attempts that were scored all the same, of those left out, and of groups."""
         reasons = [attempt.error for group in groups for attempt in group.trajectories if attempt.error]
         reasons += [lost.reason for group in groups for lost in group.lost]

@@ -96,7 +96,7 @@ class RunLoop:
         self.learner = open_learner(model, config.trainer, config.rollout.sampling.max_tokens)
         self.renderer = Renderer.load(model.path)
         self.held_out = HeldOut(environments, config)
-        self.alerts = Alerts()
+        self.alerts = Alerts(config=config)
         self.control = Control(self)
 
     def open_sinks(self) -> Sinks:
@@ -125,7 +125,7 @@ class RunLoop:
         """Take steps until the run is finished.
 
         A stop ends the update that runs, and leaves a checkpoint behind it. A failed step leaves the checkpoint that
-        was being written.
+        was being written, and one of the step before unless the weights may have changed since.
         """
         steps = asyncio.create_task(self._steps(), name="steps")
         try:
@@ -135,10 +135,14 @@ class RunLoop:
                 async with asyncio.timeout(LAST_CHECKPOINT):
                     await self._stop(steps)
             raise
-        except Exception:
-            with suppress(TimeoutError, InfrastructureError):  # what failed first is the error that counts
+        except Exception as failed:
+            self.progress.phase("a step failed: completing a checkpoint; Ctrl-C ends at once")
+            try:
                 async with asyncio.timeout(LAST_CHECKPOINT):
-                    await self.saver.wait()
+                    await self._save_settled()
+            except Exception as error:  # noqa: BLE001 - what failed first is the error that counts
+                if error is not failed:
+                    log.warning("no checkpoint could be completed: %s", str(error) or type(error).__name__)
             raise
         finally:
             steps.cancel()
@@ -166,6 +170,10 @@ class RunLoop:
         await asyncio.wait([steps])
         if not steps.cancelled() and (error := steps.exception()):
             log.warning("the last step is lost: %s", error)
+        await self._save_settled()
+
+    async def _save_settled(self) -> None:
+        """Write a checkpoint of the last step if it has none and can have one; wait until the newest is complete."""
         if self.settled and self.settled.step > self.saved:
             unlogged = self.evaluation.row if self.evaluation else None
             await self.saver.begin(replace(self.settled, unlogged=unlogged))
@@ -283,6 +291,7 @@ class RunLoop:
         """
         self.folder.write_config(config)
         self.config = config
+        self.alerts.reconfigure(config)
 
     def snapshot(self) -> RunState:
         """Return the state with the time that the run has taken."""
@@ -296,7 +305,7 @@ class RunLoop:
             return
         self.folder.rewind(self.state.step, rows=self.state.step - (self.state.unlogged is not None))
         self.sinks.rewind(self.state.step)
-        self.alerts = Alerts(self.folder.metrics())
+        self.alerts = Alerts(self.folder.metrics(), self.config)
         newest = max([self.state.version, *(int(row.get("version") or 0) for row in rows)])
         self.state = replace(self.state, version=newest + 1)  # one more may have been published without being logged
 

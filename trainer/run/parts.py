@@ -17,6 +17,11 @@ def part_sizes(groups: int, parts: int) -> list[int]:
     return [groups // count + (number < groups % count) for number in range(count)]
 
 
+def part_of(number: int, count: int) -> dict[str, int]:
+    """Return the facts of an event about part ``number`` of ``count``, counted from 1; none if there is one part."""
+    return {"part": number, "parts": count} if count > 1 else {}
+
+
 def part_samples(groups: Sequence[Group], config: "RunConfig", first: int = 0) -> list[Sample]:
     """Make the samples of a part of a step.
 

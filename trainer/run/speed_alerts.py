@@ -15,10 +15,12 @@ def engines_idle(history: "History") -> str:
     waiting, busy = _share(history, "rate/trainer_waiting"), history.mean(history.last, "rate/engines_busy")
     if busy is None or busy > 0.3 or waiting < 0.5 or _negligible(history, "rate/trainer_waiting"):
         return ""
+    workers = "run without --inline (rollout.inline)" if history.setting("rollout.inline") else "raise rollout.workers"
+    threads = "" if history.setting("rollout.inline") else "raise rollout.threads"
     return (
         f"the trainer waits for groups {waiting:.0%} of the time, and engines are idle in {1 - busy:.0%} of that: "
-        "environments, tools or verifiers are slow. See the timeline in `lachesis view` and time/scoring; raise "
-        "rollout.workers, rollout.threads or trainer.prompts, or overlap with rollout.staleness"
+        "environments, tools or verifiers are slow. See the timeline in `lachesis view` and time/scoring; "
+        f"{either(workers, threads, 'raise trainer.prompts', 'overlap with a higher rollout.staleness')}"
     )
 
 
@@ -29,11 +31,17 @@ def generation_slow(history: "History") -> str:
         return ""
     if _negligible(history, "rate/trainer_waiting"):
         return ""
+    parts = "let the update begin with the groups that are ready (trainer.parts)"
+    in_parts = (history.setting("trainer.parts") or 1) > 1 or history.setting("trainer.offload")
+    cures = (
+        "add engines (rollout.engines)",
+        "let each take more requests (rollout.slots)",
+        "make replies shorter (rollout.sampling.max_tokens)",
+        "" if in_parts else parts,
+    )
     return (
         f"the trainer waits for groups {waiting:.0%} of the time, and the engines are busy in {busy:.0%} of that: "
-        "generation limits the run. Add engines (rollout.engines), let each take more requests (rollout.slots), make "
-        "replies shorter (rollout.sampling.max_tokens), or let the update begin with the groups that are ready "
-        "(trainer.parts); a higher rollout.staleness cannot help"
+        f"generation limits the run. To change that, {either(*cures)}; a higher rollout.staleness cannot help"
     )
 
 
@@ -42,9 +50,11 @@ def trainer_slow(history: "History") -> str:
     idle, updating = _share(history, "rate/engines_idle"), _share(history, "rate/updating")
     if not _asynchronous(history) or idle < 0.5 or updating < 0.6 or _negligible(history, "rate/engines_idle"):
         return ""
+    more = "trainer.ranks, trainer.micro_tokens" + ("" if history.setting("trainer.compile") else ", trainer.compile")
+    fewer = "" if history.setting("rollout.engines") == 1 else ", or use fewer engines (rollout.engines)"
     return (
         f"engines are idle {idle:.0%} of the time, and the update takes {updating:.0%} of each step: the trainer "
-        "limits the run. Give it more (trainer.ranks, trainer.micro_tokens, trainer.compile), or use fewer engines"
+        f"limits the run. Give it more ({more}){fewer}"
     )
 
 
@@ -53,10 +63,19 @@ def publication_slow(history: "History") -> str:
     publishing = _share(history, "rate/publishing")
     if publishing < 0.3 or _negligible(history, "rate/publishing"):
         return ""
-    return (
-        f"publishing the weights takes {publishing:.0%} of each step. Choose a faster rollout.weight_transport (nccl, "
-        "cuda_ipc), train adapters (trainer.lora), or make steps longer (trainer.prompts)"
+    fast = history.setting("rollout.weight_transport") in ("auto", "nccl", "cuda_ipc", "direct")
+    cures = (
+        "" if fast else "choose a faster rollout.weight_transport (auto takes nccl or cuda_ipc if it can)",
+        "" if history.setting("trainer.lora.rank") else "train adapters (trainer.lora)",
+        "make steps longer (trainer.prompts)",
     )
+    return f"publishing the weights takes {publishing:.0%} of each step. To change that, {either(*cures)}"
+
+
+def either(*cures: str) -> str:
+    """Return the cures that are not empty as a choice: "a, b, or c"."""
+    *others, last = filter(None, cures)
+    return ", ".join([*others, f"or {last}"]) if len(others) > 1 else " or ".join([*others, last])
 
 
 def _share(history: "History", name: str) -> float:

@@ -18,7 +18,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from ....verifiers.errors import ConfigError, InfrastructureError
-from ...mcp import end_processes
+from ....verifiers.processes.marked import end_processes
 
 PROGRAM = Path(__file__).with_name("program.py")
 MAX_LINE = 64 << 20

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -136,12 +137,17 @@ def told(error: BaseException) -> str:
 
 
 def end_children() -> None:
-    """Kill what was started here, also in sessions of its own, on systems with ``/proc``."""
+    """Kill what was started here, also in sessions of its own, on systems with ``/proc``.
+
+    It looks three times, because processes may fork meanwhile, and hide their environment while a program begins.
+    """
     wanted = f"{MARK}={os.environ.get(MARK)}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
-            if int(entry.name) != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
+    for _ in range(3):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+                if int(entry.name) != os.getpid() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+        time.sleep(0.01)
 
 
 async def serve(link: Link) -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from lachesis.commands.cli import cli
-from lachesis.commands.run.explain import explain, quoted
+from lachesis.commands.run.explain import explain, print_explanation, quoted
 from lachesis.commands.sources.library import open_source
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer import train as main_job
@@ -92,6 +92,27 @@ def test_the_command_shows_rewards_and_tokens_and_lists_what_there_is(run: Path)
     assert len(shown.splitlines()) < len(sampled.splitlines()) < len(tokens.splitlines())
     row = json.loads(runner.invoke(cli, ["explain", str(run), name, "--json"]).output)
     assert f"{row['group']}/{row['attempt']}" == name
+
+
+def test_several_segments_of_an_agent_are_said_and_all_of_them_can_be_shown(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = explain(open_source(run), "0/0")
+    (segment,) = page["segments"]
+    page["segments"] = [segment, {**segment, "agent": "guest"}]
+    print_explanation(page, tokens=False, context=True, whole=False)
+    assert "--all" not in capsys.readouterr().out
+    page["segments"] = [segment, {**segment, "texts": None}]
+    print_explanation(page, tokens=False, context=True, whole=False)
+    assert "the tokens of policy are in 2 segments, each with its own history; --all shows" in capsys.readouterr().out
+    print_explanation(page, tokens=False, context=True, whole=True)
+    shown = capsys.readouterr().out
+    assert [f"segment {number} of policy" in shown for number in (0, 1, 2)] == [True, True, False]
+    assert (
+        "".join(segment["texts"]).split()
+        == shown.partition("segment 0 of policy")[2].partition("\nsegment 1")[0].split()
+    )
+    assert "its text is missing because the model's tokenizer is not here" in shown
 
 
 @pytest.mark.parametrize(

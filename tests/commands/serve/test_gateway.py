@@ -1,6 +1,7 @@
 """``lachesis gateway``: a real process that is used by a real client, killed, and started again."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -64,15 +65,22 @@ def test_a_gateway_records_what_comes_also_if_it_is_killed_and_started_again(mod
         process.kill()
     with gateway(*options) as (process, again):
         ask(again, "hi")
+        ask(again, "and who are you?")  # another conversation
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()[1:]]
     assert [row["attempt"] for row in rows] == [0, 1]
-    assert [row["artifacts"]["proof"]["trained"] for row in rows] == [5, 5]
-    assert [sum(segment["mask"]) for row in rows for segment in row["segments"]] == [5, 5]
+    assert [row["artifacts"]["proof"]["trained"] for row in rows] == [5, 10]
+    assert [sum(segment["mask"]) for row in rows for segment in row["segments"]] == [5, 5, 5]
     assert not any(used["OPENAI_API_KEY"] in out.read_text() for used in (variables, again))
     assert "0/0" in run("explain", str(out))
     assert "trained" in run("explain", str(out), "0/0", "--tokens")
+    assert "--all" not in run("explain", str(out), "0/0")
+    (last,) = (line for line in run("explain", str(out), "1/1").splitlines() if "--all" in line)
+    assert last == "this is one of 2 conversations in the recording; --all shows all of them"
+    every = run("explain", str(out), "1/1", "--all")
+    assert re.findall(r"conversation (\d) of 2, of agent (\d)", every) == [("1", "0"), ("2", "1")]
+    assert every.count("\nhi\n") == every.count("\nand who are you?\n") == 1
 
 
 @pytest.mark.parametrize("content", ["no json\n", '{"header": {}}\n', '{"header": {"environments": {"gsm8k": {}}}}\n'])

@@ -47,6 +47,26 @@ def test_the_last_three_steps_have_a_lane_for_everyone(tmp_path: Path) -> None:
     assert [version for _, version in page["published"]] == [3, 4, 5]
 
 
+def test_waits_and_updates_of_a_step_in_parts_say_which_part_they_are_of(tmp_path: Path) -> None:
+    of_trainer = [
+        {"t": 1001.0, "event": "trainer", "phase": phase, "seconds": 1.0, "part": part, "parts": 2}
+        for part in (1, 2)
+        for phase in ("waiting", "update")
+    ]
+    timeline = Timeline(write(tmp_path, BEGUN, *of_trainer, *step(1, 1010.0)))
+    spans = [(name, details) for _, _, name, details in timeline.page()["lanes"][0]["spans"]]
+    assert spans == [
+        ("waiting", "part 1 of 2"),
+        ("update", "part 1 of 2"),
+        ("waiting", "part 2 of 2"),
+        ("update", "part 2 of 2"),
+        ("waiting", ""),
+        ("update", ""),
+    ]
+    traced = [event["args"]["details"] for event in timeline.trace()["traceEvents"] if event["ph"] == "X"]
+    assert traced[:4] == ["part 1 of 2", "part 1 of 2", "part 2 of 2", "part 2 of 2"]
+
+
 def test_a_range_is_bounded_by_what_there_is_and_by_the_most(tmp_path: Path) -> None:
     timeline = Timeline(write(tmp_path, *events(80)))
     assert [timeline.page(7, 7)[name] for name in ("first", "last")] == [7, 7]

@@ -16,7 +16,7 @@ from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.service.engine.requests import Refusal
 from lachesis.verifiers.trajectory import StopReason
 
-from .conftest import BODIES, HELLO, LOOK, Engine, ask, check_exact, opened, post, result, said, until, user
+from .conftest import BODIES, HELLO, Engine, ask, check_exact, opened, post, said, until, user
 
 Engines = Callable[..., Engine]
 CHAT = "/v1/chat/completions"
@@ -205,25 +205,19 @@ def test_replies_to_one_prompt_are_counted_before_they_are_sampled(engine: Engin
     asyncio.run(talk())
 
 
-@pytest.mark.parametrize("field", ["arguments", "name", "tool_call_id", "tools"])
-def test_every_text_of_a_call_counts_for_the_context_before_it_is_rendered(engine: Engines, field: str) -> None:
-    table, long = engine(context=512), "a" * 64 * 512
-    function = {"name": "look", "arguments": "{}"} | ({field: long} if field in ("name", "arguments") else {})
-    reply = {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [{"id": "c", "type": "function", "function": function}],
-    }
-    told = [user("hello"), reply, result(reply, "seen")]
-    if field == "tool_call_id":
-        told[-1]["tool_call_id"] = long
-    tools = [LOOK | {"x": long}] if field == "tools" else [LOOK]
+def test_the_ids_of_calls_count_for_the_context_too_before_anything_is_rendered(engine: Engines) -> None:
+    table, long = engine(context=512), "c" * 64 * 512
+    items = [
+        {"role": "user", "content": "hello"},
+        {"type": "function_call", "call_id": long, "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "seen"},
+    ]
 
     async def talk() -> None:
         async with Gateway() as gateway, gateway.open(table.policy) as episode:
-            status, answer = await post(episode, CHAT, {**HELLO, "messages": told, "tools": tools})
+            status, answer = await post(episode, "/v1/responses", {"input": items})
             assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
-            assert "longer than" in answer["error"]["message"]
+            assert "the conversation, with its calls and the tools, is longer" in answer["error"]["message"]
 
     asyncio.run(talk())
 

@@ -10,6 +10,7 @@ import pytest
 
 from lachesis.rollout.gateway.gateway import Gateway
 from lachesis.rollout.gateway.recording import Recording
+from lachesis.rollout.service.engine.requests import Refusal
 
 from .conftest import CALLED, LOOK, TEMPLATES, Engine, ask, check_exact, opened, result, said, until, user
 
@@ -285,3 +286,37 @@ def test_a_program_that_changes_the_messages_it_reads_changes_no_call() -> None:
             assert episode.messages[0]["content"] == "hello"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("part", ["content", "arguments", "name", "calls", "tools"])
+def test_a_call_that_is_far_too_long_is_refused_before_it_is_rendered(
+    engine: Engines, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = engine(context=100)
+    long = "x" * (64 * 100 + 1)
+
+    def use(name: str = "look", arguments: str = "{}") -> dict[str, Any]:
+        return {"type": "function", "id": "1", "function": {"name": name, "arguments": arguments}}
+
+    def reply(*uses: dict[str, Any]) -> list[Any]:
+        return [user("hello"), {"role": "assistant", "content": None, "tool_calls": list(uses)}, user("more")]
+
+    messages, tools = {
+        "content": ([user(long)], [LOOK]),
+        "arguments": (reply(use(arguments=json.dumps({"path": long}))), [LOOK]),
+        "name": (reply(use(name=long)), [LOOK]),
+        "calls": (reply(*[use()] * 100), [LOOK]),
+        "tools": ([user("hello")], [{**LOOK, "function": {**LOOK["function"], "description": long}}]),
+    }[part]
+
+    def rendered(*_: Any) -> Any:
+        raise AssertionError("it was rendered")
+
+    async def talk() -> None:
+        async with opened(table) as episode:
+            monkeypatch.setattr(table.renderer, "prompt", rendered)
+            with pytest.raises(Refusal, match="maximum context length of 100 tokens; shorten it") as refused:
+                await ask(episode, messages, tools=tools)
+            assert refused.value.code == "context_length_exceeded"
+
+    asyncio.run(talk())

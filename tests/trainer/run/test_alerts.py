@@ -7,6 +7,7 @@ import pytest
 
 from lachesis.trainer.config import RunConfig, TrainerConfig
 from lachesis.trainer.run.alerts import LAST, RULES, Alerts
+from lachesis.trainer.tune_config import SftConfig
 from lachesis.verifiers.errors import ConfigError
 from lachesis.verifiers.settings import validated
 
@@ -76,6 +77,54 @@ def test_alerts_name_settings_that_exist(name: str) -> None:
         for part in setting.split("."):
             assert part in place.model_fields, setting
             place = place.model_fields[part].annotation
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "left_out"),
+    [
+        ("generation_slow", {"trainer": {"parts": 2}}, "trainer.parts"),
+        ("generation_slow", {"trainer": {"offload": True}}, "trainer.parts"),
+        ("trainer_slow", {"trainer": {"compile": True}}, "trainer.compile"),
+        ("trainer_slow", {"rollout": {"engines": 1}}, "fewer engines"),
+        ("publication_slow", {"trainer": {"lora": {"rank": 8}}}, "trainer.lora"),
+        ("publication_slow", {"rollout": {"weight_transport": "nccl"}}, "rollout.weight_transport"),
+        ("engines_idle", {"rollout": {"inline": True}}, "rollout.workers"),
+        ("mostly_clipped", {"rollout": {"staleness": 0}}, "rollout.staleness"),
+        ("mismatch_rises", {"rollout": {"staleness": 0}}, "rollout.staleness"),
+        ("mismatch_rises", {"trainer": {"loss": {"importance_sampling": {"method": "tis"}}}}, "importance_sampling"),
+        ("replies_cut_off", {"trainer": {"loss": {"overlong": "filter"}}}, "trainer.loss.overlong"),
+        ("entropy_collapse", {"trainer": {"loss": {"clip_high": 0.3}}}, "0.28"),
+        ("nothing_to_learn", {"trainer": {"dynamic_sampling": 2.0}}, "dynamic_sampling"),
+        ("nothing_to_learn", {"warm_start": {"steps": 5}}, "warm start"),
+        (
+            "nothing_to_learn",
+            {"environments": [{"use": "arithmetic", "curriculum": {"bands": ["easy", "hard"]}}]},
+            "curriculum",
+        ),
+        ("not_judged", {"rollout": {"on_failure": "drop"}}, "rollout.retries"),
+        ("broken_environment", {"rollout": {"on_failure": "fail"}}, "rollout.on_failure"),
+        ("collapse", {"trainer": {"loss": {"kl": {"coef": 0.01}}}}, "a penalty"),
+    ],
+)
+def test_no_alert_advises_what_the_run_does_already(name: str, settings: dict[str, Any], left_out: str) -> None:
+    config = RunConfig.model_validate({"environments": [{"use": "arithmetic"}], **settings})
+    (unknown,) = given(Alerts(history(name)), 3 * LAST, **SICK[name])
+    (text,) = given(Alerts(history(name), config), 3 * LAST, **SICK[name])
+    assert left_out in unknown
+    assert left_out not in text
+    later = Alerts(history(name))
+    later.reconfigure(config)  # a setting that was changed while the run went on
+    assert given(later, 3 * LAST, **SICK[name]) == [text]
+
+
+def test_advice_about_rows_is_advice_that_their_config_takes() -> None:
+    config = SftConfig.model_validate({"data": {"path": "rows.jsonl"}})
+    alerts = Alerts(config=config)
+    rows = [{"loss": 0.1, "heldout/accuracy": value, "validation/loss": 2 - value} for value in [0.6] * 20 + [0.0] * 2]
+    texts = {alert.name: alert.text for row in rows for alert in alerts.seen(row)}
+    assert set(texts) == {"collapse", "overfitted"}
+    assert "trainer.loss" not in texts["collapse"]
+    assert "data.epochs" not in texts["overfitted"]
 
 
 def test_entropy_that_falls_because_the_task_is_learned_gives_no_alert() -> None:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import importlib
 import json
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from lachesis.rollout.store import TrajectoryStore
 from lachesis.trainer.config import RunConfig
+from lachesis.trainer.learner.local import LocalLearner
+from lachesis.trainer.learner.sample import Sample
 from lachesis.trainer.run.progress import Progress
 from lachesis.trainer.run.storage.checkpoint import latest
 from lachesis.trainer.run.storage.folder import RunFolder
@@ -109,6 +112,33 @@ def test_no_group_of_the_model_before_its_warm_start_is_trained(tmp_path: Path) 
     stored = [one.trajectory for one in TrajectoryStore(path / TRAJECTORIES).read()]
     assert {one.environment for one in stored} == {"remote"}
     assert min(one.task.info["version"] for one in stored) >= 6, "each warm-up step was published"
+
+
+def test_a_failed_step_leaves_its_groups_in_the_queue_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, step, steps = free_port(), LocalLearner.policy_step, 0
+
+    def policy_step(learner: LocalLearner, samples: Sequence[Sample], lr: float) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise RuntimeError("the device is lost")
+        return step(learner, samples, lr)
+
+    with environment(port, limit=16) as program, monkeypatch.context() as patched:
+        patched.setattr(LocalLearner, "policy_step", policy_step)
+        with pytest.raises(RuntimeError, match="the device is lost"):
+            run(settings(tmp_path, port))
+        assert program.stdout
+        program.kill()
+        acknowledged = [json.loads(line)["number"] for line in program.stdout]
+    (path,) = tmp_path.glob("served-*")
+    assert RunState.read(latest(path / "checkpoints") or path).services == {"remote": 8}
+    with contextlib.closing(sqlite3.connect(path / "service-0.sqlite")) as queue:
+        queued = [number for (number,) in queue.execute("SELECT number FROM groups ORDER BY number")]
+    assert queued[:4] == [9, 10, 11, 12], "the checkpoint has the groups before"
+    assert set(range(9, acknowledged[-1] + 1)) <= set(queued)
 
 
 def test_a_silent_service_leaves_the_steps_to_the_other_environment(tmp_path: Path) -> None:
