@@ -184,13 +184,14 @@ class TrajectoryStore:
         Raises:
             DataError: the file cannot be read, or a frame that the index lacks holds no trajectories.
         """
+        indexed = list(self._indexed())  # before the size: a writer may go on meanwhile, and it writes frames first
         if not self.path.exists():
             return []
         size = self.path.stat().st_size
         frames: list[Frame] = []
         cut: list[Frame] = []  # the file was longer when their lines were written
         end = 0
-        for frame in self._indexed():
+        for frame in indexed:
             if frame.offset != end + sum(one.length for one in cut):
                 break
             if cut or frame.offset + frame.length > size:
@@ -198,6 +199,8 @@ class TrajectoryStore:
                 continue
             frames.append(frame)
             end += frame.length
+        if cut and list(self._indexed()) != indexed:  # a resumed run has just rewound it
+            return self._load()
         if size > end:
             try:
                 with self.path.open("rb") as file:

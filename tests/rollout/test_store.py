@@ -2,13 +2,14 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zstandard
 
-from lachesis.rollout.store import TrajectoryStore, listed
+from lachesis.rollout.store import Frame, TrajectoryStore, listed
 from lachesis.verifiers.errors import DataError, InfrastructureError
 from lachesis.verifiers.group import Group
 from lachesis.verifiers.reward import Component, Reward
@@ -118,6 +119,29 @@ def test_rewind_forgets_later_steps_and_they_can_be_written_again(store: Traject
     for step in (2, 3):
         store.append(step, [group(10 * step), group(10 * step + 1)])
     assert store.path.read_bytes() == original
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("steps", [[1, 2, 3, 4], [1]])
+def test_a_store_is_opened_while_a_run_writes_or_rewinds_it(
+    store: TrajectoryStore, monkeypatch: pytest.MonkeyPatch, steps: list[int], before: bool
+) -> None:
+    plain, write = TrajectoryStore._indexed, [True]
+
+    def indexed(opened: TrajectoryStore) -> Iterator[Frame]:
+        frames = list(plain(opened))
+        if write:
+            write.clear()
+            if 4 in steps:
+                store.append(4, [group(40)])
+            else:
+                store.rewind(1)
+        return iter(list(plain(opened)) if before else frames)
+
+    monkeypatch.setattr(TrajectoryStore, "_indexed", indexed)
+    opened = TrajectoryStore(store.path)
+    assert (opened.steps, opened.lost) == (steps, [])
+    assert {row.step for row in opened.read()} == set(steps)
 
 
 def test_an_earlier_step_is_refused(store: TrajectoryStore) -> None:

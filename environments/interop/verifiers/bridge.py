@@ -25,6 +25,8 @@ MAX_LINE = 64 << 20
 """Most bytes of one line of a process; a longer one ends it."""
 _KEPT_OUTPUT = 4000
 """Bytes of the end of its other output that are kept for error messages."""
+_LAST_OUTPUT = 2.0
+"""Seconds that the other output of a process which ended is waited for; a child of it may keep the pipe open."""
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "HF_HOME")
 """Environment variables that every process gets; it gets no others, so none of our keys."""
 
@@ -81,8 +83,12 @@ class Bridge:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        for work in (self._write, self._read, self._drain):
-            threading.Thread(target=work, name="foreign environment", daemon=True).start()
+        writer, reader, self._drainer = (
+            threading.Thread(target=work, name="foreign environment", daemon=True)
+            for work in (self._write, self._read, self._drain)
+        )
+        for thread in (self._drainer, writer, reader):
+            thread.start()
         try:
             self.about = self.call(launch.seconds, do="load", **json.loads(launch.load))
         except BaseException:
@@ -169,6 +175,7 @@ class Bridge:
                     why = "it sent a line that is no message"
         if not why:
             code = self._process.wait()
+            self._drainer.join(_LAST_OUTPUT)
             why = f"it ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
         self.close(f"the environment's process was lost: {why}{self._said()}")
 
