@@ -11,7 +11,7 @@ from .posted import KEYS, REQUIRED, completed
 from .storage.queued import QueuedGroup
 from .wire import COUNT_LIMIT, GIVEN, TOKEN_LIMIT
 
-_PER_TOKEN = ("tokens", "masks", "advantages", "ref_logprobs", "inference_logprobs")
+_PER_TOKEN = ("advantages", "ref_logprobs", "inference_logprobs")
 _EMPTY = ("messages", "overrides", "distill_token_ids", "distill_logprobs")
 _FREE = ("generation_params", "group_overrides")
 
@@ -43,7 +43,7 @@ def _usual_group(body: bytes, door: Door, longest: int) -> QueuedGroup | None:
     lengths = [len(row) for row in fields["tokens"]]
     if not 1 <= len(lengths) <= door.max_sequences or not 1 <= min(lengths) <= max(lengths) <= longest:
         return None
-    given = [fields[name] for name in _PER_TOKEN if fields.get(name)]
+    given = [fields["tokens"], fields["masks"], *(fields[name] for name in _PER_TOKEN if fields.get(name))]
     if any([len(row) for row in rows] != lengths for rows in given) or len(fields["scores"]) != len(lengths):
         return None
     lists = sum(isinstance(part, simdjson.Array) for part in fields.values()) + len(given) * len(lengths)

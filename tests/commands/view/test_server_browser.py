@@ -124,8 +124,15 @@ def test_a_text_is_found_and_a_list_is_sorted(page: Any, address: str) -> None:
     page.get_by_label("text in messages").fill("REPLY 5 of 2")
     page.get_by_label("text in messages").press("Enter")
     page.get_by_text("1 trajectories").wait_for()
-    page.get_by_role("button", name="clear").click()
-    page.get_by_label("sort by").select_option("-reward")
+    page.evaluate(
+        """() => {  // two changes before the page is drawn again
+            document.querySelector("button[type=reset]").click();
+            const sort = [...document.querySelectorAll("select")].find((one) => one.querySelector("[value='-turns']"));
+            sort.value = "-reward";
+            sort.dispatchEvent(new Event("change", { bubbles: true }));
+        }"""
+    )
+    page.get_by_text("52 trajectories").wait_for()
     page.locator("table.trajectories tbody tr").first.get_by_text("success").wait_for()
 
 

@@ -127,6 +127,23 @@ def test_what_the_door_refuses_does_not_pass(name: str, value: Any) -> None:
         Door().check(read_posted(text, many=False)[0].group)
 
 
+SMALLEST = {"tokens": [[5]], "masks": [[5]], "scores": [1]}
+OF_OTHER_SIZES = {
+    **{name: [[], [[]], [[5], [5]], [[5, 5]]] for name in ("tokens", "masks")},
+    "scores": [[], [1, 1]],
+    **{name: [[[]], [[5], [5]], [[5, 5]]] for name in ("advantages", "ref_logprobs", "inference_logprobs")},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, one) for name, values in OF_OTHER_SIZES.items() for one in values])
+def test_sizes_are_compared_also_where_arrays_of_one_number_fit_all(name: str, value: Any) -> None:
+    assert glance(json.dumps(SMALLEST).encode(), Door(), 0) is not None
+    text = json.dumps(SMALLEST | {name: value}).encode()
+    assert glance(text, Door(), 0) is None
+    with pytest.raises(BadBody):
+        Door().check(read_posted(text, many=False)[0].group)
+
+
 USUAL: dict[str, list[Any]] = {
     **{name: [None, [], [[0.5, -1], [2]]] for name in ("advantages", "ref_logprobs", "inference_logprobs")},
     **{name: [None, []] for name in ("messages", "overrides", "distill_token_ids", "distill_logprobs")},

@@ -97,7 +97,10 @@ def test_cpu_time_of_children_that_nobody_waits_for_counts(pool: Sandbox) -> Non
 
 def test_waiting_for_the_jobs_own_processes_counts(pool: Sandbox) -> None:
     busy = "import os\nfor _ in range(20):\n    if not os.fork(): break\nwhile True: pass"
-    end = run(pool, busy, wall=1.0, cpu=1000.0)
+    for _ in range(3):
+        end = run(pool, busy, wall=1.0, cpu=1000.0)
+        if not end.reason.startswith(wire.OVERLOADED):  # other programs of the machine had all CPUs
+            break
     assert end.status == "timeout", end
 
 

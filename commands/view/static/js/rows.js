@@ -11,7 +11,8 @@ export function Rows({ kind, source, query, steps = [], live = false }) {
   if (kind === "run" && ![...words.keys()].length && steps.length) words.set("step", String(steps.at(-1)));
   const { answer, error } = useAnswer(`${source}/rows?${words}`, live ? 3000 : 0);
   const change = (name, value) => {
-    const changed = Object.fromEntries(words);
+    const asked = location.hash.split("?")[1]; // newer than the words while an earlier change is not drawn yet
+    const changed = Object.fromEntries(asked === undefined ? words : new URLSearchParams(asked));
     location.hash = link([kind, source, "rows"], { ...changed, first: "", [name]: value });
   };
   return html`
