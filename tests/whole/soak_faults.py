@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "model": {"path": "tiny", "context": 32, "tiny": {"hidden": 32, "layers": 1}},
     "rollout": {"slots": 16, "deadline": 60.0, "engines": 1, "workers": 1, "sampling": {"max_tokens": 4}},
     "warm_start": {"steps": 30, "batch": 16, "lr": 1e-2, "every": 30},
-    "trainer": {"steps": STEPS, "prompts": 4, "lr": 3e-3, "checkpoint_every": 2, "keep": 3},
+    "trainer": {"steps": STEPS, "prompts": 4, "parts": 2, "lr": 3e-3, "checkpoint_every": 2, "keep": 3},
     "eval": {"every": 10, "tasks": 8},
 }
 
