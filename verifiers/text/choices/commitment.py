@@ -249,14 +249,16 @@ def _whole_line_mentions(
         words = line[0].strip().strip(">⟦⟧'").strip()
         begin = line.start() + line[0].index(words)
         rank = 3 if index == len(lines) - 1 else 1
-        if (bare := BARE.fullmatch(words)) and bare[1].upper() in labels.upper():
+        inside = any(start <= line.start() < end for start, end in listed)
+        bare = None if inside and rank == 1 else BARE.fullmatch(words)
+        if bare and bare[1].upper() in labels.upper():
             yield _Mention(rank, line.start(), line.end(), (bare[1].upper(),))
             continue
         found, end = _labels_at(words, 0, labels)
         if len(found) > 1 and not words[end:].strip(" .!"):
             yield _Mention(rank, line.start(), line.end(), found)
             continue
-        if any(start <= line.start() < end for start, end in listed):
+        if inside:
             continue
         if (labelled := LABELLED.fullmatch(words)) and labelled[1].upper() in labels.upper():
             if labelled[1].isupper() or not labelled[1].isalpha() or words[0] in "([" or ")" in words[:3]:
@@ -298,9 +300,18 @@ def _listed_spans(text: str, labels: str) -> list[tuple[int, int]]:
             continue
         if len(run) > 1:
             stop = text.find("\n", run[-1].end())
-            spans.append((run[0].start(), len(text) if stop < 0 else stop))
+            stop = len(text) if stop < 0 else stop
+            begin = text.rfind("\n", 0, run[-1].end()) + 1  # of the last text, which may be on the line after its label
+            answered = begin > run[-1].start(1) and _states_answer(text, begin, stop, labels)
+            spans.append((run[0].start(), begin if answered else stop))
         run = [match] if match and index >= 0 else []
     return spans
+
+
+def _states_answer(text: str, start: int, stop: int, labels: str) -> bool:
+    """Return whether an explicit answer stands between two positions: "the answer is (A)"."""
+    cues = (match for rank, cue in CUES if rank == 3 for match in cue.finditer(text, start, stop))
+    return any(_labels_at(text, match.end(), labels)[0] for match in cues)
 
 
 def _starts_inline_list(text: str, start: int, labels: str) -> bool:

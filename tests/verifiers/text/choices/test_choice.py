@@ -490,6 +490,16 @@ def test_no_text_makes_it_raise(text: str) -> None:
     json.dumps(verdict.evidence)
 
 
+@pytest.mark.parametrize("end", ["The final answer is (A).", "Answer: A", "\\boxed{A}", "So the correct option is A."])
+@pytest.mark.parametrize("before", ["A: x\nB:", "A:\nx\nB:", "(A)\n(B)\n(C)"])
+def test_an_answer_after_a_list_that_breaks_off_is_not_its_last_option(before: str, end: str) -> None:
+    assert committed(f"{before}\n\n{end}") == "A"
+
+
+def test_options_on_the_lines_after_their_labels_choose_none() -> None:
+    assert committed("A:\nRome\nB:\nParis") == ""
+
+
 @given(st.text(alphabet="ABCD abcd.,:()\n", max_size=60), st.sampled_from("ABCD"))
 def test_a_last_statement_outweighs_whatever_stands_before(before: str, label: str) -> None:
     assert committed(f"{before}\n\nThe final answer is ({label}).") == label
