@@ -38,7 +38,7 @@ INSTALLED := $(VENV)/.installed $(if $(filter cpu,$(VLLM)),$(VENV)/.installed-vl
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,$(error $(strip $(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow soak check format bench gpu settings lock atropos agents interop clean
+.PHONY: help setup train test test-slow test-late soak check format bench gpu settings lock atropos agents interop clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ interop: .venv-interop/.installed ## install verifiers 0.1.14 and 0.4.0 and open
 
 test-slow: setup ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+test-late: setup ## `make test` with random delays in threads, files, processes and loops, and 10 times the random examples
+	PYTHONPATH=$(CURDIR)/tests/delays LACHESIS_DELAYS=0.12 LACHESIS_EXAMPLES=1000 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: setup ## kill, stop and damage runs and the service at random moments, and fuzz it, for about an hour
 	$(BIN)/python tests/whole/soak_faults.py

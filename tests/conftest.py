@@ -20,6 +20,7 @@ import pytest
 # example timed: a busy machine would fail what is right.
 hypothesis.settings.register_profile(
     "lachesis",
+    max_examples=int(os.environ.get("LACHESIS_EXAMPLES", "100")),
     derandomize=bool(os.environ.get("LACHESIS_CI")),
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
