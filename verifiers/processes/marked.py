@@ -16,7 +16,7 @@ def end_processes(variable: str, mark: str) -> None:
     """Kill the processes that have ``mark`` in ``variable``, on systems with ``/proc``.
 
     They may fork meanwhile, and the environment of a process that begins a program cannot be read for a moment. So it
-    looks again as long as there are such processes, but for no more than a tenth of a second.
+    looks again as long as there are such processes, but not more than ten times.
     """
     wanted = f"{variable}={mark}".encode()
     for _ in range(_ROUNDS):
